@@ -1,0 +1,41 @@
+"""The names that a spec may use. Kept apart from the code behind them, so that the service needs no TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What a client sees of a network. `size_multiple`: image sizes must be divisible by it, in pixels."""
+
+    name: str
+    title: str
+    parameters: int
+    trainable_parameters: int
+    size_multiple: int
+    source: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a client sees of a data set. `classes` is None where the directory decides."""
+
+    name: str
+    title: str
+    needs_path: bool
+    classes: int | None
+
+
+PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
+
+NETWORKS = {
+    "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
+    "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
+}
+DATASETS = {
+    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10),
+    "tiny-imagenet-200": DatasetInfo("tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200),
+    "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
+}
+AUGMENTATIONS = ("none", "paper-1", "paper-2")

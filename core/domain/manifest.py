@@ -1,0 +1,54 @@
+"""The manifest of a checkpoint: written last, so that a prefix without one was never finished."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from core.domain.wire import Crc32c, Message, ObjectName, Position
+
+MANIFEST = "manifest.json"
+STATE, CURSOR = "state.safetensors", "cursor.json"
+FORMAT = 1
+
+
+class FileEntry(Message):
+    """One file of a checkpoint, relative to its prefix. `size` in bytes."""
+
+    name: ObjectName
+    size: int = Field(ge=0)
+    crc32c: Crc32c
+
+
+class Manifest(Message):
+    """What a checkpoint consists of and under which conditions it was made."""
+
+    format: int = FORMAT
+    job_id: str
+    attempt_id: str
+    fence: int
+    position: Position
+    files: tuple[FileEntry, ...]
+    environment: dict[str, str]
+    created_at: datetime
+
+
+def job_prefix(job_id: str) -> str:
+    """Where all objects of a job lie."""
+    return f"jobs/{job_id}"
+
+
+def checkpoint_prefix(job_id: str, global_step: int, fence: int, save: int) -> str:
+    """Immutable name of a checkpoint; `save` counts the saves of one attempt, two of which may share a step."""
+    return f"{job_prefix(job_id)}/checkpoints/{global_step:010d}-{fence}-{save}"
+
+
+def artifact_object(job_id: str, fence: int, save: int, name: str) -> str:
+    """Immutable name of one version of an artifact; its plain name is `artifact_name`."""
+    return f"{job_prefix(job_id)}/versions/{fence}-{save}/{name}"
+
+
+def artifact_name(job_id: str, name: str) -> str:
+    """Where people find an artifact in the store."""
+    return f"{job_prefix(job_id)}/{name}"

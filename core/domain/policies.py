@@ -1,0 +1,139 @@
+"""What to do next, as pure functions of what is known: when to save, when to try again, when to give up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.domain.spec import EverySeconds, EverySteps, JobSpec, RetrySpec
+
+MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
+MAX_BACKOFF = 3600.0
+PRIOR_INTERRUPTION_SECONDS = 3600.0
+
+
+class Category(StrEnum):
+    """Whose doing the end of an attempt was; it decides whether trying again can help."""
+
+    USER = "user"
+    PREEMPTION = "preemption"
+    INFRASTRUCTURE = "infrastructure"
+    PROGRAM = "program"
+
+
+class Reason(StrEnum):
+    """Why an attempt or a job ended: the stable codes that users and scripts see."""
+
+    PREEMPTED = "preempted"
+    LEASE_EXPIRED = "lease_expired"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    BAD_DATA = "bad_data"
+    UNSUPPORTED = "unsupported"
+    PROCESS_DIED = "process_died"
+    AUGMENTATION_DIED = "augmentation_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
+    STORE_UNAVAILABLE = "store_unavailable"
+    RESTORE_FAILED = "restore_failed"
+    EXCEPTION = "exception"
+    TOO_MANY_FAILURES = "too_many_failures"
+    NO_PROGRESS = "no_progress"
+
+
+_CATEGORIES = {
+    Category.USER: {Reason.BAD_DATA, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
+    Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
+    Category.PROGRAM: {Reason.EXCEPTION, Reason.TOO_MANY_FAILURES, Reason.NO_PROGRESS},
+}
+
+
+def category(reason: Reason) -> Category:
+    """The category of a reason; whatever is nobody's special case is the infrastructure's."""
+    for found, reasons in _CATEGORIES.items():
+        if reason in reasons:
+            return found
+    return Category.INFRASTRUCTURE
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """Queue another attempt, `after` seconds from now."""
+
+    after: float
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """End the job as failed. `message` is what its owner reads."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class EndedAttempt:
+    """What the retry policy needs to know. `failures` counts this one; `without_progress` too, if it made none."""
+
+    reason: Reason
+    message: str
+    failures: int
+    without_progress: int
+
+
+def backoff_seconds(base: float, failures: int, draw: float) -> float:
+    """Exponential backoff with full jitter on its upper half, in seconds. `draw` is uniform in [0, 1)."""
+    ceiling: float = min(base * 2 ** min(failures - 1, 30), MAX_BACKOFF)
+    return ceiling / 2 + draw * ceiling / 2
+
+
+def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp:
+    """Whether an attempt that did not finish its job is followed by another."""
+    kind = category(ended.reason)
+    if kind is Category.USER:
+        return GiveUp(ended.reason, ended.message)
+    if ended.without_progress >= retry.max_attempts_without_progress:
+        text = f"{ended.without_progress} attempts in a row committed no new step; the last: {ended.message}"
+        return GiveUp(Reason.NO_PROGRESS, text)
+    if kind is Category.PREEMPTION:
+        return TryAgain(0.0)
+    if ended.failures > retry.max_failures:
+        text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
+        return GiveUp(Reason.TOO_MANY_FAILURES, text)
+    return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+
+
+def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:
+    """Mean time between interruptions: one imagined interruption in an hour beside the observed ones."""
+    return (held_seconds + PRIOR_INTERRUPTION_SECONDS) / (interruptions + 1)
+
+
+def young_daly(save_seconds: float, between_interruptions: float) -> float:
+    """Seconds between checkpoints that cost least, within 15 s and 30 min.
+
+    Source: J. W. Young, A first order approximation to the optimum checkpoint interval, CACM 17 (1974);
+    J. T. Daly, Future Generation Computer Systems 22 (2006).
+    """
+    return min(max(math.sqrt(2 * save_seconds * between_interruptions), MIN_INTERVAL), MAX_INTERVAL)
+
+
+@dataclass(frozen=True)
+class Since:
+    """What happened since the last checkpoint, and what a save costs. Times in seconds."""
+
+    steps: int
+    seconds: float
+    save_seconds: float
+    between_interruptions: float
+
+
+def checkpoint_due(spec: JobSpec, since: Since) -> bool:
+    """Whether the training loop saves now."""
+    match spec.checkpoint.every:
+        case EverySteps(steps=steps):
+            return since.steps >= steps
+        case EverySeconds(seconds=seconds):
+            return since.seconds >= seconds
+        case _:
+            return since.seconds >= young_daly(since.save_seconds, since.between_interruptions)

@@ -1,0 +1,161 @@
+"""The one table of states and events. Whatever changes a job, a stage or an attempt asks here first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from enum import StrEnum
+from typing import TypeVar
+
+from core.domain.errors import TransitionError
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RECOVERING = "recovering"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DesiredState(StrEnum):
+    """What the owner of a job wants of it."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class JobEvent(StrEnum):
+    """What can happen to a job."""
+
+    CLAIMED = "claimed"
+    INTERRUPTED = "interrupted"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    FINISHED = "finished"
+
+
+class StageState(StrEnum):
+    """Where a stage is."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+
+
+class StageEvent(StrEnum):
+    """What can happen to a stage."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+
+
+class AttemptState(StrEnum):
+    """Where an attempt, one worker's hold on a job, is."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    PREEMPTED = "preempted"
+    LOST = "lost"
+    FAILED = "failed"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+class AttemptEvent(StrEnum):
+    """What can happen to an attempt."""
+
+    CLAIMED = "claimed"
+    STARTED = "started"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    PREEMPTED = "preempted"
+    LEASE_EXPIRED = "lease_expired"
+    FAILED = "failed"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+_S = TypeVar("_S", bound=StrEnum)
+_E = TypeVar("_E", bound=StrEnum)
+_J, _JE = JobState, JobEvent
+_JOB = {
+    _JE.CLAIMED: ({_J.QUEUED, _J.RECOVERING}, _J.RUNNING),
+    _JE.INTERRUPTED: ({_J.RUNNING}, _J.RECOVERING),
+    _JE.PAUSED: ({_J.QUEUED, _J.RECOVERING, _J.RUNNING}, _J.PAUSED),
+    _JE.RESUMED: ({_J.PAUSED}, _J.QUEUED),
+    _JE.CANCELLED: ({_J.QUEUED, _J.RECOVERING, _J.RUNNING, _J.PAUSED}, _J.CANCELLED),
+    _JE.FAILED: ({_J.RUNNING, _J.RECOVERING}, _J.FAILED),
+    _JE.FINISHED: ({_J.RUNNING}, _J.SUCCEEDED),
+}
+_STAGE = {
+    StageEvent.STARTED: ({StageState.WAITING}, StageState.ACTIVE),
+    StageEvent.FINISHED: ({StageState.ACTIVE}, StageState.SUCCEEDED),
+}
+_A, _AE = AttemptState, AttemptEvent
+HELD_ATTEMPTS = frozenset({_A.STARTING, _A.RUNNING, _A.STOPPING})
+LIVE_ATTEMPTS = HELD_ATTEMPTS | {_A.QUEUED}
+_ATTEMPT = {
+    _AE.CLAIMED: ({_A.QUEUED}, _A.STARTING),
+    _AE.STARTED: ({_A.STARTING}, _A.RUNNING),
+    _AE.STOPPING: ({_A.STARTING, _A.RUNNING}, _A.STOPPING),
+    _AE.FINISHED: (HELD_ATTEMPTS, _A.SUCCEEDED),
+    _AE.PREEMPTED: (HELD_ATTEMPTS, _A.PREEMPTED),
+    _AE.LEASE_EXPIRED: (HELD_ATTEMPTS, _A.LOST),
+    _AE.FAILED: (HELD_ATTEMPTS, _A.FAILED),
+    _AE.PAUSED: (LIVE_ATTEMPTS, _A.PAUSED),
+    _AE.CANCELLED: (LIVE_ATTEMPTS, _A.CANCELLED),
+}
+TERMINAL_JOBS = frozenset({_J.SUCCEEDED, _J.FAILED, _J.CANCELLED})
+
+
+def _next(table: Mapping[_E, tuple[Set[_S], _S]], what: str, state: _S, event: _E) -> _S:
+    sources, target = table[event]
+    if state not in sources:
+        raise TransitionError(f"{what} is {state.value}: {event.value} is not possible now")
+    return target
+
+
+def next_job_state(state: JobState, event: JobEvent) -> JobState:
+    """The job's state after the event.
+
+    Raises:
+        TransitionError: the table does not know the event in this state.
+    """
+    return _next(_JOB, "the job", state, event)
+
+
+def next_stage_state(state: StageState, event: StageEvent) -> StageState:
+    """The stage's state after the event.
+
+    Raises:
+        TransitionError: the table does not know the event in this state.
+    """
+    return _next(_STAGE, "the stage", state, event)
+
+
+def next_attempt_state(state: AttemptState, event: AttemptEvent) -> AttemptState:
+    """The attempt's state after the event.
+
+    Raises:
+        TransitionError: the table does not know the event in this state.
+    """
+    return _next(_ATTEMPT, "the attempt", state, event)
+
+
+def shown_status(state: JobState, desired: DesiredState) -> str:
+    """What a user sees: `pausing` or `cancelling` while desire and state differ."""
+    if state in TERMINAL_JOBS or desired is DesiredState.RUN:
+        return state.value
+    if desired is DesiredState.CANCEL:
+        return "cancelling"
+    return state.value if state is JobState.PAUSED else "pausing"

@@ -1,0 +1,162 @@
+"""What the service answers to users, in one vocabulary for service, client and dashboard."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from core.domain.errors import FieldError
+from core.domain.wire import BestMetric, EpochRow, Message, Progress
+
+
+class ProgressView(Progress):
+    """Progress with the share of all steps that is done, 0 to 1."""
+
+    fraction: float
+
+
+class CheckpointStatus(Message):
+    """The newest committed checkpoint."""
+
+    global_step: int
+    committed_at: datetime
+
+
+class JobView(Message):
+    """A job as a user sees it. `version` grows with each change."""
+
+    id: str
+    name: str
+    status: str
+    reason: str | None
+    message: str | None
+    version: int
+    queue: str
+    priority: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    progress: ProgressView | None
+    metrics: dict[str, float]
+    results: dict[str, float]
+    best: BestMetric | None
+    attempts: int
+    preemptions: int
+    failures: int
+    checkpoint: CheckpointStatus | None
+    worker: str | None
+    phase: str | None
+    goodput: dict[str, float]
+
+
+class JobPage(Message):
+    """A page of jobs, newest first. `next_cursor` is None on the last one."""
+
+    items: list[JobView]
+    next_cursor: str | None
+
+
+class StageView(Message):
+    """A stage as it runs. `stage` counts from 1."""
+
+    stage: int
+    name: str
+    state: str
+    epochs: int
+    epochs_done: int
+    image_size: int
+    batch_size: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class AttemptView(Message):
+    """One worker's hold on a job. `attempt` counts from 1."""
+
+    id: str
+    attempt: int
+    state: str
+    fence: int
+    worker: str | None
+    reason: str | None
+    message: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    lease_expires_at: datetime | None
+    start_step: int | None
+    end_step: int | None
+
+
+class CheckpointView(Message):
+    """A committed checkpoint. `bytes` of payload, `seconds` that the save took."""
+
+    id: str
+    prefix: str
+    global_step: int
+    stage: int
+    epoch: int
+    step: int
+    fence: int
+    roles: list[str]
+    state: str
+    bytes: int
+    seconds: float
+    committed_at: datetime
+
+
+class EventView(Message):
+    """One line of a job's log. `sequence` counts from 1 without a gap."""
+
+    sequence: int
+    at: datetime
+    kind: str
+    actor: str
+    message: str
+    data: dict[str, Any]
+
+
+class ArtifactView(Message):
+    """A file for people."""
+
+    name: str
+    size: int
+    crc32c: str
+    content_type: str
+    committed_at: datetime
+    url: str
+
+
+class WorkerView(Message):
+    """A worker as it was seen last."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    device: str
+    queues: list[str]
+    state: str
+    job_id: str | None
+    last_seen_at: datetime
+
+
+class ProblemView(Message):
+    """RFC 9457 problem details; `errors` names the fields of a bad spec."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+class History(Message):
+    """All recorded epochs in order."""
+
+    items: list[EpochRow]

@@ -1,0 +1,249 @@
+"""The messages between worker and service. Every write carries the fencing token `fence` of its attempt."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from functools import total_ordering
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.domain.policies import Reason
+
+Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
+Text = Annotated[str, Field(max_length=20_000)]
+
+
+class Message(BaseModel):
+    """Base of what travels. Unknown keys are ignored: an older service understands a newer worker."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
+
+
+@total_ordering
+class Position(Message):
+    """Where a run stands: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
+
+    `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
+    """
+
+    stage: int = Field(ge=0)
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
+    global_step: int = Field(ge=0)
+
+    def __lt__(self, other: Position) -> bool:
+        return (self.stage, self.epoch, self.step) < (other.stage, other.epoch, other.step)
+
+
+class Progress(Message):
+    """What a user sees of a running job. `stage` and `epoch` count from 1, `epoch` over the whole job."""
+
+    stage: int
+    stages: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    global_step: int
+    total_steps: int
+    images_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class Phase(StrEnum):
+    """What a worker does just now."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    RESTORING = "restoring"
+    TRAINING = "training"
+    VALIDATING = "validating"
+    EVALUATING = "evaluating"
+    STOPPING = "stopping"
+
+
+class WorkerInfo(Message):
+    """Who claims. `claim_id` is drawn anew for each claim, so that a claim whose answer got lost can be repeated."""
+
+    name: str = Field(min_length=1, max_length=200)
+    host: str = Field(max_length=255)
+    pid: int
+    version: str = Field(max_length=50)
+    device: str = Field(default="cpu", max_length=200)
+
+
+class WorkerReport(WorkerInfo):
+    """A worker says that it is there."""
+
+    queues: tuple[str, ...] = ()
+    busy: bool = False
+
+
+class Claim(Message):
+    """Asks for an attempt."""
+
+    claim_id: str = Field(min_length=8, max_length=64)
+    worker: WorkerInfo
+
+
+class CheckpointRef(Message):
+    """Where a committed checkpoint lies."""
+
+    id: str
+    prefix: ObjectName
+    position: Position
+    fence: int
+
+
+class Grant(Message):
+    """The answer to a claim: all that a worker needs to know. `checkpoints`: newest first."""
+
+    attempt_id: str
+    job_id: str
+    attempt: int
+    fence: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    spec: dict[str, Any]
+    checkpoints: tuple[CheckpointRef, ...]
+    seconds_between_interruptions: float
+
+
+class Fenced(Message):
+    """A write of a worker. The service answers 409 `lease-lost` where `fence` is not the attempt's own."""
+
+    fence: int
+
+
+class Heartbeat(Fenced):
+    """Renews the lease."""
+
+    phase: Phase
+    progress: Progress | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Directive(StrEnum):
+    """What the owner of the job wants of the worker."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Beat(Message):
+    """The answer to a heartbeat."""
+
+    directive: Directive
+    lease_seconds: float
+
+
+class CheckpointRole(StrEnum):
+    """Which pointers a commit moves."""
+
+    LATEST = "latest"
+    STAGE_BEST = "stage_best"
+    BEST = "best"
+
+
+class CheckpointCommit(Fenced):
+    """Makes a checkpoint exist. `needs`: prefixes of other checkpoints without which it cannot be resumed from."""
+
+    prefix: ObjectName
+    manifest_crc32c: Crc32c
+    position: Position
+    bytes: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    roles: tuple[CheckpointRole, ...]
+    needs: tuple[ObjectName, ...] = ()
+
+
+class BestMetric(Message):
+    """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
+
+    metric: str
+    value: float
+    stage: int
+    epoch: int
+
+
+class EpochRow(Message):
+    """One row of the history. The clock columns differ from run to run, all others are exact.
+
+    `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
+    """
+
+    epoch: int = Field(ge=1)
+    stage: int = Field(ge=1)
+    stage_epoch: int = Field(ge=1)
+    global_step: int = Field(ge=0)
+    image_size: int
+    batch_size: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    attempt: int
+    seconds: float
+    images_per_second: float
+    finished_at: datetime
+
+
+CLOCK_COLUMNS = ("attempt", "seconds", "images_per_second", "finished_at")
+
+
+class EpochRecord(Fenced):
+    """Records a finished epoch; the same epoch again replaces the row."""
+
+    row: EpochRow
+    best: BestMetric | None = None
+    stage_finished: bool = False
+
+
+class ArtifactCommit(Fenced):
+    """Points the artifact `name` at an immutable object; the service publishes it under its plain name."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    object: ObjectName
+    size: int = Field(ge=0)
+    crc32c: Crc32c
+    content_type: str = Field(max_length=100)
+
+
+class Note(Fenced):
+    """An event that a worker adds to the job's log."""
+
+    kind: str = Field(pattern=r"^[a-z][a-z_]{0,49}$")
+    message: Text
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Quarantine(Fenced):
+    """A checkpoint that cannot be read is never offered again."""
+
+    checkpoint_id: str
+    message: Text
+
+
+class Outcome(StrEnum):
+    """How a worker's hold on a job ended."""
+
+    SUCCEEDED = "succeeded"
+    PREEMPTED = "preempted"
+    FAILED = "failed"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+class Finish(Fenced):
+    """Gives an attempt back. The same message again gets the same answer."""
+
+    outcome: Outcome
+    reason: Reason | None = None
+    message: Text = ""
+    results: dict[str, float] = Field(default_factory=dict)
+    progress: Progress | None = None

@@ -76,7 +76,11 @@ def _serve(
     worker = None
     try:
         worker = BatonWorker(
-            listen(rq_queues(queues), connection), client, busy=busy, grace=settings.grace, name=name,
+            listen(rq_queues(queues), connection),
+            client,
+            busy=busy,
+            grace=settings.grace,
+            name=name,
             connection=connection,
         )
         worker.warm_up()

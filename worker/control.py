@@ -21,7 +21,7 @@ class Stop(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Stopped(Exception):  # noqa: N818 - an outcome, not an error
+class Stopped(Exception):
     """Raised by a training loop that has ended at a step boundary, its state handed over."""
 
 
@@ -40,8 +40,17 @@ class Control(Protocol):
         """Whether to save now, `steps` after the last save."""
         ...
 
-    def save(self, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> str:
-        """Hands a snapshot over for saving and returns the prefix that it will have."""
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        ...
+
+    def name_checkpoint(self, global_step: int) -> str:
+        """The prefix for the next checkpoint, known before it is saved, so that its own cursor can point at it."""
+        ...
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        """Hands a snapshot over for saving."""
         ...
 
     def load(self, prefix: str) -> Snapshot:

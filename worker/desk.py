@@ -80,14 +80,20 @@ class Desk:
         since = Since(steps, seconds, self._save_seconds, self._grant.seconds_between_interruptions)
         return checkpoint_due(self._spec, since)
 
-    def save(self, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> str:
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._grant.attempt
+
+    def name_checkpoint(self, global_step: int) -> str:
+        """A prefix that no other save of this or any other attempt has."""
+        return checkpoint_prefix(self._grant.job_id, global_step, self._grant.fence, next(self._numbers))
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
-        fence, number = self._grant.fence, next(self._numbers)
-        prefix = checkpoint_prefix(self._grant.job_id, snapshot.position.global_step, fence, number)
         self._last_save = time.monotonic()
         covers = frozenset(f"checkpoint:{role}" for role in roles)
         self.outbox.put(Parcel(lambda: self._write(prefix, snapshot, roles), covers))
-        return prefix
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from core.domain.errors import LeaseLost
 from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
@@ -61,9 +60,7 @@ class Lease:
 
     def _message(self) -> Heartbeat:
         with self._lock:
-            return Heartbeat(
-                fence=self._grant.fence, phase=self._phase, progress=self._progress, metrics=self._metrics
-            )
+            return Heartbeat(fence=self._grant.fence, phase=self._phase, progress=self._progress, metrics=self._metrics)
 
     def _run(self) -> None:
         answered = time.monotonic()
@@ -84,5 +81,3 @@ class Lease:
         except (LeaseLost, Refused) as error:
             self.lose(str(error))
         return True
-
-

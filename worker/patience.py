@@ -17,7 +17,9 @@ _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 
-def persist(call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None) -> _T:
+def persist(
+    call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None
+) -> _T:
     """The result of `call`, tried again while service or store are away, for at most `seconds`.
 
     `wait` sleeps, and may raise to end the waiting. What is not transient is raised at once.

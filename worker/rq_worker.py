@@ -44,7 +44,7 @@ def attempt_of(job: Job) -> str | None:
     return str(arguments[0])
 
 
-class BatonWorker(Worker):  # type: ignore[misc] # rq has no types
+class BatonWorker(Worker):
     """Runs attempts in a process of their own and nothing else, whatever a message names."""
 
     def __init__(
@@ -71,6 +71,7 @@ class BatonWorker(Worker):  # type: ignore[misc] # rq has no types
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Runs the attempt of a message to its end. Nothing that Redis does can end it."""
+        del queue
         attempt_id = attempt_of(job)
         if attempt_id is None:
             log.error("dropped message %s: it is none of Baton's", job.id)
@@ -174,4 +175,3 @@ class BatonWorker(Worker):  # type: ignore[misc] # rq has no types
 def listen(names: list[str], connection: redis.Redis) -> list[Queue]:
     """RQ queues that read JSON and nothing else."""
     return [Queue(name, connection=connection, serializer=JSONSerializer) for name in names]
-

@@ -1,4 +1,4 @@
-"""A checkpoint in the store: payload first, the manifest last, and nothing believed that a checksum does not confirm."""
+"""A checkpoint in the store: payload first, the manifest last, nothing believed without its checksum."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _ORDER, _AUGMENTATION = 1, 2
 
 
-def batch_indices(  # noqa: PLR0913 - the whole place in the run, by name
+def batch_indices(
     *, seed: int, stage: int, epoch: int, batch: int, batch_size: int, steps_per_epoch: int, size: int
 ) -> NDArray[np.int64]:
     """Which training images make up a batch: int64 [batch_size], each in 0..size-1.

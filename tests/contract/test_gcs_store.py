@@ -210,7 +210,7 @@ def test_an_object_deleted_while_it_is_read_is_not_found(store: GcsStore, proxy:
 def test_a_store_that_stays_down_is_unavailable_in_time(
     proxy: FlakyProxy, emulator: GcsEmulator, tmp_path: Path, content: bytes
 ) -> None:
-    store = GcsStore(emulator.bucket, PREFIX, deadline=0.5)
+    store = GcsStore(emulator.bucket, PREFIX, deadline=0.3)
     for method in ("GET", "POST", "DELETE"):
         proxy.plan(method, *[503] * 1000)
     assert_unavailable_in_time(store, tmp_path, content)

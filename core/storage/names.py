@@ -29,8 +29,8 @@ def checked_prefix(prefix: str) -> str:
     if prefix:
         _check_characters(prefix)
         _check_reserved(prefix)
-        *folders, last = prefix.split("/")
-        for segment in [*folders, last] if last else folders:
+        *folders, _ = prefix.split("/")  # the last part is only the start of a name: '..' may become '..a'
+        for segment in folders:
             _check_segment(prefix, segment)
     return prefix
 

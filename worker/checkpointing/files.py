@@ -15,7 +15,7 @@ from core.domain.errors import BatonError
 from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
-from core.storage.errors import AlreadyExists, NotFound
+from core.storage.errors import AlreadyExists, Corrupted, NotFound
 from worker.checkpointing.snapshot import Snapshot
 
 
@@ -99,7 +99,7 @@ def read_checkpoint(store: BlobStore, prefix: str) -> tuple[Snapshot, Manifest]:
 def _manifest(store: BlobStore, prefix: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(store.get(f"{prefix}/{MANIFEST}"))
-    except (NotFound, ValidationError) as error:
+    except (NotFound, Corrupted, ValidationError) as error:
         raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: {error}") from error
     if manifest.format != FORMAT:
         raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: format {manifest.format} is not {FORMAT}")
@@ -109,8 +109,8 @@ def _manifest(store: BlobStore, prefix: str) -> Manifest:
 def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:
     try:
         data = store.get(f"{prefix}/{entry.name}")
-    except NotFound as error:
-        raise CorruptCheckpoint(f"{prefix}/{entry.name} is missing") from error
+    except (NotFound, Corrupted) as error:
+        raise CorruptCheckpoint(f"{prefix}/{entry.name}: {error}") from error
     if len(data) != entry.size or crc32c_of(data) != entry.crc32c:
         raise CorruptCheckpoint(f"{prefix}/{entry.name} has other bytes than its manifest says")
     return data

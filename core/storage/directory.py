@@ -72,7 +72,9 @@ class DirectoryStore:
         checked_bounds(start, end)
         file = self._open(name)
         size = os.fstat(file.fileno()).st_size
-        return self._chunks(name, file, start, size if end is None else min(end, size))
+        chunks = self._chunks(name, file, start, size if end is None else min(end, size))
+        next(chunks)  # once begun, it closes its file even if nobody reads on
+        return chunks
 
     def download(self, name: str, path: Path) -> BlobInfo:
         """See BlobStore.download; no checksum is known here, so the returned one is that of what was read."""
@@ -177,6 +179,7 @@ class DirectoryStore:
     def _chunks(self, name: str, file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         with file, translated(self._root, name):
             file.seek(start)
+            yield b""
             while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
                 start += len(chunk)
                 yield chunk

@@ -1,21 +1,19 @@
-"""The names that service and worker must agree on in Redis."""
+"""What the conductor and the workers agree on about RQ: queue names, and the one function a message may name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-ATTEMPT_FUNCTION = "worker.attempt"
-"""The only function name that a message may carry, and the only one that a worker runs."""
-
+FUNCTION = "worker.attempt"
 PRIORITIES = ("high", "normal", "low")
 
 
-def queue_name(queue: str, priority: str) -> str:
-    """The RQ queue that holds the messages of one queue and priority."""
+def rq_queue(queue: str, priority: str) -> str:
+    """The RQ queue for attempts of jobs in `queue` with this priority."""
     return f"baton:{queue}:{priority}"
 
 
-def queue_names(queues: Iterable[str]) -> tuple[str, ...]:
-    """The RQ queues of a worker in the order in which it empties them: priority first, then the order given."""
-    given = tuple(queues)
-    return tuple(queue_name(queue, priority) for priority in PRIORITIES for queue in given)
+def rq_queues(queues: Iterable[str]) -> list[str]:
+    """The RQ queues that a worker of `queues` listens to, the most urgent first."""
+    names = list(queues)
+    return [rq_queue(queue, priority) for priority in PRIORITIES for queue in names]

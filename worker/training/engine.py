@@ -31,14 +31,15 @@ class Score:
 
 
 def make_optimizer(spec: OptimizerSpec) -> keras.optimizers.Optimizer:
-    """The optimizer of a spec, its rate set anew at every step."""
+    """The optimizer of a spec, its rate set anew at every step; its name is part of its variables' names."""
     match spec.name:
         case "adam":
-            return keras.optimizers.Adam(spec.learning_rate, epsilon=spec.epsilon)
+            return keras.optimizers.Adam(spec.learning_rate, epsilon=spec.epsilon, name="adam")
         case "rmsprop":
-            return keras.optimizers.RMSprop(spec.learning_rate, momentum=spec.momentum, epsilon=spec.epsilon)
+            momentum, epsilon = spec.momentum, spec.epsilon
+            return keras.optimizers.RMSprop(spec.learning_rate, momentum=momentum, epsilon=epsilon, name="rmsprop")
         case _:
-            return keras.optimizers.SGD(spec.learning_rate, momentum=spec.momentum)
+            return keras.optimizers.SGD(spec.learning_rate, momentum=spec.momentum, name="sgd")
 
 
 def build_network(spec: JobSpec, classes: int) -> keras.Model:
@@ -55,6 +56,7 @@ class Engine:
     """
 
     def __init__(self, spec: JobSpec, classes: int) -> None:
+        keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
         if spec.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -72,7 +74,7 @@ class Engine:
     @property
     def rate(self) -> float:
         """The learning rate that the optimizer holds."""
-        return float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
+        return float(self._optimizer.learning_rate.value.numpy())
 
     @rate.setter
     def rate(self, value: float) -> None:
@@ -103,7 +105,7 @@ class Engine:
 
     def arrays(self) -> Arrays:
         """A host copy of everything that the next step depends on."""
-        copies = {name: np.array(keras.ops.convert_to_numpy(v), copy=True) for name, v in self._variables().items()}
+        copies = {name: np.array(v.value.numpy(), copy=True) for name, v in self._variables().items()}
         copies["sums/train"] = np.array(self._train_sums.numpy(), copy=True)
         return copies
 

@@ -23,6 +23,11 @@ print(fingerprint())
 IMPORTS = """
 import sys, numpy
 from worker.training.augmentation import augment
+images = numpy.zeros((1, 16, 16, 3), "uint8")
+augment("none", images, 0)
+assert "imgaug" not in sys.modules
+augment("paper-1", images, 0)
+assert "imgaug" in sys.modules
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 assert not hasattr(numpy, "sctypes")
 """
@@ -60,7 +65,7 @@ def test_needs_no_tensorflow_and_leaves_numpy_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
 @pytest.mark.parametrize("n", [1, 24])
 def test_gives_changed_uint8_images_of_the_same_shape(policy: str, size: int, n: int) -> None:
     images = _images(n, size)
@@ -79,6 +84,16 @@ def test_seed_decides_whatever_was_augmented_before(policy: str) -> None:
     augment(policy, other, 1)
     np.testing.assert_array_equal(augment(policy, images, 7), first)
     assert not np.array_equal(augment(policy, images, 8), first)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_given_images_stay_as_they_are(policy: str) -> None:
+    """Writable ones too, and views into others: what is cached must never be augmented in place."""
+    images = _images(12, 32)
+    before = images.copy()
+    results = [augment(policy, images[:6], seed) for seed in range(20)]
+    np.testing.assert_array_equal(images, before)
+    assert not any(np.shares_memory(images, result) for result in results)
 
 
 def test_none_returns_the_images_themselves() -> None:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.augmentation.policies import POLICIES
-
 _one_at_a_time = threading.Lock()
 
 
@@ -33,6 +31,9 @@ def augment(policy: str, images: NDArray[np.uint8], seed: int) -> NDArray[np.uin
 
 @cache
 def _augmenter(policy: str) -> Any:
+    # Only here: imgaug takes two seconds to import, and a restart without augmentation, or with helpers, needs none.
+    from worker.training.augmentation.policies import POLICIES
+
     if policy not in POLICIES:
         raise ValueError(f"unknown augmentation {policy!r}; known: none, {', '.join(POLICIES)}")
     return POLICIES[policy]()

@@ -13,10 +13,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int, lifeline: IO[str] | None = None) -> None:
-    """Kills this process when the process `parent` ends.
+    """From now on this process is killed when its parent ends; at once if `parent`, a process id, is gone already.
 
-    Linux's parent-death signal where there is one; everywhere the end of `lifeline`, a pipe whose other end only
-    the parent holds, read by a thread. Source: prctl(2), PR_SET_PDEATHSIG.
+    Linux's parent-death signal where there is one: it looks at the thread that started this process, which has to live
+    as long as the process is wanted. Everywhere the end of `lifeline`, a pipe whose other end only the parent holds,
+    read by a thread. Source: prctl(2), PR_SET_PDEATHSIG.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

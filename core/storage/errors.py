@@ -12,25 +12,25 @@ class StoreError(Exception):
     code: ClassVar[str] = "store_error"
 
 
-class NotFound(StoreError):  # noqa: N818 - the port's vocabulary, shorter in `except` clauses
+class NotFound(StoreError):
     """There is no object of that name."""
 
     code = "not_found"
 
 
-class AlreadyExists(StoreError):  # noqa: N818 - see NotFound
+class AlreadyExists(StoreError):
     """`put(..., if_absent=True)` met an object of that name: another writer was first."""
 
     code = "already_exists"
 
 
-class InvalidName(StoreError):  # noqa: N818 - see NotFound
+class InvalidName(StoreError):
     """The name is no object name, or the store cannot hold an object there."""
 
     code = "invalid_name"
 
 
-class Corrupted(StoreError):  # noqa: N818 - see NotFound
+class Corrupted(StoreError):
     """The bytes are not those whose checksum was promised."""
 
     code = "corrupted"
@@ -48,7 +48,7 @@ class StoreConfigError(StoreError):
     code = "store_config"
 
 
-class StoreUnavailable(StoreError):  # noqa: N818 - see NotFound
+class StoreUnavailable(StoreError):
     """The store does not answer now; trying again later may help. A write may or may not have happened."""
 
     code = "store_unavailable"

@@ -10,7 +10,6 @@ from pydantic import Field
 from core.domain.errors import FieldError
 from core.domain.wire import BestMetric, EpochRow, Message, Progress
 
-
 _T = TypeVar("_T")
 
 

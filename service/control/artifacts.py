@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from core.domain.errors import FieldError
 from core.domain.manifest import RESERVED_NAMES, artifact_parts
@@ -23,6 +23,7 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
     row = unit.session.get(Artifact, (job.id, message.name))
     if row is not None and row.object == message.object:
         return row
+    unit.session.execute(delete(Garbage).where(Garbage.object == message.object))
     if row is not None:
         unit.session.merge(Garbage(object=row.object, not_before=unit.now() + READER_GRACE))
     row = row or Artifact(job_id=job.id, name=message.name)

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
+from core.domain.spec import CheckpointSpec
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
 from service.db.tables import Attempt, Checkpoint, CheckpointState, Job, Pointer
 from service.db.unit import Unit, actor_of, new_id
@@ -27,6 +28,7 @@ def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Chec
     _move_pointers(unit, job.id, row)
     _count_progress(job, attempt, message.position)
     _log(unit, job, attempt, row)
+    retire(unit, job)
     return row, True
 
 
@@ -117,3 +119,32 @@ def _fall_back(unit: Unit, job: Job) -> None:
         heir = next((row for row in good if role == CheckpointRole.LATEST or role in row.roles), None)
         if heir is not None:
             point(unit, job.id, role, heir.id)
+
+
+def retire(unit: Unit, job: Job) -> None:
+    """Mark what is beyond `keep` and serves nobody as deleted; the conductor deletes the objects of marked rows.
+
+    Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
+    """
+    unit.session.flush()
+    good = unit.good_checkpoints(job.id)
+    wanted = {row.prefix for row in good[: CheckpointSpec.model_validate(job.spec.get("checkpoint", {})).keep]}
+    named = set(unit.pointers(job.id).values())
+    wanted |= {row.prefix for row in good if row.id in named}
+    kept = _with_needs(good, wanted)
+    committed = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.state == CheckpointState.COMMITTED)
+    for row in unit.session.scalars(committed):
+        if row.prefix not in kept:
+            row.state = CheckpointState.DELETED.value
+
+
+def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
+    needs = {row.prefix: row.needs for row in rows}
+    kept: set[str] = set()
+    open_ends = list(wanted)
+    while open_ends:
+        prefix = open_ends.pop()
+        if prefix not in kept:
+            kept.add(prefix)
+            open_ends.extend(needs.get(prefix, ()))
+    return kept

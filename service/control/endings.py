@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from core.domain.errors import LeaseLost
 from core.domain.policies import EndedAttempt, GiveUp, Reason, TryAgain, after_attempt
-from core.domain.spec import parse_spec
+from core.domain.spec import RetrySpec
 from core.domain.states import (
+    HELD_ATTEMPTS,
     AttemptEvent,
     AttemptState,
     DesiredState,
@@ -125,7 +125,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 def _verdict(job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
     reason = Reason(attempt.reason or Reason.EXCEPTION)
     ended = EndedAttempt(reason, attempt.message or reason.value, job.failures, job.without_progress)
-    return after_attempt(ended, parse_spec(job.spec).retry, draw())
+    return after_attempt(ended, RetrySpec.model_validate(job.spec.get("retry", {})), draw())
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
@@ -139,11 +139,7 @@ def expire(unit: Unit, attempt_id: str, actor: str, draw: Callable[[], float] = 
     """End an attempt whose lease ran out; False if it was renewed or ended meanwhile."""
     job, attempt = unit.lock_attempt(attempt_id)
     expires = attempt.lease_expires_at
-    try:
-        unit.held(attempt_id, attempt.fence or 0)
-    except LeaseLost:
-        return False
-    if expires is None or expires > unit.now():
+    if attempt.state not in HELD_ATTEMPTS or expires is None or expires > unit.now():
         return False
     text = f"worker {attempt.worker} was not heard of until its lease ran out"
     _end(unit, job, attempt, AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text)

@@ -78,7 +78,12 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
     job.reason = job.message = None
     job.phase = Phase.STARTING.value
     text = f"attempt {attempt.number} claimed by {message.worker.name}"
-    data = {"attempt": attempt.number, "fence": job.fence, "worker": message.worker.name, "device": message.worker.device}
+    data = {
+        "attempt": attempt.number,
+        "fence": job.fence,
+        "worker": message.worker.name,
+        "device": message.worker.device,
+    }
     unit.event(job, "claimed", actor_of(attempt), text, **data)
 
 

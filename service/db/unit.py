@@ -77,7 +77,9 @@ class Unit:
         """
         job, attempt = self.lock_attempt(attempt_id)
         if attempt.fence != fence or attempt.state not in HELD_ATTEMPTS:
-            raise LeaseLost(f"attempt {attempt.number} is {attempt.state} and not held with fence {fence}: stop training")
+            raise LeaseLost(
+                f"attempt {attempt.number} is {attempt.state} and not held with fence {fence}: stop training"
+            )
         return job, attempt
 
     def live_attempt(self, job: Job) -> Attempt | None:

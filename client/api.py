@@ -33,6 +33,7 @@ from core.domain.wire import EpochRow
 LONG_POLL = 20.0
 TIMEOUT = LONG_POLL + 20.0
 OUTAGE = 600.0
+UNCHANGED = 0.1  # between two long polls that found nothing new, so that a service which does not wait is not flooded
 ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -127,7 +128,13 @@ class BatonClient:
 
     def events(self, job_id: str, *, after: int = 0) -> list[EventView]:
         """The job's log after the event with the number `after`."""
-        return self._items(_path(job_id, "events"), EventView, after=after)
+        found: list[EventView] = []
+        following: int | None = after
+        while following is not None:
+            data = self._transport.request("GET", _path(job_id, "events"), params={"after": following}).json()
+            found += TypeAdapter(list[EventView]).validate_python(_items_of(data))
+            following = data.get("next_after")
+        return found
 
     def artifacts(self, job_id: str) -> list[ArtifactView]:
         """The job's files for people."""
@@ -207,6 +214,8 @@ class BatonClient:
             if job.version != version:
                 version = job.version
                 yield job
+            elif job.status not in ENDED:
+                time.sleep(UNCHANGED)
             if job.status in ENDED:
                 return
 

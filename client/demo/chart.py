@@ -76,5 +76,5 @@ def _mark(axes: Any, rows: Sequence[EpochRow], kills: Sequence[float], *, labell
             place = ((span.first + span.last) / 2, 1.01)
             text = f"stage {span.stage}: {span.pixels} px"
             axes.annotate(text, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    for number, place in enumerate(kills):
-        axes.axvline(place, color=KILL, linewidth=1.6, label=None if number else "worker killed")
+    for number, killed in enumerate(kills):
+        axes.axvline(killed, color=KILL, linewidth=1.6, label=None if number else "worker killed")

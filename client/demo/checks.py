@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from core.domain.views import AttemptView, JobView
 from core.domain.wire import EpochRow
@@ -50,10 +51,10 @@ def _history_checks(outcome: Outcome) -> Iterator[Check]:
     wanted = list(range(1, outcome.epochs + 1))
     missing = sorted(set(wanted) - set(epochs))
     doubled = sorted({epoch for epoch in epochs if epochs.count(epoch) > 1})
-    text = f"the history has one row for each of the {outcome.epochs} epochs: missing {missing or 'none'}, doubled {doubled or 'none'}"
-    yield Check(epochs == wanted, text)
+    found = f"missing {missing or 'none'}, doubled {doubled or 'none'}"
+    yield Check(epochs == wanted, f"the history has one row for each of the {outcome.epochs} epochs: {found}")
     steps = [row.global_step for row in outcome.history]
-    grows = all(before < after for before, after in zip(steps, steps[1:], strict=False))
+    grows = all(before < after for before, after in pairwise(steps))
     text = f"steps grow from epoch to epoch and end at {steps[-1] if steps else 0} of {outcome.total_steps}"
     yield Check(grows and bool(steps) and steps[-1] == outcome.total_steps, text)
 

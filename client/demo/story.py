@@ -128,8 +128,7 @@ def kill_now(job: JobView) -> bool:
 def stage_start(job: JobView) -> int:
     """The step of the whole run at which the stage under way began."""
     assert job.progress is not None
-    stages = job.spec["stages"]
-    before = sum(stage["epochs"] for stage in stages[: job.progress.stage - 1])
+    before = sum(int(stage["epochs"]) for stage in job.spec["stages"][: job.progress.stage - 1])
     epochs_in_stage = job.progress.epoch - 1 - before
     return job.progress.global_step - job.progress.step - epochs_in_stage * job.progress.steps
 

@@ -1,0 +1,163 @@
+"""What the demo does, in the order in which it tells it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from client.api import BatonClient
+from client.cli.live import Watcher
+from client.cli.render import duration, history_table
+from client.demo.chart import draw
+from client.demo.checks import Check, Outcome, all_checks, resumed_at
+from client.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
+from client.errors import ClientError
+from core.domain.views import JobView
+
+PLAN = "digits-demo"
+KILL_STAGE = 2
+TIMEOUT = 900.0
+INTRO = f"""\
+Baton trains a small convolutional network on 1,797 handwritten digits in four stages of 16, 32, 16 and 32
+pixels. In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, which is how a machine that is taken
+away looks: nothing is saved, nobody says goodbye. The service notices when the worker's lease of {LEASE_SECONDS} s runs
+out (30 s outside this demo), gives the job to another worker, and that one goes on from the last checkpoint."""
+
+
+def run_demo(data: Path, console: Console) -> int:
+    """The demo's exit status: 0 when every check holds."""
+    started = time.monotonic()
+    root = fresh_directory(data)
+    console.print(Panel(INTRO, title="Baton demo", width=min(console.width, 112)))
+    _tell(console, f"Starting Redis, the service and one worker in {root} ...")
+    stack = DemoStack(root)
+    with running(stack) as connection, BatonClient(connection.url, connection.token) as client:
+        outcome, files = _train(client, stack, console, root)
+    checks = [*all_checks(outcome), _nothing_left(stack)]
+    return _conclude(console, checks, files, time.monotonic() - started)
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def _train(client: BatonClient, stack: DemoStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
+    job = client.submit_plan(PLAN)
+    _tell(console, f"Submitted the plan {PLAN} to {client.url} as job {job.id}.")
+    act = Act(client, stack, console)
+    outcome = act.play(job)
+    console.print(history_table(outcome.history))
+    return outcome, _collect(client, outcome, root, console)
+
+
+class Act:
+    """Watches the job, kills its worker once, and notes what it sees."""
+
+    def __init__(self, client: BatonClient, stack: DemoStack, console: Console) -> None:
+        self._client = client
+        self._stack = stack
+        self._console = console
+        self._statuses: list[str] = []
+        self._killed_at: int | None = None
+        self._resumed = False
+
+    def play(self, job: JobView) -> Outcome:
+        """Returns when the job has ended."""
+        with Watcher(self._console) as watcher:
+            for job in self._client.follow(job.id, timeout=TIMEOUT):  # noqa: B020, PLR1704  # the same job, later
+                self._note(job, watcher.note)
+                watcher.show(job)
+        return self._outcome(job)
+
+    def _note(self, job: JobView, say: Callable[[str], None]) -> None:
+        if not self._statuses or self._statuses[-1] != job.status:
+            self._statuses.append(job.status)
+            if self._killed_at is not None:
+                say(f"=> the job is {job.status}")
+        if self._killed_at is None and kill_now(job):
+            self._kill(job, say)
+        elif self._killed_at is not None and not self._resumed:
+            self._say_resumed(job, say)
+
+    def _kill(self, job: JobView, say: Callable[[str], None]) -> None:
+        assert job.progress is not None
+        pid = self._stack.kill_worker()
+        self._killed_at = job.progress.global_step
+        p = job.progress
+        say(
+            f"=> killed the worker (process group {pid}, SIGKILL) in stage {p.stage}, epoch {p.epoch}, "
+            f"step {p.step} of {p.steps}; step {p.global_step} of the whole run"
+        )
+
+    def _say_resumed(self, job: JobView, say: Callable[[str], None]) -> None:
+        start = resumed_at(self._client.attempts(job.id))
+        if start is not None:
+            self._resumed = True
+            again = max((self._killed_at or 0) - start, 0)
+            say(f"=> another worker process took the job and goes on at step {start}: {again} steps are done again")
+
+    def _outcome(self, job: JobView) -> Outcome:
+        assert job.progress is not None
+        return Outcome(
+            job=job,
+            history=self._client.history(job.id),
+            attempts=self._client.attempts(job.id),
+            statuses=self._statuses,
+            killed_at=self._killed_at,
+            epochs=job.progress.epochs,
+            total_steps=job.progress.total_steps,
+        )
+
+
+def kill_now(job: JobView) -> bool:
+    """In the middle of an epoch of the stage, with a checkpoint of that very stage; later, as soon as it can be."""
+    progress, checkpoint = job.progress, job.checkpoint
+    if job.status != "running" or progress is None or checkpoint is None or progress.stage < KILL_STAGE:
+        return False
+    if progress.stage == KILL_STAGE and checkpoint.global_step <= stage_start(job):
+        return False
+    middle = 0 < progress.step < progress.steps
+    return middle and progress.global_step > checkpoint.global_step
+
+
+def stage_start(job: JobView) -> int:
+    """The step of the whole run at which the stage under way began."""
+    assert job.progress is not None
+    before = sum(int(stage["epochs"]) for stage in job.spec["stages"][: job.progress.stage - 1])
+    epochs_in_stage = job.progress.epoch - 1 - before
+    return job.progress.global_step - job.progress.step - epochs_in_stage * job.progress.steps
+
+
+def _collect(client: BatonClient, outcome: Outcome, root: Path, console: Console) -> list[Path]:
+    files = []
+    for name in ("best.keras", "history.csv"):
+        try:
+            files.append(client.download(outcome.job.id, name, root / name))
+        except ClientError as error:
+            _tell(console, f"{name} could not be fetched: {error}")
+    if outcome.history:
+        kills = [] if outcome.killed_at is None else [outcome.killed_at]
+        files.insert(0, draw(outcome.history, "digits-demo: loss and accuracy", kills, root / "loss-curve.png"))
+    return files
+
+
+def _nothing_left(stack: DemoStack) -> Check:
+    left = stack.left_behind()
+    return Check(not left, "no process is left behind" + (f": {', '.join(left)}" if left else ""))
+
+
+def _conclude(console: Console, checks: list[Check], files: list[Path], seconds: float) -> int:
+    complete = Check(len(files) == 3, f"{len(files)} of 3 files are here: loss curve, best.keras, history.csv")
+    for check in (*checks, complete):
+        mark, style = ("ok  ", "green") if check.holds else ("FAIL", "bold red")
+        console.print(Text(mark, style=style).append(f"  {check.text}", style="default"), soft_wrap=True)
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True)
+    failed = sum(not check.holds for check in (*checks, complete))
+    _tell(console, f"{'Done' if not failed else f'{failed} checks FAILED'} in {duration(seconds)}.")
+    return 1 if failed else 0

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from typing import NoReturn
 
 from core.domain.wire import Grant, WorkerInfo
 from core.storage import open_store
@@ -33,7 +34,7 @@ def main() -> int:
         return 0
     die_with_parent(parent, sys.stdin)
     runner.run(json.loads(order)["attempt_id"])
-    return 0
+    _leave()
 
 
 def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
@@ -54,6 +55,14 @@ def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
         grace=settings.grace,
         claimed=lambda grant: _report(report, grant),
     )
+
+
+def _leave() -> NoReturn:
+    # TensorFlow takes seconds to tear down, in which a signal would look like a death in the middle of the work.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _report(pipe: int, grant: Grant) -> None:

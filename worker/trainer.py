@@ -19,8 +19,8 @@ from worker.runner import Runner
 from worker.settings import VERSION, WorkerSettings
 
 
-def main() -> int:
-    """Exit status 0 once the attempt is given back, or was never ours."""
+def main() -> None:
+    """Ends with exit status 0 once the attempt is given back, or was never ours."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
     notice = Notice()
     notice.listen()
@@ -31,7 +31,7 @@ def main() -> int:
     runner = _runner(settings, notice, report)
     order = sys.stdin.readline()
     if not order or notice.given:
-        return 0
+        return
     die_with_parent(parent, sys.stdin)
     runner.run(json.loads(order)["attempt_id"])
     _leave()
@@ -70,4 +70,4 @@ def _report(pipe: int, grant: Grant) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -49,6 +49,26 @@ def test_every_error_is_a_problem(api: Api) -> None:
     assert_problem(api.http.get("/v1/jobs/" + "x" * 65), 422, "invalid-request")
 
 
+def test_odd_characters_are_no_bugs(api: Api) -> None:
+    hand = api.running()
+    headers = {"content-type": "application/json"}
+    for text in (b"\\u0000", b"\\ud800", b"\\uDFFF"):
+        body = b'{"fence": 1, "kind": "x", "message": "m", "data": {"a": ["' + text + b'"]}}'
+        answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=body, headers=headers)
+        assert_problem(answer, 400, "malformed-body")
+    fine = b'{"fence": 1, "kind": "x", "message": "\\ud83d\\ude00"}'
+    assert api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=fine, headers=headers).status_code == 201
+    for depth in (40, 300, 9000):
+        deep = b'{"fence": 1, "kind": "x", "message": "m", "data": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
+        answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=deep, headers=headers)
+        assert_problem(answer, 400, "malformed-body")
+    for path in ("%00", "%ff", "..%2f..", "a%0d%0ab"):
+        assert api.http.get(f"/v1/jobs/{path}").status_code == 404
+        assert api.http.get(f"/v1/jobs/{hand.job_id}/artifacts/{path}").status_code == 404
+        assert api.http.get(f"/v1/plans/{path}").status_code == 404
+    assert api.http.get("/v1/jobs", params={"label": "a:b\x00"}).status_code == 422
+
+
 @pytest.mark.parametrize("what", ["", "/stages", "/attempts", "/checkpoints", "/history", "/events", "/artifacts"])
 def test_a_job_that_never_was_has_nothing(api: Api, what: str) -> None:
     assert_problem(api.http.get(f"/v1/jobs/{'0' * 32}{what}"), 404, "not-found")

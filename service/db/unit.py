@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
-from service.db.tables import Attempt, Checkpoint, CheckpointState, Event, Job, Pointer
+from service.db.base import CheckpointState
+from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
 

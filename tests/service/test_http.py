@@ -11,9 +11,16 @@ from sqlalchemy.exc import OperationalError
 
 from service.api.limits import MAX_BODY
 from tests.service.helpers import Api, assert_problem, eventually, spec
+from tests.support.service import TOKEN
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic dG9rZW4=", "bearer tökén"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic dG9rZW4tb2YtdGhlLXRlc3Rz", "bearer tökén", f"Bearer {TOKEN}x"])
+def test_a_token_is_right_or_wrong(api: Api, header: str) -> None:
+    answer = api.http.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")})
+    assert_problem(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong"])
 def test_nobody_without_the_token_gets_in(api: Api, header: str | None) -> None:
     document = api.http.get("/openapi.json").json()
     for path, operations in document["paths"].items():

@@ -11,9 +11,16 @@ from sqlalchemy.exc import OperationalError
 
 from service.api.limits import MAX_BODY
 from tests.service.helpers import Api, assert_problem, eventually, spec
+from tests.support.service import TOKEN
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic dG9rZW4=", "bearer tökén"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic dG9rZW4tb2YtdGhlLXRlc3Rz", "bearer tökén", f"Bearer {TOKEN}x"])
+def test_a_token_is_right_or_wrong(api: Api, header: str) -> None:
+    answer = api.http.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")})
+    assert_problem(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong"])
 def test_nobody_without_the_token_gets_in(api: Api, header: str | None) -> None:
     document = api.http.get("/openapi.json").json()
     for path, operations in document["paths"].items():
@@ -47,6 +54,26 @@ def test_every_error_is_a_problem(api: Api) -> None:
     assert_problem(api.http.post("/v1/workers", content=b"{", headers=headers), 400, "malformed-body")
     assert_problem(api.http.post("/v1/workers", json={}), 422, "invalid-request")
     assert_problem(api.http.get("/v1/jobs/" + "x" * 65), 422, "invalid-request")
+
+
+def test_odd_characters_are_no_bugs(api: Api) -> None:
+    hand = api.running()
+    headers = {"content-type": "application/json"}
+    for text in (b"\\u0000", b"\\ud800", b"\\uDFFF"):
+        body = b'{"fence": 1, "kind": "x", "message": "m", "data": {"a": ["' + text + b'"]}}'
+        answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=body, headers=headers)
+        assert_problem(answer, 400, "malformed-body")
+    fine = b'{"fence": 1, "kind": "x", "message": "\\ud83d\\ude00"}'
+    assert api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=fine, headers=headers).status_code == 201
+    for depth in (40, 300, 9000):
+        deep = b'{"fence": 1, "kind": "x", "message": "m", "data": ' + b'{"a":' * depth + b"1" + b"}" * (depth + 1)
+        answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/notes", content=deep, headers=headers)
+        assert_problem(answer, 400, "malformed-body")
+    for path in ("%00", "%ff", "..%2f..", "a%0d%0ab"):
+        assert api.http.get(f"/v1/jobs/{path}").status_code == 404
+        assert api.http.get(f"/v1/jobs/{hand.job_id}/artifacts/{path}").status_code == 404
+        assert api.http.get(f"/v1/plans/{path}").status_code == 404
+    assert api.http.get("/v1/jobs", params={"label": "a:b\x00"}).status_code == 422
 
 
 @pytest.mark.parametrize("what", ["", "/stages", "/attempts", "/checkpoints", "/history", "/events", "/artifacts"])

@@ -66,7 +66,7 @@ def duration(seconds: float | None) -> str:
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
     """An empty table; the columns in `right` are numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         justify = "right" if column in right else "left"
         made.add_column(column, justify=justify, overflow="ellipsis", no_wrap=True)  # type: ignore[arg-type]  # a literal
@@ -132,12 +132,12 @@ def _number(value: int | None) -> str:
 
 def history_table(rows: Sequence[EpochRow]) -> Table:
     """One row an epoch."""
-    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "val loss", "val acc", "s", "att.")
+    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "v.loss", "v.acc", "s", "att")
     made = table(*names, right=names)
     for r in rows:
         scores = (f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}")
         where = (str(r.epoch), str(r.stage), str(r.image_size), str(r.global_step), f"{r.learning_rate:.2e}")
-        made.add_row(*where, *scores, f"{r.seconds:.1f}", str(r.attempt))
+        made.add_row(*where, *scores, f"{r.seconds:.{0 if r.seconds >= 100 else 1}f}", str(r.attempt))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from pydantic import Field
@@ -11,6 +12,11 @@ from core.domain.wire import Crc32c, Message, ObjectName, Position
 MANIFEST = "manifest.json"
 STATE, CURSOR = "state.safetensors", "cursor.json"
 FORMAT = 1
+RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs"})
+"""What no artifact may be called: folders beside the artifacts of a job."""
+
+_CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
+_ARTIFACT = re.compile(r"jobs/([0-9a-f]{32})/versions/(\d+)-(\d+)/([^/]+)")
 
 
 class FileEntry(Message):
@@ -52,3 +58,15 @@ def artifact_object(job_id: str, fence: int, save: int, name: str) -> str:
 def artifact_name(job_id: str, name: str) -> str:
     """Where people find an artifact in the store."""
     return f"{job_prefix(job_id)}/{name}"
+
+
+def checkpoint_parts(prefix: str) -> tuple[str, int, int, int] | None:
+    """Job, global step, fence and save of a checkpoint's prefix; None for any other name."""
+    match = _CHECKPOINT.fullmatch(prefix)
+    return (match[1], int(match[2]), int(match[3]), int(match[4])) if match else None
+
+
+def artifact_parts(name: str) -> tuple[str, int, int, str] | None:
+    """Job, fence, save and plain name of one version of an artifact; None for any other name."""
+    match = _ARTIFACT.fullmatch(name)
+    return (match[1], int(match[2]), int(match[3]), match[4]) if match else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -83,8 +84,13 @@ def _field_error(error: Any) -> FieldError:
 
 def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
     """Pydantic's findings, one for each field; a list is not called too short for members that are wrong themselves."""
+    return findings(error.errors(include_url=False))
+
+
+def findings(errors: Iterable[Any]) -> tuple[FieldError, ...]:
+    """The same from what pydantic calls line errors, as a web framework hands them on."""
     found: dict[str, FieldError] = {}
-    for item in error.errors(include_url=False):
+    for item in errors:
         finding = _field_error(item)
         found.setdefault(finding.field, finding)
     return tuple(f for name, f in found.items() if not any(other.startswith(name + ".") for other in found))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field
 
 from core.domain.errors import FieldError
 from core.domain.wire import BestMetric, EpochRow, Message, Progress
+
+_T = TypeVar("_T")
+
+
+class Listing(Message, Generic[_T]):
+    """A whole list; an object, so that fields can be added beside it."""
+
+    items: list[_T]
 
 
 class ProgressView(Progress):
@@ -120,6 +128,13 @@ class EventView(Message):
     data: dict[str, Any]
 
 
+class EventPage(Message):
+    """A page of a job's log, oldest first. `next_after` goes into `after` of the next call; None: nothing more yet."""
+
+    items: list[EventView]
+    next_after: int | None
+
+
 class ArtifactView(Message):
     """A file for people."""
 
@@ -143,6 +158,25 @@ class WorkerView(Message):
     state: str
     job_id: str | None
     last_seen_at: datetime
+
+
+class PlanView(Message):
+    """A published plan: a job spec with a name."""
+
+    name: str
+    title: str
+    spec: dict[str, Any]
+
+
+class NetworkView(Message):
+    """A network that a spec may name. Parameter counts at width 1 with 200 classes."""
+
+    name: str
+    title: str
+    parameters: int
+    trainable_parameters: int
+    size_multiple: int
+    source: str
 
 
 class ProblemView(Message):

@@ -13,6 +13,9 @@ from core.domain.policies import Reason
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A whole number that every database and every JSON reader can hold."""
+
 Text = Annotated[str, Field(max_length=20_000)]
 
 
@@ -29,10 +32,10 @@ class Position(Message):
     `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
     """
 
-    stage: int = Field(ge=0)
-    epoch: int = Field(ge=0)
-    step: int = Field(ge=0)
-    global_step: int = Field(ge=0)
+    stage: int = Field(ge=0, le=1_000)
+    epoch: int = Field(ge=0, le=2**31 - 1)
+    step: Count
+    global_step: Count
 
     def __lt__(self, other: Position) -> bool:
         return (self.stage, self.epoch, self.step) < (other.stage, other.epoch, other.step)
@@ -41,14 +44,14 @@ class Position(Message):
 class Progress(Message):
     """What a user sees of a running job. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
-    stage: int
-    stages: int
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    global_step: int
-    total_steps: int
+    stage: Count
+    stages: Count
+    epoch: Count
+    epochs: Count
+    step: Count
+    steps: Count
+    global_step: Count
+    total_steps: Count
     images_per_second: float | None = None
     eta_seconds: float | None = None
 
@@ -70,7 +73,7 @@ class WorkerInfo(Message):
 
     name: str = Field(min_length=1, max_length=200)
     host: str = Field(max_length=255)
-    pid: int
+    pid: Count
     version: str = Field(max_length=50)
     device: str = Field(default="cpu", max_length=200)
 
@@ -115,7 +118,7 @@ class Grant(Message):
 class Fenced(Message):
     """A write of a worker. The service answers 409 `lease-lost` where `fence` is not the attempt's own."""
 
-    fence: int
+    fence: Count
 
 
 class Heartbeat(Fenced):
@@ -155,7 +158,7 @@ class CheckpointCommit(Fenced):
     prefix: ObjectName
     manifest_crc32c: Crc32c
     position: Position
-    bytes: int = Field(ge=0)
+    bytes: Count
     seconds: float = Field(ge=0)
     roles: tuple[CheckpointRole, ...]
     needs: tuple[ObjectName, ...] = ()
@@ -176,18 +179,18 @@ class EpochRow(Message):
     `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
     """
 
-    epoch: int = Field(ge=1)
-    stage: int = Field(ge=1)
-    stage_epoch: int = Field(ge=1)
-    global_step: int = Field(ge=0)
-    image_size: int
-    batch_size: int
+    epoch: int = Field(ge=1, le=2**31 - 1)
+    stage: int = Field(ge=1, le=1_000)
+    stage_epoch: int = Field(ge=1, le=2**31 - 1)
+    global_step: Count
+    image_size: int = Field(ge=0, le=2**31 - 1)
+    batch_size: int = Field(ge=0, le=2**31 - 1)
     learning_rate: float
     loss: float
     accuracy: float
     val_loss: float
     val_accuracy: float
-    attempt: int
+    attempt: int = Field(ge=0, le=2**31 - 1)
     seconds: float
     images_per_second: float
     finished_at: datetime
@@ -209,7 +212,7 @@ class ArtifactCommit(Fenced):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     object: ObjectName
-    size: int = Field(ge=0)
+    size: Count
     crc32c: Crc32c
     content_type: str = Field(max_length=100)
 

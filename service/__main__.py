@@ -1,0 +1,93 @@
+"""`python -m service`: brings the database up to date and serves until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.storage import StoreError
+from service.app import create_app
+from service.db.migrate import migrate
+from service.services import Services
+from service.settings import Settings, SettingsError, load_settings
+
+BAD_USAGE = 2
+GRACE_SECONDS = 3
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and lets long polls go when it is asked to end."""
+
+    def __init__(self, config: uvicorn.Config, services: Services, url: str) -> None:
+        super().__init__(config)
+        self._services = services
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say where."""
+        await super().startup(sockets)
+        if self.started:
+            print(f"Baton serves {self._url}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to end."""
+        self._services.watch.close()
+        super().handle_exit(sig, frame)
+
+
+def main() -> int:
+    """Run the service; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load_settings()
+        listener = _listen(settings.host, settings.port)
+        _migrate(settings)
+        app = create_app(settings)
+    except SettingsError as error:
+        return _refuse(str(error))
+    except StoreError as error:
+        return _refuse(f"BATON_STORE: {error}")
+    services: Services = app.state.services
+    host, port = settings.host, listener.getsockname()[1]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    Server(config, services, url).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)  # from here on a second service on this port is told so
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; "
+            "stop what uses it, or choose another with BATON_HOST and BATON_PORT"
+        ) from None
+    return listener
+
+
+def _migrate(settings: Settings) -> None:
+    try:
+        migrate(settings.database_url)
+    except (SQLAlchemyError, OSError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise SettingsError(f"BATON_DATABASE_URL: the database cannot be brought up to date: {cause}") from None
+
+
+def _refuse(message: str) -> int:
+    print(f"baton: {message}", file=sys.stderr)
+    return BAD_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

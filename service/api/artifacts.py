@@ -1,0 +1,105 @@
+"""Files for people: the list, and the bytes or where they can be fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Path, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from core.domain.views import ArtifactView, Listing
+from core.storage import BlobStore
+from service.api.depends import Ctx, JobId, guarded_router
+from service.api.jobs import matches
+from service.api.problems import problem, responses
+from service.control import artifacts, views
+from service.db.tables import Artifact
+from service.db.unit import Unit
+
+router = guarded_router("artifacts")
+LINK_LIFETIME = timedelta(minutes=10)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes [start, end) of a file."""
+
+    start: int
+    end: int
+
+
+@router.get("/jobs/{job_id}/artifacts", responses=responses(404))
+def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
+    """The job's files for people."""
+    with ctx.database.read() as session:
+        return views.artifact_views(Unit(session), job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/artifacts/{name}",
+    response_class=Response,
+    responses={
+        200: {"content": BYTES, "description": "The file"},
+        206: {"content": BYTES, "description": "The part that Range asked for"},
+        304: {"description": "Not changed"},
+        307: {"description": "A signed URL in Location"},
+        **responses(404, 416),
+    },
+)
+def fetch_artifact(ctx: Ctx, request: Request, job_id: JobId, name: Annotated[str, Path(max_length=100)]) -> Response:
+    """The file's bytes, or a redirect to where the store serves them."""
+    with ctx.database.read() as session:
+        row = artifacts.find(Unit(session), job_id, name)
+    tag = f'"{row.crc32c}-{row.size}"'
+    if matches(request, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    link = ctx.store.signed_url(row.object, LINK_LIFETIME)
+    if link is not None:
+        return RedirectResponse(link, 307, {"Cache-Control": "private, no-store"})
+    return _stream(ctx.store, request, row, tag)
+
+
+def _stream(store: BlobStore, request: Request, row: Artifact, tag: str) -> Response:
+    span = _span(request, row.size, tag)
+    if span is not None and span.start >= span.end:
+        headers = {"Content-Range": f"bytes */{row.size}"}
+        return problem(416, "range-not-satisfiable", f"the file has {row.size} bytes", headers=headers)
+    whole = span or Span(0, row.size)
+    chunks: Iterator[bytes] = store.open(row.object, whole.start, whole.end)
+    headers = {
+        "Content-Length": str(whole.end - whole.start),
+        "ETag": tag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        # A worker named the type: a browser must neither guess another nor run the file in the service's name.
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": f'attachment; filename="{row.name}"',
+    }
+    if span is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{row.size}"
+    return StreamingResponse(chunks, 206 if span else 200, headers, _media_type(row.content_type))
+
+
+def _media_type(text: str) -> str:
+    return (
+        text if re.fullmatch(r"[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.-]+)?", text, re.ASCII) else "application/octet-stream"
+    )
+
+
+def _span(request: Request, size: int, tag: str) -> Span | None:
+    """What Range asks for; None for the whole file. An empty span lies beyond the end."""
+    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if match is None or request.headers.get("if-range", tag) != tag or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        return Span(max(size - int(match[2]), 0), size)
+    last = int(match[2]) if match[2] else size - 1
+    if last < int(match[1]):
+        return None if match[2] else Span(size, size)
+    return Span(min(int(match[1]), size), min(last + 1, size))

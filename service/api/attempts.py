@@ -1,0 +1,93 @@
+"""What workers say: every write carries its attempt's fence, and one that is not good any more gets 409 `lease-lost`."""
+
+from __future__ import annotations
+
+from fastapi import Response
+
+from core.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
+from core.domain.wire import (
+    ArtifactCommit,
+    Beat,
+    CheckpointCommit,
+    CheckpointRef,
+    Claim,
+    EpochRecord,
+    EpochRow,
+    Finish,
+    Grant,
+    Heartbeat,
+    Note,
+    Quarantine,
+)
+from service.api.depends import AttemptId, Ctx, guarded_router
+from service.api.problems import BODY, responses
+from service.control import artifacts, checkpoints, endings, history, leases, views
+from service.db.unit import Unit
+
+router = guarded_router("attempts")
+ERRORS = responses(404, 409, *BODY)
+
+
+@router.post("/attempts/{attempt_id}/claim", responses=ERRORS)
+def claim(ctx: Ctx, attempt_id: AttemptId, message: Claim) -> Grant:
+    """Take a queued attempt. The same `claim_id` again gets the same grant."""
+    settings = ctx.settings
+    with ctx.database.write() as session:
+        return leases.claim(Unit(session), attempt_id, message, settings.lease_seconds, settings.heartbeat_seconds)
+
+
+@router.post("/attempts/{attempt_id}/heartbeat", responses=ERRORS)
+def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
+    """Renew the lease; the answer says what the job's owner wants."""
+    with ctx.database.write() as session:
+        return leases.heartbeat(Unit(session), attempt_id, message, ctx.settings.lease_seconds)
+
+
+@router.post(
+    "/attempts/{attempt_id}/checkpoints",
+    status_code=201,
+    responses={200: {"model": CheckpointRef, "description": "Committed before"}, **ERRORS},
+)
+def commit_checkpoint(ctx: Ctx, attempt_id: AttemptId, message: CheckpointCommit, response: Response) -> CheckpointRef:
+    """Make a checkpoint exist."""
+    with ctx.database.write() as session:
+        row, new = checkpoints.commit(Unit(session), attempt_id, message)
+        response.status_code = 201 if new else 200
+        return leases.reference(row)
+
+
+@router.post("/attempts/{attempt_id}/epochs", responses=ERRORS)
+def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> EpochRow:
+    """Record a finished epoch."""
+    with ctx.database.write() as session:
+        return history.record(Unit(session), attempt_id, message)
+
+
+@router.post("/attempts/{attempt_id}/artifacts", responses=ERRORS)
+def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
+    """Point an artifact at a new object."""
+    with ctx.database.write() as session:
+        return views.artifact_view(artifacts.commit(Unit(session), attempt_id, message))
+
+
+@router.post("/attempts/{attempt_id}/notes", status_code=201, responses=ERRORS)
+def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
+    """Add an event to the job's log."""
+    with ctx.database.write() as session:
+        return views.event_view(artifacts.note(Unit(session), attempt_id, message))
+
+
+@router.post("/attempts/{attempt_id}/quarantine", responses=ERRORS)
+def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
+    """Take a checkpoint that cannot be read out of use."""
+    with ctx.database.write() as session:
+        unit = Unit(session)
+        row = checkpoints.quarantine(unit, attempt_id, message)
+        return views.checkpoint_view(row, unit.pointers(row.job_id))
+
+
+@router.post("/attempts/{attempt_id}/finish", responses=ERRORS)
+def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
+    """Give the attempt back. The same message again gets the same answer."""
+    with ctx.database.write() as session:
+        return views.attempt_view(endings.finish(Unit(session), attempt_id, message))

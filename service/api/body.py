@@ -1,0 +1,96 @@
+"""The body of a submission: JSON or YAML, without the tricks that either can play."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import yaml
+from fastapi import Depends, Request
+
+from core.domain.errors import FieldError, SpecError
+from core.domain.overrides import apply_overrides
+from service.control.plans import plan_spec
+from service.errors import MalformedBody, UnsupportedMedia
+
+JSON_TYPES = ("application/json",)
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+MAX_DEPTH = 32
+MAX_YAML = 256 << 10
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+async def decoded_body(request: Request) -> Any:
+    """The decoded body. Raises MalformedBody, UnsupportedMedia."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    raw = await request.body()
+    if media in JSON_TYPES or media.endswith("+json"):
+        return _checked_depth(_json(raw))
+    if media in YAML_TYPES:
+        return _yaml(raw)
+    raise UnsupportedMedia("send the spec with 'Content-Type: application/json' or 'application/yaml'")
+
+
+Body = Annotated[Any, Depends(decoded_body)]
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody(f"the body is no JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _checked_depth(value: Any) -> Any:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
+        level = [member for one in level for member in _members(one)]
+    return value
+
+
+def _members(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _yaml(raw: bytes) -> Any:
+    if len(raw) > MAX_YAML:
+        raise MalformedBody(f"a YAML body may have {MAX_YAML} bytes; send JSON instead")
+    try:
+        _check_yaml(raw)
+        return yaml.load(raw, Loader=_LOADER)  # noqa: S506 - the loader is the safe one, in C where there is one
+    except (yaml.YAMLError, ValueError, UnicodeError) as error:
+        raise MalformedBody(f"the body is no YAML: {' '.join(str(error).split())}") from None
+
+
+def _check_yaml(raw: bytes) -> None:
+    """Refuse aliases, of which few bytes can make gigabytes, and nesting that would exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(raw, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise MalformedBody("aliases (*name) are not allowed in a spec")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def requested_spec(body: Any) -> Any:
+    """The spec that a body asks for: itself, or a plan with changes. Raises SpecError."""
+    if not isinstance(body, dict) or "plan" not in body:
+        return body
+    unknown = sorted(str(key) for key in body.keys() - {"plan", "set"})
+    if unknown:
+        raise SpecError([FieldError(key, "is not a known field beside plan") for key in unknown])
+    changes = body.get("set") or {}
+    if not isinstance(changes, dict) or not all(isinstance(path, str) for path in changes):
+        raise SpecError([FieldError("set", "must be a mapping of paths to values")])
+    return apply_overrides(plan_spec(body["plan"]), changes)

@@ -1,0 +1,50 @@
+"""What there is: plans, networks, workers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import Path
+
+from core.domain.catalog import NETWORKS
+from core.domain.views import Listing, NetworkView, PlanView, WorkerView
+from core.domain.wire import WorkerReport
+from service.api.depends import Ctx, guarded_router
+from service.api.problems import BODY, responses
+from service.control import plans, workers
+from service.db.unit import Unit
+
+router = guarded_router("catalog")
+
+
+@router.get("/plans")
+def list_plans() -> Listing[PlanView]:
+    """The published plans."""
+    return Listing(items=plans.list_plans())
+
+
+@router.get("/plans/{name}", responses=responses(404))
+def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
+    """One published plan."""
+    return plans.load_plan(name)
+
+
+@router.get("/networks")
+def list_networks() -> Listing[NetworkView]:
+    """The networks that a spec may name."""
+    return Listing(items=[NetworkView(**asdict(network)) for network in NETWORKS.values()])
+
+
+@router.get("/workers")
+def list_workers(ctx: Ctx) -> Listing[WorkerView]:
+    """The workers that were seen within a day."""
+    with ctx.database.read() as session:
+        return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
+
+
+@router.post("/workers", status_code=204, responses=responses(*BODY))
+def report_worker(ctx: Ctx, message: WorkerReport) -> None:
+    """A worker says that it is there."""
+    with ctx.database.write() as session:
+        workers.report(Unit(session), message)

@@ -1,0 +1,213 @@
+"""What users ask about jobs and of jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import IntegrityError
+
+from core.domain.spec import JobSpec, parse_spec
+from core.domain.views import (
+    AttemptView,
+    CheckpointView,
+    EventPage,
+    History,
+    JobPage,
+    JobView,
+    Listing,
+    StageView,
+)
+from service.api.body import Body, requested_spec
+from service.api.depends import Ctx, JobId, guarded_router
+from service.api.problems import BODY, responses
+from service.auth import Caller
+from service.control import owner, views
+from service.control.submit import body_digest, remember, submit, submitted_before
+from service.db.tables import Job
+from service.db.unit import Unit
+from service.services import Services
+
+MAX_WAIT = 60.0
+router = guarded_router("jobs")
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A job spec, or a plan with changes: {plan: NAME, set: {path: value}}",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/yaml": {"schema": {"type": "object"}},
+        },
+    }
+}
+HAS_ETAG = {"ETag": {"description": "Changes with each version of the job", "schema": {"type": "string"}}}
+
+
+def tagged(view: JobView, status: int = 200) -> Response:
+    """A job as an answer, with its ETag."""
+    headers = {"ETag": etag(view.version), "Cache-Control": "private, no-cache"}
+    if status == 201:
+        headers["Location"] = f"/v1/jobs/{view.id}"
+    return Response(view.model_dump_json(), status, headers, "application/json")
+
+
+def etag(version: int) -> str:
+    """The ETag of a job's version."""
+    return f'"{version}"'
+
+
+def matches(request: Request, tag: str) -> bool:
+    """Whether the caller has this version already."""
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in given.split(",")]
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    response_model=JobView,
+    openapi_extra=SPEC_BODY,
+    responses={200: {"model": JobView, "description": "The same key again: the same job"}, **responses(*BODY)},
+)
+def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Response:
+    """Submit a job. With an Idempotency-Key the call can be repeated."""
+    digest = body_digest(body)
+    known = _known(ctx, key, digest)
+    if known is not None:
+        return tagged(known)
+    spec = parse_spec(requested_spec(body))
+    try:
+        return tagged(_submit(ctx, spec, caller.name, key, digest), 201)
+    except IntegrityError:
+        # Another call with the same key came in between on PostgreSQL: its job is ours too.
+        known = _known(ctx, key, digest)
+        if known is None:
+            raise
+        return tagged(known)
+
+
+def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
+    if key is None:
+        return None
+    with ctx.database.read() as session:
+        unit = Unit(session)
+        job = submitted_before(unit, key, digest)
+        return views.job_view(unit, job) if job else None
+
+
+def _submit(ctx: Services, spec: JobSpec, actor: str, key: str | None, digest: str) -> JobView:
+    with ctx.database.write() as session:
+        unit = Unit(session)
+        job = submit(unit, spec, actor)
+        if key is not None:
+            remember(unit, key, digest, job)
+        return views.job_view(unit, job)
+
+
+@router.get("/jobs")
+def list_jobs(
+    ctx: Ctx,
+    status: str | None = None,
+    label: Annotated[str | None, Query(description="key:value")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> JobPage:
+    """A page of jobs, newest first."""
+    with ctx.database.read() as session:
+        return views.list_jobs(Unit(session), views.JobFilter(status, label, cursor, limit))
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_model=JobView,
+    responses={200: {"headers": HAS_ETAG}, 304: {"description": "Not changed"}, **responses(404)},
+)
+async def show_job(
+    ctx: Ctx,
+    request: Request,
+    job_id: JobId,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a version above `version`")] = 0.0,
+    version: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> Response:
+    """One job. With `wait` the answer comes as soon as the job's version is greater than `version`."""
+    view = await run_in_threadpool(_view, ctx, job_id)
+    if wait and version is not None and view.version <= version:
+        await ctx.watch.newer(job_id, version, wait)
+        view = await run_in_threadpool(_view, ctx, job_id)
+    if matches(request, etag(view.version)):
+        return Response(status_code=304, headers={"ETag": etag(view.version)})
+    return tagged(view)
+
+
+def _view(ctx: Services, job_id: str) -> JobView:
+    with ctx.database.read() as session:
+        unit = Unit(session)
+        return views.job_view(unit, unit.find_job(job_id))
+
+
+def _asked(ctx: Services, job_id: str, act: Any, actor: str) -> Response:
+    with ctx.database.write() as session:
+        unit = Unit(session)
+        job: Job = act(unit, job_id, actor)
+        return tagged(views.job_view(unit, job), 202)
+
+
+@router.post("/jobs/{job_id}/pause", status_code=202, response_model=JobView, responses=responses(404, 409))
+def pause_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
+    """Stop the job with a checkpoint, to go on later."""
+    return _asked(ctx, job_id, owner.pause, caller.name)
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202, response_model=JobView, responses=responses(404, 409))
+def resume_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
+    """Go on with a paused job."""
+    return _asked(ctx, job_id, owner.resume, caller.name)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobView, responses=responses(404, 409))
+def cancel_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
+    """End the job for good."""
+    return _asked(ctx, job_id, owner.cancel, caller.name)
+
+
+@router.get("/jobs/{job_id}/stages", responses=responses(404))
+def list_stages(ctx: Ctx, job_id: JobId) -> Listing[StageView]:
+    """The job's stages in order."""
+    with ctx.database.read() as session:
+        return views.stage_views(Unit(session), job_id)
+
+
+@router.get("/jobs/{job_id}/attempts", responses=responses(404))
+def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
+    """The job's attempts in order."""
+    with ctx.database.read() as session:
+        return views.attempt_views(Unit(session), job_id)
+
+
+@router.get("/jobs/{job_id}/checkpoints", responses=responses(404))
+def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
+    """The job's checkpoints, newest first."""
+    with ctx.database.read() as session:
+        return views.checkpoint_views(Unit(session), job_id)
+
+
+@router.get("/jobs/{job_id}/history", responses=responses(404))
+def show_history(ctx: Ctx, job_id: JobId) -> History:
+    """One row an epoch."""
+    with ctx.database.read() as session:
+        return views.history(Unit(session), job_id)
+
+
+# The same path will answer `Accept: text/event-stream` with a stream that Last-Event-ID resumes.
+@router.get("/jobs/{job_id}/events", responses=responses(404))
+def list_events(
+    ctx: Ctx,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> EventPage:
+    """A page of the job's log."""
+    with ctx.database.read() as session:
+        return views.event_page(Unit(session), job_id, after, limit)

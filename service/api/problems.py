@@ -1,0 +1,135 @@
+"""Every error as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from core.domain.errors import BatonError, FieldError, SpecError
+from core.domain.validation import findings
+from core.domain.views import ProblemView
+from core.storage import NotFound as ObjectMissing
+from core.storage import StoreError
+
+MEDIA_TYPE = "application/problem+json"
+STATUS = {
+    "malformed-body": 400,
+    "unauthorized": 401,
+    "not-found": 404,
+    "conflict": 409,
+    "lease-lost": 409,
+    "body-too-large": 413,
+    "unsupported-media-type": 415,
+    "range-not-satisfiable": 416,
+    "invalid-spec": 422,
+    "invalid-message": 422,
+    "invalid-request": 422,
+    "idempotency-key-reused": 422,
+}
+HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+TITLES = {
+    "lease-lost": "The attempt is no longer held",
+    "invalid-spec": "The request has fields that cannot be accepted",
+    "invalid-message": "The message has fields that cannot be accepted",
+    "invalid-request": "The request has fields that cannot be accepted",
+    "idempotency-key-reused": "The idempotency key belongs to another request",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error as the answer to a request."""
+    view = ProblemView(
+        type=f"urn:baton:problem:{code}",
+        title=TITLES.get(code, HTTPStatus(status).phrase),
+        status=status,
+        detail=detail,
+        code=code,
+        errors=list(errors),
+    )
+    return Response(view.model_dump_json(), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every way out of the app that is an error be a problem."""
+    app.add_exception_handler(BatonError, _baton_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(StoreError, _store_error)
+    for away in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(away, _database_away)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _baton_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BatonError)
+    errors = error.errors if isinstance(error, SpecError) else ()
+    headers = {"WWW-Authenticate": 'Bearer realm="baton"'} if error.code == "unauthorized" else {}
+    return problem(STATUS.get(error.code, 400), error.code, str(error), errors, headers)
+
+
+def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    items: list[Any] = list(error.errors())
+    if any(item["type"] == "json_invalid" for item in items):
+        return problem(400, "malformed-body", f"the body is no JSON: {items[0].get('ctx', {}).get('error', '')}")
+    found = findings({**item, "loc": item["loc"][1:]} for item in items)
+    return problem(422, "invalid-request", "; ".join(f"{e.field}: {e.message}" for e in found), found)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = HTTP_CODES.get(error.status_code, "error")
+    return problem(error.status_code, code, str(error.detail), headers=error.headers)
+
+
+def _store_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, ObjectMissing):
+        return problem(404, "not-found", "the file is not in the store any more; look at the list again")
+    return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    return problem(
+        503, "database-unavailable", "the database does not answer now; try again", headers={"Retry-After": "2"}
+    )
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    return problem(500, "internal-error", "the service made a mistake; its log says more")
+
+
+_DESCRIPTIONS = {
+    400: "The body cannot be read",
+    401: "No token, or a wrong one",
+    404: "There is no such thing",
+    409: "The state forbids it",
+    413: "The body is larger than 1 MiB",
+    415: "The body's media type is not read here",
+    416: "The range lies beyond the end",
+    422: "Fields that cannot be accepted; `errors` names them",
+    500: "A mistake of the service",
+    503: "Something that the service stands on does not answer",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, for OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemView"}}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
+
+
+ALWAYS = (401, 422, 500, 503)
+BODY = (400, 413, 415)

@@ -1,0 +1,69 @@
+"""The app factory: the only place where the parts meet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.storage import open_store
+from service.api import artifacts, attempts, catalog, health, jobs, problems
+from service.api.limits import BodyLimit
+from service.api.openapi import described
+from service.conductor.loop import Conductor
+from service.conductor.messages import Messages
+from service.db.engine import Database, open_engine
+from service.services import Services
+from service.settings import Settings
+from service.watch import Watch
+
+REDIS_SECONDS = 3.0
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service over a database that is migrated already. Raises StoreConfigError."""
+    services = _services(settings)
+    app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
+    app.state.services = services
+    app.add_middleware(BodyLimit)
+    problems.install(app)
+    for part in (jobs, artifacts, attempts, catalog, health):
+        app.include_router(part.router)
+    app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
+    return app
+
+
+def _services(settings: Settings) -> Services:
+    database = Database(open_engine(settings.database_url))
+    redis = Redis.from_url(
+        settings.redis_url,
+        socket_connect_timeout=REDIS_SECONDS,
+        socket_timeout=REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
+    )
+    store = open_store(settings.store)
+    conductor = Conductor(settings, database, Messages(redis), store)
+    return Services(settings, database, redis, store, Watch(database), conductor)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    services.conductor.start()
+    yield
+    services.watch.close()
+    services.conductor.stop()
+    services.redis.close()
+    services.database.close()
+
+
+def _version() -> str:
+    try:
+        return version("baton")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,112 @@
+"""The quick steps of a pass: leases, desired states, messages. Each can be repeated at any point without harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, select
+
+from core.domain.queues import rq_queue
+from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
+from service.conductor.messages import Messages
+from service.control import endings, owner
+from service.control.submit import queue_attempt
+from service.db.engine import Database
+from service.db.tables import Attempt, Job
+from service.db.types import db_now
+from service.db.unit import Unit
+
+ACTOR = "conductor"
+BATCH = 1000
+FRESH = timedelta(seconds=1)
+
+
+def expire_leases(database: Database) -> None:
+    """End the attempts whose workers were not heard of."""
+    query = select(Attempt.id).where(Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= db_now())
+    with database.read() as session:
+        overdue = list(session.scalars(query.order_by(Attempt.lease_expires_at).limit(BATCH)))
+    for attempt_id in overdue:
+        with database.write() as session:
+            endings.expire(Unit(session), attempt_id, ACTOR)
+
+
+def settle(database: Database) -> None:
+    """Give each job that nobody holds what its owner wants: an attempt, a pause, an end."""
+    live = exists().where(Attempt.job_id == Job.id, Attempt.state.in_(LIVE_ATTEMPTS))
+    unclaimed = exists().where(Attempt.job_id == Job.id, Attempt.state == AttemptState.QUEUED)
+    ended = Job.state.in_([*TERMINAL_JOBS])
+    at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)
+    query = select(Job.id).where(~ended, ~at_rest, ~live | (unclaimed & (Job.desired != DesiredState.RUN)))
+    with database.read() as session:
+        job_ids = list(session.scalars(query.limit(BATCH)))
+    for job_id in job_ids:
+        with database.write() as session:
+            _settle(Unit(session), job_id)
+
+
+def _settle(unit: Unit, job_id: str) -> None:
+    job = unit.lock_job(job_id)
+    if job.state in TERMINAL_JOBS or (job.state == JobState.PAUSED and job.desired == DesiredState.PAUSE):
+        return
+    if job.desired != DesiredState.RUN:
+        owner.settle(unit, job, ACTOR)
+    elif job.state in (JobState.QUEUED, JobState.RECOVERING) and unit.live_attempt(job) is None:
+        queue_attempt(unit, job, after=0.0, actor=ACTOR)
+
+
+@dataclass(frozen=True)
+class _Due:
+    attempt_id: str
+    queue: str
+    dispatched_at: datetime | None
+
+
+def dispatch(database: Database, messages: Messages, again_seconds: float) -> None:
+    """Send a message for each attempt that may start, and again for one whose message got lost."""
+    now, due = _due(database)
+    sent = {one.attempt_id: one for one in due if one.dispatched_at is not None}
+    for one in due:
+        if one.dispatched_at is None:
+            _send(database, messages, one, "dispatched")
+    for one in _lost(messages, sent, now, timedelta(seconds=again_seconds)):
+        _send(database, messages, one, "dispatched again: its message was gone and nobody had claimed it")
+
+
+def _due(database: Database) -> tuple[datetime, list[_Due]]:
+    query = (
+        select(Attempt.id, Job.queue, Job.priority, Attempt.dispatched_at)
+        .join(Job, Job.id == Attempt.job_id)
+        .where(Attempt.state == AttemptState.QUEUED, Attempt.not_before <= db_now())
+        .order_by(Attempt.created_at, Attempt.id)
+    )
+    with database.read() as session:
+        rows = session.execute(query).all()
+        return Unit(session).now(), [_Due(id_, rq_queue(queue, priority), at) for id_, queue, priority, at in rows]
+
+
+def _lost(messages: Messages, sent: dict[str, _Due], now: datetime, again: timedelta) -> list[_Due]:
+    if not sent:
+        return []
+    taken = set(sent) - messages.waiting(sorted({one.queue for one in sent.values()}))
+    known = messages.known(taken)
+    # What a worker took may be on its way to the claim; what Redis does not know at all will never be claimed.
+    return [one for id_, one in sent.items() if id_ in taken and _age(one, now) > (again if id_ in known else FRESH)]
+
+
+def _age(one: _Due, now: datetime) -> timedelta:
+    return now - (one.dispatched_at or now)
+
+
+def _send(database: Database, messages: Messages, one: _Due, text: str) -> None:
+    messages.send(one.queue, one.attempt_id)
+    with database.write() as session:
+        unit = Unit(session)
+        job, attempt = unit.lock_attempt(one.attempt_id)
+        if attempt.state != AttemptState.QUEUED:
+            return
+        attempt.dispatched_at = unit.now()
+        attempt.dispatches += 1
+        data = {"attempt": attempt.number, "queue": one.queue, "times": attempt.dispatches}
+        unit.event(job, "dispatched", ACTOR, f"attempt {attempt.number} {text}", **data)

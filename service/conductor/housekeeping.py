@@ -1,0 +1,133 @@
+"""The slow steps of a pass, those that wait for the store: publishing, and deleting what nobody needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, or_, select, update
+
+from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix
+from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
+from core.storage import BlobStore, NotFound, StoreError
+from service.db.engine import Database
+from service.db.tables import Artifact, Attempt, Checkpoint, CheckpointState, Garbage, Job
+from service.db.types import db_now
+from service.db.unit import Unit
+
+BATCH = 20
+SWEEP_EVERY = timedelta(minutes=5)
+SWEEP_AFTER_END = timedelta(hours=2)
+
+
+def publish(database: Database, store: BlobStore) -> None:
+    """Copy each artifact that changed to its plain name."""
+    query = select(Artifact.job_id, Artifact.name, Artifact.object)
+    changed = or_(Artifact.published.is_(None), Artifact.published != Artifact.object)
+    with database.read() as session:
+        rows = session.execute(query.where(changed).order_by(Artifact.committed_at).limit(BATCH)).all()
+    failure: StoreError | None = None
+    for job_id, name, source in rows:
+        try:
+            store.copy(source, artifact_name(job_id, name))
+        except NotFound as error:  # it will never be there: said once, not tried for ever
+            failure = error
+        except StoreError as error:  # what cannot be copied now must not hold up those after it
+            failure = error
+            continue
+        _published(database, job_id, name, source)
+    if failure is not None:
+        raise failure
+
+
+def _published(database: Database, job_id: str, name: str, source: str) -> None:
+    same = (Artifact.job_id == job_id, Artifact.name == name, Artifact.object == source)
+    with database.write() as session:
+        session.execute(update(Artifact).where(*same).values(published=source))
+
+
+def collect_checkpoints(database: Database, store: BlobStore) -> None:
+    """Delete the objects of checkpoints that are marked as deleted, and of bad ones once their job has ended."""
+    useless = or_(
+        Checkpoint.state == CheckpointState.DELETED,
+        (Checkpoint.state == CheckpointState.QUARANTINED) & Job.state.in_([*TERMINAL_JOBS]),
+    )
+    query = select(Checkpoint.id, Checkpoint.prefix).join(Job, Job.id == Checkpoint.job_id)
+    with database.read() as session:
+        rows = session.execute(query.where(Checkpoint.collected_at.is_(None), useless).limit(BATCH)).all()
+    for checkpoint_id, prefix in rows:
+        for blob in list(store.list(prefix + "/")):
+            store.delete(blob.name)
+        with database.write() as session:
+            session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(collected_at=db_now()))
+
+
+def collect_garbage(database: Database, store: BlobStore) -> None:
+    """Delete old versions of artifacts once their readers had time to finish."""
+    with database.read() as session:
+        names = list(session.scalars(select(Garbage.object).where(Garbage.not_before <= db_now()).limit(BATCH)))
+    for name in names:
+        store.delete(name)
+        with database.write() as session:
+            session.execute(delete(Garbage).where(Garbage.object == name))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the rows of one job name. `last`: the newest fence; `held`: the one that may still write."""
+
+    job_id: str
+    last: int
+    held: int | None
+    prefixes: frozenset[str]
+    objects: frozenset[str]
+
+    def orphan_checkpoint(self, name: str) -> bool:
+        """Whether this object belongs to a save that was never committed and never will be."""
+        prefix = name.rpartition("/")[0]
+        parts = checkpoint_parts(prefix)
+        return parts is not None and self._over(parts[2]) and prefix not in self.prefixes
+
+    def orphan_version(self, name: str) -> bool:
+        """Whether this object is a version of an artifact that nothing names."""
+        parts = artifact_parts(name)
+        return parts is not None and self._over(parts[1]) and name not in self.objects
+
+    def _over(self, fence: int) -> bool:
+        # A fence above the newest was given out after the rows were read.
+        return fence <= self.last and fence != self.held
+
+
+def sweep(database: Database, store: BlobStore) -> None:
+    """Delete what attempts that are over wrote and never committed. Looks at a few jobs a time."""
+    with database.read() as session:
+        now = Unit(session).now()
+        rested = or_(Job.swept_at.is_(None), Job.swept_at < now - SWEEP_EVERY)
+        active = or_(Job.finished_at.is_(None), Job.finished_at > now - SWEEP_AFTER_END, Job.swept_at.is_(None))
+        query = select(Job.id).where(Job.fence > 0, rested, active).order_by(Job.swept_at.asc().nulls_first())
+        job_ids = list(session.scalars(query.limit(BATCH)))
+    for job_id in job_ids:
+        _sweep_job(database, store, job_id)
+
+
+def _sweep_job(database: Database, store: BlobStore, job_id: str) -> None:
+    with database.read() as session:
+        known = _known(Unit(session), job_id)
+    for blob in list(store.list(f"{job_prefix(job_id)}/checkpoints/")):
+        if known.orphan_checkpoint(blob.name):
+            store.delete(blob.name)
+    for blob in list(store.list(f"{job_prefix(job_id)}/versions/")):
+        if known.orphan_version(blob.name):
+            store.delete(blob.name)
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(swept_at=db_now()))
+
+
+def _known(unit: Unit, job_id: str) -> _Known:
+    session, job = unit.session, unit.find_job(job_id)
+    held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
+    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id, Checkpoint.collected_at.is_(None))
+    pointed = select(Artifact.object).where(Artifact.job_id == job_id)
+    leaving = select(Garbage.object).where(Garbage.object.startswith(job_prefix(job_id) + "/", autoescape=True))
+    objects = frozenset(session.scalars(pointed)) | frozenset(session.scalars(leaving))
+    return _Known(job_id, job.fence, held, frozenset(session.scalars(there)), objects)

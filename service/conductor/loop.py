@@ -1,0 +1,99 @@
+"""The conductor's threads: one for what must be quick, one for what waits for the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.storage import BlobStore
+from service.conductor import control, housekeeping
+from service.conductor.messages import Messages
+from service.db.engine import Database
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Step:
+    """A part of a pass. What is wrong with it is logged once, and once more when it is well again."""
+
+    name: str
+    action: Callable[[], None]
+    every: float = 0.0
+    failing: str | None = None
+    next_at: float = 0.0
+
+    def run(self, *, forced: bool = False) -> None:
+        """Do it if it is due; a failure stays with this step."""
+        if not forced and time.monotonic() < self.next_at:
+            return
+        self.next_at = time.monotonic() + self.every
+        try:
+            self.action()
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._well()
+
+    def _failed(self, error: Exception) -> None:
+        what = type(error).__name__
+        if self.failing != what:
+            log.warning("conductor: %s failed and will be tried again: %s: %s", self.name, what, error)
+        self.failing = what
+
+    def _well(self) -> None:
+        if self.failing is not None:
+            log.warning("conductor: %s works again", self.name)
+        self.failing = None
+
+
+class Conductor:
+    """Runs the passes; `run_once` is one of them."""
+
+    def __init__(self, settings: Settings, database: Database, messages: Messages, store: BlobStore) -> None:
+        again = settings.dispatch_again_seconds
+        self.quick = [
+            Step("expiring leases", lambda: control.expire_leases(database)),
+            Step("settling jobs", lambda: control.settle(database)),
+            Step("dispatching to Redis", lambda: control.dispatch(database, messages, again)),
+        ]
+        self.slow = [
+            Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
+            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
+            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
+            Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
+        ]
+        self._seconds = settings.conductor_seconds
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to run passes, unless the settings say that this process has none."""
+        if self._seconds:
+            for name, steps in (("conductor", self.quick), ("housekeeping", self.slow)):
+                thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def stop(self) -> None:
+        """End after the step under way. A step that waits for the network is left to its fate: it can be repeated."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def run_once(self) -> None:
+        """One whole pass."""
+        for step in [*self.quick, *self.slow]:
+            step.run(forced=True)
+
+    def _run(self, steps: list[Step]) -> None:
+        while not self._stopping.is_set():
+            for step in steps:
+                if self._stopping.is_set():
+                    return
+                step.run()
+            self._stopping.wait(self._seconds)

@@ -1,0 +1,65 @@
+"""Artifacts: files for people, each a pointer to an immutable object."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from core.domain.errors import FieldError
+from core.domain.manifest import RESERVED_NAMES, artifact_parts
+from core.domain.wire import ArtifactCommit, Note
+from service.db.tables import Artifact, Event, Garbage, Job
+from service.db.unit import Unit, actor_of, clean
+from service.errors import BadMessage, NotFound
+
+READER_GRACE = timedelta(minutes=15)
+
+
+def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
+    """Point the artifact at a new object; the old one goes once its readers had time. Raises LeaseLost, BadMessage."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    _check_object(job, message)
+    row = unit.session.get(Artifact, (job.id, message.name))
+    if row is not None and row.object == message.object:
+        return row
+    unit.session.execute(delete(Garbage).where(Garbage.object == message.object))
+    if row is not None:
+        unit.session.merge(Garbage(object=row.object, not_before=unit.now() + READER_GRACE))
+    row = row or Artifact(job_id=job.id, name=message.name)
+    _fill(unit, row, message)
+    unit.session.add(row)
+    text = f"artifact {message.name} written"
+    unit.event(job, "artifact", actor_of(attempt), text, attempt=attempt.number, name=message.name, size=message.size)
+    return row
+
+
+def _check_object(job: Job, message: ArtifactCommit) -> None:
+    if message.name in RESERVED_NAMES:
+        raise BadMessage([FieldError("name", f"no artifact can be called {message.name}")])
+    parts = artifact_parts(message.object)
+    if parts is None or (parts[0], parts[1], parts[3]) != (job.id, message.fence, message.name):
+        raise BadMessage([FieldError("object", "is not the name of this artifact's object in this job and fence")])
+
+
+def _fill(unit: Unit, row: Artifact, message: ArtifactCommit) -> None:
+    row.object, row.size, row.crc32c = message.object, message.size, message.crc32c
+    row.content_type, row.fence = clean(message.content_type), message.fence
+    row.committed_at = unit.now()
+
+
+def find(unit: Unit, job_id: str, name: str) -> Artifact:
+    """The artifact of that name. Raises NotFound."""
+    job = unit.find_job(job_id)
+    row = unit.session.get(Artifact, (job.id, name))
+    if row is None:
+        known = ", ".join(unit.session.scalars(select(Artifact.name).where(Artifact.job_id == job.id)))
+        raise NotFound(f"the job has no artifact {name[:100]!r}; there are: {known or 'none yet'}")
+    return row
+
+
+def note(unit: Unit, attempt_id: str, message: Note) -> Event:
+    """An event of the worker's own. Raises LeaseLost."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    data = message.model_dump(mode="json")["data"]
+    return unit.event(job, message.kind, actor_of(attempt), message.message, **{**data, "attempt": attempt.number})

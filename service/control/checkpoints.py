@@ -1,0 +1,150 @@
+"""Committed checkpoints: a checkpoint exists when its row does. Pointers, progress, quarantine."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from core.domain.errors import FieldError
+from core.domain.manifest import checkpoint_parts
+from core.domain.spec import CheckpointSpec
+from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
+from service.db.tables import Attempt, Checkpoint, CheckpointState, Job, Pointer
+from service.db.unit import Unit, actor_of, new_id
+from service.errors import BadMessage, Conflict, NotFound
+
+
+def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
+    """Make a checkpoint exist; the flag says whether it is new. Raises LeaseLost, BadMessage, Conflict."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
+    known = unit.session.scalar(query)
+    if known is not None:
+        return known, False
+    _check_prefix(job, message)
+    _check_needs(unit, job, message)
+    row = _row(unit, job, attempt, message)
+    unit.session.add(row)
+    unit.session.flush()
+    _move_pointers(unit, job.id, row)
+    _count_progress(job, attempt, message.position)
+    _log(unit, job, attempt, row)
+    retire(unit, job)
+    return row, True
+
+
+def _check_prefix(job: Job, message: CheckpointCommit) -> None:
+    parts = checkpoint_parts(message.prefix)
+    if parts is None or parts[:3] != (job.id, message.position.global_step, message.fence):
+        raise BadMessage([FieldError("prefix", "is not the name of a checkpoint of this job, step and fence")])
+
+
+def _check_needs(unit: Unit, job: Job, message: CheckpointCommit) -> None:
+    # Held against the collector: what is named here cannot be marked as deleted in the same moment.
+    missing = set(message.needs) - {row.prefix for row in unit.good_checkpoints(job.id)}
+    if missing:
+        raise Conflict(f"the checkpoint needs {min(missing)}, which is not there any more")
+
+
+def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> Checkpoint:
+    position = message.position
+    return Checkpoint(
+        id=new_id(),
+        job_id=job.id,
+        attempt_id=attempt.id,
+        fence=message.fence,
+        prefix=message.prefix,
+        manifest_crc32c=message.manifest_crc32c,
+        stage=position.stage,
+        epoch=position.epoch,
+        step=position.step,
+        global_step=position.global_step,
+        bytes=message.bytes,
+        seconds=message.seconds,
+        roles=[role.value for role in message.roles],
+        needs=list(message.needs),
+        state=CheckpointState.COMMITTED.value,
+        committed_at=unit.now(),
+    )
+
+
+def _move_pointers(unit: Unit, job_id: str, row: Checkpoint) -> None:
+    for role in row.roles:
+        point(unit, job_id, role, row.id)
+
+
+def point(unit: Unit, job_id: str, role: str, checkpoint_id: str) -> None:
+    """Let a pointer name the checkpoint."""
+    unit.session.merge(Pointer(job_id=job_id, role=role, checkpoint_id=checkpoint_id))
+
+
+def _count_progress(job: Job, attempt: Attempt, position: Position) -> None:
+    attempt.end_step = position.global_step
+    if job.furthest is None or Position.model_validate(job.furthest) < position:
+        job.furthest = position.model_dump()
+        job.without_progress = 0
+        attempt.progressed = True
+
+
+def _log(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
+    text = f"checkpoint at step {row.global_step} committed"
+    data = {"checkpoint": row.id, "global_step": row.global_step, "fence": row.fence, "roles": row.roles}
+    unit.event(job, "checkpoint", actor_of(attempt), text, attempt=attempt.number, bytes=row.bytes, **data)
+
+
+def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
+    """Never offer this checkpoint again. Raises LeaseLost, NotFound."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.id == message.checkpoint_id)
+    row = unit.session.scalar(query)
+    if row is None:
+        raise NotFound(f"the job has no checkpoint {message.checkpoint_id[:64]!r}")
+    if row.state == CheckpointState.COMMITTED:
+        row.state = CheckpointState.QUARANTINED.value
+        unit.session.flush()
+        _fall_back(unit, job)
+        text = f"checkpoint at step {row.global_step} cannot be used: {message.message}"
+        unit.event(job, "quarantined", actor_of(attempt), text, checkpoint=row.id, global_step=row.global_step)
+    return row
+
+
+def _fall_back(unit: Unit, job: Job) -> None:
+    # What needs the bad one is of no use either, so pointers are looked at as a whole.
+    good = unit.good_checkpoints(job.id)
+    usable = {row.id for row in good}
+    for role, checkpoint_id in unit.pointers(job.id).items():
+        if checkpoint_id in usable:
+            continue
+        unit.session.delete(unit.session.get_one(Pointer, (job.id, role)))
+        unit.session.flush()
+        heir = next((row for row in good if role == CheckpointRole.LATEST or role in row.roles), None)
+        if heir is not None:
+            point(unit, job.id, role, heir.id)
+
+
+def retire(unit: Unit, job: Job) -> None:
+    """Mark what is beyond `keep` and serves nobody as deleted; the conductor deletes the objects of marked rows.
+
+    Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
+    """
+    unit.session.flush()
+    good = unit.good_checkpoints(job.id)
+    wanted = {row.prefix for row in good[: CheckpointSpec.model_validate(job.spec.get("checkpoint", {})).keep]}
+    named = set(unit.pointers(job.id).values())
+    wanted |= {row.prefix for row in good if row.id in named}
+    kept = _with_needs(good, wanted)
+    committed = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.state == CheckpointState.COMMITTED)
+    for row in unit.session.scalars(committed):
+        if row.prefix not in kept:
+            row.state = CheckpointState.DELETED.value
+
+
+def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
+    needs = {row.prefix: row.needs for row in rows}
+    kept: set[str] = set()
+    open_ends = list(wanted)
+    while open_ends:
+        prefix = open_ends.pop()
+        if prefix not in kept:
+            kept.add(prefix)
+            open_ends.extend(needs.get(prefix, ()))
+    return kept

@@ -1,0 +1,148 @@
+"""How an attempt ends, and what follows for its job: the end of it, or another attempt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from core.domain.policies import EndedAttempt, GiveUp, Reason, TryAgain, after_attempt
+from core.domain.spec import RetrySpec
+from core.domain.states import (
+    HELD_ATTEMPTS,
+    AttemptEvent,
+    AttemptState,
+    DesiredState,
+    JobEvent,
+    next_attempt_state,
+)
+from core.domain.wire import Finish, Outcome
+from service.control.history import finish_all
+from service.control.owner import mark_cancelled, mark_paused
+from service.control.submit import queue_attempt
+from service.db.tables import Attempt, Job
+from service.db.unit import Unit, actor_of, clean
+from service.errors import Conflict
+
+EVENTS = {
+    Outcome.SUCCEEDED: AttemptEvent.FINISHED,
+    Outcome.PREEMPTED: AttemptEvent.PREEMPTED,
+    Outcome.FAILED: AttemptEvent.FAILED,
+    Outcome.PAUSED: AttemptEvent.PAUSED,
+    Outcome.CANCELLED: AttemptEvent.CANCELLED,
+}
+REASONS = {
+    Outcome.PREEMPTED: Reason.PREEMPTED,
+    Outcome.FAILED: Reason.EXCEPTION,
+    Outcome.PAUSED: Reason.PAUSED,
+    Outcome.CANCELLED: Reason.CANCELLED,
+}
+COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAILED)
+INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
+_draw = random.SystemRandom().random
+
+
+def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], float] = _draw) -> Attempt:
+    """Give an attempt back; the same message again gets the same answer. Raises LeaseLost, Conflict, NotFound."""
+    job, attempt = unit.lock_attempt(attempt_id)
+    sent = message.model_dump(mode="json")
+    if attempt.ending is not None and attempt.ending == sent:
+        return attempt
+    job, attempt = unit.held(attempt_id, message.fence)
+    if message.outcome is Outcome.CANCELLED and job.desired != DesiredState.CANCEL:
+        raise Conflict("nobody asked for this job to be cancelled")
+    attempt.ending = sent
+    _keep_results(job, attempt, message)
+    reason = message.reason or REASONS.get(message.outcome)
+    _end(unit, job, attempt, EVENTS[message.outcome], reason, message.message)
+    _follow(unit, job, attempt, message, draw)
+    return attempt
+
+
+def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
+    sent = message.model_dump(mode="json")
+    job.results = {**job.results, **sent["results"]}
+    if message.progress is not None:
+        job.progress = sent["progress"]
+        attempt.end_step = message.progress.global_step
+
+
+def _end(unit: Unit, job: Job, attempt: Attempt, event: AttemptEvent, reason: Reason | None, message: str) -> None:
+    attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
+    attempt.reason, attempt.message = reason.value if reason else None, clean(message) or None
+    attempt.finished_at = unit.now()
+    attempt.phase = job.phase = None
+    job.failures += event is AttemptEvent.FAILED
+    job.preemptions += reason in INTERRUPTIONS
+    if event in COUNTED and not attempt.progressed:
+        job.without_progress += 1
+
+
+def _follow(unit: Unit, job: Job, attempt: Attempt, message: Finish, draw: Callable[[], float]) -> None:
+    actor = actor_of(attempt)
+    _log(unit, job, attempt, actor)
+    if message.outcome is Outcome.SUCCEEDED:
+        _succeed(unit, job, actor)
+    elif message.outcome in (Outcome.PAUSED, Outcome.CANCELLED):
+        _obey(unit, job, actor)
+    else:
+        _try_again_or_not(unit, job, attempt, actor, draw)
+
+
+def _log(unit: Unit, job: Job, attempt: Attempt, actor: str) -> None:
+    text = f"attempt {attempt.number} {attempt.state}" + (f": {attempt.message}" if attempt.message else "")
+    data = {"attempt": attempt.number, "fence": attempt.fence, "reason": attempt.reason, "end_step": attempt.end_step}
+    unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
+
+
+def _succeed(unit: Unit, job: Job, actor: str) -> None:
+    finish_all(unit, job, actor)
+    unit.move_job(job, JobEvent.FINISHED)
+    job.finished_at, job.without_progress = unit.now(), 0
+    job.reason = job.message = None
+    unit.event(job, "succeeded", actor, "job succeeded")
+
+
+def _obey(unit: Unit, job: Job, actor: str) -> None:
+    if job.desired == DesiredState.CANCEL:
+        mark_cancelled(unit, job, actor)
+    else:
+        mark_paused(unit, job, actor)
+
+
+def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: Callable[[], float]) -> None:
+    match _verdict(job, attempt, draw):
+        case GiveUp(reason=reason, message=text) if job.desired != DesiredState.CANCEL:
+            fail(unit, job, reason, text, actor)
+        case TryAgain(after=after) if job.desired == DesiredState.RUN:
+            unit.move_job(job, JobEvent.INTERRUPTED)
+            job.reason, job.message = attempt.reason, attempt.message
+            unit.event(job, "recovering", actor, "job recovering", reason=attempt.reason)
+            queue_attempt(unit, job, after=after, actor=actor)
+        case _:
+            _obey(unit, job, actor)
+
+
+def _verdict(job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
+    reason = Reason(attempt.reason or Reason.EXCEPTION)
+    ended = EndedAttempt(reason, attempt.message or reason.value, job.failures, job.without_progress)
+    return after_attempt(ended, RetrySpec.model_validate(job.spec.get("retry", {})), draw())
+
+
+def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
+    """The job failed for good."""
+    unit.move_job(job, JobEvent.FAILED)
+    job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
+    unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
+
+
+def expire(unit: Unit, attempt_id: str, actor: str, draw: Callable[[], float] = _draw) -> bool:
+    """End an attempt whose lease ran out; False if it was renewed or ended meanwhile."""
+    job, attempt = unit.lock_attempt(attempt_id)
+    expires = attempt.lease_expires_at
+    if attempt.state not in HELD_ATTEMPTS or expires is None or expires > unit.now():
+        return False
+    text = f"worker {attempt.worker} was not heard of until its lease ran out"
+    _end(unit, job, attempt, AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text)
+    _log(unit, job, attempt, actor)
+    _try_again_or_not(unit, job, attempt, actor, draw)
+    return True

@@ -1,0 +1,158 @@
+"""Claiming an attempt and keeping it: the compare-and-set and the heartbeat."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, select, update
+
+from core.domain.policies import Reason, seconds_between_interruptions
+from core.domain.states import (
+    HELD_ATTEMPTS,
+    AttemptEvent,
+    AttemptState,
+    DesiredState,
+    JobEvent,
+    next_attempt_state,
+)
+from core.domain.wire import (
+    Beat,
+    CheckpointRef,
+    Claim,
+    Directive,
+    Grant,
+    Heartbeat,
+    Phase,
+    Position,
+)
+from service.control.history import start_stage
+from service.control.workers import saw, saw_again
+from service.db.tables import Attempt, Checkpoint, Job
+from service.db.unit import Unit, actor_of
+from service.errors import Conflict
+
+TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
+DIRECTIVES = {
+    DesiredState.RUN.value: Directive.CONTINUE,
+    DesiredState.PAUSE.value: Directive.PAUSE,
+    DesiredState.CANCEL.value: Directive.CANCEL,
+}
+
+
+def claim(unit: Unit, attempt_id: str, message: Claim, lease: float, heartbeat: float) -> Grant:
+    """Give a queued attempt to one worker; the same claim again gets the same grant. Raises NotFound, Conflict."""
+    job, attempt = unit.lock_attempt(attempt_id)
+    if attempt.claim_id == message.claim_id and attempt.state in HELD_ATTEMPTS:
+        return _grant(unit, job, attempt, lease, heartbeat)
+    now = unit.now()
+    if attempt.state != AttemptState.QUEUED:
+        raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
+    if attempt.not_before > now:
+        raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
+    _take(unit, job, attempt, message, now + timedelta(seconds=lease))
+    saw(unit, message.worker, busy=True, now=now)
+    return _grant(unit, job, attempt, lease, heartbeat)
+
+
+def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datetime) -> None:
+    unit.move_job(job, JobEvent.CLAIMED)
+    state = next_attempt_state(AttemptState(attempt.state), AttemptEvent.CLAIMED)
+    start, now = unit.good_checkpoints(job.id)[:1], unit.now()
+    job.fence += 1
+    # The row lock decides already; the condition keeps the promise even where a later hand forgets the lock.
+    _compare_and_set(
+        unit,
+        attempt,
+        state=state.value,
+        fence=job.fence,
+        claim_id=message.claim_id,
+        worker=message.worker.name,
+        device=message.worker.device,
+        phase=Phase.STARTING.value,
+        claimed_at=now,
+        lease_expires_at=expires,
+        start_step=start[0].global_step if start else 0,
+    )
+    job.started_at = job.started_at or now
+    job.reason = job.message = None
+    job.phase = Phase.STARTING.value
+    text = f"attempt {attempt.number} claimed by {message.worker.name}"
+    data = {
+        "attempt": attempt.number,
+        "fence": job.fence,
+        "worker": message.worker.name,
+        "device": message.worker.device,
+    }
+    unit.event(job, "claimed", actor_of(attempt), text, **data)
+
+
+def _compare_and_set(unit: Unit, attempt: Attempt, **values: Any) -> None:
+    query = update(Attempt).where(Attempt.id == attempt.id, Attempt.state == AttemptState.QUEUED.value).values(**values)
+    changed = cast("CursorResult[Any]", unit.session.execute(query, execution_options={"synchronize_session": False}))
+    if changed.rowcount != 1:
+        raise Conflict(f"attempt {attempt.number} was claimed by another worker")
+    unit.session.refresh(attempt)
+
+
+def reference(row: Checkpoint) -> CheckpointRef:
+    """A checkpoint as a worker needs it."""
+    position = Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
+    return CheckpointRef(id=row.id, prefix=row.prefix, position=position, fence=row.fence)
+
+
+def _grant(unit: Unit, job: Job, attempt: Attempt, lease: float, heartbeat: float) -> Grant:
+    return Grant(
+        attempt_id=attempt.id,
+        job_id=job.id,
+        attempt=attempt.number,
+        fence=attempt.fence or 0,
+        lease_seconds=lease,
+        heartbeat_seconds=heartbeat,
+        spec=job.spec,
+        checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
+        seconds_between_interruptions=_between_interruptions(unit, job),
+    )
+
+
+def _between_interruptions(unit: Unit, job: Job) -> float:
+    query = select(Attempt).where(Attempt.job_id == job.id, Attempt.claimed_at.is_not(None))
+    ended = [a for a in unit.session.scalars(query) if a.claimed_at and a.finished_at]
+    held = sum((a.finished_at - a.claimed_at).total_seconds() for a in ended if a.finished_at and a.claimed_at)
+    taken = sum(a.reason in (Reason.PREEMPTED, Reason.LEASE_EXPIRED) for a in ended)
+    return seconds_between_interruptions(held, taken)
+
+
+def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> Beat:
+    """Renew the lease and store what the worker says. Raises LeaseLost.
+
+    A lease that ran out unnoticed is renewed: as long as the conductor has not ended the attempt, no other can exist.
+    """
+    job, attempt = unit.held(attempt_id, message.fence)
+    now = unit.now()
+    attempt.lease_expires_at = now + timedelta(seconds=lease)
+    _follow_phase(unit, job, attempt, message.phase)
+    _keep_progress(job, message)
+    if message.phase in TRAINS and message.progress is not None:
+        start_stage(unit, job, message.progress.stage, actor_of(attempt))
+    saw_again(unit, attempt.worker, now)
+    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+
+
+def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
+    state, actor = AttemptState(attempt.state), actor_of(attempt)
+    attempt.phase = phase.value
+    if phase in TRAINS and state is AttemptState.STARTING:
+        attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
+        unit.event(job, "started", actor, f"attempt {attempt.number} trains", attempt=attempt.number)
+    elif phase is Phase.STOPPING and state is not AttemptState.STOPPING:
+        attempt.state = next_attempt_state(state, AttemptEvent.STOPPING).value
+        unit.event(job, "stopping", actor, f"attempt {attempt.number} stops", attempt=attempt.number)
+
+
+def _keep_progress(job: Job, message: Heartbeat) -> None:
+    sent = message.model_dump(mode="json")
+    job.phase = message.phase.value
+    job.progress = sent["progress"] or job.progress
+    job.metrics = {**job.metrics, **sent["metrics"]}
+    job.version += 1

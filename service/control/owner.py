@@ -1,0 +1,101 @@
+"""What a job's owner may ask: pause, resume, cancel. A job that nobody trains changes at once."""
+
+from __future__ import annotations
+
+from core.domain.policies import Reason
+from core.domain.states import (
+    AttemptEvent,
+    AttemptState,
+    DesiredState,
+    JobEvent,
+    JobState,
+    next_attempt_state,
+    next_job_state,
+)
+from service.control.submit import queue_attempt
+from service.db.tables import Attempt, Job
+from service.db.unit import Unit
+from service.errors import Conflict
+
+
+def pause(unit: Unit, job_id: str, actor: str) -> Job:
+    """Stop the job where it stands, to go on later. Raises TransitionError or Conflict where that cannot be."""
+    job = unit.lock_job(job_id)
+    next_job_state(JobState(job.state), JobEvent.PAUSED)
+    if job.desired == DesiredState.CANCEL:
+        raise Conflict("the job is being cancelled and cannot be paused")
+    if job.desired != DesiredState.PAUSE:
+        job.desired = DesiredState.PAUSE.value
+        unit.event(job, "pause_requested", actor, "pause requested")
+        settle(unit, job, actor)
+    return job
+
+
+def cancel(unit: Unit, job_id: str, actor: str) -> Job:
+    """End the job for good. Raises TransitionError where it has ended already."""
+    job = unit.lock_job(job_id)
+    next_job_state(JobState(job.state), JobEvent.CANCELLED)
+    if job.desired != DesiredState.CANCEL:
+        job.desired = DesiredState.CANCEL.value
+        unit.event(job, "cancel_requested", actor, "cancellation requested")
+        settle(unit, job, actor)
+    return job
+
+
+def resume(unit: Unit, job_id: str, actor: str) -> Job:
+    """Go on with a paused job, or take back a pause that has not happened yet. Raises TransitionError or Conflict."""
+    job = unit.lock_job(job_id)
+    if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
+        raise Conflict("the job is being cancelled and cannot be resumed")
+    if job.desired == DesiredState.PAUSE and job.state == JobState.RUNNING:
+        job.desired = DesiredState.RUN.value
+        unit.event(job, "resumed", actor, "the pause was taken back before it happened")
+        return job
+    _go_on(unit, job, actor)
+    return job
+
+
+def _go_on(unit: Unit, job: Job, actor: str) -> None:
+    unit.move_job(job, JobEvent.RESUMED)
+    job.desired = DesiredState.RUN.value
+    job.reason = job.message = None
+    unit.event(job, "resumed", actor, "job resumed")
+    queue_attempt(unit, job, after=0.0, actor=actor)
+
+
+def settle(unit: Unit, job: Job, actor: str) -> None:
+    """Let the desired state take effect where no worker stands in the way."""
+    attempt = unit.live_attempt(job)
+    if attempt is not None and attempt.state != AttemptState.QUEUED:
+        return
+    if job.desired == DesiredState.PAUSE:
+        end_unclaimed(unit, attempt, AttemptEvent.PAUSED, Reason.PAUSED)
+        mark_paused(unit, job, actor)
+    elif job.desired == DesiredState.CANCEL:
+        end_unclaimed(unit, attempt, AttemptEvent.CANCELLED, Reason.CANCELLED)
+        mark_cancelled(unit, job, actor)
+
+
+def end_unclaimed(unit: Unit, attempt: Attempt | None, event: AttemptEvent, reason: Reason) -> None:
+    """End an attempt that nobody claimed; its message in Redis becomes harmless."""
+    if attempt is not None:
+        attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
+        attempt.reason = reason.value
+        attempt.finished_at = unit.now()
+
+
+def mark_paused(unit: Unit, job: Job, actor: str) -> None:
+    """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once."""
+    unit.move_job(job, JobEvent.PAUSED)
+    job.phase, job.reason, job.message = None, Reason.PAUSED.value, None
+    unit.event(job, "paused", actor, "job paused")
+    if job.desired == DesiredState.RUN:
+        _go_on(unit, job, actor)
+
+
+def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
+    """The job is cancelled now."""
+    unit.move_job(job, JobEvent.CANCELLED)
+    job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
+    job.finished_at = unit.now()
+    unit.event(job, "cancelled", actor, "job cancelled")

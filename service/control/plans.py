@@ -1,0 +1,65 @@
+"""The published plans: job specs that lie as YAML files beside the networks, which the service never imports."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.domain.errors import FieldError, SpecError
+from core.domain.views import PlanView
+from service.errors import NotFound
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
+def plans_folder() -> Path:
+    """Where the plans lie, found by path: importing `models` would bring TensorFlow along."""
+    found = importlib.util.find_spec("models")
+    if found is None or not found.submodule_search_locations:
+        raise RuntimeError("the package 'models' is missing; install Baton again")
+    return Path(next(iter(found.submodule_search_locations))) / "plans"
+
+
+def list_plans() -> list[PlanView]:
+    """All plans by name."""
+    return [load_plan(path.stem) for path in sorted(plans_folder().glob("*.yaml"))]
+
+
+def load_plan(name: str) -> PlanView:
+    """The plan of that name. Raises NotFound."""
+    path = plans_folder() / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        known = ", ".join(found.stem for found in sorted(plans_folder().glob("*.yaml")))
+        raise NotFound(f"there is no plan {name[:100]!r}; there are: {known}")
+    return _read(path)
+
+
+@cache
+def _read(path: Path) -> PlanView:
+    text = path.read_text(encoding="utf-8")
+    return PlanView(name=path.stem, title=_title(text), spec=yaml.safe_load(text))
+
+
+def _title(text: str) -> str:
+    """The comment at the top of the file."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def plan_spec(name: object) -> dict[str, Any]:
+    """The spec of a plan that a submission names. Raises SpecError."""
+    if not isinstance(name, str):
+        raise SpecError([FieldError("plan", "must be the name of a plan")])
+    try:
+        return load_plan(name).spec
+    except NotFound as error:
+        raise SpecError([FieldError("plan", str(error))]) from None

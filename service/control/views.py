@@ -1,0 +1,272 @@
+"""Rows as users see them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, select
+
+from core.domain.errors import FieldError, SpecError
+from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
+from core.domain.views import (
+    ArtifactView,
+    AttemptView,
+    CheckpointStatus,
+    CheckpointView,
+    EventPage,
+    EventView,
+    History,
+    JobPage,
+    JobView,
+    Listing,
+    ProgressView,
+    StageView,
+)
+from core.domain.wire import CheckpointRole, EpochRow
+from service.control.history import epochs_done
+from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Event, Job, JobLabel, Pointer, Stage
+from service.db.unit import Unit
+
+STATUSES = (*(state.value for state in JobState), "pausing", "cancelling")
+
+
+def job_view(unit: Unit, job: Job) -> JobView:
+    """One job."""
+    return job_views(unit, [job])[0]
+
+
+def job_views(unit: Unit, jobs: Sequence[Job]) -> list[JobView]:
+    """Many jobs with two more queries, however many they are."""
+    ids = [job.id for job in jobs]
+    held = select(Attempt.job_id, Attempt.worker).where(Attempt.job_id.in_(ids), Attempt.state.in_(HELD_ATTEMPTS))
+    workers = {job_id: worker for job_id, worker in unit.session.execute(held)}
+    latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
+    latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
+    checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
+    return [_job_view(job, workers.get(job.id), checkpoints.get(job.id)) for job in jobs]
+
+
+def _job_view(job: Job, worker: str | None, latest: Checkpoint | None) -> JobView:
+    status = latest and CheckpointStatus(global_step=latest.global_step, committed_at=latest.committed_at)
+    return JobView.model_validate(
+        {
+            "id": job.id,
+            "name": job.name,
+            "status": shown_status(JobState(job.state), DesiredState(job.desired)),
+            "reason": job.reason,
+            "message": job.message,
+            "version": job.version,
+            "queue": job.queue,
+            "priority": job.priority,
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+            "labels": job.labels,
+            "spec": job.spec,
+            "progress": _progress(job),
+            "metrics": job.metrics,
+            "results": job.results,
+            "best": job.best,
+            "attempts": job.attempts,
+            "preemptions": job.preemptions,
+            "failures": job.failures,
+            "checkpoint": status,
+            "worker": worker,
+            "phase": job.phase if worker else None,
+            "goodput": {},
+        }
+    )
+
+
+def _progress(job: Job) -> ProgressView | None:
+    if job.progress is None:
+        return None
+    total = job.progress["total_steps"]
+    fraction = min(job.progress["global_step"] / total, 1.0) if total else 0.0
+    return ProgressView.model_validate({**job.progress, "fraction": fraction})
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows. `label` is `key:value`, `cursor` comes from the page before."""
+
+    status: str | None = None
+    label: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+def list_jobs(unit: Unit, wanted: JobFilter) -> JobPage:
+    """A page of jobs, newest first. Raises SpecError for a filter that makes no sense."""
+    query = _labelled(_with_status(select(Job), wanted.status), wanted.label)
+    if wanted.cursor is not None:
+        query = query.where(Job.number < _number(wanted.cursor))
+    jobs = list(unit.session.scalars(query.order_by(Job.number.desc()).limit(wanted.limit + 1)))
+    page = jobs[: wanted.limit]
+    more = len(jobs) > wanted.limit
+    return JobPage(items=job_views(unit, page), next_cursor=_cursor(page[-1].number) if more else None)
+
+
+def _with_status(query: Select[tuple[Job]], status: str | None) -> Select[tuple[Job]]:
+    if status is None:
+        return query
+    if status not in STATUSES:
+        raise SpecError([FieldError("status", f"unknown status {status[:40]!r}; known: {', '.join(STATUSES)}")])
+    running = Job.state.not_in([*TERMINAL_JOBS])
+    if status == "cancelling":
+        return query.where(running, Job.desired == DesiredState.CANCEL)
+    if status == "pausing":
+        return query.where(running, Job.desired == DesiredState.PAUSE, Job.state != JobState.PAUSED)
+    if status in TERMINAL_JOBS:
+        return query.where(Job.state == status)
+    desired = DesiredState.PAUSE if status == JobState.PAUSED else DesiredState.RUN
+    return query.where(Job.state == status, Job.desired == desired)
+
+
+def _labelled(query: Select[tuple[Job]], label: str | None) -> Select[tuple[Job]]:
+    if label is None:
+        return query
+    key, colon, value = label.partition(":")
+    if not colon or not key:
+        raise SpecError([FieldError("label", "must be key:value")])
+    return query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.key == key, JobLabel.value == value)
+
+
+def _cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(str(number).encode()).decode()
+
+
+def _number(cursor: str) -> int:
+    try:
+        number = int(base64.urlsafe_b64decode(cursor.encode()).decode())
+        if 0 < number < 2**62:
+            return number
+    except (ValueError, binascii.Error):
+        pass
+    raise SpecError([FieldError("cursor", "is none that a page gave")])
+
+
+def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:
+    """The stages of a job."""
+    job = unit.find_job(job_id)
+    done = epochs_done(unit, job.id)
+    rows = unit.session.scalars(select(Stage).where(Stage.job_id == job.id).order_by(Stage.stage))
+    return Listing(items=[_stage_view(row, done.get(row.stage, 0)) for row in rows])
+
+
+def _stage_view(row: Stage, done: int) -> StageView:
+    return StageView(
+        stage=row.stage,
+        name=row.name,
+        state=row.state,
+        epochs=row.epochs,
+        epochs_done=done,
+        image_size=row.image_size,
+        batch_size=row.batch_size,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def attempt_views(unit: Unit, job_id: str) -> Listing[AttemptView]:
+    """The attempts of a job."""
+    job = unit.find_job(job_id)
+    rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
+    return Listing(items=[attempt_view(row) for row in rows])
+
+
+def attempt_view(row: Attempt) -> AttemptView:
+    """One attempt."""
+    return AttemptView(
+        id=row.id,
+        attempt=row.number,
+        state=row.state,
+        fence=row.fence or 0,
+        worker=row.worker,
+        reason=row.reason,
+        message=row.message,
+        created_at=row.created_at,
+        claimed_at=row.claimed_at,
+        finished_at=row.finished_at,
+        lease_expires_at=row.lease_expires_at,
+        start_step=row.start_step,
+        end_step=row.end_step,
+    )
+
+
+def checkpoint_views(unit: Unit, job_id: str) -> Listing[CheckpointView]:
+    """The checkpoints of a job, newest first; `roles`: the pointers that name them now."""
+    job = unit.find_job(job_id)
+    pointers = unit.pointers(job.id)
+    rows = unit.session.scalars(
+        select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.number.desc())
+    )
+    return Listing(items=[checkpoint_view(row, pointers) for row in rows])
+
+
+def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView:
+    """One checkpoint."""
+    return CheckpointView(
+        id=row.id,
+        prefix=row.prefix,
+        global_step=row.global_step,
+        stage=row.stage,
+        epoch=row.epoch,
+        step=row.step,
+        fence=row.fence,
+        roles=sorted(role for role, checkpoint in pointers.items() if checkpoint == row.id),
+        state=row.state,
+        bytes=row.bytes,
+        seconds=row.seconds,
+        committed_at=row.committed_at,
+    )
+
+
+def history(unit: Unit, job_id: str) -> History:
+    """All recorded epochs in order."""
+    job = unit.find_job(job_id)
+    rows = unit.session.scalars(select(Epoch).where(Epoch.job_id == job.id).order_by(Epoch.epoch))
+    return History(items=[epoch_row(row) for row in rows])
+
+
+def epoch_row(row: Epoch) -> EpochRow:
+    """One row of the history."""
+    return EpochRow.model_validate({name: getattr(row, name) for name in EpochRow.model_fields})
+
+
+def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
+    """The events that follow number `after`."""
+    job = unit.find_job(job_id)
+    query = select(Event).where(Event.job_id == job.id, Event.sequence > after).order_by(Event.sequence)
+    rows = list(unit.session.scalars(query.limit(limit + 1)))
+    items = [event_view(row) for row in rows[:limit]]
+    return EventPage(items=items, next_after=items[-1].sequence if len(rows) > limit else None)
+
+
+def event_view(row: Event) -> EventView:
+    """One line of the log."""
+    return EventView(
+        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=row.data
+    )
+
+
+def artifact_views(unit: Unit, job_id: str) -> Listing[ArtifactView]:
+    """The artifacts of a job, by name."""
+    job = unit.find_job(job_id)
+    rows = unit.session.scalars(select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.name))
+    return Listing(items=[artifact_view(row) for row in rows])
+
+
+def artifact_view(row: Artifact) -> ArtifactView:
+    """One artifact and where to fetch it."""
+    return ArtifactView(
+        name=row.name,
+        size=row.size,
+        crc32c=row.crc32c,
+        content_type=row.content_type,
+        committed_at=row.committed_at,
+        url=f"/v1/jobs/{row.job_id}/artifacts/{row.name}",
+    )

@@ -1,0 +1,305 @@
+"""The tables. Only the migrations make them; a test holds the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from core.domain.queues import PRIORITIES
+from core.domain.states import LIVE_ATTEMPTS, AttemptState, DesiredState, JobState, StageState
+from core.domain.wire import CheckpointRole
+from service.db.types import Real, UTCDateTime
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+Id = String(32)
+# A row number that the database draws; SQLite draws only for INTEGER.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class CheckpointState(StrEnum):
+    """What became of a checkpoint after its commit."""
+
+    COMMITTED = "committed"
+    QUARANTINED = "quarantined"
+    DELETED = "deleted"
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
+
+
+LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
+UNCOLLECTED = text("collected_at IS NULL")
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - SQLAlchemy's own spelling
+
+
+class Job(Base):
+    """A job. `version` grows with each change a user can see; `fence` and `events` are the last numbers given out."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        _one_of("state", JobState),
+        _one_of("desired", DesiredState),
+        _one_of("priority", PRIORITIES),
+        Index("ix_jobs_state_number", "state", "number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    spec: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, Any]]
+    queue: Mapped[str] = mapped_column(String(63))
+    priority: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(16))
+    desired: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(50))
+    message: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+    fence: Mapped[int] = mapped_column(BigInteger, default=0)
+    events: Mapped[int] = mapped_column(BigInteger, default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    preemptions: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    without_progress: Mapped[int] = mapped_column(default=0)
+    phase: Mapped[str | None] = mapped_column(String(20))
+    furthest: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    results: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    best: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    swept_at: Mapped[datetime | None]
+
+
+class JobLabel(Base):
+    """One label of a job, for the filter of the list."""
+
+    __tablename__ = "job_labels"
+    __table_args__ = (Index("ix_job_labels_key_value_job_number", "key", "value", "job_number"),)
+
+    job_number: Mapped[int] = mapped_column(Number, ForeignKey("jobs.number"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(63), primary_key=True)
+    value: Mapped[str] = mapped_column(String(63))
+
+
+class IdempotencyKey(Base):
+    """A submission that may be repeated; `body` is a digest of what was sent with it."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"))
+    created_at: Mapped[datetime]
+
+
+class Stage(Base):
+    """A stage of a job; `stage` counts from 1."""
+
+    __tablename__ = "stages"
+    __table_args__ = (_one_of("state", StageState),)
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
+    stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default=StageState.WAITING.value)
+    epochs: Mapped[int]
+    image_size: Mapped[int]
+    batch_size: Mapped[int]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        _one_of("state", AttemptState),
+        CheckConstraint("(claimed_at IS NULL) = (fence IS NULL)", name="fence_with_claim"),
+        UniqueConstraint("job_id", "number"),
+        UniqueConstraint("job_id", "fence"),
+        Index("uq_attempts_one_live", "job_id", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
+        Index("ix_attempts_live", "state", "lease_expires_at", sqlite_where=LIVE, postgresql_where=LIVE),
+        Index("ix_attempts_worker_live", "worker", sqlite_where=LIVE, postgresql_where=LIVE),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"))
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    fence: Mapped[int | None] = mapped_column(BigInteger)
+    claim_id: Mapped[str | None] = mapped_column(String(64))
+    worker: Mapped[str | None] = mapped_column(String(200))
+    device: Mapped[str | None] = mapped_column(String(200))
+    phase: Mapped[str | None] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(50))
+    message: Mapped[str | None] = mapped_column(Text)
+    ending: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    progressed: Mapped[bool] = mapped_column(default=False)
+    start_step: Mapped[int | None] = mapped_column(BigInteger)
+    end_step: Mapped[int | None] = mapped_column(BigInteger)
+    not_before: Mapped[datetime]
+    dispatched_at: Mapped[datetime | None]
+    dispatches: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Checkpoint(Base):
+    """A committed checkpoint. `roles`: the pointers that its commit moved; `collected_at`: its objects are gone."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        _one_of("state", CheckpointState),
+        UniqueConstraint("job_id", "prefix"),
+        Index("ix_checkpoints_uncollected", "job_id", sqlite_where=UNCOLLECTED, postgresql_where=UNCOLLECTED),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, unique=True)
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"))
+    attempt_id: Mapped[str] = mapped_column(Id, ForeignKey("attempts.id"))
+    fence: Mapped[int] = mapped_column(BigInteger)
+    prefix: Mapped[str] = mapped_column(String(900))
+    manifest_crc32c: Mapped[str] = mapped_column(String(8))
+    stage: Mapped[int]
+    epoch: Mapped[int]
+    step: Mapped[int] = mapped_column(BigInteger)
+    global_step: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[float] = mapped_column(Real)
+    roles: Mapped[list[str]]
+    needs: Mapped[list[str]]
+    state: Mapped[str] = mapped_column(String(16), default=CheckpointState.COMMITTED.value)
+    committed_at: Mapped[datetime]
+    collected_at: Mapped[datetime | None]
+
+
+class Pointer(Base):
+    """Which checkpoint is `latest`, `best` and `stage_best`."""
+
+    __tablename__ = "pointers"
+    __table_args__ = (_one_of("role", CheckpointRole),)
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16), primary_key=True)
+    checkpoint_id: Mapped[str] = mapped_column(Id, ForeignKey("checkpoints.id"))
+
+
+class Epoch(Base):
+    """One row of the history; columns as in the wire's EpochRow."""
+
+    __tablename__ = "epochs"
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    stage: Mapped[int]
+    stage_epoch: Mapped[int]
+    global_step: Mapped[int] = mapped_column(BigInteger)
+    image_size: Mapped[int]
+    batch_size: Mapped[int]
+    learning_rate: Mapped[float] = mapped_column(Real, nullable=True)
+    loss: Mapped[float] = mapped_column(Real, nullable=True)
+    accuracy: Mapped[float] = mapped_column(Real, nullable=True)
+    val_loss: Mapped[float] = mapped_column(Real, nullable=True)
+    val_accuracy: Mapped[float] = mapped_column(Real, nullable=True)
+    attempt: Mapped[int]
+    seconds: Mapped[float] = mapped_column(Real, nullable=True)
+    images_per_second: Mapped[float] = mapped_column(Real, nullable=True)
+    finished_at: Mapped[datetime]
+
+
+class Event(Base):
+    """One line of a job's log; `sequence` counts from 1 without a gap."""
+
+    __tablename__ = "events"
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(50))
+    actor: Mapped[str] = mapped_column(String(220))
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+
+
+class Artifact(Base):
+    """A file for people: `object` is where it lies, `published` the object whose copy bears the plain name."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    object: Mapped[str] = mapped_column(String(900))
+    size: Mapped[int] = mapped_column(BigInteger)
+    crc32c: Mapped[str] = mapped_column(String(8))
+    content_type: Mapped[str] = mapped_column(String(100))
+    fence: Mapped[int] = mapped_column(BigInteger)
+    committed_at: Mapped[datetime]
+    published: Mapped[str | None] = mapped_column(String(900))
+
+
+class Garbage(Base):
+    """An object that nothing names any more, to be deleted after `not_before`: somebody may still be reading it."""
+
+    __tablename__ = "garbage"
+
+    object: Mapped[str] = mapped_column(String(900), primary_key=True)
+    not_before: Mapped[datetime] = mapped_column(index=True)
+
+
+class Worker(Base):
+    """A worker as it was seen last."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[str] = mapped_column(String(50))
+    device: Mapped[str] = mapped_column(String(200))
+    queues: Mapped[list[str]]
+    busy: Mapped[bool]
+    last_seen_at: Mapped[datetime]

@@ -1,0 +1,129 @@
+"""One transaction with what the use cases ask of it: find, lock, log, and the database's clock."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.domain.errors import LeaseLost
+from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
+from core.domain.wire import CheckpointRole
+from service.db.tables import Attempt, Checkpoint, CheckpointState, Event, Job, Pointer
+from service.db.types import db_now
+from service.errors import NotFound
+
+MAX_TEXT = 20_000
+
+
+def new_id() -> str:
+    """A name that nobody else has: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def clean(text: str) -> str:
+    """Text as every database takes it: PostgreSQL knows no NUL."""
+    return text.replace("\x00", "")[:MAX_TEXT]
+
+
+def actor_of(attempt: Attempt) -> str:
+    """How the worker of an attempt is called in the log."""
+    return f"worker:{attempt.worker}"
+
+
+class Unit:
+    """A unit of work over one session. Whoever changes a job or what hangs on it holds the job's row first."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        return self.session.execute(select(db_now())).scalar_one()
+
+    def find_job(self, job_id: str) -> Job:
+        """The job, to be read. Raises NotFound."""
+        job = self.session.scalar(select(Job).where(Job.id == job_id))
+        if job is None:
+            raise NotFound(f"there is no job {job_id[:64]!r}")
+        return job
+
+    def lock_job(self, job_id: str) -> Job:
+        """The job with its row held until the end of the transaction. Raises NotFound."""
+        query = select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
+        job = self.session.scalar(query)
+        if job is None:
+            raise NotFound(f"there is no job {job_id[:64]!r}")
+        return job
+
+    def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
+        """The attempt and its job, the job's row held. Raises NotFound."""
+        job_id = self.session.scalar(select(Attempt.job_id).where(Attempt.id == attempt_id))
+        if job_id is None:
+            raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
+        job = self.lock_job(job_id)
+        query = select(Attempt).where(Attempt.id == attempt_id).execution_options(populate_existing=True)
+        return job, self.session.execute(query).scalar_one()
+
+    def held(self, attempt_id: str, fence: int) -> tuple[Job, Attempt]:
+        """The attempt that the fence is good for, its job's row held: the door of every worker's write.
+
+        Raises:
+            LeaseLost: the attempt ended, or another claim holds it.
+            NotFound: there never was such an attempt.
+        """
+        job, attempt = self.lock_attempt(attempt_id)
+        if attempt.fence != fence or attempt.state not in HELD_ATTEMPTS:
+            raise LeaseLost(
+                f"attempt {attempt.number} is {attempt.state} and not held with fence {fence}: stop training"
+            )
+        return job, attempt
+
+    def live_attempt(self, job: Job) -> Attempt | None:
+        """The one attempt of the job that has not ended."""
+        query = select(Attempt).where(Attempt.job_id == job.id, Attempt.state.in_(LIVE_ATTEMPTS))
+        return self.session.scalar(query)
+
+    def move_job(self, job: Job, event: JobEvent) -> None:
+        """Move the job by the state table. Raises TransitionError."""
+        job.state = next_job_state(JobState(job.state), event).value
+
+    def event(self, job: Job, kind: str, actor: str, message: str, **data: Any) -> Event:
+        """Append a line to the job's log and count the job's version up."""
+        job.events += 1
+        job.version += 1
+        row = Event(
+            job_id=job.id,
+            sequence=job.events,
+            at=self.now(),
+            kind=kind,
+            actor=actor,
+            message=clean(message),
+            data=data,
+        )
+        self.session.add(row)
+        return row
+
+    def good_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The committed checkpoints that can be resumed from, newest first: without those that need a missing one."""
+        query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.state == CheckpointState.COMMITTED)
+        rows = list(self.session.scalars(query.order_by(Checkpoint.number.desc())))
+        while True:
+            there = {row.prefix for row in rows}
+            whole = [row for row in rows if there.issuperset(row.needs)]
+            if len(whole) == len(rows):
+                return rows
+            rows = whole
+
+    def pointers(self, job_id: str) -> dict[str, str]:
+        """Role -> id of the checkpoint that has it."""
+        rows = self.session.execute(select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == job_id))
+        return {role: checkpoint for role, checkpoint in rows}
+
+    def checkpoint_with(self, job_id: str, role: CheckpointRole) -> Checkpoint | None:
+        """The checkpoint that has the role."""
+        query = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
+        return self.session.scalar(query.where(Pointer.job_id == job_id, Pointer.role == role.value))

@@ -1,0 +1,53 @@
+"""What the service refuses, beside the errors of core.domain. Each code has its status in service.api.problems."""
+
+from __future__ import annotations
+
+from core.domain.errors import BatonError, SpecError
+
+
+class NotFound(BatonError):
+    """There is no such thing."""
+
+    code = "not-found"
+
+
+class Conflict(BatonError):
+    """What was asked does not go together with what is."""
+
+    code = "conflict"
+
+
+class KeyReused(BatonError):
+    """An idempotency key that came with another body before."""
+
+    code = "idempotency-key-reused"
+
+
+class BadMessage(SpecError):
+    """A worker's message that is well formed but cannot be true."""
+
+    code = "invalid-message"
+
+
+class MalformedBody(BatonError):
+    """A body that cannot be read."""
+
+    code = "malformed-body"
+
+
+class UnsupportedMedia(BatonError):
+    """A body of a kind that is not read here."""
+
+    code = "unsupported-media-type"
+
+
+class RangeRefused(BatonError):
+    """A range beyond the end of a file."""
+
+    code = "range-not-satisfiable"
+
+
+class Unauthorized(BatonError):
+    """No token, or a wrong one."""
+
+    code = "unauthorized"

@@ -1,0 +1,25 @@
+"""What a running service consists of, for those who only use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis import Redis
+
+from core.storage import BlobStore
+from service.conductor.loop import Conductor
+from service.db.engine import Database
+from service.settings import Settings
+from service.watch import Watch
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that `create_app` put together."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    store: BlobStore
+    watch: Watch
+    conductor: Conductor

@@ -1,0 +1,11 @@
+"""Replaces one object for ever, each time with another byte, until it is killed: `python -m ... URL NAME SIZE`."""
+
+import itertools
+import sys
+
+from core.storage import open_store
+
+url, name, size = sys.argv[1:]
+store = open_store(url)
+for value in itertools.cycle(range(256)):
+    store.put(name, bytes([value]) * int(size))

@@ -1,0 +1,109 @@
+"""An HTTP proxy before the emulator that fails on demand, as networks and Google's servers do."""
+
+import contextlib
+import http.client
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+DROP_ANSWER = -1  # the request arrives, its answer is lost
+FLIP_BYTE = -2  # the answer's body arrives with its first byte changed
+CUT_BODY = -3  # the connection breaks in the middle of the answer's body
+
+
+class FlakyProxy(ThreadingHTTPServer):
+    """Forwards to `upstream`; each planned fault hits the next request of its method about objects."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream
+        self.host = f"http://127.0.0.1:{self.server_address[1]}"
+        self.seen: list[str] = []
+        self.before: Callable[[str], None] = lambda method: None
+        self._faults: dict[str, list[int]] = {}
+        self._lock = threading.Lock()
+
+    def plan(self, method: str, *faults: int) -> None:
+        """Fail the next requests of the method: an HTTP status, or one of this module's constants, or 0 for none."""
+        self._faults[method] = list(faults)
+
+    def left(self, method: str) -> int:
+        """How many planned faults have not happened yet."""
+        return len(self._faults.get(method, []))
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that went away: that is what these tests make them do."""
+
+    def next_fault(self, method: str) -> int:
+        with self._lock:
+            self.seen.append(method)
+            planned = self._faults.get(method)
+            return planned.pop(0) if planned else 0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FlakyProxy
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self._fault()
+        if fault > 0:
+            return self._answer(fault, {}, b"planned")
+        status, headers, answer = self._forwarded(body)
+        if fault == DROP_ANSWER:
+            self.close_connection = True
+            return None
+        return self._answer(status, headers, answer, fault)
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):  # every method is forwarded alike
+            return self._handle
+        raise AttributeError(name)
+
+    def _fault(self) -> int:
+        if re.search(r"/b/[^/?]+(\?|$)", self.path):
+            return 0  # the library asks for the bucket's own metadata whenever it likes, from a thread
+        self.server.before(self.command)
+        return self.server.next_fault(self.command)
+
+    def _forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.server.upstream).netloc, timeout=10)) as line:
+            line.request(self.command, self.path, body, dict(self.headers))
+            answer = line.getresponse()
+            # a resumable upload's session must come through here too
+            headers = {k: v.replace(self.server.upstream, self.server.host) for k, v in answer.getheaders()}
+            return answer.status, headers, answer.read()
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, fault: int = 0) -> None:
+        if fault == FLIP_BYTE:
+            body = bytes([body[0] ^ 1]) + body[1:]
+        self.send_response(status)
+        for key, value in headers.items():
+            if key.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
+                self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
+        self.close_connection = self.close_connection or fault == CUT_BODY
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the tests' own output matters."""
+
+
+@contextlib.contextmanager
+def flaky_proxy(upstream: str) -> Iterator[FlakyProxy]:
+    """Run a proxy before `upstream` until the block ends."""
+    proxy = FlakyProxy(upstream)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()

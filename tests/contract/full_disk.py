@@ -1,0 +1,41 @@
+"""Fills the disk below a directory store, in a mount namespace of its own: `unshare -rm python -m ... DIRECTORY`."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from core.storage import BlobStore, StoreFull, open_store
+
+
+def expect_full(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except StoreFull as error:
+        assert "make room" in str(error)
+    else:
+        raise AssertionError("no StoreFull")
+
+
+def scenario(store: BlobStore, root: Path, too_much: int) -> None:
+    """A disk that has no room for `too_much` bytes twice: what was there stays, and nothing half is left."""
+    store.put("a", b"before")
+    expect_full(lambda: store.put("a", bytes(2 * too_much)))
+    expect_full(lambda: store.put("b", bytes(2 * too_much), if_absent=True))
+    store.put("big", bytes(too_much))
+    expect_full(lambda: store.copy("big", "c"))
+    expect_full(lambda: store.download("big", root / "target"))
+    assert [info.name for info in store.list()] == ["a", "big"]
+    assert not (root / "target").exists()
+    assert not list((root / ".baton-tmp").iterdir())
+    store.delete("big")
+    store.put("a", bytes(too_much))
+
+
+def main(root: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(root)], check=True)
+    scenario(open_store(root.as_uri()), root, 600_000)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

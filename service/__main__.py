@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 from types import FrameType
@@ -42,7 +43,7 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Run the service; the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load_settings()
         listener = _listen(settings.host, settings.port)
@@ -56,8 +57,12 @@ def main() -> int:
     host, port = settings.host, listener.getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
-    Server(config, services, url).run(sockets=[listener])
-    return 0
+    server = Server(config, services, url)
+    # uvicorn raises the signal anew when it is done; with its default meaning a clean end would look like a death.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known_redis(cls, value: str) -> str:
         try:
-            parse_url(value)
+            parse_url(value)  # type: ignore[no-untyped-call]  # its package has no annotation for it
         except ValueError:
             raise ValueError("is no Redis URL") from None
         return value
@@ -94,7 +94,7 @@ def load_settings() -> Settings:
 
 
 def _line(item: Any) -> str:
-    message = item["msg"].removeprefix("Value error, ")
+    message: str = item["msg"].removeprefix("Value error, ")
     if not item["loc"]:
         return message
     field = str(item["loc"][0])

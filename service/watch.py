@@ -70,5 +70,5 @@ class Watch:
         with self._database.read() as session:
             for start in range(0, len(ids), CHUNK):
                 query = select(Job.id, Job.version).where(Job.id.in_(ids[start : start + CHUNK]))
-                found.update({job_id: version for job_id, version in session.execute(query)})
+                found.update(dict(session.execute(query).all()))
         return found

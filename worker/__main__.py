@@ -29,6 +29,7 @@ def main() -> int:
     """Exit status 0 after a clean stop, 2 for wrong settings."""
     options = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = _settings()
     if settings is None:
         return 2

@@ -1,4 +1,4 @@
-"""What workers say: every write carries its attempt's fence, and one that is not good any more gets 409 `lease-lost`."""
+"""What workers say. Every write carries its attempt's fence; one that is no good any more gets 409 `lease-lost`."""
 
 from __future__ import annotations
 

@@ -73,14 +73,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-def _baton_error(request: Request, error: Exception) -> Response:
+def _baton_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BatonError)
     errors = error.errors if isinstance(error, SpecError) else ()
     headers = {"WWW-Authenticate": 'Bearer realm="baton"'} if error.code == "unauthorized" else {}
     return problem(STATUS.get(error.code, 400), error.code, str(error), errors, headers)
 
 
-def _validation_error(request: Request, error: Exception) -> Response:
+def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     items: list[Any] = list(error.errors())
     if any(item["type"] == "json_invalid" for item in items):
@@ -89,25 +89,25 @@ def _validation_error(request: Request, error: Exception) -> Response:
     return problem(422, "invalid-request", "; ".join(f"{e.field}: {e.message}" for e in found), found)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "error")
     return problem(error.status_code, code, str(error.detail), headers=error.headers)
 
 
-def _store_error(request: Request, error: Exception) -> Response:
+def _store_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, ObjectMissing):
         return problem(404, "not-found", "the file is not in the store any more; look at the list again")
     return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
 
 
-def _database_away(request: Request, error: Exception) -> Response:
+def _database_away(_request: Request, _error: Exception) -> Response:
     return problem(
         503, "database-unavailable", "the database does not answer now; try again", headers={"Retry-After": "2"}
     )
 
 
-def _bug(request: Request, error: Exception) -> Response:
+def _bug(_request: Request, _error: Exception) -> Response:
     return problem(500, "internal-error", "the service made a mistake; its log says more")
 
 

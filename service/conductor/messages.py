@@ -26,6 +26,7 @@ class Messages:
         """Put the message at the end of its list, in place of any copy that lies there."""
         queue = self._queue(queue_name)
         with self._redis.pipeline(transaction=True) as pipe:
+            pipe.multi()  # said before the first command, because RQ would say it after
             pipe.lrem(queue.key, 0, attempt_id)
             # RQ's own retry stays off and no time limit is set: the attempt's lease decides, not Redis.
             queue.enqueue_call(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from core.domain.policies import EndedAttempt, GiveUp, Reason, TryAgain, after_attempt
 from core.domain.spec import RetrySpec
@@ -53,7 +54,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
     attempt.ending = sent
     _keep_results(job, attempt, message)
     reason = message.reason or REASONS.get(message.outcome)
-    _end(unit, job, attempt, EVENTS[message.outcome], reason, message.message)
+    _end(unit, job, attempt, _End(EVENTS[message.outcome], reason, message.message))
     _follow(unit, job, attempt, message, draw)
     return attempt
 
@@ -66,14 +67,21 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
         attempt.end_step = message.progress.global_step
 
 
-def _end(unit: Unit, job: Job, attempt: Attempt, event: AttemptEvent, reason: Reason | None, message: str) -> None:
-    attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
-    attempt.reason, attempt.message = reason.value if reason else None, clean(message) or None
+@dataclass(frozen=True)
+class _End:
+    event: AttemptEvent
+    reason: Reason | None
+    message: str
+
+
+def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
+    attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
+    attempt.reason, attempt.message = end.reason.value if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
     attempt.phase = job.phase = None
-    job.failures += event is AttemptEvent.FAILED
-    job.preemptions += reason in INTERRUPTIONS
-    if event in COUNTED and not attempt.progressed:
+    job.failures += end.event is AttemptEvent.FAILED
+    job.preemptions += end.reason in INTERRUPTIONS
+    if end.event in COUNTED and not attempt.progressed:
         job.without_progress += 1
 
 
@@ -142,7 +150,7 @@ def expire(unit: Unit, attempt_id: str, actor: str, draw: Callable[[], float] = 
     if attempt.state not in HELD_ATTEMPTS or expires is None or expires > unit.now():
         return False
     text = f"worker {attempt.worker} was not heard of until its lease ran out"
-    _end(unit, job, attempt, AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text)
+    _end(unit, job, attempt, _End(AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text))
     _log(unit, job, attempt, actor)
     _try_again_or_not(unit, job, attempt, actor, draw)
     return True

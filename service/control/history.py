@@ -53,7 +53,7 @@ def follow_stages(unit: Unit, job: Job, stage: Stage, finished: bool, actor: str
 def epochs_done(unit: Unit, job_id: str) -> dict[int, int]:
     """Recorded epochs of each stage that has any."""
     query = select(Epoch.stage, func.count()).where(Epoch.job_id == job_id).group_by(Epoch.stage)
-    return {stage: count for stage, count in unit.session.execute(query)}
+    return dict(unit.session.execute(query).all())
 
 
 def finish_all(unit: Unit, job: Job, actor: str) -> None:

@@ -42,7 +42,7 @@ def job_views(unit: Unit, jobs: Sequence[Job]) -> list[JobView]:
     """Many jobs with two more queries, however many they are."""
     ids = [job.id for job in jobs]
     held = select(Attempt.job_id, Attempt.worker).where(Attempt.job_id.in_(ids), Attempt.state.in_(HELD_ATTEMPTS))
-    workers = {job_id: worker for job_id, worker in unit.session.execute(held)}
+    workers = dict(unit.session.execute(held).all())
     latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
     latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
     checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
@@ -110,7 +110,7 @@ def list_jobs(unit: Unit, wanted: JobFilter) -> JobPage:
     return JobPage(items=job_views(unit, page), next_cursor=_cursor(page[-1].number) if more else None)
 
 
-def _with_status(query: Select[tuple[Job]], status: str | None) -> Select[tuple[Job]]:
+def _with_status(query: Select[Job], status: str | None) -> Select[Job]:
     if status is None:
         return query
     if status not in STATUSES:
@@ -126,7 +126,7 @@ def _with_status(query: Select[tuple[Job]], status: str | None) -> Select[tuple[
     return query.where(Job.state == status, Job.desired == desired)
 
 
-def _labelled(query: Select[tuple[Job]], label: str | None) -> Select[tuple[Job]]:
+def _labelled(query: Select[Job], label: str | None) -> Select[Job]:
     if label is None:
         return query
     key, colon, value = label.partition(":")

@@ -51,7 +51,7 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     now = unit.now()
     rows = unit.session.scalars(select(Worker).where(Worker.last_seen_at > now - FORGET_AFTER).order_by(Worker.name))
     held = select(Attempt.worker, Attempt.job_id).where(Attempt.state.in_(HELD_ATTEMPTS))
-    jobs = {worker: job for worker, job in unit.session.execute(held)}
+    jobs = dict(unit.session.execute(held).all())
     return [_view(row, jobs.get(row.name), now - timedelta(seconds=lost_after)) for row in rows]
 
 

@@ -29,6 +29,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Aware, in UTC."""
+        del dialect
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -42,10 +43,12 @@ class Real(TypeDecorator[float]):
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
         """NaN as NULL on every database, so that all compare alike."""
+        del dialect
         return None if value is None or math.isnan(value) else value
 
     def process_result_value(self, value: float | None, dialect: Dialect) -> float:
         """NULL as NaN."""
+        del dialect
         return math.nan if value is None else value
 
 
@@ -57,11 +60,11 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL functi
 
 
 @compiles(db_now, "sqlite")
-def _sqlite_now(element: db_now, compiler: Any, **kwargs: Any) -> str:
+def _sqlite_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
     # Six digits after the second, as SQLAlchemy writes times: text of unequal length would not sort as time.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 @compiles(db_now, "postgresql")
-def _postgresql_now(element: db_now, compiler: Any, **kwargs: Any) -> str:
+def _postgresql_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
     return "clock_timestamp()"

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
-from core.domain.wire import CheckpointRole
 from service.db.tables import Attempt, Checkpoint, CheckpointState, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
@@ -121,9 +120,4 @@ class Unit:
     def pointers(self, job_id: str) -> dict[str, str]:
         """Role -> id of the checkpoint that has it."""
         rows = self.session.execute(select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == job_id))
-        return {role: checkpoint for role, checkpoint in rows}
-
-    def checkpoint_with(self, job_id: str, role: CheckpointRole) -> Checkpoint | None:
-        """The checkpoint that has the role."""
-        query = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
-        return self.session.scalar(query.where(Pointer.job_id == job_id, Pointer.role == role.value))
+        return dict(rows.all())

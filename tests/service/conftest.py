@@ -1,0 +1,71 @@
+"""A service on a SQLite file made by the migrations, a real Redis and a directory store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.db.migrate import migrate
+from service.settings import Settings
+from tests.service.helpers import Api
+from tests.support.redis import RedisServer, running_redis
+from tests.support.service import TOKEN
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied: the same bytes for each test, once made."""
+    path = tmp_path_factory.mktemp("template") / "baton.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, template: Path, redis_server: RedisServer) -> Callable[..., Settings]:
+    def make(**changes: Any) -> Settings:
+        shutil.copy(template, tmp_path / "baton.db")
+        values = {
+            "token": TOKEN,
+            "database_url": f"sqlite:///{tmp_path}/baton.db",
+            "redis_url": redis_server.url,
+            "store": (tmp_path / "store").as_uri(),
+            "conductor_seconds": 0,
+        }
+        return Settings(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
+    """Makes a service with other settings."""
+    clients: list[TestClient] = []
+
+    def make(**changes: Any) -> Api:
+        app = create_app(settings(**changes))
+        client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False)
+        client.__enter__()
+        clients.append(client)
+        return Api(client, app.state.services)
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def api(start: Callable[..., Api], redis_server: RedisServer) -> Api:
+    redis_server.client().flushall()
+    return start()

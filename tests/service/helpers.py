@@ -1,0 +1,195 @@
+"""A user and a worker at the service's HTTP surface, in few words."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from core.domain.manifest import artifact_object, checkpoint_prefix
+from service.db.tables import Attempt
+from service.services import Services
+
+SPEC: dict[str, Any] = {
+    "name": "small",
+    "network": {"name": "network-2", "width": 0.1},
+    "dataset": {"name": "digits"},
+    "stages": [
+        {"name": "warm", "image_size": 16, "batch_size": 64, "epochs": 2},
+        {"name": "polish", "image_size": 32, "batch_size": 32, "epochs": 1},
+    ],
+}
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    return {**SPEC, **changes}
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def worker_info(name: str = "w1") -> dict[str, Any]:
+    return {"name": name, "host": "box", "pid": 7, "version": "0.1.0", "device": "cpu"}
+
+
+@dataclass
+class Api:
+    """The service as its users see it."""
+
+    http: TestClient | httpx.Client
+    services: Services = field(repr=False, default=None)  # type: ignore[assignment]
+
+    def submit(self, body: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+        answer = self.http.post("/v1/jobs", json=body or spec(**changes))
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/v1/jobs/{job_id}").json())
+
+    def items(self, job_id: str, what: str) -> list[dict[str, Any]]:
+        answer = self.http.get(f"/v1/jobs/{job_id}/{what}")
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["items"])
+
+    def kinds(self, job_id: str) -> list[str]:
+        events = self.items(job_id, "events")
+        assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+        return [event["kind"] for event in events]
+
+    def ask(self, job_id: str, action: str) -> httpx.Response:
+        return self.http.post(f"/v1/jobs/{job_id}/{action}")
+
+    def attempt(self, job_id: str) -> dict[str, Any]:
+        return self.items(job_id, "attempts")[-1]
+
+    def claim(self, job_id: str, name: str = "w1") -> WorkerHand:
+        hand = WorkerHand(self, self.attempt(job_id)["id"], job_id, name)
+        answer = hand.claim()
+        assert answer.status_code == 200, answer.text
+        hand.grant = answer.json()
+        return hand
+
+    def running(self, name: str = "w1", **changes: Any) -> WorkerHand:
+        """A new job that a worker trains."""
+        hand = self.claim(self.submit(**changes)["id"], name)
+        hand.beat("training")
+        return hand
+
+    def set_attempt(self, attempt_id: str, **values: Any) -> None:
+        """Move a row by hand, where a test would have to wait."""
+        with self.services.database.write() as session:
+            session.execute(update(Attempt).where(Attempt.id == attempt_id).values(**values))
+
+    def let_lease_run_out(self, attempt_id: str) -> None:
+        from service.db.types import db_now
+
+        self.set_attempt(attempt_id, lease_expires_at=db_now())
+
+    def conduct(self) -> None:
+        """One pass of the conductor."""
+        self.services.conductor.run_once()
+
+
+@dataclass
+class WorkerHand:
+    """One claim of one worker."""
+
+    api: Api
+    attempt_id: str
+    job_id: str
+    name: str = "w1"
+    claim_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    grant: dict[str, Any] = field(default_factory=dict)
+    saves: int = 0
+
+    @property
+    def fence(self) -> int:
+        return int(self.grant["fence"])
+
+    def post(self, verb: str, **body: Any) -> httpx.Response:
+        return self.api.http.post(f"/v1/attempts/{self.attempt_id}/{verb}", json={"fence": self.fence, **body})
+
+    def claim(self) -> httpx.Response:
+        body = {"claim_id": self.claim_id, "worker": worker_info(self.name)}
+        return self.api.http.post(f"/v1/attempts/{self.attempt_id}/claim", json=body)
+
+    def beat(self, phase: str = "training", **more: Any) -> httpx.Response:
+        return self.post("heartbeat", phase=phase, **more)
+
+    def prefix(self, step: int) -> str:
+        self.saves += 1
+        return checkpoint_prefix(self.job_id, step, self.fence, self.saves)
+
+    def checkpoint(self, step: int, *roles: str, **more: Any) -> httpx.Response:
+        body = {
+            "prefix": more.pop("prefix", None) or self.prefix(step),
+            "manifest_crc32c": "00000000",
+            "position": {"stage": 0, "epoch": 0, "step": step, "global_step": step},
+            "bytes": 10,
+            "seconds": 0.1,
+            "roles": list(roles) or ["latest"],
+        }
+        return self.post("checkpoints", **{**body, **more})
+
+    def epoch(self, number: int, stage: int, stage_epoch: int, **more: Any) -> httpx.Response:
+        row = {
+            "epoch": number,
+            "stage": stage,
+            "stage_epoch": stage_epoch,
+            "global_step": 10 * number,
+            "image_size": 16,
+            "batch_size": 64,
+            "learning_rate": 0.001,
+            "loss": 1.0 / number,
+            "accuracy": 0.5,
+            "val_loss": 1.1 / number,
+            "val_accuracy": 0.4,
+            "attempt": self.grant["attempt"],
+            "seconds": 1.0,
+            "images_per_second": 100.0,
+            "finished_at": "2026-01-01T00:00:00Z",
+        }
+        row.update(more.pop("row", {}))
+        return self.post("epochs", row=row, **more)
+
+    def artifact(self, name: str = "best.keras", content: bytes = b"model", **more: Any) -> httpx.Response:
+        """Write the object and commit it."""
+        self.saves += 1
+        target = more.pop("object", None) or artifact_object(self.job_id, self.fence, self.saves, name)
+        info = self.api.services.store.put(target, content)
+        body = {"name": name, "object": target, "size": len(content), "crc32c": info.crc32c}
+        return self.post("artifacts", **{**body, "content_type": "application/octet-stream", **more})
+
+    def note(self) -> httpx.Response:
+        return self.post("notes", kind="hello", message="from the worker", data={"a": 1})
+
+    def finish(self, outcome: str, **more: Any) -> httpx.Response:
+        return self.post("finish", outcome=outcome, **more)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The answer is this problem, in the one form that all errors have."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = dict(answer.json())
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["type"] == f"urn:baton:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    return body

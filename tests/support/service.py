@@ -1,0 +1,112 @@
+"""A real service process for tests: `python -m service` on a database, a Redis and a store of the caller's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.support.redis import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "token-of-the-tests"  # noqa: S105 - opens nothing but what a test started
+START_SECONDS = 30.0
+
+
+@dataclass
+class ServiceProcess:
+    """A service that can be stopped and started again on the same port and data."""
+
+    database_url: str
+    redis_url: str
+    store_url: str
+    log: Path
+    port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a worker or client needs, and the service's own settings."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
+        return {
+            **clean,
+            "PYTHONPATH": str(ROOT),
+            "BATON_URL": self.url,
+            "BATON_TOKEN": TOKEN,
+            "BATON_DATABASE_URL": self.database_url,
+            "BATON_REDIS_URL": self.redis_url,
+            "BATON_STORE": self.store_url,
+            "BATON_PORT": str(self.port),
+            **self.settings,
+        }
+
+    def spawn(self) -> None:
+        """Start the process and wait for nothing."""
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "service"]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready."""
+        self.spawn()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Wait until /readyz says 200. Raises RuntimeError with the log if it does not in time."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/readyz", timeout=5.0).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"the service did not get ready:\n{self.log.read_text(errors='replace')}")
+
+    def terminate(self, seconds: float = 15.0) -> int:
+        """SIGTERM, and its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def client(self) -> httpx.Client:
+        """An HTTP client with the token."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30.0)
+
+
+@contextlib.contextmanager
+def running_service(folder: Path, redis_url: str, **settings: str) -> Iterator[ServiceProcess]:
+    """A service on SQLite and a directory store in `folder`, ready; killed at the end if it still runs.
+
+    `settings`: further environment variables, e.g. BATON_LEASE_SECONDS="2", or BATON_STORE to use another store.
+    """
+    service = ServiceProcess(
+        database_url=f"sqlite:///{folder}/baton.db",
+        redis_url=redis_url,
+        store_url=(folder / "store").as_uri(),
+        log=folder / "service.log",
+        settings=settings,
+    )
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()

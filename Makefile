@@ -41,6 +41,7 @@ format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff check --fix .
 
 bench: $(DEV) ## Measure: see bench/
+	@test -f bench/__main__.py || { echo "there are no benchmarks yet"; exit 2; }
 	$(BIN)/python -m bench $(ARGS)
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)

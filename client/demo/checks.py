@@ -61,9 +61,8 @@ def _history_checks(outcome: Outcome) -> Iterator[Check]:
 
 def _recovery_checks(outcome: Outcome) -> Iterator[Check]:
     lost = [a for a in outcome.attempts if a.state == "lost"]
-    yield Check(
-        len(lost) == 1 and len(outcome.attempts) == 2, f"{len(outcome.attempts)} attempts, {len(lost)} of them lost"
-    )
+    text = f"{len(outcome.attempts)} attempts, {len(lost)} of them lost, the last one succeeded"
+    yield Check(bool(lost) and [a.state for a in outcome.attempts] == ["lost"] * len(lost) + ["succeeded"], text)
     path = " -> ".join(outcome.statuses)
     found = _in_order(["running", "recovering", "running"], outcome.statuses)
     yield Check(found, f"the job went {path}")

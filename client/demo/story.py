@@ -22,11 +22,13 @@ from core.domain.views import JobView
 PLAN = "digits-demo"
 KILL_STAGE = 2
 TIMEOUT = 900.0
-INTRO = f"""\
-Baton trains a small convolutional network on 1,797 handwritten digits in four stages of 16, 32, 16 and 32
-pixels. In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, which is how a machine that is taken
-away looks: nothing is saved, nobody says goodbye. The service notices when the worker's lease of {LEASE_SECONDS} s runs
-out (30 s outside this demo), gives the job to another worker, and that one goes on from the last checkpoint."""
+INTRO = (
+    "Baton trains a small convolutional net on 1,797 handwritten digits in four stages of 16, 32, 16 and 32 pixels. "
+    f"In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, which is how a machine that is taken "
+    "away looks: nothing is saved, nobody says goodbye. The service notices when the worker's lease of "
+    f"{LEASE_SECONDS} s runs out (30 s outside this demo) and gives the job to another worker, which goes on from the "
+    "last checkpoint. At the end the demo checks that no epoch is missing and none is there twice."
+)
 
 
 def run_demo(data: Path, console: Console) -> int:
@@ -38,8 +40,12 @@ def run_demo(data: Path, console: Console) -> int:
     stack = DemoStack(root)
     with running(stack) as connection, BatonClient(connection.url, connection.token) as client:
         outcome, files = _train(client, stack, console, root)
+        _tell(console, "Stopping the stack ...")
     checks = [*all_checks(outcome), _nothing_left(stack)]
-    return _conclude(console, checks, files, time.monotonic() - started)
+    status = _conclude(console, checks, files, time.monotonic() - started)
+    if status:
+        _tell(console, f"The logs in {stack.data / 'logs'} say more.")
+    return status
 
 
 def _tell(console: Console, text: str) -> None:
@@ -102,15 +108,14 @@ class Act:
             say(f"=> another worker process took the job and goes on at step {start}: {again} steps are done again")
 
     def _outcome(self, job: JobView) -> Outcome:
-        assert job.progress is not None
         return Outcome(
             job=job,
             history=self._client.history(job.id),
             attempts=self._client.attempts(job.id),
             statuses=self._statuses,
             killed_at=self._killed_at,
-            epochs=job.progress.epochs,
-            total_steps=job.progress.total_steps,
+            epochs=sum(int(stage["epochs"]) for stage in job.spec["stages"]),
+            total_steps=job.progress.total_steps if job.progress else 0,
         )
 
 

@@ -19,6 +19,7 @@ help: ## Show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
+	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
 
 demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch the run recover (about 3 minutes)
 	$(BIN)/baton demo $(ARGS)

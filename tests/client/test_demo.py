@@ -1,4 +1,4 @@
-"""What the demo checks and draws; `make demo` itself is run as a whole in tests/demo."""
+"""What the demo checks, draws and sweeps away."""
 
 from dataclasses import replace
 from pathlib import Path

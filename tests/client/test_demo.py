@@ -1,17 +1,18 @@
 """What the demo checks, draws and sweeps away."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from client.demo.chart import draw, epoch_at, stage_spans
-from client.demo.checks import Outcome, all_checks
+from client.demo.checks import Outcome, all_checks, statuses
 from client.demo.story import kill_now, stage_start
 from client.demo.workspace import MARKER, fresh_directory
 from client.stack.errors import Occupied, StackError
 from client.stack.layout import DataDirectory
-from core.domain.views import AttemptView, JobView
+from core.domain.views import AttemptView, EventView, JobView
 from core.domain.wire import EpochRow
 from tests.client.fake_service import attempt, epoch, job, progress
 
@@ -57,6 +58,25 @@ def test_other_broken_promises_are_found(good: Outcome) -> None:
     assert len(failed(replace(good, attempts=good.attempts[1:]))) == 2
     assert len(failed(replace(good, total_steps=61))) == 1
     assert len(failed(replace(good, history=[]))) == 2
+
+
+def test_statuses_come_from_the_log() -> None:
+    kinds = [
+        "submitted",
+        "queued",
+        "claimed",
+        "epoch",
+        "attempt_lost",
+        "recovering",
+        "claimed",
+        "restored",
+        "succeeded",
+    ]
+    log = [
+        EventView(sequence=k, at=datetime.now(UTC), kind=kind, actor="", message="", data={})
+        for k, kind in enumerate(kinds)
+    ]
+    assert statuses(log) == ["queued", "running", "recovering", "running", "succeeded"]
 
 
 def view(**changes: object) -> JobView:

@@ -19,6 +19,7 @@ help: ## Show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
+	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
 
 demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch the run recover (about 3 minutes)
 	$(BIN)/baton demo $(ARGS)
@@ -41,6 +42,7 @@ format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff check --fix .
 
 bench: $(DEV) ## Measure: see bench/
+	@test -f bench/__main__.py || { echo "there are no benchmarks yet"; exit 2; }
 	$(BIN)/python -m bench $(ARGS)
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import google_crc32c
 import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from client.errors import DownloadError, Unreachable
 from client.transport import Patience, Transport, checked
@@ -22,9 +22,11 @@ from core.domain.views import (
     ArtifactView,
     AttemptView,
     CheckpointView,
+    EventPage,
     EventView,
     JobPage,
     JobView,
+    PlanView,
     StageView,
     WorkerView,
 )
@@ -131,18 +133,19 @@ class BatonClient:
         found: list[EventView] = []
         following: int | None = after
         while following is not None:
-            data = self._transport.request("GET", _path(job_id, "events"), params={"after": following}).json()
-            found += TypeAdapter(list[EventView]).validate_python(_items_of(data))
-            following = data.get("next_after")
+            answer = self._transport.request("GET", _path(job_id, "events"), params={"after": following})
+            page = EventPage.model_validate_json(answer.content)
+            found += page.items
+            following = page.next_after
         return found
 
     def artifacts(self, job_id: str) -> list[ArtifactView]:
         """The job's files for people."""
         return self._items(_path(job_id, "artifacts"), ArtifactView)
 
-    def plans(self) -> list[dict[str, Any]]:
+    def plans(self) -> list[PlanView]:
         """The published plans."""
-        return list(_items_of(self._transport.request("GET", "/v1/plans").json()))
+        return self._items("/v1/plans", PlanView)
 
     def workers(self) -> list[WorkerView]:
         """The workers as they were seen last."""
@@ -152,9 +155,8 @@ class BatonClient:
         """What the service says of its database, Redis and store."""
         return dict(self._transport.request("GET", "/readyz").json())
 
-    def _items(self, path: str, model: type[_M], **params: object) -> list[_M]:
-        data = self._transport.request("GET", path, params=params).json()
-        return TypeAdapter(list[model]).validate_python(_items_of(data))  # type: ignore[valid-type]  # a class at run time
+    def _items(self, path: str, model: type[_M]) -> list[_M]:
+        return [model.model_validate(item) for item in self._transport.request("GET", path).json()["items"]]
 
     def download(self, job_id: str, name: str, target: Path) -> Path:
         """Writes an artifact to the file `target`, whole or not at all, and checks it against its CRC32C.
@@ -238,7 +240,3 @@ class BatonClient:
 
 def _path(job_id: str, *parts: str) -> str:
     return "/".join(["/v1/jobs", *(quote(part, safe="") for part in (job_id, *parts))])
-
-
-def _items_of(data: Any) -> list[Any]:
-    return list(data["items"] if isinstance(data, dict) else data)

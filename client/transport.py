@@ -95,7 +95,7 @@ class Transport:
 
     def _answer(self, response: httpx.Response) -> httpx.Response:
         if response.status_code in BUSY - {429}:
-            raise Unreachable(self.url, f"it answered {response.status_code} {response.reason_phrase}")
+            raise Unreachable(self.url, f"it answered {response.status_code}: {_problem(response).detail}")
         return response
 
     def _pause(self, response: httpx.Response, tried: int) -> float:
@@ -127,7 +127,7 @@ def _problem(response: httpx.Response) -> ProblemView:
     try:
         return ProblemView.model_validate(response.json())
     except (ValueError, ValidationError):
-        detail = f"{response.url} answered {response.status_code} {response.reason_phrase}: is this a Baton service?"
+        detail = f"{response.url} gave {response.reason_phrase or 'no reason'}: is this a Baton service?"
         return ProblemView(
             type="about:blank", title=response.reason_phrase, status=response.status_code, detail=detail, code="unknown"
         )

@@ -51,11 +51,11 @@ def plans(json: Json = False) -> None:
     with connect() as client:
         found = client.plans()
     if json:
-        print(json_lib.dumps(found, indent=2))
+        print(as_json(found))
         return
-    made = table("plan", "what it is")
+    made = table("plan", "what it is", wrap="what it is")
     for plan in found:
-        made.add_row(plan["name"], str(plan.get("title") or plan.get("description") or ""))
+        made.add_row(plan.name, plan.title)
     console().print(made)
 
 
@@ -63,8 +63,8 @@ def plans(json: Json = False) -> None:
 def plan(name: Annotated[str, typer.Argument(metavar="NAME")], json: Json = False) -> None:
     """Show a plan's spec, as YAML to start an own one from."""
     with connect() as client:
-        found = {p["name"]: p for p in client.plans()}
+        found = {p.name: p for p in client.plans()}
     if name not in found:
         fail(f"there is no plan '{name}'; there are: {', '.join(found) or 'none'}", REFUSED)
-    spec = found[name].get("spec", found[name])
+    spec = found[name].spec
     print(json_lib.dumps(spec, indent=2) if json else yaml.safe_dump(spec, sort_keys=False, width=100), end="")

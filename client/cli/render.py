@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -64,20 +64,19 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86_400} d"
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table; the columns in `right` are numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
+    """An empty table; the columns in `right` are numbers, the text of the column `wrap` takes several lines."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        justify = "right" if column in right else "left"
-        made.add_column(column, justify=justify, overflow="ellipsis", no_wrap=True)  # type: ignore[arg-type]  # a literal
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=column != wrap)
     return made
 
 
 def jobs_table(jobs: Sequence[JobView]) -> Table:
     """`baton list`."""
     made = table("id", "name", "status", "epoch", "done", "best", "age", right=("epoch", "done", "best", "age"))
-    made.columns[0].overflow = "fold"
     length = distinct_length([job.id for job in jobs])
+    made.columns[0].min_width = length
     for job in jobs:
         made.add_row(
             job.id[:length],
@@ -132,12 +131,12 @@ def _number(value: int | None) -> str:
 
 def history_table(rows: Sequence[EpochRow]) -> Table:
     """One row an epoch."""
-    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "val loss", "val acc", "s", "att.")
+    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "v.loss", "v.acc", "s", "att")
     made = table(*names, right=names)
     for r in rows:
         scores = (f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}")
         where = (str(r.epoch), str(r.stage), str(r.image_size), str(r.global_step), f"{r.learning_rate:.2e}")
-        made.add_row(*where, *scores, f"{r.seconds:.1f}", str(r.attempt))
+        made.add_row(*where, *scores, f"{r.seconds:.{0 if r.seconds >= 100 else 1}f}", str(r.attempt))
     return made
 
 
@@ -171,9 +170,9 @@ def job_panel(job: JobView) -> RenderableType:
     grid.add_column(overflow="fold")
     for label, value in _facts(job):
         grid.add_row(label, value)
-    if job.progress is None:
-        return grid
-    return Group(grid, ProgressBar(total=1.0, completed=job.progress.fraction, width=60))
+    if job.progress is not None:
+        grid.add_row("", ProgressBar(total=1.0, completed=job.progress.fraction, width=60))
+    return grid
 
 
 def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
@@ -210,4 +209,4 @@ def _pace(job: JobView) -> str:
 
 def numbers(values: dict[str, float]) -> str:
     """Named numbers on one line."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

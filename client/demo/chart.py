@@ -42,6 +42,7 @@ def epoch_at(rows: Sequence[EpochRow], global_step: int) -> float:
 def draw(rows: Sequence[EpochRow], title: str, kills: Sequence[int], target: Path) -> Path:
     """Writes loss and accuracy against epochs as PNG, with stage boundaries and the steps of `kills` marked."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 6.5), dpi=150, layout="constrained")
     loss, accuracy = figure.subplots(2, 1, sharex=True)
@@ -49,6 +50,7 @@ def draw(rows: Sequence[EpochRow], title: str, kills: Sequence[int], target: Pat
     _curves(loss, rows, ("loss", "val_loss"), "loss (cross-entropy + L2, nats)")
     _curves(accuracy, rows, ("accuracy", "val_accuracy"), "accuracy (share of images)")
     accuracy.set_xlabel("epoch")
+    accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
     places = [epoch_at(rows, step) for step in kills]
     for axes in (loss, accuracy):
         _mark(axes, rows, places, labelled=axes is loss)

@@ -6,10 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from core.domain.views import AttemptView, JobView
+from core.domain.views import AttemptView, EventView, JobView
 from core.domain.wire import EpochRow
 
 LEAST_ACCURACY = 0.95
+STATUS_AFTER = {
+    "submitted": "queued",
+    "claimed": "running",
+    "recovering": "recovering",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 
 
 @dataclass(frozen=True)
@@ -61,19 +69,22 @@ def _history_checks(outcome: Outcome) -> Iterator[Check]:
 
 def _recovery_checks(outcome: Outcome) -> Iterator[Check]:
     lost = [a for a in outcome.attempts if a.state == "lost"]
-    yield Check(
-        len(lost) == 1 and len(outcome.attempts) == 2, f"{len(outcome.attempts)} attempts, {len(lost)} of them lost"
-    )
+    text = f"{len(outcome.attempts)} attempts, {len(lost)} of them lost, the last one succeeded"
+    yield Check(bool(lost) and [a.state for a in outcome.attempts] == ["lost"] * len(lost) + ["succeeded"], text)
     path = " -> ".join(outcome.statuses)
     found = _in_order(["running", "recovering", "running"], outcome.statuses)
     yield Check(found, f"the job went {path}")
-    start = resumed_at(outcome.attempts)
+    start = _resumed_at(outcome.attempts)
     text = f"the second attempt went on at step {start}, the first had reported step {outcome.killed_at}"
     yield Check(bool(start), text)
 
 
-def resumed_at(attempts: Sequence[AttemptView]) -> int | None:
-    """The step that the second attempt started from."""
+def statuses(events: Sequence[EventView]) -> list[str]:
+    """The job's statuses one after the other, from its log, which misses none."""
+    return [STATUS_AFTER[event.kind] for event in events if event.kind in STATUS_AFTER]
+
+
+def _resumed_at(attempts: Sequence[AttemptView]) -> int | None:
     return attempts[1].start_step if len(attempts) > 1 else None
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from client.stack.child import ChildSpec
 from client.stack.errors import StackError
@@ -28,7 +30,7 @@ class RedisServer:
     def ready(self) -> bool:
         """Whether it answers."""
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=1.0) as connection:
+            with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as connection:
                 return bool(connection.ping())
         except (redis.RedisError, OSError):
             return False

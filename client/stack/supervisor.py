@@ -82,7 +82,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stops all, the last started first; children that share a kind stop together. A second request hurries."""
-        patience = self._signals.asked
+        patience = min(self._signals.asked, 1)
         while self._children:
             self._stop_together(self._last_kind(), patience)
 

@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers = self.fake.failures.pop(0)
             return self._send(status, problem(status, "told to fail"), headers)
         if url.path in {"/readyz", "/v1/plans"}:
-            return self._send(200, {"items": self.fake.lists.get("plans", [])})
+            return self._send(200, {"status": "ok", "items": self.fake.lists.get("plans", [])})
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             return self._send(401, problem(401, "this token is not known"))
         return self._route(url.path, parse_qs(url.query), body)
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif len(parts) == 5:
             self._file(parts[4])
         else:
-            self._send(200, {"items": self.fake.listing(path)})
+            self._send(200, {"items": self.fake.listing(path), "next_after": None})
 
     def _submit(self, body: Any) -> None:
         answer = self.fake.submit(body, self.headers["Idempotency-Key"])

@@ -10,9 +10,9 @@ import sys
 from typing import NoReturn
 
 from core.domain.wire import Grant, WorkerInfo
+from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Workspace
-from worker.lifeline import die_with_parent
 from worker.notice import Notice
 from worker.protocol import ServiceClient
 from worker.runner import Runner

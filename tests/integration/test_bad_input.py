@@ -1,0 +1,85 @@
+"""What a user got wrong ends a job with words about it, and never in a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.jobs import Jobs, tiny
+from tests.support.service import ServiceProcess
+from tests.support.worker import Workers, workers
+
+
+@pytest.fixture(scope="module")
+def worker(service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with workers(service, tmp_path_factory.mktemp("worker")) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two classes of twelve images each."""
+    noise = np.random.default_rng(1)
+    for label in ("cat", "dog"):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for k in range(12):
+            cv2.imwrite(str(folder / f"{k:02d}.jpg"), noise.integers(0, 255, (16, 16, 3), np.uint8))
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"network": {"name": "resnet-50"}}, "network.name"),
+        ({"stages": [{"epochs": 1, "batch_size": 0}]}, "stages.0.batch_size"),
+        ({"stages": [{"epochs": 1, "image_size": 30}]}, "stages.0.image_size"),
+        ({"stages": [{"image_size": 32}]}, "stages.0.epochs"),
+        ({"stages": []}, "stages"),
+        ({"dataset": {"name": "image-folder"}}, "dataset.path"),
+    ],
+)
+def test_a_bad_spec_is_refused_by_its_field(service: ServiceProcess, change: dict[str, Any], field: str) -> None:
+    with service.client() as http:
+        answer = http.post("/v1/jobs", json=tiny(**change))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def failed(jobs: Jobs, dataset: dict[str, Any]) -> dict[str, Any]:
+    job = jobs.submit(tiny(dataset=dataset))
+    ended = jobs.await_end(job)
+    assert (ended["status"], ended["reason"], ended["attempts"]) == ("failed", "bad_data", 1)
+    return ended
+
+
+def test_a_path_that_does_not_exist(jobs: Jobs, worker: Workers) -> None:
+    ended = failed(jobs, {"name": "tiny-imagenet-200", "path": "/no/such/place"})
+    assert "dataset.path" in ended["message"]
+    assert "/no/such/place" in ended["message"]
+
+
+def test_a_broken_image_fails_the_job_by_its_name(jobs: Jobs, worker: Workers, images: Path) -> None:
+    broken = images / "dog" / "05.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert str(broken) in failed(jobs, {"name": "image-folder", "path": str(images)})["message"]
+
+
+def test_whole_images_of_ones_own_train(jobs: Jobs, worker: Workers, images: Path) -> None:
+    stages = [{"image_size": 16, "batch_size": 8, "epochs": 1}]
+    job = jobs.submit(tiny(dataset={"name": "image-folder", "path": str(images)}, stages=stages))
+    assert jobs.await_end(job)["status"] == "succeeded"
+
+
+def test_fewer_classes_in_the_network_than_in_the_data(jobs: Jobs, worker: Workers) -> None:
+    job = jobs.submit(tiny(network={"name": "network-1", "width": 0.02, "classes": 4}))
+    ended = jobs.await_end(job)
+    assert (ended["status"], ended["attempts"]) == ("failed", 1)
+    assert "network.classes" in ended["message"]

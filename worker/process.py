@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from core.domain.policies import Reason
 
@@ -90,13 +91,21 @@ class TrainingProcess:
 
     def held(self) -> Held | None:
         """What the child has claimed, if it has."""
+        last = self._last_word()
+        return Held(**last) if "fence" in last else None
+
+    def refused(self, attempt_id: str) -> bool:
+        """Whether the child did not get this attempt; it waits for another one then."""
+        return self._last_word() == {"refused": attempt_id}
+
+    def _last_word(self) -> dict[str, Any]:
         try:
             while chunk := os.read(self._report, 4096):
                 self._said += chunk
         except BlockingIOError:
             pass
-        lines = self._said.splitlines()
-        return Held(**json.loads(lines[0])) if lines else None
+        lines = self._said.split(b"\n")[:-1]
+        return dict(json.loads(lines[-1])) if lines else {}
 
     def death(self) -> Death | None:
         """How the process died; None if it runs, or gave its attempt back."""

@@ -110,24 +110,27 @@ class BatonWorker(Worker):
         training = self._training
         if training is None:
             raise RuntimeError("no training process")
-        if self._give(training, attempt_id):
-            self._watch(training, beat)
+        if self._give(training, attempt_id) and self._watch(training, attempt_id, beat):
             self._report_death(training)
-        self._drop_training()
+            self._drop_training()
 
     def _give(self, training: TrainingProcess, attempt_id: str) -> bool:
         try:
             training.assign(attempt_id)
         except OSError as error:
             log.error("the training process is gone before it began: %s", error)
+            self._drop_training()
             return False
         if self._stop_requested:
             training.notify()
         return True
 
-    def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> None:
+    def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
+        """Whether the process has ended; False if it did not get the attempt and waits for another."""
         waited, asked_to_stop = 0.0, 0.0
         while not training.wait(POLL_SECONDS):
+            if training.refused(attempt_id):
+                return False
             waited += POLL_SECONDS
             if waited >= REDIS_BEAT_SECONDS:
                 waited = 0.0
@@ -136,6 +139,7 @@ class BatonWorker(Worker):
             if asked_to_stop >= self._grace:
                 log.error("the training process did not hand over within %.0f s", self._grace)
                 training.kill()
+        return True
 
     def _report_death(self, training: TrainingProcess) -> None:
         death, held = training.death(), training.held()

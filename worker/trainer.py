@@ -7,9 +7,11 @@ import logging
 import os
 import socket
 import sys
+import threading
+from queue import SimpleQueue
 from typing import NoReturn
 
-from core.domain.wire import Grant, WorkerInfo
+from core.domain.wire import WorkerInfo
 from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Workspace
@@ -29,12 +31,26 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = WorkerSettings()
     runner = _runner(settings, notice, report)
-    order = sys.stdin.readline()
-    if not order or notice.given:
-        return
-    die_with_parent(parent, sys.stdin)
-    runner.run(json.loads(order)["attempt_id"])
+    orders = _orders()
+    while True:
+        attempt_id = orders.get()
+        if notice.given or runner.run(attempt_id):
+            break
+        _say(report, refused=attempt_id)
     _leave()
+
+
+def _orders() -> SimpleQueue[str]:
+    """The attempts that the worker hands over. The end of the pipe is the end of the worker, and of this process."""
+    orders: SimpleQueue[str] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            orders.put(json.loads(line)["attempt_id"])
+        os._exit(1)
+
+    threading.Thread(target=read, name="orders", daemon=True).start()
+    return orders
 
 
 def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
@@ -53,7 +69,7 @@ def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
         notice=notice,
         environment=describe(settings.threads),
         grace=settings.grace,
-        claimed=lambda grant: _report(report, grant),
+        claimed=lambda grant: _say(report, attempt_id=grant.attempt_id, fence=grant.fence),
     )
 
 
@@ -65,8 +81,8 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _report(pipe: int, grant: Grant) -> None:
-    os.write(pipe, json.dumps({"attempt_id": grant.attempt_id, "fence": grant.fence}).encode() + b"\n")
+def _say(pipe: int, **word: str | int) -> None:
+    os.write(pipe, json.dumps(word).encode() + b"\n")
 
 
 if __name__ == "__main__":

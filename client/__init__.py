@@ -1,0 +1,6 @@
+"""Python SDK and the `baton` command line."""
+
+from client.api import BatonClient
+from client.errors import ApiError, ClientError, Unreachable
+
+__all__ = ["ApiError", "BatonClient", "ClientError", "Unreachable"]

@@ -1,0 +1,59 @@
+# Baton's commands. `make help` explains them.
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL := $(VENV)/.installed-local
+DEV := $(VENV)/.installed-dev
+INSTALLER := scripts/install.sh scripts/find-python.sh pyproject.toml
+ARGS ?=
+
+export VENV
+ifdef PYTHON
+export PYTHON
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint format bench lock clean
+
+help: ## Show this text
+	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
+	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
+
+demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch the run recover (about 3 minutes)
+	$(BIN)/baton demo $(ARGS)
+
+up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
+	$(BIN)/baton up $(ARGS)
+
+test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## Check style, formatting, types, import directions and lock files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_locks.py
+
+format: $(DEV) ## Format the code and sort the imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV) ## Measure: see bench/
+	@test -f bench/__main__.py || { echo "there are no benchmarks yet"; exit 2; }
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
+	bash scripts/lock.sh $(ARGS)
+
+clean: ## Remove .venv, caches and what make demo left; the data of make up (.baton) stays
+	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(LOCAL): requirements/local.txt $(INSTALLER)
+	@bash scripts/install.sh local
+
+$(DEV): requirements/dev.txt $(INSTALLER)
+	@bash scripts/install.sh dev

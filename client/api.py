@@ -1,0 +1,242 @@
+"""The Python SDK: one method for each REST call, and `wait`."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import google_crc32c
+import httpx
+from pydantic import BaseModel
+
+from client.errors import DownloadError, Unreachable
+from client.transport import Patience, Transport, checked
+from core.domain.states import TERMINAL_JOBS
+from core.domain.views import (
+    ArtifactView,
+    AttemptView,
+    CheckpointView,
+    EventPage,
+    EventView,
+    JobPage,
+    JobView,
+    PlanView,
+    StageView,
+    WorkerView,
+)
+from core.domain.wire import EpochRow
+
+LONG_POLL = 20.0
+TIMEOUT = LONG_POLL + 20.0
+OUTAGE = 600.0
+UNCHANGED = 0.1  # between two long polls that found nothing new, so that a service which does not wait is not flooded
+ENDED = frozenset(state.value for state in TERMINAL_JOBS)
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class BatonClient:
+    """A user's view of a Baton service. Errors: `Unreachable` and `ApiError`."""
+
+    def __init__(self, url: str, token: str, *, patience: Patience | None = None, timeout: float = TIMEOUT) -> None:
+        self._transport = Transport(url, token, patience, timeout)
+        self.url = self._transport.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobView:
+        """Submits a job spec. The same key with the same spec gives the same job, so a lost answer doubles nothing."""
+        return self._submit(dict(spec), idempotency_key)
+
+    def submit_plan(
+        self, plan: str, overrides: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
+    ) -> JobView:
+        """Submits a published plan, with fields changed by dotted path, e.g. `{"stages.0.epochs": 2}`."""
+        return self._submit({"plan": plan, "set": dict(overrides or {})}, idempotency_key)
+
+    def _submit(self, body: dict[str, Any], key: str | None) -> JobView:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return JobView.model_validate_json(
+            self._transport.request("POST", "/v1/jobs", json=body, headers=headers).content
+        )
+
+    def jobs(
+        self, *, status: str | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> JobPage:
+        """A page of jobs, newest first."""
+        params = {"status": status, "label": label, "limit": limit, "cursor": cursor}
+        return JobPage.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
+
+    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[JobView]:
+        """All jobs, newest first, page by page."""
+        cursor = None
+        while True:
+            page = self.jobs(status=status, label=label, limit=100, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> JobView:
+        """A job; with `wait` (seconds), the answer comes as soon as its version is greater than `version`."""
+        params = {"wait": wait, "version": version}
+        return JobView.model_validate_json(self._transport.request("GET", _path(job_id), params=params).content)
+
+    def pause(self, job_id: str) -> JobView:
+        """Asks for a pause; the job saves and gives its worker back."""
+        return self._ask(job_id, "pause")
+
+    def resume(self, job_id: str) -> JobView:
+        """Lets a paused job go on."""
+        return self._ask(job_id, "resume")
+
+    def cancel(self, job_id: str) -> JobView:
+        """Ends a job for good."""
+        return self._ask(job_id, "cancel")
+
+    def _ask(self, job_id: str, action: str) -> JobView:
+        return JobView.model_validate_json(self._transport.request("POST", _path(job_id, action)).content)
+
+    def stages(self, job_id: str) -> list[StageView]:
+        """The job's stages in order."""
+        return self._items(_path(job_id, "stages"), StageView)
+
+    def attempts(self, job_id: str) -> list[AttemptView]:
+        """Each worker's hold on the job, oldest first."""
+        return self._items(_path(job_id, "attempts"), AttemptView)
+
+    def checkpoints(self, job_id: str) -> list[CheckpointView]:
+        """The job's committed checkpoints."""
+        return self._items(_path(job_id, "checkpoints"), CheckpointView)
+
+    def history(self, job_id: str) -> list[EpochRow]:
+        """One row an epoch, in order."""
+        return self._items(_path(job_id, "history"), EpochRow)
+
+    def events(self, job_id: str, *, after: int = 0) -> list[EventView]:
+        """The job's log after the event with the number `after`."""
+        found: list[EventView] = []
+        following: int | None = after
+        while following is not None:
+            answer = self._transport.request("GET", _path(job_id, "events"), params={"after": following})
+            page = EventPage.model_validate_json(answer.content)
+            found += page.items
+            following = page.next_after
+        return found
+
+    def artifacts(self, job_id: str) -> list[ArtifactView]:
+        """The job's files for people."""
+        return self._items(_path(job_id, "artifacts"), ArtifactView)
+
+    def plans(self) -> list[PlanView]:
+        """The published plans."""
+        return self._items("/v1/plans", PlanView)
+
+    def workers(self) -> list[WorkerView]:
+        """The workers as they were seen last."""
+        return self._items("/v1/workers", WorkerView)
+
+    def ready(self) -> dict[str, Any]:
+        """What the service says of its database, Redis and store."""
+        return dict(self._transport.request("GET", "/readyz").json())
+
+    def _items(self, path: str, model: type[_M]) -> list[_M]:
+        return [model.model_validate(item) for item in self._transport.request("GET", path).json()["items"]]
+
+    def download(self, job_id: str, name: str, target: Path) -> Path:
+        """Writes an artifact to the file `target`, whole or not at all, and checks it against its CRC32C.
+
+        Raises:
+            DownloadError: what arrived is not what the service listed.
+        """
+        listed = {artifact.name: artifact for artifact in self.artifacts(job_id)}
+        partial = target.with_name(target.name + ".part")
+        checksum = self._fetch(_path(job_id, "artifacts", name), partial)
+        if name in listed and checksum != listed[name].crc32c:
+            partial.unlink()
+            raise DownloadError(f"{name} arrived damaged (its checksum differs): fetch it again")
+        return partial.replace(target)
+
+    def _fetch(self, path: str, target: Path) -> str:
+        checksum: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]  # its package has no annotations
+        try:
+            with self._transport.http.stream("GET", path) as response, target.open("wb") as file:
+                if not response.is_success:
+                    response.read()
+                checked(response)
+                for block in response.iter_bytes():
+                    checksum.update(block)
+                    file.write(block)
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
+        return str(checksum.digest().hex())
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        outage: float = OUTAGE,
+        on_outage: Callable[[Unreachable], None] | None = None,
+    ) -> Iterator[JobView]:
+        """The job each time that it changes, until it has ended. Survives outages of up to `outage` seconds.
+
+        Raises:
+            TimeoutError: it runs on after `timeout` seconds.
+            Unreachable: the service stayed away for longer than `outage`.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        version, given_up = None, math.inf
+        while True:
+            try:
+                job = self._next(job_id, version, end)
+            except Unreachable as error:
+                given_up = min(given_up, time.monotonic() + outage)
+                if time.monotonic() >= given_up:
+                    raise
+                if on_outage:
+                    on_outage(error)
+                continue
+            given_up = math.inf
+            if job.version != version:
+                version = job.version
+                yield job
+            elif job.status not in ENDED:
+                time.sleep(UNCHANGED)
+            if job.status in ENDED:
+                return
+
+    def _next(self, job_id: str, version: int | None, end: float) -> JobView:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"job {job_id} has not ended yet")
+        return self.job(job_id, wait=None if version is None else round(min(LONG_POLL, left), 3), version=version)
+
+    def wait(self, job_id: str, *, timeout: float | None = None, outage: float = OUTAGE) -> JobView:
+        """The job when it has ended, as succeeded, failed or cancelled; a restart of the service does not matter.
+
+        Raises:
+            TimeoutError: it runs on after `timeout` seconds.
+            Unreachable: the service stayed away for longer than `outage` seconds.
+        """
+        *_, job = self.follow(job_id, timeout=timeout, outage=outage)
+        return job
+
+
+def _path(job_id: str, *parts: str) -> str:
+    return "/".join(["/v1/jobs", *(quote(part, safe="") for part in (job_id, *parts))])

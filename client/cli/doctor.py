@@ -1,0 +1,140 @@
+"""`baton doctor`: looks at everything that Baton leans on, and says what to do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from client.cli.app import DONE, app, client_for, console, exit_status
+from client.connection import Connection, find_connection
+from core.domain.errors import BatonError
+
+FREE_BYTES = 2 * 10**9
+PACKAGES = ("baton", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
+MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `verdict`: ok, note (works, but know this) or bad; `status` is the exit status of a bad one."""
+
+    verdict: str
+    what: str
+    text: str
+    status: int = 1
+
+
+def python_version() -> Iterator[Finding]:
+    """Whether this Python is one that Baton is tested on."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    text = f"{platform.python_version()} at {sys.executable}"
+    yield Finding("ok" if fits else "bad", "Python", text if fits else f"{text}: use 3.11, 3.12 or 3.13")
+
+
+def versions() -> Iterator[Finding]:
+    """Which releases are installed."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{name} not installed as a package")
+    yield Finding("ok", "versions", ", ".join(found))
+
+
+def tensorflow() -> Iterator[Finding]:
+    """Whether a worker could train here. Asked of another process: TensorFlow takes memory and never gives it back."""
+    code = "import tensorflow as tf; print(tf.__version__, len(tf.config.list_physical_devices('GPU')))"
+    try:
+        answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        yield Finding("bad", "TensorFlow", "did not start within two minutes: is this machine out of memory?")
+        return
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Finding("note", "TensorFlow", f"cannot be imported ({last}): workers need it, run `make install`")
+        return
+    version, gpus = answer.stdout.split()[-2:]
+    yield Finding(
+        "ok", "TensorFlow", f"{version}, " + (f"{gpus} GPU" if gpus != "0" else "no GPU: it trains on the CPU")
+    )
+
+
+def redis_binary() -> Iterator[Finding]:
+    """What `baton up` would start."""
+    from client.stack.redis_server import find_binary
+
+    try:
+        binary = find_binary()
+        answer = subprocess.run([binary, "--version"], check=False, capture_output=True, text=True, timeout=10)
+    except (BatonError, OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("note", "Redis", f"`baton up` has none to start: {error}")
+        return
+    yield Finding("ok", "Redis", f"{' '.join(answer.stdout.split()[:3])} at {binary}")
+
+
+def disk_space() -> Iterator[Finding]:
+    """Whether checkpoints have room."""
+    free = shutil.disk_usage(Path.cwd()).free
+    text = f"{free / 1e9:.1f} GB free in {Path.cwd()}"
+    if free < FREE_BYTES:
+        yield Finding("note", "disk", f"{text}: make room, or choose another place with `baton up --data DIR`")
+    else:
+        yield Finding("ok", "disk", text)
+
+
+def service() -> Iterator[Finding]:
+    """Whether a service answers, is ready, and knows the token."""
+    try:
+        connection = find_connection()
+    except BatonError as error:
+        yield Finding("bad", "service", str(error), exit_status(error))
+        return
+    yield from _ask(connection)
+
+
+def _ask(connection: Connection) -> Iterator[Finding]:
+    questions: tuple[tuple[str, Callable[[], object], str], ...]
+    with client_for(connection) as client:
+        questions = (
+            ("service", client.ready, f"ready at {connection.url} (from {connection.source})"),
+            ("token", lambda: client.jobs(limit=1), "valid"),
+        )
+        for what, question, text in questions:
+            try:
+                question()
+            except BatonError as error:
+                yield Finding("bad", what, f"{error}: {_advice(what)}", exit_status(error))
+                return
+            yield Finding("ok", what, text)
+
+
+def _advice(what: str) -> str:
+    if what == "token":
+        return "set BATON_TOKEN to a token that this service knows"
+    return "start one with `baton up`, or look at its log (.baton/logs/service.log)"
+
+
+CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, service)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and the service, and say what to do."""
+    status = DONE
+    for check in CHECKS:
+        for finding in check():
+            line = Text(f"{finding.verdict:<5}", style=MARKS[finding.verdict])
+            line.append(f"{finding.what:<11}", style="bold").append(finding.text, style="default")
+            console().print(line, soft_wrap=True)
+            status = status or (finding.status if finding.verdict == "bad" else DONE)
+    raise typer.Exit(status)

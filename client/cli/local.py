@@ -1,0 +1,94 @@
+"""Commands that run parts of Baton on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.app import DONE, app, console, say
+from client.connection import DEFAULT_DATA
+from client.naming import command_name
+from client.stack.up import Stack, StackOptions, child_environment, run_stack
+
+Data = Annotated[Path, typer.Option(metavar="DIR", help="Database, store, logs and token.")]
+Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@app.command()
+def up(
+    data: Data = DEFAULT_DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Workers to run.")] = 1,
+) -> None:
+    """Run Redis, the service and workers here until Ctrl-C."""
+    say("starting Redis, the service and " + (f"{workers} workers" if workers != 1 else "a worker"))
+    run_stack(StackOptions(data, host, port, workers), say, _welcome)
+    raise typer.Exit(DONE)
+
+
+def _welcome(stack: Stack) -> None:
+    baton, connection, options = command_name(), stack.connection, stack.options
+    here = options.data == DEFAULT_DATA
+    lines = [
+        "",
+        "[bold]Baton is running.[/bold] Ctrl-C stops it.",
+        f"  URL    {connection.url}",
+        f"  token  {connection.token}",
+        f"  data   {stack.data.root}",
+        "",
+        "Try next, in another terminal" + (" in this folder:" if here else ":"),
+    ]
+    if not here:
+        lines.append(f"  export BATON_URL={connection.url} BATON_TOKEN={connection.token}")
+    lines += [f"  {baton} submit digits-demo --watch", f"  {baton} list", f"  {baton} --help"]
+    if options.host not in LOOPBACK:
+        lines.append("\n[yellow]It listens beyond this machine without TLS: put a proxy with TLS in front.[/yellow]")
+    console().print("\n".join(lines), soft_wrap=True)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(metavar="H", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="P", min=1, max=65535, help="Port to listen on.")] = None,
+) -> None:
+    """Run the service alone; BATON_DATABASE_URL, BATON_REDIS_URL and BATON_STORE say on what."""
+    _become("service", [], {"BATON_HOST": host, "BATON_PORT": None if port is None else str(port)})
+
+
+@app.command()
+def worker(
+    service: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_URL.")] = None,
+    token: Annotated[str | None, typer.Option(metavar="T", help="Instead of BATON_TOKEN.")] = None,
+    redis: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_REDIS_URL.")] = None,
+    queue: Annotated[list[str] | None, typer.Option(metavar="Q", help="A queue to serve; may be repeated.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after one attempt.")] = False,
+) -> None:
+    """Run a worker; BATON_STORE says where checkpoints go."""
+    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
+    arguments = [part for name in queue or [] for part in ("--queue", name)]
+    _become("worker", [*arguments, *(["--once"] if once else [])], settings)
+
+
+def _become(module: str, arguments: list[str], settings: Mapping[str, str | None]) -> None:
+    # The same process goes on as the service or the worker: signals and exit status are theirs.
+    given = {name: value for name, value in settings.items() if value is not None}
+    environment = {**child_environment(os.environ), **given}
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # as said
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Made anew each time.")] = Path(".demo"),
+) -> None:
+    """Train on handwritten digits, kill the worker on the way, and watch the run recover."""
+    from client.demo import run_demo
+
+    raise typer.Exit(run_demo(data, console()))

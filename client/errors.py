@@ -1,0 +1,52 @@
+"""What can go wrong between a client and the service."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from core.domain.errors import BatonError
+from core.domain.views import ProblemView
+
+
+class ClientError(BatonError):
+    """Base of the client's errors. The message says what to do next."""
+
+    code: ClassVar[str] = "client"
+
+
+class Unreachable(ClientError):
+    """Nothing answered, or what answered was not able to."""
+
+    code: ClassVar[str] = "unreachable"
+
+    def __init__(self, url: str, cause: str) -> None:
+        self.url = url
+        super().__init__(f"no Baton service answers at {url} ({cause})")
+
+
+class ApiError(ClientError):
+    """The service refused. `problem` is its answer: status, code, detail, and the wrong fields of a spec."""
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, problem: ProblemView) -> None:
+        self.problem = problem
+        fields = "".join(f"\n  {e.field}: {e.message}" for e in problem.errors)
+        super().__init__((problem.detail or problem.title) + fields)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.problem.status
+
+
+class DownloadError(ClientError):
+    """A file did not arrive as it was stored."""
+
+    code: ClassVar[str] = "download"
+
+
+class ConfigurationError(ClientError):
+    """The client does not know which service to ask, or as whom."""
+
+    code: ClassVar[str] = "configuration"

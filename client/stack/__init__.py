@@ -1,0 +1,1 @@
+"""The embedded stack: Redis, service and workers as child processes of `baton up`, in one data directory."""

@@ -1,0 +1,133 @@
+"""HTTP with patience: repeats what may be repeated, and turns refusals into exceptions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from client.errors import ApiError, Unreachable
+from core.domain.views import ProblemView
+
+BUSY = frozenset({429, 502, 503, 504})
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+MAX_RETRY_AFTER = 30.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to ask, and how long to wait in between. Times in seconds."""
+
+    tries: int = 5
+    first_delay: float = 0.2
+    longest_delay: float = 5.0
+
+    def delay(self, tried: int, draw: float) -> float:
+        """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
+        ceiling: float = min(self.first_delay * 2 ** (tried - 1), self.longest_delay)
+        return ceiling / 2 + draw * ceiling / 2
+
+
+class Transport:
+    """A connection to one service with one token."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        patience: Patience | None = None,
+        timeout: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._patience = patience or Patience()
+        self._sleep = sleep
+        self.http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}", "User-Agent": "baton-client"},
+            timeout=httpx.Timeout(timeout, connect=5.0),
+            follow_redirects=True,
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer. Calls that are idempotent, by method or by Idempotency-Key, are repeated.
+
+        Raises:
+            Unreachable: nobody answered, or only "later".
+            ApiError: the service refused.
+        """
+        given = {k: v for k, v in (params or {}).items() if v is not None}
+        request = self.http.build_request(method, path, params=given, json=json, headers=headers)
+        tries = self._patience.tries if _repeatable(request) else 1
+        return checked(self._send(request, tries))
+
+    def _send(self, request: httpx.Request, tries: int) -> httpx.Response:
+        for tried in range(1, tries + 1):
+            last = tried == tries
+            try:
+                response = self.http.send(request)
+            except httpx.TransportError as error:
+                if last:
+                    raise Unreachable(self.url, _cause(error)) from error
+                self._sleep(self._patience.delay(tried, random.random()))  # noqa: S311  # jitter is no secret
+                continue
+            if response.status_code not in BUSY or last:
+                return self._answer(response)
+            self._sleep(self._pause(response, tried))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _answer(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code in BUSY - {429}:
+            raise Unreachable(self.url, f"it answered {response.status_code}: {_problem(response).detail}")
+        return response
+
+    def _pause(self, response: httpx.Response, tried: int) -> float:
+        asked = response.headers.get("Retry-After", "")
+        delay = self._patience.delay(tried, random.random())  # noqa: S311  # jitter is no secret
+        return max(delay, min(float(asked), MAX_RETRY_AFTER)) if asked.isdecimal() else delay
+
+
+def _repeatable(request: httpx.Request) -> bool:
+    return request.method in IDEMPOTENT or "Idempotency-Key" in request.headers
+
+
+def _cause(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response itself where it is a success or "not modified".
+
+    Raises:
+        ApiError: any other status.
+    """
+    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+        return response
+    raise ApiError(_problem(response))
+
+
+def _problem(response: httpx.Response) -> ProblemView:
+    try:
+        return ProblemView.model_validate(response.json())
+    except (ValueError, ValidationError):
+        detail = f"{response.url} gave {response.reason_phrase or 'no reason'}: is this a Baton service?"
+        return ProblemView(
+            type="about:blank", title=response.reason_phrase, status=response.status_code, detail=detail, code="unknown"
+        )

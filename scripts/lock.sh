@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Remakes requirements/*.txt from pyproject.toml: exact versions with hashes for every machine that Baton runs on.
+# Hashed requirement files and no uv.lock: pip reads them too, and they name no package index.
+# Arguments go to uv, e.g. `--upgrade` or `--upgrade-package httpx`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if command -v uv >/dev/null; then UV=(uv); else UV=("${PYTHON:-python3}" -m uv); fi
+if ! "${UV[@]}" --version >/dev/null 2>&1; then
+  echo "make lock needs uv: install it with 'pip install uv', then repeat." >&2
+  exit 2
+fi
+
+compile() { # NAME UV-ARGUMENTS...
+  local file="requirements/$1.txt"
+  shift
+  "${UV[@]}" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header --output-file "$file" "$@"
+  echo "$file: $(grep -c '^[a-z]' "$file") packages"
+}
+
+compile dev --extra dev --extra build "$@"
+# The others take the versions of dev, so that what is tested is what is installed.
+compile local --extra cpu --extra embedded --extra build --constraint requirements/dev.txt
+compile service --constraint requirements/dev.txt
+compile worker-cpu --extra cpu --constraint requirements/dev.txt
+compile worker-gpu --extra gpu --constraint requirements/dev.txt

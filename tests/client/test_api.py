@@ -1,0 +1,157 @@
+"""The SDK against a real HTTP server."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from client.api import BatonClient
+from client.errors import ApiError, DownloadError, Unreachable
+from client.resolve import AmbiguousJob, find_job
+from client.transport import Patience
+from tests.client.fake_service import FakeService, attempt, epoch, job
+
+QUICK = Patience(tries=3, first_delay=0.01)
+
+
+def test_a_lost_answer_to_a_submission_doubles_nothing(fake: FakeService, client: BatonClient) -> None:
+    fake.drop_after_submit = 1
+    made = client.submit({"name": "mine"})
+    assert list(fake.jobs) == [made.id]
+    assert [method for method, _, _ in fake.requests] == ["POST", "POST"]
+
+
+def test_a_plan_is_submitted_by_name_with_its_changes(fake: FakeService, client: BatonClient) -> None:
+    client.submit_plan("digits-demo", {"stages.0.epochs": 2})
+    assert fake.requests[0][2] == {"plan": "digits-demo", "set": {"stages.0.epochs": 2}}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_busy_service_is_asked_again(fake: FakeService, client: BatonClient, status: int) -> None:
+    fake.jobs["j1"] = job("j1")
+    fake.failures = [(status, {}), (status, {"Retry-After": "0"})]
+    assert client.job("j1").id == "j1"
+
+
+def test_pausing_is_not_repeated_for_a_busy_service(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs["j1"] = job("j1")
+    fake.failures = [(503, {})]
+    with pytest.raises(Unreachable, match="503"):
+        client.pause("j1")
+    assert len(fake.requests) == 1
+
+
+def test_too_many_requests_in_the_end_is_a_refusal(fake: FakeService, client: BatonClient) -> None:
+    fake.failures = [(429, {})] * 4
+    with pytest.raises(ApiError) as refused:
+        client.jobs()
+    assert refused.value.status == 429
+
+
+def test_a_bad_spec_names_its_fields(client: BatonClient) -> None:
+    with pytest.raises(ApiError) as refused:
+        client.submit({"name": "bad"})
+    assert refused.value.problem.errors[0].field == "stages.0.epochs"
+    assert "stages.0.epochs: at least 1" in str(refused.value)
+
+
+def test_a_wrong_token_is_refused_without_repeating(fake: FakeService) -> None:
+    with BatonClient(fake.url, "wrong", patience=QUICK) as stranger, pytest.raises(ApiError) as refused:
+        stranger.jobs()
+    assert (refused.value.status, len(fake.requests)) == (401, 1)
+
+
+def test_nobody_there(fake: FakeService) -> None:
+    fake.stop()
+    with BatonClient(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable, match=str(fake.port)):
+        lonely.jobs()
+
+
+def test_all_jobs_follows_the_pages(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs = {f"j{k}": job(f"j{k}") for k in range(5)}
+    assert [j.id for j in client.all_jobs()] == ["j4", "j3", "j2", "j1", "j0"]
+
+
+def test_lists_are_typed(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs["j1"] = job("j1")
+    fake.lists = {"history": [epoch(1), epoch(2)], "attempts": [attempt(1, "running", 0)]}
+    assert [row.epoch for row in client.history("j1")] == [1, 2]
+    assert client.attempts("j1")[0].state == "running"
+    assert client.stages("j1") == []
+
+
+def test_follow_gives_each_version_once_until_the_end(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs["j1"] = job("j1")
+    versions = [1, 1, 2, 3, 3]
+    fake.stories["j1"] = [job("j1", version=v) for v in versions] + [job("j1", version=4, status="succeeded")]
+    assert [(j.version, j.status) for j in client.follow("j1")] == [
+        (1, "running"), (2, "running"), (3, "running"), (4, "succeeded")
+    ]  # fmt: skip
+    assert "wait=20.0&version=1" in fake.requests[1][1]
+
+
+def test_wait_survives_a_restart_of_the_service(fake: FakeService) -> None:
+    fake.jobs["j1"] = job("j1")
+    outages: list[Unreachable] = []
+    back = threading.Event()
+
+    def outage(error: Unreachable) -> None:
+        outages.append(error)
+        if not back.is_set():
+            back.set()
+            fake.jobs["j1"] = job("j1", version=2, status="failed", message="no luck")
+            fake.start()
+
+    with BatonClient(fake.url, "a-token", patience=Patience(tries=1)) as patient:
+        seen = []
+        for state in patient.follow("j1", on_outage=outage):
+            seen.append(state.status)
+            if state.version == 1:
+                fake.stop()
+    assert seen == ["running", "failed"]
+    assert outages
+
+
+def test_wait_gives_up_after_its_timeout(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs["j1"] = job("j1")
+    with pytest.raises(TimeoutError):
+        client.wait("j1", timeout=0.2)
+
+
+def test_wait_gives_up_after_a_long_outage(fake: FakeService) -> None:
+    fake.stop()
+    with BatonClient(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable):
+        lonely.wait("j1", outage=0.1)
+
+
+def test_download_is_checked(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+    fake.jobs["j1"] = job("j1")
+    fake.files = {"best.keras": b"weights" * 10_000}
+    assert client.download("j1", "best.keras", tmp_path / "b").read_bytes() == b"weights" * 10_000
+    fake.damaged = {"best.keras"}
+    with pytest.raises(DownloadError, match="damaged"):
+        client.download("j1", "best.keras", tmp_path / "c")
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs = {i: job(i, name) for i, name in [("aab1", "first"), ("aab2", "twice"), ("cc3", "twice")]}
+    assert find_job(client, "aab1").id == "aab1"
+    assert find_job(client, "cc").id == "cc3"
+    assert find_job(client, "twice").id == "cc3"
+    with pytest.raises(AmbiguousJob, match="2 job ids"):
+        find_job(client, "aab")
+    with pytest.raises(ApiError, match="no job 'zz'"):
+        find_job(client, "zz")
+
+
+def test_another_server_is_not_taken_for_baton(fake: FakeService, client: BatonClient) -> None:
+    fake.html = True
+    with pytest.raises(ApiError, match="is this a Baton service"):
+        client.job("nothing")
+
+
+def test_delays_grow_and_stay_bounded() -> None:
+    patience = Patience(first_delay=0.2, longest_delay=5.0)
+    assert [patience.delay(n, 0.999999) for n in (1, 2, 3)] == pytest.approx([0.2, 0.4, 0.8], rel=1e-4)
+    assert patience.delay(50, 0.0) == 2.5

@@ -1,0 +1,156 @@
+"""A training loop ended anywhere and gone on with elsewhere ends with the same bits as one that never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.domain.spec import JobSpec, parse_spec
+from core.domain.wire import CLOCK_COLUMNS, BestMetric, CheckpointRole, EpochRow, Phase, Progress
+from core.storage import BlobStore, open_store
+from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.checkpointing.snapshot import Arrays, Snapshot
+from worker.control import Stop, Stopped, Workspace
+from worker.training.session import train
+
+OWNER = Owner("j", "a", 1, {})
+
+
+def spec(network: str) -> JobSpec:
+    return parse_spec(
+        {
+            "name": "exact",
+            "network": {"name": network, "width": 0.02, "dropout": 0.25},
+            "dataset": {"name": "digits", "per_class": 30},
+            "optimizer": {"name": "adam", "learning_rate": 3e-3},
+            "stages": [
+                {
+                    "image_size": 8,
+                    "batch_size": 16,
+                    "epochs": 2,
+                    "steps_per_epoch": 5,
+                    "augmentation": "paper-1",
+                    "schedule": {"name": "reduce_on_plateau", "patience": 0, "factor": 0.5},
+                },
+                {
+                    "image_size": 16,
+                    "batch_size": 16,
+                    "epochs": 2,
+                    "steps_per_epoch": 4,
+                    "start_from": "best",
+                    "schedule": {"name": "cyclic", "base_lr": 1e-4, "max_lr": 1e-2, "step_size": 3},
+                },
+            ],
+            "checkpoint": {"every": "3 steps"},
+        }
+    )
+
+
+@dataclass
+class Recorder:
+    """A control that stops at the `stop_at`-th time of asking, and keeps what it is given in a real store."""
+
+    store: BlobStore
+    stop_at: int | None = None
+    attempt: int = 1
+    asked: int = 0
+    newest: str | None = None
+    rows: dict[int, EpochRow] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    numbers: Any = field(default_factory=count)
+
+    def stopping(self) -> Stop | None:
+        self.asked += 1
+        return Stop.PREEMPTED if self.asked == self.stop_at else None
+
+    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        assert progress is None or progress.global_step <= progress.total_steps
+
+    def checkpoint_due(self, steps: int) -> bool:
+        return steps >= 3
+
+    def name_checkpoint(self, global_step: int) -> str:
+        return f"jobs/j/checkpoints/{global_step:010d}-{self.attempt}-{next(self.numbers)}"
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        write_checkpoint(self.store, prefix, snapshot, OWNER)
+        self.newest = prefix
+
+    def load(self, prefix: str) -> Snapshot:
+        return read_checkpoint(self.store, prefix)[0]
+
+    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
+        self.rows[row.epoch] = row
+
+    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+        self.files[name] = make
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        raise AssertionError(message)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What two runs must have in common."""
+
+    arrays: Arrays
+    history: list[dict[str, Any]]
+    results: dict[str, float]
+    asked: int
+
+
+def run(job: JobSpec, folder: Path, stops: tuple[int, ...] = ()) -> Ending:
+    store = open_store(f"file://{folder}/store")
+    workspace = Workspace(folder.parent / "cache", threads=2, processes=0)
+    rows: dict[int, EpochRow] = {}
+    newest: str | None = None
+    for attempt, stop_at in enumerate([*stops, None], start=1):
+        control = Recorder(store, stop_at, attempt, newest=newest, rows=rows)
+        snapshot = read_checkpoint(store, newest)[0] if newest else None
+        try:
+            results = train(job, control, workspace, snapshot)
+        except Stopped:
+            newest = control.newest
+            continue
+        assert control.newest is not None
+        final = read_checkpoint(store, control.newest)[0]
+        history = [rows[e].model_dump(exclude=set(CLOCK_COLUMNS)) for e in sorted(rows)]
+        return Ending(final.arrays, history, results, control.asked)
+    raise AssertionError("the last attempt ends the job")
+
+
+def assert_equal(one: Ending, other: Ending) -> None:
+    assert one.history == other.history
+    assert one.results == other.results
+    assert one.arrays.keys() == other.arrays.keys()
+    different = [n for n, a in one.arrays.items() if a.tobytes() != other.arrays[n].tobytes()]
+    assert not different
+
+
+@pytest.fixture(scope="module", params=["network-1", "network-2"])
+def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[JobSpec, Ending]:
+    job = spec(request.param)
+    return job, run(job, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_the_run_is_whole(uninterrupted: tuple[JobSpec, Ending]) -> None:
+    _, ending = uninterrupted
+    assert [row["epoch"] for row in ending.history] == [1, 2, 3, 4]
+    assert [row["global_step"] for row in ending.history] == [5, 10, 14, 18]
+    assert {"val_accuracy", "test_accuracy"} <= ending.results.keys()
+    assert all(np.isfinite(a).all() for a in ending.arrays.values())
+
+
+@pytest.mark.parametrize("share", [(0.0,), (0.2, 0.1), (0.45,), (0.6, 0.3), (0.97,)])
+def test_stopped_anywhere_the_bits_are_the_same(
+    uninterrupted: tuple[JobSpec, Ending], share: tuple[float, ...], tmp_path: Path
+) -> None:
+    job, whole = uninterrupted
+    stops = tuple(1 + int(part * (whole.asked - 2)) for part in share)
+    assert_equal(whole, run(job, tmp_path / "run", stops))

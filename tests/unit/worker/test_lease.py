@@ -1,0 +1,90 @@
+"""The lease: renewed by its thread, lost only by the service's own word."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from core.domain.errors import LeaseLost
+from core.domain.wire import Beat, Directive, Grant, Heartbeat, Phase
+from worker.lease import Lease
+from worker.protocol import ServiceUnavailable
+
+DEADLINE = 10.0
+
+
+class Service:
+    """Answers heartbeats as told, and counts them."""
+
+    def __init__(self, answer: Callable[[int], Beat]) -> None:
+        self._answer = answer
+        self.beats: list[Heartbeat] = []
+        self.changed = threading.Condition()
+
+    def heartbeat(self, attempt_id: str, beat: Heartbeat) -> Beat:
+        with self.changed:
+            self.beats.append(beat)
+            self.changed.notify_all()
+        return self._answer(len(self.beats))
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, DEADLINE)
+
+
+def grant() -> Grant:
+    return Grant(
+        attempt_id="a",
+        job_id="j",
+        attempt=1,
+        fence=3,
+        lease_seconds=0.4,
+        heartbeat_seconds=0.01,
+        spec={},
+        checkpoints=(),
+        seconds_between_interruptions=3600,
+    )
+
+
+def lease_on(service: Service) -> Lease:
+    return Lease(service, grant())  # type: ignore[arg-type] # the one call that a lease makes
+
+
+def go_on(_n: int) -> Beat:
+    return Beat(directive=Directive.CONTINUE, lease_seconds=1)
+
+
+def test_beats_with_the_fence_and_tells_a_new_phase_at_once() -> None:
+    service = Service(go_on)
+    with lease_on(service) as lease:
+        lease.tell(Phase.TRAINING)
+        service.wait_for(lambda: any(b.phase is Phase.TRAINING for b in service.beats))
+        lease.check()
+    assert {b.fence for b in service.beats} == {3}
+
+
+def test_a_service_that_is_away_ends_nothing() -> None:
+    def away_then_back(n: int) -> Beat:
+        if n < 4:
+            raise ServiceUnavailable("away")
+        return Beat(directive=Directive.PAUSE, lease_seconds=1)
+
+    service = Service(away_then_back)
+    with lease_on(service) as lease:
+        service.wait_for(lambda: len(service.beats) >= 5)
+        lease.check()
+        assert lease.directive is Directive.PAUSE
+
+
+def test_the_services_word_ends_it() -> None:
+    def refuse(_n: int) -> Beat:
+        raise LeaseLost("fence 4 has it")
+
+    service = Service(refuse)
+    with lease_on(service) as lease:
+        lease._thread.join(DEADLINE)
+        with pytest.raises(LeaseLost, match="fence 4"):
+            lease.check()
+    assert len(service.beats) == 1

@@ -1,0 +1,143 @@
+"""The outbox: in order, one at a time, patient with what is away, silent about what is superseded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from core.domain.errors import LeaseLost
+from worker.checkpointing.outbox import Outbox, Parcel
+from worker.protocol import ServiceUnavailable
+
+DEADLINE = 10.0
+
+
+class Gate:
+    """Holds the outbox at its first parcel until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(DEADLINE)
+
+
+@pytest.fixture
+def lost() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def outbox(lost: list[str]) -> Iterator[Outbox]:
+    box = Outbox(check=lambda: None, lose=lost.append)
+    yield box
+    box.close()
+
+
+def closed_gate(outbox: Outbox) -> Gate:
+    gate = Gate()
+    outbox.put(Parcel(gate))
+    assert gate.reached.wait(DEADLINE)
+    return gate
+
+
+def recorder(sent: list[str], name: str) -> Callable[[], None]:
+    return lambda: sent.append(name)
+
+
+def test_sends_in_order(outbox: Outbox) -> None:
+    sent: list[str] = []
+    for name in "abc":
+        outbox.put(Parcel(recorder(sent, name)))
+    assert outbox.flush(seconds=DEADLINE)
+    assert sent == ["a", "b", "c"]
+
+
+def test_a_newer_checkpoint_replaces_only_a_waiting_one_whose_roles_it_has(outbox: Outbox) -> None:
+    sent: list[str] = []
+    gate = closed_gate(outbox)
+    outbox.put(Parcel(recorder(sent, "best"), frozenset({"latest", "best"})))
+    outbox.put(Parcel(recorder(sent, "old"), frozenset({"latest"})))
+    outbox.put(Parcel(recorder(sent, "row")))
+    outbox.put(Parcel(recorder(sent, "new"), frozenset({"latest"})))
+    gate.opened.set()
+    assert outbox.flush(seconds=DEADLINE)
+    assert sent == ["best", "row", "new"]
+
+
+def test_what_is_being_sent_is_never_replaced(outbox: Outbox) -> None:
+    gate, sent = Gate(), []
+    outbox.put(Parcel(gate, frozenset({"latest"})))
+    assert gate.reached.wait(DEADLINE)
+    outbox.put(Parcel(lambda: sent.append("new"), frozenset({"latest"})))
+    gate.opened.set()
+    assert outbox.flush(seconds=DEADLINE)
+    assert sent == ["new"]
+
+
+def test_in_a_hurry_optional_parcels_are_dropped(outbox: Outbox) -> None:
+    sent: list[str] = []
+    gate = closed_gate(outbox)
+    outbox.put(Parcel(recorder(sent, "file"), optional=True))
+    outbox.put(Parcel(recorder(sent, "state")))
+    threading.Timer(0.05, gate.opened.set).start()
+    assert outbox.flush(seconds=DEADLINE, hurry=True)
+    assert sent == ["state"]
+
+
+def test_flush_says_when_time_is_up(outbox: Outbox) -> None:
+    gate = closed_gate(outbox)
+    assert not outbox.flush(seconds=0.01)
+    gate.opened.set()
+
+
+def test_what_is_away_is_tried_again(outbox: Outbox) -> None:
+    answers = iter([ServiceUnavailable("away"), ServiceUnavailable("away"), None])
+    sent: list[str] = []
+
+    def send() -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+        sent.append("at last")
+
+    outbox.put(Parcel(send))
+    assert outbox.flush(seconds=DEADLINE)
+    assert sent == ["at last"]
+
+
+def test_a_lost_lease_ends_everything(outbox: Outbox, lost: list[str]) -> None:
+    def send() -> None:
+        raise LeaseLost("another has it")
+
+    outbox.put(Parcel(send))
+    with pytest.raises(LeaseLost):
+        outbox.flush(seconds=DEADLINE)
+    assert lost == ["another has it"]
+    with pytest.raises(LeaseLost):
+        outbox.put(Parcel(lambda: None))
+
+
+def test_an_error_in_the_background_is_raised_in_the_loop(outbox: Outbox) -> None:
+    def send() -> None:
+        raise ZeroDivisionError
+
+    outbox.put(Parcel(send))
+    with pytest.raises(ZeroDivisionError):
+        outbox.flush(seconds=DEADLINE)
+
+
+def test_a_lease_lost_elsewhere_ends_the_waiting() -> None:
+    def check() -> None:
+        raise LeaseLost("the heartbeat learned it")
+
+    def send() -> None:
+        raise ServiceUnavailable("away")
+
+    outbox = Outbox(check=check, lose=lambda _why: None)
+    outbox.put(Parcel(send))
+    with pytest.raises(LeaseLost):
+        outbox.flush(seconds=DEADLINE)
+    outbox.close()

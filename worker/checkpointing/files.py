@@ -1,0 +1,116 @@
+"""A checkpoint in the store: payload first, the manifest last, nothing believed without its checksum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as dump_arrays
+
+from core.domain.errors import BatonError
+from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest
+from core.storage import BlobStore
+from core.storage.checksum import crc32c_of
+from core.storage.errors import AlreadyExists, Corrupted, NotFound
+from worker.checkpointing.snapshot import Snapshot
+
+
+class CorruptCheckpoint(BatonError):
+    """A checkpoint that is not what its manifest says; the one before it is to be used."""
+
+    code = "corrupt-checkpoint"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose checkpoint it is, and the environment it was made in."""
+
+    job_id: str
+    attempt_id: str
+    fence: int
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A checkpoint whose objects are all in the store; it exists once the service has committed it."""
+
+    prefix: str
+    manifest_crc32c: str
+    bytes: int
+
+
+def write_checkpoint(store: BlobStore, prefix: str, snapshot: Snapshot, owner: Owner) -> Written:
+    """Writes payload, then manifest; the same again, after an error, writes the same bytes.
+
+    Raises:
+        StoreError: the store did not take it.
+    """
+    payload = {STATE: dump_arrays(snapshot.arrays), CURSOR: json.dumps(snapshot.cursor).encode()}
+    files = tuple(_write(store, prefix, name, data) for name, data in payload.items())
+    manifest = Manifest(
+        job_id=owner.job_id,
+        attempt_id=owner.attempt_id,
+        fence=owner.fence,
+        position=snapshot.position,
+        files=files,
+        environment=dict(owner.environment),
+        created_at=snapshot.taken_at,
+    )
+    data = manifest.model_dump_json().encode()
+    return Written(prefix, _write_manifest(store, prefix, data), len(data) + sum(f.size for f in files))
+
+
+def _write(store: BlobStore, prefix: str, name: str, data: bytes) -> FileEntry:
+    store.put(f"{prefix}/{name}", data)
+    return FileEntry(name=name, size=len(data), crc32c=crc32c_of(data))
+
+
+def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
+    try:
+        store.put(f"{prefix}/{MANIFEST}", data, if_absent=True)
+    except AlreadyExists:
+        # A try whose answer got lost was ours: the same bytes are the same write.
+        if store.get(f"{prefix}/{MANIFEST}") != data:
+            raise
+    return crc32c_of(data)
+
+
+def read_checkpoint(store: BlobStore, prefix: str) -> tuple[Snapshot, Manifest]:
+    """A checkpoint, every byte of it confirmed.
+
+    Raises:
+        CorruptCheckpoint: it is damaged or incomplete.
+        StoreError: the store could not be read; says nothing about the checkpoint.
+    """
+    manifest = _manifest(store, prefix)
+    data = {entry.name: _read(store, prefix, entry) for entry in manifest.files}
+    try:
+        arrays, cursor = load_arrays(data[STATE]), json.loads(data[CURSOR])
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise CorruptCheckpoint(f"{prefix}: {error!r}") from error
+    return Snapshot(manifest.position, arrays, cursor, taken_at=manifest.created_at), manifest
+
+
+def _manifest(store: BlobStore, prefix: str) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json(store.get(f"{prefix}/{MANIFEST}"))
+    except (NotFound, Corrupted, ValidationError) as error:
+        raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: {error}") from error
+    if manifest.format != FORMAT:
+        raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: format {manifest.format} is not {FORMAT}")
+    return manifest
+
+
+def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:
+    try:
+        data = store.get(f"{prefix}/{entry.name}")
+    except (NotFound, Corrupted) as error:
+        raise CorruptCheckpoint(f"{prefix}/{entry.name}: {error}") from error
+    if len(data) != entry.size or crc32c_of(data) != entry.crc32c:
+        raise CorruptCheckpoint(f"{prefix}/{entry.name} has other bytes than its manifest says")
+    return data

@@ -1,0 +1,111 @@
+"""What the training loop hands over and does not wait for: one thread sends it, in order, one thing at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.domain.errors import LeaseLost
+from worker.patience import persist
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Something to send. `covers`: a waiting parcel whose `covers` is a subset of a newer one's is superseded by it.
+
+    `optional` parcels are dropped when time is short.
+    """
+
+    send: Callable[[], None]
+    covers: frozenset[str] = frozenset()
+    optional: bool = False
+
+    def supersedes(self, older: Parcel) -> bool:
+        """Whether the older one need not be sent any more."""
+        return bool(older.covers) and older.covers <= self.covers
+
+
+class Outbox:
+    """Sends parcels in the background. Service and store may be away for as long as the lease holds."""
+
+    def __init__(self, check: Callable[[], None], lose: Callable[[str], None]) -> None:
+        self._check, self._lose = check, lose
+        self._waiting: deque[Parcel] = deque()
+        self._changed = threading.Condition()
+        self._sending = self._closed = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, parcel: Parcel) -> None:
+        """Hands a parcel over; what it supersedes is not sent."""
+        self.check()
+        with self._changed:
+            self._waiting = deque(p for p in self._waiting if not parcel.supersedes(p))
+            self._waiting.append(parcel)
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raises what went wrong in the background."""
+        if self._failure is not None:
+            raise self._failure
+
+    def flush(self, *, seconds: float | None = None, hurry: bool = False) -> bool:
+        """Waits until all is sent, at most `seconds`; in a hurry optional parcels are dropped. False: time was up."""
+        with self._changed:
+            if hurry:
+                self._waiting = deque(p for p in self._waiting if not p.optional)
+            done = self._changed.wait_for(lambda: self._failure or not (self._waiting or self._sending), seconds)
+        self.check()
+        return bool(done)
+
+    def close(self) -> None:
+        """Ends the thread; what still waits is dropped."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (parcel := self._next()) is not None:
+            try:
+                persist(parcel.send, wait=self._pause)
+            except LeaseLost as error:
+                self._lose(str(error))
+                self._fail(error)
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                self._sent()
+
+    def _next(self) -> Parcel | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
+            self._sending = True
+            return self._waiting.popleft()
+
+    def _pause(self, seconds: float) -> None:
+        self._check()
+        if self._closed:
+            raise LeaseLost("the attempt has ended")
+        time.sleep(seconds)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._closed:
+            log.error("could not send: %s", error)
+        with self._changed:
+            self._failure = self._failure or error
+
+    def _sent(self) -> None:
+        with self._changed:
+            self._sending = False
+            self._changed.notify_all()

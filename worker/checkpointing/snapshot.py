@@ -1,0 +1,34 @@
+"""A training state copied off the device: arrays by name, and a cursor of plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.domain.wire import Position
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that decides the next step.
+
+    `arrays`: variables, optimizer variables, seed generators and running sums. `cursor`: schedule state, history, best
+    epochs; JSON. `needs`: prefixes of checkpoints that the cursor points at.
+    """
+
+    position: Position
+    arrays: Arrays
+    cursor: dict[str, Any]
+    needs: tuple[str, ...] = ()
+    taken_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return int(np.sum([array.nbytes for array in self.arrays.values()], dtype=np.int64))

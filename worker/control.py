@@ -1,0 +1,95 @@
+"""What a training loop may ask and tell. The loop knows neither HTTP nor leases; the runner knows no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.domain.spec import JobSpec
+from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
+from worker.checkpointing.snapshot import Snapshot
+
+
+class Stop(StrEnum):
+    """Why a training loop ends before its job does."""
+
+    PREEMPTED = "preempted"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+class Stopped(Exception):
+    """Raised by a training loop that has ended at a step boundary, its state handed over."""
+
+
+class Control(Protocol):
+    """The training loop's line to the outside."""
+
+    def stopping(self) -> Stop | None:
+        """Whether to end at this step boundary. Raises LeaseLost."""
+        ...
+
+    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        """What is going on, for whoever polls the job."""
+        ...
+
+    def checkpoint_due(self, steps: int) -> bool:
+        """Whether to save now, `steps` after the last save."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        ...
+
+    def name_checkpoint(self, global_step: int) -> str:
+        """The prefix for the next checkpoint, known before it is saved, so that its own cursor can point at it."""
+        ...
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        """Hands a snapshot over for saving."""
+        ...
+
+    def load(self, prefix: str) -> Snapshot:
+        """A snapshot saved before. Raises CorruptCheckpoint."""
+        ...
+
+    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
+        """Hands over a finished epoch."""
+        ...
+
+    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+        """Hands over a file for people; `make` writes it to a path, later and in another thread."""
+        ...
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        """Adds an event to the job's log."""
+        ...
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation."""
+
+    cache: Path
+    threads: int
+    processes: int
+
+
+class Trainer(Protocol):
+    """Trains a job from a snapshot, or from the beginning, to its end."""
+
+    def __call__(
+        self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
+    ) -> dict[str, float]:
+        """The results of a finished job.
+
+        Raises:
+            Stopped: ended at a step boundary as `control.stopping()` asked.
+            JobFailure: cannot go on, with the reason.
+            LeaseLost: the attempt is another's.
+        """
+        ...

@@ -1,0 +1,152 @@
+"""The runner's side of `Control`: checkpoints, epochs and files go through one outbox under one fence."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from core.domain.manifest import artifact_object, checkpoint_prefix
+from core.domain.policies import Since, checkpoint_due
+from core.domain.spec import JobSpec
+from core.domain.wire import (
+    ArtifactCommit,
+    BestMetric,
+    CheckpointCommit,
+    CheckpointRole,
+    Directive,
+    EpochRecord,
+    EpochRow,
+    Grant,
+    Note,
+    Phase,
+    Progress,
+)
+from core.storage import BlobStore
+from core.storage.checksum import crc32c_of
+from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.checkpointing.outbox import Outbox, Parcel
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Stop
+from worker.lease import Lease
+from worker.notice import Notice
+from worker.patience import persist
+from worker.protocol import ServiceClient
+
+FIRST_SAVE_SECONDS = 1.0
+_DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
+
+
+class Desk:
+    """Implements `worker.control.Control` for one attempt."""
+
+    def __init__(
+        self,
+        *,
+        client: ServiceClient,
+        store: BlobStore,
+        lease: Lease,
+        notice: Notice,
+        grant: Grant,
+        spec: JobSpec,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._client, self._store, self._lease, self._notice = client, store, lease, notice
+        self._grant, self._spec = grant, spec
+        self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
+        self._numbers = count()
+        self._save_seconds = FIRST_SAVE_SECONDS
+        self._last_save = time.monotonic()
+        self.outbox = Outbox(lease.check, lease.lose)
+
+    def stopping(self) -> Stop | None:
+        """A preemption notice comes before what the owner wants: the machine will not wait."""
+        self._lease.check()
+        self.outbox.check()
+        if self._notice.given:
+            return Stop.PREEMPTED
+        return _DIRECTIVES.get(self._lease.directive)
+
+    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
+        """What the next heartbeat says."""
+        self._lease.tell(phase, progress, dict(metrics or {}))
+
+    def checkpoint_due(self, steps: int) -> bool:
+        """Asks the spec's cadence."""
+        seconds = time.monotonic() - self._last_save
+        since = Since(steps, seconds, self._save_seconds, self._grant.seconds_between_interruptions)
+        return checkpoint_due(self._spec, since)
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._grant.attempt
+
+    def name_checkpoint(self, global_step: int) -> str:
+        """A prefix that no other save of this or any other attempt has."""
+        return checkpoint_prefix(self._grant.job_id, global_step, self._grant.fence, next(self._numbers))
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
+        self._last_save = time.monotonic()
+        covers = frozenset(f"checkpoint:{role}" for role in roles)
+        self.outbox.put(Parcel(lambda: self._write(prefix, snapshot, roles), covers))
+
+    def load(self, prefix: str) -> Snapshot:
+        """Reads back what was saved, once it is."""
+        self.outbox.flush()
+        return persist(lambda: read_checkpoint(self._store, prefix)[0], wait=self._pause)
+
+    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
+        """Queues a row of the history."""
+        record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
+        self.outbox.put(Parcel(lambda: self._client.record_epoch(self._grant.attempt_id, record)))
+
+    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+        """Queues a file for people; a version that still waits is replaced."""
+        target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
+        parcel = Parcel(lambda: self._publish(name, target, make, content_type), frozenset({f"file:{name}"}), True)
+        self.outbox.put(parcel)
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        """Queues an event."""
+        note = Note(fence=self._grant.fence, kind=kind, message=message, data=dict(data or {}))
+        self.outbox.put(Parcel(lambda: self._client.note(self._grant.attempt_id, note)))
+
+    def _write(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        begun = time.monotonic()
+        written = write_checkpoint(self._store, prefix, snapshot, self._owner)
+        self._save_seconds = time.monotonic() - begun
+        commit = CheckpointCommit(
+            fence=self._grant.fence,
+            prefix=prefix,
+            manifest_crc32c=written.manifest_crc32c,
+            position=snapshot.position,
+            bytes=written.bytes,
+            seconds=self._save_seconds,
+            roles=tuple(sorted(roles)),
+            needs=tuple(p for p in snapshot.needs if p != prefix),
+        )
+        self._client.commit_checkpoint(self._grant.attempt_id, commit)
+
+    def _publish(self, name: str, target: str, make: Callable[[Path], None], content_type: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="baton-") as folder:
+            path = Path(folder) / name
+            make(path)
+            info = self._store.put(target, path, content_type=content_type)
+            commit = ArtifactCommit(
+                fence=self._grant.fence,
+                name=name,
+                object=target,
+                size=info.size,
+                crc32c=crc32c_of(path),
+                content_type=content_type,
+            )
+        self._client.commit_artifact(self._grant.attempt_id, commit)
+
+    def _pause(self, seconds: float) -> None:
+        self._lease.check()
+        time.sleep(seconds)

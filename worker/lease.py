@@ -1,0 +1,83 @@
+"""The lease on an attempt, renewed by a thread of its own, and what the service answers to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from core.domain.errors import LeaseLost
+from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+
+# After so many leases without an answer somebody else has the job for sure, and training on is a waste.
+HOPELESS_LEASES = 40
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Holds an attempt. A service that is away is no reason to stop: only its word `lease-lost` ends the lease,
+    or a silence so long that another worker must have the job.
+    """
+
+    def __init__(self, client: ServiceClient, grant: Grant) -> None:
+        self._client, self._grant = client, grant
+        self._changed = threading.Event()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._phase, self._progress, self._metrics = Phase.STARTING, None, {}  # type: Phase, Progress | None, dict[str, float]
+        self.directive = Directive.CONTINUE
+        self.lost: str | None = None
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._changed.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises LeaseLost once the attempt is another's."""
+        if self.lost is not None:
+            raise LeaseLost(self.lost)
+
+    def lose(self, why: str) -> None:
+        """Another call learned that the attempt is no longer ours."""
+        self.lost = self.lost or why
+
+    def tell(self, phase: Phase, progress: Progress | None = None, metrics: dict[str, float] | None = None) -> None:
+        """What the next heartbeat says. A change of phase is told at once."""
+        with self._lock:
+            changed = phase is not self._phase
+            self._phase = phase
+            self._progress = progress or self._progress
+            self._metrics = metrics or self._metrics
+        if changed:
+            self._changed.set()
+
+    def _message(self) -> Heartbeat:
+        with self._lock:
+            return Heartbeat(fence=self._grant.fence, phase=self._phase, progress=self._progress, metrics=self._metrics)
+
+    def _run(self) -> None:
+        answered = time.monotonic()
+        while not self._closed and self.lost is None:
+            self._changed.clear()
+            if self._beat():
+                answered = time.monotonic()
+            elif time.monotonic() - answered > HOPELESS_LEASES * self._grant.lease_seconds:
+                self.lose("the service has not answered for too long")
+            self._changed.wait(self._grant.heartbeat_seconds)
+
+    def _beat(self) -> bool:
+        try:
+            self.directive = self._client.heartbeat(self._grant.attempt_id, self._message()).directive
+        except ServiceUnavailable as error:
+            log.warning("heartbeat not answered, training on: %s", error)
+            return False
+        except (LeaseLost, Refused) as error:
+            self.lose(str(error))
+        return True

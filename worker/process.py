@@ -1,0 +1,110 @@
+"""The training process: a fresh interpreter that waits warm, is given one attempt, and dies with its parent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from core.domain.policies import Reason
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the training process holds: the service knows it by these two."""
+
+    attempt_id: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a training process ended without giving its attempt back."""
+
+    reason: Reason
+    message: str
+
+
+class TrainingProcess:
+    """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick."""
+
+    def __init__(self) -> None:
+        self._report, child_end = os.pipe()
+        command = [sys.executable, "-m", "worker.trainer", str(os.getpid()), str(child_end)]
+        # The same process group as the worker: whatever kills the group leaves no half behind.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
+        os.close(child_end)
+        os.set_blocking(self._report, False)
+        self._said = b""
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def assign(self, attempt_id: str) -> None:
+        """Hands the attempt over; the child claims it."""
+        if self._process.stdin is None:  # pragma: no cover - PIPE makes it
+            raise RuntimeError("the training process has no standard input")
+        self._process.stdin.write(json.dumps({"attempt_id": attempt_id}) + "\n")
+        self._process.stdin.flush()
+
+    def notify(self) -> None:
+        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back."""
+        if self.alive:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the process ended within `seconds`."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Ends it at once and reaps it."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Kills what still runs and closes the pipes."""
+        self.kill()
+        os.close(self._report)
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except OSError:
+                log.debug("the training process did not read its last line")
+
+    def held(self) -> Held | None:
+        """What the child has claimed, if it has."""
+        try:
+            while chunk := os.read(self._report, 4096):
+                self._said += chunk
+        except BlockingIOError:
+            pass
+        lines = self._said.splitlines()
+        return Held(**json.loads(lines[0])) if lines else None
+
+    def death(self) -> Death | None:
+        """How the process died; None if it runs, or gave its attempt back."""
+        status = self._process.poll()
+        if not status:
+            return None
+        if status == -signal.SIGKILL:
+            text = "the training process was killed (SIGKILL): out of memory, or killed by hand"
+            return Death(Reason.PROCESS_DIED, text)
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return Death(Reason.PROCESS_DIED, f"the training process died with {how}; the worker's log says more")

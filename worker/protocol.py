@@ -1,0 +1,128 @@
+"""The worker's side of the protocol with the service: one try a call, errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from core.domain.errors import BatonError, LeaseLost
+from core.domain.wire import (
+    ArtifactCommit,
+    Beat,
+    CheckpointCommit,
+    Claim,
+    EpochRecord,
+    Finish,
+    Grant,
+    Heartbeat,
+    Note,
+    Quarantine,
+    WorkerReport,
+)
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class ServiceUnavailable(BatonError):
+    """The service did not answer, or not as itself; the same call may be made again."""
+
+    code = "service-unavailable"
+
+
+class Refused(BatonError):
+    """The service understood and said no; the same call again gets the same answer."""
+
+    code = "refused"
+
+    def __init__(self, status: int, problem: str, detail: str) -> None:
+        self.status, self.problem = status, problem
+        super().__init__(f"the service answered {status}: {detail}")
+
+
+def _problem(response: httpx.Response) -> tuple[str, str]:
+    try:
+        body = response.json()
+        return str(body.get("code", "")), str(body.get("detail", response.text))
+    except (ValueError, AttributeError):
+        return "", response.text[:500]
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    problem, detail = _problem(response)
+    if response.status_code >= 500 or response.status_code in (408, 425, 429):
+        raise ServiceUnavailable(f"the service answered {response.status_code}: {detail}")
+    if problem == LeaseLost.code:
+        raise LeaseLost(detail)
+    raise Refused(response.status_code, problem, detail)
+
+
+class ServiceClient:
+    """Calls of a worker. Safe to use from several threads.
+
+    Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def report(self, report: WorkerReport) -> None:
+        """Says that this worker is there."""
+        self._post("/workers", report)
+
+    def claim(self, attempt_id: str, claim: Claim) -> Grant:
+        """Takes an attempt. Refused with status 409: somebody else has it, or nobody needs it any more."""
+        return self._ask(attempt_id, "claim", claim, Grant)
+
+    def heartbeat(self, attempt_id: str, beat: Heartbeat) -> Beat:
+        """Renews the lease."""
+        return self._ask(attempt_id, "heartbeat", beat, Beat)
+
+    def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
+        """Makes a checkpoint exist."""
+        self._post(f"/attempts/{attempt_id}/checkpoints", commit)
+
+    def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
+        """Records a finished epoch."""
+        self._post(f"/attempts/{attempt_id}/epochs", record)
+
+    def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
+        """Points an artifact at a new version."""
+        self._post(f"/attempts/{attempt_id}/artifacts", commit)
+
+    def note(self, attempt_id: str, note: Note) -> None:
+        """Adds an event to the job's log."""
+        self._post(f"/attempts/{attempt_id}/notes", note)
+
+    def quarantine(self, attempt_id: str, quarantine: Quarantine) -> None:
+        """Takes a checkpoint that cannot be read out of use."""
+        self._post(f"/attempts/{attempt_id}/quarantine", quarantine)
+
+    def finish(self, attempt_id: str, finish: Finish) -> None:
+        """Gives the attempt back."""
+        self._post(f"/attempts/{attempt_id}/finish", finish)
+
+    def _post(self, path: str, message: BaseModel) -> httpx.Response:
+        content = message.model_dump_json()
+        try:
+            response = self._http.post(path, content=content, headers={"Content-Type": "application/json"})
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
+        _check(response)
+        return response
+
+    def _ask(self, attempt_id: str, verb: str, message: BaseModel, answer: type[_Answer]) -> _Answer:
+        response = self._post(f"/attempts/{attempt_id}/{verb}", message)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ServiceUnavailable(f"the service's answer to {verb} makes no sense: {error}") from error

@@ -1,0 +1,157 @@
+"""One attempt from claim to finish: claim, restore, train, hand over. Knows no TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.domain.errors import JobFailure, LeaseLost, SpecError
+from core.domain.policies import Reason
+from core.domain.spec import JobSpec, parse_spec
+from core.domain.wire import Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
+from core.storage import BlobStore
+from core.storage.errors import StoreError
+from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Stop, Stopped, Trainer, Workspace
+from worker.desk import Desk
+from worker.lease import Lease
+from worker.notice import Notice
+from worker.patience import persist
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+
+CLAIM_SECONDS = 60.0
+FINISH_SECONDS = 600.0
+TRACEBACK_LINES = 30
+_OUTCOMES = {
+    Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
+    Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
+    Stop.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED),
+}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs attempts. `grace`: seconds from a notice until the machine is gone. `claimed` is told what was claimed."""
+
+    client: ServiceClient
+    store: BlobStore
+    trainer: Trainer
+    workspace: Workspace
+    worker: WorkerInfo
+    notice: Notice
+    environment: Mapping[str, str]
+    grace: float
+    claimed: Callable[[Grant], None]
+
+    def run(self, attempt_id: str) -> bool:
+        """Whether the attempt was ours; False where somebody else has it."""
+        grant = self._claim(attempt_id)
+        if grant is None:
+            return False
+        self.claimed(grant)
+        log.info("attempt %s of job %s, fence %d", grant.attempt, grant.job_id, grant.fence)
+        with Lease(self.client, grant) as lease:
+            self._hold(grant, lease)
+        return True
+
+    def _claim(self, attempt_id: str) -> Grant | None:
+        claim = Claim(claim_id=uuid.uuid4().hex, worker=self.worker)
+        try:
+            return persist(lambda: self.client.claim(attempt_id, claim), seconds=CLAIM_SECONDS)
+        except (Refused, ServiceUnavailable) as error:
+            log.info("did not get attempt %s: %s", attempt_id, error)
+            return None
+
+    def _hold(self, grant: Grant, lease: Lease) -> None:
+        try:
+            finish = self._train(grant, lease)
+            persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
+            log.info("%s: %s", finish.outcome, finish.message or "done")
+        except (LeaseLost, Refused) as error:
+            log.warning("another worker has the job, nothing more is written: %s", error)
+
+    def _train(self, grant: Grant, lease: Lease) -> Finish:
+        try:
+            return self._train_to_the_end(grant, lease, parse_spec(grant.spec))
+        except LeaseLost:
+            raise
+        except SpecError as error:
+            return _failed(grant, Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}")
+        except JobFailure as error:
+            return _failed(grant, error.reason, str(error))
+        except MemoryError:
+            return _failed(grant, Reason.OUT_OF_MEMORY, _last_lines())
+        except StoreError as error:
+            return _failed(grant, Reason.STORE_UNAVAILABLE, f"the store: {error}")
+        except Exception:
+            return _failed(grant, Reason.EXCEPTION, _last_lines())
+
+    def _train_to_the_end(self, grant: Grant, lease: Lease, spec: JobSpec) -> Finish:
+        desk = Desk(
+            client=self.client,
+            store=self.store,
+            lease=lease,
+            notice=self.notice,
+            grant=grant,
+            spec=spec,
+            environment=self.environment,
+        )
+        try:
+            results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
+            desk.outbox.flush()
+            return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
+        except Stopped:
+            return self._handed_over(grant, lease, desk)
+        finally:
+            desk.outbox.close()
+
+    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
+        lease.tell(Phase.STOPPING)
+        stop = desk.stopping() or Stop.PREEMPTED
+        saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
+        outcome, reason = _OUTCOMES[stop]
+        message = self.notice.cause if stop is Stop.PREEMPTED else ""
+        if not saved:
+            message += "; the last state could not be saved in time"
+        return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
+
+    def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
+        lease.tell(Phase.RESTORING if grant.checkpoints else Phase.STARTING)
+        for candidate in grant.checkpoints:
+            try:
+                snapshot, manifest = persist(lambda at=candidate.prefix: read_checkpoint(self.store, at))  # type: ignore[misc]
+            except CorruptCheckpoint as error:
+                self._quarantine(grant, candidate.id, str(error))
+                continue
+            self._compare(desk, manifest.environment)
+            desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": candidate.prefix})
+            return snapshot
+        if grant.checkpoints:
+            desk.note("restarted", "no checkpoint can be read: starting from the beginning")
+        return None
+
+    def _quarantine(self, grant: Grant, checkpoint_id: str, message: str) -> None:
+        log.error("quarantined a checkpoint: %s", message)
+        quarantine = Quarantine(fence=grant.fence, checkpoint_id=checkpoint_id, message=message)
+        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine))
+
+    def _compare(self, desk: Desk, before: Mapping[str, str]) -> None:
+        now = self.environment
+        differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        if differs:
+            text = ", ".join(f"{key} {before.get(key, 'none')} -> {now.get(key, 'none')}" for key in differs)
+            desk.note("resumed_inexactly", f"resumed inexactly: {text}")
+
+
+def _failed(grant: Grant, reason: str, message: str) -> Finish:
+    log.error("%s: %s", reason, message)
+    return Finish(fence=grant.fence, outcome=Outcome.FAILED, reason=Reason(reason), message=message)
+
+
+def _last_lines() -> str:
+    return "\n".join(traceback.format_exc().splitlines()[-TRACEBACK_LINES:])

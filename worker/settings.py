@@ -1,0 +1,42 @@
+"""What a worker needs: the service's URL and a token, its Redis, and the store. All from the environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+VERSION = "0.1.0"
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "baton"
+
+
+class WorkerSettings(BaseSettings):
+    """Settings with the prefix BATON_. Times in seconds.
+
+    `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a notice to the
+    machine's end. `augmentation_processes`: None leaves one core to the training loop.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
+
+    url: str = "http://127.0.0.1:8080"
+    token: Annotated[str, Field(min_length=1)]
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    store: Annotated[str, Field(min_length=1)]
+    worker_name: str = Field(default_factory=_default_name)
+    cache: Path = Field(default_factory=_default_cache)
+    threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    augmentation_processes: Annotated[int, Field(ge=0)] | None = None
+    grace: Annotated[float, Field(gt=0)] = 25.0

@@ -1,0 +1,73 @@
+"""`python -m worker.trainer`: the training process. Imports TensorFlow, then waits for its one attempt."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+from typing import NoReturn
+
+from core.domain.wire import Grant, WorkerInfo
+from core.lifeline import die_with_parent
+from core.storage import open_store
+from worker.control import Workspace
+from worker.notice import Notice
+from worker.protocol import ServiceClient
+from worker.runner import Runner
+from worker.settings import VERSION, WorkerSettings
+
+
+def main() -> None:
+    """Ends with exit status 0 once the attempt is given back, or was never ours."""
+    parent, report = int(sys.argv[1]), int(sys.argv[2])
+    notice = Notice()
+    notice.listen()
+    die_with_parent(parent)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = WorkerSettings()
+    runner = _runner(settings, notice, report)
+    order = sys.stdin.readline()
+    if not order or notice.given:
+        return
+    die_with_parent(parent, sys.stdin)
+    runner.run(json.loads(order)["attempt_id"])
+    _leave()
+
+
+def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
+    from worker.training.environment import configure, describe
+
+    configure(settings.threads)
+    from worker.training.session import train
+
+    processes = settings.augmentation_processes
+    return Runner(
+        client=ServiceClient(settings.url, settings.token),
+        store=open_store(settings.store),
+        trainer=train,
+        workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
+        worker=WorkerInfo(name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION),
+        notice=notice,
+        environment=describe(settings.threads),
+        grace=settings.grace,
+        claimed=lambda grant: _report(report, grant),
+    )
+
+
+def _leave() -> NoReturn:
+    # TensorFlow takes seconds to tear down, in which a signal would look like a death in the middle of the work.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _report(pipe: int, grant: Grant) -> None:
+    os.write(pipe, json.dumps({"attempt_id": grant.attempt_id, "fence": grant.fence}).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""All that decides the next step beside the arrays, as JSON: schedule, history, best epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from core.domain.wire import BestMetric, EpochRow
+
+
+class BestEpoch(BaseModel):
+    """The best validated epoch so far and the checkpoint that holds its state."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    metric: BestMetric
+    prefix: str
+
+
+class CursorData(BaseModel):
+    """The cursor as it lies in a checkpoint."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    schedule: dict[str, float | int]
+    history: list[EpochRow]
+    best: BestEpoch | None
+    stage_best: BestEpoch | None
+
+
+@dataclass
+class Cursor:
+    """Where the loop keeps what it must not forget."""
+
+    history: list[EpochRow] = field(default_factory=list)
+    best: BestEpoch | None = None
+    stage_best: BestEpoch | None = None
+
+    def dump(self, schedule: dict[str, float | int]) -> dict[str, Any]:
+        """The cursor and a schedule's state as JSON data."""
+        data = CursorData(schedule=schedule, history=self.history, best=self.best, stage_best=self.stage_best)
+        return data.model_dump(mode="json")
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> tuple[Cursor, dict[str, float | int]]:
+        """The cursor and the schedule's state."""
+        read = CursorData.model_validate(data)
+        return cls(read.history, read.best, read.stage_best), read.schedule
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The checkpoints without which this cursor leads nowhere."""
+        return tuple(sorted({b.prefix for b in (self.best, self.stage_best) if b is not None}))
+
+
+def improves(accuracy: float, best: BestEpoch | None) -> bool:
+    """Whether an epoch is the best: strictly better validation accuracy, so that the first of equals stays."""
+    return best is None or accuracy > best.metric.value

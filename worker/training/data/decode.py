@@ -1,0 +1,63 @@
+"""From an image file to pixels, or to an error that names the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from core.domain.errors import JobFailure
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """The image as uint8 [h, w, 3], grayscale and palettes made RGB, upright by its EXIF orientation.
+
+    Pillow and not OpenCV, which gives half an image for a truncated JPEG and says nothing.
+
+    Raises:
+        JobFailure: bad_data, the file cannot be read, is empty, broken or no image.
+    """
+    content = _content(path)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises whatever its decoders do: OSError, SyntaxError, ValueError, zlib.error
+        raise JobFailure("bad_data", f"{path}: {_trouble(error)}") from error
+
+
+def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The image stretched to uint8 [size, size, 3]: areas averaged where it shrinks, bilinear where it grows."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = min(image.shape[:2]) > size
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JobFailure("bad_data", f"{path}: cannot be read: {error.strerror}") from error
+    if not content:
+        raise JobFailure("bad_data", f"{path}: the image file is empty")
+    return content
+
+
+def _eight_bits(image: Any) -> Any:
+    """16-bit grayscale scaled to 8 bits; Pillow's own conversion would clip everything above 255 to white."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no image that can be read"
+    return f"broken image: {str(error) or type(error).__name__}"

@@ -1,0 +1,95 @@
+"""What a data set holds, before anything is decoded: classes, images and labels of each kind of source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.errors import JobFailure
+from core.domain.spec import DatasetSpec
+from worker.training.data.decode import read_rgb
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """All images of a data set: the training images first, then its official validation images, if it has any.
+
+    `labels`: int32 [n], places in `class_names`; `training`: how many come first; `identity`: what the pixels
+    depend on; `read(i)`: image i as uint8 [h, w, 3] of its own size.
+    """
+
+    class_names: tuple[str, ...]
+    labels: NDArray[np.int32]
+    training: int
+    identity: tuple[object, ...]
+    read: Callable[[int], NDArray[np.uint8]]
+
+
+def bad_data(message: str) -> NoReturn:
+    """Raises JobFailure with reason bad_data."""
+    raise JobFailure("bad_data", message)
+
+
+def root_of(spec: DatasetSpec) -> Path:
+    """The data set's directory."""
+    root = Path(spec.path or "").expanduser().resolve()
+    if not root.is_dir():
+        bad_data(f"dataset.path: {root} is no directory on this worker")
+    return root
+
+
+def kept_classes(spec: DatasetSpec, found: list[str], where: str) -> list[str]:
+    """The classes in sorted order, or the first `dataset.classes` of them."""
+    names = sorted(found)
+    if len(names) < 2:
+        bad_data(f"dataset.path: {where} has {len(names)} classes, training needs at least 2")
+    if spec.classes is not None and spec.classes > len(names):
+        bad_data(f"dataset.classes: {spec.classes} asked for, but {where} has {len(names)}")
+    return names[: spec.classes]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder in sorted order, hidden ones left out."""
+    files = sorted(p for p in entries(folder) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    if not files:
+        bad_data(f"{folder}: a class without images")
+    return files
+
+
+def of_files(names: tuple[str, ...], training: list[list[Path]], official: list[tuple[Path, int]]) -> Listing:
+    """A listing of image files: the training files of each class, and validation files with their labels."""
+    files = [file for group in training for file in group] + [file for file, _ in official]
+    labels = [k for k, group in enumerate(training) for _ in group] + [label for _, label in official]
+    return Listing(
+        class_names=names,
+        labels=np.array(labels, dtype=np.int32),
+        training=len(files) - len(official),
+        identity=tuple(_stamps(files)),
+        read=lambda i: read_rgb(files[i]),
+    )
+
+
+def entries(folder: Path) -> Iterator[Path]:
+    """What lies in a folder."""
+    try:
+        yield from folder.iterdir()
+    except OSError as error:
+        bad_data(f"{folder}: cannot be read: {error.strerror}")
+
+
+def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int]]:
+    """Each file's path, size in bytes and time of change in nanoseconds."""
+    for file in files:
+        try:
+            found = os.stat(file)  # noqa: PTH116 - a third of Path.stat's time, and this runs 110,000 times
+        except OSError as error:
+            bad_data(f"{file}: cannot be read: {error.strerror}")
+        yield str(file), found.st_size, found.st_mtime_ns

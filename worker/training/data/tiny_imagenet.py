@@ -1,0 +1,50 @@
+"""Tiny ImageNet-200 in its official layout: train/<wnid>/images, val/images, val/val_annotations.txt, wnids, words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.domain.spec import DatasetSpec
+from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
+
+
+def listing(spec: DatasetSpec) -> Listing:
+    """Classes in sorted wnid order, named by words.txt; `per_class` limits the training images only."""
+    root = root_of(spec)
+    known = _wnids(root)
+    wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
+    training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
+    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))))
+
+
+def _wnids(root: Path) -> list[str]:
+    return sorted(set(_lines(root / "wnids.txt")))
+
+
+def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
+    """Each class's words, such as "goldfish, Carassius auratus"; its wnid where words.txt has none."""
+    file = root / "words.txt"
+    pairs = (line.partition("\t") for line in _lines(file)) if file.is_file() else ()
+    words = {wnid: text for wnid, _, text in pairs}
+    return tuple(words.get(wnid) or wnid for wnid in wnids)
+
+
+def _validation(root: Path, wnids: list[str], known: set[str]) -> Iterator[tuple[Path, int]]:
+    annotations = root / "val" / "val_annotations.txt"
+    labels = {wnid: label for label, wnid in enumerate(wnids)}
+    for number, line in enumerate(_lines(annotations), start=1):
+        file, _, rest = line.partition("\t")
+        wnid = rest.partition("\t")[0]
+        if wnid not in known or Path(file).name != file:
+            bad_data(f"{annotations}: line {number} names no image and class of wnids.txt: {line[:80]!r}")
+        if wnid in labels:
+            yield root / "val" / "images" / file, labels[wnid]
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        bad_data(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}")
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,171 @@
+"""The network, its optimizer and the compiled step: everything that touches the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+import models
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
+from core.domain.spec import JobSpec, OptimizerSpec
+from worker.checkpointing.snapshot import Arrays
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over images. `loss` includes the regularisation, as Keras reports it."""
+
+    loss: float
+    accuracy: float
+
+
+def make_optimizer(spec: OptimizerSpec) -> keras.optimizers.Optimizer:
+    """The optimizer of a spec, its rate set anew at every step; its name is part of its variables' names."""
+    match spec.name:
+        case "adam":
+            return keras.optimizers.Adam(spec.learning_rate, epsilon=spec.epsilon, name="adam")
+        case "rmsprop":
+            momentum, epsilon = spec.momentum, spec.epsilon
+            return keras.optimizers.RMSprop(spec.learning_rate, momentum=momentum, epsilon=epsilon, name="rmsprop")
+        case _:
+            return keras.optimizers.SGD(spec.learning_rate, momentum=spec.momentum, name="sgd")
+
+
+def build_network(spec: JobSpec, classes: int) -> keras.Model:
+    """The spec's network with the weights that its seed gives."""
+    keras.config.set_dtype_policy(_POLICIES[spec.precision])
+    network = spec.network
+    return models.build(network.name, width=network.width, classes=classes, seed=spec.seed, dropout=network.dropout)
+
+
+class Engine:
+    """Trains and evaluates one network. Images are uint8 [n, h, w, 3], labels int32 [n].
+
+    Loss: cross-entropy on the logits, which is that on the softmax's output without its rounding, plus regularisation.
+    """
+
+    def __init__(self, spec: JobSpec, classes: int) -> None:
+        keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
+        keras.utils.set_random_seed(spec.seed)
+        if spec.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.network = build_network(spec, classes)
+        self._scorer = keras.Model(self.network.inputs, self.network.get_layer("logits").output)
+        self._optimizer = make_optimizer(spec.optimizer)
+        self._optimizer.build(self.network.trainable_variables)
+        # Sums of loss and of correct answers, and the number of images, of the epoch under way.
+        self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
+        self._eval_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
+        compiled = bool(tf.config.list_physical_devices("GPU"))
+        self._train = tf.function(self._train_step, jit_compile=compiled)
+        self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that the optimizer holds."""
+        return float(self._optimizer.learning_rate.value.numpy())
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        self._optimizer.learning_rate.assign(value)
+
+    def train_step(self, images: Images, labels: Labels, rate: float) -> None:
+        """One update of all variables."""
+        self._train(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32))
+
+    def train_score(self) -> Score:
+        """Means over the steps since `reset`."""
+        return _score(self._train_sums)
+
+    def reset(self) -> None:
+        """Starts the sums of a new epoch."""
+        self._train_sums.assign(np.zeros(3))
+
+    def evaluate(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> Score:
+        """Means over all images of the batches; the last one is filled up, so that one shape is compiled."""
+        self._eval_sums.assign(np.zeros(3))
+        for images, labels in batches:
+            missing = batch_size - len(labels)
+            weights = np.concatenate([np.ones(len(labels), np.float32), np.zeros(missing, np.float32)])
+            filled = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
+            padded = np.concatenate([labels, np.zeros(missing, np.int32)])
+            self._evaluate(tf.constant(filled), tf.constant(padded), tf.constant(weights))
+        return _score(self._eval_sums)
+
+    def arrays(self) -> Arrays:
+        """A host copy of everything that the next step depends on."""
+        copies = {name: np.array(v.value.numpy(), copy=True) for name, v in self._variables().items()}
+        copies["sums/train"] = np.array(self._train_sums.numpy(), copy=True)
+        return copies
+
+    def load(self, arrays: Arrays) -> None:
+        """Takes over such a copy.
+
+        Raises:
+            JobFailure: the copy is of another network or optimizer.
+        """
+        variables = self._variables()
+        shapes = {name: (tuple(v.shape), str(v.dtype)) for name, v in variables.items()}
+        given = {name: (a.shape, str(a.dtype)) for name, a in arrays.items() if name != "sums/train"}
+        if shapes != given:
+            odd = sorted(name for name in {*shapes, *given} if shapes.get(name) != given.get(name))
+            text = f"the checkpoint is of another network or optimizer; {len(odd)} arrays differ, the first: {odd[0]}"
+            raise JobFailure(Reason.RESTORE_FAILED, text)
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        self._train_sums.assign(arrays["sums/train"])
+
+    def _variables(self) -> dict[str, Any]:
+        # Paths are not unique in Keras, the order of creation is.
+        named = {f"network/{k:04d}/{v.path}": v for k, v in enumerate(self.network.variables)}
+        return named | {f"optimizer/{k:04d}/{v.path}": v for k, v in enumerate(self._optimizer.variables)}
+
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor) -> None:
+        self._optimizer.learning_rate.assign(rate)
+        with tf.GradientTape() as tape:
+            logits = self._scorer(_scaled(images), training=True)
+            loss = tf.reduce_mean(_cross_entropy(labels, logits)) + self._regularisation()
+        variables = self.network.trainable_variables
+        self._optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        count = tf.cast(tf.shape(labels)[0], tf.float64)
+        correct = tf.reduce_sum(_correct(labels, logits))
+        self._train_sums.assign_add([tf.cast(loss, tf.float64) * count, tf.cast(correct, tf.float64), count])
+
+    def _evaluate_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> None:
+        logits = self._scorer(_scaled(images), training=False)
+        count = tf.reduce_sum(weights)
+        loss = tf.reduce_sum(weights * _cross_entropy(labels, logits)) + count * self._regularisation()
+        correct = tf.reduce_sum(weights * _correct(labels, logits))
+        self._eval_sums.assign_add([tf.cast(x, tf.float64) for x in (loss, correct, count)])
+
+    def _regularisation(self) -> tf.Tensor:
+        losses = self.network.losses
+        return tf.add_n(losses) if losses else tf.constant(0.0)
+
+
+def _scaled(images: tf.Tensor) -> tf.Tensor:
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+
+
+def _correct(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels), tf.float32)
+
+
+def _score(sums: tf.Variable) -> Score:
+    loss, correct, count = (float(x) for x in sums.numpy())
+    return Score(loss / count, correct / count) if count else Score(float("nan"), float("nan"))

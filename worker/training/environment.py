@@ -1,0 +1,62 @@
+"""What the bits of a result depend on beside the spec: set before TensorFlow starts, recorded in every checkpoint."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+QUIET = "2"
+
+
+def configure(threads: int) -> None:
+    """Fixes what TensorFlow reads once, at import. To be called before its first import.
+
+    Raises:
+        RuntimeError: TensorFlow has started already with other settings.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def describe(threads: int) -> dict[str, str]:
+    """Everything that can change a bit: versions, kind of processor, threads, oneDNN."""
+    import tensorflow as tf
+
+    gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in _gpus()]
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": version("keras"),
+        "numpy": version("numpy"),
+        "opencv": version("opencv-python-headless"),
+        "imgaug": version("imgaug"),
+        "cpu": _cpu(),
+        "gpu": ", ".join(gpus) or "none",
+        "threads": str(threads),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+    }
+
+
+def _gpus() -> list[Any]:
+    import tensorflow as tf
+
+    return list(tf.config.list_physical_devices("GPU"))
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    kinds = {
+        line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
+    }
+    return " ".join(sorted(kinds)) or platform.machine()

@@ -1,0 +1,51 @@
+"""Files for people: models that plain Keras loads, and the history as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from core.domain.spec import JobSpec
+from core.domain.wire import EpochRow
+from worker.checkpointing.snapshot import Arrays
+from worker.training.engine import build_network
+
+KERAS_FILE = "application/zip"
+CSV_FILE = "text/csv; charset=utf-8"
+
+
+class ModelFiles:
+    """Writes .keras files from host copies, on the CPU and beside the training, with a second network of its own."""
+
+    def __init__(self, spec: JobSpec, classes: int) -> None:
+        with tf.device("/CPU:0"):
+            self._network: keras.Model = build_network(spec, classes)
+
+    def writer(self, arrays: Arrays) -> Callable[[Path], None]:
+        """What writes the network of a snapshot to a path."""
+        values = [array for name, array in sorted(arrays.items()) if name.startswith("network/")]
+
+        def write(path: Path) -> None:
+            with tf.device("/CPU:0"):
+                for variable, value in zip(self._network.variables, values, strict=True):
+                    variable.assign(value)
+                self._network.save(path)
+
+        return write
+
+
+def history_writer(rows: Sequence[EpochRow]) -> Callable[[Path], None]:
+    """What writes the history, one row an epoch, to a path."""
+    table = [row.model_dump(mode="json") for row in rows]
+
+    def write(path: Path) -> None:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(EpochRow.model_fields))
+            writer.writeheader()
+            writer.writerows(table)
+
+    return write

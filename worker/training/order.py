@@ -1,0 +1,45 @@
+"""The order of the training images: a pure function of the seed and the place in the run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Keep the streams apart: no permutation and no augmentation is ever drawn from the same entropy.
+_ORDER, _AUGMENTATION = 1, 2
+
+
+def batch_indices(
+    *, seed: int, stage: int, epoch: int, batch: int, batch_size: int, steps_per_epoch: int, size: int
+) -> NDArray[np.int64]:
+    """Which training images make up a batch: int64 [batch_size], each in 0..size-1.
+
+    All numbers count from 0. An epoch of few steps does not restart the shuffled order, the next one goes on
+    through it: each pass over the `size` images is a new permutation and holds every image once. A pass may end
+    within a batch, and a batch may be larger than the data set.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    if size < 1:
+        raise ValueError("cannot draw batches from no images")
+    start = (epoch * steps_per_epoch + batch) * batch_size
+    positions = np.arange(start, start + batch_size, dtype=np.int64)
+    passes, places = np.divmod(positions, size)
+    parts = [_permutation(seed, stage, int(p), size)[places[passes == p]] for p in np.unique(passes)]
+    return np.concatenate(parts)
+
+
+def batch_seed(seed: int, stage: int, epoch: int, batch: int) -> int:
+    """The seed, below 2**31, of a batch's augmentation."""
+    return int(np.random.SeedSequence([_AUGMENTATION, seed, stage, epoch, batch]).generate_state(1)[0]) & 0x7FFF_FFFF
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, stage: int, number: int, size: int) -> NDArray[np.int64]:
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([_ORDER, seed, stage, number])))
+    order = generator.permutation(size).astype(np.int64)
+    order.flags.writeable = False
+    return order

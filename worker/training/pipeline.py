@@ -1,0 +1,73 @@
+"""Training batches from any place of a stage on, computed here or ahead of time in helper processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.training.batch_pool import BatchPool
+from worker.training.batches import BatchPlan
+from worker.training.data.model import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`images`: uint8 [batch_size, size, size, 3]; `labels`: int32 [batch_size]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+class BatchSource:
+    """The batches of one stage. They are the same for any number of processes and from any place on.
+
+    `processes`: helper processes that augment, 0 for none; policy "none" never starts any. They start at once and die
+    with the thread that makes the source, so make it on one that lasts as long as the stage.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        policy: str,
+        seed: int,
+        stage: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        processes: int,
+    ) -> None:
+        self._plan = BatchPlan(split, policy, seed, stage, batch_size, steps_per_epoch)
+        self._pool = BatchPool(self._plan, processes) if processes > 0 and policy != "none" else None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The helpers' process ids."""
+        return self._pool.pids if self._pool else ()
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0; may be left midway.
+
+        Raises:
+            JobFailure: augmentation_died, a helper was killed; exception, it says what went wrong in one.
+        """
+        images: Callable[[int, int], NDArray[np.uint8]] = self._pool.images if self._pool else self._plan.images
+        for batch in range(first_batch, self._plan.steps_per_epoch):
+            yield Batch(images(epoch, batch), self._plan.labels(epoch, batch))
+
+    def close(self) -> None:
+        """Ends the helper processes. A second time it does nothing."""
+        if self._pool:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,268 @@
+"""The training loop: stages, epochs, steps; can end after any step and go on from there in another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
+from core.domain.spec import JobSpec
+from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Control, Stopped, Workspace
+from worker.training.cursor import BestEpoch, Cursor, improves
+from worker.training.data import ImageData, Split, load_images
+from worker.training.engine import Engine, Images, Labels, Score
+from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
+from worker.training.pipeline import BatchSource
+from worker.training.plan import Plan
+from worker.training.schedules import RateSchedule, make_schedule
+from worker.training.speed import Speedometer
+
+LATEST = frozenset({CheckpointRole.LATEST})
+EVALUATION_BATCH = 256
+TELL_SECONDS = 0.2
+LATEST_FILE_SECONDS = 30.0
+
+
+def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
+    """Implements worker.control.Trainer with Keras on TensorFlow."""
+    return Session(spec, control, workspace, snapshot).run()
+
+
+@dataclass
+class _Unsaved:
+    """What this process did: steps since the last save, and images and seconds of the epoch under way."""
+
+    steps: int = 0
+    images: int = 0
+    begun: float = 0.0
+
+
+class Session:
+    """One process's share of a job."""
+
+    def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
+        self._spec, self._control, self._workspace = spec, control, workspace
+        self._loaded: dict[int, ImageData] = {}
+        first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
+        self._plan = Plan.of(spec, len(first.train))
+        classes = _classes(spec, first)
+        self._engine, self._files = Engine(spec, classes), ModelFiles(spec, classes)
+        self._speed, self._here = Speedometer(), _Unsaved()
+        self._told = self._latest_file = 0.0
+        self._cursor, self._at = Cursor(), self._plan.start_of(0)
+        self._schedule = self._make_schedule()
+        if snapshot is not None:
+            self._resume(snapshot)
+
+    def run(self) -> dict[str, float]:
+        """Trains to the end of the last stage and evaluates the best model. Raises Stopped at a step boundary."""
+        self._train_stage()
+        while self._at.stage + 1 < len(self._spec.stages):
+            self._enter(self._at.stage + 1)
+            self._train_stage()
+        return self._finish()
+
+    # --- stages ---
+
+    def _resume(self, snapshot: Snapshot) -> None:
+        self._cursor, schedule = Cursor.load(snapshot.cursor)
+        self._at = snapshot.position
+        self._engine.load(snapshot.arrays)
+        self._schedule = self._make_schedule()
+        self._schedule.restore(schedule)
+
+    def _make_schedule(self) -> RateSchedule:
+        return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
+
+    def _enter(self, stage: int) -> None:
+        best = self._cursor.stage_best
+        if self._spec.stages[stage].start_from == "best" and best is not None:
+            self._engine.load(self._control.load(best.prefix).arrays)
+        self._engine.reset()
+        self._cursor.stage_best = None
+        self._at = self._plan.start_of(stage)
+        self._schedule = self._make_schedule()
+
+    def _train_stage(self) -> None:
+        stage, number = self._spec.stages[self._at.stage], self._at.stage
+        source = BatchSource(
+            self._data(stage.image_size).train,
+            policy=stage.augmentation,
+            seed=self._spec.seed,
+            stage=number,
+            batch_size=stage.batch_size,
+            steps_per_epoch=self._plan.steps[number],
+            processes=self._workspace.processes,
+        )
+        try:
+            while self._at.epoch < stage.epochs:
+                self._train_epoch(source)
+        finally:
+            source.close()
+
+    # --- epochs and steps ---
+
+    def _train_epoch(self, source: BatchSource) -> None:
+        steps = self._plan.steps[self._at.stage]
+        self._here.images, self._here.begun = 0, time.monotonic()
+        self._tell(Phase.TRAINING)
+        if self._at.step < steps:
+            for batch in source.batches(self._at.epoch, self._at.step):
+                self._step(batch.images, batch.labels, self._at.epoch * steps + self._at.step)
+        self._end_epoch(self._validate())
+
+    def _step(self, images: Images, labels: Labels, step_in_stage: int) -> None:
+        self._stop_or_save()
+        self._engine.train_step(images, labels, self._schedule.rate(step_in_stage))
+        self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
+        self._here.steps += 1
+        self._here.images += len(labels)
+        self._speed.count(len(labels))
+        self._tell(Phase.TRAINING)
+
+    def _stop_or_save(self) -> None:
+        if self._control.stopping() is not None:
+            self._save(LATEST)
+            raise Stopped
+        if self._here.steps and self._control.checkpoint_due(self._here.steps):
+            self._save(LATEST)
+
+    def _validate(self) -> Score:
+        stage = self._spec.stages[self._at.stage]
+        self._tell(Phase.VALIDATING)
+        data = self._data(stage.validation_image_size or stage.image_size)
+        return self._evaluate(data.val, self._stop_or_save)
+
+    def _evaluate(self, split: Split, between: Callable[[], None]) -> Score:
+        size = min(EVALUATION_BATCH, len(split))
+        return self._engine.evaluate(_in_order(split, size, between), size)
+
+    def _end_epoch(self, validation: Score) -> None:
+        row = self._row(self._engine.train_score(), validation)
+        logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
+        self._schedule.epoch_end(logs)
+        self._cursor.history.append(row)
+        self._engine.reset()
+        self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
+        self._keep_best(row)
+        best = self._cursor.best.metric if self._cursor.best else None
+        self._control.epoch(row, best, self._at.epoch == self._spec.stages[self._at.stage].epochs)
+        self._control.publish("history.csv", history_writer(self._cursor.history), CSV_FILE)
+        self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
+
+    def _row(self, training: Score, validation: Score) -> EpochRow:
+        stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
+        seconds = time.monotonic() - here.begun
+        return EpochRow(
+            epoch=self._plan.epochs_before(at.stage) + at.epoch + 1,
+            stage=at.stage + 1,
+            stage_epoch=at.epoch + 1,
+            global_step=at.global_step,
+            image_size=stage.image_size,
+            batch_size=stage.batch_size,
+            learning_rate=self._schedule.rate((at.epoch + 1) * self._plan.steps[at.stage] - 1),
+            loss=training.loss,
+            accuracy=training.accuracy,
+            val_loss=validation.loss,
+            val_accuracy=validation.accuracy,
+            attempt=self._control.attempt,
+            seconds=seconds,
+            images_per_second=here.images / seconds,
+            finished_at=datetime.now(UTC),
+        )
+
+    # --- what is kept ---
+
+    def _keep_best(self, row: EpochRow) -> None:
+        prefix = self._control.name_checkpoint(self._at.global_step)
+        metric = BestMetric(metric="val_accuracy", value=row.val_accuracy, stage=row.stage, epoch=row.epoch)
+        found, roles = BestEpoch(metric=metric, prefix=prefix), set(LATEST)
+        if improves(row.val_accuracy, self._cursor.stage_best):
+            self._cursor.stage_best = found
+            roles.add(CheckpointRole.STAGE_BEST)
+        if improves(row.val_accuracy, self._cursor.best):
+            self._cursor.best = found
+            roles.add(CheckpointRole.BEST)
+        if roles > LATEST:
+            snapshot = self._save(frozenset(roles), prefix)
+            if CheckpointRole.BEST in roles:
+                self._control.publish("best.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
+
+    def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
+        cursor = self._cursor.dump(self._schedule.state())
+        snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
+        self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
+        self._here.steps = 0
+        self._publish_latest(snapshot)
+        return snapshot
+
+    def _publish_latest(self, snapshot: Snapshot, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._latest_file > LATEST_FILE_SECONDS:
+            self._latest_file = time.monotonic()
+            self._control.publish("latest.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
+
+    def _finish(self) -> dict[str, float]:
+        self._publish_latest(self._save(LATEST), now=True)
+        self._tell(Phase.EVALUATING)
+        best = self._cursor.best
+        if best is None:
+            raise JobFailure(Reason.EXCEPTION, "a job with no epoch has no result")
+        self._engine.load(self._control.load(best.prefix).arrays)
+        results = {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
+        test = self._data(self._spec.stages[best.metric.stage - 1].image_size).test
+        if test is not None:
+            score = self._evaluate(test, self._stop_without_saving)
+            results |= {"test_loss": score.loss, "test_accuracy": score.accuracy}
+        return results
+
+    def _stop_without_saving(self) -> None:
+        # The engine holds the best model now; the state to go on from is saved already.
+        if self._control.stopping() is not None:
+            raise Stopped
+
+    # --- what others see and give ---
+
+    def _tell(self, phase: Phase) -> None:
+        now = time.monotonic()
+        if phase is not Phase.TRAINING or now - self._told > TELL_SECONDS:
+            self._told = now
+            self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
+
+    def _data(self, size: int) -> ImageData:
+        if size not in self._loaded:
+            self._control.tell(Phase.LOADING)
+            self._loaded[size] = load_images(
+                self._spec.dataset,
+                size=size,
+                cache=self._workspace.cache,
+                seed=self._spec.seed,
+                progress=self._stop_while_loading,
+            )
+        return self._loaded[size]
+
+    def _stop_while_loading(self, done: int, total: int) -> None:
+        del done, total
+        self._stop_without_saving()
+
+
+def _in_order(split: Split, size: int, between: Callable[[], None]) -> Iterator[tuple[Images, Labels]]:
+    for start in range(0, len(split), size):
+        between()
+        indices = np.arange(start, min(start + size, len(split)))
+        yield split.take(indices), split.labels[indices]
+
+
+def _classes(spec: JobSpec, data: ImageData) -> int:
+    found = len(data.class_names)
+    wanted = spec.network.classes or found
+    if wanted < found:
+        text = f"network.classes: the data has {found} classes, the network only {wanted}"
+        raise JobFailure(Reason.BAD_DATA, text)
+    return wanted

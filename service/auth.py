@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from service.api.text import check_json
 from service.errors import Unauthorized
 from service.services import Services
 
@@ -43,6 +44,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.principal = authenticate(request)
+            check_json(await request.body())
             return await handler(request)
 
         return guarded

@@ -7,19 +7,20 @@ import logging
 import os
 import socket
 import sys
+from typing import NoReturn
 
 from core.domain.wire import Grant, WorkerInfo
+from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Workspace
-from worker.lifeline import die_with_parent
 from worker.notice import Notice
 from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import VERSION, WorkerSettings
 
 
-def main() -> int:
-    """Exit status 0 once the attempt is given back, or was never ours."""
+def main() -> None:
+    """Ends with exit status 0 once the attempt is given back, or was never ours."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
     notice = Notice()
     notice.listen()
@@ -30,10 +31,10 @@ def main() -> int:
     runner = _runner(settings, notice, report)
     order = sys.stdin.readline()
     if not order or notice.given:
-        return 0
+        return
     die_with_parent(parent, sys.stdin)
     runner.run(json.loads(order)["attempt_id"])
-    return 0
+    _leave()
 
 
 def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
@@ -56,9 +57,17 @@ def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
     )
 
 
+def _leave() -> NoReturn:
+    # TensorFlow takes seconds to tear down, in which a signal would look like a death in the middle of the work.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def _report(pipe: int, grant: Grant) -> None:
     os.write(pipe, json.dumps({"attempt_id": grant.attempt_id, "fence": grant.fence}).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -47,7 +47,7 @@ def draw(rows: Sequence[EpochRow], title: str, kills: Sequence[int], target: Pat
     figure = Figure(figsize=(9, 6.5), dpi=150, layout="constrained")
     loss, accuracy = figure.subplots(2, 1, sharex=True)
     figure.suptitle(title)
-    _curves(loss, rows, ("loss", "val_loss"), "loss (cross-entropy, nats)")
+    _curves(loss, rows, ("loss", "val_loss"), "loss (cross-entropy + L2, nats)")
     _curves(accuracy, rows, ("accuracy", "val_accuracy"), "accuracy (share of images)")
     accuracy.set_xlabel("epoch")
     accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-LIFELINE = Path(__file__).with_name("lifeline.py")
+import core.lifeline
+
+LIFELINE = Path(core.lifeline.__file__)
 FIRST_DELAY, LONGEST_DELAY, STEADY = 0.2, 30.0, 10.0
 
 

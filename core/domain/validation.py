@@ -37,7 +37,7 @@ _UNION_MEMBERS = {"constant", "reduce_on_plateau", "cyclic", "SplitFractions", "
 class Model(BaseModel):
     """Base of all that is validated: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
 
 
 class FieldValueError(ValueError):

@@ -10,12 +10,12 @@ from fastapi import Depends, Request
 
 from core.domain.errors import FieldError, SpecError
 from core.domain.overrides import apply_overrides
+from service.api.text import MAX_DEPTH, checked_text
 from service.control.plans import plan_spec
 from service.errors import MalformedBody, UnsupportedMedia
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
-MAX_DEPTH = 32
 MAX_YAML = 256 << 10
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -25,9 +25,9 @@ async def decoded_body(request: Request) -> Any:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     raw = await request.body()
     if media in JSON_TYPES or media.endswith("+json"):
-        return _checked_depth(_json(raw))
+        return checked_text(_json(raw))
     if media in YAML_TYPES:
-        return _yaml(raw)
+        return checked_text(_yaml(raw))
     raise UnsupportedMedia("send the spec with 'Content-Type: application/json' or 'application/yaml'")
 
 
@@ -43,22 +43,6 @@ def _json(raw: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
-
-
-def _checked_depth(value: Any) -> Any:
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
-        level = [member for one in level for member in _members(one)]
-    return value
-
-
-def _members(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _yaml(raw: bytes) -> Any:

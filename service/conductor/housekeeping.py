@@ -10,8 +10,9 @@ from sqlalchemy import delete, or_, select, update
 from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
 from core.storage import BlobStore, NotFound, StoreError
+from service.db.base import CheckpointState
 from service.db.engine import Database
-from service.db.tables import Artifact, Attempt, Checkpoint, CheckpointState, Garbage, Job
+from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
 from service.db.unit import Unit
 

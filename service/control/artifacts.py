@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from sqlalchemy import delete, select
@@ -13,6 +14,7 @@ from service.db.tables import Artifact, Event, Garbage, Job
 from service.db.unit import Unit, actor_of, clean
 from service.errors import BadMessage, NotFound
 
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 READER_GRACE = timedelta(minutes=15)
 
 
@@ -51,7 +53,7 @@ def _fill(unit: Unit, row: Artifact, message: ArtifactCommit) -> None:
 def find(unit: Unit, job_id: str, name: str) -> Artifact:
     """The artifact of that name. Raises NotFound."""
     job = unit.find_job(job_id)
-    row = unit.session.get(Artifact, (job.id, name))
+    row = unit.session.get(Artifact, (job.id, name)) if _NAME.fullmatch(name) else None
     if row is None:
         known = ", ".join(unit.session.scalars(select(Artifact.name).where(Artifact.job_id == job.id)))
         raise NotFound(f"the job has no artifact {name[:100]!r}; there are: {known or 'none yet'}")

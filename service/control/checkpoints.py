@@ -8,7 +8,8 @@ from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
 from core.domain.spec import CheckpointSpec
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
-from service.db.tables import Attempt, Checkpoint, CheckpointState, Job, Pointer
+from service.db.base import CheckpointState
+from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit, actor_of, new_id
 from service.errors import BadMessage, Conflict, NotFound
 

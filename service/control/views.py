@@ -130,7 +130,7 @@ def _labelled(query: Select[Job], label: str | None) -> Select[Job]:
     if label is None:
         return query
     key, colon, value = label.partition(":")
-    if not colon or not key:
+    if not colon or not key or "\x00" in label:
         raise SpecError([FieldError("label", "must be key:value")])
     return query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.key == key, JobLabel.value == value)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -13,57 +11,17 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     String,
     Text,
     UniqueConstraint,
-    text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from core.domain.queues import PRIORITIES
-from core.domain.states import LIVE_ATTEMPTS, AttemptState, DesiredState, JobState, StageState
+from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
-from service.db.types import Real, UTCDateTime
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-Id = String(32)
-# A row number that the database draws; SQLite draws only for INTEGER.
-Number = BigInteger().with_variant(Integer, "sqlite")
-
-
-class CheckpointState(StrEnum):
-    """What became of a checkpoint after its commit."""
-
-    COMMITTED = "committed"
-    QUARANTINED = "quarantined"
-    DELETED = "deleted"
-
-
-def _quoted(values: Iterable[str]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
-
-
-LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
-UNCOLLECTED = text("collected_at IS NULL")
-
-
-class Base(DeclarativeBase):
-    """Base of all tables."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - SQLAlchemy's own spelling
+from service.db.base import LIVE, UNCOLLECTED, Base, CheckpointState, Id, Number, one_of
+from service.db.types import Real
 
 
 class Job(Base):
@@ -71,9 +29,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("state", JobState),
-        _one_of("desired", DesiredState),
-        _one_of("priority", PRIORITIES),
+        one_of("state", JobState),
+        one_of("desired", DesiredState),
+        one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
         {"sqlite_autoincrement": True},
     )
@@ -134,7 +92,7 @@ class Stage(Base):
     """A stage of a job; `stage` counts from 1."""
 
     __tablename__ = "stages"
-    __table_args__ = (_one_of("state", StageState),)
+    __table_args__ = (one_of("state", StageState),)
 
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
     stage: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -152,7 +110,7 @@ class Attempt(Base):
 
     __tablename__ = "attempts"
     __table_args__ = (
-        _one_of("state", AttemptState),
+        one_of("state", AttemptState),
         CheckConstraint("(claimed_at IS NULL) = (fence IS NULL)", name="fence_with_claim"),
         UniqueConstraint("job_id", "number"),
         UniqueConstraint("job_id", "fence"),
@@ -190,7 +148,7 @@ class Checkpoint(Base):
 
     __tablename__ = "checkpoints"
     __table_args__ = (
-        _one_of("state", CheckpointState),
+        one_of("state", CheckpointState),
         UniqueConstraint("job_id", "prefix"),
         Index("ix_checkpoints_uncollected", "job_id", sqlite_where=UNCOLLECTED, postgresql_where=UNCOLLECTED),
         {"sqlite_autoincrement": True},
@@ -220,7 +178,7 @@ class Pointer(Base):
     """Which checkpoint is `latest`, `best` and `stage_best`."""
 
     __tablename__ = "pointers"
-    __table_args__ = (_one_of("role", CheckpointRole),)
+    __table_args__ = (one_of("role", CheckpointRole),)
 
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
     role: Mapped[str] = mapped_column(String(16), primary_key=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import datetime
 from typing import Any
@@ -11,16 +12,25 @@ from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
-from service.db.tables import Attempt, Checkpoint, CheckpointState, Event, Job, Pointer
+from service.db.base import CheckpointState
+from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
 
 MAX_TEXT = 20_000
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def new_id() -> str:
     """A name that nobody else has: 32 hex digits."""
     return uuid.uuid4().hex
+
+
+def known_form(name: str, what: str) -> str:
+    """The id, if it can be one: other text is not even put to the database. Raises NotFound."""
+    if not _ID.fullmatch(name):
+        raise NotFound(f"there is no {what} {name[:64]!r}")
+    return name
 
 
 def clean(text: str) -> str:
@@ -45,22 +55,23 @@ class Unit:
 
     def find_job(self, job_id: str) -> Job:
         """The job, to be read. Raises NotFound."""
-        job = self.session.scalar(select(Job).where(Job.id == job_id))
+        job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
         if job is None:
             raise NotFound(f"there is no job {job_id[:64]!r}")
         return job
 
     def lock_job(self, job_id: str) -> Job:
         """The job with its row held until the end of the transaction. Raises NotFound."""
-        query = select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
-        job = self.session.scalar(query)
+        query = select(Job).where(Job.id == known_form(job_id, "job")).with_for_update()
+        job = self.session.scalar(query.execution_options(populate_existing=True))
         if job is None:
             raise NotFound(f"there is no job {job_id[:64]!r}")
         return job
 
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
         """The attempt and its job, the job's row held. Raises NotFound."""
-        job_id = self.session.scalar(select(Attempt.job_id).where(Attempt.id == attempt_id))
+        query_job = select(Attempt.job_id).where(Attempt.id == known_form(attempt_id, "attempt"))
+        job_id = self.session.scalar(query_job)
         if job_id is None:
             raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
         job = self.lock_job(job_id)

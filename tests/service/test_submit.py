@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_a_bad_spec_names_its_field(api: Api, changes: dict[str, Any], field: st
     assert api.http.get("/v1/jobs").json()["items"] == []
 
 
+def test_a_number_that_is_none_names_its_field(api: Api) -> None:
+    schedule = {"name": "reduce_on_plateau", "min_delta": 1.25}
+    text = json.dumps(spec(stages=[{"epochs": 1, "schedule": schedule}])).replace("1.25", "1e999")
+    answer = api.http.post("/v1/jobs", content=text, headers={"content-type": "application/json"})
+    problem = assert_problem(answer, 422, "invalid-spec")
+    assert [error["field"] for error in problem["errors"]] == ["stages.0.schedule.min_delta"]
+
+
 @pytest.mark.parametrize("body", [[], "text", 3, True])
 def test_a_spec_that_is_no_mapping(api: Api, body: Any) -> None:
     problem = assert_problem(api.http.post("/v1/jobs", json=body), 422, "invalid-spec")
@@ -109,6 +118,10 @@ ALIASES = "a: &a [1, 1]\nb: &b [*a, *a]\n"
         ("application/yaml", ALIASES.encode()),
         ("application/yaml", b"[" * 50_000),
         ("application/yaml", b"a" * 300_000),
+        ("application/yaml", b"1: 2\na: 3"),
+        ("application/yaml", b'a: "\\0"'),
+        ("application/json", b'{"\\ud800": 1}'),
+        ("application/json", b'{"name": "a\\u0000"}'),
     ],
 )
 def test_a_body_that_cannot_be_read(api: Api, media: str, content: bytes) -> None:

@@ -17,7 +17,7 @@ import httpx
 from tests.support.redis import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "token-of-the-tests"  # noqa: S105 - opens nothing but what a test started
+TOKEN = "token-of-the-tests"
 START_SECONDS = 30.0
 
 

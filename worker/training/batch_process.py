@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from worker.lifeline import die_with_parent
+from core.lifeline import die_with_parent
 
 if __name__ == "__main__":
     # Before anything slow is imported.

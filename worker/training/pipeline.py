@@ -30,7 +30,7 @@ class BatchSource:
     with the thread that makes the source, so make it on one that lasts as long as the stage.
     """
 
-    def __init__(  # noqa: PLR0913 - all that decides a stage's batches, by name
+    def __init__(
         self,
         split: Split,
         *,

@@ -176,8 +176,6 @@ def test_helpers_die_with_a_parent_that_is_killed() -> None:
 
 
 def test_a_helper_whose_parent_died_before_it_could_ask_ends_itself() -> None:
-    code = (
-        f"from worker.lifeline import die_with_parent; die_with_parent({os.getpid() + 1}); print('alive')"
-    )
+    code = f"from core.lifeline import die_with_parent; die_with_parent({os.getpid() + 1}); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,0 +1,53 @@
+"""What all tables share: names of constraints, types, and the conditions that several of them repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, text
+from sqlalchemy.orm import DeclarativeBase
+
+from core.domain.states import LIVE_ATTEMPTS
+from service.db.types import UTCDateTime
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+Id = String(32)
+# A row number that the database draws; SQLite draws only for INTEGER.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class CheckpointState(StrEnum):
+    """What became of a checkpoint after its commit."""
+
+    COMMITTED = "committed"
+    QUARANTINED = "quarantined"
+    DELETED = "deleted"
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    """A condition that the database holds: the column has one of these values."""
+    return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
+
+
+LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
+UNCOLLECTED = text("collected_at IS NULL")
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - SQLAlchemy's own spelling

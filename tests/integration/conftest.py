@@ -1,0 +1,40 @@
+"""A real Redis, a real service process and real workers for a whole module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.jobs import Jobs
+from tests.support.redis import running_redis
+from tests.support.service import ServiceProcess, running_service
+from tests.support.worker import Workers
+from tests.support.worker import workers as make_workers
+
+LEASE = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"}
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with running_redis() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[ServiceProcess]:
+    with running_service(tmp_path_factory.mktemp("service"), redis_url, **LEASE) as process:
+        yield process
+
+
+@pytest.fixture
+def jobs(service: ServiceProcess) -> Iterator[Jobs]:
+    with service.client() as http:
+        yield Jobs(http)
+
+
+@pytest.fixture
+def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
+    with make_workers(service, tmp_path) as made:
+        yield made

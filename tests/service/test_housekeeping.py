@@ -1,0 +1,103 @@
+"""Publishing artifacts, and deleting from the store what nobody needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+
+from core.domain.manifest import artifact_object, checkpoint_prefix
+from service.db.tables import Artifact, Garbage, Job
+from service.db.types import db_now
+from tests.service.helpers import Api, WorkerHand
+
+
+def test_artifacts_get_their_plain_name(api: Api) -> None:
+    hand = api.running()
+    hand.artifact("best.keras", b"one")
+    api.conduct()
+    store, plain = api.services.store, f"jobs/{hand.job_id}/best.keras"
+    assert store.get(plain) == b"one"
+    hand.artifact("best.keras", b"two")
+    api.conduct()
+    assert store.get(plain) == b"two"
+    with api.services.database.read() as session:
+        row = session.execute(select(Artifact)).scalar_one()
+        assert row.published == row.object
+        old = session.execute(select(Garbage)).scalar_one()
+    assert store.get(old.object) == b"one"  # somebody may still read it
+    with api.services.database.write() as session:
+        session.execute(update(Garbage).values(not_before=db_now()))
+    api.conduct()
+    assert store.stat(old.object) is None
+    assert store.get(plain) == b"two"
+
+
+def test_a_missing_object_does_not_hold_up_the_others(api: Api) -> None:
+    hand = api.running()
+    hand.artifact("a.txt", b"a")
+    with api.services.database.read() as session:
+        api.services.store.delete(session.execute(select(Artifact.object)).scalar_one())
+    hand.artifact("b.txt", b"b")
+    api.conduct()
+    assert api.services.store.get(f"jobs/{hand.job_id}/b.txt") == b"b"
+
+
+def save(api: Api, hand: WorkerHand, step: int, *roles: str, **more: Any) -> str:
+    """A checkpoint with an object in the store."""
+    prefix = hand.prefix(step)
+    api.services.store.put(f"{prefix}/manifest.json", b"{}")
+    assert hand.checkpoint(step, *roles, prefix=prefix, **more).status_code == 201
+    return prefix
+
+
+def stored(api: Api, hand: WorkerHand) -> set[str]:
+    return {blob.name.rpartition("/")[0] for blob in api.services.store.list(f"jobs/{hand.job_id}/checkpoints/")}
+
+
+def test_what_nobody_needs_is_deleted_from_the_store(api: Api) -> None:
+    hand = api.running(checkpoint={"keep": 1})
+    best = save(api, hand, 1, "latest", "best")
+    save(api, hand, 2)
+    last = save(api, hand, 3)
+    api.conduct()
+    assert stored(api, hand) == {best, last}
+    states = [(c["global_step"], c["state"]) for c in api.items(hand.job_id, "checkpoints")]
+    assert states == [(3, "committed"), (2, "deleted"), (1, "committed")]
+    api.conduct()
+    assert stored(api, hand) == {best, last}
+
+
+def test_a_bad_checkpoint_is_kept_for_those_who_look_for_the_cause_until_the_job_ends(api: Api) -> None:
+    hand = api.running()
+    prefix = save(api, hand, 1)
+    bad = api.items(hand.job_id, "checkpoints")[0]["id"]
+    hand.post("quarantine", checkpoint_id=bad, message="bad")
+    api.conduct()
+    assert stored(api, hand) == {prefix}
+    hand.finish("succeeded")
+    api.conduct()
+    assert stored(api, hand) == set()
+    assert api.items(hand.job_id, "checkpoints")[0]["state"] == "quarantined"
+
+
+def test_what_a_dead_attempt_never_committed_is_swept(api: Api) -> None:
+    dead = api.running()
+    kept = save(api, dead, 1)
+    store = api.services.store
+    orphan, version = dead.prefix(2), artifact_object(dead.job_id, dead.fence, 9, "best.keras")
+    future = checkpoint_prefix(dead.job_id, 5, dead.fence + 7, 1)
+    for name in (f"{orphan}/state.safetensors", version, f"{future}/x", f"jobs/{dead.job_id}/logs/1.txt"):
+        store.put(name, b"x")
+    api.conduct()
+    assert orphan in stored(api, dead)  # its attempt lives and may commit it
+    dead.finish("preempted")
+    heir = api.claim(dead.job_id)
+    mine = heir.prefix(3)
+    store.put(f"{mine}/state.safetensors", b"x")
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(swept_at=None))
+    api.conduct()
+    assert stored(api, dead) == {kept, mine, future}
+    assert store.stat(version) is None
+    assert store.stat(f"jobs/{dead.job_id}/logs/1.txt") is not None

@@ -1,0 +1,164 @@
+"""The service as a process: its start, its end, its death, and two of it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.__main__ import main
+from tests.service.helpers import Api, eventually, spec
+from tests.support.redis import RedisServer
+from tests.support.service import TOKEN, ServiceProcess, running_service
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"BATON_TOKEN": ""}, ["BATON_TOKEN"]),
+        ({"BATON_TOKEN": "short"}, ["BATON_TOKEN", "8 characters"]),
+        ({"BATON_DATABASE_URL": "mysql://x"}, ["BATON_DATABASE_URL", "sqlite:///FILE"]),
+        ({"BATON_DATABASE_URL": "sqlite://"}, ["BATON_DATABASE_URL", "must name a file"]),
+        ({"BATON_DATABASE_URL": "sqlite:////proc/nowhere/x.db"}, ["BATON_DATABASE_URL"]),
+        ({"BATON_REDIS_URL": "http://x"}, ["BATON_REDIS_URL", "redis://"]),
+        ({"BATON_STORE": "ftp://x"}, ["BATON_STORE", "file:///"]),
+        ({"BATON_PORT": "http"}, ["BATON_PORT"]),
+        ({"BATON_LEASE_SECONDS": "5"}, ["BATON_LEASE_SECONDS", "BATON_HEARTBEAT_SECONDS"]),
+        ({"BATON_HOST": "no.such.host.invalid"}, ["BATON_HOST"]),
+    ],
+)
+def test_a_bad_setting_ends_the_start_with_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, str],
+    words: list[str],
+) -> None:
+    good = {
+        "BATON_TOKEN": "long-enough",
+        "BATON_DATABASE_URL": f"sqlite:///{tmp_path}/x.db",
+        "BATON_STORE": tmp_path.as_uri(),
+        "BATON_PORT": "0",
+    }
+    for name, value in {**good, **settings}.items():
+        monkeypatch.setenv(name, value)
+    assert main() == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def test_a_missing_token_and_a_taken_port_are_said(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        service = ServiceProcess(
+            database_url=f"sqlite:///{tmp_path}/x.db",
+            redis_url="redis://127.0.0.1:1/0",
+            store_url=tmp_path.as_uri(),
+            log=tmp_path / "log",
+            port=int(taken.getsockname()[1]),
+        )
+        service.spawn()
+        assert service.process is not None
+        assert service.process.wait(30) == 2
+        said = service.log.read_text()
+        assert said.startswith(f"baton: cannot listen on 127.0.0.1 port {service.port}")
+        assert "BATON_PORT" in said
+        assert len(said.splitlines()) == 1
+        service.settings = {"BATON_TOKEN": ""}
+        service.spawn()
+        assert service.process.wait(30) == 2
+        assert "BATON_TOKEN" in service.log.read_text().splitlines()[1]
+
+
+def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:
+    """A long poll that was sent and will not be answered for a minute."""
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    path = f"/v1/jobs/{job['id']}?wait=60&version={job['version'] + 1000}"
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    return connection
+
+
+def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: RedisServer) -> None:
+    with running_service(tmp_path, redis_server.url) as service, service.client() as http:
+        job = http.post("/v1/jobs", json=spec()).json()
+        polls = [hanging_poll(service, job) for _ in range(3)]
+        assert http.get("/healthz").status_code == 200  # what was sent before this has arrived before this
+        assert service.process is not None
+        begun = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+        assert time.monotonic() - begun < 5
+        for poll in polls:
+            assert poll.recv(15) == b"HTTP/1.1 200 OK"
+            poll.close()
+        assert service.log.read_text() == f"Baton serves {service.url}\n"
+
+
+def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisServer) -> None:
+    with running_service(tmp_path, redis_server.url, BATON_LEASE_SECONDS="2", BATON_HEARTBEAT_SECONDS="1") as service:
+        with service.client() as http:
+            api = Api(http)
+            jobs = [api.submit()["id"] for _ in range(5)]
+            hand = api.claim(jobs[0])
+            hand.beat("training")
+            hand.checkpoint(7)
+        service.kill()
+        service.start()
+        with service.client() as http:
+            api = hand.api = Api(http)
+            assert [job["id"] for job in http.get("/v1/jobs").json()["items"]] == jobs[::-1]
+            eventually(lambda: api.job(jobs[0])["status"] == "recovering")
+            assert hand.beat("training").json()["code"] == "lease-lost"
+            heir = api.claim(jobs[0], "w2")
+            assert heir.grant["checkpoints"][0]["position"]["global_step"] == 7
+            assert heir.finish("succeeded").status_code == 200
+            api.kinds(jobs[0])
+
+
+def test_two_replicas_start_at_once_and_agree(tmp_path: Path, redis_server: RedisServer) -> None:
+    twins = [
+        ServiceProcess(
+            database_url=f"sqlite:///{tmp_path}/baton.db",
+            redis_url=redis_server.url,
+            store_url=(tmp_path / "store").as_uri(),
+            log=tmp_path / f"{n}.log",
+        )
+        for n in range(2)
+    ]
+    try:
+        for twin in twins:
+            twin.spawn()
+        for twin in twins:
+            twin.await_ready()
+        with twins[0].client() as one, twins[1].client() as two:
+            redis_server.client().flushall()
+            job = one.post("/v1/jobs", json=spec()).json()
+            attempt_id = two.get(f"/v1/jobs/{job['id']}/attempts").json()["items"][0]["id"]
+            queue = "rq:queue:baton:default:normal"
+            eventually(lambda: redis_server.client().lrange(queue, 0, -1) == [attempt_id.encode()])
+            claims = [Api(http).claim(job["id"]) if n == 0 else None for n, http in enumerate((one, two))]
+            assert claims[0] is not None
+            version = two.get(f"/v1/jobs/{job['id']}").json()["version"]
+            woken: list[httpx.Response] = []
+            query = {"wait": 20, "version": version}
+            poll = threading.Thread(target=lambda: woken.append(two.get(f"/v1/jobs/{job['id']}", params=query)))
+            poll.start()
+            claims[0].beat("training")
+            poll.join(10)
+            assert woken[0].json()["version"] > version
+            Api(two).kinds(job["id"])
+        for twin in twins:
+            assert twin.process is not None
+            twin.process.send_signal(signal.SIGINT)
+            assert twin.process.wait(10) == 0
+    finally:
+        for twin in twins:
+            twin.kill()

@@ -1,0 +1,143 @@
+"""The schema: made by the migrations alone, the same as the tables say, up and down, and it holds the invariants."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CreateTable
+
+from service.db.engine import open_engine
+from service.db.migrate import alembic_config, migrate, migrations_folder
+from service.db.tables import Attempt, Base, Checkpoint, Epoch, Event, Job
+from tests.service.helpers import Api
+from tests.support.service import ROOT
+
+
+def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    migrate(url)
+    with open_engine(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_checks_and_partial_indexes_are_the_same_too(tmp_path: Path) -> None:
+    """Alembic compares neither; so the tables are made once the other way, only here."""
+    migrate(f"sqlite:///{tmp_path}/migrated.db")
+    made = create_engine(f"sqlite:///{tmp_path}/made.db")
+    Base.metadata.create_all(made)
+    ours, theirs = inspect(open_engine(f"sqlite:///{tmp_path}/migrated.db")), inspect(made)
+    for table in Base.metadata.tables:
+        for facts in ("get_check_constraints", "get_indexes", "get_unique_constraints", "get_foreign_keys"):
+            assert by_name(getattr(ours, facts)(table)) == by_name(getattr(theirs, facts)(table)), (table, facts)
+
+
+def by_name(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {str(one["name"]): {**one, "dialect_options": options(one)} for one in found}
+
+
+def options(one: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in one.get("dialect_options", {}).items()}
+
+
+def test_up_down_and_up_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    migrate(url)
+    migrate(url, "base")
+    assert inspect(create_engine(url)).get_table_names() == ["alembic_version"]
+    migrate(url)
+    migrate(url)
+    assert set(Base.metadata.tables) < set(inspect(create_engine(url)).get_table_names())
+
+
+def test_there_is_one_head() -> None:
+    with create_engine("sqlite://").connect() as connection:
+        assert len(ScriptDirectory.from_config(alembic_config(connection)).get_heads()) == 1
+    assert (migrations_folder() / "env.py").is_file()
+
+
+def test_many_replicas_may_migrate_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    code = f"from service.db.migrate import migrate; migrate({url!r})"
+    replicas = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(3)]
+    for replica in replicas:
+        _, errors = replica.communicate(timeout=60)
+        assert replica.returncode == 0, errors.decode()
+    with open_engine(url).connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
+
+
+def test_sqlite_is_set_up_for_many_writers(api: Api) -> None:
+    with api.services.database.read() as session:
+        values = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar_one() for name in ("journal_mode", "foreign_keys")
+        }
+    assert values == {"journal_mode": "wal", "foreign_keys": 1}
+
+
+def test_the_schema_is_good_for_postgresql() -> None:
+    for table in Base.metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
+def refused(api: Api, statement: Any) -> bool:
+    with pytest.raises(IntegrityError), api.services.database.write() as session:
+        session.execute(statement)
+    return True
+
+
+def test_the_database_repeats_the_invariants(api: Api) -> None:
+    hand = api.running()
+    hand.checkpoint(1)
+    hand.epoch(1, 1, 1)
+    hand.finish("preempted")
+    first, second = api.items(hand.job_id, "attempts")
+    now = "2026-01-01 00:00:00.000000"
+    live = {"id": "f" * 32, "job_id": hand.job_id, "number": 9, "state": "queued"}
+    rest = {"progressed": False, "dispatches": 0, "not_before": text(f"'{now}'"), "created_at": text(f"'{now}'")}
+    insert = Attempt.__table__.insert()
+    assert refused(api, insert.values(**live, **rest))  # two live attempts
+    assert refused(api, insert.values(**{**live, "state": "lost", "number": 1}, **rest))  # a number twice
+    assert refused(api, insert.values(**{**live, "state": "lost", "job_id": "0" * 32}, **rest))  # no such job
+    assert refused(api, update(Attempt).where(Attempt.id == first["id"]).values(state="running"))  # revived
+    assert refused(api, update(Attempt).where(Attempt.id == second["id"]).values(fence=1))  # a fence twice
+    assert refused(api, update(Attempt).where(Attempt.id == first["id"]).values(state="bored"))
+    assert refused(api, update(Job).values(state="bored"))
+    assert refused(api, update(Job).values(desired="sleep"))
+    assert refused(api, update(Checkpoint).values(state="bored"))
+    with api.services.database.read() as session:
+        epoch = session.query(Epoch).one()
+        event = session.query(Event).filter_by(sequence=1).one()
+        columns = {c.name: getattr(epoch, c.name) for c in Epoch.__table__.columns}
+        line = {c.name: getattr(event, c.name) for c in Event.__table__.columns}
+    assert refused(api, Epoch.__table__.insert().values(**columns))
+    assert refused(api, Event.__table__.insert().values(**line))
+
+
+def test_a_reader_is_not_blocked_by_a_writer(api: Api) -> None:
+    job_id = api.submit()["id"]
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(name="other"))
+        assert api.job(job_id)["name"] == "small"
+    assert api.job(job_id)["name"] == "other"
+
+
+def test_times_sort_as_text(api: Api, tmp_path: Path) -> None:
+    """The database's clock and times computed from it must have one form, or a lease is compared wrongly."""
+    api.running()
+    rows = (
+        sqlite3.connect(tmp_path / "baton.db").execute("SELECT lease_expires_at, claimed_at FROM attempts").fetchall()
+    )
+    clock = sqlite3.connect(tmp_path / "baton.db").execute("SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now')").fetchone()
+    assert {len(value) for value in (*rows[0], *clock)} == {26}

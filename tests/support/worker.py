@@ -1,0 +1,94 @@
+"""Real worker processes for tests: `python -m worker`, each the leader of a process group of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.service import ROOT, ServiceProcess
+
+
+@dataclass
+class WorkerProcess:
+    """A worker on the service's own environment. `settings`: further environment variables."""
+
+    service: ServiceProcess
+    folder: Path
+    name: str = "worker"
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What it and its training processes print."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the parent, and id of the group."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, *arguments: str) -> WorkerProcess:
+        """Start it, and wait for nothing."""
+        environment = {
+            **self.service.environment,
+            "BATON_CACHE": str(self.folder / "cache"),
+            "BATON_WORKER_NAME": self.name,
+            "BATON_AUGMENTATION_PROCESSES": "1",
+            **self.settings,
+        }
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "worker", *arguments]
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    def kill_group(self) -> None:
+        """SIGKILL to the worker, its training process and that one's helpers."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def terminate(self) -> None:
+        """SIGTERM to the parent alone, as a cloud's shutdown or `baton up` does it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+
+    def children(self) -> list[int]:
+        """Process ids of its training processes."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+
+@contextlib.contextmanager
+def workers(service: ServiceProcess, folder: Path) -> Iterator[Workers]:
+    """Makes workers, and kills them all at the end."""
+    made = Workers(service, folder)
+    try:
+        yield made
+    finally:
+        for worker in made.all:
+            worker.kill_group()
+
+
+@dataclass
+class Workers:
+    """All workers of a test."""
+
+    service: ServiceProcess
+    folder: Path
+    all: list[WorkerProcess] = field(default_factory=list)
+
+    def start(self, *arguments: str, **settings: str) -> WorkerProcess:
+        """One more worker."""
+        worker = WorkerProcess(self.service, self.folder, f"worker-{len(self.all) + 1}", dict(settings))
+        self.all.append(worker)
+        return worker.start(*arguments)

@@ -11,7 +11,7 @@ from core.domain.errors import FieldError
 from core.domain.manifest import RESERVED_NAMES, artifact_parts
 from core.domain.wire import ArtifactCommit, Note
 from service.db.tables import Artifact, Event, Garbage, Job
-from service.db.unit import Unit, actor_of, clean
+from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import BadMessage, NotFound
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -63,5 +63,5 @@ def find(unit: Unit, job_id: str, name: str) -> Artifact:
 def note(unit: Unit, attempt_id: str, message: Note) -> Event:
     """An event of the worker's own. Raises LeaseLost."""
     job, attempt = unit.held(attempt_id, message.fence)
-    data = message.model_dump(mode="json")["data"]
+    data = plain(message)["data"]
     return unit.event(job, message.kind, actor_of(attempt), message.message, **{**data, "attempt": attempt.number})

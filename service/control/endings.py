@@ -21,7 +21,7 @@ from service.control.history import finish_all
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.submit import queue_attempt
 from service.db.tables import Attempt, Job
-from service.db.unit import Unit, actor_of, clean
+from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict
 
 EVENTS = {
@@ -45,7 +45,7 @@ _draw = random.SystemRandom().random
 def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], float] = _draw) -> Attempt:
     """Give an attempt back; the same message again gets the same answer. Raises LeaseLost, Conflict, NotFound."""
     job, attempt = unit.lock_attempt(attempt_id)
-    sent = message.model_dump(mode="json")
+    sent = plain(message)
     if attempt.ending is not None and attempt.ending == sent:
         return attempt
     job, attempt = unit.held(attempt_id, message.fence)
@@ -60,7 +60,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
 
 
 def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
-    sent = message.model_dump(mode="json")
+    sent = plain(message)
     job.results = {**job.results, **sent["results"]}
     if message.progress is not None:
         job.progress = sent["progress"]

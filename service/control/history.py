@@ -8,7 +8,7 @@ from core.domain.errors import FieldError
 from core.domain.states import StageEvent, StageState, next_stage_state
 from core.domain.wire import EpochRecord, EpochRow
 from service.db.tables import Epoch, Job, Stage
-from service.db.unit import Unit, actor_of
+from service.db.unit import Unit, actor_of, plain
 from service.errors import BadMessage
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -21,7 +21,7 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     stage = _stage(unit, job, message)
     unit.session.merge(Epoch(job_id=job.id, fence=message.fence, **row.model_dump()))
     unit.session.flush()
-    sent = message.model_dump(mode="json")
+    sent = plain(message)
     job.metrics = {name: sent["row"][name] for name in METRICS}
     job.best = sent["best"] or job.best
     text = f"epoch {row.epoch} recorded"

@@ -29,7 +29,7 @@ from core.domain.wire import (
 from service.control.history import start_stage
 from service.control.workers import saw, saw_again
 from service.db.tables import Attempt, Checkpoint, Job
-from service.db.unit import Unit, actor_of
+from service.db.unit import Unit, actor_of, plain
 from service.errors import Conflict
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
@@ -151,7 +151,7 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
 
 
 def _keep_progress(job: Job, message: Heartbeat) -> None:
-    sent = message.model_dump(mode="json")
+    sent = plain(message)
     job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress
     job.metrics = {**job.metrics, **sent["metrics"]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 BUSY_MILLISECONDS = 30_000
+# PostgreSQL refuses NaN in JSON; so does SQLite here.
+_JSON = partial(json.dumps, allow_nan=False)
 WRITE = {"baton_begin": "BEGIN IMMEDIATE"}
 
 
@@ -18,10 +22,10 @@ def open_engine(url: str, *, foreign_keys: bool = True) -> Engine:
     """An engine for the URL; a SQLite file's directory is made."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=20)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=20, json_serializer=_JSON)
     if parsed.database:
         Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, pool_size=20, max_overflow=20)
+    engine = create_engine(parsed, pool_size=20, max_overflow=20, json_serializer=_JSON)
     _prepare_sqlite(engine, foreign_keys)
     return engine
 

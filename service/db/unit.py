@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
+from core.domain.wire import Message
 from service.db.base import CheckpointState
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
@@ -31,6 +33,12 @@ def known_form(name: str, what: str) -> str:
     if not _ID.fullmatch(name):
         raise NotFound(f"there is no {what} {name[:64]!r}")
     return name
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """The message as JSON data that every database takes: NaN as text, which the models read back."""
+    found: dict[str, Any] = json.loads(message.model_dump_json())
+    return found
 
 
 def clean(text: str) -> str:

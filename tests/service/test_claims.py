@@ -149,6 +149,12 @@ def test_numbers_that_are_none_survive(api: Api) -> None:
     hand = api.running()
     assert hand.beat("training", metrics={"loss": "NaN", "rate": "Infinity"}).status_code == 200
     assert api.job(hand.job_id)["metrics"] == {"loss": "NaN", "rate": "Infinity"}
+    body = b'{"fence": 1, "kind": "odd", "message": "m", "data": {"loss": [NaN, -Infinity]}}'
+    url, headers = f"/v1/attempts/{hand.attempt_id}/notes", {"content-type": "application/json"}
+    assert api.http.post(url, content=body, headers=headers).status_code == 201
+    assert api.items(hand.job_id, "events")[-1]["data"]["loss"] == ["NaN", "-Infinity"]
+    hand.finish("succeeded", results={"test_loss": "NaN"})
+    assert api.job(hand.job_id)["results"] == {"test_loss": "NaN"}
 
 
 def test_workers_are_idle_busy_or_lost(api: Api) -> None:

@@ -48,8 +48,8 @@ def test_make_help_explains_every_target() -> None:
     assert [t for t in wanted.split() if not re.search(rf"^  {t} +\S", text, re.MULTILINE)] == []
 
 
-def find_python(path: Path) -> subprocess.CompletedProcess[str]:
-    script = ["/bin/sh", str(ROOT / "scripts/find-python.sh")]
+def find_python(path: Path, *named: str) -> subprocess.CompletedProcess[str]:
+    script = ["/bin/sh", str(ROOT / "scripts/find-python.sh"), *named]
     return subprocess.run(script, env={"PATH": str(path)}, capture_output=True, text=True, check=False)
 
 
@@ -79,6 +79,12 @@ def test_the_first_that_fits_is_taken(tmp_path: Path) -> None:
     script(tmp_path / "python3.13", "exit 127")
     script(tmp_path / "python3.12", 'case "$2" in *realpath*) echo /opt/python3.12;; *) exit 0;; esac')
     assert find_python(tmp_path).stdout == "/opt/python3.12\n"
+
+
+def test_a_named_python_that_does_not_fit_is_not_replaced_by_another(tmp_path: Path) -> None:
+    script(tmp_path / "python3", "exit 0")
+    found = find_python(tmp_path, "/nowhere/python3.12")
+    assert (found.returncode, found.stdout, "make PYTHON=" in found.stderr) == (2, "", True)
 
 
 def test_ci_runs_lint_and_test_and_nothing_else() -> None:

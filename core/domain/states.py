@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ class JobEvent(StrEnum):
     """What can happen to a job."""
 
     CLAIMED = "claimed"
+    STARTED = "started"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -88,41 +89,48 @@ class AttemptEvent(StrEnum):
 _S = TypeVar("_S", bound=StrEnum)
 _E = TypeVar("_E", bound=StrEnum)
 _J, _JE = JobState, JobEvent
+
+
+def _all_to(target: _S, *sources: _S) -> dict[_S, _S]:
+    return dict.fromkeys(sources, target)
+
+
 _JOB = {
-    _JE.CLAIMED: ({_J.QUEUED, _J.RECOVERING}, _J.RUNNING),
-    _JE.INTERRUPTED: ({_J.RUNNING}, _J.RECOVERING),
-    _JE.PAUSED: ({_J.QUEUED, _J.RECOVERING, _J.RUNNING}, _J.PAUSED),
-    _JE.RESUMED: ({_J.PAUSED}, _J.QUEUED),
-    _JE.CANCELLED: ({_J.QUEUED, _J.RECOVERING, _J.RUNNING, _J.PAUSED}, _J.CANCELLED),
-    _JE.FAILED: ({_J.RUNNING, _J.RECOVERING}, _J.FAILED),
-    _JE.FINISHED: ({_J.RUNNING}, _J.SUCCEEDED),
+    # A job that lost its worker is recovering until the next one trains; who only claimed it may be lost as well.
+    _JE.CLAIMED: {_J.QUEUED: _J.RUNNING, _J.RECOVERING: _J.RECOVERING},
+    _JE.STARTED: {_J.RUNNING: _J.RUNNING, _J.RECOVERING: _J.RUNNING},
+    _JE.INTERRUPTED: _all_to(_J.RECOVERING, _J.RUNNING, _J.RECOVERING),
+    _JE.PAUSED: _all_to(_J.PAUSED, _J.QUEUED, _J.RECOVERING, _J.RUNNING),
+    _JE.RESUMED: _all_to(_J.QUEUED, _J.PAUSED),
+    _JE.CANCELLED: _all_to(_J.CANCELLED, _J.QUEUED, _J.RECOVERING, _J.RUNNING, _J.PAUSED),
+    _JE.FAILED: _all_to(_J.FAILED, _J.RUNNING, _J.RECOVERING),
+    _JE.FINISHED: _all_to(_J.SUCCEEDED, _J.RUNNING, _J.RECOVERING),
 }
 _STAGE = {
-    StageEvent.STARTED: ({StageState.WAITING}, StageState.ACTIVE),
-    StageEvent.FINISHED: ({StageState.ACTIVE}, StageState.SUCCEEDED),
+    StageEvent.STARTED: {StageState.WAITING: StageState.ACTIVE},
+    StageEvent.FINISHED: {StageState.ACTIVE: StageState.SUCCEEDED},
 }
 _A, _AE = AttemptState, AttemptEvent
 HELD_ATTEMPTS = frozenset({_A.STARTING, _A.RUNNING, _A.STOPPING})
 LIVE_ATTEMPTS = HELD_ATTEMPTS | {_A.QUEUED}
 _ATTEMPT = {
-    _AE.CLAIMED: ({_A.QUEUED}, _A.STARTING),
-    _AE.STARTED: ({_A.STARTING}, _A.RUNNING),
-    _AE.STOPPING: ({_A.STARTING, _A.RUNNING}, _A.STOPPING),
-    _AE.FINISHED: (HELD_ATTEMPTS, _A.SUCCEEDED),
-    _AE.PREEMPTED: (HELD_ATTEMPTS, _A.PREEMPTED),
-    _AE.LEASE_EXPIRED: (HELD_ATTEMPTS, _A.LOST),
-    _AE.FAILED: (HELD_ATTEMPTS, _A.FAILED),
-    _AE.PAUSED: (LIVE_ATTEMPTS, _A.PAUSED),
-    _AE.CANCELLED: (LIVE_ATTEMPTS, _A.CANCELLED),
+    _AE.CLAIMED: _all_to(_A.STARTING, _A.QUEUED),
+    _AE.STARTED: _all_to(_A.RUNNING, _A.STARTING),
+    _AE.STOPPING: _all_to(_A.STOPPING, _A.STARTING, _A.RUNNING),
+    _AE.FINISHED: _all_to(_A.SUCCEEDED, *HELD_ATTEMPTS),
+    _AE.PREEMPTED: _all_to(_A.PREEMPTED, *HELD_ATTEMPTS),
+    _AE.LEASE_EXPIRED: _all_to(_A.LOST, *HELD_ATTEMPTS),
+    _AE.FAILED: _all_to(_A.FAILED, *HELD_ATTEMPTS),
+    _AE.PAUSED: _all_to(_A.PAUSED, *LIVE_ATTEMPTS),
+    _AE.CANCELLED: _all_to(_A.CANCELLED, *LIVE_ATTEMPTS),
 }
 TERMINAL_JOBS = frozenset({_J.SUCCEEDED, _J.FAILED, _J.CANCELLED})
 
 
-def _next(table: Mapping[_E, tuple[Set[_S], _S]], what: str, state: _S, event: _E) -> _S:
-    sources, target = table[event]
-    if state not in sources:
+def _next(table: Mapping[_E, Mapping[_S, _S]], what: str, state: _S, event: _E) -> _S:
+    if state not in table[event]:
         raise TransitionError(f"{what} is {state.value}: {event.value} is not possible now")
-    return target
+    return table[event][state]
 
 
 def next_job_state(state: JobState, event: JobEvent) -> JobState:

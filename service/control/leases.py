@@ -144,6 +144,7 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
     attempt.phase = phase.value
     if phase in TRAINS and state is AttemptState.STARTING:
         attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
+        unit.move_job(job, JobEvent.STARTED)
         unit.event(job, "started", actor, f"attempt {attempt.number} trains", attempt=attempt.number)
     elif phase is Phase.STOPPING and state is not AttemptState.STOPPING:
         attempt.state = next_attempt_state(state, AttemptEvent.STOPPING).value

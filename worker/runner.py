@@ -147,7 +147,7 @@ class Runner:
         now = self.environment
         differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if differs:
-            text = ", ".join(f"{key} {before.get(key, 'none')} -> {now.get(key, 'none')}" for key in differs)
+            text = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
 
 

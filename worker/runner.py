@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.domain.errors import JobFailure, LeaseLost, SpecError
+from core.domain.goodput import Bucket
+from core.domain.manifest import Manifest
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.wire import Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
-from core.storage.errors import StoreError
+from core.storage.errors import StoreError, StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
@@ -25,6 +27,7 @@ from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
+RESTORE_SECONDS = 600.0
 TRACEBACK_LINES = 30
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
@@ -70,6 +73,7 @@ class Runner:
     def _hold(self, grant: Grant, lease: Lease) -> None:
         try:
             finish = self._train(grant, lease)
+            finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
             persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
             log.info("%s: %s", finish.outcome, finish.message or "done")
         except (LeaseLost, Refused) as error:
@@ -102,8 +106,10 @@ class Runner:
             environment=self.environment,
         )
         try:
-            results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
-            desk.outbox.flush()
+            with lease.watch.measure(Bucket.STARTUP):
+                results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+                desk.outbox.flush()
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
             return self._handed_over(grant, lease, desk)
@@ -113,7 +119,8 @@ class Runner:
     def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
         lease.tell(Phase.STOPPING)
         stop = desk.stopping() or Stop.PREEMPTED
-        saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
+        with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+            saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
@@ -121,24 +128,35 @@ class Runner:
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
 
     def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
-        lease.tell(Phase.RESTORING if grant.checkpoints else Phase.STARTING)
-        for candidate in grant.checkpoints:
-            try:
-                snapshot, manifest = persist(lambda at=candidate.prefix: read_checkpoint(self.store, at))  # type: ignore[misc]
-            except CorruptCheckpoint as error:
-                self._quarantine(grant, candidate.id, str(error))
-                continue
-            self._compare(desk, manifest.environment)
-            desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": candidate.prefix})
-            return snapshot
-        if grant.checkpoints:
-            desk.note("restarted", "no checkpoint can be read: starting from the beginning")
+        if not grant.checkpoints:
+            return None
+        lease.tell(Phase.RESTORING)
+        with lease.watch.measure(Bucket.RESTORE):
+            for candidate in grant.checkpoints:
+                try:
+                    return self._read(candidate.prefix, desk)
+                except CorruptCheckpoint as error:
+                    self._quarantine(grant, desk, candidate.id, str(error))
+        log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         return None
 
-    def _quarantine(self, grant: Grant, checkpoint_id: str, message: str) -> None:
+    def _read(self, prefix: str, desk: Desk) -> Snapshot:
+        def read() -> tuple[Snapshot, Manifest]:
+            return read_checkpoint(self.store, prefix)
+
+        try:
+            snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+        except StoreUnavailable as error:
+            text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
+            raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
+        self._compare(desk, manifest.environment)
+        desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": prefix})
+        return snapshot
+
+    def _quarantine(self, grant: Grant, desk: Desk, checkpoint_id: str, message: str) -> None:
         log.error("quarantined a checkpoint: %s", message)
         quarantine = Quarantine(fence=grant.fence, checkpoint_id=checkpoint_id, message=message)
-        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine))
+        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine), wait=desk.wait_unless_stopping)
 
     def _compare(self, desk: Desk, before: Mapping[str, str]) -> None:
         now = self.environment

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.service.helpers import Api, WorkerHand, assert_problem
+from tests.service.helpers import Api, WorkerHand, assert_problem, timeless
 
 WRITES: dict[str, Callable[[WorkerHand], httpx.Response]] = {
     "heartbeat": lambda hand: hand.beat("training"),
@@ -22,8 +22,9 @@ WRITES: dict[str, Callable[[WorkerHand], httpx.Response]] = {
 
 def everything(api: Api, job_id: str) -> list[object]:
     """All that is known of a job."""
-    lists = ("stages", "attempts", "checkpoints", "history", "events", "artifacts")
-    return [api.job(job_id), *(api.items(job_id, what) for what in lists)]
+    lists = ("stages", "checkpoints", "history", "events", "artifacts")
+    attempts = [timeless(attempt) for attempt in api.items(job_id, "attempts")]
+    return [timeless(api.job(job_id)), attempts, *(api.items(job_id, what) for what in lists)]
 
 
 @pytest.mark.parametrize("write", WRITES)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from worker.checkpointing.snapshot import Snapshot
@@ -27,6 +28,11 @@ class Stopped(Exception):
 
 class Control(Protocol):
     """The training loop's line to the outside."""
+
+    @property
+    def watch(self) -> Stopwatch:
+        """Where the loop says what it spends its time on."""
+        ...
 
     def stopping(self) -> Stop | None:
         """Whether to end at this step boundary. Raises LeaseLost."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from core.domain.goodput import Bucket, Stopwatch
 from core.domain.manifest import artifact_object, checkpoint_prefix
-from core.domain.policies import Since, checkpoint_due
+from core.domain.policies import Since, checkpoint_due, interval_seconds
 from core.domain.spec import JobSpec
 from core.domain.wire import (
     ArtifactCommit,
@@ -30,14 +32,23 @@ from core.storage.checksum import crc32c_of
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Stop
+from worker.control import Stop, Stopped
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
 from worker.protocol import ServiceClient
 
-FIRST_SAVE_SECONDS = 1.0
+# Guesses until a save was measured: small, so that the first one comes soon.
+FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Of one save: seconds that the loop waited, and seconds of training that the save holds."""
+
+    stall: float
+    trained: float
 
 
 class Desk:
@@ -58,8 +69,9 @@ class Desk:
         self._grant, self._spec = grant, spec
         self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
         self._numbers = count()
-        self._save_seconds = FIRST_SAVE_SECONDS
+        self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
+        self._lease.interval_seconds = interval_seconds(spec, self._since(0))
         self.outbox = Outbox(lease.check, lease.lose)
 
     def stopping(self) -> Stop | None:
@@ -76,9 +88,18 @@ class Desk:
 
     def checkpoint_due(self, steps: int) -> bool:
         """Asks the spec's cadence."""
-        seconds = time.monotonic() - self._last_save
-        since = Since(steps, seconds, self._save_seconds, self._grant.seconds_between_interruptions)
+        since = self._since(steps)
+        self._lease.interval_seconds = interval_seconds(self._spec, since)
         return checkpoint_due(self._spec, since)
+
+    def _since(self, steps: int) -> Since:
+        seconds, between = time.monotonic() - self._last_save, self._grant.seconds_between_interruptions
+        return Since(steps, seconds, self._stall_seconds, self._save_seconds, between)
+
+    @property
+    def watch(self) -> Stopwatch:
+        """The lease's: its sums go with each heartbeat."""
+        return self._lease.watch
 
     @property
     def attempt(self) -> int:
@@ -91,13 +112,15 @@ class Desk:
 
     def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
-        self._last_save = time.monotonic()
+        self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
+        cost = _Cost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
         covers = frozenset(f"checkpoint:{role}" for role in roles)
-        self.outbox.put(Parcel(lambda: self._write(prefix, snapshot, roles), covers))
+        self.outbox.put(Parcel(lambda: self._write(prefix, snapshot, roles, cost), covers))
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is."""
-        self.outbox.flush()
+        with self.watch.measure(Bucket.CHECKPOINT_STALL):
+            self.outbox.flush()
         return persist(lambda: read_checkpoint(self._store, prefix)[0], wait=self._pause)
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
@@ -116,7 +139,7 @@ class Desk:
         note = Note(fence=self._grant.fence, kind=kind, message=message, data=dict(data or {}))
         self.outbox.put(Parcel(lambda: self._client.note(self._grant.attempt_id, note)))
 
-    def _write(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+    def _write(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole], cost: _Cost) -> None:
         begun = time.monotonic()
         written = write_checkpoint(self._store, prefix, snapshot, self._owner)
         self._save_seconds = time.monotonic() - begun
@@ -129,6 +152,8 @@ class Desk:
             seconds=self._save_seconds,
             roles=tuple(sorted(roles)),
             needs=tuple(p for p in snapshot.needs if p != prefix),
+            stall_seconds=cost.stall,
+            trained_seconds=cost.trained,
         )
         self._client.commit_checkpoint(self._grant.attempt_id, commit)
 
@@ -146,6 +171,12 @@ class Desk:
                 content_type=content_type,
             )
         self._client.commit_artifact(self._grant.attempt_id, commit)
+
+    def wait_unless_stopping(self, seconds: float) -> None:
+        """Sleeps, before there is any state to save. Raises LeaseLost, and Stopped when asked to stop."""
+        if self.stopping() is not None:
+            raise Stopped
+        time.sleep(seconds)
 
     def _pause(self, seconds: float) -> None:
         self._lease.check()

@@ -7,6 +7,7 @@ import threading
 import time
 
 from core.domain.errors import LeaseLost
+from core.domain.goodput import Stopwatch
 from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
@@ -18,10 +19,15 @@ log = logging.getLogger(__name__)
 class Lease:
     """Holds an attempt. A service that is away is no reason to stop: only its word `lease-lost` ends the lease,
     or a silence so long that another worker must have the job.
+
+    `watch` divides the time since the grant into buckets; each heartbeat carries its sums, and `interval_seconds`, what
+    the cadence of checkpoints comes to, once it is known.
     """
 
     def __init__(self, client: ServiceClient, grant: Grant) -> None:
         self._client, self._grant = client, grant
+        self.watch = Stopwatch(time.monotonic)
+        self.interval_seconds: float | None = None
         self._changed = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
@@ -58,9 +64,21 @@ class Lease:
         if changed:
             self._changed.set()
 
+    @property
+    def phase(self) -> Phase:
+        """What was told last."""
+        return self._phase
+
     def _message(self) -> Heartbeat:
         with self._lock:
-            return Heartbeat(fence=self._grant.fence, phase=self._phase, progress=self._progress, metrics=self._metrics)
+            return Heartbeat(
+                fence=self._grant.fence,
+                phase=self._phase,
+                progress=self._progress,
+                metrics=self._metrics,
+                seconds=self.watch.seconds(),
+                interval_seconds=self.interval_seconds,
+            )
 
     def _run(self) -> None:
         answered = time.monotonic()

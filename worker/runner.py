@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from core.domain.errors import JobFailure, LeaseLost, SpecError
+from core.domain.goodput import Bucket
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
+from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
-from core.storage.errors import StoreError
+from core.storage.errors import StoreError, StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
@@ -26,6 +28,7 @@ from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
+RESTORE_SECONDS = 600.0
 TRACEBACK_LINES = 30
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
@@ -71,6 +74,7 @@ class Runner:
     def _hold(self, grant: Grant, lease: Lease) -> None:
         try:
             finish = self._train(grant, lease)
+            finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
             persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
             log.info("%s: %s", finish.outcome, finish.message or "done")
         except (LeaseLost, Refused) as error:
@@ -85,6 +89,10 @@ class Runner:
             return _failed(grant, Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}")
         except JobFailure as error:
             return _failed(grant, error.reason, str(error))
+        except CorruptCheckpoint as error:
+            # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
+            self._quarantine(grant, error, time.sleep)
+            return _failed(grant, Reason.RESTORE_FAILED, str(error))
         except MemoryError:
             return _failed(grant, Reason.OUT_OF_MEMORY, _last_lines())
         except StoreError as error:
@@ -103,8 +111,10 @@ class Runner:
             environment=self.environment,
         )
         try:
-            results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
-            desk.outbox.flush()
+            with lease.watch.measure(Bucket.STARTUP):
+                results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+                desk.outbox.flush()
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
             return self._handed_over(grant, lease, desk)
@@ -114,7 +124,8 @@ class Runner:
     def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
         lease.tell(Phase.STOPPING)
         stop = desk.stopping() or Stop.PREEMPTED
-        saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
+        with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+            saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
@@ -122,26 +133,33 @@ class Runner:
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
 
     def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
-        lease.tell(Phase.RESTORING if grant.checkpoints else Phase.STARTING)
-        for candidate in grant.checkpoints:
-            try:
-                snapshot, manifest = persist(
-                    partial(read_checkpoint, self.store, candidate.prefix, candidate.manifest_crc32c)
-                )
-            except CorruptCheckpoint as error:
-                self._quarantine(grant, candidate.id, str(error))
-                continue
-            self._compare(desk, manifest.environment)
-            desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": candidate.prefix})
-            return snapshot
-        if grant.checkpoints:
-            desk.note("restarted", "no checkpoint can be read: starting from the beginning")
+        if not grant.checkpoints:
+            return None
+        lease.tell(Phase.RESTORING)
+        with lease.watch.measure(Bucket.RESTORE):
+            for candidate in grant.checkpoints:
+                try:
+                    return self._read(candidate, desk)
+                except CorruptCheckpoint as error:
+                    self._quarantine(grant, error, desk.wait_unless_stopping)
+        log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         return None
 
-    def _quarantine(self, grant: Grant, checkpoint_id: str, message: str) -> None:
-        log.error("quarantined a checkpoint: %s", message)
-        quarantine = Quarantine(fence=grant.fence, checkpoint_id=checkpoint_id, message=message)
-        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine))
+    def _read(self, found: CheckpointRef, desk: Desk) -> Snapshot:
+        read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
+        try:
+            snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+        except StoreUnavailable as error:
+            text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
+            raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
+        self._compare(desk, manifest.environment)
+        desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": found.prefix})
+        return snapshot
+
+    def _quarantine(self, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]) -> None:
+        log.error("quarantined a checkpoint: %s", error)
+        quarantine = Quarantine(fence=grant.fence, prefix=error.prefix, message=str(error))
+        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine), wait=wait)
 
     def _compare(self, desk: Desk, before: Mapping[str, str]) -> None:
         now = self.environment

@@ -10,6 +10,8 @@ from core.domain.spec import EverySeconds, EverySteps, JobSpec, RetrySpec
 
 MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
 MAX_BACKOFF = 3600.0
+MAX_RESTORE_FAILURES = 3
+OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
 
@@ -74,12 +76,15 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class EndedAttempt:
-    """What the retry policy needs to know. `failures` counts this one; `without_progress` too, if it made none."""
+    """What the retry policy needs to know. `failures` counts this one; `without_progress` too, if it made none;
+    `restore_failures` counts those in a row that ended while they restored a checkpoint.
+    """
 
     reason: Reason
     message: str
     failures: int
     without_progress: int
+    restore_failures: int = 0
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -93,6 +98,8 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     kind = category(ended.reason)
     if kind is Category.USER:
         return GiveUp(ended.reason, ended.message)
+    if ended.restore_failures >= MAX_RESTORE_FAILURES:
+        return GiveUp(Reason.RESTORE_FAILED, _cannot_restore(ended))
     if ended.without_progress >= retry.max_attempts_without_progress:
         text = f"{ended.without_progress} attempts in a row committed no new step; the last: {ended.message}"
         return GiveUp(Reason.NO_PROGRESS, text)
@@ -104,36 +111,75 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
 
 
+def _cannot_restore(ended: EndedAttempt) -> str:
+    return (
+        f"{ended.restore_failures} attempts in a row ended while they restored a checkpoint; "
+        f"the last: {ended.message}. Look into the worker's log: too little memory for the state, or other libraries "
+        "than those that wrote it, are the usual causes. The checkpoints stay in the store; submit the job again to "
+        "train from the beginning"
+    )
+
+
+def counts_as_restore_failure(reason: Reason) -> bool:
+    """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
+
+    A stop on notice says nothing about them, nor does a store that is away: that is tried again within `max_failures`.
+    """
+    return reason not in (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE)
+
+
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:
     """Mean time between interruptions: one imagined interruption in an hour beside the observed ones."""
     return (held_seconds + PRIOR_INTERRUPTION_SECONDS) / (interruptions + 1)
 
 
-def young_daly(save_seconds: float, between_interruptions: float) -> float:
+def young_daly(cost_seconds: float, between_interruptions: float) -> float:
     """Seconds between checkpoints that cost least, within 15 s and 30 min.
 
-    Source: J. W. Young, A first order approximation to the optimum checkpoint interval, CACM 17 (1974);
-    J. T. Daly, Future Generation Computer Systems 22 (2006).
+    `cost_seconds`: what training loses by one. Source: J. W. Young, A first order approximation to the optimum
+    checkpoint interval, CACM 17 (1974); J. T. Daly, Future Generation Computer Systems 22 (2006).
     """
-    return min(max(math.sqrt(2 * save_seconds * between_interruptions), MIN_INTERVAL), MAX_INTERVAL)
+    return min(max(math.sqrt(2 * cost_seconds * between_interruptions), MIN_INTERVAL), MAX_INTERVAL)
 
 
 @dataclass(frozen=True)
 class Since:
-    """What happened since the last checkpoint, and what a save costs. Times in seconds."""
+    """What happened since the last checkpoint, and what a save costs. Times in seconds.
+
+    `stall_seconds`: what the training loop waits for one; `save_seconds`: what writing it takes in the background.
+    """
 
     steps: int
     seconds: float
+    stall_seconds: float
     save_seconds: float
     between_interruptions: float
 
 
-def checkpoint_due(spec: JobSpec, since: Since) -> bool:
-    """Whether the training loop saves now."""
+def interval_seconds(spec: JobSpec, since: Since) -> float | None:
+    """Seconds between checkpoints as the spec's cadence comes to; None for a number of steps before the first of them.
+
+    `auto` is Young-Daly on the stall, because that is all that training loses; but a save never follows the one before
+    it before twice its time in the background, so that it has been committed well before the next one begins. That may
+    be more than 30 min.
+    """
     match spec.checkpoint.every:
         case EverySteps(steps=steps):
-            return since.steps >= steps
+            return min(steps, 2**53) * since.seconds / since.steps if since.steps else None
         case EverySeconds(seconds=seconds):
-            return since.seconds >= seconds
+            return seconds
         case _:
-            return since.seconds >= young_daly(since.save_seconds, since.between_interruptions)
+            return max(young_daly(since.stall_seconds, since.between_interruptions), 2 * since.save_seconds)
+
+
+def checkpoint_due(spec: JobSpec, since: Since) -> bool:
+    """Whether the training loop saves now."""
+    if isinstance(spec.checkpoint.every, EverySteps):
+        return since.steps >= spec.checkpoint.every.steps
+    interval = interval_seconds(spec, since)
+    return interval is not None and since.seconds >= interval
+
+
+def checkpoint_overdue(age: float, interval: float | None) -> bool:
+    """Whether a running job's newest checkpoint is older (`age` in seconds) than can be explained by its cadence."""
+    return interval is not None and age > max(OVERDUE_INTERVALS * interval, OVERDUE_SECONDS)

@@ -26,14 +26,27 @@ class ProgressView(Progress):
 
 
 class CheckpointStatus(Message):
-    """The newest committed checkpoint."""
+    """The newest committed checkpoint, and the cadence of saving. Times in seconds.
+
+    `interval_seconds`: time between two saves, as the spec says or `auto` came to. `save_seconds`: what writing this
+    one took in the background; `stall_seconds`: what training waited for it. `age_seconds`: as of this answer, or of
+    the job's end. `overdue`: the job trains, and this one is older than max(3 x interval, 60 s).
+    """
 
     global_step: int
     committed_at: datetime
+    interval_seconds: float | None = None
+    save_seconds: float | None = None
+    stall_seconds: float | None = None
+    age_seconds: float = 0.0
+    overdue: bool = False
 
 
 class JobView(Message):
-    """A job as a user sees it. `version` grows with each change."""
+    """A job as a user sees it. `version` grows with each change; that time passes is none.
+
+    `goodput`: seconds by bucket (core.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
+    """
 
     id: str
     name: str
@@ -83,7 +96,7 @@ class StageView(Message):
 
 
 class AttemptView(Message):
-    """One worker's hold on a job. `attempt` counts from 1."""
+    """One worker's hold on a job. `attempt` counts from 1; `started_at`: it began to train; `seconds` by bucket."""
 
     id: str
     attempt: int
@@ -98,10 +111,15 @@ class AttemptView(Message):
     lease_expires_at: datetime | None
     start_step: int | None
     end_step: int | None
+    started_at: datetime | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class CheckpointView(Message):
-    """A committed checkpoint. `bytes` of payload, `seconds` that the save took."""
+    """A committed checkpoint. `bytes` of payload, `seconds` that the save took, `stall_seconds` that training waited.
+
+    `roles`: the pointers that name it now.
+    """
 
     id: str
     prefix: str
@@ -115,6 +133,7 @@ class CheckpointView(Message):
     bytes: int
     seconds: float
     committed_at: datetime
+    stall_seconds: float = 0.0
 
 
 class EventView(Message):

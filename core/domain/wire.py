@@ -17,6 +17,11 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 """A whole number that every database and every JSON reader can hold."""
 
 Text = Annotated[str, Field(max_length=20_000)]
+Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+"""Seconds."""
+
+Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
+"""Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""
 
 
 class Message(BaseModel):
@@ -123,11 +128,13 @@ class Fenced(Message):
 
 
 class Heartbeat(Fenced):
-    """Renews the lease."""
+    """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet."""
 
     phase: Phase
     progress: Progress | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    seconds: Buckets = Field(default_factory=dict)
+    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class Directive(StrEnum):
@@ -154,7 +161,11 @@ class CheckpointRole(StrEnum):
 
 
 class CheckpointCommit(Fenced):
-    """Makes a checkpoint exist. `needs`: prefixes of other checkpoints without which it cannot be resumed from."""
+    """Makes a checkpoint exist. `needs`: prefixes of other checkpoints without which it cannot be resumed from.
+
+    `seconds` that writing it took in the background, `stall_seconds` that the training loop waited for it,
+    `trained_seconds` of this attempt's training that it holds.
+    """
 
     prefix: ObjectName
     manifest_crc32c: Crc32c
@@ -163,6 +174,8 @@ class CheckpointCommit(Fenced):
     seconds: float = Field(ge=0)
     roles: tuple[CheckpointRole, ...]
     needs: tuple[ObjectName, ...] = ()
+    stall_seconds: Duration = 0.0
+    trained_seconds: Duration = 0.0
 
 
 class BestMetric(Message):
@@ -229,7 +242,7 @@ class Note(Fenced):
 class Quarantine(Fenced):
     """A checkpoint that cannot be read is never offered again."""
 
-    checkpoint_id: str
+    prefix: ObjectName
     message: Text
 
 
@@ -244,10 +257,12 @@ class Outcome(StrEnum):
 
 
 class Finish(Fenced):
-    """Gives an attempt back. The same message again gets the same answer."""
+    """Gives an attempt back. The same message again gets the same answer. `phase`: what it was about when it ended."""
 
     outcome: Outcome
     reason: Reason | None = None
     message: Text = ""
     results: dict[str, float] = Field(default_factory=dict)
     progress: Progress | None = None
+    seconds: Buckets = Field(default_factory=dict)
+    phase: Phase | None = None

@@ -90,4 +90,5 @@ def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> Checkpoi
 def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
     with ctx.database.write() as session:
-        return views.attempt_view(endings.finish(Unit(session), attempt_id, message))
+        unit = Unit(session)
+        return views.attempt_view(endings.finish(unit, attempt_id, message), unit.now())

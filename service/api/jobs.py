@@ -54,14 +54,15 @@ def tagged(view: JobView, status: int = 200) -> Response:
 
 
 def etag(version: int) -> str:
-    """The ETag of a job's version."""
-    return f'"{version}"'
+    """The ETag of a job's version; weak, because seconds go on counting between two changes."""
+    return f'W/"{version}"'
 
 
 def matches(request: Request, tag: str) -> bool:
     """Whether the caller has this version already."""
     given = request.headers.get("if-none-match", "")
-    return given.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in given.split(",")]
+    theirs = [one.strip().removeprefix("W/") for one in given.split(",")]
+    return given.strip() == "*" or tag.removeprefix("W/") in theirs
 
 
 @router.post(

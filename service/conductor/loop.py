@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import control, housekeeping
+from service.conductor import cadence, control, housekeeping
 from service.conductor.messages import Messages
 from service.db.engine import Database
 from service.settings import Settings
 
+WATCH_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +61,7 @@ class Conductor:
             Step("expiring leases", lambda: control.expire_leases(database)),
             Step("settling jobs", lambda: control.settle(database)),
             Step("dispatching to Redis", lambda: control.dispatch(database, messages, again)),
+            Step("watching checkpoints", lambda: cadence.watch_checkpoints(database), every=WATCH_SECONDS),
         ]
         self.slow = [
             Step("publishing artifacts", lambda: housekeeping.publish(database, store)),

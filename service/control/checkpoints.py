@@ -8,6 +8,7 @@ from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
 from core.domain.spec import CheckpointSpec
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
+from service.control import goodput
 from service.db.base import CheckpointState
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit, actor_of, new_id
@@ -28,7 +29,9 @@ def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Chec
     unit.session.flush()
     _move_pointers(unit, job.id, row)
     _count_progress(job, attempt, message.position)
+    attempt.covered_seconds = max(attempt.covered_seconds, message.trained_seconds)
     _log(unit, job, attempt, row)
+    _overdue_no_more(unit, job, attempt, row)
     retire(unit, job)
     return row, True
 
@@ -61,6 +64,8 @@ def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> C
         global_step=position.global_step,
         bytes=message.bytes,
         seconds=message.seconds,
+        stall_seconds=message.stall_seconds,
+        trained_seconds=message.trained_seconds,
         roles=[role.value for role in message.roles],
         needs=list(message.needs),
         state=CheckpointState.COMMITTED.value,
@@ -92,20 +97,48 @@ def _log(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
     unit.event(job, "checkpoint", actor_of(attempt), text, attempt=attempt.number, bytes=row.bytes, **data)
 
 
+def _overdue_no_more(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
+    if job.overdue_since is not None:
+        waited = (row.committed_at - job.overdue_since).total_seconds()
+        job.overdue_since = None
+        text = f"checkpoints are committed again, {waited:.0f} s after the last one was missed"
+        unit.event(job, "checkpoint_resumed", actor_of(attempt), text, global_step=row.global_step)
+
+
 def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
     """Never offer this checkpoint again. Raises LeaseLost, NotFound."""
     job, attempt = unit.held(attempt_id, message.fence)
-    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.id == message.checkpoint_id)
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
     row = unit.session.scalar(query)
     if row is None:
-        raise NotFound(f"the job has no checkpoint {message.checkpoint_id[:64]!r}")
+        raise NotFound(f"the job has no checkpoint {message.prefix[:200]!r}")
     if row.state == CheckpointState.COMMITTED:
         row.state = CheckpointState.QUARANTINED.value
         unit.session.flush()
         _fall_back(unit, job)
         text = f"checkpoint at step {row.global_step} cannot be used: {message.message}"
         unit.event(job, "quarantined", actor_of(attempt), text, checkpoint=row.id, global_step=row.global_step)
+        _go_back(unit, job, attempt)
     return row
+
+
+def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
+    newest = next(iter(unit.good_checkpoints(job.id)), None)
+    goodput.roll_back(unit, job, newest)
+    attempt.start_step = newest.global_step if newest else 0
+    job.furthest = _position(newest).model_dump() if newest else None
+    if newest is None:
+        restart(unit, job, actor_of(attempt))
+
+
+def restart(unit: Unit, job: Job, actor: str) -> None:
+    """No checkpoint is left although there were some: said where the job's owner looks, for as long as it runs."""
+    job.message = "no checkpoint can be read any more: the run starts from the beginning"
+    unit.event(job, "restarted", actor, job.message)
+
+
+def _position(row: Checkpoint) -> Position:
+    return Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
 
 
 def _fall_back(unit: Unit, job: Job) -> None:

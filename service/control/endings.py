@@ -6,7 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.domain.policies import EndedAttempt, GiveUp, Reason, TryAgain, after_attempt
+from core.domain.policies import (
+    EndedAttempt,
+    GiveUp,
+    Reason,
+    TryAgain,
+    after_attempt,
+    counts_as_restore_failure,
+)
 from core.domain.spec import RetrySpec
 from core.domain.states import (
     HELD_ATTEMPTS,
@@ -16,7 +23,7 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from core.domain.wire import Finish, Outcome
+from core.domain.wire import Finish, Outcome, Phase
 from service.control.history import finish_all
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.submit import queue_attempt
@@ -62,6 +69,8 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
 def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     sent = plain(message)
     job.results = {**job.results, **sent["results"]}
+    attempt.seconds = sent["seconds"] or attempt.seconds
+    attempt.phase = sent["phase"] or attempt.phase
     if message.progress is not None:
         job.progress = sent["progress"]
         attempt.end_step = message.progress.global_step
@@ -78,11 +87,18 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
     attempt.reason, attempt.message = end.reason.value if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
-    attempt.phase = job.phase = None
+    _count_restore(job, attempt, end)
+    attempt.phase = job.phase = job.overdue_since = None
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
     if end.event in COUNTED and not attempt.progressed:
         job.without_progress += 1
+
+
+def _count_restore(job: Job, attempt: Attempt, end: _End) -> None:
+    # Counted until an attempt trains: what ends before it restores says nothing about the checkpoints.
+    if attempt.phase == Phase.RESTORING and end.reason is not None:
+        job.restore_failures += counts_as_restore_failure(end.reason)
 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Finish, draw: Callable[[], float]) -> None:
@@ -132,7 +148,8 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 def _verdict(job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
     reason = Reason(attempt.reason or Reason.EXCEPTION)
-    ended = EndedAttempt(reason, attempt.message or reason.value, job.failures, job.without_progress)
+    text = attempt.message or reason.value
+    ended = EndedAttempt(reason, text, job.failures, job.without_progress, job.restore_failures)
     return after_attempt(ended, RetrySpec.model_validate(job.spec.get("retry", {})), draw())
 
 

@@ -26,6 +26,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
+from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.workers import saw, saw_again
 from service.db.tables import Attempt, Checkpoint, Job
@@ -76,6 +77,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
     )
     job.started_at = job.started_at or now
     job.reason = job.message = None
+    if not start and unit.had_checkpoints(job.id):
+        restart(unit, job, actor_of(attempt))
     job.phase = Phase.STARTING.value
     text = f"attempt {attempt.number} claimed by {message.worker.name}"
     data = {
@@ -134,7 +137,7 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     now = unit.now()
     attempt.lease_expires_at = now + timedelta(seconds=lease)
     _follow_phase(unit, job, attempt, message.phase)
-    _keep_progress(job, message)
+    _keep_progress(job, attempt, message)
     if message.phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
     saw_again(unit, attempt.worker, now)
@@ -146,6 +149,7 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
     attempt.phase = phase.value
     if phase in TRAINS and state is AttemptState.STARTING:
         attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
+        attempt.started_at, job.restore_failures = unit.now(), 0
         unit.move_job(job, JobEvent.STARTED)
         unit.event(job, "started", actor, f"attempt {attempt.number} trains", attempt=attempt.number)
     elif phase is Phase.STOPPING and state is not AttemptState.STOPPING:
@@ -153,8 +157,10 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
         unit.event(job, "stopping", actor, f"attempt {attempt.number} stops", attempt=attempt.number)
 
 
-def _keep_progress(job: Job, message: Heartbeat) -> None:
+def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     sent = plain(message)
+    attempt.seconds = sent["seconds"] or attempt.seconds
+    attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress
     job.metrics = {**job.metrics, **sent["metrics"]}

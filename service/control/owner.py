@@ -59,8 +59,15 @@ def _go_on(unit: Unit, job: Job, actor: str) -> None:
     unit.move_job(job, JobEvent.RESUMED)
     job.desired = DesiredState.RUN.value
     job.reason = job.message = None
+    _end_pause(unit, job)
     unit.event(job, "resumed", actor, "job resumed")
     queue_attempt(unit, job, after=0.0, actor=actor)
+
+
+def _end_pause(unit: Unit, job: Job) -> None:
+    if job.paused_at is not None:
+        job.paused_seconds += (unit.now() - job.paused_at).total_seconds()
+        job.paused_at = None
 
 
 def settle(unit: Unit, job: Job, actor: str) -> None:
@@ -88,6 +95,7 @@ def mark_paused(unit: Unit, job: Job, actor: str) -> None:
     """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once."""
     unit.move_job(job, JobEvent.PAUSED)
     job.phase, job.reason, job.message = None, Reason.PAUSED.value, None
+    job.paused_at = unit.now()
     unit.event(job, "paused", actor, "job paused")
     if job.desired == DesiredState.RUN:
         _go_on(unit, job, actor)
@@ -96,6 +104,7 @@ def mark_paused(unit: Unit, job: Job, actor: str) -> None:
 def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
     """The job is cancelled now."""
     unit.move_job(job, JobEvent.CANCELLED)
+    _end_pause(unit, job)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, "job cancelled")

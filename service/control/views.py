@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Select, select
 
@@ -26,6 +27,7 @@ from core.domain.views import (
     StageView,
 )
 from core.domain.wire import CheckpointRole, EpochRow
+from service.control import goodput
 from service.control.history import epochs_done
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Event, Job, JobLabel, Pointer, Stage
 from service.db.unit import Unit
@@ -39,18 +41,34 @@ def job_view(unit: Unit, job: Job) -> JobView:
 
 
 def job_views(unit: Unit, jobs: Sequence[Job]) -> list[JobView]:
-    """Many jobs with two more queries, however many they are."""
-    ids = [job.id for job in jobs]
-    held = select(Attempt.job_id, Attempt.worker).where(Attempt.job_id.in_(ids), Attempt.state.in_(HELD_ATTEMPTS))
-    workers = dict(unit.session.execute(held).all())
+    """Many jobs with three more queries, however many they are."""
+    ids, now = [job.id for job in jobs], unit.now()
+    attempts = goodput.attempts_of(unit, ids)
     latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
     latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
     checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
-    return [_job_view(job, workers.get(job.id), checkpoints.get(job.id)) for job in jobs]
+    return [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
 
 
-def _job_view(job: Job, worker: str | None, latest: Checkpoint | None) -> JobView:
-    status = latest and CheckpointStatus(global_step=latest.global_step, committed_at=latest.committed_at)
+def _checkpoint_status(
+    job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime
+) -> CheckpointStatus | None:
+    if latest is None:
+        return None
+    intervals = [row.interval_seconds for row in attempts if row.interval_seconds is not None]
+    return CheckpointStatus(
+        global_step=latest.global_step,
+        committed_at=latest.committed_at,
+        interval_seconds=intervals[-1] if intervals else None,
+        save_seconds=latest.seconds,
+        stall_seconds=latest.stall_seconds,
+        age_seconds=max(0.0, ((job.finished_at or now) - latest.committed_at).total_seconds()),
+        overdue=job.overdue_since is not None,
+    )
+
+
+def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
+    worker = next((row.worker for row in attempts if row.state in HELD_ATTEMPTS), None)
     return JobView.model_validate(
         {
             "id": job.id,
@@ -73,10 +91,10 @@ def _job_view(job: Job, worker: str | None, latest: Checkpoint | None) -> JobVie
             "attempts": job.attempts,
             "preemptions": job.preemptions,
             "failures": job.failures,
-            "checkpoint": status,
+            "checkpoint": _checkpoint_status(job, attempts, latest, now),
             "worker": worker,
             "phase": job.phase if worker else None,
-            "goodput": {},
+            "goodput": goodput.of_job(job, attempts, now),
         }
     )
 
@@ -175,11 +193,12 @@ def attempt_views(unit: Unit, job_id: str) -> Listing[AttemptView]:
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
-    return Listing(items=[attempt_view(row) for row in rows])
+    now = unit.now()
+    return Listing(items=[attempt_view(row, now) for row in rows])
 
 
-def attempt_view(row: Attempt) -> AttemptView:
-    """One attempt."""
+def attempt_view(row: Attempt, now: datetime) -> AttemptView:
+    """One attempt, as of `now` where it goes on."""
     return AttemptView(
         id=row.id,
         attempt=row.number,
@@ -194,6 +213,8 @@ def attempt_view(row: Attempt) -> AttemptView:
         lease_expires_at=row.lease_expires_at,
         start_step=row.start_step,
         end_step=row.end_step,
+        started_at=row.started_at,
+        seconds=goodput.of_attempt(row, now),
     )
 
 
@@ -222,6 +243,7 @@ def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView
         bytes=row.bytes,
         seconds=row.seconds,
         committed_at=row.committed_at,
+        stall_seconds=row.stall_seconds,
     )
 
 

@@ -9,11 +9,13 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Float,
     ForeignKey,
     Index,
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,9 +25,15 @@ from core.domain.wire import CheckpointRole
 from service.db.base import LIVE, UNCOLLECTED, Base, CheckpointState, Id, Number, one_of
 from service.db.types import Real
 
+NOTHING, ZERO = text("'{}'"), text("0")
+
 
 class Job(Base):
-    """A job. `version` grows with each change a user can see; `fence` and `events` are the last numbers given out."""
+    """A job. `version` grows with each change a user can see; `fence` and `events` are the last numbers given out.
+
+    `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
+    when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -54,6 +62,10 @@ class Job(Base):
     preemptions: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
     without_progress: Mapped[int] = mapped_column(default=0)
+    restore_failures: Mapped[int] = mapped_column(default=0, server_default=ZERO)
+    paused_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
+    paused_at: Mapped[datetime | None]
+    overdue_since: Mapped[datetime | None]
     phase: Mapped[str | None] = mapped_column(String(20))
     furthest: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -106,7 +118,11 @@ class Stage(Base):
 
 
 class Attempt(Base):
-    """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came."""
+    """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
+
+    `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
+    training are in checkpoints; `interval_seconds` between two of them.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -140,11 +156,19 @@ class Attempt(Base):
     created_at: Mapped[datetime]
     claimed_at: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    seconds: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=NOTHING)
+    covered_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
+    interval_seconds: Mapped[float | None] = mapped_column(Float(53))
 
 
 class Checkpoint(Base):
-    """A committed checkpoint. `roles`: the pointers that its commit moved; `collected_at`: its objects are gone."""
+    """A committed checkpoint. `roles`: the pointers that its commit moved; `collected_at`: its objects are gone.
+
+    `seconds` that writing it took, `stall_seconds` that training waited, `trained_seconds` of its attempt's training
+    that it holds.
+    """
 
     __tablename__ = "checkpoints"
     __table_args__ = (
@@ -167,6 +191,8 @@ class Checkpoint(Base):
     global_step: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float] = mapped_column(Real)
+    stall_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
+    trained_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
     roles: Mapped[list[str]]
     needs: Mapped[list[str]]
     state: Mapped[str] = mapped_column(String(16), default=CheckpointState.COMMITTED.value)

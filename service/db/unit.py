@@ -8,7 +8,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
@@ -135,6 +135,10 @@ class Unit:
             if len(whole) == len(rows):
                 return rows
             rows = whole
+
+    def had_checkpoints(self, job_id: str) -> bool:
+        """Whether any checkpoint of the job was ever committed."""
+        return self.session.scalar(select(exists().where(Checkpoint.job_id == job_id))) or False
 
     def pointers(self, job_id: str) -> dict[str, str]:
         """Role -> id of the checkpoint that has it."""

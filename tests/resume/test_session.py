@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.wire import CLOCK_COLUMNS, BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from core.storage import BlobStore, open_store
@@ -64,6 +66,7 @@ class Recorder:
     rows: dict[int, EpochRow] = field(default_factory=dict)
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     numbers: Any = field(default_factory=count)
+    watch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
 
     def stopping(self) -> Stop | None:
         self.asked += 1

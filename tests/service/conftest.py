@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.db.migrate import migrate
+from service.db.unit import Unit
 from service.settings import Settings
+from tests.service.clock import MovedClock
 from tests.service.helpers import Api
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
@@ -69,3 +71,11 @@ def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
 def api(start: Callable[..., Api], redis_server: RedisServer) -> Api:
     redis_server.client().flushall()
     return start()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
+    """What the service takes for the time, moved by hand."""
+    moved = MovedClock()
+    monkeypatch.setattr(Unit, "now", lambda _unit: moved.now)
+    return moved

@@ -42,6 +42,14 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         time.sleep(0.02)
 
 
+def timeless(view: dict[str, Any]) -> dict[str, Any]:
+    """A job or an attempt without what changes by itself as time passes."""
+    found = {name: value for name, value in view.items() if name not in ("goodput", "seconds")}
+    if found.get("checkpoint"):
+        found["checkpoint"] = {name: value for name, value in found["checkpoint"].items() if name != "age_seconds"}
+    return found
+
+
 def worker_info(name: str = "w1") -> dict[str, Any]:
     return {"name": name, "host": "box", "pid": 7, "version": "0.1.0", "device": "cpu"}
 

@@ -94,17 +94,17 @@ def test_a_quarantined_checkpoint_is_never_offered_again(api: Api) -> None:
     hand = api.running()
     hand.checkpoint(1, "latest", "best")
     hand.checkpoint(2, "latest", "best")
-    bad = hand.checkpoint(3, "latest").json()["id"]
+    bad = hand.checkpoint(3, "latest").json()["prefix"]
     hand.finish("preempted")
     heir = api.claim(hand.job_id, "w2")
-    answer = heir.post("quarantine", checkpoint_id=bad, message="state.safetensors: checksum differs")
+    answer = heir.post("quarantine", prefix=bad, message="state.safetensors: checksum differs")
     assert answer.json()["state"] == "quarantined"
     assert roles(api, hand.job_id) == {"latest": 2, "best": 2}
     assert api.job(hand.job_id)["checkpoint"]["global_step"] == 2
-    worse = heir.grant["checkpoints"][1]["id"]
-    heir.post("quarantine", checkpoint_id=worse, message="again")
+    worse = heir.grant["checkpoints"][1]["prefix"]
+    heir.post("quarantine", prefix=worse, message="again")
     assert roles(api, hand.job_id) == {"latest": 1, "best": 1}
-    again = heir.post("quarantine", checkpoint_id=worse, message="again")
+    again = heir.post("quarantine", prefix=worse, message="again")
     assert again.status_code == 200
     assert api.kinds(hand.job_id).count("quarantined") == 2
     heir.finish("preempted")
@@ -115,9 +115,9 @@ def test_a_quarantined_checkpoint_is_never_offered_again(api: Api) -> None:
 def test_what_needs_a_quarantined_one_is_not_offered_either(api: Api) -> None:
     hand = api.running()
     base = hand.prefix(1)
-    bad = hand.checkpoint(1, "stage_best", "latest", prefix=base).json()["id"]
+    bad = hand.checkpoint(1, "stage_best", "latest", prefix=base).json()["prefix"]
     hand.checkpoint(2, "latest", needs=[base])
-    hand.post("quarantine", checkpoint_id=bad, message="bad")
+    hand.post("quarantine", prefix=bad, message="bad")
     hand.finish("preempted")
     assert roles(api, hand.job_id) == {}
     assert api.job(hand.job_id)["checkpoint"] is None
@@ -126,8 +126,8 @@ def test_what_needs_a_quarantined_one_is_not_offered_either(api: Api) -> None:
 
 def test_another_jobs_checkpoint_cannot_be_quarantined(api: Api) -> None:
     hand, other = api.running(), api.running("w2")
-    theirs = other.checkpoint(1).json()["id"]
-    assert_problem(hand.post("quarantine", checkpoint_id=theirs, message="x"), 404, "not-found")
+    theirs = other.checkpoint(1).json()["prefix"]
+    assert_problem(hand.post("quarantine", prefix=theirs, message="x"), 404, "not-found")
     assert len(checkpoints(api, other.job_id)) == 1
 
 

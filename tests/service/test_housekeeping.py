@@ -71,8 +71,8 @@ def test_what_nobody_needs_is_deleted_from_the_store(api: Api) -> None:
 def test_a_bad_checkpoint_is_kept_for_those_who_look_for_the_cause_until_the_job_ends(api: Api) -> None:
     hand = api.running()
     prefix = save(api, hand, 1)
-    bad = api.items(hand.job_id, "checkpoints")[0]["id"]
-    hand.post("quarantine", checkpoint_id=bad, message="bad")
+    bad = api.items(hand.job_id, "checkpoints")[0]["prefix"]
+    hand.post("quarantine", prefix=bad, message="bad")
     api.conduct()
     assert stored(api, hand) == {prefix}
     hand.finish("succeeded")

@@ -24,6 +24,10 @@ class CorruptCheckpoint(BatonError):
 
     code = "corrupt-checkpoint"
 
+    def __init__(self, prefix: str, what: str) -> None:
+        self.prefix = prefix
+        super().__init__(f"{prefix}: {what}")
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -92,7 +96,7 @@ def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None =
     try:
         arrays, cursor = load_arrays(data[STATE]), json.loads(data[CURSOR])
     except (KeyError, ValueError, SafetensorError) as error:
-        raise CorruptCheckpoint(f"{prefix}: {error!r}") from error
+        raise CorruptCheckpoint(prefix, repr(error)) from error
     return Snapshot(manifest.position, arrays, cursor, taken_at=manifest.created_at), manifest
 
 
@@ -101,11 +105,11 @@ def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
         data = store.get(f"{prefix}/{MANIFEST}")
         manifest = Manifest.model_validate_json(data)
     except (NotFound, Corrupted, ValidationError) as error:
-        raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: {error}") from error
+        raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}") from error
     if crc32c not in (None, crc32c_of(data)):
-        raise CorruptCheckpoint(f"{prefix}/{MANIFEST} is not the one that was committed")
+        raise CorruptCheckpoint(prefix, f"{MANIFEST} is not the one that was committed")
     if manifest.format != FORMAT:
-        raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: format {manifest.format} is not {FORMAT}")
+        raise CorruptCheckpoint(prefix, f"{MANIFEST}: format {manifest.format} is not {FORMAT}")
     return manifest
 
 
@@ -113,7 +117,7 @@ def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:
     try:
         data = store.get(f"{prefix}/{entry.name}")
     except (NotFound, Corrupted) as error:
-        raise CorruptCheckpoint(f"{prefix}/{entry.name}: {error}") from error
+        raise CorruptCheckpoint(prefix, f"{entry.name}: {error}") from error
     if len(data) != entry.size or crc32c_of(data) != entry.crc32c:
-        raise CorruptCheckpoint(f"{prefix}/{entry.name} has other bytes than its manifest says")
+        raise CorruptCheckpoint(prefix, f"{entry.name} has other bytes than its manifest says")
     return data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 import models
 from core.domain.errors import JobFailure
+from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, OptimizerSpec
 from worker.checkpointing.snapshot import Arrays
@@ -53,9 +56,11 @@ class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3], labels int32 [n].
 
     Loss: cross-entropy on the logits, which is that on the softmax's output without its rounding, plus regularisation.
+    `watch` is told when a call compiles.
     """
 
-    def __init__(self, spec: JobSpec, classes: int) -> None:
+    def __init__(self, spec: JobSpec, classes: int, watch: Stopwatch | None = None) -> None:
+        self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
         keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
         if spec.deterministic:
@@ -82,7 +87,15 @@ class Engine:
 
     def train_step(self, images: Images, labels: Labels, rate: float) -> None:
         """One update of all variables."""
-        self._train(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32))
+        with self._compiling("train", images):
+            self._train(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32))
+
+    def _compiling(self, what: str, images: Images) -> AbstractContextManager[None]:
+        """The first call of a shape compiles, and counts as start-up."""
+        if (what, *images.shape) in self._compiled:
+            return nullcontext()
+        self._compiled.add((what, *images.shape))
+        return self._watch.measure(Bucket.STARTUP)
 
     def train_score(self) -> Score:
         """Means over the steps since `reset`."""
@@ -100,7 +113,8 @@ class Engine:
             weights = np.concatenate([np.ones(len(labels), np.float32), np.zeros(missing, np.float32)])
             filled = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
             padded = np.concatenate([labels, np.zeros(missing, np.int32)])
-            self._evaluate(tf.constant(filled), tf.constant(padded), tf.constant(weights))
+            with self._compiling("evaluate", filled):
+                self._evaluate(tf.constant(filled), tf.constant(padded), tf.constant(weights))
         return _score(self._eval_sums)
 
     def arrays(self) -> Arrays:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from core.domain.errors import JobFailure
+from core.domain.goodput import Bucket
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
@@ -49,11 +50,12 @@ class Session:
 
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
         self._spec, self._control, self._workspace = spec, control, workspace
+        self._watch = control.watch
         self._loaded: dict[int, ImageData] = {}
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         classes = _classes(spec, first)
-        self._engine, self._files = Engine(spec, classes), ModelFiles(spec, classes)
+        self._engine, self._files = Engine(spec, classes, self._watch), ModelFiles(spec, classes)
         self._speed, self._here = Speedometer(), _Unsaved()
         self._told = self._latest_file = 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
@@ -63,18 +65,22 @@ class Session:
 
     def run(self) -> dict[str, float]:
         """Trains to the end of the last stage and evaluates the best model. Raises Stopped at a step boundary."""
-        self._train_stage()
-        while self._at.stage + 1 < len(self._spec.stages):
-            self._enter(self._at.stage + 1)
+        with self._watch.measure(Bucket.TRAINING):
             self._train_stage()
-        return self._finish()
+            while self._at.stage + 1 < len(self._spec.stages):
+                self._enter(self._at.stage + 1)
+                self._train_stage()
+        with self._watch.measure(Bucket.EVALUATION):
+            return self._finish()
 
     # --- stages ---
 
     def _resume(self, snapshot: Snapshot) -> None:
         self._cursor, schedule = Cursor.load(snapshot.cursor)
         self._at = snapshot.position
-        self._engine.load(snapshot.arrays)
+        self._control.tell(Phase.RESTORING)
+        with self._watch.measure(Bucket.RESTORE):
+            self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
 
@@ -84,11 +90,15 @@ class Session:
     def _enter(self, stage: int) -> None:
         best = self._cursor.stage_best
         if self._spec.stages[stage].start_from == "best" and best is not None:
-            self._engine.load(self._control.load(best.prefix).arrays)
+            self._load(best)
         self._engine.reset()
         self._cursor.stage_best = None
         self._at = self._plan.start_of(stage)
         self._schedule = self._make_schedule()
+
+    def _load(self, best: BestEpoch) -> None:
+        with self._watch.measure(Bucket.RESTORE):
+            self._engine.load(self._control.load(best.prefix).arrays)
 
     def _train_stage(self) -> None:
         stage, number = self._spec.stages[self._at.stage], self._at.stage
@@ -114,7 +124,8 @@ class Session:
         self._here.images, self._here.begun = 0, time.monotonic()
         self._tell(Phase.TRAINING)
         if self._at.step < steps:
-            for batch in source.batches(self._at.epoch, self._at.step):
+            batches = source.batches(self._at.epoch, self._at.step)
+            for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
                 self._step(batch.images, batch.labels, self._at.epoch * steps + self._at.step)
         self._end_epoch(self._validate())
 
@@ -138,7 +149,9 @@ class Session:
         stage = self._spec.stages[self._at.stage]
         self._tell(Phase.VALIDATING)
         data = self._data(stage.validation_image_size or stage.image_size)
-        return self._evaluate(data.val, self._stop_or_save)
+        self._engine.train_score()  # waits for the steps that the device still works on: they are training
+        with self._watch.measure(Bucket.VALIDATION):
+            return self._evaluate(data.val, self._stop_or_save)
 
     def _evaluate(self, split: Split, between: Callable[[], None]) -> Score:
         size = min(EVALUATION_BATCH, len(split))
@@ -196,11 +209,13 @@ class Session:
                 self._control.publish("best.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
-        cursor = self._cursor.dump(self._schedule.state())
-        snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
-        self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
-        self._here.steps = 0
-        self._publish_latest(snapshot)
+        self._engine.train_score()  # what the device still works on is not what the save costs
+        with self._watch.measure(Bucket.CHECKPOINT_STALL):
+            cursor = self._cursor.dump(self._schedule.state())
+            snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
+            self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
+            self._here.steps = 0
+            self._publish_latest(snapshot)
         return snapshot
 
     def _publish_latest(self, snapshot: Snapshot, *, now: bool = False) -> None:
@@ -214,7 +229,7 @@ class Session:
         best = self._cursor.best
         if best is None:
             raise JobFailure(Reason.EXCEPTION, "a job with no epoch has no result")
-        self._engine.load(self._control.load(best.prefix).arrays)
+        self._load(best)
         results = {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
         test = self._data(self._spec.stages[best.metric.stage - 1].image_size).test
         if test is not None:
@@ -238,13 +253,14 @@ class Session:
     def _data(self, size: int) -> ImageData:
         if size not in self._loaded:
             self._control.tell(Phase.LOADING)
-            self._loaded[size] = load_images(
-                self._spec.dataset,
-                size=size,
-                cache=self._workspace.cache,
-                seed=self._spec.seed,
-                progress=self._stop_while_loading,
-            )
+            with self._watch.measure(Bucket.DATA_LOADING):
+                self._loaded[size] = load_images(
+                    self._spec.dataset,
+                    size=size,
+                    cache=self._workspace.cache,
+                    seed=self._spec.seed,
+                    progress=self._stop_while_loading,
+                )
         return self._loaded[size]
 
     def _stop_while_loading(self, done: int, total: int) -> None:

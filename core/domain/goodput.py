@@ -1,0 +1,192 @@
+"""Where a job's time went: seconds in buckets, measured by workers, put together from rows. Pure: clocks are passed in.
+
+The buckets are the usual ones of the ML productivity goodput metric (Google, https://github.com/AI-Hypercomputer/
+ml-goodput-measurement) with validation and evaluation as productive work; docs/explanation/goodput.md explains each.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from core.domain.wire import Phase
+
+_T = TypeVar("_T")
+
+
+class Bucket(StrEnum):
+    """What a second was spent on."""
+
+    WAITING = "waiting"
+    STARTUP = "startup"
+    DATA_LOADING = "data_loading"
+    RESTORE = "restore"
+    TRAINING = "training"
+    CHECKPOINT_STALL = "checkpoint_stall"
+    VALIDATION = "validation"
+    EVALUATION = "evaluation"
+    REDONE = "redone"
+    PAUSED = "paused"
+    OTHER = "other"
+
+
+PRODUCTIVE = (Bucket.TRAINING, Bucket.VALIDATION, Bucket.EVALUATION)
+# What no worker can know of itself: only the rows tell it.
+_FROM_ROWS = (Bucket.WAITING, Bucket.PAUSED, Bucket.REDONE)
+MEASURED = tuple(bucket for bucket in Bucket if bucket not in _FROM_ROWS)
+_PHASES = {
+    Phase.STARTING: Bucket.STARTUP,
+    Phase.LOADING: Bucket.DATA_LOADING,
+    Phase.RESTORING: Bucket.RESTORE,
+    Phase.TRAINING: Bucket.TRAINING,
+    Phase.VALIDATING: Bucket.VALIDATION,
+    Phase.EVALUATING: Bucket.EVALUATION,
+    Phase.STOPPING: Bucket.CHECKPOINT_STALL,
+}
+Seconds = dict[Bucket, float]
+
+
+class Stopwatch:
+    """Divides the time since it was made among buckets: each moment counts once, in the innermost `measure`.
+
+    One thread measures, any may read. `clock` in seconds, monotonic. Outside of every `measure` time counts as `other`.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._sums = dict.fromkeys(MEASURED, 0.0)
+        self._bucket, self._since = Bucket.OTHER, clock()
+
+    @contextmanager
+    def measure(self, bucket: Bucket) -> Iterator[None]:
+        """Counts what happens inside in this bucket and not in the one outside."""
+        outer = self._switch(bucket)
+        try:
+            yield
+        finally:
+            self._switch(outer)
+
+    def draw(self, items: Iterable[_T], bucket: Bucket) -> Iterator[_T]:
+        """The items; waiting for each of them counts in the bucket."""
+        source, end = iter(items), object()
+        while True:
+            with self.measure(bucket):
+                item = next(source, end)
+            if item is end:
+                return
+            yield item  # type: ignore[misc]  # only `end` is not of the items
+
+    def _switch(self, bucket: Bucket) -> Bucket:
+        with self._lock:
+            now, left = self._clock(), self._bucket
+            self._sums[left] += now - self._since
+            self._bucket, self._since = bucket, now
+            return left
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each bucket so far, what is under way included; they add up to the watch's age."""
+        with self._lock:
+            sums = {bucket.value: seconds for bucket, seconds in self._sums.items()}
+            sums[self._bucket] += self._clock() - self._since
+            return sums
+
+    def lap(self) -> float:
+        """Seconds since the bucket was changed last."""
+        with self._lock:
+            return self._clock() - self._since
+
+
+@dataclass(frozen=True)
+class Span:
+    """One attempt as its row tells it.
+
+    `measured`: seconds that the worker told last. `covered`: training seconds that committed checkpoints hold. `kept`:
+    its training stays, because it finished the job or goes on. `phase`: what it does now, while it is live.
+    """
+
+    created_at: datetime
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    measured: Mapping[str, float]
+    covered: float = 0.0
+    kept: bool = True
+    phase: str | None = None
+
+
+@dataclass(frozen=True)
+class Life:
+    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over."""
+
+    created_at: datetime
+    finished_at: datetime | None
+    paused: float = 0.0
+    paused_at: datetime | None = None
+
+
+def attempt_seconds(span: Span, now: datetime) -> Seconds:
+    """Seconds of an attempt from being queued to its end, or to `now`: the buckets add up to exactly that.
+
+    What no worker told of (after its last word until the lease ran out, and the way of messages) is `other`; while the
+    attempt is live, what came after the last word counts for the phase that it told.
+    """
+    sums, end = dict.fromkeys(Bucket, 0.0), span.finished_at or now
+    sums[Bucket.WAITING] = _between(span.created_at, span.claimed_at or end)
+    if span.claimed_at is None:
+        return sums
+    held, told = _between(span.claimed_at, end), _told(span)
+    # A worker's clock may be faster than the database's, which alone decides how long the attempt was held.
+    scale = min(1.0, held / sum(told.values())) if any(told.values()) else 1.0
+    for bucket, seconds in told.items():
+        sums[bucket] += scale * seconds
+    sums[_untold(span)] += max(0.0, held - scale * sum(told.values()))
+    return sums
+
+
+def _told(span: Span) -> Seconds:
+    told = dict.fromkeys(Bucket, 0.0)
+    for name, seconds in span.measured.items():
+        told[Bucket(name) if name in MEASURED else Bucket.OTHER] += seconds
+    if not span.kept:
+        lost = max(0.0, told[Bucket.TRAINING] - span.covered)
+        told[Bucket.TRAINING] -= lost
+        told[Bucket.REDONE] += lost
+    return told
+
+
+def _untold(span: Span) -> Bucket:
+    if span.finished_at is not None or span.phase is None:
+        return Bucket.OTHER
+    return _PHASES[Phase(span.phase)]
+
+
+def job_seconds(life: Life, spans: Sequence[Span], now: datetime) -> dict[str, float]:
+    """Seconds of a job from its submission to its end, or to `now`, with `total` and `goodput`.
+
+    `goodput`: the share of productive seconds (training, validation, evaluation) in all that were not paused, 0 to 1.
+    """
+    total = _between(life.created_at, life.finished_at or now)
+    paused = life.paused + (_between(life.paused_at, now) if life.paused_at else 0.0)
+    each = [attempt_seconds(span, now) for span in spans]
+    sums = {bucket: sum(one[bucket] for one in each) for bucket in Bucket}
+    sums[Bucket.PAUSED] = paused
+    # Without an attempt and without a pause a job waits too: until a repair gives it an attempt.
+    sums[Bucket.WAITING] += max(0.0, total - sum(sums.values()))
+    return {
+        **{bucket.value: seconds for bucket, seconds in sums.items()},
+        "total": total,
+        "goodput": _share(sums, total),
+    }
+
+
+def _share(sums: Seconds, total: float) -> float:
+    counted = total - sums[Bucket.PAUSED]
+    return min(1.0, sum(sums[bucket] for bucket in PRODUCTIVE) / counted) if counted > 0 else 0.0
+
+
+def _between(begun: datetime, ended: datetime) -> float:
+    return max(0.0, (ended - begun).total_seconds())

@@ -1,0 +1,79 @@
+"""Watches that checkpoints come: a job that trains and cannot save says so in its log and its status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from core.domain.policies import checkpoint_overdue
+from core.domain.states import AttemptState
+from core.domain.wire import CheckpointRole, Phase
+from service.db.engine import Database
+from service.db.tables import Attempt, Checkpoint, Job, Pointer
+from service.db.unit import Unit
+
+ACTOR = "conductor"
+# An evaluation saves nothing, and neither does what comes before the first step.
+SAVES = (Phase.TRAINING.value, Phase.VALIDATING.value)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """An attempt that should be saving. Times of the database's clock; `interval` in seconds."""
+
+    attempt_id: str
+    interval: float | None
+    begun: datetime
+    committed: datetime | None
+
+    def age(self, now: datetime) -> float:
+        """Seconds without a commit. The time that a job waited for a worker is no fault of its cadence."""
+        return (now - max(self.begun, self.committed or self.begun)).total_seconds()
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether that is too long."""
+        return checkpoint_overdue(self.age(now), self.interval)
+
+
+def watch_checkpoints(database: Database) -> None:
+    """Write `checkpoint_overdue` for each job whose checkpoints stay away, once until one is committed."""
+    with database.read() as session:
+        now, found = Unit(session).now(), _training(session)
+    for one in found:
+        if one.overdue(now):
+            _say(database, one.attempt_id)
+
+
+def _training(session: Session, *conditions: ColumnElement[bool]) -> list[_Training]:
+    latest = and_(Pointer.job_id == Attempt.job_id, Pointer.role == CheckpointRole.LATEST.value)
+    begun = func.coalesce(Attempt.started_at, Attempt.claimed_at)
+    query = (
+        select(Attempt.id, Attempt.interval_seconds, begun, Checkpoint.committed_at)
+        .join(Job, Job.id == Attempt.job_id)
+        .outerjoin(Pointer, latest)
+        .outerjoin(Checkpoint, Checkpoint.id == Pointer.checkpoint_id)
+        .where(Attempt.state == AttemptState.RUNNING, Attempt.phase.in_(SAVES), Job.overdue_since.is_(None))
+    )
+    return [_Training(*row) for row in session.execute(query.where(*conditions))]
+
+
+def _say(database: Database, attempt_id: str) -> None:
+    with database.write() as session:
+        unit = Unit(session)
+        job, attempt = unit.lock_attempt(attempt_id)
+        now = unit.now()
+        for one in _training(session, Attempt.id == attempt_id):
+            if one.overdue(now):
+                job.overdue_since = now
+                data = {"attempt": attempt.number, "age_seconds": one.age(now), "interval_seconds": one.interval}
+                unit.event(job, "checkpoint_overdue", ACTOR, _text(one, now), **data)
+
+
+def _text(one: _Training, now: datetime) -> str:
+    return (
+        f"no checkpoint was committed for {one.age(now):.0f} s, one is due every {one.interval or 0:.0f} s: training "
+        "goes on and the worker tries again; is the store reachable from it?"
+    )

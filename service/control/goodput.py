@@ -1,0 +1,63 @@
+"""Where a job's time went, from its rows, and what a checkpoint that cannot be used takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
+from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from service.db.tables import Attempt, Checkpoint, Job
+from service.db.unit import Unit
+
+DIGITS = 3
+_KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
+
+
+def of_job(job: Job, attempts: Sequence[Attempt], now: datetime) -> dict[str, float]:
+    """Seconds of the job by bucket, their total, and the productive share, to milliseconds."""
+    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at)
+    return _rounded(job_seconds(life, [_span(row) for row in attempts], now))
+
+
+def of_attempt(row: Attempt, now: datetime) -> dict[str, float]:
+    """Seconds of the attempt by bucket, to milliseconds."""
+    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row), now).items()})
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, DIGITS) for name, value in seconds.items()}
+
+
+def _span(row: Attempt) -> Span:
+    return Span(
+        created_at=row.created_at,
+        claimed_at=row.claimed_at,
+        finished_at=row.finished_at,
+        measured=row.seconds,
+        covered=row.covered_seconds,
+        kept=row.state in _KEEPS,
+        phase=row.phase,
+    )
+
+
+def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:
+    """The run goes on from this checkpoint, or from the beginning: training after it is to be redone."""
+    unit.session.flush()
+    later = update(Attempt).where(Attempt.job_id == job.id)
+    if newest is not None:
+        author = unit.session.get_one(Attempt, newest.attempt_id)
+        author.covered_seconds = min(author.covered_seconds, newest.trained_seconds)
+        later = later.where(Attempt.number > author.number)
+    unit.session.execute(later.values(covered_seconds=0.0), execution_options={"synchronize_session": "fetch"})
+
+
+def attempts_of(unit: Unit, job_ids: Sequence[str]) -> dict[str, list[Attempt]]:
+    """The attempts of many jobs, oldest first, with one query."""
+    query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.number)
+    found: dict[str, list[Attempt]] = {job_id: [] for job_id in job_ids}
+    for row in unit.session.scalars(query):
+        found[row.job_id].append(row)
+    return found

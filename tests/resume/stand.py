@@ -13,11 +13,13 @@ from typing import Any
 from core.domain.errors import LeaseLost
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
+from core.storage import open_store
+from tests.resume.endings import Ending, ending
 from tests.support.jobs import TERMINAL, Jobs
 from tests.support.redis import running_redis
 from tests.support.saboteur import Shot
 from tests.support.service import TOKEN, ServiceProcess, running_service
-from tests.support.zygote import THREADS, Ended, Zygote, running_zygote
+from tests.support.zygote import THREADS, Ended, Zygote
 from worker.protocol import Refused, ServiceClient
 
 SECONDS_A_JOB = 240.0
@@ -29,7 +31,7 @@ LEASE = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CO
 class Kill:
     """What happens to one attempt. `reported`: its death is told by a parent that lives on, and not by the lease."""
 
-    shot: Shot
+    shots: tuple[Shot, ...]
     reported: bool = True
 
 
@@ -38,6 +40,7 @@ class Run:
     """A job on its way. `fired`: the shots that fell."""
 
     job: str
+    helpers: int = 0
     fired: list[Shot] = field(default_factory=list)
     attempts: int = 0
 
@@ -49,13 +52,14 @@ class Stand:
     service: ServiceProcess
     zygote: Zygote
     folder: Path
-    processes: int = 0
-    """Helper processes for augmentation."""
 
-    def run(self, spec: dict[str, Any], kills: Sequence[Kill] = ()) -> Run:
-        """A job from its submission to its end, with one kill for each attempt until there are none left."""
+    def run(self, spec: dict[str, Any], kills: Sequence[Kill] = (), helpers: int = 0) -> Run:
+        """A job from its submission to its end, with one kill for each attempt until there are none left.
+
+        `helpers`: processes for augmentation.
+        """
         with self.service.client() as http:
-            run = Run(Jobs(http).submit(spec))
+            run = Run(Jobs(http).submit(spec), helpers)
         self.go_on(run, kills)
         return run
 
@@ -67,17 +71,30 @@ class Stand:
             while (attempt := _next_attempt(jobs, run.job)) is not None and not (pause and not left):
                 kill = left.pop(0) if left else None
                 run.attempts += 1
-                ended = self._attempt(attempt, kill)
+                ended = self._attempt(attempt, kill, run.helpers)
                 run.fired += ended.fired
 
-    def _attempt(self, attempt_id: str, kill: Kill | None) -> Ended:
+    def watch(self, spec: dict[str, Any]) -> Run:
+        """A job that somebody else trains."""
+        with self.service.client() as http:
+            jobs = Jobs(http)
+            run = Run(jobs.submit(spec))
+            jobs.await_end(run.job)
+        return run
+
+    def ending(self, run: Run) -> Ending:
+        """What a job that has ended left behind."""
+        with self.service.client() as http:
+            return ending(Jobs(http), run.job, open_store(self.service.store_url))
+
+    def _attempt(self, attempt_id: str, kill: Kill | None, helpers: int) -> Ended:
         environment = {
             **self.service.environment,
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_THREADS": str(THREADS),
-            "BATON_AUGMENTATION_PROCESSES": str(self.processes),
+            "BATON_AUGMENTATION_PROCESSES": str(helpers),
         }
-        shots = (kill.shot,) if kill else ()
+        shots = kill.shots if kill else ()
         ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log")
         if ended.status and ended.fence is not None and (kill is None or kill.reported):
             self._report(attempt_id, ended.fence, ended.status)
@@ -108,11 +125,7 @@ def _next_attempt(jobs: Jobs, job: str) -> str | None:
 
 
 @contextlib.contextmanager
-def running_stand(folder: Path, processes: int = 0, **settings: str) -> Iterator[Stand]:
-    """A stand on SQLite and a directory store, gone at the end."""
-    with (
-        running_zygote(folder) as zygote,
-        running_redis() as redis,
-        running_service(folder, redis.url, **{**LEASE, **settings}) as service,
-    ):
-        yield Stand(service, zygote, folder, processes)
+def running_stand(folder: Path, zygote: Zygote, **settings: str) -> Iterator[Stand]:
+    """A stand on SQLite and a directory store, gone at the end. `settings`: of the service, see `running_service`."""
+    with running_redis() as redis, running_service(folder, redis.url, **{**LEASE, **settings}) as service:
+        yield Stand(service, zygote, folder)

@@ -1,4 +1,4 @@
-"""Sends a signal to its own training process at a named point. Loaded by tests only: production code knows nothing of it."""
+"""Sends a signal to its own process at a named point of training. Production code knows nothing of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _When = Callable[..., bool]
 
 @dataclass(frozen=True)
 class Shot:
-    """A signal to be sent when a point is reached for the `nth` time in one process, counted from 1."""
+    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot."""
 
     point: str
     nth: int
@@ -47,7 +47,11 @@ def _at_the_end(_session: Any, _split: Any, between: Callable[[], None]) -> bool
     return between.__name__ == "_stop_without_saving"
 
 
-_SESSION, _ENGINE, _CLIENT = "worker.training.session:Session", "worker.training.engine:Engine", "worker.protocol:ServiceClient"
+_SESSION, _ENGINE, _CLIENT = (
+    "worker.training.session:Session",
+    "worker.training.engine:Engine",
+    "worker.protocol:ServiceClient",
+)
 PLACES = (
     Place(_CLIENT, "claim", after="claimed"),
     Place("worker.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
@@ -73,10 +77,10 @@ POINTS = tuple(point for place in PLACES for point in (place.before, place.after
 
 
 class Saboteur:
-    """Counts what is reached in this process, and fires. `tell` hears of a shot before it falls."""
+    """Counts what is reached in this process, and fires its shots one after another. `tell` hears of each before."""
 
     def __init__(self, shots: tuple[Shot, ...], tell: Callable[[Shot], None]) -> None:
-        self._shots, self._tell = shots, tell
+        self._shots, self._tell = deque(shots), tell
         self._reached: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -84,10 +88,13 @@ class Saboteur:
         """A point is reached, in whatever thread."""
         with self._lock:
             self._reached[point] += 1
-            due = [shot for shot in self._shots if (shot.point, shot.nth) == (point, self._reached[point])]
-        for shot in due:
-            self._tell(shot)
-            os.kill(os.getpid(), signal.Signals[shot.signal])
+            shot = self._shots[0] if self._shots else None
+            if shot is None or (shot.point, shot.nth) != (point, self._reached[point]):
+                return
+            self._shots.popleft()
+            self._reached.clear()
+        self._tell(shot)
+        os.kill(os.getpid(), signal.Signals[shot.signal])
 
 
 def install(saboteur: Saboteur) -> None:

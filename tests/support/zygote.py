@@ -43,11 +43,11 @@ class Zygote:
     """The process to fork from, as its parent sees it. Safe to use from several threads."""
 
     def __init__(self, log: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+        environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)}, subprocess.PIPE
         with log.open("ab") as file:
             command = [sys.executable, "-m", "tests.support.zygote", str(os.getpid())]
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
+                command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=file, text=True
             )
         self._lock = threading.Lock()
         self._open: dict[str, Future[Ended]] = {}

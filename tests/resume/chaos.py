@@ -69,11 +69,11 @@ def _tell(k: int, number: int, outcome: Outcome, failed: int) -> None:
 def _sum_up(campaign: Campaign, seconds: float, failed: int) -> None:
     outcomes = campaign.outcomes
     attempts = sum(one.run.attempts for one in outcomes)
-    unreported = sum(not kill.reported for one in outcomes for kill in one.schedule.kills)
+    expired = sum(one.run.expired for one in outcomes)
     print(table(outcomes))
     print(
         f"{failed} of {len(outcomes)} differ. {share_that_fell(outcomes):.0%} of the shots fell; {attempts} attempts, "
-        f"{campaign.references} uninterrupted runs, {unreported} kills left to the lease; {seconds:.0f} s in all, "
+        f"{campaign.references} uninterrupted runs, {expired} leases expired; {seconds:.0f} s in all, "
         f"{sum(one.seconds for one in outcomes) / len(outcomes):.1f} s a schedule"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -36,6 +37,7 @@ def schedule(number: int, specs: int = SPECS) -> Schedule:
     return Schedule(number, spec_number, spec, _draw(kills(spec), number), helpers=int(number % 4 == 0))
 
 
+@cache
 def job(number: int) -> dict[str, Any]:
     """The job of this number."""
     return _draw(jobs(), number)

@@ -37,12 +37,13 @@ class Kill:
 
 @dataclass
 class Run:
-    """A job on its way. `fired`: the shots that fell."""
+    """A job on its way. `fired`: the shots that fell. `expired`: deaths that nobody told but the lease."""
 
     job: str
     helpers: int = 0
     fired: list[Shot] = field(default_factory=list)
     attempts: int = 0
+    expired: int = 0
 
 
 @dataclass
@@ -73,6 +74,7 @@ class Stand:
                 run.attempts += 1
                 ended = self._attempt(attempt, kill, run.helpers)
                 run.fired += ended.fired
+                run.expired += bool(ended.status and kill and not kill.reported)
 
     def watch(self, spec: dict[str, Any]) -> Run:
         """A job that somebody else trains."""

@@ -26,8 +26,9 @@ def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(stand: Stand
     campaign = Campaign(stand)
     for outcome in campaign.run(drawn()):
         said = json.dumps(asdict(outcome.schedule))
-        assert not outcome.differences, f"make chaos SEED={outcome.schedule.seed} --specs {JOBS}\n{said}"
+        assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {JOBS}'", said]
     assert share_that_fell(campaign.outcomes) >= 0.8, table(campaign.outcomes)
+    assert any(outcome.run.expired for outcome in campaign.outcomes)
 
 
 @pytest.mark.timeout(600)

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format bench lock clean
+.PHONY: help install demo up test chaos lint format bench lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -29,6 +29,9 @@ up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 
 test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
+	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff check .

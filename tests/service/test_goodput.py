@@ -167,7 +167,7 @@ def test_what_a_bad_checkpoint_held_is_to_be_redone(api: Api, clock: MovedClock)
     heir.finish("preempted", seconds={"training": 4.0})
     third = api.claim(hand.job_id)
     for one in (worse, bad):
-        third.post("quarantine", checkpoint_id=one["id"], message="flipped bit")
+        third.post("quarantine", prefix=one["prefix"], message="flipped bit")
     attempts = api.items(hand.job_id, "attempts")
     assert [(a["seconds"]["training"], a["seconds"]["redone"]) for a in attempts] == [(10, 10), (0, 4), (0, 0)]
     assert attempts[2]["start_step"] == 10

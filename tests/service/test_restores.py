@@ -81,7 +81,7 @@ def test_the_phase_may_come_with_the_finish(api: Api) -> None:
 def lose_the_checkpoint(api: Api, job_id: str) -> WorkerHand:
     hand = api.claim(job_id)
     for one in hand.grant["checkpoints"]:
-        hand.post("quarantine", checkpoint_id=one["id"], message="flipped bit")
+        hand.post("quarantine", prefix=one["prefix"], message="flipped bit")
     return hand
 
 
@@ -118,7 +118,7 @@ def test_one_bad_checkpoint_of_two_is_no_restart(api: Api) -> None:
     bad = hand.checkpoint(20).json()
     hand.finish("preempted")
     heir = api.claim(hand.job_id)
-    heir.post("quarantine", checkpoint_id=bad["id"], message="flipped bit")
+    heir.post("quarantine", prefix=bad["prefix"], message="flipped bit")
     assert api.job(hand.job_id)["message"] is None
     assert api.attempt(hand.job_id)["start_step"] == 10
 

@@ -58,6 +58,7 @@ class Session:
         self._engine, self._files = Engine(spec, classes, self._watch), ModelFiles(spec, classes)
         self._speed, self._here = Speedometer(), _Unsaved()
         self._told = self._latest_file = 0.0
+        self._best_file = 0  # the epoch that this process has sent as best.keras
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
         if snapshot is not None:
@@ -83,6 +84,9 @@ class Session:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
+        if self._at.step == 0 and self._cursor.history:
+            # The epoch's checkpoint may be all that got out before the end: its row and files go with it again.
+            self._announce(self._cursor.history[-1], snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -96,9 +100,11 @@ class Session:
         self._at = self._plan.start_of(stage)
         self._schedule = self._make_schedule()
 
-    def _load(self, best: BestEpoch) -> None:
+    def _load(self, best: BestEpoch) -> Snapshot:
         with self._watch.measure(Bucket.RESTORE):
-            self._engine.load(self._control.load(best.prefix).arrays)
+            snapshot = self._control.load(best.prefix)
+            self._engine.load(snapshot.arrays)
+        return snapshot
 
     def _train_stage(self) -> None:
         stage, number = self._spec.stages[self._at.stage], self._at.stage
@@ -164,11 +170,16 @@ class Session:
         self._cursor.history.append(row)
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
-        self._keep_best(row)
-        best = self._cursor.best.metric if self._cursor.best else None
-        self._control.epoch(row, best, self._at.epoch == self._spec.stages[self._at.stage].epochs)
-        self._control.publish("history.csv", history_writer(self._cursor.history), CSV_FILE)
+        self._announce(row, self._keep_best(row))
         self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
+
+    def _announce(self, row: EpochRow, snapshot: Snapshot | None) -> None:
+        best = self._cursor.best
+        if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
+            self._publish_best(best, snapshot)
+        last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
+        self._control.epoch(row, best.metric if best else None, last)
+        self._publish_history()
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
         stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
@@ -193,7 +204,7 @@ class Session:
 
     # --- what is kept ---
 
-    def _keep_best(self, row: EpochRow) -> None:
+    def _keep_best(self, row: EpochRow) -> Snapshot | None:
         prefix = self._control.name_checkpoint(self._at.global_step)
         metric = BestMetric(metric="val_accuracy", value=row.val_accuracy, stage=row.stage, epoch=row.epoch)
         found, roles = BestEpoch(metric=metric, prefix=prefix), set(LATEST)
@@ -203,10 +214,7 @@ class Session:
         if improves(row.val_accuracy, self._cursor.best):
             self._cursor.best = found
             roles.add(CheckpointRole.BEST)
-        if roles > LATEST:
-            snapshot = self._save(frozenset(roles), prefix)
-            if CheckpointRole.BEST in roles:
-                self._control.publish("best.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
+        return self._save(frozenset(roles), prefix) if roles > LATEST else None
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
         self._engine.train_score()  # what the device still works on is not what the save costs
@@ -223,13 +231,23 @@ class Session:
             self._latest_file = time.monotonic()
             self._control.publish("latest.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
 
+    def _publish_best(self, best: BestEpoch, snapshot: Snapshot) -> None:
+        if self._best_file != best.metric.epoch:
+            self._best_file = best.metric.epoch
+            self._control.publish("best.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
+
+    def _publish_history(self) -> None:
+        self._control.publish("history.csv", history_writer(self._cursor.history), CSV_FILE)
+
     def _finish(self) -> dict[str, float]:
         self._publish_latest(self._save(LATEST), now=True)
         self._tell(Phase.EVALUATING)
         best = self._cursor.best
         if best is None:
             raise JobFailure(Reason.EXCEPTION, "a job with no epoch has no result")
-        self._load(best)
+        # Files may have been dropped by an attempt that had to hurry.
+        self._publish_best(best, self._load(best))
+        self._publish_history()
         results = {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
         test = self._data(self._spec.stages[best.metric.stage - 1].image_size).test
         if test is not None:

@@ -1,0 +1,106 @@
+"""Many schedules on one stand, two at a time, each compared with the uninterrupted run of its job."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from tests.resume.draws import Schedule
+from tests.resume.endings import Ending
+from tests.resume.stand import Run, Stand
+from tests.support.saboteur import Shot
+
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a schedule. `differences` is empty where it ended as the uninterrupted run did, to the bit."""
+
+    schedule: Schedule
+    differences: list[str]
+    run: Run
+    seconds: float
+
+    @property
+    def planned(self) -> list[Shot]:
+        """All shots of the schedule."""
+        return [shot for kill in self.schedule.kills for shot in kill.shots]
+
+
+@dataclass
+class Campaign:
+    """Runs schedules; keeps what an uninterrupted run of each job ended with."""
+
+    stand: Stand
+    outcomes: list[Outcome] = field(default_factory=list)
+    _whole: dict[int, Future[Ending]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def run(self, schedules: Iterable[Schedule]) -> Iterator[Outcome]:
+        """The outcomes, in the order in which they come."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for done in as_completed([pool.submit(self._one, schedule) for schedule in schedules]):
+                self.outcomes.append(done.result())
+                yield self.outcomes[-1]
+
+    @property
+    def references(self) -> int:
+        """Uninterrupted runs so far."""
+        return len(self._whole)
+
+    def _one(self, schedule: Schedule) -> Outcome:
+        begun, run = time.monotonic(), Run("", schedule.helpers)
+        try:
+            whole = self._reference(schedule)
+            begun = time.monotonic()
+            run = self.stand.run(schedule.spec, schedule.kills, schedule.helpers)
+            differences = whole.differences(self.stand.ending(run))
+        except Exception:
+            differences = [traceback.format_exc()]
+        return Outcome(schedule, differences, run, time.monotonic() - begun)
+
+    def _reference(self, schedule: Schedule) -> Ending:
+        with self._lock:
+            mine = schedule.spec_number not in self._whole
+            whole = self._whole.setdefault(schedule.spec_number, Future())
+        if mine:
+            try:
+                whole.set_result(self.stand.ending(self.stand.run(schedule.spec)))
+            except Exception as error:
+                whole.set_exception(error)
+        return whole.result()
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """How often which shot was planned and fell."""
+    planned = Counter((shot.point, shot.signal) for one in outcomes for shot in one.planned)
+    fell = Counter((shot.point, shot.signal) for one in outcomes for shot in one.run.fired)
+    head = f"{'point':<30}{'SIGKILL':>16}{'SIGTERM':>16}   (fell of planned)"
+    points = sorted({point for point, _ in planned})
+    return "\n".join(
+        [head, *(_line(point, planned, fell) for point in points), _line("all", _sum(planned), _sum(fell))]
+    )
+
+
+def _line(point: str, planned: Counter[tuple[str, str]], fell: Counter[tuple[str, str]]) -> str:
+    cells = [f"{fell[point, name]} of {planned[point, name]}" for name in ("SIGKILL", "SIGTERM")]
+    return f"{point:<30}{cells[0]:>16}{cells[1]:>16}"
+
+
+def _sum(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    total: Counter[Any] = Counter()
+    for (_, name), count in counts.items():
+        total["all", name] += count
+    return total
+
+
+def share_that_fell(outcomes: list[Outcome]) -> float:
+    """Of the shots that were planned."""
+    return sum(len(one.run.fired) for one in outcomes) / max(1, sum(len(one.planned) for one in outcomes))

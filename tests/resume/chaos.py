@@ -1,0 +1,82 @@
+"""`make chaos N=200`: drawn jobs, killed as drawn, each to end as if nothing had happened.
+
+Exit status 1 if one did not; `make chaos SEED=...` runs that one again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.resume.campaign import Campaign, Outcome, share_that_fell, table
+from tests.resume.draws import SPECS, schedule
+from tests.resume.stand import running_stand
+from tests.support.zygote import running_zygote
+
+
+def main() -> int:
+    """The exit status."""
+    options = _arguments()
+    number = options.n or (1 if options.seed is not None else 20)
+    first = options.seed if options.seed is not None else int(time.time())
+    folder = Path(tempfile.mkdtemp(prefix="baton-chaos-"))
+    print(f"{number} schedules of {options.specs} jobs, seeds {first} to {first + number - 1}", flush=True)
+    failed = _run([first + k for k in range(number)], options.specs, folder)
+    if failed:
+        print(f"service, store and logs are left in {folder}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("-n", type=int, help="how many schedules")
+    parser.add_argument("--seed", type=int, help="of the first schedule; alone it runs that one")
+    parser.add_argument("--specs", type=int, default=SPECS, help="how many different jobs (%(default)s)")
+    return parser.parse_args()
+
+
+def _run(seeds: list[int], specs: int, folder: Path) -> int:
+    begun, failed = time.monotonic(), 0
+    with running_zygote(folder) as zygote, running_stand(folder, zygote) as stand:
+        campaign = Campaign(stand)
+        for k, outcome in enumerate(campaign.run(schedule(seed, specs) for seed in seeds), start=1):
+            failed += bool(outcome.differences)
+            _tell(k, len(seeds), outcome, failed)
+    _sum_up(campaign, time.monotonic() - begun, failed)
+    return failed
+
+
+def _tell(k: int, number: int, outcome: Outcome, failed: int) -> None:
+    fell = ", ".join(f"{shot.point} ({shot.signal} {shot.nth})" for shot in outcome.run.fired)
+    seed = f"seed {outcome.schedule.seed}"
+    print(
+        f"{k} of {number}: {seed}, {outcome.seconds:.1f} s, {failed} differ so far; {fell or 'nothing fell'}",
+        flush=True,
+    )
+    if outcome.differences:
+        print(f"DIFFERS: {seed}, job {outcome.run.job}\n{json.dumps(asdict(outcome.schedule), indent=1)}")
+        print("\n".join(outcome.differences), flush=True)
+
+
+def _sum_up(campaign: Campaign, seconds: float, failed: int) -> None:
+    outcomes = campaign.outcomes
+    attempts = sum(one.run.attempts for one in outcomes)
+    expired = sum(one.run.expired for one in outcomes)
+    print(table(outcomes))
+    print(
+        f"{failed} of {len(outcomes)} differ. {share_that_fell(outcomes):.0%} of the shots fell; {attempts} attempts, "
+        f"{campaign.references} uninterrupted runs, {expired} leases expired; {seconds:.0f} s in all, "
+        f"{sum(one.seconds for one in outcomes) / len(outcomes):.1f} s a schedule"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

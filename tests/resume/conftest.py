@@ -1,0 +1,22 @@
+"""One zygote and one stand for all tests of this folder: importing TensorFlow is paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.resume.stand import Stand, running_stand
+from tests.support.zygote import Zygote, running_zygote
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with running_zygote(tmp_path_factory.mktemp("zygote")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[Stand]:
+    with running_stand(tmp_path_factory.mktemp("stand"), zygote) as running:
+        yield running

@@ -1,0 +1,42 @@
+"""Drawn jobs in real processes, killed as drawn, end with the bits of a run that was left alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tests.resume.campaign import Campaign, share_that_fell, table
+from tests.resume.draws import Schedule, job, schedule
+from tests.resume.stand import Stand
+from tests.support.worker import workers
+from tests.support.zygote import THREADS
+
+SCHEDULES, JOBS = 12, 5
+
+
+def drawn() -> list[Schedule]:
+    """The same in every run."""
+    return [schedule(number, JOBS) for number in range(SCHEDULES)]
+
+
+@pytest.mark.timeout(1200)
+def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(stand: Stand) -> None:
+    campaign = Campaign(stand)
+    for outcome in campaign.run(drawn()):
+        said = json.dumps(asdict(outcome.schedule))
+        assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {JOBS}'", said]
+    assert share_that_fell(campaign.outcomes) >= 0.8, table(campaign.outcomes)
+    assert any(outcome.run.expired for outcome in campaign.outcomes)
+
+
+@pytest.mark.timeout(600)
+def test_a_forked_training_process_computes_what_a_worker_of_its_own_does(stand: Stand) -> None:
+    spec = {**job(0), "queue": "alone"}
+    forked = stand.run(spec)
+    settings = {"BATON_THREADS": str(THREADS), "BATON_AUGMENTATION_PROCESSES": "1"}
+    with workers(stand.service, stand.folder) as made:
+        made.start("--queue", "alone", **settings)
+        alone = stand.watch(spec)
+    assert stand.ending(forked).differences(stand.ending(alone)) == []

@@ -1,0 +1,48 @@
+"""What can be drawn is what has to be: every kind of job and every point, and the same again for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tests.resume.draws import SPECS, job, schedule
+from tests.resume.test_chaos import JOBS
+from tests.support.saboteur import POINTS
+
+NETWORKS = {"network-1", "network-2"}
+SCHEDULES = {"constant", "reduce_on_plateau", "cyclic"}
+AUGMENTATIONS = {"none", "paper-1", "paper-2"}
+
+
+def stages(jobs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [stage for one in jobs for stage in one["stages"]]
+
+
+@pytest.mark.parametrize("number", [JOBS, SPECS])
+def test_the_jobs_are_of_every_kind(number: int) -> None:
+    jobs = [job(k) for k in range(number)]
+    assert {one["network"]["name"] for one in jobs} == NETWORKS
+    assert {one["network"]["dropout"] > 0 for one in jobs} == {True, False}
+    assert {stage["schedule"]["name"] for stage in stages(jobs)} == SCHEDULES
+    assert {stage["augmentation"] for stage in stages(jobs)} == AUGMENTATIONS
+    assert {stage["start_from"] for one in jobs for stage in one["stages"][1:]} == {"best", "latest"}
+
+
+def test_all_jobs_together_have_every_length_mode_and_optimizer() -> None:
+    jobs = [job(k) for k in range(SPECS)]
+    assert {len(one["stages"]) for one in jobs} == {1, 2, 3}
+    assert {one["optimizer"]["name"] for one in jobs} == {"adam", "rmsprop", "sgd"}
+    assert {one["checkpoint"]["every"] for one in jobs} == {f"{n} steps" for n in (1, 2, 3, 4)}
+    assert {stage["schedule"].get("mode") for stage in stages(jobs)} >= {"triangular", "triangular2", "exp_range"}
+
+
+def test_every_point_is_drawn_and_no_other() -> None:
+    drawn = {shot.point for number in range(120) for kill in schedule(number).kills for shot in kill.shots}
+    assert drawn == set(POINTS)
+
+
+def test_a_seed_gives_the_same_again() -> None:
+    assert schedule(7) == schedule(7)
+    assert schedule(7) != schedule(8)

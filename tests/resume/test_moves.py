@@ -1,0 +1,107 @@
+"""The second half of a job on another store, another service process, another training process: the same bits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.storage import open_store
+from tests.resume.endings import Ending
+from tests.resume.stand import LEASE, Kill, Run, Stand, running_stand
+from tests.support.gcs import GcsEmulator, gcs_emulator
+from tests.support.jobs import Jobs
+from tests.support.saboteur import Shot
+from tests.support.zygote import Zygote
+
+SPEC: dict[str, Any] = {
+    "name": "moving",
+    "network": {"name": "network-1", "width": 0.02, "dropout": 0.3},
+    "dataset": {"name": "digits", "per_class": 20},
+    "stages": [
+        {"image_size": 8, "batch_size": 16, "epochs": 2, "steps_per_epoch": 5, "augmentation": "paper-1"},
+        {
+            "image_size": 8,
+            "batch_size": 16,
+            "epochs": 2,
+            "steps_per_epoch": 4,
+            "start_from": "best",
+            "schedule": {"name": "reduce_on_plateau", "patience": 0},
+        },
+    ],
+    "checkpoint": {"every": "2 steps"},
+    "retry": {"backoff": 0},
+}
+# In the middle of the second epoch, and once more in the second stage.
+FIRST = Kill((Shot("before a step", 9, "SIGKILL"),))
+SECOND = Kill((Shot("after entering a stage", 1, "SIGTERM"),))
+
+
+@pytest.fixture(scope="module")
+def whole(stand: Stand) -> Ending:
+    return stand.ending(stand.run(SPEC))
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsEmulator]:
+    with gcs_emulator() as running:
+        for name, value in running.environ.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def move(stand: Stand, store_url: str) -> None:
+    """Stops the service, copies all objects, and starts it on the other store and the same database."""
+    assert stand.service.terminate() == 0
+    source, target = open_store(stand.service.store_url), open_store(store_url)
+    for blob in list(source.list("")):
+        target.put(blob.name, source.get(blob.name))
+        source.delete(blob.name)  # nothing may come from there any more
+    stand.service.store_url = store_url
+    stand.service.settings = {**stand.service.settings, "BATON_STORE": store_url}
+    stand.service.start()
+
+
+def trained_in_two_halves(stand: Stand, second_store: str) -> Run:
+    with stand.service.client() as http:
+        run = Run(Jobs(http).submit(SPEC))
+    stand.go_on(run, [FIRST], pause=True)
+    move(stand, second_store)
+    stand.go_on(run, [SECOND])
+    assert run.fired == [*FIRST.shots, *SECOND.shots]
+    return run
+
+
+@pytest.mark.parametrize("to_the_cloud", [True, False], ids=["directory-then-bucket", "bucket-then-directory"])
+def test_moved_to_another_store_between_two_attempts(
+    to_the_cloud: bool, whole: Ending, zygote: Zygote, emulator: GcsEmulator, tmp_path: Path
+) -> None:
+    stores = [(tmp_path / "store").as_uri(), emulator.store_url("chaos")]
+    first, second = stores if to_the_cloud else reversed(stores)
+    with running_stand(tmp_path, zygote, BATON_STORE=first, **emulator.environ) as stand:
+        stand.service.store_url = first
+        run = trained_in_two_halves(stand, second)
+        assert whole.differences(stand.ending(run)) == []
+
+
+def test_the_service_is_killed_and_started_again_while_a_process_trains(
+    stand: Stand, zygote: Zygote, tmp_path: Path
+) -> None:
+    spec = {**SPEC, "stages": [{**stage, "steps_per_epoch": 40} for stage in SPEC["stages"]]}
+    whole = stand.ending(stand.run(spec))
+    # A lease that no restart outlives: it is the same attempt that goes on.
+    with running_stand(tmp_path, zygote, **{**LEASE, "BATON_LEASE_SECONDS": "60"}) as other:
+        with other.service.client() as http:
+            jobs = Jobs(http)
+            run = Run(jobs.submit(spec))
+            training = threading.Thread(target=other.go_on, args=(run, ()))
+            training.start()
+            jobs.await_step(run.job, 20)
+        other.service.kill()
+        other.service.start()
+        training.join()
+        assert run.attempts == 1
+        assert whole.differences(other.ending(run)) == []

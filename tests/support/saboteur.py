@@ -1,0 +1,126 @@
+"""Sends a signal to its own process at a named point of training. Production code knows nothing of it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_When = Callable[..., bool]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot."""
+
+    point: str
+    nth: int
+    signal: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A function of the training process: where it lies, and the points at which it begins and ends."""
+
+    module: str
+    name: str
+    before: str | None = None
+    after: str | None = None
+    when: _When = lambda *_args, **_named: True
+
+
+def _best_file(*args: Any, **_named: Any) -> bool:
+    """Of a call that publishes or commits a file: whether it is about best.keras."""
+    return any("best.keras" in (word, getattr(word, "name", None)) for word in args if not callable(word))
+
+
+def _in_step_order(_session: Any, _split: Any, between: Callable[[], None]) -> bool:
+    return between.__name__ == "_stop_or_save"
+
+
+def _at_the_end(_session: Any, _split: Any, between: Callable[[], None]) -> bool:
+    return between.__name__ == "_stop_without_saving"
+
+
+_SESSION, _ENGINE, _CLIENT = (
+    "worker.training.session:Session",
+    "worker.training.engine:Engine",
+    "worker.protocol:ServiceClient",
+)
+PLACES = (
+    Place(_CLIENT, "claim", after="claimed"),
+    Place("worker.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
+    Place(_SESSION, "_resume", "before loading the state", "after loading the state"),
+    Place(_ENGINE, "train_step", "before a step", "after a step"),
+    Place(_ENGINE, "arrays", "host copy", "after the host copy"),
+    Place("worker.checkpointing.files", "dump_arrays", "serialisation", "after serialisation"),
+    Place("worker.checkpointing.files", "_write", after="after a payload file"),
+    Place("worker.checkpointing.files", "_write_manifest", "before the manifest", "after the manifest"),
+    Place(_CLIENT, "commit_checkpoint", "before the commit", "after the commit"),
+    Place(_SESSION, "_evaluate", "validation", "after validation", _in_step_order),
+    Place(_SESSION, "_end_epoch", after="after an epoch"),
+    Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
+    Place("worker.desk:Desk", "_publish", "before writing best.keras", when=_best_file),
+    Place(_CLIENT, "commit_artifact", "before committing best.keras", "after committing best.keras", _best_file),
+    Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
+    Place("worker.desk", "read_checkpoint", "before reading the best", "after reading the best"),
+    Place(_SESSION, "_finish", "before the end"),
+    Place(_SESSION, "_evaluate", "evaluation", "after evaluation", _at_the_end),
+    Place(_CLIENT, "finish", "before finishing", "after finishing"),
+)
+POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
+
+
+class Saboteur:
+    """Counts what is reached in this process, and fires its shots one after another. `tell` hears of each before."""
+
+    def __init__(self, shots: tuple[Shot, ...], tell: Callable[[Shot], None]) -> None:
+        self._shots, self._tell = deque(shots), tell
+        self._reached: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def reach(self, point: str) -> None:
+        """A point is reached, in whatever thread."""
+        with self._lock:
+            self._reached[point] += 1
+            shot = self._shots[0] if self._shots else None
+            if shot is None or (shot.point, shot.nth) != (point, self._reached[point]):
+                return
+            self._shots.popleft()
+            self._reached.clear()
+        self._tell(shot)
+        os.kill(os.getpid(), signal.Signals[shot.signal])
+
+
+def install(saboteur: Saboteur) -> None:
+    """Wraps every place in this process. The modules must not be in use yet."""
+    for place in PLACES:
+        owner = _owner(place.module)
+        setattr(owner, place.name, _wrapped(getattr(owner, place.name), place, saboteur))
+
+
+def _owner(path: str) -> Any:
+    import importlib
+
+    module, _, name = path.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
+
+
+def _wrapped(inner: Callable[..., Any], place: Place, saboteur: Saboteur) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def call(*args: Any, **named: Any) -> Any:
+        meant = place.when(*args, **named)
+        if meant and place.before:
+            saboteur.reach(place.before)
+        result = inner(*args, **named)
+        if meant and place.after:
+            saboteur.reach(place.after)
+        return result
+
+    return call

@@ -1,0 +1,216 @@
+"""Training processes at the price of a fork: one process imports TensorFlow, and a child of it runs each attempt.
+
+`python -m tests.support.zygote` reads orders as lines of JSON from its standard input and answers each once its child
+has ended. Nothing of TensorFlow runs before the fork: no thread, no context, no operation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tests.support.saboteur import Saboteur, Shot, install
+from tests.support.service import ROOT
+
+THREADS = 1
+"""Of TensorFlow's operations in every run that is compared: the bits depend on it."""
+
+SECONDS_AN_ATTEMPT = 180.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training process ended. `status` as subprocess has it; `fence` is None where nothing was claimed."""
+
+    status: int
+    fence: int | None
+    fired: tuple[Shot, ...]
+
+
+class Zygote:
+    """The process to fork from, as its parent sees it. Safe to use from several threads."""
+
+    def __init__(self, log: Path) -> None:
+        environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)}, subprocess.PIPE
+        with log.open("ab") as file:
+            command = [sys.executable, "-m", "tests.support.zygote", str(os.getpid())]
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=file, text=True
+            )
+        self._lock = threading.Lock()
+        self._open: dict[str, Future[Ended]] = {}
+        threading.Thread(target=self._read, name="zygote", daemon=True).start()
+
+    def run(self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path) -> Ended:
+        """Runs one attempt in a process of its own, to that one's end."""
+        order = {
+            "attempt_id": attempt_id,
+            "environment": dict(environment),
+            "shots": [asdict(shot) for shot in shots],
+            "log": str(log),
+        }
+        assert self._process.stdin is not None
+        with self._lock:
+            answer = self._open[attempt_id] = Future()
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        return answer.result(SECONDS_AN_ATTEMPT)
+
+    def close(self) -> None:
+        """Ends it; what it forked dies with it."""
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            fired = tuple(Shot(**shot) for shot in said["fired"])
+            with self._lock:
+                answer = self._open.pop(said["attempt_id"])
+            answer.set_result(Ended(said["status"], said["fence"], fired))
+        for answer in self._open.values():
+            answer.set_exception(RuntimeError("the zygote is gone; see its log"))
+
+
+@contextlib.contextmanager
+def running_zygote(folder: Path) -> Iterator[Zygote]:
+    """A zygote of one's own, gone at the end."""
+    zygote = Zygote(folder / "zygote.log")
+    try:
+        yield zygote
+    finally:
+        zygote.close()
+
+
+# --- the process itself ---
+
+
+@dataclass
+class _Child:
+    """A training process, as the zygote sees it."""
+
+    attempt_id: str
+    pid: int
+    report: int
+    said: bytes = b""
+    words: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self) -> bool:
+        """Takes in what the child says; False at the end of its pipe, which is its own end."""
+        chunk = os.read(self.report, 65536)
+        *lines, self.said = (self.said + chunk).split(b"\n")
+        self.words += [json.loads(line) for line in lines]
+        if any("refused" in word for word in self.words):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
+        return bool(chunk)
+
+    def answer(self) -> dict[str, Any]:
+        """What the harness is told once the child has ended."""
+        os.close(self.report)
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        fence = next((word["fence"] for word in self.words if "fence" in word), None)
+        fired = [word["fired"] for word in self.words if "fired" in word]
+        return {"attempt_id": self.attempt_id, "status": status, "fence": fence, "fired": fired}
+
+
+def main() -> None:
+    """Forks a child for each order until its input ends."""
+    from core.lifeline import die_with_parent
+
+    die_with_parent(int(sys.argv[1]))
+    _import_everything()
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin.fileno(), selectors.EVENT_READ, None)
+        _serve(selector)
+
+
+def _import_everything() -> None:
+    import importlib
+
+    from worker.training.environment import configure
+
+    configure(THREADS)
+    late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "core.storage.gcs")
+    for name in ("worker.training.session", "worker.training.augmentation", "worker.trainer", *late):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is there now is shared for good
+
+
+def _serve(selector: selectors.BaseSelector) -> None:
+    unread = b""
+    while True:
+        for key, _ in selector.select():
+            child: _Child | None = key.data
+            if child is None:
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    return
+                *lines, unread = (unread + chunk).split(b"\n")
+                for line in lines:
+                    started = _fork(json.loads(line))
+                    selector.register(started.report, selectors.EVENT_READ, started)
+            elif not child.read():
+                selector.unregister(key.fd)
+                print(json.dumps(child.answer()), flush=True)
+
+
+def _fork(order: dict[str, Any]) -> _Child:
+    ours, theirs = os.pipe()
+    zygote, pid = os.getpid(), os.fork()
+    if pid == 0:
+        _train(order, zygote, theirs)
+    os.close(theirs)
+    return _Child(order["attempt_id"], pid, ours)
+
+
+def _train(order: dict[str, Any], zygote: int, report: int) -> NoReturn:
+    """Becomes what `python -m worker.trainer` is, with the saboteur inside."""
+    try:
+        _move_in(order, zygote, report)
+        shots = tuple(Shot(**shot) for shot in order["shots"])
+        install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))))
+        from worker.trainer import main as train
+
+        train()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(70)
+
+
+def _move_in(order: dict[str, Any], zygote: int, report: int) -> None:
+    os.environ.update(order["environment"])
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    # The child holds the writing end itself: its orders end with it, never before.
+    orders, writing = os.pipe()
+    os.write(writing, json.dumps({"attempt_id": order["attempt_id"]}).encode() + b"\n")
+    sys.stdin = os.fdopen(orders)
+    sys.argv = ["worker.trainer", str(zygote), str(report)]
+
+
+def _say(report: int, **word: Any) -> None:
+    os.write(report, json.dumps(word).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

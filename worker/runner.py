@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
@@ -122,6 +123,7 @@ class Runner:
 
     def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
         lease.tell(Phase.RESTORING if grant.checkpoints else Phase.STARTING)
+        begun = time.monotonic()
         for candidate in grant.checkpoints:
             try:
                 snapshot, manifest = persist(lambda at=candidate.prefix: read_checkpoint(self.store, at))  # type: ignore[misc]
@@ -129,6 +131,7 @@ class Runner:
                 self._quarantine(grant, candidate.id, str(error))
                 continue
             self._compare(desk, manifest.environment)
+            log.info("read step %d back in %.2f s", snapshot.position.global_step, time.monotonic() - begun)
             desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": candidate.prefix})
             return snapshot
         if grant.checkpoints:

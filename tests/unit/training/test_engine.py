@@ -52,7 +52,7 @@ def test_a_later_step_leaves_the_copy_alone(engine: Engine) -> None:
     assert later["sums/train"] != before["sums/train"]
     changed = [name for name in before if later[name] != before[name]]
     assert any("conv_1/kernel" in name for name in changed)
-    assert any("dropout" in name for name in changed)
+    assert any("seed_generator" in name for name in changed)
     assert any("iteration" in name for name in changed)
 
 
@@ -81,5 +81,5 @@ def test_the_keras_file_holds_the_copy_and_disturbs_no_training(name: str, tmp_p
         files.writer(beside.arrays())(tmp_path / f"{step}.keras")
     assert contents(beside.arrays()) == contents(alone.arrays())
     loaded = keras.models.load_model(tmp_path / "2.keras")
-    saved = [v.numpy().tobytes() for v in loaded.variables]
-    assert saved == [v.numpy().tobytes() for v in beside.network.variables]
+    saved = [v.numpy().tobytes() for v in loaded.weights]  # no Keras file restores seed generators
+    assert saved == [v.numpy().tobytes() for v in beside.network.weights]

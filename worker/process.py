@@ -40,6 +40,7 @@ class TrainingProcess:
         command = [sys.executable, "-m", "worker.trainer", str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
+        log.info("training process %d started", self._process.pid)
         os.close(child_end)
         os.set_blocking(self._report, False)
         self._said = b""
@@ -60,6 +61,7 @@ class TrainingProcess:
             raise RuntimeError("the training process has no standard input")
         self._process.stdin.write(json.dumps({"attempt_id": attempt_id}) + "\n")
         self._process.stdin.flush()
+        log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
     def notify(self) -> None:
         """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back."""

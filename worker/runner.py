@@ -85,20 +85,11 @@ class Runner:
             return self._train_to_the_end(grant, lease, parse_spec(grant.spec))
         except LeaseLost:
             raise
-        except SpecError as error:
-            return _failed(grant, Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}")
-        except JobFailure as error:
-            return _failed(grant, error.reason, str(error))
-        except CorruptCheckpoint as error:
-            # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
-            self._quarantine(grant, error, time.sleep)
-            return _failed(grant, Reason.RESTORE_FAILED, str(error))
-        except MemoryError:
-            return _failed(grant, Reason.OUT_OF_MEMORY, _last_lines())
-        except StoreError as error:
-            return _failed(grant, Reason.STORE_UNAVAILABLE, f"the store: {error}")
-        except Exception:
-            return _failed(grant, Reason.EXCEPTION, _last_lines())
+        except Exception as error:
+            if isinstance(error, CorruptCheckpoint):
+                # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
+                self._quarantine(grant, error, time.sleep)
+            return _failed(grant, error)
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, spec: JobSpec) -> Finish:
         desk = Desk(
@@ -147,12 +138,14 @@ class Runner:
 
     def _read(self, found: CheckpointRef, desk: Desk) -> Snapshot:
         read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
+        begun = time.monotonic()
         try:
             snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         self._compare(desk, manifest.environment)
+        log.info("read step %d back in %.2f s", snapshot.position.global_step, time.monotonic() - begun)
         desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": found.prefix})
         return snapshot
 
@@ -169,9 +162,25 @@ class Runner:
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
 
 
-def _failed(grant: Grant, reason: str, message: str) -> Finish:
+def _failed(grant: Grant, error: Exception) -> Finish:
+    reason, message = _why(error)
     log.error("%s: %s", reason, message)
-    return Finish(fence=grant.fence, outcome=Outcome.FAILED, reason=Reason(reason), message=message)
+    return Finish(fence=grant.fence, outcome=Outcome.FAILED, reason=reason, message=message)
+
+
+def _why(error: Exception) -> tuple[Reason, str]:
+    match error:
+        case SpecError():
+            return Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}"
+        case JobFailure(reason=reason):
+            return Reason(reason), str(error)
+        case CorruptCheckpoint():
+            return Reason.RESTORE_FAILED, str(error)
+        case StoreError():
+            return Reason.STORE_UNAVAILABLE, f"the store: {error}"
+        case MemoryError():
+            return Reason.OUT_OF_MEMORY, _last_lines()
+    return Reason.EXCEPTION, _last_lines()
 
 
 def _last_lines() -> str:

@@ -20,6 +20,8 @@ from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import VERSION, WorkerSettings
 
+log = logging.getLogger("worker.trainer")
+
 
 def main() -> None:
     """Ends with exit status 0 once the attempt is given back, or was never ours."""
@@ -31,6 +33,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = WorkerSettings()
     runner = _runner(settings, notice, report)
+    log.info("warm: waiting for an attempt with TensorFlow imported")
     orders = _orders()
     while True:
         attempt_id = orders.get()

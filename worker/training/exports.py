@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -19,11 +20,19 @@ CSV_FILE = "text/csv; charset=utf-8"
 
 
 class ModelFiles:
-    """Writes .keras files from host copies, on the CPU and beside the training, with a second network of its own."""
+    """Writes .keras files from host copies, on the CPU and beside the training, with a second network of its own.
+
+    All writers are to be called in one thread: there the network is built when the first of them needs it.
+    """
 
     def __init__(self, spec: JobSpec, classes: int) -> None:
+        self._spec, self._classes = spec, classes
+
+    @cached_property
+    def _network(self) -> keras.Model:
+        # Not at the start: nobody should wait for it before the first step.
         with tf.device("/CPU:0"):
-            self._network: keras.Model = build_network(spec, classes)
+            return build_network(self._spec, self._classes)
 
     def writer(self, arrays: Arrays) -> Callable[[Path], None]:
         """What writes the network of a snapshot to a path."""

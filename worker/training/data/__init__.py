@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 
 from core.domain.spec import DatasetSpec
@@ -11,6 +13,7 @@ from worker.training.data.sources import list_images
 from worker.training.data.splits import split_rows
 
 __all__ = ["ImageData", "Progress", "Split", "load_images"]
+log = logging.getLogger(__name__)
 
 
 def _quiet(_done: int, _total: int) -> None:
@@ -26,6 +29,7 @@ def load_images(spec: DatasetSpec, *, size: int, cache: Path, seed: int, progres
     Raises:
         JobFailure: bad_data, naming the field or the file that is wrong; disk_full.
     """
+    begun = time.monotonic()
     listing = list_images(spec)
     rows = split_rows(spec, listing, seed)
     images = cached_images(listing, name=spec.name, size=size, cache=cache, progress=progress)
@@ -34,4 +38,5 @@ def load_images(spec: DatasetSpec, *, size: int, cache: Path, seed: int, progres
         for part in (rows.train, rows.val, rows.test)
     )
     assert train is not None and val is not None
+    log.info("images of %d px at hand after %.2f s", size, time.monotonic() - begun)
     return ImageData(train, val, test, listing.class_names)

@@ -1,0 +1,1 @@
+"""Benchmarks, each one command; no time measured here is ever a test."""

@@ -1,0 +1,24 @@
+"""`python -m bench [NAME ...]`: runs the named benchmarks, or all, one after another, each in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+BENCHMARKS = ("checkpoint", "determinism", "recovery")
+
+
+def main() -> int:
+    """Exit status 0 where every benchmark came to its end, whatever it measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what Baton costs.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    names = parser.parse_args().names or BENCHMARKS
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(BENCHMARKS)}")
+    codes = [subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode for name in names]
+    return max(map(abs, codes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

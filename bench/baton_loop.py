@@ -1,0 +1,170 @@
+"""Baton's own loop, desk and outbox in front of a service that takes everything, timed from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from bench.windows import ROUNDS_AT_LEAST, Kind, Rounds
+from core.domain.spec import parse_spec
+from core.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, Grant
+from core.storage import open_store
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Stop, Stopped, Workspace
+from worker.desk import Desk
+from worker.lease import Lease
+from worker.notice import Notice
+from worker.protocol import ServiceClient
+
+WARM_UP_STEPS = 10
+WINDOW_STEPS, OFTEN_STEPS = 15, 60
+OFTEN_SECONDS = 2.0
+
+
+@dataclass
+class Seen:
+    """What was measured. Times in seconds."""
+
+    windows: Rounds
+    direct: Rounds
+    stalls: list[float] = field(default_factory=list)
+    saves: list[float] = field(default_factory=list)
+    files: list[float] = field(default_factory=list)
+    bytes: int = 0
+    saves_often: int = 0
+    snapshot: Snapshot | None = None
+
+
+class Anybody:
+    """A service that takes everything at once."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self.file_begun = 0.0
+
+    def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
+        """Notes size and seconds of the background write."""
+        del attempt_id
+        self._seen.bytes = commit.bytes
+        self._seen.saves.append(commit.seconds)
+
+    def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
+        """Notes the seconds since the file was begun."""
+        del attempt_id, commit
+        self._seen.files.append(time.perf_counter() - self.file_begun)
+
+
+class TimedDesk(Desk):
+    """Saves as the windows say, and takes the time at every step boundary."""
+
+    def __init__(self, seen: Seen, seconds: tuple[float, float], **wiring: Any) -> None:
+        self._seen, self._anybody = seen, cast(Anybody, wiring["client"])
+        self._plan = self._windows(seconds)
+        self._left, self._kind = WARM_UP_STEPS, Kind.QUIET
+        self._rounds: Rounds | None = None
+        self._begun = self._due = self._busy_until = self._saved = 0.0
+        super().__init__(**wiring)
+
+    def _windows(self, seconds: tuple[float, float]) -> Any:
+        for rounds, limit in zip((self._seen.windows, self._seen.direct), seconds, strict=True):
+            end = time.perf_counter() + limit
+            while len(rounds.seconds) < ROUNDS_AT_LEAST or time.perf_counter() < end:
+                for kind in rounds.draw():
+                    yield rounds, kind
+
+    def stopping(self) -> Stop | None:
+        """Called between two steps: the clock."""
+        now = time.perf_counter()
+        self._note_stall()
+        if self._left == 0:
+            if self._rounds is not None:
+                self._rounds.add(self._kind, now - self._begun)
+            if not self._next_window():
+                return Stop.PAUSED
+        self._left -= 1
+        return super().stopping()
+
+    def _next_window(self) -> bool:
+        self.outbox.flush()  # what a window began shall not slow the next one down
+        self._rounds, self._kind = next(self._plan, (None, Kind.QUIET))
+        if self._rounds is None:
+            return False
+        self._left = self._rounds.steps
+        self._begun = self._saved = time.perf_counter()
+        return True
+
+    def _note_stall(self) -> None:
+        if self._due:
+            self._seen.stalls.append(self._busy_until - self._due)
+            self._due = 0.0
+
+    def checkpoint_due(self, steps: int) -> bool:
+        """At the first boundary of a window with a save, or each two seconds."""
+        del steps
+        first = self._rounds is not None and self._left == self._rounds.steps - 1
+        now = time.perf_counter()
+        often = self._kind is Kind.OFTEN and now - self._saved >= OFTEN_SECONDS
+        due = often or (first and self._kind in (Kind.STATE, Kind.STATE_AND_FILE))
+        self._seen.saves_often += often
+        if due:
+            self._due = self._saved = now
+        return due
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        """The loop waits until here, or until the file for people is handed over."""
+        super().save(prefix, snapshot, roles)
+        self._seen.snapshot = snapshot
+        self._busy_until = time.perf_counter()
+
+    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+        """Hands the file over, but for the windows that are about the state alone."""
+
+        def timed(path: Path) -> None:
+            self._anybody.file_begun = time.perf_counter()
+            make(path)
+
+        if self._kind is not Kind.STATE:
+            super().publish(name, timed, content_type)
+        self._busy_until = time.perf_counter()
+
+
+def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[float, float]) -> Seen:
+    """Trains for so many seconds of windows, and then of the direct comparison."""
+    from worker.training import session
+
+    session.LATEST_FILE_SECONDS = 0.0  # the windows decide
+    kinds = (Kind.QUIET, Kind.STATE, Kind.QUIET, Kind.STATE_AND_FILE)
+    seen = Seen(Rounds(kinds, WINDOW_STEPS), Rounds((Kind.QUIET, Kind.OFTEN), OFTEN_STEPS))
+    grant = Grant(
+        attempt_id="a",
+        job_id="j",
+        attempt=1,
+        fence=1,
+        lease_seconds=30,
+        heartbeat_seconds=10,
+        spec=dict(spec),
+        checkpoints=(),
+        seconds_between_interruptions=3600,
+    )
+    client = cast(ServiceClient, Anybody(seen))
+    desk = TimedDesk(
+        seen,
+        seconds,
+        client=client,
+        store=open_store((folder / "store").as_uri()),
+        lease=Lease(client, grant),
+        notice=Notice(),
+        grant=grant,
+        spec=parse_spec(dict(spec)),
+        environment={},
+    )
+    try:
+        session.train(parse_spec(dict(spec)), desk, Workspace(folder / "cache", threads, 0), None)
+    except Stopped:
+        desk.outbox.flush()
+    finally:
+        desk.outbox.close()
+    return seen

@@ -1,0 +1,121 @@
+"""`make bench-checkpoint`: what a checkpoint costs Baton's loop, and what Keras's own callbacks cost `fit`.
+
+A cadence of 60 s that costs well under 1 % cannot be seen in minutes on a machine with noise of several percent. So the
+cost of one save is measured, stall and slow-down of the steps beside it, in short windows with and without a save, and
+divided by the interval; a direct run at a cadence so short that its cost can be seen checks the sum.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from bench.baton_loop import OFTEN_SECONDS, Seen
+from bench.figures import MS_COLUMNS, Spread, heading, percent, table
+from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
+from bench.windows import Kind, Rounds
+from core.domain.policies import seconds_between_interruptions, young_daly
+from worker.training.environment import configure
+
+WINDOW_SECONDS, DIRECT_SECONDS, FIT_SECONDS = 110.0, 50.0, 90.0
+COPIES = 50
+FILE_SECONDS = 30.0
+
+
+def main() -> None:
+    """Measures and prints."""
+    threads = os.cpu_count() or 1
+    configure(threads)
+    spec = job()
+    heading(f"checkpoints: network-2, width {spec['network']['width']}, {IMAGE_SIZE} px, batch {BATCH_SIZE}")
+    from bench import baton_loop, keras_fit
+
+    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
+        seen = baton_loop.run(spec, Path(folder), threads, (WINDOW_SECONDS, DIRECT_SECONDS))
+        fit, stalls = keras_fit.run(spec, Path(folder), FIT_SECONDS)
+    _print_baton(seen)
+    _print_fit(fit, stalls)
+    _print_overhead(seen, fit)
+    _print_direct(seen)
+    _print_noise(seen, fit)
+
+
+def _copies(seen: Seen) -> list[float]:
+    """Seconds of plain copies of the state's arrays."""
+    assert seen.snapshot is not None
+    arrays, found = list(seen.snapshot.arrays.values()), []
+    for _ in range(COPIES):
+        begun = time.perf_counter()
+        copies = [array.copy() for array in arrays]
+        found.append(time.perf_counter() - begun)
+        del copies
+    return found
+
+
+def _print_baton(seen: Seen) -> None:
+    assert seen.snapshot is not None
+    print(f"state: {len(seen.snapshot.arrays)} arrays, {seen.bytes / 1e6:.1f} MB\n")
+    windows, file = seen.windows, Kind.STATE_AND_FILE
+    rows = [
+        ("a step without checkpoints (baseline 1)", windows.step_seconds()),
+        ("one plain copy of the state, array.copy()", _copies(seen)),
+        ("stall: what the loop waits for a save", seen.stalls),
+        ("in the background: write and commit the state", seen.saves),
+        ("in the background: make and store latest.keras", seen.files),
+        ("a save's whole cost to training, state alone", windows.costs(Kind.STATE)),
+        ("a save's whole cost to training, state and latest.keras", windows.costs(file)),
+    ]
+    table(("Baton's loop", *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
+
+
+def _print_fit(fit: Rounds, stalls: dict[Kind, list[float]]) -> None:
+    rows = [("a step without checkpoints (baseline 2)", fit.step_seconds())]
+    for kind, values in stalls.items():
+        rows += [(f"{kind}: stall", values), (f"{kind}: whole cost", fit.costs(kind))]
+    table(("model.fit", *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
+
+
+def _print_overhead(seen: Seen, fit: Rounds) -> None:
+    auto = young_daly(Spread.of(seen.saves).median, seconds_between_interruptions(0.0, 0))
+    intervals = (15.0, 60.0, auto)
+    state, both = (Spread.of(seen.windows.costs(k)) for k in (Kind.STATE, Kind.STATE_AND_FILE))
+    baton = [_share(state, both, interval) for interval in intervals]
+    rows = [("Baton, against baseline 1", *map(percent, baton))]
+    for kind in (Kind.BACKUP, Kind.MODEL):
+        cost = Spread.of(fit.costs(kind)).median
+        rows.append((f"{kind}, against baseline 2", *(percent(cost / interval) for interval in intervals)))
+    table(("overhead at a save every", "15 s", "60 s", f"auto: {auto:.0f} s"), rows)
+    print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto with no interruption yet")
+    print(f"target: at most 1 % at 60 s: {'met' if baton[1] <= 0.01 else 'MISSED'} ({percent(baton[1])})")
+    stall, copy = Spread.of(seen.stalls).median, Spread.of(_copies(seen)).median
+    print(f"target: stall at most about one copy: {1e3 * stall:.1f} ms against {1e3 * copy:.1f} ms\n")
+
+
+def _share(state: Spread, both: Spread, interval: float) -> float:
+    """Of every save, so many write latest.keras as well."""
+    files = min(1.0, interval / FILE_SECONDS)
+    return (state.median + files * (both.median - state.median)) / interval
+
+
+def _print_direct(seen: Seen) -> None:
+    quiet, often = (sum(seen.direct.of(kind)) for kind in (Kind.QUIET, Kind.OFTEN))
+    predicted = Spread.of(seen.windows.costs(Kind.STATE_AND_FILE)).median * seen.saves_often / quiet
+    ratios = [a / b - 1 for a, b in zip(seen.direct.of(Kind.OFTEN), seen.direct.of(Kind.QUIET), strict=True)]
+    measured = Spread.of(ratios)
+    print(f"direct check, a save with latest.keras every {OFTEN_SECONDS:.0f} s against none ({seen.saves_often} saves):")
+    print(f"  predicted {percent(predicted)}, measured {percent(often / quiet - 1)}")
+    print(f"  (median of {measured.n} pairs {percent(measured.median)}, error {percent(measured.error)})\n")
+
+
+def _print_noise(seen: Seen, fit: Rounds) -> None:
+    for name, rounds in (("Baton's loop", seen.windows), ("model.fit", fit)):
+        quiet = Spread.of(rounds.step_seconds())
+        width = (quiet.high - quiet.low) / quiet.median
+        print(f"noise, {name}: quiet windows vary by {percent(width)} (quartiles); half of them against the other half")
+        print(f"  differ by {percent(rounds.halves())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The same network on the same data in plain `model.fit`, with the checkpoint callbacks that Keras brings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.windows import ROUNDS_AT_LEAST, Kind, Rounds
+from core.domain.spec import parse_spec
+from worker.training.batches import BatchPlan
+from worker.training.data import load_images
+from worker.training.engine import build_network, make_optimizer
+
+STEPS, SAVE_AFTER = 16, 9
+KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)
+
+
+class Clock(keras.callbacks.Callback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Takes the time."""
+        del batch, logs
+        self.times.append(time.perf_counter())
+
+
+class Fit:
+    """One compiled model; each window is a call of `fit` that saves once or not at all."""
+
+    def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
+        parsed = parse_spec(dict(spec))
+        stage = parsed.stages[0]
+        data = load_images(parsed.dataset, size=stage.image_size, cache=folder / "cache", seed=parsed.seed)
+        self._plan = BatchPlan(data.train, "none", parsed.seed, 0, stage.batch_size, 1_000_000)
+        self._folder, self._batch = folder, 0
+        self._model = build_network(parsed, len(data.class_names))
+        self._model.compile(
+            make_optimizer(parsed.optimizer),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        self.stalls: dict[Kind, list[float]] = {Kind.BACKUP: [], Kind.MODEL: []}
+
+    def window(self, kind: Kind) -> float:
+        """Seconds of all steps but the first, which sets the data up."""
+        before, after = Clock(), Clock()
+        saver = self._saver(kind)
+        callbacks = [before, *([saver] if saver else []), after]
+        self._model.fit(self._batches(), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=callbacks)
+        if saver:
+            self.stalls[kind].append(max(b - a for a, b in zip(before.times, after.times, strict=True)))
+        return after.times[-1] - after.times[0]
+
+    def _batches(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+        while True:
+            images, labels = self._plan.images(0, self._batch), self._plan.labels(0, self._batch)
+            self._batch += 1
+            yield images.astype(np.float32) / 255, labels
+
+    def _saver(self, kind: Kind) -> keras.callbacks.Callback | None:
+        if kind is Kind.BACKUP:
+            return keras.callbacks.BackupAndRestore(str(self._folder / "backup"), save_freq=SAVE_AFTER)
+        if kind is Kind.MODEL:
+            return keras.callbacks.ModelCheckpoint(str(self._folder / "model.keras"), save_freq=SAVE_AFTER)
+        return None
+
+
+def run(spec: Mapping[str, Any], folder: Path, seconds: float) -> tuple[Rounds, dict[Kind, list[float]]]:
+    """Windows for so many seconds, and the stalls of the callbacks."""
+    fit, rounds = Fit(spec, folder), Rounds(KINDS, STEPS - 1)
+    for kind in KINDS:  # what is compiled and built once
+        fit.window(kind)
+    fit.stalls = {kind: [] for kind in fit.stalls}
+    end = time.perf_counter() + seconds
+    while len(rounds.seconds) < ROUNDS_AT_LEAST or time.perf_counter() < end:
+        for kind in rounds.draw():
+            rounds.add(kind, fit.window(kind))
+    return rounds, fit.stalls

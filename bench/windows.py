@@ -1,0 +1,59 @@
+"""Windows of a few steps, with and without a checkpoint, shuffled; so that what else the machine does hits all alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import mean
+
+ROUNDS_AT_LEAST = 5
+
+
+class Kind(StrEnum):
+    """What happens in a window."""
+
+    QUIET = "no checkpoint"
+    STATE = "state"
+    STATE_AND_FILE = "state and .keras"
+    OFTEN = "a save each two seconds"
+    BACKUP = "BackupAndRestore"
+    MODEL = "ModelCheckpoint"
+
+
+@dataclass
+class Rounds:
+    """Seconds of the windows of each round, by kind. A kind that a round has twice counts with its mean."""
+
+    kinds: Sequence[Kind]
+    steps: int
+    seconds: list[dict[Kind, list[float]]] = field(default_factory=list)
+
+    def draw(self) -> Iterator[Kind]:
+        """The kinds of one more round, in an order of its own."""
+        order = [*self.kinds]
+        random.Random(len(self.seconds)).shuffle(order)
+        self.seconds.append({kind: [] for kind in order})
+        yield from order
+
+    def add(self, kind: Kind, seconds: float) -> None:
+        """A window of the newest round has ended."""
+        self.seconds[-1][kind].append(seconds)
+
+    def of(self, kind: Kind) -> list[float]:
+        """Seconds of a window of this kind, one value for each round."""
+        return [mean(one[kind]) for one in self.seconds]
+
+    def costs(self, kind: Kind) -> list[float]:
+        """Seconds that a window of this kind takes longer than one without a checkpoint, one value for each round."""
+        return [mean(one[kind]) - mean(one[Kind.QUIET]) for one in self.seconds]
+
+    def step_seconds(self) -> list[float]:
+        """Seconds of a step without a checkpoint, one value for each round."""
+        return [seconds / self.steps for seconds in self.of(Kind.QUIET)]
+
+    def halves(self) -> float:
+        """The quiet windows against themselves, every other one against those between: what noise alone does."""
+        quiet = [seconds for one in self.seconds for seconds in one[Kind.QUIET]]
+        return mean(quiet[::2]) / mean(quiet[1::2]) - 1

@@ -82,7 +82,7 @@ class Service:
         self.commits.append(commit)
 
     def quarantine(self, _attempt_id: str, quarantine: Quarantine) -> None:
-        self.quarantined.append(quarantine.checkpoint_id)
+        self.quarantined.append(quarantine.prefix)
 
     def finish(self, _attempt_id: str, finish: Finish) -> None:
         self.finished.append(finish)
@@ -130,8 +130,9 @@ def snapshot(step: int) -> Snapshot:
 
 def written(store: DirectoryStore, step: int) -> CheckpointRef:
     prefix = f"jobs/j/checkpoints/{step:010d}-1-0"
-    write_checkpoint(store, prefix, snapshot(step), OWNER)
-    return CheckpointRef(id=str(step), prefix=prefix, position=snapshot(step).position, fence=1)
+    done = write_checkpoint(store, prefix, snapshot(step), OWNER)
+    position = snapshot(step).position
+    return CheckpointRef(id=str(step), prefix=prefix, manifest_crc32c=done.manifest_crc32c, position=position, fence=1)
 
 
 def damage(store: DirectoryStore, ref: CheckpointRef) -> None:
@@ -163,7 +164,7 @@ def test_the_newest_checkpoint_that_can_be_read_is_taken(store: Away, tmp_path: 
     damage(store, bad)
     service, trainer = Service((bad, old)), Trainer()
     assert run(service, store, trainer, tmp_path).outcome is Outcome.SUCCEEDED
-    assert service.quarantined == ["20"]
+    assert service.quarantined == [bad.prefix]
     assert [s and s.position.global_step for s in trainer.snapshots] == [10]
     assert service.notes == ["restored"]
 

@@ -176,7 +176,7 @@ def test_none_left_means_from_the_beginning_and_loudly(
     damage(store, bad)
     service, trainer = Service((bad,)), Trainer()
     run(service, store, trainer, tmp_path)
-    assert (service.quarantined, trainer.snapshots) == (["20"], [None])
+    assert (service.quarantined, trainer.snapshots) == ([bad.prefix], [None])
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any("starting from the beginning" in text for text in warnings)
 

@@ -7,6 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from core.domain.errors import JobFailure, LeaseLost, SpecError
 from core.domain.policies import Reason
@@ -124,7 +125,9 @@ class Runner:
         lease.tell(Phase.RESTORING if grant.checkpoints else Phase.STARTING)
         for candidate in grant.checkpoints:
             try:
-                snapshot, manifest = persist(lambda at=candidate.prefix: read_checkpoint(self.store, at))  # type: ignore[misc]
+                snapshot, manifest = persist(
+                    partial(read_checkpoint, self.store, candidate.prefix, candidate.manifest_crc32c)
+                )
             except CorruptCheckpoint as error:
                 self._quarantine(grant, candidate.id, str(error))
                 continue
@@ -144,7 +147,7 @@ class Runner:
         now = self.environment
         differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if differs:
-            text = ", ".join(f"{key} {before.get(key, 'none')} -> {now.get(key, 'none')}" for key in differs)
+            text = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
 
 

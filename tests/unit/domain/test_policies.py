@@ -1,0 +1,77 @@
+"""Policies: when to save, when to try again, when to give up. Nothing here waits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.domain.policies import (
+    MAX_BACKOFF,
+    Category,
+    EndedAttempt,
+    GiveUp,
+    Reason,
+    TryAgain,
+    after_attempt,
+    backoff_seconds,
+    category,
+    seconds_between_interruptions,
+    young_daly,
+)
+from core.domain.spec import RetrySpec
+
+RETRY = RetrySpec.model_validate({"max_failures": 2, "max_attempts_without_progress": 4, "backoff": "10s"})
+
+
+def after(reason: Reason, failures: int = 1, without_progress: int = 0) -> TryAgain | GiveUp:
+    return after_attempt(EndedAttempt(reason, "words", failures, without_progress), RETRY, draw=0.5)
+
+
+def test_a_users_error_is_not_tried_again() -> None:
+    assert after(Reason.BAD_DATA) == GiveUp(Reason.BAD_DATA, "words")
+
+
+def test_a_preemption_costs_no_failure() -> None:
+    assert after(Reason.PREEMPTED, failures=99) == TryAgain(0.0)
+    assert after(Reason.LEASE_EXPIRED, failures=99) == TryAgain(0.0)
+
+
+def test_failures_are_tried_again_until_the_budget_is_spent() -> None:
+    assert isinstance(after(Reason.EXCEPTION, failures=2), TryAgain)
+    verdict = after(Reason.EXCEPTION, failures=3)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.reason is Reason.TOO_MANY_FAILURES
+    assert "words" in verdict.message
+
+
+def test_a_crash_loop_without_progress_ends() -> None:
+    assert after(Reason.PREEMPTED, without_progress=3) == TryAgain(0.0)
+    verdict = after(Reason.PREEMPTED, without_progress=4)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.reason is Reason.NO_PROGRESS
+
+
+@given(st.integers(1, 10_000), st.floats(0, 0.999))
+def test_backoff_doubles_within_bounds(failures: int, draw: float) -> None:
+    seconds = backoff_seconds(10, failures, draw)
+    ceiling = min(10 * 2.0 ** min(failures - 1, 30), MAX_BACKOFF)
+    assert ceiling / 2 <= seconds <= ceiling
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_category(reason: Reason) -> None:
+    assert category(reason) in Category
+
+
+def test_young_daly() -> None:
+    assert young_daly(2.0, 3600) == pytest.approx(math.sqrt(2 * 2 * 3600))
+    assert young_daly(1e-6, 60) == 15
+    assert young_daly(600, 1e6) == 1800
+
+
+def test_interruptions_shorten_the_time_between_them() -> None:
+    assert seconds_between_interruptions(0, 0) == 3600
+    assert seconds_between_interruptions(600, 9) == pytest.approx(420)

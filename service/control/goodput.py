@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
 from core.domain.states import LIVE_ATTEMPTS, AttemptState
@@ -56,7 +57,7 @@ def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:
 
 def attempts_of(unit: Unit, job_ids: Sequence[str]) -> dict[str, list[Attempt]]:
     """The attempts of many jobs, oldest first, with one query."""
-    query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.number)
+    query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.number).options(defer(Attempt.ending))
     found: dict[str, list[Attempt]] = {job_id: [] for job_id in job_ids}
     for row in unit.session.scalars(query):
         found[row.job_id].append(row)

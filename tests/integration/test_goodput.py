@@ -45,7 +45,7 @@ def test_every_second_of_an_interrupted_job_is_accounted_for(jobs: Jobs, workers
         assert spent(attempt["seconds"]) == pytest.approx(between(attempt, "created_at"), rel=0.01)
     lost, warned, last = (attempt["seconds"] for attempt in attempts)
     assert lost["other"] >= 2  # from the worker's last word until its lease of 3 s ran out
-    assert warned["redone"] == last["redone"] == 0
+    assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=0.02), 0)
     # What the workers measured themselves is nearly all of what the service saw.
     for attempt, seconds in ((attempts[1], warned), (attempts[2], last)):
         assert seconds["other"] <= 0.02 * between(attempt, "claimed_at") + 0.2

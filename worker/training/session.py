@@ -121,7 +121,8 @@ class Session:
             while self._at.epoch < stage.epochs:
                 self._train_epoch(source)
         finally:
-            source.close()
+            with self._watch.measure(Bucket.OTHER):
+                source.close()
 
     # --- epochs and steps ---
 

@@ -10,12 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-from bench.figures import Spread, heading, percent, table
+from bench.figures import Spread, heading, table
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, WIDTHS
 
 ROUNDS, STEPS = 20, 8
 MODES = ("off", "on")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one step, in seconds: by the clock, and of processor time, which programs beside this one disturb less."""
+
+    clock: float
+    cpu: float
 
 
 class Variant:
@@ -25,11 +34,12 @@ class Variant:
         command = [sys.executable, "-m", "bench.stepper", network, mode]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def seconds(self, steps: int) -> float:
-        """Of one step, the mean of so many."""
+    def steps(self, count: int) -> Cost:
+        """What one step costs, the mean of so many."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        print(steps, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline()) / steps
+        print(count, file=self._process.stdin, flush=True)
+        clock, cpu = map(float, self._process.stdout.readline().split())
+        return Cost(clock / count, cpu / count)
 
     def close(self) -> None:
         """Ends it."""
@@ -46,32 +56,35 @@ def _variant(network: str, mode: str) -> Iterator[Variant]:
         variant.close()
 
 
-def measure(network: str) -> dict[str, list[float]]:
-    """Seconds of a step for each mode, one value for each round."""
+def measure(network: str) -> dict[str, list[Cost]]:
+    """The cost of a step for each mode, one value for each round."""
     with ExitStack() as stack:
         variants = {mode: stack.enter_context(_variant(network, mode)) for mode in MODES}
         for variant in variants.values():
-            variant.seconds(STEPS)  # compiles
-        found: dict[str, list[float]] = {mode: [] for mode in MODES}
+            variant.steps(STEPS)  # compiles
+        found: dict[str, list[Cost]] = {mode: [] for mode in MODES}
         for number in range(ROUNDS):
             for mode in random.Random(number).sample(MODES, len(MODES)):
-                found[mode].append(variants[mode].seconds(STEPS))
+                found[mode].append(variants[mode].steps(STEPS))
         return found
 
 
 def main() -> None:
     """Measures and prints."""
     heading(f"deterministic mode, {IMAGE_SIZE} px, batch {BATCH_SIZE}: {ROUNDS} rounds of {STEPS} steps each")
-    rows = []
-    for network, width in WIDTHS.items():
-        found = measure(network)
-        off, on = (Spread.of(found[mode]) for mode in MODES)
-        ratio = Spread.of([b / a for a, b in zip(found["off"], found["on"], strict=True)])
-        cells = [f"{1000 * off.median:.1f}", f"{1000 * on.median:.1f}", f"{ratio.median:.3f}", f"{ratio.error:.3f}"]
-        rows.append((f"{network}, width {width}", *cells, percent((off.high - off.low) / off.median)))
-    columns = ("", "off (baseline), ms a step", "on, ms", "ratio on/off", "error", "spread of off (quartiles)")
+    rows = [_row(f"{network}, width {width}", measure(network)) for network, width in WIDTHS.items()]
+    columns = ("", "off (baseline), ms a step", "quartiles", "on, ms", "on/off", "error", "on/off, processor time", "error")
     table(columns, rows)
-    print("ratio: the median of the rounds' own ratios; error: its standard error")
+    print("on/off: the median of the rounds' own ratios; error: its standard error")
+
+
+def _row(name: str, found: dict[str, list[Cost]]) -> tuple[str, ...]:
+    off, on = (Spread.of([cost.clock for cost in found[mode]]) for mode in MODES)
+    pairs = list(zip(found["off"], found["on"], strict=True))
+    clock, cpu = Spread.of([b.clock / a.clock for a, b in pairs]), Spread.of([b.cpu / a.cpu for a, b in pairs])
+    ratios = [f"{value:.3f}" for value in (clock.median, clock.error, cpu.median, cpu.error)]
+    quartiles = f"{1000 * off.low:.0f}-{1000 * off.high:.0f}"
+    return (name, f"{1000 * off.median:.1f}", quartiles, f"{1000 * on.median:.1f}", *ratios)
 
 
 if __name__ == "__main__":

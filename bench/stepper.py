@@ -1,14 +1,15 @@
-"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says, and answers with the seconds."""
+"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says, and answers with the seconds by the clock and of
+processor time."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 
 import numpy as np
 
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
+from bench.windows import Mark
 from core.domain.spec import parse_spec
 from worker.training.environment import configure
 
@@ -26,10 +27,11 @@ def main() -> None:
     images = random.integers(0, 256, (BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
     labels = random.integers(0, CLASSES, BATCH_SIZE, dtype=np.int32)
     for line in sys.stdin:
-        begun = time.perf_counter()
+        begun = Mark.now()
         for _ in range(int(line)):
             engine.train_step(images, labels, 1e-4)
-        print(time.perf_counter() - begun, flush=True)
+        ended = Mark.now()
+        print(ended.clock - begun.clock, ended.cpu - begun.cpu, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from bench.windows import ROUNDS_AT_LEAST, Kind, Rounds
+from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from core.domain.spec import parse_spec
 from core.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, Grant
 from core.storage import open_store
@@ -20,7 +20,7 @@ from worker.notice import Notice
 from worker.protocol import ServiceClient
 
 WARM_UP_STEPS = 10
-WINDOW_STEPS, OFTEN_STEPS = 15, 60
+WINDOW_STEPS, OFTEN_STEPS = 6, 60
 OFTEN_SECONDS = 2.0
 
 
@@ -65,7 +65,8 @@ class TimedDesk(Desk):
         self._plan = self._windows(seconds)
         self._left, self._kind = WARM_UP_STEPS, Kind.QUIET
         self._rounds: Rounds | None = None
-        self._begun = self._due = self._busy_until = self._saved = 0.0
+        self._begun = Mark.now()
+        self._due = self._busy_until = self._saved = 0.0
         super().__init__(**wiring)
 
     def _windows(self, seconds: tuple[float, float]) -> Any:
@@ -77,11 +78,11 @@ class TimedDesk(Desk):
 
     def stopping(self) -> Stop | None:
         """Called between two steps: the clock."""
-        now = time.perf_counter()
+        now = Mark.now()
         self._note_stall()
         if self._left == 0:
             if self._rounds is not None:
-                self._rounds.add(self._kind, now - self._begun)
+                self._rounds.add(self._kind, self._begun, now)
             if not self._next_window():
                 return Stop.PAUSED
         self._left -= 1
@@ -93,7 +94,8 @@ class TimedDesk(Desk):
         if self._rounds is None:
             return False
         self._left = self._rounds.steps
-        self._begun = self._saved = time.perf_counter()
+        self._begun = Mark.now()
+        self._saved = self._begun.clock
         return True
 
     def _note_stall(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.baton_loop import OFTEN_SECONDS, Seen
@@ -37,7 +38,7 @@ def main() -> None:
         fit, stalls = keras_fit.run(spec, Path(folder), FIT_SECONDS)
     _print_baton(seen)
     _print_fit(fit, stalls)
-    _print_overhead(seen, fit)
+    _print_overhead(seen, stalls)
     _print_direct(seen)
     _print_noise(seen, fit)
 
@@ -66,6 +67,8 @@ def _print_baton(seen: Seen) -> None:
         ("in the background: make and store latest.keras", seen.files),
         ("a save's whole cost to training, state alone", windows.costs(Kind.STATE)),
         ("a save's whole cost to training, state and latest.keras", windows.costs(file)),
+        ("its processor time, all cores: state alone", windows.cpu_costs(Kind.STATE)),
+        ("its processor time, all cores: state and latest.keras", windows.cpu_costs(file)),
     ]
     table(("Baton's loop", *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
 
@@ -74,29 +77,36 @@ def _print_fit(fit: Rounds, stalls: dict[Kind, list[float]]) -> None:
     rows = [("a step without checkpoints (baseline 2)", fit.step_seconds())]
     for kind, values in stalls.items():
         rows += [(f"{kind}: stall", values), (f"{kind}: whole cost", fit.costs(kind))]
+        rows.append((f"{kind}: its processor time, all cores", fit.cpu_costs(kind)))
     table(("model.fit", *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
 
 
-def _print_overhead(seen: Seen, fit: Rounds) -> None:
+def _print_overhead(seen: Seen, stalls: dict[Kind, list[float]]) -> None:
     auto = young_daly(Spread.of(seen.saves).median, seconds_between_interruptions(0.0, 0))
     intervals = (15.0, 60.0, auto)
-    state, both = (Spread.of(seen.windows.costs(k)) for k in (Kind.STATE, Kind.STATE_AND_FILE))
-    baton = [_share(state, both, interval) for interval in intervals]
-    rows = [("Baton, against baseline 1", *map(percent, baton))]
-    for kind in (Kind.BACKUP, Kind.MODEL):
-        cost = Spread.of(fit.costs(kind)).median
-        rows.append((f"{kind}, against baseline 2", *(percent(cost / interval) for interval in intervals)))
+    by_clock = [_share(seen.windows.costs, interval) for interval in intervals]
+    by_cpu = [_share(seen.windows.cpu_costs, interval) for interval in intervals]
+    rows = [
+        ("Baton, against baseline 1, by the clock", *map(percent, by_clock)),
+        ("Baton, against baseline 1, by processor time", *map(percent, by_cpu)),
+    ]
+    for kind, values in stalls.items():
+        cost = Spread.of(values).median
+        rows.append((f"{kind}, against baseline 2: its stall", *(percent(cost / interval) for interval in intervals)))
     table(("overhead at a save every", "15 s", "60 s", f"auto: {auto:.0f} s"), rows)
-    print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto with no interruption yet")
-    print(f"target: at most 1 % at 60 s: {'met' if baton[1] <= 0.01 else 'MISSED'} ({percent(baton[1])})")
+    print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto with no interruption yet.")
+    print("Processor time counts as if none of it were on a core that training leaves idle: an upper bound, and the")
+    print("steadier number where other programs run beside. What Keras's callbacks cost is their stall.")
+    worst = max(by_clock[1], by_cpu[1])
+    print(f"target: at most 1 % at 60 s: {'met' if worst <= 0.01 else 'MISSED'} ({percent(worst)})")
     stall, copy = Spread.of(seen.stalls).median, Spread.of(_copies(seen)).median
     print(f"target: stall at most about one copy: {1e3 * stall:.1f} ms against {1e3 * copy:.1f} ms\n")
 
 
-def _share(state: Spread, both: Spread, interval: float) -> float:
-    """Of every save, so many write latest.keras as well."""
-    files = min(1.0, interval / FILE_SECONDS)
-    return (state.median + files * (both.median - state.median)) / interval
+def _share(costs: Callable[[Kind], list[float]], interval: float) -> float:
+    """Cost over interval; not every save writes latest.keras as well."""
+    state, both = (Spread.of(costs(kind)).median for kind in (Kind.STATE, Kind.STATE_AND_FILE))
+    return (state + min(1.0, interval / FILE_SECONDS) * (both - state)) / interval
 
 
 def _print_direct(seen: Seen) -> None:

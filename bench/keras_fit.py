@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.windows import ROUNDS_AT_LEAST, Kind, Rounds
+from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from core.domain.spec import parse_spec
 from worker.training.batches import BatchPlan
 from worker.training.data import load_images
 from worker.training.engine import build_network, make_optimizer
 
-STEPS, SAVE_AFTER = 16, 9
+STEPS, SAVE_AFTER = 7, 4
 KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)
 
 
@@ -26,12 +26,12 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.times: list[float] = []
+        self.marks: list[Mark] = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes the time."""
         del batch, logs
-        self.times.append(time.perf_counter())
+        self.marks.append(Mark.now())
 
 
 class Fit:
@@ -52,15 +52,16 @@ class Fit:
         )
         self.stalls: dict[Kind, list[float]] = {Kind.BACKUP: [], Kind.MODEL: []}
 
-    def window(self, kind: Kind) -> float:
-        """Seconds of all steps but the first, which sets the data up."""
+    def window(self, kind: Kind) -> tuple[Mark, Mark]:
+        """Begin and end of all steps but the first, which sets the data up."""
         before, after = Clock(), Clock()
         saver = self._saver(kind)
         callbacks = [before, *([saver] if saver else []), after]
         self._model.fit(self._batches(), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=callbacks)
         if saver:
-            self.stalls[kind].append(max(b - a for a, b in zip(before.times, after.times, strict=True)))
-        return after.times[-1] - after.times[0]
+            waits = [b.clock - a.clock for a, b in zip(before.marks, after.marks, strict=True)]
+            self.stalls[kind].append(max(waits))
+        return after.marks[0], after.marks[-1]
 
     def _batches(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
         while True:
@@ -85,5 +86,5 @@ def run(spec: Mapping[str, Any], folder: Path, seconds: float) -> tuple[Rounds, 
     end = time.perf_counter() + seconds
     while len(rounds.seconds) < ROUNDS_AT_LEAST or time.perf_counter() < end:
         for kind in rounds.draw():
-            rounds.add(kind, fit.window(kind))
+            rounds.add(kind, *fit.window(kind))
     return rounds, fit.stalls

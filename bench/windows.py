@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,19 @@ class Kind(StrEnum):
     MODEL = "ModelCheckpoint"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A moment, by the clock and by the processor time of this process: others disturb only the first."""
+
+    clock: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Mark:
+        """This moment."""
+        return cls(time.perf_counter(), time.process_time())
+
+
 @dataclass
 class Rounds:
     """Seconds of the windows of each round, by kind. A kind that a round has twice counts with its mean."""
@@ -29,17 +43,20 @@ class Rounds:
     kinds: Sequence[Kind]
     steps: int
     seconds: list[dict[Kind, list[float]]] = field(default_factory=list)
+    cpu: list[dict[Kind, list[float]]] = field(default_factory=list)
 
     def draw(self) -> Iterator[Kind]:
         """The kinds of one more round, in an order of its own."""
         order = [*self.kinds]
         random.Random(len(self.seconds)).shuffle(order)
         self.seconds.append({kind: [] for kind in order})
+        self.cpu.append({kind: [] for kind in order})
         yield from order
 
-    def add(self, kind: Kind, seconds: float) -> None:
+    def add(self, kind: Kind, begun: Mark, ended: Mark) -> None:
         """A window of the newest round has ended."""
-        self.seconds[-1][kind].append(seconds)
+        self.seconds[-1][kind].append(ended.clock - begun.clock)
+        self.cpu[-1][kind].append(ended.cpu - begun.cpu)
 
     def of(self, kind: Kind) -> list[float]:
         """Seconds of a window of this kind, one value for each round."""
@@ -48,6 +65,10 @@ class Rounds:
     def costs(self, kind: Kind) -> list[float]:
         """Seconds that a window of this kind takes longer than one without a checkpoint, one value for each round."""
         return [mean(one[kind]) - mean(one[Kind.QUIET]) for one in self.seconds]
+
+    def cpu_costs(self, kind: Kind) -> list[float]:
+        """The same in seconds of processor time, summed over the cores."""
+        return [mean(one[kind]) - mean(one[Kind.QUIET]) for one in self.cpu]
 
     def step_seconds(self) -> list[float]:
         """Seconds of a step without a checkpoint, one value for each round."""

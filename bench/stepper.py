@@ -1,0 +1,38 @@
+"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says, and answers with the seconds by the clock and of
+processor time."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
+from bench.windows import Mark
+from core.domain.spec import parse_spec
+from worker.training.environment import configure
+
+CLASSES = 10
+
+
+def main() -> None:
+    """Serves until the end of the input."""
+    configure(os.cpu_count() or 1)
+    from worker.training.engine import Engine
+
+    network, mode = sys.argv[1:]
+    engine = Engine(parse_spec(job(network, deterministic=mode == "on")), CLASSES)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+    labels = random.integers(0, CLASSES, BATCH_SIZE, dtype=np.int32)
+    for line in sys.stdin:
+        begun = Mark.now()
+        for _ in range(int(line)):
+            engine.train_step(images, labels, 1e-4)
+        ended = Mark.now()
+        print(ended.clock - begun.clock, ended.cpu - begun.cpu, flush=True)
+
+
+if __name__ == "__main__":
+    main()

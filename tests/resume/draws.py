@@ -149,7 +149,6 @@ _FAMILIES = {
     "end": ("before the end", "evaluation", "after evaluation", "before finishing", "after finishing"),
 }
 _WEIGHTS = {"claim": 1, "restore": 3, "step": 4, "save": 5, "epoch": 4, "best file": 2, "stage": 2, "best": 1, "end": 3}
-_OFTEN = {"step": 5, "save": 4, "epoch": 2}
 _LATE = {"stage": 1, "end": 2, "best": 2}
 _LAST = 3
 MOST_KILLS = 4
@@ -160,12 +159,13 @@ def kills(draw: st.DrawFn, spec: dict[str, Any]) -> tuple[Kill, ...]:
     """One to four kills, in an order in which most of them find their point."""
     possible = [f for f in _FAMILIES if f != "stage" or len(spec["stages"]) > 1]
     families = st.sampled_from([family for family in possible for _ in range(_WEIGHTS[family])])
-    drawn = [(family, draw(_kill(family))) for family in draw(st.lists(families, min_size=1, max_size=MOST_KILLS))]
+    chosen = draw(st.lists(families, min_size=1, max_size=MOST_KILLS))
+    drawn = [(family, draw(_kill(family, _often(spec, family, len(chosen))))) for family in chosen]
     drawn.sort(key=_lateness)
     while len(drawn) > 1 and _lateness(drawn[-2]) == _LAST:
         drawn.pop()
     if drawn[0][0] in ("restore", "claim"):
-        _put_first(drawn, draw(st.integers(1, 3)))
+        _put_first(drawn, draw(st.integers(1, _often(spec, "save", len(drawn)))))
     return tuple(kill for _, kill in drawn)
 
 
@@ -187,11 +187,20 @@ def _lateness(drawn: tuple[str, Kill]) -> int:
     return _LAST if warned_late or shot.point == "after finishing" else _LATE.get(family, 0)
 
 
+def _often(spec: dict[str, Any], family: str, shared: int) -> int:
+    """How often a point is reached for sure in an attempt, where so many share the job between them."""
+    epochs = sum(stage["epochs"] for stage in spec["stages"])
+    steps = sum(stage["epochs"] * stage["steps_per_epoch"] for stage in spec["stages"])
+    # A save that waits is replaced by a newer one: only some of those that are due are written.
+    saves = steps // int(spec["checkpoint"]["every"].split()[0]) // 3
+    return max(1, min(5, {"step": steps, "save": saves, "epoch": epochs}.get(family, 1) // (shared + 1)))
+
+
 @st.composite
-def _kill(draw: st.DrawFn, family: str) -> Kill:
+def _kill(draw: st.DrawFn, family: str, often: int) -> Kill:
     point = draw(st.sampled_from(_FAMILIES[family]))
-    shots = [Shot(point, draw(st.integers(1, _OFTEN.get(family, 1))), draw(st.sampled_from(["SIGKILL", "SIGTERM"])))]
-    if shots[0].signal == "SIGTERM" and family in _OFTEN and draw(st.integers(0, 3)) == 0:
+    shots = [Shot(point, draw(st.integers(1, often)), draw(st.sampled_from(["SIGKILL", "SIGTERM"])))]
+    if shots[0].signal == "SIGTERM" and family in ("step", "save", "epoch") and draw(st.integers(0, 3)) == 0:
         # The machine goes away while the process that was warned hands over.
         shots.append(Shot(draw(st.sampled_from(_FAMILIES["save"])), 1, "SIGKILL"))
     return Kill(tuple(shots), reported=draw(st.integers(0, 5)) > 0)

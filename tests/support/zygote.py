@@ -27,7 +27,7 @@ from tests.support.service import ROOT
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
 
-SECONDS_AN_ATTEMPT = 180.0
+SECONDS_AN_ATTEMPT = 300.0
 
 
 @dataclass(frozen=True)

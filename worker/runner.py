@@ -7,13 +7,13 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from core.domain.errors import JobFailure, LeaseLost, SpecError
 from core.domain.goodput import Bucket
-from core.domain.manifest import Manifest
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
+from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
 from core.storage.errors import StoreError, StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
@@ -134,23 +134,21 @@ class Runner:
         with lease.watch.measure(Bucket.RESTORE):
             for candidate in grant.checkpoints:
                 try:
-                    return self._read(candidate.prefix, desk)
+                    return self._read(candidate, desk)
                 except CorruptCheckpoint as error:
                     self._quarantine(grant, desk, candidate.id, str(error))
         log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         return None
 
-    def _read(self, prefix: str, desk: Desk) -> Snapshot:
-        def read() -> tuple[Snapshot, Manifest]:
-            return read_checkpoint(self.store, prefix)
-
+    def _read(self, candidate: CheckpointRef, desk: Desk) -> Snapshot:
+        read = partial(read_checkpoint, self.store, candidate.prefix, candidate.manifest_crc32c)
         try:
             snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         self._compare(desk, manifest.environment)
-        desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": prefix})
+        desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": candidate.prefix})
         return snapshot
 
     def _quarantine(self, grant: Grant, desk: Desk, checkpoint_id: str, message: str) -> None:
@@ -162,7 +160,7 @@ class Runner:
         now = self.environment
         differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if differs:
-            text = ", ".join(f"{key} {before.get(key, 'none')} -> {now.get(key, 'none')}" for key in differs)
+            text = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
 
 

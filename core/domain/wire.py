@@ -102,6 +102,7 @@ class CheckpointRef(Message):
 
     id: str
     prefix: ObjectName
+    manifest_crc32c: Crc32c
     position: Position
     fence: int
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,16 @@ from core.storage.tree import folder, is_object, missing, translated
 _TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table: the same answer on every machine
 _STALE_SECONDS = 24 * 3600
 _PUBLISH_TRIES = 100
+
+
+@contextlib.contextmanager
+def _closed(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Closes a reader's file at once: a traceback may hold it for long, and its bytes on a full disk with it."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
 
 
 class DirectoryStore:
@@ -78,8 +88,7 @@ class DirectoryStore:
 
     def download(self, name: str, path: Path) -> BlobInfo:
         """See BlobStore.download; no checksum is known here, so the returned one is that of what was read."""
-        chunks = self.open(name)
-        with atomic_file(path) as write:
+        with atomic_file(path) as write, _closed(self.open(name)) as chunks:
             total = write(chunks)
         info = self.stat(name)
         updated = info.updated if info else datetime.now(UTC)
@@ -109,7 +118,8 @@ class DirectoryStore:
     def copy(self, source: str, target: str) -> BlobInfo:
         """See BlobStore.copy. The bytes are copied: a hard link would let a person's edit of one change the other."""
         checked_name(target)
-        return self._store(target, self.open(source), if_absent=False)
+        with _closed(self.open(source)) as chunks:
+            return self._store(target, chunks, if_absent=False)
 
     def signed_url(self, name: str, expires: timedelta) -> str | None:
         """See BlobStore.signed_url: None, a directory has no server."""

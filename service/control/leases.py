@@ -101,7 +101,9 @@ def _compare_and_set(unit: Unit, attempt: Attempt, **values: Any) -> None:
 def reference(row: Checkpoint) -> CheckpointRef:
     """A checkpoint as a worker needs it."""
     position = Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
-    return CheckpointRef(id=row.id, prefix=row.prefix, position=position, fence=row.fence)
+    return CheckpointRef(
+        id=row.id, prefix=row.prefix, manifest_crc32c=row.manifest_crc32c, position=position, fence=row.fence
+    )
 
 
 def _grant(unit: Unit, job: Job, attempt: Attempt, lease: float, heartbeat: float) -> Grant:

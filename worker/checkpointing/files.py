@@ -80,14 +80,14 @@ def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
     return crc32c_of(data)
 
 
-def read_checkpoint(store: BlobStore, prefix: str) -> tuple[Snapshot, Manifest]:
-    """A checkpoint, every byte of it confirmed.
+def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None = None) -> tuple[Snapshot, Manifest]:
+    """A checkpoint, every byte of it confirmed: the files by the manifest, the manifest by what was committed.
 
     Raises:
         CorruptCheckpoint: it is damaged or incomplete.
         StoreError: the store could not be read; says nothing about the checkpoint.
     """
-    manifest = _manifest(store, prefix)
+    manifest = _manifest(store, prefix, manifest_crc32c)
     data = {entry.name: _read(store, prefix, entry) for entry in manifest.files}
     try:
         arrays, cursor = load_arrays(data[STATE]), json.loads(data[CURSOR])
@@ -96,11 +96,14 @@ def read_checkpoint(store: BlobStore, prefix: str) -> tuple[Snapshot, Manifest]:
     return Snapshot(manifest.position, arrays, cursor, taken_at=manifest.created_at), manifest
 
 
-def _manifest(store: BlobStore, prefix: str) -> Manifest:
+def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
     try:
-        manifest = Manifest.model_validate_json(store.get(f"{prefix}/{MANIFEST}"))
+        data = store.get(f"{prefix}/{MANIFEST}")
+        manifest = Manifest.model_validate_json(data)
     except (NotFound, Corrupted, ValidationError) as error:
         raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: {error}") from error
+    if crc32c not in (None, crc32c_of(data)):
+        raise CorruptCheckpoint(f"{prefix}/{MANIFEST} is not the one that was committed")
     if manifest.format != FORMAT:
         raise CorruptCheckpoint(f"{prefix}/{MANIFEST}: format {manifest.format} is not {FORMAT}")
     return manifest

@@ -1,97 +1,82 @@
-"""When to save, when to try again, when to give up."""
+"""Policies: when to save, when to try again, when to give up. Nothing here waits."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.domain.policies import (
-    MAX_INTERVAL,
+    MAX_BACKOFF,
     MAX_RESTORE_FAILURES,
-    MIN_INTERVAL,
+    Category,
     EndedAttempt,
     GiveUp,
     Reason,
-    Since,
     TryAgain,
     after_attempt,
-    checkpoint_due,
-    checkpoint_overdue,
+    backoff_seconds,
+    category,
     counts_as_restore_failure,
-    interval_seconds,
+    seconds_between_interruptions,
     young_daly,
 )
-from core.domain.spec import JobSpec, RetrySpec, parse_spec
+from core.domain.spec import RetrySpec
 
-SINCE = Since(steps=10, seconds=20.0, stall_seconds=0.5, save_seconds=1.0, between_interruptions=3600.0)
-
-
-def spec(every: Any) -> JobSpec:
-    stages = [{"epochs": 1}]
-    found: JobSpec = parse_spec(
-        {
-            "name": "x",
-            "network": {"name": "network-2"},
-            "dataset": {"name": "digits"},
-            "stages": stages,
-            "checkpoint": {"every": every},
-        }
-    )
-    return found
+RETRY = RetrySpec.model_validate({"max_failures": 2, "max_attempts_without_progress": 4, "backoff": "10s"})
 
 
-def test_young_daly_is_their_formula_within_bounds() -> None:
-    assert young_daly(0.5, 3600) == 60.0
-    assert young_daly(0.0, 3600) == MIN_INTERVAL == 15
-    assert young_daly(1000.0, 1e9) == MAX_INTERVAL == 1800
+def after(reason: Reason, failures: int = 1, without_progress: int = 0) -> TryAgain | GiveUp:
+    return after_attempt(EndedAttempt(reason, "words", failures, without_progress), RETRY, draw=0.5)
 
 
-@pytest.mark.parametrize(
-    ("every", "change", "expected"),
-    [
-        ("auto", {}, 60.0),
-        ("auto", {"stall_seconds": 0.0}, 15.0),
-        ("auto", {"save_seconds": 45.0}, 90.0),  # never before twice the time of the save before it
-        ("auto", {"stall_seconds": 1000.0, "between_interruptions": 1e9}, 1800.0),
-        ("auto", {"save_seconds": 1000.0}, 2000.0),
-        ("5s", {"save_seconds": 1000.0}, 5.0),  # what the owner says stays
-        ("30 steps", {}, 60.0),
-        ("30 steps", {"steps": 0}, None),
-    ],
-)
-def test_the_interval(every: str, change: dict[str, Any], expected: float | None) -> None:
-    assert interval_seconds(spec(every), replace(SINCE, **change)) == expected
+def test_a_users_error_is_not_tried_again() -> None:
+    assert after(Reason.BAD_DATA) == GiveUp(Reason.BAD_DATA, "words")
 
 
-def test_an_absurd_number_of_steps_does_no_harm() -> None:
-    interval = interval_seconds(spec(f"1{'0' * 400} steps"), SINCE)
-    assert interval is not None
-    assert not checkpoint_overdue(1e6, interval)
+def test_a_preemption_costs_no_failure() -> None:
+    assert after(Reason.PREEMPTED, failures=99) == TryAgain(0.0)
+    assert after(Reason.LEASE_EXPIRED, failures=99) == TryAgain(0.0)
 
 
-@pytest.mark.parametrize(
-    ("every", "change", "due"),
-    [
-        ("auto", {"seconds": 59.9}, False),
-        ("auto", {"seconds": 60.0}, True),
-        ("5s", {"seconds": 5.0}, True),
-        ("5s", {"seconds": 4.9}, False),
-        ("10 steps", {}, True),
-        ("10 steps", {"steps": 9, "seconds": 1e6}, False),
-    ],
-)
-def test_when_a_save_is_due(every: str, change: dict[str, Any], due: bool) -> None:
-    assert checkpoint_due(spec(every), replace(SINCE, **change)) is due
+def test_failures_are_tried_again_until_the_budget_is_spent() -> None:
+    assert isinstance(after(Reason.EXCEPTION, failures=2), TryAgain)
+    verdict = after(Reason.EXCEPTION, failures=3)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.reason is Reason.TOO_MANY_FAILURES
+    assert "words" in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("age", "interval", "overdue"),
-    [(59, 1, False), (60, 1, False), (61, 1, True), (180, 60, False), (181, 60, True), (1e9, None, False)],
-)
-def test_when_a_checkpoint_is_overdue(age: float, interval: float | None, overdue: bool) -> None:
-    assert checkpoint_overdue(age, interval) is overdue
+def test_a_crash_loop_without_progress_ends() -> None:
+    assert after(Reason.PREEMPTED, without_progress=3) == TryAgain(0.0)
+    verdict = after(Reason.PREEMPTED, without_progress=4)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.reason is Reason.NO_PROGRESS
+
+
+@given(st.integers(1, 10_000), st.floats(0, 0.999))
+def test_backoff_doubles_within_bounds(failures: int, draw: float) -> None:
+    seconds = backoff_seconds(10, failures, draw)
+    ceiling = min(10 * 2.0 ** min(failures - 1, 30), MAX_BACKOFF)
+    assert ceiling / 2 <= seconds <= ceiling
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_category(reason: Reason) -> None:
+    assert category(reason) in Category
+
+
+def test_young_daly() -> None:
+    assert young_daly(2.0, 3600) == pytest.approx(math.sqrt(2 * 2 * 3600))
+    assert young_daly(1e-6, 60) == 15
+    assert young_daly(600, 1e6) == 1800
+
+
+def test_interruptions_shorten_the_time_between_them() -> None:
+    assert seconds_between_interruptions(0, 0) == 3600
+    assert seconds_between_interruptions(600, 9) == pytest.approx(420)
 
 
 def ended(reason: Reason, restore_failures: int, failures: int = 1) -> EndedAttempt:

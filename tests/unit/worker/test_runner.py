@@ -130,8 +130,9 @@ def snapshot(step: int) -> Snapshot:
 
 def written(store: DirectoryStore, step: int) -> CheckpointRef:
     prefix = f"jobs/j/checkpoints/{step:010d}-1-0"
-    write_checkpoint(store, prefix, snapshot(step), OWNER)
-    return CheckpointRef(id=str(step), prefix=prefix, position=snapshot(step).position, fence=1)
+    whole = write_checkpoint(store, prefix, snapshot(step), OWNER)
+    position = snapshot(step).position
+    return CheckpointRef(id=str(step), prefix=prefix, manifest_crc32c=whole.manifest_crc32c, position=position, fence=1)
 
 
 def damage(store: DirectoryStore, ref: CheckpointRef) -> None:

@@ -1,0 +1,23 @@
+"""A real service without workers: the tests are the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.jobs import Jobs
+from tests.support.redis import running_redis
+from tests.support.service import ServiceProcess, running_service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with running_redis() as redis, running_service(tmp_path_factory.mktemp("service"), redis.url) as process:
+        yield process
+
+
+@pytest.fixture
+def jobs(service: ServiceProcess) -> Iterator[Jobs]:
+    with service.client() as http:
+        yield Jobs(http)

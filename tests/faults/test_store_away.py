@@ -1,0 +1,119 @@
+"""A store that fails at any call: training goes on, saving is tried again, nothing half-written is believed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from core.storage import BlobStore, open_store
+from core.storage.gcs import GcsStore
+from tests.contract.flaky_proxy import CUT_BODY, DROP_ANSWER, FlakyProxy, flaky_proxy
+from tests.support.attempts import queued_attempt, runner
+from tests.support.fake_trainer import FakeTrainer, final_state
+from tests.support.gcs import GcsEmulator, gcs_emulator, until
+from tests.support.jobs import Jobs, tiny
+from tests.support.redis import running_redis
+from tests.support.service import ServiceProcess, running_service
+from worker.checkpointing.files import read_checkpoint
+from worker.notice import Notice
+
+STEPS = 60
+SPEC = tiny(
+    stages=[{"image_size": 8, "batch_size": 1, "epochs": 3, "steps_per_epoch": 20}],
+    checkpoint={"every": "4 steps", "keep": 100},
+)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[GcsEmulator]:
+    with gcs_emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, emulator: GcsEmulator) -> Iterator[ServiceProcess]:
+    settings = {**emulator.environ, "BATON_STORE": emulator.store_url("jobs-here")}
+    folder = tmp_path_factory.mktemp("service")
+    with running_redis() as redis, running_service(folder, redis.url, **settings) as process:
+        yield process
+
+
+@pytest.fixture
+def proxy(emulator: GcsEmulator) -> Iterator[FlakyProxy]:
+    with flaky_proxy(emulator.host) as running:
+        yield running
+
+
+@pytest.fixture
+def store(proxy: FlakyProxy, emulator: GcsEmulator, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
+    """What the worker sees of the bucket."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.host)
+    return GcsStore(emulator.bucket, "jobs-here", deadline=2)
+
+
+def whole(jobs: Jobs, job: str, emulator: GcsEmulator, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many checkpoints are committed, each of them read back from the bucket itself."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.host)
+    direct = open_store(emulator.store_url("jobs-here"))
+    committed = [row for row in jobs.items(job, "checkpoints") if row["state"] == "committed"]
+    for row in committed:
+        snapshot, _ = read_checkpoint(direct, row["prefix"])
+        assert snapshot.arrays["state"].tobytes() == final_state(row["global_step"])
+    return len(committed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_faults_at_any_call(
+    service: ServiceProcess,
+    emulator: GcsEmulator,
+    proxy: FlakyProxy,
+    store: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    dice = random.Random(seed)
+    for method in ("POST", "PUT", "GET"):
+        proxy.plan(method, *dice.choices([0, 503, 429, 500, DROP_ANSWER, CUT_BODY], [9, 1, 1, 1, 1, 1], k=400))
+    with service.client() as http:
+        jobs = Jobs(http)
+        job = jobs.submit(SPEC)
+        notice = Notice()
+        first = FakeTrainer(lambda step: notice.give("test") if step == 33 else None)
+        assert runner(service, store, first, notice).run(queued_attempt(jobs, job))
+        second = FakeTrainer()
+        assert runner(service, store, second).run(queued_attempt(jobs, job))
+        assert jobs.show(job)["status"] == "succeeded"
+        assert second.started_at == [34]
+        assert second.state == final_state(STEPS)
+        assert whole(jobs, job, emulator, monkeypatch) >= 10
+    assert proxy.left("POST") < 400
+
+
+def test_training_goes_on_while_the_store_is_away(
+    service: ServiceProcess,
+    emulator: GcsEmulator,
+    proxy: FlakyProxy,
+    store: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def weather(step: int) -> None:
+        if step == 10:
+            for method in ("POST", "PUT", "GET"):
+                proxy.plan(method, *[503] * 100_000)
+        if step == 50:
+            until(lambda: proxy.left("POST") < 100_000, 20, "a save that failed")
+            assert jobs.show(job)["checkpoint"] is None or jobs.show(job)["checkpoint"]["global_step"] <= 10
+            for method in ("POST", "PUT", "GET"):
+                proxy.plan(method)
+
+    with service.client() as http:
+        jobs = Jobs(http)
+        job = jobs.submit(SPEC)
+        trainer = FakeTrainer(weather, patient=False)
+        assert runner(service, store, trainer).run(queued_attempt(jobs, job))
+        assert jobs.show(job)["status"] == "succeeded"
+        assert trainer.state == final_state(STEPS)
+        assert whole(jobs, job, emulator, monkeypatch) >= 1
+        assert [row["epoch"] for row in jobs.items(job, "history")] == [1, 2, 3]

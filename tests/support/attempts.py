@@ -1,0 +1,44 @@
+"""Attempts run by a Runner in this process, against a real service and a real store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from core.domain.wire import WorkerInfo
+from core.storage import BlobStore
+from tests.support.gcs import until
+from tests.support.jobs import Jobs
+from tests.support.service import TOKEN, ServiceProcess
+from worker.control import Trainer, Workspace
+from worker.notice import Notice
+from worker.protocol import ServiceClient
+from worker.runner import Runner
+
+
+def runner(service: ServiceProcess, store: BlobStore, trainer: Trainer, notice: Notice | None = None) -> Runner:
+    """What a training process makes of its settings."""
+    return Runner(
+        client=ServiceClient(service.url, TOKEN),
+        store=store,
+        trainer=trainer,
+        workspace=Workspace(Path(), threads=1, processes=0),
+        worker=WorkerInfo(name="in-process", host="localhost", pid=os.getpid(), version="0"),
+        notice=notice or Notice(),
+        environment={},
+        grace=30.0,
+        claimed=lambda _grant: None,
+    )
+
+
+def queued_attempt(jobs: Jobs, job: str) -> str:
+    """The id of the attempt that waits for a worker, once there is one."""
+    found: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        found[:] = [a for a in jobs.items(job, "attempts") if a["state"] == "queued"]
+        return bool(found)
+
+    until(there, 30, "an attempt in the queue")
+    return str(found[0]["id"])

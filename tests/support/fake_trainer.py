@@ -1,0 +1,109 @@
+"""A trainer of milliseconds for tests of everything around training. Its state tells of a lost or doubled step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from core.domain.spec import JobSpec
+from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Control, Stopped, Workspace
+from worker.training.plan import Plan
+
+LATEST = frozenset({CheckpointRole.LATEST})
+BEST = LATEST | {CheckpointRole.BEST}
+
+
+def after(state: bytes, step: int) -> bytes:
+    """The state after one more step: a hash chain, so that every step counts, in its order, once."""
+    return hashlib.sha256(state + step.to_bytes(8)).digest()
+
+
+def final_state(steps: int) -> bytes:
+    """What an uninterrupted run of so many steps ends with."""
+    state = b"start"
+    for step in range(steps):
+        state = after(state, step)
+    return state
+
+
+@dataclass
+class FakeTrainer:
+    """Implements worker.control.Trainer. `before_step` may do anything to the world at a global step.
+
+    `patient`: waits for each checkpoint, where a real trainer would go on and let a newer one replace it.
+    """
+
+    before_step: Callable[[int], None] = lambda _step: None
+    started_at: list[int] = field(default_factory=list)
+    state: bytes = b"start"
+    patient: bool = True
+
+    def __call__(
+        self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
+    ) -> dict[str, float]:
+        """Steps through all stages; every epoch is the best so far."""
+        plan = Plan.of(spec, 1)
+        at = snapshot.position if snapshot else plan.start_of(0)
+        self.state = snapshot.arrays["state"].tobytes() if snapshot else b"start"
+        self.started_at.append(at.global_step)
+        unsaved = 0
+        while at.global_step < plan.total_steps:
+            if control.stopping() is not None:
+                self._save(control, at, LATEST)
+                raise Stopped
+            self.before_step(at.global_step)
+            self.state = after(self.state, at.global_step)
+            at, unsaved = self._advance(plan, control, at), unsaved + 1
+            control.tell(Phase.TRAINING, plan.progress(at, 1000.0))
+            if control.checkpoint_due(unsaved):
+                self._save(control, at, LATEST)
+                unsaved = 0
+        return {"last_byte": float(self.state[-1])}
+
+    def _advance(self, plan: Plan, control: Control, at: Position) -> Position:
+        step, total = at.step + 1, at.global_step + 1
+        if step < plan.steps[at.stage]:
+            return at.model_copy(update={"step": step, "global_step": total})
+        stage_done = at.epoch + 1 == plan.spec.stages[at.stage].epochs
+        following = at.model_copy(update={"epoch": at.epoch + 1, "step": 0, "global_step": total})
+        if stage_done and at.stage + 1 < len(plan.steps):
+            following = plan.start_of(at.stage + 1)
+        self._record(plan, control, at, total, stage_done)
+        self._save(control, following, BEST)
+        return following
+
+    def _record(self, plan: Plan, control: Control, at: Position, total: int, stage_done: bool) -> None:
+        stage, epoch = plan.spec.stages[at.stage], plan.epochs_before(at.stage) + at.epoch + 1
+        row = EpochRow(
+            epoch=epoch,
+            stage=at.stage + 1,
+            stage_epoch=at.epoch + 1,
+            global_step=total,
+            image_size=stage.image_size,
+            batch_size=stage.batch_size,
+            learning_rate=0.1,
+            loss=float(self.state[0]),
+            accuracy=0.5,
+            val_loss=float(self.state[1]),
+            val_accuracy=epoch / 1000,
+            attempt=control.attempt,
+            seconds=1.0,
+            images_per_second=1.0,
+            finished_at=datetime.now(UTC),
+        )
+        control.epoch(
+            row, BestMetric(metric="val_accuracy", value=epoch / 1000, stage=at.stage + 1, epoch=epoch), stage_done
+        )
+
+    def _save(self, control: Control, at: Position, roles: frozenset[CheckpointRole]) -> None:
+        arrays = {"state": np.frombuffer(self.state, np.uint8).copy()}
+        prefix = control.name_checkpoint(at.global_step)
+        control.save(prefix, Snapshot(at, arrays, {}), roles)
+        if self.patient:
+            control.load(prefix)

@@ -16,7 +16,16 @@ WARM = "warm: waiting for an attempt"
 GIVEN, CLAIMED = r"attempt \w+ goes to training process", r"attempt \d+ of job"
 READ, LOADED, BUILT = r"read step \d+ back", r"images of \d+ px at hand", r"built the network"
 STEPPED = r"compiled and took the first step in ([\d.]+) s"
-PARTS = ("stop or detection", "dispatch", "interpreter, imports", "claim", "restore", "data", "build", "load, first batch")
+PARTS = (
+    "stop or detection",
+    "dispatch",
+    "interpreter, imports",
+    "claim",
+    "restore",
+    "data",
+    "build",
+    "load, first batch",
+)
 COMPILE = "compile, first step"
 _T = TypeVar("_T")
 
@@ -85,6 +94,12 @@ def split(signalled: float, ended: float, log: WorkerLog) -> dict[str, float]:
     stepped = log.wait(STEPPED)
     given = max(ended, log.at(GIVEN))
     ready = max(given, log.at(WARM))
-    marks = [ended, given, ready, *(log.at(what) for what in (CLAIMED, READ, LOADED, BUILT)), stepped.at - stepped.value]
+    marks = [
+        ended,
+        given,
+        ready,
+        *(log.at(what) for what in (CLAIMED, READ, LOADED, BUILT)),
+        stepped.at - stepped.value,
+    ]
     parts = zip(PARTS, [signalled, *marks], marks, strict=False)
     return {name: after - before for name, before, after in parts} | {COMPILE: stepped.value}

@@ -133,7 +133,7 @@ def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
 
 def restart(unit: Unit, job: Job, actor: str) -> None:
     """No checkpoint is left although there were some: said where the job's owner looks, for as long as it runs."""
-    job.message = "no checkpoint can be read any more: the run starts from the beginning"
+    job.message = "no checkpoint can be read: starting from the beginning"
     unit.event(job, "restarted", actor, job.message)
 
 

@@ -91,7 +91,7 @@ def test_a_run_that_starts_from_the_beginning_says_so_as_long_as_it_runs(api: Ap
     hand.beat("training")
     job = api.job(job_id)
     assert job["status"] == "running"
-    assert "starts from the beginning" in job["message"]
+    assert "starting from the beginning" in job["message"]
     assert job["checkpoint"] is None
     assert api.kinds(job_id).count("restarted") == 1
     assert api.attempt(job_id)["start_step"] == 0
@@ -104,7 +104,7 @@ def test_the_next_attempt_says_it_again_if_nothing_was_saved_since(api: Api) -> 
     lose_the_checkpoint(api, job_id).finish("preempted")
     hand = api.claim(job_id)
     assert hand.grant["checkpoints"] == []
-    assert "starts from the beginning" in api.job(job_id)["message"]
+    assert "starting from the beginning" in api.job(job_id)["message"]
     hand.checkpoint(1)
     hand.finish("preempted")
     api.claim(job_id)

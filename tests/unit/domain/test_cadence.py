@@ -1,4 +1,4 @@
-"""When to save, when to try again, when to give up."""
+"""When to save: the interval that a cadence comes to, and when a checkpoint is overdue."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ import pytest
 
 from core.domain.policies import (
     MAX_INTERVAL,
-    MAX_RESTORE_FAILURES,
     MIN_INTERVAL,
-    EndedAttempt,
-    GiveUp,
-    Reason,
     Since,
-    TryAgain,
-    after_attempt,
     checkpoint_due,
     checkpoint_overdue,
-    counts_as_restore_failure,
     interval_seconds,
     young_daly,
 )
-from core.domain.spec import JobSpec, RetrySpec, parse_spec
+from core.domain.spec import JobSpec, parse_spec
 
 SINCE = Since(steps=10, seconds=20.0, stall_seconds=0.5, save_seconds=1.0, between_interruptions=3600.0)
 
@@ -92,22 +85,3 @@ def test_when_a_save_is_due(every: str, change: dict[str, Any], due: bool) -> No
 )
 def test_when_a_checkpoint_is_overdue(age: float, interval: float | None, overdue: bool) -> None:
     assert checkpoint_overdue(age, interval) is overdue
-
-
-def ended(reason: Reason, restore_failures: int, failures: int = 1) -> EndedAttempt:
-    return EndedAttempt(reason, "it died", failures, 1, restore_failures)
-
-
-def test_restores_that_fail_in_a_row_end_the_job_with_words_on_what_to_do() -> None:
-    retry = RetrySpec(max_failures=100)
-    assert isinstance(after_attempt(ended(Reason.PROCESS_DIED, MAX_RESTORE_FAILURES - 1), retry, 0.5), TryAgain)
-    verdict = after_attempt(ended(Reason.PROCESS_DIED, MAX_RESTORE_FAILURES), retry, 0.5)
-    assert isinstance(verdict, GiveUp)
-    assert verdict.reason is Reason.RESTORE_FAILED
-    assert "it died" in verdict.message
-    assert "submit the job again" in verdict.message
-
-
-def test_what_says_nothing_about_the_checkpoints_does_not_count() -> None:
-    silent = {reason for reason in Reason if not counts_as_restore_failure(reason)}
-    assert silent == {Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.domain.policies import (
     MAX_BACKOFF,
+    MAX_RESTORE_FAILURES,
     Category,
     EndedAttempt,
     GiveUp,
@@ -18,6 +19,7 @@ from core.domain.policies import (
     after_attempt,
     backoff_seconds,
     category,
+    counts_as_restore_failure,
     seconds_between_interruptions,
     young_daly,
 )
@@ -75,3 +77,22 @@ def test_young_daly() -> None:
 def test_interruptions_shorten_the_time_between_them() -> None:
     assert seconds_between_interruptions(0, 0) == 3600
     assert seconds_between_interruptions(600, 9) == pytest.approx(420)
+
+
+def ended(reason: Reason, restore_failures: int, failures: int = 1) -> EndedAttempt:
+    return EndedAttempt(reason, "it died", failures, 1, restore_failures)
+
+
+def test_restores_that_fail_in_a_row_end_the_job_with_words_on_what_to_do() -> None:
+    retry = RetrySpec(max_failures=100)
+    assert isinstance(after_attempt(ended(Reason.PROCESS_DIED, MAX_RESTORE_FAILURES - 1), retry, 0.5), TryAgain)
+    verdict = after_attempt(ended(Reason.PROCESS_DIED, MAX_RESTORE_FAILURES), retry, 0.5)
+    assert isinstance(verdict, GiveUp)
+    assert verdict.reason is Reason.RESTORE_FAILED
+    assert "it died" in verdict.message
+    assert "submit the job again" in verdict.message
+
+
+def test_what_says_nothing_about_the_checkpoints_does_not_count() -> None:
+    silent = {reason for reason in Reason if not counts_as_restore_failure(reason)}
+    assert silent == {Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE}

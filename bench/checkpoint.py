@@ -114,7 +114,9 @@ def _print_direct(seen: Seen) -> None:
     predicted = Spread.of(seen.windows.costs(Kind.STATE_AND_FILE)).median * seen.saves_often / quiet
     ratios = [a / b - 1 for a, b in zip(seen.direct.of(Kind.OFTEN), seen.direct.of(Kind.QUIET), strict=True)]
     measured = Spread.of(ratios)
-    print(f"direct check, a save with latest.keras every {OFTEN_SECONDS:.0f} s against none ({seen.saves_often} saves):")
+    print(
+        f"direct check, a save with latest.keras every {OFTEN_SECONDS:.0f} s against none ({seen.saves_often} saves):"
+    )
     print(f"  predicted {percent(predicted)}, measured {percent(often / quiet - 1)}")
     print(f"  (median of {measured.n} pairs {percent(measured.median)}, error {percent(measured.error)})\n")
 

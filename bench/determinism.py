@@ -73,7 +73,16 @@ def main() -> None:
     """Measures and prints."""
     heading(f"deterministic mode, {IMAGE_SIZE} px, batch {BATCH_SIZE}: {ROUNDS} rounds of {STEPS} steps each")
     rows = [_row(f"{network}, width {width}", measure(network)) for network, width in WIDTHS.items()]
-    columns = ("", "off (baseline), ms a step", "quartiles", "on, ms", "on/off", "error", "on/off, processor time", "error")
+    columns = (
+        "",
+        "off (baseline), ms a step",
+        "quartiles",
+        "on, ms",
+        "on/off",
+        "error",
+        "on/off, processor time",
+        "error",
+    )
     table(columns, rows)
     print("on/off: the median of the rounds' own ratios; error: its standard error")
 

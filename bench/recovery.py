@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Spread, heading, table
-from bench.handover import COMPILE, PARTS, STEPPED, WARM, WorkerLog, attempt_ended, instant, split, until
+from bench.handover import COMPILE, PARTS, STEPPED, WARM, WorkerLog, change_after, instant, split, until
 from bench.jobs import job as spec
 from tests.support.jobs import Jobs
 from tests.support.redis import running_redis
 from tests.support.service import running_service
-from tests.support.worker import Workers, WorkerProcess, workers
+from tests.support.worker import WorkerProcess, Workers, workers
 
 REPETITIONS, LEASE_SECONDS = 5, 6.0
 CHECKPOINT_EVERY = "3s"
@@ -62,8 +62,8 @@ class Relay:
         signalled = time.time()
         self._end_training(case.signal)
         following = following or self._workers.start()
-        ended = until(lambda: attempt_ended(self._jobs, self._job, self._attempt), "end of the attempt")
-        parts = split(signalled, ended, WorkerLog(following))
+        change = until(lambda: change_after(self._jobs, self._job, self._attempt), "next attempt")
+        parts = split(signalled, change, WorkerLog(following))
         self._reap()
         self._training, self._attempt = following, self._attempt + 1
         self._await_commit()
@@ -114,7 +114,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds; the service's default is 30")
     options = parser.parse_args()
-    heading(f"recovery: {options.repetitions} of each, lease {options.lease:g} s, renewed every {options.lease / 3:g} s")
+    heading(
+        f"recovery: {options.repetitions} of each, lease {options.lease:g} s, renewed every {options.lease / 3:g} s"
+    )
     found: Found = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder, _relay(Path(folder), options.lease) as relay:
         for number in range(options.repetitions):
@@ -135,7 +137,9 @@ def _print(found: Found, lease: float) -> None:
         warm, cold = (Spread.of(totals[Case(signal, warm)]).median for warm in (True, False))
         worst = max(apart[Case(signal, True)])
         verdict = "met" if worst <= limit else "MISSED"
-        print(f"{signal}: warm / cold = {warm / cold:.2f}; target at most {limit:g} s apart from compilation: {verdict}")
+        print(
+            f"{signal}: warm / cold = {warm / cold:.2f}; target at most {limit:g} s apart from compilation: {verdict}"
+        )
         print(f"  (the slowest warm one {worst:.1f} s)")
 
 

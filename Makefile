@@ -12,11 +12,11 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos lint format bench lock clean
+.PHONY: help install demo up test chaos lint format bench bench-checkpoint bench-recovery lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
 	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
@@ -44,9 +44,14 @@ format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV) ## Measure: see bench/
-	@test -f bench/__main__.py || { echo "there are no benchmarks yet"; exit 2; }
+bench: $(DEV) ## All benchmarks: checkpoints, deterministic mode, recovery (about 15 minutes)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-checkpoint: $(DEV) ## What a checkpoint costs, against no checkpoints and against Keras's callbacks (5 minutes)
+	$(BIN)/python -m bench checkpoint
+
+bench-recovery: $(DEV) ## Seconds from a signal to the first new step on a warm and on a cold worker (8 minutes)
+	$(BIN)/python -m bench recovery
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)

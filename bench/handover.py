@@ -13,13 +13,13 @@ from tests.support.jobs import Jobs
 from tests.support.worker import WorkerProcess
 
 WARM = "warm: waiting for an attempt"
-GIVEN, CLAIMED = r"attempt \w+ goes to training process", r"attempt \d+ of job"
+CLAIMED = r"attempt \d+ of job"
 READ, LOADED, BUILT = r"read step \d+ back", r"images of \d+ px at hand", r"built the network"
 STEPPED = r"compiled and took the first step in ([\d.]+) s"
 PARTS = (
     "stop or detection",
-    "dispatch",
     "interpreter, imports",
+    "dispatch",
     "claim",
     "restore",
     "data",
@@ -74,11 +74,20 @@ class WorkerLog:
         return line.at
 
 
-def attempt_ended(jobs: Jobs, job: str, attempt: int) -> float | None:
-    """When this attempt, counted from 1, ended."""
-    row: dict[str, Any] = jobs.items(job, "attempts")[attempt - 1]
-    ended = row["finished_at"]
-    return instant(ended) if ended else None
+@dataclass(frozen=True)
+class Change:
+    """Of attempts: when the one ended, and the other's id."""
+
+    ended: float
+    following: str
+
+
+def change_after(jobs: Jobs, job: str, attempt: int) -> Change | None:
+    """What followed this attempt, counted from 1, if it has ended."""
+    rows: list[dict[str, Any]] = jobs.items(job, "attempts")
+    if len(rows) <= attempt:
+        return None
+    return Change(instant(rows[attempt - 1]["finished_at"]), rows[attempt]["id"])
 
 
 def instant(text: str) -> float:
@@ -86,18 +95,18 @@ def instant(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def split(signalled: float, ended: float, log: WorkerLog) -> dict[str, float]:
+def split(signalled: float, change: Change, log: WorkerLog) -> dict[str, float]:
     """Seconds of each part; they follow one another, and their sum is the time from the signal to the first new step.
 
-    A worker that was started cold may get the attempt before its imports are done; the rest of them counts then.
+    A cold worker takes the attempt when its imports are done; until then it counts as importing.
     """
     stepped = log.wait(STEPPED)
-    given = max(ended, log.at(GIVEN))
-    ready = max(given, log.at(WARM))
+    given = log.at(f"attempt {change.following} goes to training process")
+    ready = max(change.ended, log.at(WARM))
     marks = [
-        ended,
-        given,
+        change.ended,
         ready,
+        given,
         *(log.at(what) for what in (CLAIMED, READ, LOADED, BUILT)),
         stepped.at - stepped.value,
     ]

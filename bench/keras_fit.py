@@ -21,7 +21,7 @@ STEPS, SAVE_AFTER = 7, 4
 KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)
 
 
-class Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """When each step ended."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Fit:
         while True:
             images, labels = self._plan.images(0, self._batch), self._plan.labels(0, self._batch)
             self._batch += 1
-            yield images.astype(np.float32) / 255, labels
+            yield np.divide(images, 255, dtype=np.float32), labels
 
     def _saver(self, kind: Kind) -> keras.callbacks.Callback | None:
         if kind is Kind.BACKUP:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Spread, heading, table
-from bench.handover import COMPILE, PARTS, STEPPED, WARM, WorkerLog, attempt_ended, instant, split, until
+from bench.handover import COMPILE, PARTS, STEPPED, WARM, WorkerLog, change_after, instant, split, until
 from bench.jobs import job as spec
 from tests.support.jobs import Jobs
 from tests.support.redis import running_redis
@@ -62,8 +62,8 @@ class Relay:
         signalled = time.time()
         self._end_training(case.signal)
         following = following or self._workers.start()
-        ended = until(lambda: attempt_ended(self._jobs, self._job, self._attempt), "end of the attempt")
-        parts = split(signalled, ended, WorkerLog(following))
+        change = until(lambda: change_after(self._jobs, self._job, self._attempt), "next attempt")
+        parts = split(signalled, change, WorkerLog(following))
         self._reap()
         self._training, self._attempt = following, self._attempt + 1
         self._await_commit()

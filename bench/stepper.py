@@ -1,5 +1,7 @@
-"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says, and answers with the seconds by the clock and of
-processor time."""
+"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says.
+
+Answers with the seconds they took: by the clock, and of processor time.
+"""
 
 from __future__ import annotations
 

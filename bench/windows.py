@@ -1,4 +1,4 @@
-"""Windows of a few steps, with and without a checkpoint, shuffled; so that what else the machine does hits all alike."""
+"""Windows of a few steps, with and without a checkpoint, shuffled, so that the machine's other work hits all alike."""
 
 from __future__ import annotations
 

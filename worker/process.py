@@ -55,6 +55,11 @@ class TrainingProcess:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has imported what it needs; whatever it has said, it said after that."""
+        return bool(self._last_word())
+
     def assign(self, attempt_id: str) -> None:
         """Hands the attempt over; the child claims it."""
         if self._process.stdin is None:  # pragma: no cover - PIPE makes it

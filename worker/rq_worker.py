@@ -6,6 +6,7 @@ import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
@@ -28,6 +29,7 @@ from worker.protocol import ServiceClient
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 POLL_SECONDS = 0.5
+WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
 REDIS_BEAT_SECONDS = 15
 DEATH_REPORT_SECONDS = 60.0
 log = logging.getLogger(__name__)
@@ -69,6 +71,13 @@ class BatonWorker(Worker):
         """Ends the training process that waits."""
         self._drop_training()
 
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Takes a message once the training process is warm: another worker may be, and would begin at once."""
+        self._await_warm()
+        return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Runs the attempt of a message to its end. Nothing that Redis does can end it."""
         del queue
@@ -104,6 +113,14 @@ class BatonWorker(Worker):
             raise StopRequested
         if self._training is not None:
             self._training.notify()
+
+    def _await_warm(self) -> None:
+        self.warm_up()
+        training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
+        while training is not None and not training.ready and time.monotonic() < give_up:
+            # One that dies of its imports is found out when it is given something to do.
+            if training.wait(WARM_POLL_SECONDS):
+                break
 
     def _train(self, attempt_id: str, beat: Callable[[], object]) -> None:
         self.warm_up()

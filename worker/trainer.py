@@ -33,8 +33,9 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = WorkerSettings()
     runner = _runner(settings, notice, report)
-    log.info("warm: waiting for an attempt with TensorFlow imported")
     orders = _orders()
+    log.info("warm: waiting for an attempt with TensorFlow imported")
+    _say(report, ready=True)
     while True:
         attempt_id = orders.get()
         if notice.given or runner.run(attempt_id):

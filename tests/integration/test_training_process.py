@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from core.domain.queues import FUNCTION, rq_queue
+from tests.integration.test_preemption import gone
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
 from tests.support.worker import Workers
 
 SHORT = [{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 400}]
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for this signal."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) >> (number - 1) & 1)
 
 
 def test_a_refused_claim_keeps_the_warm_process(jobs: Jobs, workers: Workers, redis_url: str) -> None:
@@ -24,3 +34,22 @@ def test_a_refused_claim_keeps_the_warm_process(jobs: Jobs, workers: Workers, re
     jobs.await_step(job, 1)
     assert worker.children() == [warm]
     assert jobs.await_end(job)["status"] == "succeeded"
+
+
+def test_only_a_warm_worker_takes_an_attempt(jobs: Jobs, workers: Workers) -> None:
+    job = jobs.submit(tiny(queue="warm", stages=SHORT))
+    worker = workers.start("--queue", "warm")
+    assert jobs.await_end(job)["status"] == "succeeded"
+    log = worker.log.read_text()
+    assert 0 < log.index("warm: waiting for an attempt") < log.index("goes to training process")
+
+
+def test_a_worker_that_warms_up_ends_at_once_when_asked(workers: Workers) -> None:
+    worker = workers.start("--queue", "nothing")
+    until(lambda: catches(worker.pid, signal.SIGTERM), 60, "the worker to listen to signals")
+    (child,) = worker.children()
+    worker.terminate()
+    assert worker.process is not None
+    assert worker.process.wait(20) == 0
+    assert gone(child)
+    assert "warm: waiting for an attempt" not in worker.log.read_text()

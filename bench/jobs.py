@@ -9,12 +9,12 @@ IMAGE_SIZE, BATCH_SIZE = 32, 32
 ENDLESS = 1_000_000
 
 
-def job(network: str = "network-2", **changes: Any) -> dict[str, Any]:
+def job(network: str = "network-2", width: float | None = None, **changes: Any) -> dict[str, Any]:
     """A spec that trains, and does nothing else, for longer than any benchmark lasts."""
     stage = {"image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE, "epochs": 1, "steps_per_epoch": ENDLESS}
     spec = {
         "name": "bench",
-        "network": {"name": network, "width": WIDTHS[network]},
+        "network": {"name": network, "width": width or WIDTHS[network]},
         "dataset": {"name": "digits"},
         "stages": [stage],
     }

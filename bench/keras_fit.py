@@ -57,7 +57,7 @@ class Fit:
         before, after = Clock(), Clock()
         saver = self._saver(kind)
         callbacks = [before, *([saver] if saver else []), after]
-        self._model.fit(self._batches(), steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=callbacks)
+        self._model.fit(self._batches(), steps_per_epoch=STEPS, epochs=1, verbose=0, shuffle=False, callbacks=callbacks)
         if saver:
             waits = [b.clock - a.clock for a, b in zip(before.marks, after.marks, strict=True)]
             self.stalls[kind].append(max(waits))

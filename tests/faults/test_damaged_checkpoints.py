@@ -132,4 +132,4 @@ def test_with_none_left_it_starts_from_the_beginning_and_says_so(
     assert trainer.started_at == [0]
     assert trainer.state == final_state(STEPS)
     said = [event["message"] for event in jobs.items(job, "events") if event["kind"] == "restarted"]
-    assert said == ["no checkpoint can be read any more: the run starts from the beginning"]
+    assert said == ["no checkpoint can be read: starting from the beginning"]

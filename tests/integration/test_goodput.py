@@ -46,9 +46,9 @@ def test_every_second_of_an_interrupted_job_is_accounted_for(jobs: Jobs, workers
     lost, warned, last = (attempt["seconds"] for attempt in attempts)
     assert lost["other"] >= 2  # from the worker's last word until its lease of 3 s ran out
     assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=0.5), 0)
-    # What the workers measured themselves is most of what the service saw, on a machine however busy.
+    # What the workers measured themselves is nearly all of what the service saw; a busy machine costs up to a second.
     for attempt, seconds in ((attempts[1], warned), (attempts[2], last)):
-        assert seconds["other"] < 0.5 * between(attempt, "claimed_at")
+        assert seconds["other"] <= 0.05 * between(attempt, "claimed_at") + 1
     assert min(last[name] for name in ("startup", "restore", "training", "validation", "evaluation")) > 0
     assert 0 < goodput["goodput"] < 1
     assert not EVENTS & {event["kind"] for event in jobs.items(job, "events")}

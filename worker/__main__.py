@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from core.domain.queues import rq_queues
 from core.domain.wire import WorkerReport
+from worker.process import TRAINER
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.rq_worker import BatonWorker, listen
 from worker.settings import VERSION, WorkerSettings
@@ -25,15 +26,15 @@ RECONNECT_SECONDS = 1.0
 log = logging.getLogger("worker")
 
 
-def main() -> int:
-    """Exit status 0 after a clean stop, 2 for wrong settings."""
+def main(module: str = TRAINER) -> int:
+    """Exit status 0 after a clean stop, 2 for wrong settings. `module`: what the training processes run."""
     options = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = _settings()
     if settings is None:
         return 2
-    return _work(settings, options.queue or ["default"], options.once)
+    return _work(settings, options.queue or ["default"], options.once, module)
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,19 +58,25 @@ def _connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_keepalive=True, health_check_interval=30)
 
 
-def _work(settings: WorkerSettings, queues: list[str], once: bool) -> int:
+def _work(settings: WorkerSettings, queues: list[str], once: bool, module: str) -> int:
     client = ServiceClient(settings.url, settings.token)
     busy = threading.Event()
     _report_in_background(client, settings, tuple(queues), busy)
     while True:
-        ended = _serve(settings, client, queues, busy, once)
+        ended = _serve(settings, client, queues, busy, once=once, module=module)
         if ended:
             return 0
         time.sleep(RECONNECT_SECONDS)
 
 
 def _serve(
-    settings: WorkerSettings, client: ServiceClient, queues: list[str], busy: threading.Event, once: bool
+    settings: WorkerSettings,
+    client: ServiceClient,
+    queues: list[str],
+    busy: threading.Event,
+    *,
+    once: bool,
+    module: str,
 ) -> bool:
     """Whether the worker was asked to end; False after a loss of Redis."""
     connection = _connect(settings.redis_url)
@@ -81,6 +88,7 @@ def _serve(
             client,
             busy=busy,
             grace=settings.grace,
+            module=module,
             name=name,
             connection=connection,
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.domain.policies import Reason
 
+TRAINER = "worker.trainer"
 log = logging.getLogger(__name__)
 
 
@@ -33,11 +34,14 @@ class Death:
 
 
 class TrainingProcess:
-    """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick."""
+    """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick.
 
-    def __init__(self) -> None:
+    `module`: what it runs, `worker.trainer` or another that calls `worker.trainer.serve`.
+    """
+
+    def __init__(self, module: str = TRAINER) -> None:
         self._report, child_end = os.pipe()
-        command = [sys.executable, "-m", "worker.trainer", str(os.getpid()), str(child_end)]
+        command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
         log.info("training process %d started", self._process.pid)

@@ -24,7 +24,7 @@ from rq.worker.base import WorkerStatus
 from core.domain.queues import FUNCTION
 from core.domain.wire import Finish, Outcome
 from worker.patience import persist
-from worker.process import TrainingProcess
+from worker.process import TRAINER, TrainingProcess
 from worker.protocol import ServiceClient
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
@@ -50,9 +50,16 @@ class BatonWorker(Worker):
     """Runs attempts in a process of their own and nothing else, whatever a message names."""
 
     def __init__(
-        self, queues: list[Queue], client: ServiceClient, *, busy: threading.Event, grace: float, **options: Any
+        self,
+        queues: list[Queue],
+        client: ServiceClient,
+        *,
+        busy: threading.Event,
+        grace: float,
+        module: str = TRAINER,
+        **options: Any,
     ) -> None:
-        self._client, self._busy, self._grace = client, busy, grace
+        self._client, self._busy, self._grace, self._module = client, busy, grace, module
         self._training: TrainingProcess | None = None
         super().__init__(queues, serializer=JSONSerializer, job_monitoring_interval=REDIS_BEAT_SECONDS, **options)
 
@@ -65,7 +72,7 @@ class BatonWorker(Worker):
         """Has a training process wait with TensorFlow imported."""
         if self._training is None or not self._training.alive:
             self._drop_training()
-            self._training = TrainingProcess()
+            self._training = TrainingProcess(self._module)
 
     def close(self) -> None:
         """Ends the training process that waits."""

@@ -8,13 +8,15 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NoReturn
 
 from core.domain.wire import WorkerInfo
 from core.lifeline import die_with_parent
 from core.storage import open_store
-from worker.control import Workspace
+from worker.control import Trainer, Workspace
 from worker.notice import Notice
 from worker.protocol import ServiceClient
 from worker.runner import Runner
@@ -23,8 +25,26 @@ from worker.settings import VERSION, WorkerSettings
 log = logging.getLogger("worker.trainer")
 
 
-def main() -> None:
-    """Ends with exit status 0 once the attempt is given back, or was never ours."""
+@dataclass(frozen=True)
+class Loaded:
+    """What trains, once its libraries are imported, and the environment that its bits depend on."""
+
+    trainer: Trainer
+    environment: Mapping[str, str]
+
+
+def tensorflow(settings: WorkerSettings) -> Loaded:
+    """Imports TensorFlow: seconds, spent before there is an attempt."""
+    from worker.training.environment import configure, describe
+
+    configure(settings.threads)
+    from worker.training.session import train
+
+    return Loaded(train, describe(settings.threads))
+
+
+def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
+    """Ends the process with exit status 0 once the attempt is given back."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
     notice = Notice()
     notice.listen()
@@ -32,7 +52,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = WorkerSettings()
-    runner = _runner(settings, notice, report)
+    runner = _runner(settings, load(settings), notice, report)
     orders = _orders()
     log.info("warm: waiting for an attempt with TensorFlow imported")
     _say(report, ready=True)
@@ -57,21 +77,16 @@ def _orders() -> SimpleQueue[str]:
     return orders
 
 
-def _runner(settings: WorkerSettings, notice: Notice, report: int) -> Runner:
-    from worker.training.environment import configure, describe
-
-    configure(settings.threads)
-    from worker.training.session import train
-
+def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
     processes = settings.augmentation_processes
     return Runner(
         client=ServiceClient(settings.url, settings.token),
         store=open_store(settings.store),
-        trainer=train,
+        trainer=loaded.trainer,
         workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
         worker=WorkerInfo(name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION),
         notice=notice,
-        environment=describe(settings.threads),
+        environment=loaded.environment,
         grace=settings.grace,
         claimed=lambda grant: _say(report, attempt_id=grant.attempt_id, fence=grant.fence),
     )
@@ -90,4 +105,4 @@ def _say(pipe: int, **word: str | int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -184,7 +184,7 @@ def _train(order: dict[str, Any], zygote: int, report: int) -> NoReturn:
         _move_in(order, zygote, report)
         shots = tuple(Shot(**shot) for shot in order["shots"])
         install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))))
-        from worker.trainer import main as train
+        from worker.trainer import serve as train
 
         train()
     except BaseException:

@@ -55,6 +55,16 @@ def artifact_object(job_id: str, fence: int, save: int, name: str) -> str:
     return f"{job_prefix(job_id)}/versions/{fence}-{save}/{name}"
 
 
+def log_prefix(job_id: str, attempt: int, fence: int) -> str:
+    """Where the segments of one attempt's log lie; a worker without the lease can only lengthen its own."""
+    return f"{job_prefix(job_id)}/logs/{attempt:06d}-{fence}"
+
+
+def log_segment(job_id: str, attempt: int, fence: int, offset: int) -> str:
+    """Immutable name of the part of a log that begins at byte `offset`; names sort as the log reads."""
+    return f"{log_prefix(job_id, attempt, fence)}/{offset:012d}.log"
+
+
 def artifact_name(job_id: str, name: str) -> str:
     """Where people find an artifact in the store."""
     return f"{job_prefix(job_id)}/{name}"

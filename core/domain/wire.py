@@ -90,6 +90,20 @@ class WorkerReport(WorkerInfo):
     busy: bool = False
 
 
+class NextRequest(Message):
+    """Asks for work over HTTP: the service answers as soon as an attempt of one of the queues may start."""
+
+    worker: WorkerInfo
+    queues: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)] = ("default",)
+    wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 0.0
+
+
+class Offer(Message):
+    """A hint as a message in Redis is one: whose the attempt is decides its claim. None: nothing to do now."""
+
+    attempt_id: str | None
+
+
 class Claim(Message):
     """Asks for an attempt."""
 

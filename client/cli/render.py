@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from core.domain.views import ArtifactView, AttemptView, EventView, JobView, StageView
+from core.domain.goodput import PRODUCTIVE
+from core.domain.views import ArtifactView, AttemptView, CheckpointStatus, EventView, JobView, StageView
 from core.domain.wire import EpochRow
 
 COLORS = {
@@ -189,7 +190,26 @@ def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "results", numbers(job.results)
     yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed"
     if job.checkpoint:
-        yield "checkpoint", f"step {job.checkpoint.global_step:,}, {ago(job.checkpoint.committed_at)} ago"
+        yield "checkpoint", _checkpoint(job.checkpoint)
+    if job.goodput.get("total"):
+        yield "goodput", _goodput(job.goodput)
+
+
+def _checkpoint(status: CheckpointStatus) -> Text:
+    line = Text(f"step {status.global_step:,}, {ago(status.committed_at)} ago")
+    if status.overdue:
+        line.append(", OVERDUE: can the worker reach the store?", style="bold yellow")
+    elif status.interval_seconds:
+        line.append(f", one every {duration(status.interval_seconds)}")
+    return line
+
+
+def _goodput(seconds: dict[str, float]) -> str:
+    """The productive share, and the three greatest of the other buckets."""
+    rest = {name: spent for name, spent in seconds.items() if name not in {*PRODUCTIVE, "total", "goodput"}}
+    greatest = sorted((name for name in rest if rest[name] >= 0.5), key=lambda name: -rest[name])[:3]
+    losses = ", ".join(f"{name.replace('_', ' ')} {duration(rest[name])}" for name in greatest)
+    return f"{seconds.get('goodput', 0.0):.0%} of {duration(seconds['total'])}" + (f"; {losses}" if losses else "")
 
 
 def _status_line(job: JobView) -> Text:

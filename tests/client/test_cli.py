@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from client.cli import app
-from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
+from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job
 
 Baton = Callable[..., Result]
 LONG = "0123456789abcdef" * 2
@@ -121,6 +121,18 @@ def test_tables_fit_80_columns(baton: Baton, fake: FakeService) -> None:
         assert text
         assert max(map(len, text.splitlines())) <= 80, text
         assert "…" not in text.partition("worker")[0], text
+
+
+def test_status_says_where_the_time_went_and_that_saving_fails(baton: Baton, fake: FakeService) -> None:
+    spent = {"training": 60.0, "waiting": 25.0, "checkpoint_stall": 0.1, "redone": 15.0, "total": 100.1, "goodput": 0.6}
+    saved = {"global_step": 1200, "committed_at": NOW, "interval_seconds": 15.0, "age_seconds": 300.0}
+    fake.jobs["j1"] = job("j1", goodput=spent, checkpoint={**saved, "overdue": False})
+    fake.jobs["j2"] = job("j2", goodput=spent, checkpoint={**saved, "overdue": True})
+    shown = baton("status", "j1").stdout
+    assert "60% of 1 min 40 s; waiting 25 s, redone 15 s" in shown
+    assert "one every 15 s" in shown
+    assert "OVERDUE" not in shown
+    assert "OVERDUE" in baton("status", "j2").stdout
 
 
 def test_history_as_csv_has_every_column(baton: Baton, fake: FakeService) -> None:

@@ -10,6 +10,7 @@ from core.domain.spec import EverySeconds, EverySteps, JobSpec, RetrySpec
 
 MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
 MAX_BACKOFF = 3600.0
+MAX_OUTAGE_BACKOFF = 300.0
 MAX_RESTORE_FAILURES = 3
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
@@ -38,16 +39,23 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
     STORE_UNAVAILABLE = "store_unavailable"
+    STORE_REFUSED = "store_refused"
     RESTORE_FAILED = "restore_failed"
     EXCEPTION = "exception"
     TOO_MANY_FAILURES = "too_many_failures"
     NO_PROGRESS = "no_progress"
+    DETERMINISTIC_FAILURE = "deterministic_failure"
 
 
 _CATEGORIES = {
     Category.USER: {Reason.BAD_DATA, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
-    Category.PROGRAM: {Reason.EXCEPTION, Reason.TOO_MANY_FAILURES, Reason.NO_PROGRESS},
+    Category.PROGRAM: {
+        Reason.EXCEPTION,
+        Reason.TOO_MANY_FAILURES,
+        Reason.NO_PROGRESS,
+        Reason.DETERMINISTIC_FAILURE,
+    },
 }
 
 
@@ -76,8 +84,10 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class EndedAttempt:
-    """What the retry policy needs to know. `failures` counts this one; `without_progress` too, if it made none;
-    `restore_failures` counts those in a row that ended while they restored a checkpoint.
+    """What the retry policy needs to know. `failures` and `without_progress` count this one, if it is one;
+    `restore_failures` counts those in a row that ended while they restored a checkpoint, `outages` those in a row that
+    ended because the store was away. `repeated_at`: the global step at which this attempt failed just as the failed one
+    before it did.
     """
 
     reason: Reason
@@ -85,6 +95,13 @@ class EndedAttempt:
     failures: int
     without_progress: int
     restore_failures: int = 0
+    outages: int = 0
+    repeated_at: int | None = None
+
+
+def is_outage(reason: Reason) -> bool:
+    """Whether an attempt ended because something else was away. That is waited for, and costs no budget."""
+    return reason is Reason.STORE_UNAVAILABLE
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -98,6 +115,10 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     kind = category(ended.reason)
     if kind is Category.USER:
         return GiveUp(ended.reason, ended.message)
+    if is_outage(ended.reason):
+        return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
+    if ended.repeated_at is not None:
+        return GiveUp(Reason.DETERMINISTIC_FAILURE, _will_fail_again(ended))
     if ended.restore_failures >= MAX_RESTORE_FAILURES:
         return GiveUp(Reason.RESTORE_FAILED, _cannot_restore(ended))
     if ended.without_progress >= retry.max_attempts_without_progress:
@@ -109,6 +130,13 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
         text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
         return GiveUp(Reason.TOO_MANY_FAILURES, text)
     return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+
+
+def _will_fail_again(ended: EndedAttempt) -> str:
+    return (
+        f"failed twice in the same way at step {ended.repeated_at}, so that it would fail there again; "
+        f"the last: {ended.message}"
+    )
 
 
 def _cannot_restore(ended: EndedAttempt) -> str:
@@ -123,7 +151,7 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 def counts_as_restore_failure(reason: Reason) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away: that is tried again within `max_failures`.
+    A stop on notice says nothing about them, nor does a store that is away: that is waited for.
     """
     return reason not in (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE)
 

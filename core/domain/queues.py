@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 FUNCTION = "worker.attempt"
 PRIORITIES = ("high", "normal", "low")
+QUEUE = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""What a queue may be called."""
 
 
 def rq_queue(queue: str, priority: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, m
 
 from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.errors import SpecError
+from core.domain.queues import QUEUE
 from core.domain.validation import FieldValueError, Model, field_errors, parse_duration
 
 MAX_IMAGE_SIZE = 1024
@@ -225,7 +226,7 @@ class JobSpec(Model):
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
     checkpoint: CheckpointSpec = CheckpointSpec()
     retry: RetrySpec = RetrySpec()
-    queue: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
+    queue: Annotated[str, Field(pattern=QUEUE)] = "default"
     priority: Literal["high", "normal", "low"] = "normal"
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.domain.policies import Reason
+from core.domain.queues import QUEUE
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A whole number that every database and every JSON reader can hold."""
 
+QueueName = Annotated[str, Field(pattern=QUEUE)]
 Text = Annotated[str, Field(max_length=20_000)]
 Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
 """Seconds."""
@@ -94,7 +96,7 @@ class NextRequest(Message):
     """Asks for work over HTTP: the service answers as soon as an attempt of one of the queues may start."""
 
     worker: WorkerInfo
-    queues: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)] = ("default",)
+    queues: Annotated[tuple[QueueName, ...], Field(min_length=1, max_length=50)] = ("default",)
     wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 0.0
 
 
@@ -271,7 +273,11 @@ class Outcome(StrEnum):
 
 
 class Finish(Fenced):
-    """Gives an attempt back. The same message again gets the same answer. `phase`: what it was about when it ended."""
+    """Gives an attempt back. The same message again gets the same answer. `phase`: what it was about when it ended.
+
+    `at_step`: the global step at which a failed run stood, exactly; `fault`: what failed where, alike in every process
+    that fails in the same way. Both None where it is not known.
+    """
 
     outcome: Outcome
     reason: Reason | None = None
@@ -280,3 +286,5 @@ class Finish(Fenced):
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
     phase: Phase | None = None
+    at_step: Count | None = None
+    fault: Annotated[str, Field(max_length=500)] | None = None

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.domain.policies import (
-    EndedAttempt,
     GiveUp,
     Reason,
     TryAgain,
     after_attempt,
     counts_as_restore_failure,
+    is_outage,
 )
 from core.domain.spec import RetrySpec
 from core.domain.states import (
@@ -26,6 +26,7 @@ from core.domain.states import (
 from core.domain.wire import Finish, Outcome, Phase
 from service.control.history import finish_all
 from service.control.owner import mark_cancelled, mark_paused
+from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean, plain
@@ -91,7 +92,7 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.phase = job.phase = job.overdue_since = None
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
-    if end.event in COUNTED and not attempt.progressed:
+    if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
 
 
@@ -134,7 +135,7 @@ def _obey(unit: Unit, job: Job, actor: str) -> None:
 
 
 def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: Callable[[], float]) -> None:
-    match _verdict(job, attempt, draw):
+    match _verdict(unit, job, attempt, draw):
         case GiveUp(reason=reason, message=text) if job.desired != DesiredState.CANCEL:
             fail(unit, job, reason, text, actor)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
@@ -146,10 +147,8 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             _obey(unit, job, actor)
 
 
-def _verdict(job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
-    reason = Reason(attempt.reason or Reason.EXCEPTION)
-    text = attempt.message or reason.value
-    ended = EndedAttempt(reason, text, job.failures, job.without_progress, job.restore_failures)
+def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
+    ended = ended_attempt(unit, job, attempt)
     return after_attempt(ended, RetrySpec.model_validate(job.spec.get("retry", {})), draw())
 
 

@@ -1,0 +1,49 @@
+"""What the rows of a job's attempts say about trying again."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+
+from core.domain.policies import EndedAttempt, Reason
+from core.domain.retries import FORGIVEN_AFTER, Trace, failures_that_count, outages_in_a_row, repeated_at
+from core.domain.states import AttemptState
+from core.domain.wire import Finish
+from service.control.leases import TRAINS
+from service.db.tables import Attempt, Job
+from service.db.unit import Unit
+
+
+def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
+    """The attempt as the retry policy sees it, with the failures before it."""
+    reason = Reason(attempt.reason or Reason.EXCEPTION)
+    failed = attempt.state == AttemptState.FAILED
+    traces = _traces(unit, job) if failed else []
+    return EndedAttempt(
+        reason=reason,
+        message=attempt.message or reason.value,
+        failures=failures_that_count(traces),
+        without_progress=job.without_progress,
+        restore_failures=job.restore_failures,
+        outages=outages_in_a_row(traces),
+        repeated_at=repeated_at(traces),
+    )
+
+
+def _traces(unit: Unit, job: Job) -> list[Trace]:
+    unit.session.flush()
+    tells = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
+    query = select(Attempt).where(Attempt.job_id == job.id, tells).order_by(Attempt.number.desc())
+    return [_trace(row) for row in unit.session.scalars(query)]
+
+
+def _trace(row: Attempt) -> Trace:
+    ending = Finish.model_validate(row.ending) if row.ending else None
+    trained = ending is not None and ending.phase in TRAINS
+    return Trace(
+        reason=Reason(row.reason) if row.reason else None,
+        failed=row.state == AttemptState.FAILED,
+        covered_seconds=row.covered_seconds,
+        at_step=ending.at_step if ending and trained else None,
+        fault=ending.fault if ending and trained else None,
+        device=row.device,
+    )

@@ -42,6 +42,10 @@ class Control(Protocol):
         """What is going on, for whoever polls the job."""
         ...
 
+    def stands_at(self, global_step: int) -> None:
+        """Where the loop is, told however it ends: the exact step of a failure."""
+        ...
+
     def checkpoint_due(self, steps: int) -> bool:
         """Whether to save now, `steps` after the last save."""
         ...

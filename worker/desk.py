@@ -86,6 +86,10 @@ class Desk:
         """What the next heartbeat says."""
         self._lease.tell(phase, progress, dict(metrics or {}))
 
+    def stands_at(self, global_step: int) -> None:
+        """Kept for the last word on this attempt: what was told last may be some steps behind."""
+        self._lease.stands_at = global_step
+
     def checkpoint_due(self, steps: int) -> bool:
         """Asks the spec's cadence."""
         since = self._since(steps)

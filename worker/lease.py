@@ -21,13 +21,14 @@ class Lease:
     or a silence so long that another worker must have the job.
 
     `watch` divides the time since the grant into buckets; each heartbeat carries its sums, and `interval_seconds`, what
-    the cadence of checkpoints comes to, once it is known.
+    the cadence of checkpoints comes to, once it is known. `stands_at`: the global step at which the loop ended.
     """
 
     def __init__(self, client: ServiceClient, grant: Grant) -> None:
         self._client, self._grant = client, grant
         self.watch = Stopwatch(time.monotonic)
         self.interval_seconds: float | None = None
+        self.stands_at: int | None = None
         self._changed = threading.Event()
         self._closed = False
         self._lock = threading.Lock()

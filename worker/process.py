@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.domain.policies import Reason
+from worker.failures import LESS_MEMORY
+from worker.oom import OomKills
 
 TRAINER = "worker.trainer"
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class TrainingProcess:
     """
 
     def __init__(self, module: str = TRAINER) -> None:
+        self._oom_kills = OomKills()
         self._report, child_end = os.pipe()
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
@@ -123,8 +126,11 @@ class TrainingProcess:
         status = self._process.poll()
         if not status:
             return None
+        if status == -signal.SIGKILL and self._oom_kills.any():
+            text = f"the kernel killed the training process because memory ran out: {LESS_MEMORY}"
+            return Death(Reason.OUT_OF_MEMORY, text)
         if status == -signal.SIGKILL:
-            text = "the training process was killed (SIGKILL): out of memory, or killed by hand"
+            text = "the training process was killed (SIGKILL); the kernel counted no kill for want of memory"
             return Death(Reason.PROCESS_DIED, text)
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         return Death(Reason.PROCESS_DIED, f"the training process died with {how}; the worker's log says more")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from core.domain.errors import JobFailure, LeaseLost, SpecError
+from core.domain.errors import JobFailure, LeaseLost
 from core.domain.goodput import Bucket
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
-from core.storage.errors import StoreError, StoreUnavailable
+from core.storage.errors import StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
 from worker.desk import Desk
+from worker.failures import failed
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
@@ -29,7 +29,6 @@ from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
 RESTORE_SECONDS = 600.0
-TRACEBACK_LINES = 30
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
@@ -89,7 +88,9 @@ class Runner:
             if isinstance(error, CorruptCheckpoint):
                 # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
                 self._quarantine(grant, error, time.sleep)
-            return _failed(grant, error)
+            finish = failed(grant.fence, error, lease.stands_at)
+            log.error("%s: %s", finish.reason, finish.message)
+            return finish
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, spec: JobSpec) -> Finish:
         desk = Desk(
@@ -160,28 +161,3 @@ class Runner:
         if differs:
             text = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
-
-
-def _failed(grant: Grant, error: Exception) -> Finish:
-    reason, message = _why(error)
-    log.error("%s: %s", reason, message)
-    return Finish(fence=grant.fence, outcome=Outcome.FAILED, reason=reason, message=message)
-
-
-def _why(error: Exception) -> tuple[Reason, str]:
-    match error:
-        case SpecError():
-            return Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}"
-        case JobFailure(reason=reason):
-            return Reason(reason), str(error)
-        case CorruptCheckpoint():
-            return Reason.RESTORE_FAILED, str(error)
-        case StoreError():
-            return Reason.STORE_UNAVAILABLE, f"the store: {error}"
-        case MemoryError():
-            return Reason.OUT_OF_MEMORY, _last_lines()
-    return Reason.EXCEPTION, _last_lines()
-
-
-def _last_lines() -> str:
-    return "\n".join(traceback.format_exc().splitlines()[-TRACEBACK_LINES:])

@@ -67,6 +67,7 @@ class Recorder:
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     numbers: Any = field(default_factory=count)
     watch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
+    stood_at: int | None = None
 
     def stopping(self) -> Stop | None:
         self.asked += 1
@@ -74,6 +75,9 @@ class Recorder:
 
     def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
         assert progress is None or progress.global_step <= progress.total_steps
+
+    def stands_at(self, global_step: int) -> None:
+        self.stood_at = global_step
 
     def checkpoint_due(self, steps: int) -> bool:
         return steps >= 3

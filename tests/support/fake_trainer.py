@@ -54,6 +54,7 @@ class FakeTrainer:
         self.started_at.append(at.global_step)
         unsaved = 0
         while at.global_step < plan.total_steps:
+            control.stands_at(at.global_step)
             if control.stopping() is not None:
                 self._save(control, at, LATEST)
                 raise Stopped

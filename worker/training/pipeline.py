@@ -71,3 +71,13 @@ class BatchSource:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def in_order(
+    split: Split, size: int, between: Callable[[], None]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+    """A split's images and labels as they are, `size` at a time; calls `between` before each lot."""
+    for start in range(0, len(split), size):
+        between()
+        indices = np.arange(start, min(start + size, len(split)))
+        yield split.take(indices), split.labels[indices]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import numpy as np
 
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
@@ -20,7 +18,8 @@ from worker.training.cursor import BestEpoch, Cursor, improves
 from worker.training.data import ImageData, Split, load_images
 from worker.training.engine import Engine, Images, Labels, Score
 from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
-from worker.training.pipeline import BatchSource
+from worker.training.memory import memory_errors
+from worker.training.pipeline import BatchSource, in_order
 from worker.training.plan import Plan
 from worker.training.schedules import RateSchedule, make_schedule
 from worker.training.speed import Speedometer
@@ -33,7 +32,8 @@ LATEST_FILE_SECONDS = 30.0
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
     """Implements worker.control.Trainer with Keras on TensorFlow."""
-    return Session(spec, control, workspace, snapshot).run()
+    with memory_errors():
+        return Session(spec, control, workspace, snapshot).run()
 
 
 @dataclass
@@ -66,13 +66,16 @@ class Session:
 
     def run(self) -> dict[str, float]:
         """Trains to the end of the last stage and evaluates the best model. Raises Stopped at a step boundary."""
-        with self._watch.measure(Bucket.TRAINING):
-            self._train_stage()
-            while self._at.stage + 1 < len(self._spec.stages):
-                self._enter(self._at.stage + 1)
+        try:
+            with self._watch.measure(Bucket.TRAINING):
                 self._train_stage()
-        with self._watch.measure(Bucket.EVALUATION):
-            return self._finish()
+                while self._at.stage + 1 < len(self._spec.stages):
+                    self._enter(self._at.stage + 1)
+                    self._train_stage()
+            with self._watch.measure(Bucket.EVALUATION):
+                return self._finish()
+        finally:
+            self._control.stands_at(self._at.global_step)
 
     # --- stages ---
 
@@ -162,7 +165,7 @@ class Session:
 
     def _evaluate(self, split: Split, between: Callable[[], None]) -> Score:
         size = min(EVALUATION_BATCH, len(split))
-        return self._engine.evaluate(_in_order(split, size, between), size)
+        return self._engine.evaluate(in_order(split, size, between), size)
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
@@ -285,13 +288,6 @@ class Session:
     def _stop_while_loading(self, done: int, total: int) -> None:
         del done, total
         self._stop_without_saving()
-
-
-def _in_order(split: Split, size: int, between: Callable[[], None]) -> Iterator[tuple[Images, Labels]]:
-    for start in range(0, len(split), size):
-        between()
-        indices = np.arange(start, min(start + size, len(split)))
-        yield split.take(indices), split.labels[indices]
 
 
 def _classes(spec: JobSpec, data: ImageData) -> int:

@@ -1,0 +1,81 @@
+"""What exceptions of a training process become for the service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
+from core.domain.wire import Finish
+from core.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
+from worker.failures import TRACEBACK_LINES, failed, fault_of
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def other(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("x"), Reason.EXCEPTION),
+        (MemoryError(), Reason.OUT_OF_MEMORY),
+        (StoreUnavailable("away"), Reason.STORE_UNAVAILABLE),
+        (StoreFull("full"), Reason.STORE_UNAVAILABLE),
+        (StoreConfigError("no such bucket"), Reason.STORE_REFUSED),
+        (JobFailure(Reason.BAD_DATA, "no images"), Reason.BAD_DATA),
+    ],
+)
+def test_reasons(error: Exception, reason: Reason) -> None:
+    finish = failed(3, raised(error), at_step=17)
+    assert (finish.reason, finish.fence, finish.at_step) == (reason, 3, 17)
+
+
+def test_memory_comes_with_advice() -> None:
+    assert "smaller batch_size" in failed(1, raised(MemoryError()), None).message
+
+
+def test_the_message_ends_with_the_last_lines_of_the_traceback() -> None:
+    assert failed(1, raised(ValueError("x")), None).message.splitlines()[-1] == "ValueError: x"
+    words = "\n".join(f"line {n}" for n in range(100))
+    lines = failed(1, raised(ValueError(words)), None).message.splitlines()
+    assert (len(lines), lines[-1]) == (TRACEBACK_LINES, "line 99")
+
+
+def test_a_fault_is_told_by_type_and_place() -> None:
+    one = fault_of(raised(ValueError("image 7 at 0x7f01")))
+    assert one == fault_of(raised(ValueError("image 7 at 0x7f99")))
+    assert one != fault_of(other(ValueError("image 7 at 0x7f01")))
+    assert one != fault_of(raised(TypeError("image 7 at 0x7f01")))
+    assert one.startswith("builtins.ValueError in test_failures.py:")
+
+
+def test_a_fault_that_was_given_a_reason_is_told_by_its_cause() -> None:
+    cause = raised(ValueError("x"))
+    named = JobFailure(Reason.OUT_OF_MEMORY, "no memory")
+    named.__cause__ = cause
+    assert fault_of(raised(named)) == fault_of(cause)
+
+
+def test_a_fault_is_the_same_in_another_process() -> None:
+    code = "from tests.unit.worker.test_failures import *; print(fault_of(raised(ValueError(1))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == fault_of(raised(ValueError(2)))
+
+
+def test_no_fault_is_too_long_for_the_wire() -> None:
+    odd = type("X" * 1000, (Exception,), {})
+    assert Finish.model_validate_json(failed(1, raised(odd()), 1).model_dump_json()).fault

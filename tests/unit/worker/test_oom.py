@@ -1,0 +1,66 @@
+"""Kills for want of memory, counted by the kernel: in control groups of both versions, and in files made here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from core.domain.policies import Reason
+from worker import oom
+from worker.oom import OomKills, counters
+from worker.process import TrainingProcess
+
+
+def test_a_counter_that_rises_is_a_kill(tmp_path: Path) -> None:
+    events = tmp_path / "memory.events"
+    events.write_text("low 0\noom 3\noom_kill 2\noom_group_kill 0\n")
+    kills = OomKills(iter([tmp_path / "absent", events]))
+    assert not kills.any()
+    events.write_text("low 0\noom 4\noom_kill 3\noom_group_kill 0\n")
+    assert kills.any()
+    assert not OomKills(iter([events])).any()  # what was before counts for nobody who came after
+    events.unlink()
+    assert not kills.any()
+
+
+@pytest.mark.parametrize("names", ["memory", "cpu,memory"])
+def test_the_narrowest_group_is_asked_first(tmp_path: Path, names: str) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text(f"5:pids:/a\n4:{names}:/a/b\n0::/c/d\n")
+    found = list(counters(own, tmp_path, tmp_path / "vmstat"))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "memory/a/b/memory.oom_control",
+        "memory/memory.oom_control",
+        "c/d/memory.events",
+        "memory.events",
+        "vmstat",
+    ]
+
+
+def test_this_machine_tells() -> None:
+    assert any(oom._count(path) is not None for path in counters())
+
+
+def test_a_machine_that_does_not_tell(tmp_path: Path) -> None:
+    assert not OomKills(counters(tmp_path / "none", tmp_path, tmp_path / "none")).any()
+
+
+@pytest.mark.parametrize("kills", [0, 1])
+def test_a_training_process_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 7\n")
+    monkeypatch.setattr(oom, "counters", lambda: iter([counter]))
+    process = TrainingProcess("tests.support.idle")
+    try:
+        counter.write_text(f"oom_kill {7 + kills}\n")
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait(10)
+        death = process.death()
+    finally:
+        process.close()
+    assert death is not None
+    assert death.reason is (Reason.OUT_OF_MEMORY if kills else Reason.PROCESS_DIED)
+    assert ("smaller batch_size" in death.message) is bool(kills)

@@ -1,0 +1,56 @@
+"""What an exception in a training process means to the service: a reason, words, and what it was to the line."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from core.domain.errors import JobFailure, SpecError
+from core.domain.policies import Reason
+from core.domain.wire import Finish, Outcome
+from core.storage.errors import StoreError, StoreUnavailable
+from worker.checkpointing.files import CorruptCheckpoint
+
+TRACEBACK_LINES = 30
+MAX_FAULT = 300
+LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
+
+
+def failed(fence: int, error: Exception, at_step: int | None) -> Finish:
+    """The words with which an attempt ends. `at_step`: where the loop stood, if it had begun."""
+    reason, message = _why(error)
+    fault = fault_of(error)
+    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=message, at_step=at_step, fault=fault)
+
+
+def fault_of(error: BaseException) -> str:
+    """The exception's type and where it was raised: alike in each process that fails in the same way."""
+    origin = error.__cause__ if isinstance(error, JobFailure) and error.__cause__ else error
+    frames = list(traceback.walk_tb(origin.__traceback__))
+    name = f"{type(origin).__module__}.{type(origin).__qualname__}"
+    if frames:
+        frame, line = frames[-1]
+        name += f" in {Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+    return name[:MAX_FAULT]
+
+
+def _why(error: Exception) -> tuple[Reason, str]:
+    match error:
+        case SpecError():
+            return Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}"
+        case JobFailure(reason=reason):
+            return Reason(reason), str(error)
+        case CorruptCheckpoint():
+            return Reason.RESTORE_FAILED, str(error)
+        case StoreUnavailable():
+            return Reason.STORE_UNAVAILABLE, f"the store: {error}"
+        case StoreError():
+            return Reason.STORE_REFUSED, f"the store: {error}"
+        case MemoryError():
+            return Reason.OUT_OF_MEMORY, f"the worker's memory is full: {LESS_MEMORY}\n{_last_lines(error)}"
+    return Reason.EXCEPTION, _last_lines(error)
+
+
+def _last_lines(error: Exception) -> str:
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(lines[-TRACEBACK_LINES:])

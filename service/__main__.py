@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end."""
-        self._services.watch.close()
+        self._services.let_go()
         super().handle_exit(sig, frame)
 
 

@@ -18,6 +18,7 @@ from service.api.openapi import described
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.db.engine import Database, open_engine
+from service.offers import Offers
 from service.services import Services
 from service.settings import Settings
 from service.watch import Watch
@@ -48,7 +49,8 @@ def _services(settings: Settings) -> Services:
     )
     store = open_store(settings.store)
     conductor = Conductor(settings, database, Messages(redis), store)
-    return Services(settings, database, redis, store, Watch(database), conductor)
+    offers = Offers(database, settings.limits)
+    return Services(settings, database, redis, store, Watch(database), offers, conductor)
 
 
 @asynccontextmanager
@@ -56,7 +58,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     services.conductor.start()
     yield
-    services.watch.close()
+    services.let_go()
     services.conductor.stop()
     services.redis.close()
     services.database.close()

@@ -17,6 +17,12 @@ class Conflict(BatonError):
     code = "conflict"
 
 
+class LimitReached(Conflict):
+    """No place is free: the attempt waits, and is sent again when one is."""
+
+    code = "limit-reached"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

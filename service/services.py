@@ -9,6 +9,7 @@ from redis import Redis
 from core.storage import BlobStore
 from service.conductor.loop import Conductor
 from service.db.engine import Database
+from service.offers import Offers
 from service.settings import Settings
 from service.watch import Watch
 
@@ -22,4 +23,10 @@ class Services:
     redis: Redis
     store: BlobStore
     watch: Watch
+    offers: Offers
     conductor: Conductor
+
+    def let_go(self) -> None:
+        """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""
+        self.watch.close()
+        self.offers.close()

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+from core.domain.queues import QUEUE
+from core.domain.spec import LABEL
+from service.control.limits import ANY, Limits
 
 PREFIX = "BATON_"
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that users and workers send",
     "database_url": "give sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
     "redis_url": "give redis://HOST:PORT/NUMBER or rediss://...",
+    "queue_limits": """give attempts at once by queue as JSON, e.g. {"default": 4}""",
+    "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
 }
 
@@ -26,6 +34,18 @@ class SettingsError(Exception):
 
 def _default_store() -> str:
     return Path(".baton/store").absolute().as_uri()
+
+
+def _read_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"is no JSON ({error})") from None
+
+
+LimitMap = Annotated[dict[str, Annotated[int, Field(ge=0, strict=True)]], NoDecode, BeforeValidator(_read_json)]
 
 
 class Settings(BaseSettings):
@@ -47,6 +67,10 @@ class Settings(BaseSettings):
     """How long a message that was taken from Redis may stay without a claim before it is sent again."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
+    queue_limits: LimitMap = Field(default_factory=dict)
+    """How many attempts of a queue may be held at once; all replicas must say the same."""
+    label_limits: LimitMap = Field(default_factory=dict)
+    """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
 
     @field_validator("database_url")
     @classmethod
@@ -70,6 +94,22 @@ class Settings(BaseSettings):
             raise ValueError("is no Redis URL") from None
         return value
 
+    @field_validator("queue_limits")
+    @classmethod
+    def _queues(cls, value: dict[str, int]) -> dict[str, int]:
+        odd = next((name for name in value if not re.fullmatch(QUEUE, name)), None)
+        if odd is not None:
+            raise ValueError(f"has {odd[:70]!r}, which no queue can be called")
+        return value
+
+    @field_validator("label_limits")
+    @classmethod
+    def _labels(cls, value: dict[str, int]) -> dict[str, int]:
+        odd = next((name for name in value if not _is_label(name)), None)
+        if odd is not None:
+            raise ValueError(f"has {odd[:140]!r}, which is neither key:value nor key:*")
+        return value
+
     @model_validator(mode="after")
     def _lease_outlives_heartbeat(self) -> Self:
         if self.lease_seconds <= self.heartbeat_seconds:
@@ -80,9 +120,19 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def limits(self) -> Limits:
+        """How many attempts may be held at once."""
+        return Limits(self.queue_limits, self.label_limits)
+
+    @property
     def lost_after(self) -> float:
         """A worker silent for so long is shown as lost."""
         return 2 * self.lease_seconds
+
+
+def _is_label(name: str) -> bool:
+    key, _, value = name.partition(":")
+    return bool(re.fullmatch(LABEL, key) and (value == ANY or re.fullmatch(LABEL, value)))
 
 
 def load_settings() -> Settings:
@@ -101,4 +151,5 @@ def _line(item: Any) -> str:
     if item["type"] == "missing":
         message = "is not set"
     advice = f"; {ADVICE[field]}" if field in ADVICE else ""
-    return f"{PREFIX}{field.upper()}: {message}{advice}"
+    inside = "".join(f"{part}: " for part in item["loc"][1:])
+    return f"{PREFIX}{field.upper()}: {inside}{message}{advice}"

@@ -15,7 +15,7 @@ from core.domain.validation import FieldValueError, Model, field_errors, parse_d
 
 MAX_IMAGE_SIZE = 1024
 _STEPS = re.compile(r"(\d+)\s*steps?")
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 
 
 def _one_of(names: Any, what: str) -> BeforeValidator:
@@ -205,7 +205,7 @@ class RetrySpec(Model):
 
 
 def _label(value: str) -> str:
-    if not _LABEL.fullmatch(value):
+    if not re.fullmatch(LABEL, value):
         raise ValueError("labels take 1 to 63 letters, digits, dots, dashes, slashes and underscores")
     return value
 

@@ -46,6 +46,7 @@ class JobView(Message):
     """A job as a user sees it. `version` grows with each change; that time passes is none.
 
     `goodput`: seconds by bucket (core.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
+    `waiting_for`: why nobody trains a job that should run, in words; it may change without a new version.
     """
 
     id: str
@@ -72,6 +73,7 @@ class JobView(Message):
     worker: str | None
     phase: str | None
     goodput: dict[str, float]
+    waiting_for: str | None = None
 
 
 class JobPage(Message):

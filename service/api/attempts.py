@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import Response
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from core.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
 from core.domain.wire import (
@@ -16,24 +17,58 @@ from core.domain.wire import (
     Finish,
     Grant,
     Heartbeat,
+    NextRequest,
     Note,
+    Offer,
     Quarantine,
+    WorkerReport,
 )
 from service.api.depends import AttemptId, Ctx, guarded_router
 from service.api.problems import BODY, responses
-from service.control import artifacts, checkpoints, endings, history, leases, views
+from service.api.waiting import unless_gone
+from service.control import artifacts, checkpoints, endings, history, leases, views, workers
 from service.db.unit import Unit
+from service.errors import LimitReached
+from service.services import Services
 
 router = guarded_router("attempts")
 ERRORS = responses(404, 409, *BODY)
 
 
+@router.post("/attempts:next", responses=responses(*BODY))
+async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
+    """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
+    await run_in_threadpool(_note_idle, ctx, message)
+    offered = await unless_gone(request, ctx.offers.next(message.queues, message.wait_seconds))
+    return Offer(attempt_id=offered)
+
+
+def _note_idle(ctx: Services, message: NextRequest) -> None:
+    report = WorkerReport(**message.worker.model_dump(), queues=message.queues)
+    with ctx.database.write() as session:
+        workers.report(Unit(session), report)
+
+
 @router.post("/attempts/{attempt_id}/claim", responses=ERRORS)
 def claim(ctx: Ctx, attempt_id: AttemptId, message: Claim) -> Grant:
-    """Take a queued attempt. The same `claim_id` again gets the same grant."""
+    """Take a queued attempt. The same `claim_id` again gets the same grant.
+
+    409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
+    """
     settings = ctx.settings
+    terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
+    try:
+        with ctx.database.write() as session:
+            return leases.claim(Unit(session), attempt_id, message, terms)
+    except LimitReached:
+        _send_again(ctx, attempt_id)
+        raise
+
+
+def _send_again(ctx: Services, attempt_id: str) -> None:
     with ctx.database.write() as session:
-        return leases.claim(Unit(session), attempt_id, message, settings.lease_seconds, settings.heartbeat_seconds)
+        leases.send_again(Unit(session), attempt_id)
+    ctx.offers.take_back(attempt_id)
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", responses=ERRORS)

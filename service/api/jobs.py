@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from zlib import crc32
 
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -47,15 +48,19 @@ HAS_ETAG = {"ETag": {"description": "Changes with each version of the job", "sch
 
 def tagged(view: JobView, status: int = 200) -> Response:
     """A job as an answer, with its ETag."""
-    headers = {"ETag": etag(view.version), "Cache-Control": "private, no-cache"}
+    headers = {"ETag": etag(view), "Cache-Control": "private, no-cache"}
     if status == 201:
         headers["Location"] = f"/v1/jobs/{view.id}"
     return Response(view.model_dump_json(), status, headers, "application/json")
 
 
-def etag(version: int) -> str:
-    """The ETag of a job's version; weak, because seconds go on counting between two changes."""
-    return f'W/"{version}"'
+def etag(view: JobView) -> str:
+    """The ETag of a job's version; weak, because seconds go on counting between two changes.
+
+    What a job waits for is others' doing and no version of its own.
+    """
+    waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
+    return f'W/"{view.version}{waits}"'
 
 
 def matches(request: Request, tag: str) -> bool:
@@ -95,7 +100,7 @@ def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
     with ctx.database.read() as session:
         unit = Unit(session)
         job = submitted_before(unit, key, digest)
-        return views.job_view(unit, job) if job else None
+        return views.job_view(unit, job, ctx.settings.limits) if job else None
 
 
 def _submit(ctx: Services, spec: JobSpec, actor: str, key: str | None, digest: str) -> JobView:
@@ -104,7 +109,7 @@ def _submit(ctx: Services, spec: JobSpec, actor: str, key: str | None, digest: s
         job = submit(unit, spec, actor)
         if key is not None:
             remember(unit, key, digest, job)
-        return views.job_view(unit, job)
+        return views.job_view(unit, job, ctx.settings.limits)
 
 
 @router.get("/jobs")
@@ -117,7 +122,7 @@ def list_jobs(
 ) -> JobPage:
     """A page of jobs, newest first."""
     with ctx.database.read() as session:
-        return views.list_jobs(Unit(session), views.JobFilter(status, label, cursor, limit))
+        return views.list_jobs(Unit(session), views.JobFilter(status, label, cursor, limit), ctx.settings.limits)
 
 
 @router.get(
@@ -137,22 +142,22 @@ async def show_job(
     if wait and version is not None and view.version <= version:
         await ctx.watch.newer(job_id, version, wait)
         view = await run_in_threadpool(_view, ctx, job_id)
-    if matches(request, etag(view.version)):
-        return Response(status_code=304, headers={"ETag": etag(view.version)})
+    if matches(request, etag(view)):
+        return Response(status_code=304, headers={"ETag": etag(view)})
     return tagged(view)
 
 
 def _view(ctx: Services, job_id: str) -> JobView:
     with ctx.database.read() as session:
         unit = Unit(session)
-        return views.job_view(unit, unit.find_job(job_id))
+        return views.job_view(unit, unit.find_job(job_id), ctx.settings.limits)
 
 
 def _asked(ctx: Services, job_id: str, act: Any, actor: str) -> Response:
     with ctx.database.write() as session:
         unit = Unit(session)
         job: Job = act(unit, job_id, actor)
-        return tagged(views.job_view(unit, job), 202)
+        return tagged(views.job_view(unit, job, ctx.settings.limits), 202)
 
 
 @router.post("/jobs/{job_id}/pause", status_code=202, response_model=JobView, responses=responses(404, 409))

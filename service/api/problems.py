@@ -25,6 +25,7 @@ STATUS = {
     "not-found": 404,
     "conflict": 409,
     "lease-lost": 409,
+    "limit-reached": 409,
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "range-not-satisfiable": 416,
@@ -36,6 +37,7 @@ STATUS = {
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 TITLES = {
     "lease-lost": "The attempt is no longer held",
+    "limit-reached": "No place is free for the attempt",
     "invalid-spec": "The request has fields that cannot be accepted",
     "invalid-message": "The message has fields that cannot be accepted",
     "invalid-request": "The request has fields that cannot be accepted",

@@ -56,11 +56,11 @@ class Conductor:
     """Runs the passes; `run_once` is one of them."""
 
     def __init__(self, settings: Settings, database: Database, messages: Messages, store: BlobStore) -> None:
-        again = settings.dispatch_again_seconds
+        again, limits = settings.dispatch_again_seconds, settings.limits
         self.quick = [
             Step("expiring leases", lambda: control.expire_leases(database)),
             Step("settling jobs", lambda: control.settle(database)),
-            Step("dispatching to Redis", lambda: control.dispatch(database, messages, again)),
+            Step("dispatching to Redis", lambda: control.dispatch(database, messages, again, limits)),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database), every=WATCH_SECONDS),
         ]
         self.slow = [

@@ -22,8 +22,8 @@ class Messages:
         self._redis = redis
         self._queues: dict[str, Any] = {}
 
-    def send(self, queue_name: str, attempt_id: str) -> None:
-        """Put the message at the end of its list, in place of any copy that lies there."""
+    def send(self, queue_name: str, attempt_id: str, *, front: bool = False) -> None:
+        """Put the message at the end of its list, or its front, in place of any copy that lies there."""
         queue = self._queue(queue_name)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.multi()  # said before the first command, because RQ would say it after
@@ -37,6 +37,7 @@ class Messages:
                 result_ttl=0,
                 failure_ttl=FAILURE_TTL,
                 description=attempt_id,
+                at_front=front,
                 pipeline=pipe,
             )
             pipe.execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -28,10 +29,12 @@ from core.domain.wire import (
 )
 from service.control.checkpoints import restart
 from service.control.history import start_stage
+from service.control.limits import Limits
+from service.control.startable import full
 from service.control.workers import saw, saw_again
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit, actor_of, plain
-from service.errors import Conflict
+from service.errors import Conflict, LimitReached
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 DIRECTIVES = {
@@ -41,19 +44,44 @@ DIRECTIVES = {
 }
 
 
-def claim(unit: Unit, attempt_id: str, message: Claim, lease: float, heartbeat: float) -> Grant:
-    """Give a queued attempt to one worker; the same claim again gets the same grant. Raises NotFound, Conflict."""
+@dataclass(frozen=True)
+class Terms:
+    """On what a claim is granted. Times in seconds."""
+
+    lease: float
+    heartbeat: float
+    limits: Limits = field(default_factory=Limits)
+
+
+def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
+    """Give a queued attempt to one worker; the same claim again gets the same grant.
+
+    Raises:
+        LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
+        Conflict: there is nothing to claim.
+        NotFound: there never was such an attempt.
+    """
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.claim_id == message.claim_id and attempt.state in HELD_ATTEMPTS:
-        return _grant(unit, job, attempt, lease, heartbeat)
+        return _grant(unit, job, attempt, terms)
     now = unit.now()
     if attempt.state != AttemptState.QUEUED:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
     if attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
-    _take(unit, job, attempt, message, now + timedelta(seconds=lease))
+    place = full(unit, terms.limits, job)
+    if place is not None:
+        raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
+    _take(unit, job, attempt, message, now + timedelta(seconds=terms.lease))
     saw(unit, message.worker, busy=True, now=now)
-    return _grant(unit, job, attempt, lease, heartbeat)
+    return _grant(unit, job, attempt, terms)
+
+
+def send_again(unit: Unit, attempt_id: str) -> None:
+    """The message of an attempt is used up and nobody got it: it is sent anew once it may start."""
+    _, attempt = unit.lock_attempt(attempt_id)
+    if attempt.state == AttemptState.QUEUED:
+        attempt.dispatched_at = None
 
 
 def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datetime) -> None:
@@ -106,14 +134,14 @@ def reference(row: Checkpoint) -> CheckpointRef:
     )
 
 
-def _grant(unit: Unit, job: Job, attempt: Attempt, lease: float, heartbeat: float) -> Grant:
+def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
     return Grant(
         attempt_id=attempt.id,
         job_id=job.id,
         attempt=attempt.number,
         fence=attempt.fence or 0,
-        lease_seconds=lease,
-        heartbeat_seconds=heartbeat,
+        lease_seconds=terms.lease,
+        heartbeat_seconds=terms.heartbeat,
         spec=job.spec,
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
         seconds_between_interruptions=_between_interruptions(unit, job),

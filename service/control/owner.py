@@ -47,7 +47,7 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
     job = unit.lock_job(job_id)
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
-    if job.desired == DesiredState.PAUSE and job.state == JobState.RUNNING:
+    if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
         job.desired = DesiredState.RUN.value
         unit.event(job, "resumed", actor, "the pause was taken back before it happened")
         return job

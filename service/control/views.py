@@ -27,27 +27,30 @@ from core.domain.views import (
     StageView,
 )
 from core.domain.wire import CheckpointRole, EpochRow
-from service.control import goodput
+from service.control import goodput, waiting
 from service.control.history import epochs_done
+from service.control.limits import Limits
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Event, Job, JobLabel, Pointer, Stage
 from service.db.unit import Unit
 
 STATUSES = (*(state.value for state in JobState), "pausing", "cancelling")
 
 
-def job_view(unit: Unit, job: Job) -> JobView:
+def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
     """One job."""
-    return job_views(unit, [job])[0]
+    return job_views(unit, [job], limits)[0]
 
 
-def job_views(unit: Unit, jobs: Sequence[Job]) -> list[JobView]:
-    """Many jobs with three more queries, however many they are."""
+def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
+    """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
     attempts = goodput.attempts_of(unit, ids)
     latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
     latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
     checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
-    return [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
+    waits = waiting.waits(unit, jobs, attempts, limits)
+    found = [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
+    return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 
 
 def _checkpoint_status(
@@ -117,7 +120,7 @@ class JobFilter:
     limit: int = 50
 
 
-def list_jobs(unit: Unit, wanted: JobFilter) -> JobPage:
+def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
     """A page of jobs, newest first. Raises SpecError for a filter that makes no sense."""
     query = _labelled(_with_status(select(Job), wanted.status), wanted.label)
     if wanted.cursor is not None:
@@ -125,7 +128,7 @@ def list_jobs(unit: Unit, wanted: JobFilter) -> JobPage:
     jobs = list(unit.session.scalars(query.order_by(Job.number.desc()).limit(wanted.limit + 1)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
-    return JobPage(items=job_views(unit, page), next_cursor=_cursor(page[-1].number) if more else None)
+    return JobPage(items=job_views(unit, page, limits), next_cursor=_cursor(page[-1].number) if more else None)
 
 
 def _with_status(query: Select[Job], status: str | None) -> Select[Job]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
@@ -33,6 +35,11 @@ def known_form(name: str, what: str) -> str:
     if not _ID.fullmatch(name):
         raise NotFound(f"there is no {what} {name[:64]!r}")
     return name
+
+
+def _number_of(name: str) -> int:
+    """A name as PostgreSQL's advisory locks take it: 64 bits with a sign."""
+    return int.from_bytes(hashlib.blake2b(f"baton:{name}".encode(), digest_size=8).digest(), signed=True)
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -85,6 +92,12 @@ class Unit:
         job = self.lock_job(job_id)
         query = select(Attempt).where(Attempt.id == attempt_id).execution_options(populate_existing=True)
         return job, self.session.execute(query).scalar_one()
+
+    def lock_names(self, names: Iterable[str]) -> None:
+        """Hold these names until the end of the transaction, in an order that all keep. SQLite has one writer anyway."""
+        if self.session.get_bind().dialect.name == "postgresql":
+            for number in sorted(map(_number_of, names)):
+                self.session.execute(select(func.pg_advisory_xact_lock(number)))
 
     def held(self, attempt_id: str, fence: int) -> tuple[Job, Attempt]:
         """The attempt that the fence is good for, its job's row held: the door of every worker's write.

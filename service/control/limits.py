@@ -1,0 +1,47 @@
+"""How many attempts may be held at once, by queue and by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What has room for `most` attempts at once: a queue, or all jobs with a label."""
+
+    kind: str
+    name: str
+    most: int
+
+    def __str__(self) -> str:
+        """As users read it."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`queues`: limit by queue. `labels`: limit by `key:value`; `key:*` is that of each other value of the key."""
+
+    queues: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.queues or self.labels)
+
+    def places(self, queue: str, labels: Mapping[str, str]) -> tuple[Place, ...]:
+        """What a job with this queue and these labels takes one place of each."""
+        return (*self._queue(queue), *self._labels(labels))
+
+    def _queue(self, queue: str) -> Iterator[Place]:
+        if queue in self.queues:
+            yield Place("queue", queue, self.queues[queue])
+
+    def _labels(self, labels: Mapping[str, str]) -> Iterator[Place]:
+        for key, value in labels.items():
+            most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
+            if most is not None:
+                yield Place("label", f"{key}:{value}", most)

@@ -1,0 +1,45 @@
+"""What a job that nobody trains waits for, in words for its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from core.domain.states import AttemptState, DesiredState
+from service.control.limits import Limits
+from service.control.startable import occupied
+from service.db.tables import Attempt, Job, Worker
+from service.db.unit import Unit
+
+SEEN_WITHIN = timedelta(minutes=2)
+
+
+def waits(unit: Unit, jobs: Sequence[Job], attempts: Mapping[str, Sequence[Attempt]], limits: Limits) -> dict[str, str]:
+    """By id of the job; only for those whose newest attempt waits to be claimed."""
+    queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
+    if not queued:
+        return {}
+    now, taken, served = unit.now(), occupied(unit.session, limits), _served_queues(unit)
+    found = {}
+    for job, attempt in queued:
+        full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
+        if attempt.not_before > now:
+            found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
+        elif full is not None:
+            found[job.id] = f"a place: {full} is at its limit of {full.most}"
+        elif job.queue not in served:
+            found[job.id] = f"a worker: none for queue {job.queue} was seen within the last 2 min"
+        else:
+            found[job.id] = f"a worker of queue {job.queue}"
+    return found
+
+
+def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
+    return job.desired == DesiredState.RUN and bool(attempts) and attempts[-1].state == AttemptState.QUEUED
+
+
+def _served_queues(unit: Unit) -> set[str]:
+    query = select(Worker.queues).where(Worker.last_seen_at > unit.now() - SEEN_WITHIN)
+    return {queue for queues in unit.session.scalars(query) for queue in queues}

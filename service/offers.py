@@ -1,0 +1,122 @@
+"""Waiting for work over HTTP: one query a moment for all who wait, no thread and no transaction for each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from fastapi.concurrency import run_in_threadpool
+
+from service.control.limits import Limits
+from service.control.startable import Startable, startable
+from service.db.engine import Database
+
+HOLD_SECONDS = 3.0
+
+
+@dataclass(eq=False)
+class _Asker:
+    queues: frozenset[str]
+    until: float
+    answer: asyncio.Future[str | None]
+
+
+class Offers:
+    """Offers each attempt that may start to one of those who ask, whichever replica made it startable.
+
+    An offer is a hint: whose the attempt is decides its claim. What was offered is offered to nobody else for
+    HOLD_SECONDS, in which it should have been claimed.
+    """
+
+    def __init__(self, database: Database, limits: Limits, interval: float = 0.2) -> None:
+        self._database, self._limits, self._interval = database, limits, interval
+        self._askers: list[_Asker] = []
+        self._offered: dict[str, float] = {}
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def close(self) -> None:
+        """Let everybody who waits go, within one interval. May be called from a signal handler."""
+        self._closing = True
+
+    def take_back(self, attempt_id: str) -> None:
+        """Its claim was refused for now: it may be offered again. May be called from any thread."""
+        self._offered.pop(attempt_id, None)
+
+    async def next(self, queues: Collection[str], seconds: float) -> str | None:
+        """An attempt of these queues that may start; None if there was none within `seconds`.
+
+        Raises what the database raises if it is away from the start.
+        """
+        asker = _Asker(frozenset(queues), time.monotonic() + seconds, asyncio.get_running_loop().create_future())
+        self._askers.append(asker)
+        self._asked.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            return await asker.answer
+        finally:
+            self._askers.remove(asker)
+
+    async def _run(self) -> None:
+        seen: set[_Asker] = set()
+        while self._askers and not self._closing:
+            self._asked.clear()
+            askers = list(self._askers)
+            try:
+                found = await run_in_threadpool(self._startable, askers)
+            except Exception as error:
+                _refuse([one for one in askers if one not in seen], error)
+                found = []
+            self._hand_out(askers, found)
+            seen = set(askers)
+            await self._pause()
+        _settle(self._askers)
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._asked.wait(), self._interval)
+        except TimeoutError:
+            return
+
+    def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
+        """As many in each queue as there can be takers for."""
+        wanted = dict.fromkeys(frozenset[str]().union(*(one.queues for one in askers)), len(askers))
+        left, found = Counter(wanted), []
+        with self._database.read() as session:
+            for one in startable(session, self._limits, wanted):
+                if left[one.queue] > 0 and self._free(one):
+                    left[one.queue] -= 1
+                    found.append(one)
+                if not any(count > 0 for count in left.values()):
+                    break
+        return found
+
+    def _free(self, one: Startable) -> bool:
+        return self._offered.get(one.attempt_id, 0.0) <= time.monotonic()
+
+    def _hand_out(self, askers: Sequence[_Asker], found: Sequence[Startable]) -> None:
+        now = time.monotonic()
+        self._offered = {name: until for name, until in list(self._offered.items()) if until > now}
+        for one in found:
+            taker = next((a for a in askers if one.queue in a.queues and not a.answer.done()), None)
+            if taker is not None and self._free(one):
+                self._offered[one.attempt_id] = now + HOLD_SECONDS
+                taker.answer.set_result(one.attempt_id)
+        _settle([one for one in askers if one.until <= now])
+
+
+def _settle(askers: Sequence[_Asker]) -> None:
+    for one in askers:
+        if not one.answer.done():
+            one.answer.set_result(None)
+
+
+def _refuse(askers: Sequence[_Asker], error: Exception) -> None:
+    for one in askers:
+        if not one.answer.done():
+            one.answer.set_exception(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rq import Queue
@@ -14,6 +15,8 @@ from sqlalchemy import update
 from core.domain.queues import FUNCTION, rq_queue
 from core.storage import StoreUnavailable
 from service.conductor import control
+from service.conductor.messages import Messages
+from service.control.limits import Limits
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit import Unit
@@ -215,3 +218,65 @@ def test_a_store_that_is_away_stops_nothing_else(api: Api, monkeypatch: pytest.M
         assert [e["field"] for e in api.http.get("/readyz").json()["errors"]] == ["store"]
     api.conduct()
     assert api.services.store.get(f"jobs/{hand.job_id}/a.txt") == b"a"
+
+
+@pytest.mark.parametrize("loss", ["flushed", "replaced"])
+def test_one_pass_repairs_a_redis_that_lost_all(start: Callable[..., Api], loss: str) -> None:
+    with running_redis() as first, running_redis() as second:
+        api = start(redis_url=first.url)
+        for n in range(50):
+            api.submit(priority=("high", "normal", "low")[n % 3], queue=("default", "other")[n % 2])
+        api.conduct()
+        names = [rq_queue(queue, priority) for queue in ("default", "other") for priority in ("high", "normal", "low")]
+        before = {name: listed(first, name) for name in names}
+        assert sum(map(len, before.values())) == 50
+        for attempt_id in sum(before.values(), []):
+            dispatched_long_ago(api, attempt_id)
+        if loss == "flushed":
+            first.client().flushall()
+            api.conduct()
+            assert {name: listed(first, name) for name in names} == before
+        else:
+            control.dispatch(api.services.database, Messages(second.client()), 15.0, Limits())
+            assert {name: listed(second, name) for name in names} == before
+
+
+def test_a_pass_that_died_between_sending_and_recording(
+    api: Api, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    jobs = [api.submit()["id"] for _ in range(3)]
+    expected = [api.attempt(job)["id"] for job in jobs]
+    sent = Messages.send
+
+    def send_and_die(self: Messages, *arguments: Any, **more: Any) -> None:
+        sent(self, *arguments, **more)
+        if arguments[1] == expected[1]:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Messages, "send", send_and_die)
+        api.conduct()
+    assert listed(redis_server) == expected[:2]
+    api.conduct()
+    assert sorted(listed(redis_server)) == sorted(expected)  # each once
+    assert [api.kinds(job).count("dispatched") for job in jobs] == [1, 1, 1]
+
+
+def test_each_step_of_a_pass_may_be_done_twice(api: Api, redis_server: RedisServer) -> None:
+    lost, preempted, waiting = api.running(), api.running("w2"), api.submit()["id"]
+    api.let_lease_run_out(lost.attempt_id)
+    preempted.artifact("a.txt", b"a")
+    preempted.finish("preempted")
+    for step in [*api.services.conductor.quick, *api.services.conductor.slow]:
+        for _ in range(2):
+            step.run(forced=True)
+            assert step.failing is None, step.name
+    jobs = [lost.job_id, preempted.job_id, waiting]
+    assert sorted(listed(redis_server)) == sorted(api.attempt(job)["id"] for job in jobs)
+    for job in jobs:
+        assert api.kinds(job).count("dispatched") == 1
+    assert [len(api.items(job, "attempts")) for job in jobs] == [2, 2, 1]
+    assert api.services.store.get(f"jobs/{preempted.job_id}/a.txt") == b"a"

@@ -179,6 +179,8 @@ def job_panel(job: JobView) -> RenderableType:
 def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
     yield "job", Text(f"{job.name}  {job.id}")
     yield "status", _status_line(job)
+    if job.waiting_for:
+        yield "waits for", Text(job.waiting_for)
     if p := job.progress:
         yield "stage", f"{p.stage} of {p.stages}, epoch {p.epoch} of {p.epochs}, step {p.step} of {p.steps}"
         yield "done", f"{p.fraction:.1%} ({p.global_step:,} of {p.total_steps:,} steps), {_pace(job)}"

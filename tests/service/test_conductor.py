@@ -12,7 +12,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from core.domain.queues import FUNCTION, rq_queue
+from core.domain.queues import FUNCTION, rq_queue, rq_queues
 from core.storage import StoreUnavailable
 from service.conductor import control
 from service.conductor.messages import Messages
@@ -22,6 +22,7 @@ from service.db.types import db_now
 from service.db.unit import Unit
 from tests.service.helpers import Api, eventually
 from tests.support.redis import RedisServer, running_redis
+from worker.rq_worker import listen
 
 
 def listed(redis_server: RedisServer, name: str = "baton:default:normal") -> list[str]:
@@ -102,6 +103,16 @@ def test_passes_can_be_repeated(api: Api, redis_server: RedisServer) -> None:
         api.conduct()
     assert len(listed(redis_server)) == 1
     assert api.kinds(job["id"]).count("dispatched") == 1
+
+
+def test_a_worker_takes_the_most_urgent_message_first(api: Api, redis_server: RedisServer) -> None:
+    jobs = [api.submit(priority=name)["id"] for name in ("low", "normal", "high", "low", "high")]
+    api.conduct()
+    with redis_server.client() as client:
+        queues = listen(rq_queues(["default"]), client)
+        taken = [Queue.dequeue_any(queues, None, connection=client, serializer=JSONSerializer) for _ in jobs]
+    order = [jobs[n] for n in (2, 4, 1, 0, 3)]
+    assert [found[0].id for found in taken if found] == [api.attempt(job)["id"] for job in order]
 
 
 def test_a_flushed_redis_is_repaired(api: Api, redis_server: RedisServer) -> None:

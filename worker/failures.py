@@ -10,10 +10,10 @@ from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from core.storage.errors import StoreError, StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint
+from worker.oom import LESS_MEMORY
 
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
-LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
 
 
 def failed(fence: int, error: Exception, at_step: int | None) -> Finish:
@@ -42,10 +42,9 @@ def _why(error: Exception) -> tuple[Reason, str]:
             return Reason(reason), str(error)
         case CorruptCheckpoint():
             return Reason.RESTORE_FAILED, str(error)
-        case StoreUnavailable():
-            return Reason.STORE_UNAVAILABLE, f"the store: {error}"
         case StoreError():
-            return Reason.STORE_REFUSED, f"the store: {error}"
+            away = isinstance(error, StoreUnavailable)
+            return Reason.STORE_UNAVAILABLE if away else Reason.STORE_REFUSED, f"the store: {error}"
         case MemoryError():
             return Reason.OUT_OF_MEMORY, f"the worker's memory is full: {LESS_MEMORY}\n{_last_lines(error)}"
     return Reason.EXCEPTION, _last_lines(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 OWN_GROUPS, GROUPS, MACHINE = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"), Path("/proc/vmstat")
 COUNT = "oom_kill "
+LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
 
 
 def counters(own: Path = OWN_GROUPS, root: Path = GROUPS, machine: Path = MACHINE) -> Iterator[Path]:
@@ -30,7 +31,8 @@ class OomKills:
 
     def __init__(self, candidates: Iterator[Path] | None = None) -> None:
         found = ((path, _count(path)) for path in candidates or counters())
-        self._counter, self._before = next(((path, count) for path, count in found if count is not None), (None, 0))
+        known = [(path, count) for path, count in found if count is not None]
+        self._counter, self._before = known[0] if known else (None, 0)
 
     def any(self) -> bool:
         """Whether the kernel killed a process since; False where it does not tell."""

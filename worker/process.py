@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.domain.policies import Reason
-from worker.failures import LESS_MEMORY
-from worker.oom import OomKills
+from worker.oom import LESS_MEMORY, OomKills
 
 TRAINER = "worker.trainer"
 log = logging.getLogger(__name__)

@@ -113,10 +113,20 @@ def backoff_seconds(base: float, failures: int, draw: float) -> float:
 def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp:
     """Whether an attempt that did not finish its job is followed by another."""
     kind = category(ended.reason)
-    if kind is Category.USER:
-        return GiveUp(ended.reason, ended.message)
     if is_outage(ended.reason):
         return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
+    hopeless = GiveUp(ended.reason, ended.message) if kind is Category.USER else _hopeless(ended, retry)
+    if hopeless is not None:
+        return hopeless
+    if kind is Category.PREEMPTION:
+        return TryAgain(0.0)
+    if ended.failures > retry.max_failures:
+        text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
+        return GiveUp(Reason.TOO_MANY_FAILURES, text)
+    return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+
+
+def _hopeless(ended: EndedAttempt, retry: RetrySpec) -> GiveUp | None:
     if ended.repeated_at is not None:
         return GiveUp(Reason.DETERMINISTIC_FAILURE, _will_fail_again(ended))
     if ended.restore_failures >= MAX_RESTORE_FAILURES:
@@ -124,12 +134,7 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     if ended.without_progress >= retry.max_attempts_without_progress:
         text = f"{ended.without_progress} attempts in a row committed no new step; the last: {ended.message}"
         return GiveUp(Reason.NO_PROGRESS, text)
-    if kind is Category.PREEMPTION:
-        return TryAgain(0.0)
-    if ended.failures > retry.max_failures:
-        text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
-        return GiveUp(Reason.TOO_MANY_FAILURES, text)
-    return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+    return None
 
 
 def _will_fail_again(ended: EndedAttempt) -> str:

@@ -94,7 +94,7 @@ class Unit:
         return job, self.session.execute(query).scalar_one()
 
     def lock_names(self, names: Iterable[str]) -> None:
-        """Hold these names until the end of the transaction, in an order that all keep. SQLite has one writer anyway."""
+        """Hold these names until the transaction ends, in an order that all keep. SQLite has one writer anyway."""
         if self.session.get_bind().dialect.name == "postgresql":
             for number in sorted(map(_number_of, names)):
                 self.session.execute(select(func.pg_advisory_xact_lock(number)))

@@ -241,8 +241,9 @@ def test_one_pass_repairs_a_redis_that_lost_all(start: Callable[..., Api], loss:
         names = [rq_queue(queue, priority) for queue in ("default", "other") for priority in ("high", "normal", "low")]
         before = {name: listed(first, name) for name in names}
         assert sum(map(len, before.values())) == 50
-        for attempt_id in sum(before.values(), []):
-            dispatched_long_ago(api, attempt_id)
+        for names_sent in before.values():
+            for attempt_id in names_sent:
+                dispatched_long_ago(api, attempt_id)
         if loss == "flushed":
             first.client().flushall()
             api.conduct()

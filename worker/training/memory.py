@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from core.domain.errors import JobFailure
 from core.domain.policies import Reason
-from worker.failures import LESS_MEMORY
+from worker.oom import LESS_MEMORY
 
 # A compiled program's allocator reports it in the text of an error of another class.
 WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory")

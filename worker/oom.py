@@ -32,7 +32,8 @@ class OomKills:
     def __init__(self, candidates: Iterator[Path] | None = None) -> None:
         found = ((path, _count(path)) for path in candidates or counters())
         known = [(path, count) for path, count in found if count is not None]
-        self._counter, self._before = known[0] if known else (None, 0)
+        self._counter: Path | None = known[0][0] if known else None
+        self._before = known[0][1] if known else 0
 
     def any(self) -> bool:
         """Whether the kernel killed a process since; False where it does not tell."""

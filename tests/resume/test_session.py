@@ -124,8 +124,9 @@ def run(job: JobSpec, folder: Path, stops: tuple[int, ...] = ()) -> Ending:
             results = train(job, control, workspace, snapshot)
         except Stopped:
             newest = control.newest
-            assert newest is not None
-            assert control.stood_at == read_checkpoint(store, newest)[0].position.global_step
+            if control.stood_at is not None:  # stopped in the loop, not while it loads
+                assert newest is not None
+                assert control.stood_at == read_checkpoint(store, newest)[0].position.global_step
             continue
         assert control.newest is not None
         final = read_checkpoint(store, control.newest)[0]

@@ -51,6 +51,7 @@ class Session:
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
         self._spec, self._control, self._workspace = spec, control, workspace
         self._watch = control.watch
+        self._trains = False  # the engine holds the state to go on from
         self._loaded: dict[int, ImageData] = {}
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
@@ -67,6 +68,7 @@ class Session:
     def run(self) -> dict[str, float]:
         """Trains to the end of the last stage and evaluates the best model. Raises Stopped at a step boundary."""
         try:
+            self._trains = True
             with self._watch.measure(Bucket.TRAINING):
                 self._train_stage()
                 while self._at.stage + 1 < len(self._spec.stages):
@@ -245,6 +247,7 @@ class Session:
 
     def _finish(self) -> dict[str, float]:
         self._publish_latest(self._save(LATEST), now=True)
+        self._trains = False
         self._tell(Phase.EVALUATING)
         best = self._cursor.best
         if best is None:
@@ -287,7 +290,8 @@ class Session:
 
     def _stop_while_loading(self, done: int, total: int) -> None:
         del done, total
-        self._stop_without_saving()
+        # A later stage's images: what was trained since the last save goes on from here.
+        (self._stop_or_save if self._trains else self._stop_without_saving)()
 
 
 def _classes(spec: JobSpec, data: ImageData) -> int:

@@ -115,8 +115,8 @@ def _database_error(request: Request, error: Exception) -> Response:
     return problem(
         503,
         "database-unavailable",
-        "the database does not answer now, or not in time; send the same request again in a moment, /readyz says how "
-        "it stands",
+        "the database does not answer now, or not in time; repeat the request in a moment, a submission with its "
+        "Idempotency-Key; /readyz says how it stands",
         headers={"Retry-After": "2"},
     )
 

@@ -154,4 +154,3 @@ def test_a_migration_that_fails_leaves_all_as_it_was(old: str) -> None:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
         connection.execute(text("DROP TABLE leaders"))
     migrate(old)
-

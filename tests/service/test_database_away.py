@@ -94,7 +94,7 @@ def test_a_replica_that_stands_still_with_a_row_in_its_hand_is_cut_off(
     session = stuck.services.database._writers()
     session.execute(select(Job).with_for_update()).all()
     assert other.ask(job_id, "pause").status_code == 202  # within the others' lock_timeout
-    with pytest.raises(Exception, match="idle-in-transaction|closed|terminat"):
+    with pytest.raises(Exception, match=r"idle-in-transaction|closed|terminat"):
         session.execute(select(Job))
     session.close()
     eventually(lambda: stuck.job(job_id)["status"] == "paused")
@@ -104,14 +104,13 @@ def test_a_request_that_is_cut_off_did_nothing(api: Api, postgres_server: Postgr
     hand = api.running()
     waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'baton' AND wait_event_type = 'Lock'"
     answers: list[httpx.Response] = []
-    with postgres_server.connect() as admin:
-        with api.services.database.write() as session:
-            session.execute(select(Job).with_for_update()).all()
-            thread = threading.Thread(target=lambda: answers.append(hand.checkpoint(3)))
-            thread.start()
-            found = eventually(lambda: admin.execute(waiting).fetchall())
-            admin.execute("SELECT pg_terminate_backend(%s)", [found[0][0]])
-            thread.join(10)
+    with postgres_server.connect() as admin, api.services.database.write() as session:
+        session.execute(select(Job).with_for_update()).all()
+        thread = threading.Thread(target=lambda: answers.append(hand.checkpoint(3)))
+        thread.start()
+        found = eventually(lambda: admin.execute(waiting).fetchall())
+        admin.execute("SELECT pg_terminate_backend(%s)", [found[0][0]])
+        thread.join(10)
     assert_away(answers[0])
     assert api.items(hand.job_id, "checkpoints") == []
     assert hand.checkpoint(3).status_code == 201
@@ -143,7 +142,7 @@ def test_postgresql_restarts_and_the_service_heals(start: Callable[..., Api], po
             postgres_server.start()
         eventually(lambda: api.http.get("/readyz").status_code == 200)
         assert hand.checkpoint(10 + crash).status_code == 201
-        job = api.submit()
-        eventually(lambda: "dispatched" in api.kinds(job["id"]))
+        job_id = api.submit()["id"]
+        eventually(lambda job_id=job_id: "dispatched" in api.kinds(job_id))
     poll.join(10)
     assert polled[0].json()["version"] > version

@@ -175,9 +175,9 @@ def test_a_file_has_one_replica_which_leads(api: Api, start: Callable[..., Api])
 def test_a_file_is_for_one_service(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/x.db"
     with sole_use(url):
-        with pytest.raises(DatabaseTaken, match=r"another service \(process \d+\) uses .*x\.db.*postgresql\+psycopg"):
-            with sole_use(url):
-                pass
+        told = r"another service \(process \d+\) uses .*x\.db.*postgresql\+psycopg"
+        with pytest.raises(DatabaseTaken, match=told), sole_use(url):
+            pass
         with sole_use(f"sqlite:///{tmp_path}/other.db"), sole_use("postgresql+psycopg://x@y/z"):
             pass
     with sole_use(url):

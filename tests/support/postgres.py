@@ -181,7 +181,7 @@ class PostgresServer:
         self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def empty(self, name: str) -> None:
-        """Make a migrated database as good as new, faster than another one is made; whoever is connected is sent away."""
+        """Make a migrated database as good as new, faster than making another. Whoever is connected is sent away."""
         with self.connect(name) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",

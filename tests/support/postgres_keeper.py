@@ -46,7 +46,7 @@ def run(folder: Path, user: str, command: list[str]) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=end_with_keeper,
+            preexec_fn=end_with_keeper,  # noqa: PLW1509 - there is but one thread
             **as_user(user),
         )
     order = wait_for_order(server)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage import StoreError
 from service.app import create_app
-from service.db.migrate import migrate
+from service.db.migrate import UnfitDatabase, migrate
 from service.db.sole import DatabaseTaken, sole_use
 from service.services import Services
 from service.settings import Settings, SettingsError, load_settings
@@ -93,7 +93,7 @@ def _open_database(settings: Settings, held: ExitStack) -> None:
     try:
         held.enter_context(sole_use(settings.database_url))
         migrate(settings.database_url)
-    except DatabaseTaken as error:
+    except (DatabaseTaken, UnfitDatabase) as error:
         raise SettingsError(f"BATON_DATABASE_URL: {error}") from None
     except (SQLAlchemyError, OSError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())

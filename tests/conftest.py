@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from service.db.migrate import migrate
-from tests.support.postgres import PostgresServer, running_postgres
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    from tests.support.postgres import running_postgres  # most tests need none of it
+
     with running_postgres() as server:
         yield server
 
@@ -19,6 +22,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres_database(postgres_server: PostgresServer) -> str:
     """The name of a migrated database; making one for each test would cost more than most tests do."""
+    from service.db.migrate import migrate
+
     name = postgres_server.create()
     migrate(postgres_server.url(name))
     return name

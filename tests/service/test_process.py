@@ -14,6 +14,7 @@ import pytest
 from service.__main__ import main
 from service.db.sole import sole_use
 from tests.service.helpers import Api, eventually, spec
+from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
@@ -76,6 +77,23 @@ def test_a_missing_token_and_a_taken_port_are_said(tmp_path: Path) -> None:
         service.spawn()
         assert service.process.wait(30) == 2
         assert "BATON_TOKEN" in service.log.read_text().splitlines()[1]
+
+
+def test_a_database_that_cannot_hold_every_name_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    postgres_server: PostgresServer,
+) -> None:
+    postgres_server.execute("CREATE DATABASE odd ENCODING 'LATIN1' TEMPLATE template0")
+    url = postgres_server.url("odd")
+    settings = {"TOKEN": "long-enough", "DATABASE_URL": url, "STORE": tmp_path.as_uri(), "PORT": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BATON_{name}", value)
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("baton: BATON_DATABASE_URL: the database's encoding is LATIN1")
+    postgres_server.drop("odd")
 
 
 def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:

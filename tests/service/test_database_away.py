@@ -64,7 +64,7 @@ def test_the_cause_is_told_and_not_once_for_each_request(
 
 def test_connections_that_were_cut_are_replaced_unnoticed(api: Api, postgres_server: PostgresServer) -> None:
     job = api.submit()
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'baton'"
+    cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'baton'"
     with postgres_server.connect() as admin:
         for _ in range(3):
             assert admin.execute(cut).fetchall()

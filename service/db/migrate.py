@@ -17,6 +17,10 @@ from service.db.engine import WRITE, open_engine
 LOCK_ID = 0x6261746F6E  # "baton"
 
 
+class UnfitDatabase(Exception):
+    """A database that cannot be used; the message says what to do."""
+
+
 def migrations_folder() -> Path:
     """Where the migrations lie, in a checkout and in an installed wheel alike."""
     found = importlib.util.find_spec("migrations")
@@ -34,8 +38,11 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def migrate(url: str, target: str = "head") -> None:
-    """Upgrade (or, with an older revision, downgrade) the database in one transaction that only one caller can hold."""
-    engine = open_engine(url, foreign_keys=False)
+    """Upgrade (or, with an older revision, downgrade) the database in one transaction that only one caller can hold.
+
+    Raises UnfitDatabase, SQLAlchemyError, OSError.
+    """
+    engine = open_engine(url, migrating=True)
     try:
         _use_wal(engine)
         with engine.execution_options(**WRITE).begin() as connection:
@@ -55,7 +62,17 @@ def _move(connection: Connection, target: str) -> None:
 
 def _lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
+        _check_encoding(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+
+
+def _check_encoding(connection: Connection) -> None:
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise UnfitDatabase(
+            f"the database's encoding is {encoding}, which cannot hold every name; make it with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _use_wal(engine: Engine) -> None:

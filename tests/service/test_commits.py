@@ -221,3 +221,23 @@ def test_an_artifact_with_a_bad_name(api: Api, name: str) -> None:
 
 def post_artifact(hand: WorkerHand, name: str, target: str) -> Any:
     return hand.post("artifacts", name=name, object=target, size=1, crc32c="00000000", content_type="text/plain")
+
+
+def test_the_largest_that_each_message_may_hold_fits(api: Api) -> None:
+    """Columns have bounds on PostgreSQL: none is narrower than what a message may carry."""
+    most, last, wide = 2**53, 2**31 - 1, "\U0001f600"
+    hand = api.running(name="n" * 100, labels={"k" * 63: "v" * 63})
+    position = {"stage": 1000, "epoch": last, "step": most, "global_step": most}
+    assert hand.checkpoint(most, bytes=most, seconds=1e300, position=position).status_code == 201
+    row = {"global_step": most, "image_size": last, "batch_size": last, "attempt": last, "seconds": 1e308}
+    assert hand.epoch(last, 1, 1, row=row).status_code == 200
+    metrics, seconds = {wide * 5000: 1e308}, {"x" * 1000: 1e10}
+    assert hand.beat(interval_seconds=1e308, metrics=metrics, seconds=seconds).status_code == 200
+    assert hand.post("notes", kind="k" * 50, message=wide * 20_000, data={"a": 2**80}).status_code == 201
+    info = {"name": wide * 200, "host": wide * 255, "pid": most, "version": wide * 50, "device": wide * 200}
+    report = api.http.post("/v1/workers", json={**info, "queues": [wide * 1000], "busy": True})
+    assert report.status_code < 300, report.text
+    assert hand.finish("failed", message=wide * 20_000).status_code == 200
+    other = WorkerHand(api, api.attempt(api.submit()["id"])["id"], "", claim_id="c" * 64)
+    claim = {"claim_id": other.claim_id, "worker": info}
+    assert api.http.post(f"/v1/attempts/{other.attempt_id}/claim", json=claim).status_code == 200

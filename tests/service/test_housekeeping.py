@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
 from core.domain.manifest import artifact_object, checkpoint_prefix
+from core.storage.port import BlobInfo
+from service.conductor import housekeeping
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
 from tests.service.helpers import Api, WorkerHand
@@ -31,6 +34,26 @@ def test_artifacts_get_their_plain_name(api: Api) -> None:
     api.conduct()
     assert store.stat(old.object) is None
     assert store.get(plain) == b"two"
+
+
+def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conductor stands still between its look at the row and its copy, while another publishes what is newer."""
+    hand = api.running()
+    hand.artifact("best.keras", b"old")
+    store, copy = api.services.store, api.services.store.copy
+
+    def late(source: str, target: str) -> BlobInfo:
+        monkeypatch.setattr(store, "copy", copy)
+        hand.artifact("best.keras", b"new")
+        api.conduct()
+        assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"
+        return copy(source, target)
+
+    monkeypatch.setattr(store, "copy", late)
+    housekeeping.publish(api.services.database, store)
+    assert store.get(f"jobs/{hand.job_id}/best.keras") == b"old"
+    api.conduct()
+    assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"
 
 
 def test_a_missing_object_does_not_hold_up_the_others(api: Api) -> None:

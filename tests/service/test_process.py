@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.__main__ import main
+from service.db.sole import sole_use
 from tests.service.helpers import Api, eventually, spec
+from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
@@ -78,6 +79,23 @@ def test_a_missing_token_and_a_taken_port_are_said(tmp_path: Path) -> None:
         assert "BATON_TOKEN" in service.log.read_text().splitlines()[1]
 
 
+def test_a_database_that_cannot_hold_every_name_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    postgres_server: PostgresServer,
+) -> None:
+    postgres_server.execute("CREATE DATABASE odd ENCODING 'LATIN1' TEMPLATE template0")
+    url = postgres_server.url("odd")
+    settings = {"TOKEN": "long-enough", "DATABASE_URL": url, "STORE": tmp_path.as_uri(), "PORT": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BATON_{name}", value)
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("baton: BATON_DATABASE_URL: the database's encoding is LATIN1")
+    postgres_server.drop("odd")
+
+
 def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:
     """A long poll that was sent and will not be answered for a minute."""
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
@@ -86,8 +104,11 @@ def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:
     return connection
 
 
-def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: RedisServer) -> None:
-    with running_service(tmp_path, redis_server.url) as service, service.client() as http:
+def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
+    with (
+        running_service(tmp_path, redis_server.url, BATON_DATABASE_URL=database_url) as service,
+        service.client() as http,
+    ):
         job = http.post("/v1/jobs", json=spec()).json()
         polls = [hanging_poll(service, job) for _ in range(3)]
         assert http.get("/healthz").status_code == 200  # what was sent before this has arrived before this
@@ -102,8 +123,14 @@ def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: Redi
         assert service.log.read_text() == f"Baton serves {service.url}\n"
 
 
-def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisServer) -> None:
-    with running_service(tmp_path, redis_server.url, BATON_LEASE_SECONDS="2", BATON_HEARTBEAT_SECONDS="1") as service:
+def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
+    settings = {
+        "BATON_DATABASE_URL": database_url,
+        "BATON_LEASE_SECONDS": "2",
+        "BATON_HEARTBEAT_SECONDS": "1",
+        "BATON_LEADER_SECONDS": "1",
+    }
+    with running_service(tmp_path, redis_server.url, **settings) as service:
         with service.client() as http:
             api = Api(http)
             jobs = [api.submit()["id"] for _ in range(5)]
@@ -123,42 +150,16 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisSe
             api.kinds(jobs[0])
 
 
-def test_two_replicas_start_at_once_and_agree(tmp_path: Path, redis_server: RedisServer) -> None:
-    twins = [
-        ServiceProcess(
-            database_url=f"sqlite:///{tmp_path}/baton.db",
-            redis_url=redis_server.url,
-            store_url=(tmp_path / "store").as_uri(),
-            log=tmp_path / f"{n}.log",
-        )
-        for n in range(2)
-    ]
-    try:
-        for twin in twins:
-            twin.spawn()
-        for twin in twins:
-            twin.await_ready()
-        with twins[0].client() as one, twins[1].client() as two:
-            redis_server.client().flushall()
-            job = one.post("/v1/jobs", json=spec()).json()
-            attempt_id = two.get(f"/v1/jobs/{job['id']}/attempts").json()["items"][0]["id"]
-            queue = "rq:queue:baton:default:normal"
-            eventually(lambda: redis_server.client().lrange(queue, 0, -1) == [attempt_id.encode()])
-            claims = [Api(http).claim(job["id"]) if n == 0 else None for n, http in enumerate((one, two))]
-            assert claims[0] is not None
-            version = two.get(f"/v1/jobs/{job['id']}").json()["version"]
-            woken: list[httpx.Response] = []
-            query = {"wait": 20, "version": version}
-            poll = threading.Thread(target=lambda: woken.append(two.get(f"/v1/jobs/{job['id']}", params=query)))
-            poll.start()
-            claims[0].beat("training")
-            poll.join(10)
-            assert woken[0].json()["version"] > version
-            Api(two).kinds(job["id"])
-        for twin in twins:
-            assert twin.process is not None
-            twin.process.send_signal(signal.SIGINT)
-            assert twin.process.wait(10) == 0
-    finally:
-        for twin in twins:
-            twin.kill()
+def test_a_second_service_on_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    settings = {"TOKEN": "long-enough", "DATABASE_URL": url, "STORE": tmp_path.as_uri(), "PORT": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BATON_{name}", value)
+    with sole_use(url):
+        assert main() == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"baton: BATON_DATABASE_URL: another service (process {os.getpid()}) uses {tmp_path}/x.db")
+    assert "postgresql+psycopg://" in said
+    assert len(said.splitlines()) == 1

@@ -1,0 +1,148 @@
+"""PostgreSQL that is slow, restarted or at odds with a request: 503 with advice, and all is well when it is back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.control import views
+from service.db.tables import Job
+from tests.service.helpers import ON_POSTGRESQL, Api, assert_problem, eventually, spec
+from tests.support.postgres import PostgresServer
+
+pytestmark = ON_POSTGRESQL
+
+
+def assert_away(answer: httpx.Response) -> None:
+    problem = assert_problem(answer, 503, "database-unavailable")
+    assert answer.headers["retry-after"] == "2"
+    assert "repeat the request" in problem["detail"]
+
+
+def raising(state: str) -> Callable[..., Any]:
+    """A query that the server answers with this SQLSTATE."""
+
+    def query(unit: Any, _filter: object) -> None:
+        unit.session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$"))
+
+    return query
+
+
+def test_what_may_go_well_next_time_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = ["40001", "40P01", "55P03", "57014", "57P01", "57P03", "53300", "53100", "08006", "25006", "25P03", "58030"]
+    for state in again:
+        monkeypatch.setattr(views, "list_jobs", raising(state))
+        assert_away(api.http.get("/v1/jobs"))
+    for state in ("42P01", "22003", "23505", "XX000"):
+        monkeypatch.setattr(views, "list_jobs", raising(state))
+        assert_problem(api.http.get("/v1/jobs"), 500, "internal-error")
+
+    def no_connection(*_: object) -> None:
+        raise PoolTimeout("no connection is free")
+
+    monkeypatch.setattr(views, "list_jobs", no_connection)
+    assert_away(api.http.get("/v1/jobs"))
+
+
+def test_the_cause_is_told_and_not_once_for_each_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.api.problems._said_at", float("-inf"))
+    monkeypatch.setattr(views, "list_jobs", raising("40001"))
+    for _ in range(5):
+        assert_away(api.http.get("/v1/jobs"))
+    told = [r.getMessage() for r in caplog.records if "the database does not answer" in r.getMessage()]
+    assert len(told) == 1
+    assert "told" in told[0]
+
+
+def test_connections_that_were_cut_are_replaced_unnoticed(api: Api, postgres_server: PostgresServer) -> None:
+    job = api.submit()
+    cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'baton'"
+    with postgres_server.connect() as admin:
+        for _ in range(3):
+            assert admin.execute(cut).fetchall()
+            assert api.job(job["id"])["status"] == "queued"
+            assert api.ask(job["id"], "pause").status_code == 202
+            assert api.ask(job["id"], "resume").status_code == 202
+
+
+def test_a_row_that_somebody_holds_too_long_is_waited_for_in_vain(
+    start: Callable[..., Api], database_url: str, postgres_server: PostgresServer
+) -> None:
+    api = start(database_url=f"{database_url}&options=-c%20lock_timeout%3D100ms")
+    job_id = api.submit()["id"]
+    with api.services.database.write() as session:
+        session.execute(select(Job).with_for_update()).all()
+        assert_away(api.ask(job_id, "pause"))
+        assert api.job(job_id)["status"] == "queued"
+    assert api.ask(job_id, "pause").status_code == 202
+
+
+def test_a_replica_that_stands_still_with_a_row_in_its_hand_is_cut_off(
+    start: Callable[..., Api], database_url: str
+) -> None:
+    stuck = start(database_url=f"{database_url}&options=-c%20idle_in_transaction_session_timeout%3D300ms")
+    other = start()
+    job_id = other.submit()["id"]
+    session = stuck.services.database._writers()
+    session.execute(select(Job).with_for_update()).all()
+    assert other.ask(job_id, "pause").status_code == 202  # within the others' lock_timeout
+    with pytest.raises(Exception, match=r"idle-in-transaction|closed|terminat"):
+        session.execute(select(Job))
+    session.close()
+    eventually(lambda: stuck.job(job_id)["status"] == "paused")
+
+
+def test_a_request_that_is_cut_off_did_nothing(api: Api, postgres_server: PostgresServer) -> None:
+    hand = api.running()
+    waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'baton' AND wait_event_type = 'Lock'"
+    answers: list[httpx.Response] = []
+    with postgres_server.connect() as admin, api.services.database.write() as session:
+        session.execute(select(Job).with_for_update()).all()
+        thread = threading.Thread(target=lambda: answers.append(hand.checkpoint(3)))
+        thread.start()
+        found = eventually(lambda: admin.execute(waiting).fetchall())
+        admin.execute("SELECT pg_terminate_backend(%s)", [found[0][0]])
+        thread.join(10)
+    assert_away(answers[0])
+    assert api.items(hand.job_id, "checkpoints") == []
+    assert hand.checkpoint(3).status_code == 201
+
+
+def test_postgresql_restarts_and_the_service_heals(start: Callable[..., Api], postgres_server: PostgresServer) -> None:
+    api = start(conductor_seconds=0.05, leader_seconds=1)
+    hand = api.running()
+    polled: list[httpx.Response] = []
+    version = api.job(hand.job_id)["version"]
+    url, query = f"/v1/jobs/{hand.job_id}", {"wait": 60, "version": version}
+    poll = threading.Thread(target=lambda: polled.append(api.http.get(url, params=query)))
+    poll.start()
+    eventually(lambda: api.services.watch._waiters)
+    for crash in (False, True):
+        postgres_server.stop(crash=crash)
+        try:
+            for answer in (
+                api.http.get(url),
+                api.http.post("/v1/jobs", json=spec(), headers={"Idempotency-Key": f"key-{crash}"}),
+                hand.beat(),
+            ):
+                assert_away(answer)
+            ready = api.http.get("/readyz")
+            assert_problem(ready, 503, "not-ready")
+            assert [error["field"] for error in ready.json()["errors"]] == ["database"]
+            assert api.http.get("/healthz").status_code == 200
+        finally:
+            postgres_server.start()
+        eventually(lambda: api.http.get("/readyz").status_code == 200)
+        assert hand.checkpoint(10 + crash).status_code == 201
+        job_id = api.submit()["id"]
+        eventually(lambda job_id=job_id: "dispatched" in api.kinds(job_id))
+    poll.join(10)
+    assert polled[0].json()["version"] > version

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import socket
 import sys
-import threading
-import time
-import uuid
 
-import redis
 from pydantic import ValidationError
 
-from core.domain.queues import rq_queues
-from core.domain.wire import WorkerReport
+from worker.presence import report_in_background
 from worker.process import TRAINER
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
-from worker.rq_worker import BatonWorker, listen
-from worker.settings import VERSION, WorkerSettings
-
-REPORT_SECONDS = 10.0
-RECONNECT_SECONDS = 1.0
-log = logging.getLogger("worker")
+from worker.protocol import ServiceClient
+from worker.rq_worker import work
+from worker.seat import Seat
+from worker.settings import WorkerSettings
 
 
 def main(module: str = TRAINER) -> int:
@@ -34,7 +24,12 @@ def main(module: str = TRAINER) -> int:
     settings = _settings()
     if settings is None:
         return 2
-    return _work(settings, options.queue or ["default"], options.once, module)
+    queues = options.queue or ["default"]
+    client = ServiceClient(settings.url, settings.token)
+    with Seat(client, grace=settings.grace, module=module) as seat:
+        report_in_background(client, settings, queues, seat)
+        work(settings, seat, queues, once=options.once)
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,75 +47,6 @@ def _settings() -> WorkerSettings | None:
             name = "BATON_" + "_".join(str(part) for part in finding["loc"]).upper()
             print(f"baton worker: set {name}: {finding['msg']}", file=sys.stderr)
         return None
-
-
-def _connect(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_keepalive=True, health_check_interval=30)
-
-
-def _work(settings: WorkerSettings, queues: list[str], once: bool, module: str) -> int:
-    client = ServiceClient(settings.url, settings.token)
-    busy = threading.Event()
-    _report_in_background(client, settings, tuple(queues), busy)
-    while True:
-        ended = _serve(settings, client, queues, busy, once=once, module=module)
-        if ended:
-            return 0
-        time.sleep(RECONNECT_SECONDS)
-
-
-def _serve(
-    settings: WorkerSettings,
-    client: ServiceClient,
-    queues: list[str],
-    busy: threading.Event,
-    *,
-    once: bool,
-    module: str,
-) -> bool:
-    """Whether the worker was asked to end; False after a loss of Redis."""
-    connection = _connect(settings.redis_url)
-    name = f"{settings.worker_name}-{uuid.uuid4().hex[:8]}"
-    worker = None
-    try:
-        worker = BatonWorker(
-            listen(rq_queues(queues), connection),
-            client,
-            busy=busy,
-            grace=settings.grace,
-            module=module,
-            name=name,
-            connection=connection,
-        )
-        worker.warm_up()
-        worked = worker.work(logging_level="WARNING", max_jobs=1 if once else None)
-        return bool(worker.stop_asked or (once and worked))
-    except (redis.RedisError, OSError) as error:
-        log.warning("Redis is away, trying again: %s", error)
-        return worker is not None and worker.stop_asked
-    finally:
-        if worker is not None:
-            worker.close()
-
-
-def _report_in_background(
-    client: ServiceClient, settings: WorkerSettings, queues: tuple[str, ...], busy: threading.Event
-) -> None:
-    def run() -> None:
-        while True:
-            try:
-                client.report(_report(settings, queues, busy.is_set()))
-            except (ServiceUnavailable, Refused) as error:
-                log.warning("the service does not know of this worker: %s", error)
-            time.sleep(REPORT_SECONDS)
-
-    threading.Thread(target=run, name="report", daemon=True).start()
-
-
-def _report(settings: WorkerSettings, queues: tuple[str, ...], busy: bool) -> WorkerReport:
-    return WorkerReport(
-        name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION, queues=queues, busy=busy
-    )
 
 
 if __name__ == "__main__":

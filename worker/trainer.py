@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NoReturn
 
-from core.domain.wire import WorkerInfo
 from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Trainer, Workspace
 from worker.notice import Notice
+from worker.presence import worker_info
 from worker.protocol import ServiceClient
 from worker.runner import Runner
-from worker.settings import VERSION, WorkerSettings
+from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker.trainer")
 
@@ -84,7 +83,7 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
         store=open_store(settings.store),
         trainer=loaded.trainer,
         workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
-        worker=WorkerInfo(name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION),
+        worker=worker_info(settings),
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import time
 
 from pydantic import ValidationError
 
+from worker.deadline import read_deadline
+from worker.ending import listen_for_the_end
 from worker.presence import report_in_background
 from worker.process import TRAINER
 from worker.protocol import ServiceClient
 from worker.rq_worker import work
 from worker.seat import Seat
 from worker.settings import WorkerSettings
+
+STARTED = time.monotonic()
 
 
 def main(module: str = TRAINER) -> int:
@@ -24,10 +30,16 @@ def main(module: str = TRAINER) -> int:
     settings = _settings()
     if settings is None:
         return 2
+    try:
+        deadline = read_deadline(options.deadline or settings.deadline, os.environ, STARTED, settings.grace)
+    except ValueError as error:
+        print(f"baton worker: --deadline (BATON_DEADLINE): {error}", file=sys.stderr)
+        return 2
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token)
-    with Seat(client, grace=settings.grace, module=module) as seat:
+    with Seat(client, grace=settings.grace, module=module, deadline=deadline) as seat:
         report_in_background(client, settings, queues, seat)
+        listen_for_the_end(seat, deadline, settings.notices)
         work(settings, seat, queues, once=options.once)
     return 0
 
@@ -36,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="baton worker", description="Runs training jobs, one at a time.")
     parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve (default: default)")
     parser.add_argument("--once", action="store_true", help="end after one attempt")
+    parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m: hands over before it")
     return parser.parse_args()
 
 

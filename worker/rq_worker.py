@@ -54,6 +54,8 @@ class BatonWorker(Worker):
         """Takes a message once the training process is warm: another worker may be, and would begin at once."""
         # One that dies of its imports is found out when it is given something to do.
         self._seat.await_warm()
+        if self._seat.stopping:
+            raise StopRequested
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -72,7 +74,7 @@ class BatonWorker(Worker):
         finally:
             self._quietly(lambda: self._settle(job, execution))
             self._quietly(lambda: self.set_state(WorkerStatus.IDLE))
-        if not self._stop_requested:
+        if not self._seat.stopping:
             self._seat.warm_up()
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
@@ -82,11 +84,11 @@ class BatonWorker(Worker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """RQ leaves the work horse alone and asks Redis; ours is told, so that it saves and hands over."""
-        del signum, frame
+        del frame
         self._stop_requested, self._shutdown_requested_date = True, datetime.now(UTC)
         signal.signal(signal.SIGINT, self.request_force_stop)
         signal.signal(signal.SIGTERM, self.request_force_stop)
-        self._seat.stop()
+        self._seat.stop(signal.Signals(signum).name)
         if not self._seat.busy:
             raise StopRequested
 

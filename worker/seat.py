@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
+from worker.deadline import Deadline
+from worker.notice import Departure
 from worker.patience import persist
-from worker.process import TRAINER, TrainingProcess
+from worker.process import TRAINER, Held, TrainingProcess
 from worker.protocol import ServiceClient
 
 POLL_SECONDS = 0.5
@@ -22,13 +27,20 @@ log = logging.getLogger(__name__)
 class Seat:
     """Runs attempts in a training process that waits warm for the next one.
 
-    `busy`: an attempt came and has not ended. `stopping`: the worker was asked to end. `grace`: seconds from that until
-    a training process that does not hand over is killed. `module`: what the training processes run.
+    `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
+    from a signal until a training process that does not hand over is killed. `module`: what the training processes run.
+    `deadline`: of the worker's session.
     """
 
-    def __init__(self, client: ServiceClient, *, grace: float, module: str = TRAINER) -> None:
+    def __init__(
+        self, client: ServiceClient, *, grace: float, module: str = TRAINER, deadline: Deadline | None = None
+    ) -> None:
         self._client, self._grace, self._module = client, grace, module
+        self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
+        self._leaving: Departure | None = None
+        self._gone_at = math.inf
+        self._too_late, self._started = False, time.monotonic()
         self.busy = self.stopping = False
 
     def __enter__(self) -> Seat:
@@ -42,6 +54,7 @@ class Seat:
         if self._training is None or not self._training.alive:
             self.close()
             self._training = TrainingProcess(self._module)
+            self._started = time.monotonic()
 
     def await_warm(self) -> bool:
         """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
@@ -50,6 +63,7 @@ class Seat:
         while training is not None and not training.ready and time.monotonic() < give_up:
             if self.stopping or training.wait(WARM_POLL_SECONDS):
                 return False
+        self._deadline.warmed_up(time.monotonic() - self._started)
         return training is not None and training.ready
 
     @contextmanager
@@ -64,21 +78,39 @@ class Seat:
     def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
         """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
         self.warm_up()
-        training = self._training
+        training, self._too_late = self._training, False
         if training is None:
             raise RuntimeError("no training process")
         if not self._give(training, attempt_id) or not self._watch(training, attempt_id, beat):
             return False
-        claimed = training.held() is not None
+        cost = training.cost()
+        self._deadline.cost = cost or self._deadline.cost
+        claimed = cost is not None or training.held() is not None
         self._report_death(training)
         self.close()
         return claimed
 
-    def stop(self) -> None:
-        """Asks to end: an attempt that is trained is saved and handed over."""
+    def stop(self, cause: str = "asked to end") -> None:
+        """Asks to end, as a signal does: an attempt that is trained is saved and handed over."""
+        self.leave(Departure("signal", cause, self._grace))
+
+    def leave(self, word: Departure) -> None:
+        """The machine goes away, or may: then what is trained is saved, and goes on, but nothing is begun any more.
+
+        May be called by a signal handler. The first cause is kept, and the shortest time.
+        """
+        log.warning("%s: %s", word, f"{word.seconds:.0f} s left" if word.certain else "the machine may go away")
+        if word.certain:
+            self._leaving = self._leaving or word
+            self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
         self.stopping = True
         if self.busy and self._training is not None:
-            self._training.notify()
+            self._training.notify(word)
+
+    def retire(self, why: str) -> None:
+        """Begins nothing any more; what is trained goes on."""
+        log.info("%s: nothing more is begun", why)
+        self.stopping = True
 
     def kill(self) -> None:
         """Ends the training process, whatever it does."""
@@ -93,18 +125,18 @@ class Seat:
 
     def _give(self, training: TrainingProcess, attempt_id: str) -> bool:
         try:
-            training.assign(attempt_id)
+            training.assign(attempt_id, self._deadline)
         except OSError as error:
             log.error("the training process is gone before it began: %s", error)
             self.close()
             return False
-        if self.stopping:
-            training.notify()
+        if self._leaving is not None:
+            training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
         return True
 
     def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
-        waited, asked_to_stop = 0.0, 0.0
+        waited = 0.0
         while not training.wait(POLL_SECONDS):
             if training.refused(attempt_id):
                 return False
@@ -112,18 +144,27 @@ class Seat:
             if waited >= BEAT_SECONDS:
                 waited = 0.0
                 beat()
-            asked_to_stop += POLL_SECONDS * self.stopping
-            if asked_to_stop >= self._grace:
-                log.error("the training process did not hand over within %.0f s", self._grace)
+            if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
+                self._too_late = True
+                log.error("the training process did not hand over in time, and is ended")
                 training.kill()
         return True
 
+    def _last_words(self, training: TrainingProcess, held: Held) -> Finish | None:
+        death = training.death()
+        if death is None:
+            return None
+        if self._too_late:
+            text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
+            return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
+        return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
+
     def _report_death(self, training: TrainingProcess) -> None:
-        death, held = training.death(), training.held()
-        if death is None or held is None:
+        held = training.held()
+        finish = None if held is None else self._last_words(training, held)
+        if held is None or finish is None:
             return
-        log.error("%s", death.message)
-        finish = Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
+        log.error("%s", finish.message)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:

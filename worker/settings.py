@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.notice import DEFAULT_GRACE
 
 VERSION = "0.1.0"
 
@@ -25,8 +27,9 @@ def _default_cache() -> Path:
 class WorkerSettings(BaseSettings):
     """Settings with the prefix BATON_. Times in seconds.
 
-    `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a notice to the
-    machine's end. `augmentation_processes`: None leaves one core to the training loop.
+    `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
+    machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: length
+    of the worker's session such as 11h30m, or none. `augmentation_processes`: None leaves one core to the training loop.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
@@ -39,4 +42,6 @@ class WorkerSettings(BaseSettings):
     cache: Path = Field(default_factory=_default_cache)
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
-    grace: Annotated[float, Field(gt=0)] = 25.0
+    grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
+    notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
+    deadline: str = ""

@@ -70,9 +70,12 @@ def worker(
     redis: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_REDIS_URL.")] = None,
     queue: Annotated[list[str] | None, typer.Option(metavar="Q", help="A queue to serve; may be repeated.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after one attempt.")] = False,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="T", help="Length of this session, such as 11h30m: hands over before its end.")
+    ] = None,
 ) -> None:
     """Run a worker; BATON_STORE says where checkpoints go."""
-    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
+    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis, "BATON_DEADLINE": deadline}
     arguments = [part for name in queue or [] for part in ("--queue", name)]
     _become("worker", [*arguments, *(["--once"] if once else [])], settings)
 

@@ -11,7 +11,7 @@ import time
 from pydantic import ValidationError
 
 from worker.deadline import read_deadline
-from worker.ending import listen_for_the_end
+from worker.ending import woken_for_the_end
 from worker.presence import report_in_background
 from worker.process import TRAINER
 from worker.protocol import ServiceClient
@@ -39,8 +39,8 @@ def main(module: str = TRAINER) -> int:
     client = ServiceClient(settings.url, settings.token)
     with Seat(client, grace=settings.grace, module=module, deadline=deadline) as seat:
         report_in_background(client, settings, queues, seat)
-        listen_for_the_end(seat, deadline, settings.notices)
-        work(settings, seat, queues, once=options.once)
+        with woken_for_the_end(seat, deadline, settings.notices):
+            work(settings, seat, queues, once=options.once)
     return 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from rq.exceptions import StopRequested
@@ -16,10 +19,12 @@ from worker.seat import Seat
 # Ends the main thread's wait for work. Not SIGTERM: a machine that is taken sends that one too, and of two SIGTERMs the
 # second means: at once, without saving.
 WAKE = signal.SIGUSR1
+log = logging.getLogger(__name__)
 
 
-def listen_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> None:
-    """Has threads watch; the main thread, which is to call this, is woken where it only waits for work."""
+@contextmanager
+def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterator[None]:
+    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work."""
 
     def wake(_number: int, _frame: FrameType | None) -> None:
         if not seat.busy:
@@ -34,5 +39,11 @@ def listen_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> None:
         os.kill(os.getpid(), WAKE)
 
     signal.signal(WAKE, wake)
-    watch_deadline(deadline, retire)
-    watch_notices(notices, leave)
+    try:
+        watch_deadline(deadline, retire)
+        watch_notices(notices, leave)
+        yield
+    except StopRequested:
+        log.info("nothing to hand over")
+    finally:
+        signal.signal(WAKE, signal.SIG_IGN)

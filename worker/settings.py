@@ -28,8 +28,8 @@ class WorkerSettings(BaseSettings):
     """Settings with the prefix BATON_. Times in seconds.
 
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
-    machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: length
-    of the worker's session such as 11h30m, or none. `augmentation_processes`: None leaves one core to the training loop.
+    machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
+    length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")

@@ -42,6 +42,7 @@ class WorkerProcess:
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_WORKER_NAME": self.name,
             "BATON_AUGMENTATION_PROCESSES": "1",
+            "BATON_NOTICES": "none",
             **self.settings,
         }
         with self.log.open("ab") as log:

@@ -1,10 +1,10 @@
 """Azure: scheduled events of this virtual machine.
 
-- https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events: NotBefore is at least 30 s away for Preempt,
-  10 min for Redeploy, 15 min for Reboot, as configured (5 to 15 min) for Terminate, and empty once the event has begun;
-  ask once a second; the first call ever switches the service on and may take up to two minutes. Events name the machines
-  that they concern: those of others in the same set are listed too. A Freeze pauses the machine for seconds and loses
-  nothing: that is no end.
+- https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events: NotBefore is at least 30 s away for
+  Preempt, 10 min for Redeploy, 15 min for Reboot, as configured (5 to 15 min) for Terminate, and empty once the event
+  has begun; ask once a second; the first call ever switches the service on and may take up to two minutes. Events name
+  the machines that they concern: those of others in the same set are listed too. A Freeze pauses the machine for
+  seconds and loses nothing: that is no end.
 - https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (compute/name; no proxies)
 """
 
@@ -54,6 +54,5 @@ class AzureSource:
         return event.get("EventType") in ENDS and self._machine.lower() in names
 
     def _departure(self, event: dict[str, Any]) -> Departure:
-        return Departure(
-            self.name, str(event["EventType"]), seconds_until(event.get("NotBefore"), parsedate_to_datetime)
-        )
+        seconds = seconds_until(event.get("NotBefore"), parsedate_to_datetime)
+        return Departure(self.name, str(event["EventType"]), seconds)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,11 +32,11 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
 
     def leave(word: Departure) -> None:
         seat.leave(word)
-        os.kill(os.getpid(), WAKE)
+        _wake_main_thread()
 
     def retire(why: str) -> None:
         seat.retire(why)
-        os.kill(os.getpid(), WAKE)
+        _wake_main_thread()
 
     signal.signal(WAKE, wake)
     try:
@@ -47,3 +47,9 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
         log.info("nothing to hand over")
     finally:
         signal.signal(WAKE, signal.SIG_IGN)
+
+
+def _wake_main_thread() -> None:
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, WAKE)

@@ -46,7 +46,7 @@ class TrainingProcess:
         self._report, child_end = os.pipe()
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), bufsize=0)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
         os.set_blocking(self._report, False)

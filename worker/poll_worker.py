@@ -44,6 +44,7 @@ class PollingWorker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._seat.end_wait = self._end_wait
+        log.info("asking the service for work in %s", ", ".join(self._request.queues))
         with suppress(_AskedToEnd):
             while not self._seat.stopping:
                 if self._work_once() and once:

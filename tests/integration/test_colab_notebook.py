@@ -37,7 +37,9 @@ def source(number: int, **fields: str) -> str:
     """A cell as plain Python, with its form filled in, and `!` run by bash as IPython does it."""
     text = "".join(cells()[number]["source"])
     for name, value in fields.items():
-        text, count = re.subn(rf'^{name} = "[^"]*"  #@param ', lambda m, v=value, n=name: f"{n} = {v!r}  # ", text, flags=re.M)
+        text, count = re.subn(
+            rf'^{name} = "[^"]*"  # @param ', lambda m, v=value, n=name: f"{n} = {v!r}  # ", text, flags=re.M
+        )
         assert count == 1, f"no field {name}"
     shell = "__import__('subprocess').run({!r}, shell=True, executable='/bin/bash', check=True)"
     return re.sub(r"^!(.*)$", lambda m: shell.format(m[1]), text, flags=re.M)

@@ -137,6 +137,7 @@ def test_the_second_and_the_third_cell_train_a_job(colab: Path, service: Service
     assert done.returncode == 0, done.stderr
     view = jobs.show(job)
     assert (view["status"], view["attempts"]) == ("succeeded", 1)
+    assert "--deadline 11h30m" in done.stderr
     assert jobs.items(job, "attempts")[0]["worker"] == "notebook"
 
 

@@ -14,39 +14,48 @@ from worker.deadline import read_deadline
 from worker.ending import woken_for_the_end
 from worker.presence import report_in_background
 from worker.process import TRAINER
-from worker.protocol import ServiceClient
-from worker.rq_worker import work
+from worker.protocol import Refused, ServiceClient
 from worker.seat import Seat
 from worker.settings import WorkerSettings
 
 STARTED = time.monotonic()
+DONE, USAGE, REFUSED = 0, 2, 4
+HINTS = {
+    401: "Set BATON_TOKEN to a token that this service knows.",
+    403: "Set BATON_TOKEN to a token that may run jobs.",
+    404: "Is BATON_URL a Baton service that gives work over HTTP? An older one needs workers that reach its Redis.",
+}
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status 0 after a clean stop, 2 for wrong settings. `module`: what the training processes run."""
+    """Exit status 0 after a clean stop, 2 for wrong settings, 4 where the service refuses to give work.
+
+    `module`: what the training processes run.
+    """
     options = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = _settings()
     if settings is None:
-        return 2
+        return USAGE
     try:
         deadline = read_deadline(options.deadline or settings.deadline, os.environ, STARTED, settings.grace)
     except ValueError as error:
         print(f"baton worker: --deadline (BATON_DEADLINE): {error}", file=sys.stderr)
-        return 2
+        return USAGE
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token)
     with Seat(client, grace=settings.grace, module=module, deadline=deadline) as seat:
         report_in_background(client, settings, queues, seat)
         with woken_for_the_end(seat, deadline, settings.notices):
-            work(settings, seat, queues, once=options.once)
-    return 0
+            work = _poll if options.poll else _listen_to_redis
+            return work(settings, client, seat, queues, once=options.once)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="baton worker", description="Runs training jobs, one at a time.")
     parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve (default: default)")
+    parser.add_argument("--poll", action="store_true", help="ask the service for work over HTTP, not Redis")
     parser.add_argument("--once", action="store_true", help="end after one attempt")
     parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m: hands over before it")
     return parser.parse_args()
@@ -60,6 +69,27 @@ def _settings() -> WorkerSettings | None:
             name = "BATON_" + "_".join(str(part) for part in finding["loc"]).upper()
             print(f"baton worker: set {name}: {finding['msg']}", file=sys.stderr)
         return None
+
+
+def _listen_to_redis(
+    settings: WorkerSettings, _client: ServiceClient, seat: Seat, queues: list[str], *, once: bool
+) -> int:
+    from worker.rq_worker import work  # a worker that polls needs neither RQ nor Redis
+
+    work(settings, seat, queues, once=once)
+    return DONE
+
+
+def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> int:
+    from worker.poll_worker import work
+
+    try:
+        work(settings, client, seat, queues, once=once)
+    except Refused as error:
+        hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
+        print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
+        return REFUSED
+    return DONE
 
 
 if __name__ == "__main__":

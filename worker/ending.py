@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from rq.exceptions import StopRequested
 
 from worker.deadline import Deadline, watch_deadline
 from worker.notice import Departure
@@ -19,7 +16,6 @@ from worker.seat import Seat
 # Ends the main thread's wait for work. Not SIGTERM: a machine that is taken sends that one too, and of two SIGTERMs the
 # second means: at once, without saving.
 WAKE = signal.SIGUSR1
-log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -28,7 +24,7 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
 
     def wake(_number: int, _frame: FrameType | None) -> None:
         if not seat.busy:
-            raise StopRequested
+            seat.end_wait()
 
     def leave(word: Departure) -> None:
         seat.leave(word)
@@ -43,8 +39,6 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
         watch_deadline(deadline, retire)
         watch_notices(notices, leave)
         yield
-    except StopRequested:
-        log.info("nothing to hand over")
     finally:
         signal.signal(WAKE, signal.SIG_IGN)
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import redis
 from rq import Queue
@@ -22,7 +22,7 @@ from rq.worker import Worker
 from rq.worker.base import WorkerStatus
 
 from core.domain.queues import FUNCTION, rq_queues
-from worker.seat import BEAT_SECONDS, Seat
+from worker.seat import BEAT_SECONDS, Seat, nobody_waits
 from worker.settings import WorkerSettings
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
@@ -119,10 +119,18 @@ def listen(names: list[str], connection: redis.Redis) -> list[Queue]:
 def work(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool) -> None:
     """Runs what Redis tells of until the worker is asked to end, or with `once` for one message."""
     try:
-        while not _serve(settings, seat, queues, once=once):
-            time.sleep(RECONNECT_SECONDS)
+        try:
+            seat.end_wait = _stop_waiting
+            while not _serve(settings, seat, queues, once=once):
+                time.sleep(RECONNECT_SECONDS)
+        finally:
+            seat.end_wait = nobody_waits
     except StopRequested:
         log.info("asked to end while Redis was away")
+
+
+def _stop_waiting() -> NoReturn:
+    raise StopRequested
 
 
 def _serve(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool) -> bool:

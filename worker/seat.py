@@ -24,12 +24,16 @@ DEATH_REPORT_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
+def nobody_waits() -> None:
+    """For `Seat.end_wait`: there is nobody to be woken."""
+
+
 class Seat:
     """Runs attempts in a training process that waits warm for the next one.
 
     `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
     from a signal until a training process that does not hand over is killed. `module`: what the training processes run.
-    `deadline`: of the worker's session.
+    `deadline`: of the worker's session. `end_wait`: how whoever waits for attempts is woken; called in the main thread.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Seat:
         self._gone_at = math.inf
         self._too_late, self._started = False, time.monotonic()
         self.busy = self.stopping = False
+        self.end_wait: Callable[[], object] = nobody_waits
 
     def __enter__(self) -> Seat:
         return self

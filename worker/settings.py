@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.notice import DEFAULT_GRACE
@@ -24,6 +24,12 @@ def _default_cache() -> Path:
     return Path(base) / "baton"
 
 
+def _http_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"must begin with http:// or https://, not {text!r}")
+    return text
+
+
 class WorkerSettings(BaseSettings):
     """Settings with the prefix BATON_. Times in seconds.
 
@@ -34,7 +40,7 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
-    url: str = "http://127.0.0.1:8080"
+    url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8080"
     token: Annotated[str, Field(min_length=1)]
     redis_url: str = "redis://127.0.0.1:6379/0"
     store: Annotated[str, Field(min_length=1)]

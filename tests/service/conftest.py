@@ -1,4 +1,4 @@
-"""A service on a SQLite file made by the migrations, a real Redis and a directory store."""
+"""A service on SQLite and on PostgreSQL, made by the migrations, with a real Redis and a directory store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.db.migrate import migrate
 from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api
+from tests.service.helpers import DATABASES, Api
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
 
@@ -34,13 +34,28 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> str:
+    """A migrated database of the test's own, on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'baton.db')}"
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own without any table."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("empty_postgres_url"))
+    return f"sqlite:///{tmp_path}/empty.db"
+
+
 @pytest.fixture
-def settings(tmp_path: Path, template: Path, redis_server: RedisServer) -> Callable[..., Settings]:
+def settings(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
-        shutil.copy(template, tmp_path / "baton.db")
         values = {
             "token": TOKEN,
-            "database_url": f"sqlite:///{tmp_path}/baton.db",
+            "database_url": database_url,
             "redis_url": redis_server.url,
             "store": (tmp_path / "store").as_uri(),
             "conductor_seconds": 0,

@@ -17,19 +17,18 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database, to be copied."""
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """The name of a migrated database; making one for each test would cost more than most tests do."""
     name = postgres_server.create()
     migrate(postgres_server.url(name))
     return name
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated database of the test's own."""
-    name = postgres_server.create(postgres_template)
-    yield postgres_server.url(name)
-    postgres_server.drop(name)
+def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> Iterator[str]:
+    """The URL of a migrated database with no row in it."""
+    yield postgres_server.url(postgres_database)
+    postgres_server.empty(postgres_database)
 
 
 @pytest.fixture

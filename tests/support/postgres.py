@@ -53,6 +53,21 @@ OPTIONS = {
     "timezone": "Pacific/Chatham",  # what depends on it is a mistake
 }
 
+# Foreign keys are not looked at meanwhile, so the order does not matter.
+EMPTY = """
+DO $$
+DECLARE one text;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('DELETE FROM %I', one);
+  END LOOP;
+  FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER SEQUENCE %I RESTART', one);
+  END LOOP;
+END $$
+"""
+
 
 def server_folder() -> Path:
     """The folder with `postgres` and `initdb`: BATON_TEST_POSTGRES, the system's, or the wheel's."""
@@ -164,6 +179,15 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         """Forget a database, whoever is connected."""
         self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def empty(self, name: str) -> None:
+        """Make a migrated database as good as new, faster than another one is made; whoever is connected is sent away."""
+        with self.connect(name) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                [name],
+            )
+            connection.execute(EMPTY)
 
     def execute(self, text: str, *names: str) -> None:
         """A statement of the administrator, with names in place of {}."""

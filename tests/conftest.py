@@ -29,11 +29,3 @@ def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> Ite
     """The URL of a migrated database with no row in it."""
     yield postgres_server.url(postgres_database)
     postgres_server.empty(postgres_database)
-
-
-@pytest.fixture
-def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of an empty database of the test's own."""
-    name = postgres_server.create()
-    yield postgres_server.url(name)
-    postgres_server.drop(name)

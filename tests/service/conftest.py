@@ -16,6 +16,7 @@ from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
 from tests.service.helpers import DATABASES, Api
+from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
 
@@ -43,11 +44,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path)
 
 
 @pytest.fixture(params=DATABASES)
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the test's own without any table."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("empty_postgres_url"))
-    return f"sqlite:///{tmp_path}/empty.db"
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases without any table."""
+    made: list[str] = []
+    if request.param == "sqlite":
+        yield lambda: f"sqlite:///{tmp_path}/new-{made.append('') or len(made)}.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    yield lambda: server.url(made.append(server.create()) or made[-1])
+    for name in made:
+        server.drop(name)
+
+
+@pytest.fixture
+def empty_database_url(new_database_url: Callable[[], str]) -> str:
+    """A database without any table, on SQLite and on PostgreSQL."""
+    return new_database_url()
 
 
 @pytest.fixture

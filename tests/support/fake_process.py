@@ -19,6 +19,7 @@ import os
 import signal
 import time
 from enum import StrEnum
+from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,7 +48,7 @@ class How(StrEnum):
 class Behaviour(BaseModel):
     """What training does, see above."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     step_seconds: float = 0.005
     fail_at: int | None = None
@@ -99,5 +100,10 @@ def load(settings: WorkerSettings) -> Loaded:
     return Loaded(train, {"trainer": "fake"})
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Becomes a training process; its arguments are in sys.argv."""
     serve(load)
+
+
+if __name__ == "__main__":
+    run()

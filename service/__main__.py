@@ -6,14 +6,17 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage import StoreError
 from service.app import create_app
 from service.db.migrate import migrate
+from service.db.sole import DatabaseTaken, sole_use
 from service.services import Services
 from service.settings import Settings, SettingsError, load_settings
 
@@ -44,17 +47,22 @@ class Server(uvicorn.Server):
 def main() -> int:
     """Run the service; the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    try:
-        settings = load_settings()
-        listener = _listen(settings.host, settings.port)
-        _migrate(settings)
-        app = create_app(settings)
-    except SettingsError as error:
-        return _refuse(str(error))
-    except StoreError as error:
-        return _refuse(f"BATON_STORE: {error}")
+    with ExitStack() as held:
+        try:
+            settings = load_settings()
+            listener = _listen(settings.host, settings.port)
+            _open_database(settings, held)
+            app = create_app(settings)
+        except SettingsError as error:
+            return _refuse(str(error))
+        except StoreError as error:
+            return _refuse(f"BATON_STORE: {error}")
+        return _serve(app, listener)
+
+
+def _serve(app: FastAPI, listener: socket.socket) -> int:
     services: Services = app.state.services
-    host, port = settings.host, listener.getsockname()[1]
+    host, port = services.settings.host, listener.getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
     server = Server(config, services, url)
@@ -81,9 +89,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _migrate(settings: Settings) -> None:
+def _open_database(settings: Settings, held: ExitStack) -> None:
     try:
+        held.enter_context(sole_use(settings.database_url))
         migrate(settings.database_url)
+    except DatabaseTaken as error:
+        raise SettingsError(f"BATON_DATABASE_URL: {error}") from None
     except (SQLAlchemyError, OSError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
         raise SettingsError(f"BATON_DATABASE_URL: the database cannot be brought up to date: {cause}") from None

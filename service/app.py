@@ -23,6 +23,7 @@ from service.settings import Settings
 from service.watch import Watch
 
 REDIS_SECONDS = 3.0
+CONDUCTOR_CONNECTIONS = 3
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -39,7 +40,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _services(settings: Settings) -> Services:
-    database = Database(open_engine(settings.database_url))
+    database = Database(open_engine(settings.database_url, connections=settings.database_connections))
+    # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
+    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS))
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
@@ -47,7 +50,7 @@ def _services(settings: Settings) -> Services:
         retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
     )
     store = open_store(settings.store)
-    conductor = Conductor(settings, database, Messages(redis), store)
+    conductor = Conductor(settings, apart, Messages(redis), store)
     return Services(settings, database, redis, store, Watch(database), conductor)
 
 

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """Time between two passes of the conductor; 0: this process has none."""
     dispatch_again_seconds: Annotated[float, Field(gt=0)] = 15.0
     """How long a message that was taken from Redis may stay without a claim before it is sent again."""
+    leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
+    """How long the conductor of a replica that fell silent keeps the others from conducting."""
+    database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Of each replica to PostgreSQL, at most; its conductor has 3 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
 

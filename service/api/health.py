@@ -20,10 +20,11 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """How it stands; `checks` names each part."""
+    """How it stands; `checks` names each part, `conductor` who conducts."""
 
     status: str
     checks: dict[str, str]
+    conductor: str | None = None
 
 
 @router.get("/healthz", responses=responses(500))
@@ -39,7 +40,7 @@ def readyz(ctx: Ctx) -> Health | Response:
     errors = [FieldError(name, what) for name, what in found.items() if what != "ok"]
     if errors:
         return problem(503, "not-ready", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
-    return Health(status="ready", checks=found)
+    return Health(status="ready", checks=found, conductor=ctx.conductor.leader())
 
 
 def _database(ctx: Services) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -18,6 +20,7 @@ from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
 
+log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "malformed-body": 400,
@@ -34,6 +37,9 @@ STATUS = {
     "idempotency-key-reused": 422,
 }
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+INVALID_TRANSACTION = "25"
+SAY_SECONDS = 10.0
+_said_at = float("-inf")
 TITLES = {
     "lease-lost": "The attempt is no longer held",
     "invalid-spec": "The request has fields that cannot be accepted",
@@ -68,8 +74,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StoreError, _store_error)
-    for away in (OperationalError, InterfaceError, PoolTimeout):
-        app.add_exception_handler(away, _database_away)
+    for kind in (OperationalError, InterfaceError, InternalError, PoolTimeout):
+        app.add_exception_handler(kind, _database_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -101,10 +107,35 @@ def _store_error(_request: Request, error: Exception) -> Response:
     return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
 
 
-def _database_away(_request: Request, _error: Exception) -> Response:
+def _database_error(request: Request, error: Exception) -> Response:
+    if not away(error):
+        log.error("a mistake in what was asked of the database", exc_info=error)
+        return _bug(request, error)
+    _say_away(error)
     return problem(
-        503, "database-unavailable", "the database does not answer now; try again", headers={"Retry-After": "2"}
+        503,
+        "database-unavailable",
+        "the database does not answer now, or not in time; send the same request again in a moment, /readyz says how "
+        "it stands",
+        headers={"Retry-After": "2"},
     )
+
+
+def away(error: Exception) -> bool:
+    """Whether the database is at fault and not what it was asked: then the same call may go well in a moment."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return True
+    # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
+
+
+def _say_away(error: Exception) -> None:
+    global _said_at  # noqa: PLW0603 - one line a while, however many requests fail
+    if time.monotonic() > _said_at + SAY_SECONDS:
+        _said_at = time.monotonic()
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        log.warning("the database does not answer: %s: %s", type(error).__name__, cause[:300])
 
 
 def _bug(_request: Request, _error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import case, delete, or_, select, update
 
 from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
@@ -42,9 +42,12 @@ def publish(database: Database, store: BlobStore) -> None:
 
 
 def _published(database: Database, job_id: str, name: str, source: str) -> None:
-    same = (Artifact.job_id == job_id, Artifact.name == name, Artifact.object == source)
+    this = (Artifact.job_id == job_id, Artifact.name == name)
+    # Moved on while this was copied, by a conductor that stood still for long even: what lies under the plain name now
+    # may be older than what was published meanwhile, so it is copied again.
+    published = case((Artifact.object == source, source), else_=None)
     with database.write() as session:
-        session.execute(update(Artifact).where(*same).values(published=source))
+        session.execute(update(Artifact).where(*this).values(published=published))
 
 
 def collect_checkpoints(database: Database, store: BlobStore) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from core.storage import BlobStore
 from service.conductor import cadence, control, housekeeping
+from service.conductor.leadership import leadership
 from service.conductor.messages import Messages
 from service.db.engine import Database
 from service.settings import Settings
@@ -53,7 +54,10 @@ class Step:
 
 
 class Conductor:
-    """Runs the passes; `run_once` is one of them."""
+    """Runs the passes, in one replica at a time; `run_once` is a pass whoever leads.
+
+    A pass that two replicas run at once does no harm: each step looks again, at rows that it holds, before it acts.
+    """
 
     def __init__(self, settings: Settings, database: Database, messages: Messages, store: BlobStore) -> None:
         again = settings.dispatch_again_seconds
@@ -69,13 +73,16 @@ class Conductor:
             Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
             Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
         ]
+        self._database = database
         self._seconds = settings.conductor_seconds
+        self._leadership = leadership(database, settings.leader_seconds)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to run passes, unless the settings say that this process has none."""
+        """Begin to run passes whenever this replica leads, unless the settings say that this process has none."""
         if self._seconds:
+            self._leadership.start()
             for name, steps in (("conductor", self.quick), ("housekeeping", self.slow)):
                 thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
                 self._threads.append(thread)
@@ -86,6 +93,12 @@ class Conductor:
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout=2.0)
+        self._leadership.stop()
+        self._database.close()
+
+    def leader(self) -> str:
+        """Who conducts, in words."""
+        return self._leadership.describe() if self._seconds else "not this replica: BATON_CONDUCTOR_SECONDS is 0"
 
     def run_once(self) -> None:
         """One whole pass."""
@@ -95,7 +108,8 @@ class Conductor:
     def _run(self, steps: list[Step]) -> None:
         while not self._stopping.is_set():
             for step in steps:
-                if self._stopping.is_set():
-                    return
+                # Looked at before each: a process that stood still may have been replaced meanwhile.
+                if self._stopping.is_set() or not self._leadership.leads():
+                    break
                 step.run()
             self._stopping.wait(self._seconds)

@@ -35,7 +35,7 @@ def alembic_config(connection: Connection) -> Config:
 
 def migrate(url: str, target: str = "head") -> None:
     """Upgrade (or, with an older revision, downgrade) the database in one transaction that only one caller can hold."""
-    engine = open_engine(url, foreign_keys=False)
+    engine = open_engine(url, migrating=True)
     try:
         _use_wal(engine)
         with engine.execution_options(**WRITE).begin() as connection:

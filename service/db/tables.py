@@ -23,8 +23,13 @@ from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
 from service.db.base import LIVE, UNCOLLECTED, Base, CheckpointState, Id, Number, one_of
+from service.db.leaders import Leader
 from service.db.types import Real
 
+__all__ = (
+    "Artifact", "Attempt", "Base", "Checkpoint", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job", "JobLabel",
+    "Leader", "Pointer", "Stage", "Worker",
+)  # fmt: skip
 NOTHING, ZERO = text("'{}'"), text("0")
 
 

@@ -1,4 +1,4 @@
-"""A service on a SQLite file made by the migrations, a real Redis and a directory store."""
+"""A service on SQLite and on PostgreSQL, made by the migrations, with a real Redis and a directory store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from service.db.migrate import migrate
 from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api
+from tests.service.helpers import DATABASES, Api
+from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
 
@@ -34,13 +35,39 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> str:
+    """A migrated database of the test's own, on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'baton.db')}"
+
+
+@pytest.fixture(params=DATABASES)
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases without any table."""
+    made: list[str] = []
+    if request.param == "sqlite":
+        yield lambda: f"sqlite:///{tmp_path}/new-{made.append('') or len(made)}.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    yield lambda: server.url(made.append(server.create()) or made[-1])
+    for name in made:
+        server.drop(name)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, template: Path, redis_server: RedisServer) -> Callable[..., Settings]:
+def empty_database_url(new_database_url: Callable[[], str]) -> str:
+    """A database without any table, on SQLite and on PostgreSQL."""
+    return new_database_url()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
-        shutil.copy(template, tmp_path / "baton.db")
         values = {
             "token": TOKEN,
-            "database_url": f"sqlite:///{tmp_path}/baton.db",
+            "database_url": database_url,
             "redis_url": redis_server.url,
             "store": (tmp_path / "store").as_uri(),
             "conductor_seconds": 0,

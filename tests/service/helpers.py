@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
@@ -16,6 +17,9 @@ from core.domain.manifest import artifact_object, checkpoint_prefix
 from service.db.tables import Attempt
 from service.services import Services
 
+DATABASES = ("sqlite", "postgresql")
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 SPEC: dict[str, Any] = {
     "name": "small",
     "network": {"name": "network-2", "width": 0.1},

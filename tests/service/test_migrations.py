@@ -1,86 +1,157 @@
-"""Each migration carries the rows that are there, up and down."""
+"""Each migration carries the rows that are there, up and down, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from service.db.migrate import migrate
+from service.db.engine import open_engine
+from service.db.migrate import alembic_config, migrate
+from tests.service.rows import everything, fill, schema
+from tests.support.service import ROOT
 
-JOB = {
-    "name": "small", "spec": "{}", "labels": "{}", "queue": "default", "priority": "normal", "desired": "run",
-    "version": 3, "fence": 1, "events": 2, "attempts": 1, "preemptions": 0, "failures": 0, "without_progress": 0,
-    "metrics": "{}", "results": "{}", "created_at": "2026-01-01 00:00:00.000000",
-}  # fmt: skip
-ATTEMPT = {
-    "number": 1, "progressed": 1, "dispatches": 1, "not_before": "2026-01-01 00:00:00.000000",
-    "created_at": "2026-01-01 00:00:00.000000", "claimed_at": "2026-01-01 00:00:05.000000", "fence": 1,
-}  # fmt: skip
-CHECKPOINT = {
-    "fence": 1, "prefix": "p", "manifest_crc32c": "00000000", "stage": 0, "epoch": 0, "step": 1, "global_step": 1,
-    "bytes": 10, "seconds": 0.5, "roles": "[]", "needs": "[]", "state": "committed",
-    "committed_at": "2026-01-01 00:00:09.000000",
-}  # fmt: skip
-EVENT = {"kind": "paused", "actor": "user", "message": "job paused", "data": "{}"}
+Rows = dict[str, list[dict[str, Any]]]
 
 
-def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
-    names, marks = ", ".join(row), ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
 
 
-def everything(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    with sqlite3.connect(path) as connection:
-        tables = ("jobs", "attempts", "checkpoints", "events")
-        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables}
+def content(url: str) -> Rows:
+    with connected(url) as connection:
+        return everything(connection)
 
 
-def schema(path: Path) -> list[tuple[str, str]]:
-    with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
-        return [(name, " ".join(sql.split())) for name, sql in rows]
+def layout(url: str) -> dict[str, Any]:
+    with connected(url) as connection:
+        return schema(connection)
+
+
+def revisions() -> list[str]:
+    """Oldest first."""
+    with create_engine("sqlite://").connect() as connection:
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+        return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def common(before: Rows, after: Rows) -> tuple[Rows, Rows]:
+    """What both have, tables and columns."""
+
+    def cut(rows: Rows, others: Rows) -> Rows:
+        return {
+            table: [{k: v for k, v in row.items() if k in others[table][0]} for row in found]
+            for table, found in rows.items()
+            if others.get(table)
+        }
+
+    return cut(before, after), cut(after, before)
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A database of revision 0001 with a paused and a running job."""
-    path = tmp_path / "baton.db"
-    migrate(f"sqlite:///{path}")
-    migrate(f"sqlite:///{path}", "0001")
-    with sqlite3.connect(path) as connection:
-        insert(connection, "jobs", {**JOB, "id": "p" * 32, "state": "paused", "desired": "pause"})
-        insert(connection, "jobs", {**JOB, "id": "r" * 32, "state": "running"})
-        insert(connection, "attempts", {**ATTEMPT, "id": "a" * 32, "job_id": "r" * 32, "state": "running"})
-        insert(connection, "attempts", {**ATTEMPT, "id": "b" * 32, "job_id": "p" * 32, "state": "paused"})
-        insert(connection, "checkpoints", {**CHECKPOINT, "id": "c" * 32, "job_id": "r" * 32, "attempt_id": "a" * 32})
-        for sequence, moment in enumerate(("01", "02"), start=1):
-            at = f"2026-01-{moment} 00:00:00.000000"
-            insert(connection, "events", {**EVENT, "job_id": "p" * 32, "sequence": sequence, "at": at})
-    return path
+def old(empty_database_url: str) -> str:
+    """A database of revision 0001 with rows in all its tables."""
+    migrate(empty_database_url)
+    migrate(empty_database_url, "0001")
+    with connected(empty_database_url) as connection:
+        fill(connection)
+    return empty_database_url
 
 
-def test_rows_get_their_new_columns(old: Path) -> None:
-    migrate(f"sqlite:///{old}")
-    with sqlite3.connect(old) as connection:
-        jobs = connection.execute("SELECT paused_at, paused_seconds, restore_failures, overdue_since FROM jobs")
-        assert jobs.fetchall() == [("2026-01-02 00:00:00.000000", 0.0, 0, None), (None, 0.0, 0, None)]
-        query = "SELECT started_at, seconds, covered_seconds, interval_seconds FROM attempts ORDER BY id"
-        assert connection.execute(query).fetchall() == [
-            ("2026-01-01 00:00:05.000000", "{}", 0.0, None),
-            (None, "{}", 0.0, None),
-        ]
-        assert connection.execute("SELECT stall_seconds, trained_seconds FROM checkpoints").fetchall() == [(0.0, 0.0)]
+@pytest.fixture
+def full(empty_database_url: str) -> str:
+    """A database of the newest revision with rows in all its tables."""
+    migrate(empty_database_url)
+    with connected(empty_database_url) as connection:
+        fill(connection)
+    return empty_database_url
 
 
-def test_down_and_up_again_loses_nothing_that_was_there_before(old: Path) -> None:
-    rows, tables = everything(old), schema(old)
-    migrate(f"sqlite:///{old}")
-    whole = schema(old)
-    migrate(f"sqlite:///{old}", "0001")
-    assert everything(old) == rows
-    assert schema(old) == tables
-    migrate(f"sqlite:///{old}")
-    assert schema(old) == whole
+def test_rows_get_their_new_columns(old: str) -> None:
+    migrate(old)
+    after = content(old)
+    paused, running = after["jobs"]
+    assert paused["paused_at"] == after["events"][1]["at"]
+    assert running["paused_at"] is None
+    for job in after["jobs"]:
+        assert (job["paused_seconds"], job["restore_failures"], job["overdue_since"]) == (0.0, 0, None)
+    live, ended = after["attempts"]
+    assert live["started_at"] == live["claimed_at"]
+    assert ended["started_at"] is None
+    for attempt in after["attempts"]:
+        assert (attempt["seconds"], attempt["covered_seconds"], attempt["interval_seconds"]) in (
+            ("{}", 0.0, None),
+            ({}, 0.0, None),
+        )
+    checkpoint = after["checkpoints"][0]
+    assert (checkpoint["stall_seconds"], checkpoint["trained_seconds"]) == (0.0, 0.0)
+
+
+def test_up_and_down_again_loses_nothing_that_was_there_before(old: str) -> None:
+    rows, tables = content(old), layout(old)
+    assert all(rows.values())
+    migrate(old)
+    whole = layout(old)
+    migrate(old, "0001")
+    assert content(old) == rows
+    assert layout(old) == tables
+    migrate(old)
+    assert layout(old) == whole
+
+
+def test_down_and_up_keeps_what_every_revision_on_the_way_can_hold(full: str) -> None:
+    rows, tables = content(full), layout(full)
+    assert all(rows.values())
+    for target in revisions()[-2::-1]:
+        migrate(full, target)
+        ours, theirs = common(rows, content(full))
+        assert theirs == ours, f"rows changed on the way down to {target}"
+        assert set(theirs) == set(content(full))
+    migrate(full)
+    assert layout(full) == tables
+    back = content(full)
+    ours, theirs = common(ours, back)
+    assert theirs == ours, "rows changed on the way up"
+    migrate(full, "base")
+    assert content(full) == {}
+    migrate(full)
+    assert layout(full) == tables
+
+
+def test_two_processes_migrate_the_same_rows_at_once(old: str) -> None:
+    rows = content(old)
+    code = f"from service.db.migrate import migrate; migrate({old!r})"
+    both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
+    for one in both:
+        _, errors = one.communicate(timeout=120)
+        assert one.returncode == 0, errors.decode()
+    with connected(old) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == revisions()[-1:]
+    ours, theirs = common(rows, content(old))
+    assert theirs == ours
+
+
+def test_a_migration_that_fails_leaves_all_as_it_was(old: str) -> None:
+    with connected(old) as connection:
+        connection.execute(text("CREATE TABLE leaders (in_the_way INTEGER, too INTEGER)"))
+        connection.execute(text("INSERT INTO leaders VALUES (1, 2)"))
+    rows, tables = content(old), layout(old)
+    with pytest.raises(SQLAlchemyError, match="leaders"):
+        migrate(old)
+    assert (content(old), layout(old)) == (rows, tables)
+    with connected(old) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
+        connection.execute(text("DROP TABLE leaders"))
+    migrate(old)
+

@@ -1,0 +1,128 @@
+"""Rows for every table, by hand and in SQL: what a database holds before a migration moves it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+
+JOBS = ("p" * 32, "r" * 32)
+TIME = "2026-01-01 00:00:00.000000"
+_JOB = {
+    "name": "small ü", "spec": {"name": "small"}, "labels": {"a": "b"}, "queue": "default", "priority": "normal",
+    "version": 3, "fence": 1, "events": 2, "attempts": 1, "preemptions": 0, "failures": 0, "without_progress": 0,
+    "restore_failures": 2, "paused_seconds": 1.5, "metrics": {"loss": "NaN"}, "results": {}, "created_at": TIME,
+    "furthest": {"global_step": 2**40},
+}  # fmt: skip
+_ATTEMPT = {
+    "number": 1, "progressed": True, "dispatches": 1, "not_before": TIME, "created_at": TIME, "fence": 1,
+    "claimed_at": "2026-01-01 00:00:05.000000", "seconds": {"train": 2.5}, "covered_seconds": 2.5, "end_step": 2**40,
+}  # fmt: skip
+_CHECKPOINT = {
+    "fence": 1, "manifest_crc32c": "00000000", "stage": 0, "epoch": 0, "step": 1, "global_step": 2**40,
+    "bytes": 2**40, "seconds": 0.5, "stall_seconds": 0.25, "trained_seconds": 2.5, "roles": ["latest"], "needs": [],
+    "state": "committed", "committed_at": "2026-01-01 00:00:09.000000",
+}  # fmt: skip
+_EPOCH = {
+    "epoch": 1, "fence": 1, "stage": 1, "stage_epoch": 1, "global_step": 2**40, "image_size": 16, "batch_size": 64,
+    "learning_rate": 1e-3, "loss": None, "accuracy": 0.1, "attempt": 1, "finished_at": TIME,
+}  # fmt: skip
+# Parents before children. A column that a revision does not have yet is left out.
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "jobs": [
+        {**_JOB, "id": JOBS[0], "state": "paused", "desired": "pause"},
+        {**_JOB, "id": JOBS[1], "state": "running", "desired": "run"},
+    ],
+    "job_labels": [{"job_number": 1, "key": "a", "value": "b"}],
+    "idempotency_keys": [{"key": "k", "body": "d" * 64, "job_id": JOBS[0], "created_at": TIME}],
+    "stages": [
+        {"job_id": job, "stage": 1, "name": "one", "state": "active", "epochs": 2, "image_size": 16, "batch_size": 64}
+        for job in JOBS
+    ],
+    "attempts": [
+        {**_ATTEMPT, "id": "a" * 32, "job_id": JOBS[1], "state": "running"},
+        {**_ATTEMPT, "id": "b" * 32, "job_id": JOBS[0], "state": "paused"},
+    ],
+    "checkpoints": [{**_CHECKPOINT, "id": "c" * 32, "job_id": JOBS[1], "attempt_id": "a" * 32, "prefix": "p"}],
+    "pointers": [{"job_id": JOBS[1], "role": "latest", "checkpoint_id": "c" * 32}],
+    "epochs": [{**_EPOCH, "job_id": JOBS[1]}],
+    "events": [
+        {"job_id": JOBS[0], "sequence": number, "kind": "paused", "actor": "user", "message": "x", "data": {}, "at": at}
+        for number, at in ((1, TIME), (2, "2026-01-02 00:00:00.000000"))
+    ],
+    "artifacts": [
+        {
+            "job_id": JOBS[1], "name": "best.keras", "object": "o", "size": 2**40, "crc32c": "00000000",
+            "content_type": "x/y", "fence": 1, "committed_at": TIME,
+        }
+    ],
+    "garbage": [{"object": "old", "not_before": TIME}],
+    "workers": [
+        {
+            "name": "w1", "host": "box", "pid": 2**40, "version": "1", "device": "cpu", "queues": ["default"],
+            "busy": False, "last_seen_at": TIME,
+        }
+    ],
+    "leaders": [{"name": "conductor", "holder": "box:7", "term": 2**40, "expires_at": TIME}],
+}  # fmt: skip
+
+
+def tables(connection: Connection) -> list[str]:
+    """The tables that there are, Alembic's own left out."""
+    return [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
+
+
+def fill(connection: Connection) -> None:
+    """Put rows into every table."""
+    there = tables(connection)
+    assert set(there) <= set(ROWS), "a table without rows: give it some here, and its migration is tested with them"
+    for name, rows in ROWS.items():
+        if name in there:
+            columns = {column["name"] for column in inspect(connection).get_columns(name)}
+            for row in rows:
+                values = {key: _literal(connection, value) for key, value in row.items() if key in columns}
+                statement = f"INSERT INTO {name} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def _literal(connection: Connection, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int | float):
+        return repr(value).upper()
+    text = value if isinstance(value, str) else json.dumps(value)
+    if text.startswith("2026-") and connection.dialect.name == "postgresql":
+        text += "+00"
+    return f"'{text}'"
+
+
+def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all tables."""
+    return {
+        name: [
+            dict(row._mapping) for row in connection.exec_driver_sql(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+        ]
+        for name in tables(connection)
+    }
+
+
+def schema(connection: Connection) -> dict[str, Any]:
+    """All that the database says of its tables, by name."""
+    look = inspect(connection)
+    facts = ("get_pk_constraint", "get_check_constraints", "get_indexes", "get_unique_constraints", "get_foreign_keys")
+    return {
+        name: {
+            "columns": {column["name"]: str({**column, "comment": None}) for column in look.get_columns(name)},
+            **{fact: sorted(map(_told, _listed(getattr(look, fact)(name)))) for fact in facts},
+        }
+        for name in tables(connection)
+    }
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]
+
+
+def _told(fact: dict[str, Any]) -> str:
+    return str({**fact, "dialect_options": {name: str(one) for name, one in fact.get("dialect_options", {}).items()}})

@@ -19,10 +19,7 @@ import os
 import signal
 import time
 from enum import StrEnum
-<<<<<<< HEAD
-=======
 from typing import NoReturn
->>>>>>> chaos
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,11 +48,7 @@ class How(StrEnum):
 class Behaviour(BaseModel):
     """What training does, see above."""
 
-<<<<<<< HEAD
-    model_config = ConfigDict(extra="forbid", frozen=True)
-=======
     model_config = ConfigDict(extra="ignore", frozen=True)
->>>>>>> chaos
 
     step_seconds: float = 0.005
     fail_at: int | None = None
@@ -107,10 +100,6 @@ def load(settings: WorkerSettings) -> Loaded:
     return Loaded(train, {"trainer": "fake"})
 
 
-<<<<<<< HEAD
-if __name__ == "__main__":
-    serve(load)
-=======
 def run() -> NoReturn:
     """Becomes a training process; its arguments are in sys.argv."""
     serve(load)
@@ -118,4 +107,3 @@ def run() -> NoReturn:
 
 if __name__ == "__main__":
     run()
->>>>>>> chaos

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.domain.policies import Reason
+from worker.deadline import Cost, Deadline
+from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 
 TRAINER = "worker.trainer"
@@ -66,18 +69,27 @@ class TrainingProcess:
         """Whether it has imported what it needs; whatever it has said, it said after that."""
         return bool(self._last_word())
 
-    def assign(self, attempt_id: str) -> None:
-        """Hands the attempt over; the child claims it."""
-        if self._process.stdin is None:  # pragma: no cover - PIPE makes it
-            raise RuntimeError("the training process has no standard input")
-        self._process.stdin.write(json.dumps({"attempt_id": attempt_id}) + "\n")
-        self._process.stdin.flush()
+    def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
+        """Hands the attempt over; the child claims it, and hands it over before the deadline."""
+        until = None if deadline is None or math.isinf(deadline.ends_at) else deadline.ends_at
+        self._order(attempt_id=attempt_id, ends_at=until, deadline=deadline.text if deadline else "")
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
-    def notify(self) -> None:
-        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back."""
-        if self.alive:
-            self._process.send_signal(signal.SIGTERM)
+    def notify(self, word: Departure) -> None:
+        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back.
+
+        May be called by a signal handler, whatever it interrupts.
+        """
+        try:
+            self._order(notice=word.dump())
+        except OSError as error:
+            log.debug("the training process ended before it heard the notice: %s", error)
+
+    def _order(self, **order: object) -> None:
+        if self._process.stdin is None:  # pragma: no cover - PIPE makes it
+            raise RuntimeError("the training process has no standard input")
+        # One write, shorter than what a pipe takes at once: no order mixes with that of a signal handler.
+        os.write(self._process.stdin.fileno(), json.dumps(order).encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
         """Whether the process ended within `seconds`."""
@@ -106,6 +118,11 @@ class TrainingProcess:
         """What the child has claimed, if it has."""
         last = self._last_word()
         return Held(**last) if "fence" in last else None
+
+    def cost(self) -> Cost | None:
+        """What the attempt cost beside its training, once the child has given it back."""
+        spent = self._last_word().get("cost")
+        return None if spent is None else Cost(**spent)
 
     def refused(self, attempt_id: str) -> bool:
         """Whether the child did not get this attempt; it waits for another one then."""

@@ -209,9 +209,9 @@ def test_events(baton: Baton, fake: FakeService) -> None:
     assert baton("events", "j1", "--follow").stdout.count("claimed") == 2
 
 
-@pytest.mark.parametrize("option", ["--poll", "--deadline=1h"])
-def test_options_of_later_are_refused(baton: Baton, option: str) -> None:
-    assert baton("worker", option).exit_code == 2
+def test_a_worker_asks_either_redis_or_the_service(baton: Baton) -> None:
+    result = baton("worker", "--poll", "--redis", "redis://r")
+    assert (result.exit_code, "needs no --redis" in result.stderr) == (2, True), result.output
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -251,6 +251,7 @@ main()
     ("command", "shown"),
     [
         (("worker", "--service", "http://s", "--token", "t", "--queue", "gpu", "--queue", "low", "--once"), "worker"),
+        (("worker", "--service", "http://s", "--poll"), "worker"),
         (("serve", "--port", "9999"), "service"),
     ],
 )
@@ -266,7 +267,8 @@ def test_worker_and_serve_become_their_module(tmp_path: Path, command: tuple[str
     )
     arguments, url, port = json.loads(result.stdout)
     if shown == "worker":
-        assert (arguments, url) == (["--queue", "gpu", "--queue", "low", "--once"], "http://s")
+        expected = ["--poll"] if "--poll" in command else ["--queue", "gpu", "--queue", "low", "--once"]
+        assert (arguments, url) == (expected, "http://s")
     else:
         assert (arguments, port) == ([], "9999")
 

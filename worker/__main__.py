@@ -6,11 +6,10 @@ import argparse
 import logging
 import os
 import sys
-import time
 
 from pydantic import ValidationError
 
-from worker.deadline import read_deadline
+from worker.deadline import process_started, read_deadline
 from worker.ending import woken_for_the_end
 from worker.presence import report_in_background
 from worker.process import TRAINER
@@ -18,7 +17,6 @@ from worker.protocol import Refused, ServiceClient
 from worker.seat import Seat
 from worker.settings import WorkerSettings
 
-STARTED = time.monotonic()
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
     401: "Set BATON_TOKEN to a token that this service knows.",
@@ -39,7 +37,7 @@ def main(module: str = TRAINER) -> int:
     if settings is None:
         return USAGE
     try:
-        deadline = read_deadline(options.deadline or settings.deadline, os.environ, STARTED, settings.grace)
+        deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
     except ValueError as error:
         print(f"baton worker: --deadline (BATON_DEADLINE): {error}", file=sys.stderr)
         return USAGE

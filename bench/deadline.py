@@ -1,7 +1,8 @@
 """`make bench-deadline`: jobs of several sessions (`baton worker --deadline`), and how early each was handed over.
 
-Real service, Redis, workers and trainer. A run is one job; one worker after another trains it, each with a session of its own,
-until it has succeeded. A hand-over is in time where its attempt was given back, its checkpoint committed, before the deadline.
+Real service, Redis, workers and trainer. A run is one job; one worker after another trains it, each with a session of
+its own, until it has succeeded. A hand-over is in time where its attempt was given back, and its checkpoint committed,
+before the deadline.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class TrainingProcess:
         """
         try:
             self._order(notice=word.dump())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # its pipe may be closed by now
             log.debug("the training process ended before it heard the notice: %s", error)
 
     def _order(self, **order: object) -> None:

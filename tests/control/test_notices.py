@@ -138,9 +138,10 @@ def test_at_risk_a_worker_finishes_what_it_has_and_takes_nothing_more(jobs: Jobs
     assert [a["state"] for a in jobs.items(second, "attempts")] == ["queued"]
 
 
-def test_a_worker_that_waits_for_work_ends_at_once(workers: Workers) -> None:
+@pytest.mark.parametrize("road", [(), ("--poll",)], ids=["redis", "poll"])
+def test_a_worker_that_waits_for_work_ends_at_once(workers: Workers, road: tuple[str, ...]) -> None:
     with serving(Gce()) as cloud:
-        worker = workers.start("--queue", "nothing", BATON_NOTICES="gce", **cloud.environment)
+        worker = workers.start("--queue", "nothing", *road, BATON_NOTICES="gce", **cloud.environment)
         until(lambda: "warm: waiting" in worker.log.read_text(), 60, "a warm worker")
         cloud.give_notice(30.0)
         assert ended(worker, 10) == 0

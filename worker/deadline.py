@@ -57,6 +57,15 @@ class Deadline:
         """
         return 2 * (self.cost.startup + max(self.grace, self.cost.handover))
 
+    @property
+    def too_late(self) -> str:
+        """Why nothing more is to be begun, or nothing."""
+        left = self.left
+        if left >= self.needed:
+            return ""
+        text = "the session (--deadline %s) has %.0f s left, an attempt needs %.0f s to be worth its start"
+        return text % (self.text, max(0.0, left), self.needed)
+
     def warmed_up(self, seconds: float) -> None:
         """What the start of a training process took: all that is known of an attempt's before the first one."""
         if self.cost == Cost():
@@ -116,10 +125,9 @@ def watch_deadline(deadline: Deadline, retire: Callable[[str], None]) -> None:
     log.info("the session ends in %.0f s (--deadline %s)", deadline.left, deadline.text)
 
     def run() -> None:
-        while (spare := deadline.left - deadline.needed) > 0:
-            time.sleep(min(spare, WATCH_SECONDS))
-        text = "the session (--deadline %s) has %.0f s left, an attempt needs %.0f s to be worth its start"
-        retire(text % (deadline.text, max(0.0, deadline.left), deadline.needed))
+        while not (why := deadline.too_late):
+            time.sleep(min(max(deadline.left - deadline.needed, 0.01), WATCH_SECONDS))
+        retire(why)
 
     threading.Thread(target=run, name="deadline", daemon=True).start()
 

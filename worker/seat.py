@@ -69,6 +69,7 @@ class Seat:
             if self.stopping or training.wait(WARM_POLL_SECONDS):
                 return False
         self._deadline.warmed_up(time.monotonic() - self._started)
+        self._heed_the_deadline()
         return training is not None and training.ready
 
     @contextmanager
@@ -93,6 +94,7 @@ class Seat:
         claimed = cost is not None or training.held() is not None
         self._report_death(training)
         self.close()
+        self._heed_the_deadline()
         return claimed
 
     def stop(self, cause: str = "asked to end") -> None:
@@ -114,8 +116,13 @@ class Seat:
 
     def retire(self, why: str) -> None:
         """Begins nothing any more; what is trained goes on."""
-        log.info("%s: nothing more is begun", why)
+        if not self.stopping:
+            log.info("%s: nothing more is begun", why)
         self.stopping = True
+
+    def _heed_the_deadline(self) -> None:
+        if why := self._deadline.too_late:
+            self.retire(why)
 
     def kill(self) -> None:
         """Ends the training process, whatever it does."""

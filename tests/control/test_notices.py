@@ -23,7 +23,7 @@ from tests.support.worker import WorkerProcess, Workers
 from tests.support.worker import workers as make_workers
 
 NEVER = 10**8
-EPOCHS, STEPS, STEP_SECONDS = 8, 500, 0.005
+EPOCHS, STEPS, STEP_SECONDS = 6, 500, 0.005
 SESSION_SECONDS = 10.0
 
 
@@ -62,7 +62,7 @@ def ended(worker: WorkerProcess, seconds: float) -> int:
 def test_a_job_of_many_sessions_is_handed_over_before_each_ends(jobs: Jobs, workers: Workers) -> None:
     job = jobs.submit(fast(epochs=EPOCHS, steps=STEPS, every=NEVER, fake={"step-seconds": STEP_SECONDS}))
     deadlines: list[datetime] = []
-    for _ in range(12):
+    for _ in range(20):
         worker = workers.start("--deadline", f"{SESSION_SECONDS:g}s", BATON_GRACE="1")
         deadlines.append(datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS))
         until(partial(over, jobs, job, worker), 60, "the end of a session")

@@ -1,7 +1,7 @@
 """The logs of jobs as Server-Sent Events: replayed from where a reader was, then live.
 
-A stream that waits costs a task and nothing else: no thread, no transaction. All are woken by one query (service.watch),
-and those that are woken at the same place of the same log share one read of it.
+A stream that waits costs a task and nothing else: no thread, no transaction. One query wakes all (service.watch), and
+those that are woken at the same place of the same log share one read of it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from core.storage import BlobStore
 from service.conductor.loop import Conductor
 from service.db.engine import Database
 from service.feed import Feed
+from service.logs import LogReader
 from service.offers import Offers
 from service.settings import Settings
 from service.watch import Watch
@@ -25,6 +26,7 @@ class Services:
     store: BlobStore
     watch: Watch
     feed: Feed
+    logs: LogReader
     offers: Offers
     conductor: Conductor
 

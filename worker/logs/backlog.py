@@ -33,10 +33,8 @@ class Backlog:
 
     def _leave_out(self, rest: bytes) -> None:
         if not self._left_out:
-            self._waiting += _line(
-                f"this log has reached {self._limit / MEBIBYTE:g} MiB: only its last {self._keep >> 10} KiB will follow, "
-                "when the attempt ends"
-            )
+            size, end = f"{self._limit / MEBIBYTE:g} MiB", f"{self._keep >> 10} KiB"
+            self._waiting += _line(f"this log has reached {size}: of what follows, the last {end} come when it ends")
         self._left_out += len(rest)
         self._tail = (self._tail + rest)[-self._keep :]
 

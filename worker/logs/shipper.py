@@ -48,7 +48,7 @@ class _GaveUp(Exception):
 class Shipper:
     """Ships the log of one process, once it is known whose it is."""
 
-    def __init__(self, store: Callable[[], BlobStore], pace: Pace = Pace()) -> None:  # noqa: B008 - it is frozen
+    def __init__(self, store: Callable[[], BlobStore], pace: Pace = Pace()) -> None:
         self._store, self._pace = store, pace
         self._backlog = Backlog(pace.limit, pace.tail)
         self._name: Callable[[int], str] | None = None
@@ -65,13 +65,13 @@ class Shipper:
             self._news.notify()
 
     def ship(self, name: Callable[[int], str]) -> None:
-        """The process has an attempt: from now on its log is shipped. `name`: what a segment is called, by its offset."""
+        """The process has an attempt: its log is shipped from now on. `name`: of the segment that begins at an offset."""
         if self._name is None:
             self._name, self._begun = name, time.monotonic()
             self._thread.start()
 
     def end(self, last_words: str = "") -> None:
-        """The process has ended. What is left is shipped in the background, and an empty segment says that it is all."""
+        """The process has ended. What is left is shipped in the background; an empty segment says that it is all."""
         self._backlog.end(last_words)
         with self._news:
             self._ended_at = time.monotonic()
@@ -105,7 +105,9 @@ class Shipper:
 
     def _left(self) -> float:
         now = time.monotonic()
-        pause = self._pace.shortest / 4 if len(self._backlog) >= self._pace.burst else self._pace.pause(now - self._begun)
+        pause = self._pace.pause(now - self._begun)
+        if len(self._backlog) >= self._pace.burst:
+            pause = self._pace.shortest / 4
         return self._last + pause - now
 
     def _ship_waiting(self, store: BlobStore) -> None:
@@ -145,7 +147,7 @@ def _put_once(store: BlobStore, name: str, data: bytes) -> None:
 class Logs:
     """The logs of a worker's training processes, one after the other. The store is opened when there is something."""
 
-    def __init__(self, store_url: str, pace: Pace = Pace()) -> None:  # noqa: B008 - it is frozen
+    def __init__(self, store_url: str, pace: Pace = Pace()) -> None:
         self._url, self._pace = store_url, pace
         self._store: BlobStore | None = None
         self._shippers: list[Shipper] = []
@@ -160,7 +162,7 @@ class Logs:
     def close(self, seconds: float) -> None:
         """Waits for what is not shipped yet."""
         give_up = time.monotonic() + seconds
-        if not all([one.wait(give_up - time.monotonic()) for one in self._shippers]):
+        if not all(one.wait(give_up - time.monotonic()) for one in self._shippers):
             log.warning("the last lines of a log did not reach the store within %.0f s", seconds)
 
     def _open(self) -> BlobStore:

@@ -65,7 +65,7 @@ class Shipper:
             self._news.notify()
 
     def ship(self, name: Callable[[int], str]) -> None:
-        """The process has an attempt: its log is shipped from now on. `name`: of the segment that begins at an offset."""
+        """The process has an attempt: its log is shipped from now on. `name`: of a segment, by where it begins."""
         if self._name is None:
             self._name, self._begun = name, time.monotonic()
             self._thread.start()

@@ -174,7 +174,7 @@ def test_cut_anywhere_and_resumed_it_has_no_gap_and_no_double(live: Api, process
             stream = Stream(live.http.base_url, hand.job_id, last)
         except ConnectionError:
             continue
-        left = draw.choice([1, 300, 2_000, 20_000])
+        left = draw.choice([1, 200, 1_500, 6_000])
         while left > 0 and stream.read(min(left, 1024)) and not ended(seen):
             left -= 1024
             seen += stream.events()

@@ -22,6 +22,8 @@ from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 
 TRAINER = "worker.trainer"
+SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+"""A line that was printed outlives its process, and a native crash says where it was."""
 log = logging.getLogger(__name__)
 
 
@@ -55,8 +57,7 @@ class TrainingProcess:
         self._shipper = shipper
         self._output = Output(shipper.hear if shipper else lambda _data: None)
         self._report, child_end = os.pipe()
-        # A native crash says where it was.
-        command = [sys.executable, "-X", "faulthandler", "-m", module, str(os.getpid()), str(child_end)]
+        command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
         self._process = subprocess.Popen(
             command,
@@ -65,7 +66,7 @@ class TrainingProcess:
             stderr=self._output,
             pass_fds=(child_end,),
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # a line that was printed outlives the process
+            env={**os.environ, **SPEAKING},
         )
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
@@ -146,8 +147,7 @@ class TrainingProcess:
 
     def held(self) -> Held | None:
         """What the child has claimed, if it has."""
-        last = self._last_word()
-        return Held(**last) if "fence" in last else None
+        return next((Held(**word) for word in self._words() if "fence" in word), None)
 
     def cost(self) -> Cost | None:
         """What the attempt cost beside its training, once the child has given it back."""
@@ -159,13 +159,15 @@ class TrainingProcess:
         return self._last_word() == {"refused": attempt_id}
 
     def _last_word(self) -> dict[str, Any]:
+        return next(iter(self._words()[-1:]), {})
+
+    def _words(self) -> list[dict[str, Any]]:
         try:
             while chunk := os.read(self._report, 4096):
                 self._said += chunk
         except BlockingIOError:
             pass
-        lines = self._said.split(b"\n")[:-1]
-        return dict(json.loads(lines[-1])) if lines else {}
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def death(self) -> Death | None:
         """How the process died; None if it runs, or gave its attempt back."""

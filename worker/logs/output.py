@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ CHUNK_BYTES = 64 << 10
 MAX_FILE_BYTES = 64 << 20
 LONGEST_LINE = 8 << 10
 DRAIN_SECONDS = 5.0
+STDERR = 2
 
 
 class Output:
@@ -80,6 +80,11 @@ class _Tee:
     def _show(self, end: int) -> None:
         text, self._line = self._line[:end], self._line[end:]
         if text:
-            with suppress(OSError, ValueError):  # a stderr that is gone is no reason to stop
-                sys.stderr.buffer.write(text)
-                sys.stderr.flush()
+            with suppress(OSError):  # a stderr that is gone is no reason to stop
+                _write(text)
+
+
+def _write(text: bytes) -> None:
+    # Past Python's own buffer, whose lock a fork could inherit; the worker's own lines are unbuffered as well.
+    while text:
+        text = text[os.write(STDERR, text) :]

@@ -62,8 +62,8 @@ class TrainingProcess:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=self._output,
-            stderr=self._output,
+            stdout=self._output.fileno(),
+            stderr=self._output.fileno(),
             pass_fds=(child_end,),
             text=True,
             env={**os.environ, **SPEAKING},

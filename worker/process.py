@@ -141,13 +141,15 @@ class TrainingProcess:
                 log.debug("the training process did not read its last line")
 
     def _ship(self) -> None:
-        held = self.held() if self._shipper else None
-        if self._shipper is not None and held is not None:
+        if self._shipper is None:
+            return
+        for held in (Held(**word) for word in self._words() if "fence" in word):  # given back or not
             self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
 
     def held(self) -> Held | None:
         """What the child has claimed, if it has."""
-        return next((Held(**word) for word in self._words() if "fence" in word), None)
+        last = self._last_word()
+        return Held(**last) if "fence" in last else None
 
     def cost(self) -> Cost | None:
         """What the attempt cost beside its training, once the child has given it back."""

@@ -20,6 +20,7 @@ import pytest
 import service.feed
 from service.api.events import wants_stream
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
+from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
@@ -81,8 +82,14 @@ class Stream:
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[ServiceProcess]:
-    with running_service(tmp_path_factory.mktemp("streams"), redis_server.url) as service:
+def process(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, postgres_server: PostgresServer
+) -> Iterator[ServiceProcess]:
+    """On PostgreSQL with two connections: whoever holds one is found out."""
+    folder = tmp_path_factory.mktemp("streams")
+    name = postgres_server.create()
+    settings = {"BATON_DATABASE_URL": postgres_server.url(name), "BATON_DATABASE_CONNECTIONS": "2"}
+    with running_service(folder, redis_server.url, **settings) as service:
         yield service
 
 
@@ -217,21 +224,23 @@ def test_two_hundred_streams_cost_no_thread_and_no_connection(live: Api, process
     eventually(lambda: files_of(process) < files + 50)  # who left is forgotten: what stays are pooled connections
 
 
-def test_a_reader_that_does_not_read_holds_nobody_up(live: Api) -> None:
+def test_readers_that_do_not_read_hold_nobody_up(live: Api) -> None:
     hand = live.running()
     for _ in range(9):
         hand.post("notes", kind="hello", message="big", data=BIG)
-    stuck = Stream(live.http.base_url, hand.job_id)
-    eventually(lambda: stuck.read(1))  # it has begun, and now nobody reads on
+    stuck = [Stream(live.http.base_url, hand.job_id) for _ in range(3)]
+    for stream in stuck:
+        eventually(lambda stream=stream: stream.read(1))  # it has begun, and now nobody reads on
     begun = time.monotonic()
     for _ in range(10):
         assert hand.note().status_code == 201
-    # A transaction that the stuck stream held would block SQLite's writers for 30 s each.
+    # Were a connection held for each of them, there would be none left, and each note would be refused after 30 s.
     assert time.monotonic() - begun < 25
     hand.finish("succeeded")
-    got = stuck.until(ended)
-    assert [e["sequence"] for e in got[:-1]] == list(range(1, len(got)))
-    stuck.close()
+    for stream in stuck:
+        got = stream.until(ended)
+        assert [e["sequence"] for e in got[:-1]] == list(range(1, len(got)))
+        stream.close()
 
 
 def test_streams_end_with_the_service(tmp_path: Path, redis_server: RedisServer) -> None:

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos lint format bench bench-checkpoint bench-recovery lock clean
+.PHONY: help install demo up test chaos lint format bench bench-checkpoint bench-recovery bench-deadline lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -52,6 +52,9 @@ bench-checkpoint: $(DEV) ## What a checkpoint costs, against no checkpoints and 
 
 bench-recovery: $(DEV) ## Seconds from a signal to the first new step on a warm and on a cold worker (8 minutes)
 	$(BIN)/python -m bench recovery
+
+bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long before each deadline they are handed over (40 minutes)
+	$(BIN)/python -m bench.deadline $(if $(N),-n $(N)) $(ARGS)
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)

@@ -5,42 +5,59 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
-import threading
-import time
-import uuid
 
-import redis
 from pydantic import ValidationError
 
-from core.domain.queues import rq_queues
-from core.domain.wire import WorkerReport
+from worker.deadline import process_started, read_deadline
+from worker.ending import woken_for_the_end
+from worker.logs.shipper import Logs
+from worker.presence import report_in_background
 from worker.process import TRAINER
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
-from worker.rq_worker import BatonWorker, listen
-from worker.settings import VERSION, WorkerSettings
+from worker.protocol import Refused, ServiceClient
+from worker.seat import Seat
+from worker.settings import WorkerSettings
 
-REPORT_SECONDS = 10.0
-RECONNECT_SECONDS = 1.0
-log = logging.getLogger("worker")
+DONE, USAGE, REFUSED = 0, 2, 4
+HINTS = {
+    401: "Set BATON_TOKEN to a token that this service knows.",
+    403: "Set BATON_TOKEN to a token that may run jobs.",
+    404: "Is BATON_URL a Baton service that gives work over HTTP? An older one needs workers that reach its Redis.",
+}
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status 0 after a clean stop, 2 for wrong settings. `module`: what the training processes run."""
+    """Exit status 0 after a clean stop, 2 for wrong settings, 4 where the service refuses to give work.
+
+    `module`: what the training processes run.
+    """
     options = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = _settings()
     if settings is None:
-        return 2
-    return _work(settings, options.queue or ["default"], options.once, module)
+        return USAGE
+    try:
+        deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
+    except ValueError as error:
+        print(f"baton worker: --deadline (BATON_DEADLINE): {error}", file=sys.stderr)
+        return USAGE
+    queues = options.queue or ["default"]
+    client = ServiceClient(settings.url, settings.token)
+    logs = Logs(settings.store)
+    with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline) as seat:
+        report_in_background(client, settings, queues, seat)
+        with woken_for_the_end(seat, deadline, settings.notices):
+            work = _poll if options.poll else _listen_to_redis
+            return work(settings, client, seat, queues, once=options.once)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="baton worker", description="Runs training jobs, one at a time.")
     parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve (default: default)")
+    parser.add_argument("--poll", action="store_true", help="ask the service for work over HTTP, not Redis")
     parser.add_argument("--once", action="store_true", help="end after one attempt")
+    parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m: hands over before it")
     return parser.parse_args()
 
 
@@ -54,73 +71,25 @@ def _settings() -> WorkerSettings | None:
         return None
 
 
-def _connect(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_keepalive=True, health_check_interval=30)
+def _listen_to_redis(
+    settings: WorkerSettings, _client: ServiceClient, seat: Seat, queues: list[str], *, once: bool
+) -> int:
+    from worker.rq_worker import work  # a worker that polls needs neither RQ nor Redis
+
+    work(settings, seat, queues, once=once)
+    return DONE
 
 
-def _work(settings: WorkerSettings, queues: list[str], once: bool, module: str) -> int:
-    client = ServiceClient(settings.url, settings.token)
-    busy = threading.Event()
-    _report_in_background(client, settings, tuple(queues), busy)
-    while True:
-        ended = _serve(settings, client, queues, busy, once=once, module=module)
-        if ended:
-            return 0
-        time.sleep(RECONNECT_SECONDS)
+def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> int:
+    from worker.poll_worker import work
 
-
-def _serve(
-    settings: WorkerSettings,
-    client: ServiceClient,
-    queues: list[str],
-    busy: threading.Event,
-    *,
-    once: bool,
-    module: str,
-) -> bool:
-    """Whether the worker was asked to end; False after a loss of Redis."""
-    connection = _connect(settings.redis_url)
-    name = f"{settings.worker_name}-{uuid.uuid4().hex[:8]}"
-    worker = None
     try:
-        worker = BatonWorker(
-            listen(rq_queues(queues), connection),
-            client,
-            busy=busy,
-            grace=settings.grace,
-            module=module,
-            name=name,
-            connection=connection,
-        )
-        worker.warm_up()
-        worked = worker.work(logging_level="WARNING", max_jobs=1 if once else None)
-        return bool(worker.stop_asked or (once and worked))
-    except (redis.RedisError, OSError) as error:
-        log.warning("Redis is away, trying again: %s", error)
-        return worker is not None and worker.stop_asked
-    finally:
-        if worker is not None:
-            worker.close()
-
-
-def _report_in_background(
-    client: ServiceClient, settings: WorkerSettings, queues: tuple[str, ...], busy: threading.Event
-) -> None:
-    def run() -> None:
-        while True:
-            try:
-                client.report(_report(settings, queues, busy.is_set()))
-            except (ServiceUnavailable, Refused) as error:
-                log.warning("the service does not know of this worker: %s", error)
-            time.sleep(REPORT_SECONDS)
-
-    threading.Thread(target=run, name="report", daemon=True).start()
-
-
-def _report(settings: WorkerSettings, queues: tuple[str, ...], busy: bool) -> WorkerReport:
-    return WorkerReport(
-        name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION, queues=queues, busy=busy
-    )
+        work(settings, client, seat, queues, once=once)
+    except Refused as error:
+        hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
+        print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
+        return REFUSED
+    return DONE
 
 
 if __name__ == "__main__":

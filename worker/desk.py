@@ -33,6 +33,7 @@ from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped
+from worker.deadline import Pace
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
@@ -64,8 +65,9 @@ class Desk:
         grant: Grant,
         spec: JobSpec,
         environment: Mapping[str, str],
+        pace: Pace,
     ) -> None:
-        self._client, self._store, self._lease, self._notice = client, store, lease, notice
+        self._client, self._store, self._lease, self._notice, self._pace = client, store, lease, notice, pace
         self._grant, self._spec = grant, spec
         self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
         self._numbers = count()
@@ -78,6 +80,9 @@ class Desk:
         """A preemption notice comes before what the owner wants: the machine will not wait."""
         self._lease.check()
         self.outbox.check()
+        self._pace.boundary()
+        if self._pace.over:
+            self._notice.give(self._pace.cause, self._pace.left, source="deadline")
         if self._notice.given:
             return Stop.PREEMPTED
         return _DIRECTIVES.get(self._lease.directive)
@@ -91,10 +96,11 @@ class Desk:
         self._lease.stands_at = global_step
 
     def checkpoint_due(self, steps: int) -> bool:
-        """Asks the spec's cadence."""
+        """Asks the spec's cadence, and whether somebody wants a save now."""
+        self._pace.stepped()
         since = self._since(steps)
         self._lease.interval_seconds = interval_seconds(self._spec, since)
-        return checkpoint_due(self._spec, since)
+        return self._notice.take_save() or checkpoint_due(self._spec, since)
 
     def _since(self, steps: int) -> Since:
         seconds, between = time.monotonic() - self._last_save, self._grant.seconds_between_interruptions
@@ -147,6 +153,7 @@ class Desk:
         begun = time.monotonic()
         written = write_checkpoint(self._store, prefix, snapshot, self._owner)
         self._save_seconds = time.monotonic() - begun
+        self._pace.saved(cost.stall, self._save_seconds)
         commit = CheckpointCommit(
             fence=self._grant.fence,
             prefix=prefix,

@@ -17,6 +17,19 @@ _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 
+class Backoff:
+    """Pauses that grow from FIRST_WAIT to LONGEST_WAIT, with jitter on their upper half."""
+
+    def __init__(self) -> None:
+        self.longest = FIRST_WAIT
+
+    def draw(self) -> float:
+        """The next pause, in seconds."""
+        pause = self.longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        self.longest = min(2 * self.longest, LONGEST_WAIT)
+        return pause
+
+
 def persist(
     call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None
 ) -> _T:
@@ -25,13 +38,12 @@ def persist(
     `wait` sleeps, and may raise to end the waiting. What is not transient is raised at once.
     """
     give_up = None if seconds is None else time.monotonic() + seconds
-    pause = FIRST_WAIT
+    backoff = Backoff()
     while True:
         try:
             return call()
         except TRANSIENT as error:
-            if give_up is not None and time.monotonic() + pause > give_up:
+            if give_up is not None and time.monotonic() + backoff.longest > give_up:
                 raise
-            log.warning("trying again in %.1f s: %s", pause, error)
-        wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-        pause = min(2 * pause, LONGEST_WAIT)
+            log.warning("trying again in %.1f s: %s", backoff.longest, error)
+        wait(backoff.draw())

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from core.domain.manifest import log_segment
 from core.domain.policies import Reason
+from worker.deadline import Cost, Deadline
+from worker.logs.output import Output
+from worker.logs.shipper import Shipper
+from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 
 TRAINER = "worker.trainer"
+SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+"""A line that was printed outlives its process, and a native crash says where it was."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the training process holds: the service knows it by these two."""
+    """What the training process holds: the service knows it by the first two, the store by the others and the fence."""
 
     attempt_id: str
     fence: int
+    job_id: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -37,15 +48,26 @@ class Death:
 class TrainingProcess:
     """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick.
 
-    `module`: what it runs, `worker.trainer` or another that calls `worker.trainer.serve`.
+    `module`: what it runs, `worker.trainer` or another that calls `worker.trainer.serve`. What it says appears on our
+    own stderr, and `shipper` gets it; without one it goes nowhere else.
     """
 
-    def __init__(self, module: str = TRAINER) -> None:
+    def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
+        self._shipper = shipper
+        self._output = Output(shipper.hear if shipper else lambda _data: None)
         self._report, child_end = os.pipe()
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._output.fileno(),
+            stderr=self._output.fileno(),
+            pass_fds=(child_end,),
+            text=True,
+            env={**os.environ, **SPEAKING},
+        )
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
         os.set_blocking(self._report, False)
@@ -66,25 +88,36 @@ class TrainingProcess:
         """Whether it has imported what it needs; whatever it has said, it said after that."""
         return bool(self._last_word())
 
-    def assign(self, attempt_id: str) -> None:
-        """Hands the attempt over; the child claims it."""
-        if self._process.stdin is None:  # pragma: no cover - PIPE makes it
-            raise RuntimeError("the training process has no standard input")
-        self._process.stdin.write(json.dumps({"attempt_id": attempt_id}) + "\n")
-        self._process.stdin.flush()
+    def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
+        """Hands the attempt over; the child claims it, and hands it over before the deadline."""
+        until = None if deadline is None or math.isinf(deadline.ends_at) else deadline.ends_at
+        self._order(attempt_id=attempt_id, ends_at=until, deadline=deadline.text if deadline else "")
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
-    def notify(self) -> None:
-        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back."""
-        if self.alive:
-            self._process.send_signal(signal.SIGTERM)
+    def notify(self, word: Departure) -> None:
+        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back.
+
+        May be called by a signal handler, whatever it interrupts.
+        """
+        try:
+            self._order(notice=word.dump())
+        except (OSError, ValueError) as error:  # its pipe may be closed by now
+            log.debug("the training process ended before it heard the notice: %s", error)
+
+    def _order(self, **order: object) -> None:
+        if self._process.stdin is None:  # pragma: no cover - PIPE makes it
+            raise RuntimeError("the training process has no standard input")
+        # One write, shorter than what a pipe takes at once: no order mixes with that of a signal handler.
+        os.write(self._process.stdin.fileno(), json.dumps(order).encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process ended within `seconds`."""
+        """Whether the process ended within `seconds`. Its log is shipped from the first call that finds it holding."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
+        finally:
+            self._ship()
         return True
 
     def kill(self) -> None:
@@ -93,8 +126,13 @@ class TrainingProcess:
         self._process.wait()
 
     def close(self) -> None:
-        """Kills what still runs and closes the pipes."""
+        """Kills what still runs, ends its log and closes the pipes."""
         self.kill()
+        self._output.close()
+        self._ship()
+        if self._shipper is not None:
+            death = self.death()
+            self._shipper.end(death.message if death else "")
         os.close(self._report)
         if self._process.stdin is not None:
             try:
@@ -102,23 +140,36 @@ class TrainingProcess:
             except OSError:
                 log.debug("the training process did not read its last line")
 
+    def _ship(self) -> None:
+        if self._shipper is None:
+            return
+        for held in (Held(**word) for word in self._words() if "fence" in word):  # given back or not
+            self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
+
     def held(self) -> Held | None:
         """What the child has claimed, if it has."""
         last = self._last_word()
         return Held(**last) if "fence" in last else None
+
+    def cost(self) -> Cost | None:
+        """What the attempt cost beside its training, once the child has given it back."""
+        spent = self._last_word().get("cost")
+        return None if spent is None else Cost(**spent)
 
     def refused(self, attempt_id: str) -> bool:
         """Whether the child did not get this attempt; it waits for another one then."""
         return self._last_word() == {"refused": attempt_id}
 
     def _last_word(self) -> dict[str, Any]:
+        return next(iter(self._words()[-1:]), {})
+
+    def _words(self) -> list[dict[str, Any]]:
         try:
             while chunk := os.read(self._report, 4096):
                 self._said += chunk
         except BlockingIOError:
             pass
-        lines = self._said.split(b"\n")[:-1]
-        return dict(json.loads(lines[-1])) if lines else {}
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def death(self) -> Death | None:
         """How the process died; None if it runs, or gave its attempt back."""

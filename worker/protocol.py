@@ -17,12 +17,14 @@ from core.domain.wire import (
     Finish,
     Grant,
     Heartbeat,
+    NextRequest,
     Note,
+    Offer,
     Quarantine,
     WorkerReport,
 )
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+ANSWER_SECONDS, CONNECT_SECONDS = 10.0, 5.0
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
@@ -61,6 +63,10 @@ def _check(response: httpx.Response) -> None:
     raise Refused(response.status_code, problem, detail)
 
 
+def _timeout(thinking: float = 0.0) -> httpx.Timeout:
+    return httpx.Timeout(ANSWER_SECONDS + thinking, connect=CONNECT_SECONDS)
+
+
 class ServiceClient:
     """Calls of a worker. Safe to use from several threads.
 
@@ -69,7 +75,7 @@ class ServiceClient:
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=TIMEOUT)
+        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
 
     def close(self) -> None:
         """Closes the connections."""
@@ -79,13 +85,17 @@ class ServiceClient:
         """Says that this worker is there."""
         self._post("/workers", report)
 
+    def next_attempt(self, request: NextRequest) -> Offer:
+        """Asks for work; the service may think for `wait_seconds` before it says that there is none."""
+        return self._ask("/attempts:next", request, Offer, _timeout(request.wait_seconds))
+
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
         """Takes an attempt. Refused with status 409: somebody else has it, or nobody needs it any more."""
-        return self._ask(attempt_id, "claim", claim, Grant)
+        return self._ask(f"/attempts/{attempt_id}/claim", claim, Grant)
 
     def heartbeat(self, attempt_id: str, beat: Heartbeat) -> Beat:
         """Renews the lease."""
-        return self._ask(attempt_id, "heartbeat", beat, Beat)
+        return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat)
 
     def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
         """Makes a checkpoint exist."""
@@ -111,18 +121,20 @@ class ServiceClient:
         """Gives the attempt back."""
         self._post(f"/attempts/{attempt_id}/finish", finish)
 
-    def _post(self, path: str, message: BaseModel) -> httpx.Response:
-        content = message.model_dump_json()
+    def _post(self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None) -> httpx.Response:
+        content, headers = message.model_dump_json(), {"Content-Type": "application/json"}
         try:
-            response = self._http.post(path, content=content, headers={"Content-Type": "application/json"})
+            response = self._http.post(path, content=content, headers=headers, timeout=timeout or self._http.timeout)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
         _check(response)
         return response
 
-    def _ask(self, attempt_id: str, verb: str, message: BaseModel, answer: type[_Answer]) -> _Answer:
-        response = self._post(f"/attempts/{attempt_id}/{verb}", message)
+    def _ask(
+        self, path: str, message: BaseModel, answer: type[_Answer], timeout: httpx.Timeout | None = None
+    ) -> _Answer:
+        response = self._post(path, message, timeout)
         try:
             return answer.model_validate_json(response.content)
         except ValidationError as error:
-            raise ServiceUnavailable(f"the service's answer to {verb} makes no sense: {error}") from error
+            raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error

@@ -12,15 +12,17 @@ from functools import partial
 from core.domain.errors import JobFailure, LeaseLost
 from core.domain.goodput import Bucket
 from core.domain.policies import Reason
-from core.domain.spec import JobSpec, parse_spec
+from core.domain.spec import parse_spec
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
 from core.storage.errors import StoreUnavailable
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
+from worker.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.desk import Desk
 from worker.failures import failed
+from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
@@ -29,6 +31,8 @@ from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
 RESTORE_SECONDS = 600.0
+# Of what a notice leaves, for the last message: it has the next worker begin at once.
+FAREWELL_SECONDS = 2.0
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
@@ -39,7 +43,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs attempts. `grace`: seconds from a notice until the machine is gone. `claimed` is told what was claimed."""
+    """Runs attempts. `claimed` is told what was claimed, `spent` what it cost beside its training.
+
+    `grace`: seconds that a hand-over may take where nobody said how many are left.
+    """
 
     client: ServiceClient
     store: BlobStore
@@ -50,16 +57,19 @@ class Runner:
     environment: Mapping[str, str]
     grace: float
     claimed: Callable[[Grant], None]
+    spent: Callable[[Cost], None] = lambda _cost: None
 
-    def run(self, attempt_id: str) -> bool:
-        """Whether the attempt was ours; False where somebody else has it."""
+    def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE) -> bool:
+        """Whether the attempt was ours; False where somebody else has it. Hands it over before the deadline."""
         grant = self._claim(attempt_id)
         if grant is None:
             return False
         self.claimed(grant)
         log.info("attempt %s of job %s, fence %d", grant.attempt, grant.job_id, grant.fence)
+        pace = Pace(deadline)
         with Lease(self.client, grant) as lease:
-            self._hold(grant, lease)
+            self._hold(grant, lease, pace)
+        self.spent(pace.cost)
         return True
 
     def _claim(self, attempt_id: str) -> Grant | None:
@@ -70,18 +80,19 @@ class Runner:
             log.info("did not get attempt %s: %s", attempt_id, error)
             return None
 
-    def _hold(self, grant: Grant, lease: Lease) -> None:
+    def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> None:
         try:
-            finish = self._train(grant, lease)
+            with Herald(self.client, grant, self.notice):
+                finish = self._train(grant, lease, pace)
             finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
             persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
             log.info("%s: %s", finish.outcome, finish.message or "done")
         except (LeaseLost, Refused) as error:
             log.warning("another worker has the job, nothing more is written: %s", error)
 
-    def _train(self, grant: Grant, lease: Lease) -> Finish:
+    def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         try:
-            return self._train_to_the_end(grant, lease, parse_spec(grant.spec))
+            return self._train_to_the_end(grant, lease, pace)
         except LeaseLost:
             raise
         except Exception as error:
@@ -92,7 +103,8 @@ class Runner:
             log.error("%s: %s", finish.reason, finish.message)
             return finish
 
-    def _train_to_the_end(self, grant: Grant, lease: Lease, spec: JobSpec) -> Finish:
+    def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
+        spec = parse_spec(grant.spec)
         desk = Desk(
             client=self.client,
             store=self.store,
@@ -101,6 +113,7 @@ class Runner:
             grant=grant,
             spec=spec,
             environment=self.environment,
+            pace=pace,
         )
         try:
             with lease.watch.measure(Bucket.STARTUP):
@@ -117,12 +130,16 @@ class Runner:
         lease.tell(Phase.STOPPING)
         stop = desk.stopping() or Stop.PREEMPTED
         with lease.watch.measure(Bucket.CHECKPOINT_STALL):
-            saved = desk.outbox.flush(seconds=self.grace if stop is Stop.PREEMPTED else None, hurry=True)
+            saved = desk.outbox.flush(seconds=self._seconds_to_save() if stop is Stop.PREEMPTED else None, hurry=True)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
             message += "; the last state could not be saved in time"
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
+
+    def _seconds_to_save(self) -> float:
+        left = self.notice.left() if self.notice.given else self.grace
+        return max(left - FAREWELL_SECONDS, left / 2)
 
     def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
         if not grant.checkpoints:

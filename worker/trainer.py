@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from typing import NoReturn
 
-from core.domain.wire import WorkerInfo
 from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Trainer, Workspace
-from worker.notice import Notice
+from worker.deadline import Deadline
+from worker.notice import Departure, Notice
+from worker.presence import worker_info
 from worker.protocol import ServiceClient
 from worker.runner import Runner
-from worker.settings import VERSION, WorkerSettings
+from worker.settings import WorkerSettings
 
 log = logging.getLogger("worker.trainer")
 
@@ -31,6 +32,14 @@ class Loaded:
 
     trainer: Trainer
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the worker wants trained, and until when."""
+
+    attempt_id: str
+    deadline: Deadline
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
@@ -46,31 +55,38 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     """Ends the process with exit status 0 once the attempt is given back."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
-    notice = Notice()
-    notice.listen()
+    settings, notice = WorkerSettings(), Notice()
+    notice.listen(settings.grace)
     die_with_parent(parent)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = WorkerSettings()
+    orders = _orders(notice, settings.grace)
     runner = _runner(settings, load(settings), notice, report)
-    orders = _orders()
     log.info("warm: waiting for an attempt with TensorFlow imported")
     _say(report, ready=True)
     while True:
-        attempt_id = orders.get()
-        if notice.given or runner.run(attempt_id):
+        order = orders.get()
+        if notice.given or runner.run(order.attempt_id, order.deadline):
             break
-        _say(report, refused=attempt_id)
+        _say(report, refused=order.attempt_id)
     _leave()
 
 
-def _orders() -> SimpleQueue[str]:
-    """The attempts that the worker hands over. The end of the pipe is the end of the worker, and of this process."""
-    orders: SimpleQueue[str] = SimpleQueue()
+def _orders(notice: Notice, grace: float) -> SimpleQueue[Order]:
+    """The attempts that the worker hands over; notices go where they belong at once.
+
+    The end of the pipe is the end of the worker, and of this process.
+    """
+    orders: SimpleQueue[Order] = SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin:
-            orders.put(json.loads(line)["attempt_id"])
+            said = json.loads(line)
+            if "notice" in said:
+                notice.take(Departure(**said["notice"]))
+            else:
+                ends_at = math.inf if said["ends_at"] is None else said["ends_at"]
+                orders.put(Order(said["attempt_id"], Deadline(said["deadline"], ends_at, grace)))
         os._exit(1)
 
     threading.Thread(target=read, name="orders", daemon=True).start()
@@ -84,11 +100,14 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
         store=open_store(settings.store),
         trainer=loaded.trainer,
         workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
-        worker=WorkerInfo(name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION),
+        worker=worker_info(settings),
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(report, attempt_id=grant.attempt_id, fence=grant.fence),
+        claimed=lambda grant: _say(
+            report, attempt_id=grant.attempt_id, fence=grant.fence, job_id=grant.job_id, attempt=grant.attempt
+        ),
+        spent=lambda cost: _say(report, cost=asdict(cost)),
     )
 
 
@@ -100,7 +119,7 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _say(pipe: int, **word: str | int) -> None:
+def _say(pipe: int, **word: object) -> None:
     os.write(pipe, json.dumps(word).encode() + b"\n")
 
 

@@ -68,13 +68,19 @@ def worker(
     service: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_URL.")] = None,
     token: Annotated[str | None, typer.Option(metavar="T", help="Instead of BATON_TOKEN.")] = None,
     redis: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_REDIS_URL.")] = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Ask the service for work over HTTP; needs no Redis.")] = False,
     queue: Annotated[list[str] | None, typer.Option(metavar="Q", help="A queue to serve; may be repeated.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after one attempt.")] = False,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="T", help="Length of this session, such as 11h30m: hands over before its end.")
+    ] = None,
 ) -> None:
     """Run a worker; BATON_STORE says where checkpoints go."""
-    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
+    if poll and redis is not None:
+        raise typer.BadParameter("a worker that asks the service (--poll) needs no --redis: leave one of them out")
+    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis, "BATON_DEADLINE": deadline}
     arguments = [part for name in queue or [] for part in ("--queue", name)]
-    _become("worker", [*arguments, *(["--once"] if once else [])], settings)
+    _become("worker", [*arguments, *(["--poll"] if poll else []), *(["--once"] if once else [])], settings)
 
 
 def _become(module: str, arguments: list[str], settings: Mapping[str, str | None]) -> None:

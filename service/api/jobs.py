@@ -13,7 +13,6 @@ from core.domain.spec import JobSpec, parse_spec
 from core.domain.views import (
     AttemptView,
     CheckpointView,
-    EventPage,
     History,
     JobPage,
     JobView,
@@ -204,16 +203,3 @@ def show_history(ctx: Ctx, job_id: JobId) -> History:
     """One row an epoch."""
     with ctx.database.read() as session:
         return views.history(Unit(session), job_id)
-
-
-# The same path will answer `Accept: text/event-stream` with a stream that Last-Event-ID resumes.
-@router.get("/jobs/{job_id}/events", responses=responses(404))
-def list_events(
-    ctx: Ctx,
-    job_id: JobId,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> EventPage:
-    """A page of the job's log."""
-    with ctx.database.read() as session:
-        return views.event_page(Unit(session), job_id, after, limit)

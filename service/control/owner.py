@@ -17,6 +17,8 @@ from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 from service.errors import Conflict
 
+_REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
+
 
 def pause(unit: Unit, job_id: str, actor: str) -> Job:
     """Stop the job where it stands, to go on later. Raises TransitionError or Conflict where that cannot be."""
@@ -76,19 +78,23 @@ def settle(unit: Unit, job: Job, actor: str) -> None:
     if attempt is not None and attempt.state != AttemptState.QUEUED:
         return
     if job.desired == DesiredState.PAUSE:
-        end_unclaimed(unit, attempt, AttemptEvent.PAUSED, Reason.PAUSED)
+        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.PAUSED)
         mark_paused(unit, job, actor)
     elif job.desired == DesiredState.CANCEL:
-        end_unclaimed(unit, attempt, AttemptEvent.CANCELLED, Reason.CANCELLED)
+        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.CANCELLED)
         mark_cancelled(unit, job, actor)
 
 
-def end_unclaimed(unit: Unit, attempt: Attempt | None, event: AttemptEvent, reason: Reason) -> None:
+def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, event: AttemptEvent) -> None:
     """End an attempt that nobody claimed; its message in Redis becomes harmless."""
-    if attempt is not None:
-        attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
-        attempt.reason = reason.value
-        attempt.finished_at = unit.now()
+    if attempt is None:
+        return
+    attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
+    attempt.reason = _REASONS[event].value
+    attempt.finished_at = unit.now()
+    text = f"attempt {attempt.number} {attempt.state} before a worker had it"
+    data = {"attempt": attempt.number, "fence": None, "reason": attempt.reason, "end_step": None}
+    unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
 
 
 def mark_paused(unit: Unit, job: Job, actor: str) -> None:
@@ -96,7 +102,7 @@ def mark_paused(unit: Unit, job: Job, actor: str) -> None:
     unit.move_job(job, JobEvent.PAUSED)
     job.phase, job.reason, job.message = None, Reason.PAUSED.value, None
     job.paused_at = unit.now()
-    unit.event(job, "paused", actor, "job paused")
+    unit.event(job, "paused", actor, "job paused", reason=job.reason)
     if job.desired == DesiredState.RUN:
         _go_on(unit, job, actor)
 
@@ -107,4 +113,4 @@ def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
     _end_pause(unit, job)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
     job.finished_at = unit.now()
-    unit.event(job, "cancelled", actor, "job cancelled")
+    unit.event(job, "cancelled", actor, "job cancelled", reason=job.reason)

@@ -17,8 +17,6 @@ from core.domain.views import (
     AttemptView,
     CheckpointStatus,
     CheckpointView,
-    EventPage,
-    EventView,
     History,
     JobPage,
     JobView,
@@ -30,7 +28,7 @@ from core.domain.wire import CheckpointRole, EpochRow
 from service.control import goodput, waiting
 from service.control.history import epochs_done
 from service.control.limits import Limits
-from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Event, Job, JobLabel, Pointer, Stage
+from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer, Stage
 from service.db.unit import Unit
 
 STATUSES = (*(state.value for state in JobState), "pausing", "cancelling")
@@ -260,22 +258,6 @@ def history(unit: Unit, job_id: str) -> History:
 def epoch_row(row: Epoch) -> EpochRow:
     """One row of the history."""
     return EpochRow.model_validate({name: getattr(row, name) for name in EpochRow.model_fields})
-
-
-def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
-    """The events that follow number `after`."""
-    job = unit.find_job(job_id)
-    query = select(Event).where(Event.job_id == job.id, Event.sequence > after).order_by(Event.sequence)
-    rows = list(unit.session.scalars(query.limit(limit + 1)))
-    items = [event_view(row) for row in rows[:limit]]
-    return EventPage(items=items, next_after=items[-1].sequence if len(rows) > limit else None)
-
-
-def event_view(row: Event) -> EventView:
-    """One line of the log."""
-    return EventView(
-        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=row.data
-    )
 
 
 def artifact_views(unit: Unit, job_id: str) -> Listing[ArtifactView]:

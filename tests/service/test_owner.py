@@ -131,10 +131,12 @@ def test_the_log_says_who_asked(api: Api) -> None:
     events = [(event["kind"], event["actor"]) for event in api.items(job_id, "events")]
     assert events[2:] == [
         ("pause_requested", "user"),
+        ("attempt_paused", "user"),
         ("paused", "user"),
         ("resumed", "user"),
         ("queued", "user"),
         ("cancel_requested", "user"),
+        ("attempt_cancelled", "user"),
         ("cancelled", "user"),
     ]
     assert api.job(job_id)["message"] == "cancelled by its owner"

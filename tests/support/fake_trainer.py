@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from worker.training.plan import Plan
 
 LATEST = frozenset({CheckpointRole.LATEST})
 BEST = LATEST | {CheckpointRole.BEST}
+ARTIFACT = "state.txt"
 
 
 def after(state: bytes, step: int) -> bytes:
@@ -32,17 +34,23 @@ def final_state(steps: int) -> bytes:
     return state
 
 
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
 @dataclass
 class FakeTrainer:
     """Implements worker.control.Trainer. `before_step` may do anything to the world at a global step.
 
     `patient`: waits for each checkpoint, where a real trainer would go on and let a newer one replace it.
+    `publishes`: a file for people after each epoch, with the state in it.
     """
 
     before_step: Callable[[int], None] = lambda _step: None
     started_at: list[int] = field(default_factory=list)
     state: bytes = b"start"
     patient: bool = True
+    publishes: bool = False
 
     def __call__(
         self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
@@ -77,6 +85,9 @@ class FakeTrainer:
             following = plan.start_of(at.stage + 1)
         self._record(plan, control, at, total, stage_done)
         self._save(control, following, BEST)
+        if self.publishes:
+            text = self.state.hex()
+            control.publish(ARTIFACT, lambda path: _write(path, text), "text/plain")
         return following
 
     def _record(self, plan: Plan, control: Control, at: Position, total: int, stage_done: bool) -> None:

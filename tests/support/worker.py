@@ -16,12 +16,16 @@ from tests.support.service import ROOT, ServiceProcess
 
 @dataclass
 class WorkerProcess:
-    """A worker on the service's own environment. `settings`: further environment variables."""
+    """A worker on the service's own environment. `settings`: further environment variables.
+
+    `module`: `worker`, or `tests.support.fake_worker` for one that trains in milliseconds.
+    """
 
     service: ServiceProcess
     folder: Path
     name: str = "worker"
     settings: dict[str, str] = field(default_factory=dict)
+    module: str = "worker"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,10 +46,11 @@ class WorkerProcess:
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_WORKER_NAME": self.name,
             "BATON_AUGMENTATION_PROCESSES": "1",
+            "BATON_NOTICES": "none",
             **self.settings,
         }
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "worker", *arguments]
+            command = [sys.executable, "-m", self.module, *arguments]
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -69,9 +74,9 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def workers(service: ServiceProcess, folder: Path) -> Iterator[Workers]:
-    """Makes workers, and kills them all at the end."""
-    made = Workers(service, folder)
+def workers(service: ServiceProcess, folder: Path, module: str = "worker") -> Iterator[Workers]:
+    """Makes workers, and kills them all at the end. `module`: see WorkerProcess."""
+    made = Workers(service, folder, module)
     try:
         yield made
     finally:
@@ -85,10 +90,11 @@ class Workers:
 
     service: ServiceProcess
     folder: Path
+    module: str = "worker"
     all: list[WorkerProcess] = field(default_factory=list)
 
     def start(self, *arguments: str, **settings: str) -> WorkerProcess:
         """One more worker."""
-        worker = WorkerProcess(self.service, self.folder, f"worker-{len(self.all) + 1}", dict(settings))
+        worker = WorkerProcess(self.service, self.folder, f"worker-{len(self.all) + 1}", dict(settings), self.module)
         self.all.append(worker)
         return worker.start(*arguments)

@@ -1,0 +1,112 @@
+"""`make bench-deadline`: jobs of several sessions (`baton worker --deadline`), and how early each was handed over.
+
+Real service, Redis, workers and trainer. A run is one job; one worker after another trains it, each with a session of
+its own, until it has succeeded. A hand-over is in time where its attempt was given back, and its checkpoint committed,
+before the deadline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import heading
+from bench.handover import instant
+from bench.jobs import job as spec
+from tests.support.jobs import TERMINAL, Jobs
+from tests.support.redis import running_redis
+from tests.support.service import running_service
+from tests.support.worker import Workers, workers
+
+RUNS, SESSION_SECONDS, SESSIONS = 20, 60.0, 8
+STEPS = 3000
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """One session's end: seconds from the attempt's end to the deadline, and whether its last step was committed."""
+
+    early: float
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job."""
+
+    status: str
+    handovers: list[HandOver]
+    contiguous: bool
+
+    @property
+    def held(self) -> bool:
+        """Whether it went as promised."""
+        in_time = all(h.early > 0 and h.complete for h in self.handovers)
+        return self.status == "succeeded" and self.contiguous and in_time and bool(self.handovers)
+
+
+def run(jobs: Jobs, made: Workers, seconds: float, steps: int) -> Run:
+    """A job through as many sessions as it needs."""
+    stage = {"image_size": 32, "batch_size": 32, "epochs": 1, "steps_per_epoch": steps}
+    job = jobs.submit(spec(stages=[stage], checkpoint={"every": f"{10**8} steps"}))
+    deadlines: dict[str, float] = {}
+    for _ in range(SESSIONS):
+        worker = made.start("--deadline", f"{seconds:g}s")
+        deadlines[worker.name] = time.time() + seconds
+        while worker.process is not None and worker.process.poll() is None:
+            if jobs.show(job)["status"] in TERMINAL:
+                worker.kill_group()
+            time.sleep(0.2)
+        if jobs.show(job)["status"] in TERMINAL:
+            break
+    return _judge(jobs, job, deadlines)
+
+
+def _judge(jobs: Jobs, job: str, deadlines: dict[str, float]) -> Run:
+    attempts = jobs.items(job, "attempts")
+    committed = {e["data"]["global_step"] for e in jobs.items(job, "events") if e["kind"] == "checkpoint"}
+    handed = [a for a in attempts if a["worker"] and a["state"] == "preempted"]
+    handovers = [
+        HandOver(deadlines[a["worker"]] - instant(a["finished_at"]), a["end_step"] in committed) for a in handed
+    ]
+    starts, ends = [a["start_step"] for a in attempts[1:]], [a["end_step"] for a in attempts[:-1]]
+    return Run(jobs.show(job)["status"], handovers, starts == ends)
+
+
+def main() -> int:
+    """Measures and prints. Exit status 1 where a run did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m bench.deadline")
+    parser.add_argument("-n", "--runs", type=int, default=RUNS)
+    parser.add_argument("--seconds", type=float, default=SESSION_SECONDS, help="length of a session")
+    parser.add_argument("--steps", type=int, default=STEPS, help="length of a job")
+    options = parser.parse_args()
+    heading(f"deadline: {options.runs} jobs of {options.steps} steps, sessions of {options.seconds:g} s")
+    found: list[Run] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="baton-bench-")))
+        redis = stack.enter_context(running_redis())
+        service = stack.enter_context(running_service(folder, redis.url))
+        made, http = stack.enter_context(workers(service, folder)), stack.enter_context(service.client())
+        for number in range(1, options.runs + 1):
+            found.append(run(Jobs(http), made, options.seconds, options.steps))
+            _show(number, found[-1])
+    early = sorted(h.early for one in found for h in one.handovers)
+    held = sum(one.held for one in found)
+    if early:
+        print(f"\n{len(early)} hand-overs: {early[0]:.1f} to {early[-1]:.1f} s before the deadline")
+    print(f"{held} of {len(found)} runs handed over in time, redid nothing and succeeded")
+    return 0 if held == len(found) else 1
+
+
+def _show(number: int, one: Run) -> None:
+    early = ", ".join(f"{h.early:.1f}" for h in one.handovers)
+    print(f"run {number:2}: {one.status}, committed before the deadline by {early or '-'} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

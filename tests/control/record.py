@@ -1,0 +1,154 @@
+"""All that the database says about one job, as plain data: what the checker looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.domain.spec import JobSpec, parse_spec
+from core.domain.wire import Position
+from service.db import tables
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log."""
+
+    sequence: int
+    kind: str
+    actor: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One row of the attempts."""
+
+    id: str
+    number: int
+    state: str
+    fence: int | None
+    reason: str | None
+    start_step: int | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One row of the committed checkpoints."""
+
+    id: str
+    number: int
+    attempt_id: str
+    fence: int
+    prefix: str
+    manifest_crc32c: str
+    stage: int
+    epoch: int
+    step: int
+    global_step: int
+    needs: list[str]
+    state: str
+
+    @property
+    def position(self) -> Position:
+        """Where it stands."""
+        return Position(stage=self.stage, epoch=self.epoch, step=self.step, global_step=self.global_step)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history."""
+
+    epoch: int
+    fence: int
+    stage: int
+    stage_epoch: int
+    global_step: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file for people."""
+
+    name: str
+    object: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage."""
+
+    stage: int
+    state: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job's own row."""
+
+    id: str
+    name: str
+    state: str
+    desired: str
+    reason: str | None
+    message: str | None
+    fence: int
+    events: int
+    attempts: int
+    preemptions: int
+    failures: int
+    without_progress: int
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job as it was in one moment. Everything in the order in which it happened."""
+
+    job: Job
+    events: tuple[Event, ...]
+    attempts: tuple[Attempt, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    epochs: tuple[Epoch, ...]
+    artifacts: tuple[Artifact, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def spec(self) -> JobSpec:
+        """What was asked for."""
+        return parse_spec(self.job.spec)
+
+
+def load(session: Session, job_id: str) -> Record:
+    """The record of a job; the session's transaction should see one state of the database."""
+
+    def rows(kind: type[_T], table: Any, order: Any) -> tuple[_T, ...]:
+        found = session.scalars(select(table).where(table.job_id == job_id).order_by(order))
+        return tuple(_copy(kind, row) for row in found)
+
+    return Record(
+        job=_copy(Job, session.scalars(select(tables.Job).where(tables.Job.id == job_id)).one()),
+        events=rows(Event, tables.Event, tables.Event.sequence),
+        attempts=rows(Attempt, tables.Attempt, tables.Attempt.number),
+        checkpoints=rows(Checkpoint, tables.Checkpoint, tables.Checkpoint.number),
+        epochs=rows(Epoch, tables.Epoch, tables.Epoch.epoch),
+        artifacts=rows(Artifact, tables.Artifact, tables.Artifact.name),
+        stages=rows(Stage, tables.Stage, tables.Stage.stage),
+    )
+
+
+def job_ids(session: Session) -> Sequence[str]:
+    """All jobs, oldest first."""
+    return session.scalars(select(tables.Job.id).order_by(tables.Job.number)).all()
+
+
+def _copy(kind: type[_T], row: Any) -> _T:
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""A training process without TensorFlow: what `python -m worker.trainer` is, around a trainer of milliseconds.
+
+`tests.support.fake_worker` is a real worker that has these. Everything but the training is real: claim, lease, beats,
+checkpoints in the store, notices. What the training does is told by environment variables, and for one job by its
+labels, which come first:
+
+| variable                | label              | meaning                                                            |
+|-------------------------|--------------------|--------------------------------------------------------------------|
+| BATON_FAKE_STEP_SECONDS | fake/step-seconds  | how long a step takes (0.005)                                      |
+| BATON_FAKE_FAIL_AT      | fake/fail-at       | the global step, from 0, before which the attempt fails            |
+| BATON_FAKE_FAIL_ATTEMPTS| fake/fail-attempts | fail in attempts up to this number only; without it in every one   |
+| BATON_FAKE_FAIL_HOW     | fake/fail-how      | exception, memory, bad-data, killed or exited (exception)          |
+| BATON_FAKE_START_SECONDS| -                  | how long the process takes before it is warm (0)                   |
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from enum import StrEnum
+from typing import NoReturn
+
+from pydantic import BaseModel, ConfigDict
+
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
+from core.domain.spec import JobSpec
+from tests.support.fake_trainer import FakeTrainer
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Control, Workspace
+from worker.settings import WorkerSettings
+from worker.trainer import Loaded, serve
+
+VARIABLE, LABEL = "BATON_FAKE_", "fake/"
+
+
+class How(StrEnum):
+    """How an attempt fails."""
+
+    EXCEPTION = "exception"
+    MEMORY = "memory"
+    BAD_DATA = "bad-data"
+    KILLED = "killed"
+    EXITED = "exited"
+
+
+class Behaviour(BaseModel):
+    """What training does, see above."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    step_seconds: float = 0.005
+    fail_at: int | None = None
+    fail_attempts: int | None = None
+    fail_how: How = How.EXCEPTION
+    start_seconds: float = 0.0
+
+    def fails(self, attempt: int, step: int) -> bool:
+        """Whether this attempt fails before this step."""
+        return step == self.fail_at and (self.fail_attempts is None or attempt <= self.fail_attempts)
+
+
+def behaviour(labels: dict[str, str]) -> Behaviour:
+    """By environment and labels."""
+    told = {k.removeprefix(VARIABLE).lower(): v for k, v in os.environ.items() if k.startswith(VARIABLE)}
+    labelled = {k.removeprefix(LABEL).replace("-", "_"): v for k, v in labels.items() if k.startswith(LABEL)}
+    return Behaviour.model_validate({**told, **labelled})
+
+
+def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
+    """Implements worker.control.Trainer."""
+    does = behaviour(spec.labels)
+
+    def before_step(step: int) -> None:
+        if does.fails(control.attempt, step):
+            _fail(does.fail_how, step)
+        time.sleep(does.step_seconds)
+
+    return FakeTrainer(before_step, patient=False, publishes=True)(spec, control, workspace, snapshot)
+
+
+def _fail(how: How, step: int) -> None:
+    match how:
+        case How.MEMORY:
+            raise MemoryError(f"no memory left at step {step}")
+        case How.BAD_DATA:
+            raise JobFailure(Reason.BAD_DATA, f"bad data at step {step}")
+        case How.KILLED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case How.EXITED:
+            os._exit(3)
+    raise RuntimeError(f"planned to fail at step {step}")
+
+
+def load(settings: WorkerSettings) -> Loaded:
+    """Imports nothing more; the time that TensorFlow would take can be asked for."""
+    del settings
+    time.sleep(behaviour({}).start_seconds)
+    return Loaded(train, {"trainer": "fake"})
+
+
+def run() -> NoReturn:
+    """Becomes a training process; its arguments are in sys.argv."""
+    serve(load)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,30 @@
+"""`python -m tests.support.fake_worker`: `python -m worker` whose training processes train in milliseconds.
+
+They are forked from it, with all modules imported (see tests.support.forked); BATON_FAKE_EXEC=1 starts an interpreter
+for each of them, as a worker does it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import worker.process
+from tests.support import fake_process
+from tests.support.forked import Forked
+from worker.__main__ import main
+
+
+def _fork_in_place_of_exec() -> None:
+    if os.environ.get("BATON_STORE", "").startswith("gs:"):
+        import core.storage.gcs  # noqa: F401 - before the forks
+    names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
+    vars(worker.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
+
+
+if __name__ == "__main__":
+    if not os.environ.get("BATON_FAKE_EXEC"):
+        _fork_in_place_of_exec()
+    sys.exit(main(fake_process.__name__))

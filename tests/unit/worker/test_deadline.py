@@ -1,0 +1,110 @@
+"""How the end of a session is read, and when an attempt is worth its start before it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+import time
+
+import pytest
+
+from worker.deadline import Cost, Deadline, Pace, in_colab, process_started, read_deadline, watch_deadline
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("11h30m", 41_400.0), ("90", None), ("90s", 90.0), (" 1.5m ", 90.0), ("none", math.inf)]
+)
+def test_what_a_user_gives(text: str, seconds: float | None) -> None:
+    if seconds is None:
+        with pytest.raises(ValueError, match="must be a duration such as 30s, 5m or 11h30m, or none; not '90'"):
+            read_deadline(text, {}, 1000.0, 25.0)
+    else:
+        assert read_deadline(text, {}, 1000.0, 25.0).ends_at == 1000.0 + seconds
+
+
+def test_without_one_a_session_has_no_end() -> None:
+    deadline = read_deadline("", {}, 1000.0, 25.0)
+    assert (deadline.ends_at, deadline.left) == (math.inf, math.inf)
+
+
+def test_colab_has_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    colab = {"COLAB_RELEASE_TAG": "release-colab_20260101"}
+    assert in_colab(colab)
+    assert not in_colab({})
+    assert read_deadline(None, colab, 1000.0, 25.0).ends_at == 1000.0 + 11.5 * 3600
+    assert "this is Colab: as with --deadline 11h30m" in caplog.text
+    assert read_deadline("1h", colab, 1000.0, 25.0).ends_at == 1000.0 + 3600
+    assert read_deadline("none", colab, 1000.0, 25.0).ends_at == math.inf
+
+
+def test_half_of_what_is_left_goes_into_training() -> None:
+    deadline = Deadline("1h", time.monotonic() + 3600, grace=25.0)
+    assert deadline.needed == 50.0
+    deadline.warmed_up(10.0)
+    assert deadline.needed == 70.0
+    deadline.cost = Cost(startup=40.0, handover=60.0)
+    deadline.warmed_up(10.0)  # what an attempt took says more
+    assert deadline.needed == 200.0
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_margin_grows_with_what_is_measured() -> None:
+    clock = Clock()
+    pace = Pace(Deadline("100s", 100.0, grace=5.0), clock)
+    pace.boundary()
+    assert (pace.margin, pace.over) == (5.0, False)
+    clock.now = 8.0  # loading and compiling
+    pace.boundary()
+    pace.stepped()
+    clock.now = 9.0
+    pace.boundary()
+    pace.stepped()
+    assert pace.margin == 8.0
+    pace.saved(0.5, 3.0)
+    pace.saved(0.1, 1.0)
+    assert pace.margin == 8.0 + 2 * 3.5
+    assert pace.cost == Cost(startup=8.0, handover=15.0)
+    clock.now = 84.9
+    assert not pace.over
+    clock.now = 85.0
+    assert pace.over
+    assert pace.left == 15.0
+
+
+def test_without_a_deadline_nothing_is_ever_over() -> None:
+    clock = Clock()
+    pace = Pace(Deadline(), clock)
+    clock.now = 1e9
+    assert not pace.over
+
+
+def test_the_watch_retires_the_worker_when_too_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    watch_deadline(Deadline(grace=25.0), said.append)
+    assert said == []
+    watched = Deadline("1m", time.monotonic() + 60.0, grace=29.9)
+    watch_deadline(watched, said.append)
+    give_up = time.monotonic() + 20
+    while not said and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert said == ["the session (--deadline 1m) has 60 s left, an attempt needs 60 s to be worth its start"]
+
+
+def test_a_process_knows_when_it_was_started() -> None:
+    code = "import time; time.sleep(0.5); from worker.deadline import process_started; print(process_started())"
+    before = time.monotonic()
+    started = float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    assert before - 0.02 <= started < time.monotonic() - 0.5
+    assert process_started() < before

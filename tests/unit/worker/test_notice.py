@@ -1,0 +1,104 @@
+"""What the training process makes of notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from core.domain.wire import Grant, Note
+from tests.support.gcs import until
+from worker.herald import Herald
+from worker.notice import Departure, Notice
+from worker.protocol import ServiceUnavailable
+
+GRANT = Grant(
+    attempt_id="a",
+    job_id="j",
+    attempt=1,
+    fence=7,
+    lease_seconds=30,
+    heartbeat_seconds=10,
+    spec={},
+    checkpoints=(),
+    seconds_between_interruptions=3600,
+)
+
+
+def test_the_first_cause_and_the_shortest_time_count() -> None:
+    notice = Notice()
+    assert not notice.given
+    notice.give("preempted", 100.0, source="gce")
+    notice.give("SIGTERM", 20.0)
+    notice.give("SIGTERM", 50.0)
+    assert notice.cause == "gce: preempted"
+    assert 19 < notice.left() <= 20
+    assert notice.news.qsize() == 1
+
+
+def test_what_may_happen_is_a_reason_to_save_once() -> None:
+    notice = Notice()
+    notice.take(Departure("aws", "rebalance recommendation", certain=False))
+    assert not notice.given
+    assert [notice.take_save(), notice.take_save()] == [True, False]
+
+
+def test_signals_give_the_grace() -> None:
+    notice = Notice()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        notice.listen(7.0)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert (notice.given, notice.cause) == (True, "SIGINT")
+    assert 6 < notice.left() <= 7
+
+
+class Service:
+    """Takes notes, once it is there."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures, self.notes = failures, list[Note]()
+
+    def note(self, attempt_id: str, note: Note) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ServiceUnavailable("away")
+        self.notes.append(note)
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+def test_the_log_is_told_while_the_state_is_saved(failures: int) -> None:
+    service, notice = Service(failures), Notice()
+    with Herald(service, GRANT, notice):  # type: ignore[arg-type]  # the call that it makes
+        notice.take(Departure("aws", "rebalance recommendation", certain=False))
+        notice.give("spot instance-action terminate", 118.4, source="aws")
+        until(lambda: len(service.notes) == 2, 10, "both notes")
+    assert [note.kind for note in service.notes] == ["notice"] * 2
+    assert [note.fence for note in service.notes] == [7, 7]
+    told = {"source": "aws", "cause": "spot instance-action terminate", "seconds": 118.4, "certain": True}
+    assert service.notes[1].data == told
+    assert service.notes[1].message == (
+        "aws: spot instance-action terminate: the machine goes away in 118 s, saving and handing over"
+    )
+
+
+def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away_holds_nobody_up() -> None:
+    service, notice = Service(), Notice()
+    notice.give("SIGTERM", 25.0)
+    with Herald(service, GRANT, notice):  # type: ignore[arg-type]
+        until(lambda: len(service.notes) == 1, 10, "the note")
+    silent, late = Service(failures=10**9), Notice()
+    done = threading.Event()
+
+    def hold() -> None:
+        with Herald(silent, GRANT, late):  # type: ignore[arg-type]
+            late.give("SIGTERM", 3600.0)
+        done.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert done.wait(20)

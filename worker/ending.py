@@ -1,0 +1,49 @@
+"""What ends a worker beside signals: a cloud's notice, and the end of its session."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from worker.deadline import Deadline, watch_deadline
+from worker.notice import Departure
+from worker.notices import Choice, watch_notices
+from worker.seat import Seat
+
+# Ends the main thread's wait for work. Not SIGTERM: a machine that is taken sends that one too, and of two SIGTERMs the
+# second means: at once, without saving.
+WAKE = signal.SIGUSR1
+
+
+@contextmanager
+def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterator[None]:
+    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work."""
+
+    def wake(_number: int, _frame: FrameType | None) -> None:
+        if not seat.busy:
+            seat.end_wait()
+
+    def leave(word: Departure) -> None:
+        seat.leave(word)
+        _wake_main_thread()
+
+    def retire(why: str) -> None:
+        seat.retire(why)
+        _wake_main_thread()
+
+    signal.signal(WAKE, wake)
+    try:
+        watch_deadline(deadline, retire)
+        watch_notices(notices, leave)
+        yield
+    finally:
+        signal.signal(WAKE, signal.SIG_IGN)
+
+
+def _wake_main_thread() -> None:
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, WAKE)

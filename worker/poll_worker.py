@@ -1,0 +1,115 @@
+"""The polling worker: asks the service itself for work, over HTTP alone, where Redis cannot be reached."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+from core.domain.wire import NextRequest, Offer
+from worker.patience import Backoff, persist
+from worker.presence import worker_info
+from worker.protocol import ServiceClient
+from worker.seat import Seat
+from worker.settings import WorkerSettings
+
+WAIT_SECONDS = 25.0
+"""How long the service may think before it answers "nothing": proxies cut connections that are silent for 30 s."""
+
+PROMPT_SECONDS = 1.0
+REPEATED_SIGNAL_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+class _AskedToEnd(Exception):
+    """Ends a wait."""
+
+
+class PollingWorker:
+    """Trains what the service offers. An offer is a hint, as a message in Redis is one: the claim decides."""
+
+    def __init__(self, client: ServiceClient, seat: Seat, request: NextRequest) -> None:
+        self._client, self._seat, self._request = client, seat, request
+        # A queue, because a signal's handler may write to it whatever this thread is doing.
+        self._answers: SimpleQueue[Offer | Exception | None] = SimpleQueue()
+        self._in_vain = Backoff()
+        self._signalled_at: float | None = None
+
+    def work(self, *, once: bool) -> None:
+        """Works until it is asked to end, or with `once` until one attempt has ended. Raises Refused."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._seat.end_wait = self._end_wait
+        log.info("asking the service for work in %s", ", ".join(self._request.queues))
+        with suppress(_AskedToEnd):
+            while not self._seat.stopping:
+                if self._work_once() and once:
+                    return
+        log.info("asked to end: nothing more to hand over")
+
+    def _end_wait(self) -> None:
+        self._answers.put(None)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        now, name = time.monotonic(), signal.Signals(number).name
+        if self._signalled_at is None:
+            self._signalled_at = now
+            self._seat.stop(name)
+            self._end_wait()
+        elif now - self._signalled_at > REPEATED_SIGNAL_SECONDS:
+            log.warning("%s again: ended without a hand-over", name)
+            self._seat.kill()
+            raise SystemExit(1)
+
+    def _work_once(self) -> bool:
+        """Whether an attempt was trained here. Offers are taken once the training process is warm."""
+        if not self._seat.await_warm():
+            if not self._seat.stopping:
+                log.error("the training process does not get ready; its own lines above say why")
+            return self._pause_in_vain()
+        asked = time.monotonic()
+        offer = persist(self._ask, wait=self._pause)
+        if offer.attempt_id is None:
+            # A service that does not wait is not flooded.
+            return self._pause_in_vain() if time.monotonic() - asked < PROMPT_SECONDS else False
+        with self._seat.taken():
+            trained = self._seat.train(offer.attempt_id)
+        if not trained:
+            return self._pause_in_vain()
+        self._in_vain = Backoff()
+        return True
+
+    def _ask(self) -> Offer:
+        # In a thread of its own, which nobody waits for once the worker is asked to end.
+        threading.Thread(target=self._ask_and_tell, name="poll", daemon=True).start()
+        answer = self._answers.get()
+        if answer is None:
+            raise _AskedToEnd
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _ask_and_tell(self) -> None:
+        try:
+            self._answers.put(self._client.next_attempt(self._request))
+        except Exception as error:
+            self._answers.put(error)
+
+    def _pause_in_vain(self) -> bool:
+        self._pause(self._in_vain.draw())
+        return False
+
+    def _pause(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._answers.get(timeout=seconds)
+            raise _AskedToEnd
+
+
+def work(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> None:
+    """Runs what the service offers until the worker is asked to end, or with `once` for one attempt. Raises Refused."""
+    request = NextRequest(worker=worker_info(settings), queues=tuple(queues), wait_seconds=WAIT_SECONDS)
+    PollingWorker(client, seat, request).work(once=once)

@@ -1,0 +1,193 @@
+"""Where a worker trains: one attempt at a time, in a process of its own. Knows not from where attempts come."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from core.domain.policies import Reason
+from core.domain.wire import Finish, Outcome
+from worker.deadline import Deadline
+from worker.logs.shipper import Logs
+from worker.notice import Departure
+from worker.patience import persist
+from worker.process import TRAINER, Held, TrainingProcess
+from worker.protocol import ServiceClient
+
+POLL_SECONDS = 0.5
+WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
+BEAT_SECONDS = 15
+DEATH_REPORT_SECONDS = 60.0
+LAST_LINES_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+
+def nobody_waits() -> None:
+    """For `Seat.end_wait`: there is nobody to be woken."""
+
+
+class Seat:
+    """Runs attempts in a training process that waits warm for the next one.
+
+    `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
+    from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
+    say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
+    attempts is woken; called in the main thread.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        *,
+        grace: float,
+        logs: Logs,
+        module: str = TRAINER,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._client, self._grace, self._logs, self._module = client, grace, logs, module
+        self._deadline = deadline or Deadline(grace=grace)
+        self._training: TrainingProcess | None = None
+        self._leaving: Departure | None = None
+        self._gone_at = math.inf
+        self._too_late, self._started = False, time.monotonic()
+        self.busy = self.stopping = False
+        self.end_wait: Callable[[], object] = nobody_waits
+
+    def __enter__(self) -> Seat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._logs.close(LAST_LINES_SECONDS)
+
+    def warm_up(self) -> None:
+        """Has a training process wait with TensorFlow imported."""
+        if self._training is None or not self._training.alive:
+            self.close()
+            self._training = TrainingProcess(self._module, self._logs.new())
+            self._started = time.monotonic()
+
+    def await_warm(self) -> bool:
+        """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
+        self.warm_up()
+        training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
+        while training is not None and not training.ready and time.monotonic() < give_up:
+            if self.stopping or training.wait(WARM_POLL_SECONDS):
+                return False
+        self._deadline.warmed_up(time.monotonic() - self._started)
+        self._heed_the_deadline()
+        return training is not None and training.ready
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """An attempt came: from here on whoever asks to end waits for that of the attempt."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
+    def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
+        """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
+        self.warm_up()
+        training, self._too_late = self._training, False
+        if training is None:
+            raise RuntimeError("no training process")
+        if not self._give(training, attempt_id) or not self._watch(training, attempt_id, beat):
+            return False
+        cost = training.cost()
+        self._deadline.cost = cost or self._deadline.cost
+        claimed = cost is not None or training.held() is not None
+        self._report_death(training)
+        self.close()
+        self._heed_the_deadline()
+        return claimed
+
+    def stop(self, cause: str = "asked to end") -> None:
+        """Asks to end, as a signal does: an attempt that is trained is saved and handed over."""
+        self.leave(Departure("signal", cause, self._grace))
+
+    def leave(self, word: Departure) -> None:
+        """The machine goes away, or may: then what is trained is saved, and goes on, but nothing is begun any more.
+
+        May be called by a signal handler. The first cause is kept, and the shortest time.
+        """
+        log.warning("%s: %s", word, f"{word.seconds:.0f} s left" if word.certain else "the machine may go away")
+        if word.certain:
+            self._leaving = self._leaving or word
+            self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
+        self.stopping = True
+        if self.busy and self._training is not None:
+            self._training.notify(word)
+
+    def retire(self, why: str) -> None:
+        """Begins nothing any more; what is trained goes on."""
+        if not self.stopping:
+            log.info("%s: nothing more is begun", why)
+        self.stopping = True
+
+    def _heed_the_deadline(self) -> None:
+        if why := self._deadline.too_late:
+            self.retire(why)
+
+    def kill(self) -> None:
+        """Ends the training process, whatever it does."""
+        if self._training is not None:
+            self._training.kill()
+
+    def close(self) -> None:
+        """Ends the training process for good; the next attempt gets another."""
+        if self._training is not None:
+            self._training.close()
+            self._training = None
+
+    def _give(self, training: TrainingProcess, attempt_id: str) -> bool:
+        try:
+            training.assign(attempt_id, self._deadline)
+        except OSError as error:
+            log.error("the training process is gone before it began: %s", error)
+            self.close()
+            return False
+        if self._leaving is not None:
+            training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
+        return True
+
+    def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
+        """Whether the process has ended; False if it did not get the attempt and waits for another."""
+        waited = 0.0
+        while not training.wait(POLL_SECONDS):
+            if training.refused(attempt_id):
+                return False
+            waited += POLL_SECONDS
+            if waited >= BEAT_SECONDS:
+                waited = 0.0
+                beat()
+            if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
+                self._too_late = True
+                log.error("the training process did not hand over in time, and is ended")
+                training.kill()
+        return True
+
+    def _last_words(self, training: TrainingProcess, held: Held) -> Finish | None:
+        death = training.death()
+        if death is None:
+            return None
+        if self._too_late:
+            text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
+            return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
+        return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
+
+    def _report_death(self, training: TrainingProcess) -> None:
+        held = training.held()
+        finish = None if held is None else self._last_words(training, held)
+        if held is None or finish is None:
+            return
+        log.error("%s", finish.message)
+        try:
+            persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
+        except Exception as error:
+            log.warning("could not report it, the lease will expire: %s", error)

@@ -7,14 +7,20 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from core.domain.policies import Reason
 from core.domain.queues import QUEUE
+from core.domain.validation import WHOLE
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
+"""A count that an INTEGER column holds."""
+
+Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
 
 QueueName = Annotated[str, Field(pattern=QUEUE)]
@@ -39,8 +45,8 @@ class Position(Message):
     `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
     """
 
-    stage: int = Field(ge=0, le=1_000)
-    epoch: int = Field(ge=0, le=2**31 - 1)
+    stage: Annotated[int, Field(ge=0, le=1_000), WHOLE]
+    epoch: Small
     step: Count
     global_step: Count
 
@@ -89,7 +95,7 @@ class WorkerReport(WorkerInfo):
     """A worker says that it is there."""
 
     queues: tuple[str, ...] = ()
-    busy: bool = False
+    busy: StrictBool = False
 
 
 class NextRequest(Message):
@@ -199,8 +205,8 @@ class BestMetric(Message):
 
     metric: str
     value: float
-    stage: int
-    epoch: int
+    stage: Small
+    epoch: Small
 
 
 class EpochRow(Message):
@@ -209,18 +215,18 @@ class EpochRow(Message):
     `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
     """
 
-    epoch: int = Field(ge=1, le=2**31 - 1)
-    stage: int = Field(ge=1, le=1_000)
-    stage_epoch: int = Field(ge=1, le=2**31 - 1)
+    epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+    stage: Annotated[int, Field(ge=1, le=1_000), WHOLE]
+    stage_epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
     global_step: Count
-    image_size: int = Field(ge=0, le=2**31 - 1)
-    batch_size: int = Field(ge=0, le=2**31 - 1)
+    image_size: Small
+    batch_size: Small
     learning_rate: float
     loss: float
     accuracy: float
     val_loss: float
     val_accuracy: float
-    attempt: int = Field(ge=0, le=2**31 - 1)
+    attempt: Small
     seconds: float
     images_per_second: float
     finished_at: datetime
@@ -234,7 +240,7 @@ class EpochRecord(Fenced):
 
     row: EpochRow
     best: BestMetric | None = None
-    stage_finished: bool = False
+    stage_finished: StrictBool = False
 
 
 class ArtifactCommit(Fenced):

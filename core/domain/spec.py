@@ -20,7 +20,7 @@ from pydantic import (
 from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.errors import SpecError
 from core.domain.queues import QUEUE
-from core.domain.validation import DURATION_PATTERN, WHOLE, FieldValueError, Model, field_errors, parse_duration
+from core.domain.validation import DURATION_PATTERN, NUMBER, WHOLE, FieldValueError, Model, field_errors, parse_duration
 
 MAX_IMAGE_SIZE = 1024
 _STEPS = re.compile(r"(\d+)\s*steps?")
@@ -47,8 +47,8 @@ Seconds = Annotated[
     Field(ge=0, allow_inf_nan=False),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _DURATION_SCHEMA]}),
 ]
-Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False), NUMBER]
+Fraction = Annotated[float, Field(gt=0, lt=1), NUMBER]
 ImageSize = Annotated[int, Field(ge=8, le=MAX_IMAGE_SIZE), WHOLE]
 
 
@@ -56,9 +56,9 @@ class NetworkSpec(Model):
     """Which network, how wide (`width` multiplies every filter count) and for how many classes (None: the data's)."""
 
     name: Annotated[str, _one_of(NETWORKS, "network"), _named(NETWORKS)]
-    width: Annotated[float, Field(gt=0, le=8)] = 1.0
+    width: Annotated[float, Field(gt=0, le=8), NUMBER] = 1.0
     classes: Annotated[int, Field(ge=2, le=100_000), WHOLE] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
 
 
 class SplitFractions(Model):
@@ -110,8 +110,8 @@ class OptimizerSpec(Model):
 
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: Rate = 1e-3
-    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-7
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    epsilon: Annotated[float, Field(gt=0, le=1), NUMBER] = 1e-7
+    momentum: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
 
 
 class ConstantSchedule(Model):
@@ -129,8 +129,8 @@ class PlateauSchedule(Model):
     factor: Fraction = math.sqrt(0.1)
     patience: Annotated[int, Field(ge=0), WHOLE] = 5
     cooldown: Annotated[int, Field(ge=0), WHOLE] = 0
-    min_delta: Annotated[float, Field(ge=0)] = 1e-4
-    min_lr: Annotated[float, Field(ge=0)] = 0.5e-6
+    min_delta: Annotated[float, Field(ge=0), NUMBER] = 1e-4
+    min_lr: Annotated[float, Field(ge=0), NUMBER] = 0.5e-6
     learning_rate: Rate | None = None
 
 
@@ -142,7 +142,7 @@ class CyclicSchedule(Model):
     base_lr: Rate = 1e-4
     max_lr: Rate = 6e-4
     step_size: Annotated[int, Field(ge=1), WHOLE] = 2000
-    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    gamma: Annotated[float, Field(gt=0, le=1), NUMBER] = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -177,7 +177,7 @@ class EverySteps(Model):
 class EverySeconds(Model):
     """A checkpoint each so many seconds."""
 
-    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 
 
 def _parse_cadence(value: object) -> object:

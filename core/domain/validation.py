@@ -45,14 +45,19 @@ class FieldValueError(ValueError):
         super().__init__(message)
 
 
-def _no_text(value: object) -> object:
-    if isinstance(value, bool | str):
-        raise ValueError("must be a number")
-    return value
+def _refuse(*kinds: type, what: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, kinds):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return BeforeValidator(check)
 
 
-WHOLE = BeforeValidator(_no_text)
-"""For whole numbers, last among what annotates them: pydantic takes "3" and true for numbers, and no schema says so."""
+# Last among what annotates a field, or its bounds vanish from the schema. Pydantic would take "3" and true for numbers,
+# and no schema says so; but YAML makes text of 1e-3.
+WHOLE = _refuse(bool, str, what="a whole number")
+NUMBER = _refuse(bool, what="a number")
 
 
 class Model(BaseModel):

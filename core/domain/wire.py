@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from core.domain.policies import Reason
 from core.domain.queues import QUEUE
-from core.domain.validation import WHOLE
+from core.domain.validation import NUMBER, WHOLE
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
@@ -25,8 +25,11 @@ Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 
 QueueName = Annotated[str, Field(pattern=QUEUE)]
 Text = Annotated[str, Field(max_length=20_000)]
-Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
 """Seconds."""
+
+Real = Annotated[float, NUMBER]
+"""Any number, NaN too."""
 
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
 """Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""
@@ -65,8 +68,8 @@ class Progress(Message):
     steps: Count
     global_step: Count
     total_steps: Count
-    images_per_second: float | None = None
-    eta_seconds: float | None = None
+    images_per_second: Real | None = None
+    eta_seconds: Real | None = None
 
 
 class Phase(StrEnum):
@@ -103,7 +106,7 @@ class NextRequest(Message):
 
     worker: WorkerInfo
     queues: Annotated[tuple[QueueName, ...], Field(min_length=1, max_length=50)] = ("default",)
-    wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 0.0
+    wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False), NUMBER] = 0.0
 
 
 class Offer(Message):
@@ -154,9 +157,9 @@ class Heartbeat(Fenced):
 
     phase: Phase
     progress: Progress | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Real] = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
-    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
 
 
 class Directive(StrEnum):
@@ -193,7 +196,7 @@ class CheckpointCommit(Fenced):
     manifest_crc32c: Crc32c
     position: Position
     bytes: Count
-    seconds: float = Field(ge=0)
+    seconds: Duration
     roles: tuple[CheckpointRole, ...]
     needs: tuple[ObjectName, ...] = ()
     stall_seconds: Duration = 0.0
@@ -204,7 +207,7 @@ class BestMetric(Message):
     """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
     metric: str
-    value: float
+    value: Real
     stage: Small
     epoch: Small
 
@@ -221,14 +224,14 @@ class EpochRow(Message):
     global_step: Count
     image_size: Small
     batch_size: Small
-    learning_rate: float
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
+    learning_rate: Real
+    loss: Real
+    accuracy: Real
+    val_loss: Real
+    val_accuracy: Real
     attempt: Small
-    seconds: float
-    images_per_second: float
+    seconds: Real
+    images_per_second: Real
     finished_at: datetime
 
 
@@ -288,7 +291,7 @@ class Finish(Fenced):
     outcome: Outcome
     reason: Reason | None = None
     message: Text = ""
-    results: dict[str, float] = Field(default_factory=dict)
+    results: dict[str, Real] = Field(default_factory=dict)
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
     phase: Phase | None = None

@@ -1,6 +1,6 @@
 """Schemathesis against the live service and its own OpenAPI: every check, with and without a token, call after call.
 
-More by `BATON_API_EXAMPLES=200`, or by hand: `schemathesis --config-file tests/api/schemathesis.toml run URL/openapi.json`.
+More by `BATON_API_EXAMPLES=200`. By hand: `schemathesis --config-file tests/api/schemathesis.toml run URL/openapi.json`
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
         return query.where(running, Job.desired == DesiredState.PAUSE, Job.state != JobState.PAUSED)
     if status in TERMINAL_JOBS:
         return query.where(Job.state == status)
-    desired = DesiredState.PAUSE if status == JobState.PAUSED else DesiredState.RUN
+    desired = DesiredState.PAUSE if status == JobState.PAUSED.value else DesiredState.RUN
     return query.where(Job.state == status, Job.desired == desired)
 
 

@@ -20,6 +20,7 @@ from tests.support.service import TOKEN, ServiceProcess, running_service
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = os.environ.get("BATON_API_EXAMPLES", "8")
 SECONDS = 900
+pytestmark = pytest.mark.timeout(SECONDS + 60)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,293 @@
+"""`make bench-control`: what one service process on one core answers, on SQLite and PostgreSQL, beside a bare route.
+
+The service and the bare route (bench.floor_app) are pinned to the same core, one after the other; the load comes from another
+core where there is one. Each rate is the median of short rounds in which floor and service take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from sqlalchemy import Engine, create_engine, text
+
+from bench import crowd
+from bench.figures import heading, table
+from bench.http_load import Tally, Target, at_intervals, closed_loop
+from tests.support.jobs import tiny
+from tests.support.postgres import running_postgres
+from tests.support.redis import free_port, running_redis
+from tests.support.service import ROOT, TOKEN, ServiceProcess, running_service
+
+ROUNDS, ROUND_SECONDS = 5, 2.0
+FEW, MANY = 1_000, 100_000
+HELD = 100
+WORKERS, BEAT_SECONDS, BEAT_ROUNDS = 1_000, 10.0, 3
+FLOOR_SHARE, LIST_RATIO, BEAT_P99 = 0.6, 2.0, 0.1
+LISTS = {"newest 50": "", "by status": "?status=succeeded", "by label": "?label=team:team-7"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """An attempt that a simulated worker holds."""
+
+    job: str
+    attempt: str
+    fence: int
+
+    def beat(self, target: Target, step: int) -> bytes:
+        """A heartbeat as a training worker sends it."""
+        progress = {"stage": 1, "stages": 2, "epoch": 1, "epochs": 5, "step": step, "steps": 60}
+        body = {
+            "fence": self.fence,
+            "phase": "training",
+            "progress": {**progress, "global_step": step, "total_steps": 260, "images_per_second": 900.0},
+            "metrics": {"loss": 0.5},
+            "seconds": {"training": float(step), "startup": 2.0},
+            "interval_seconds": 15.0,
+        }
+        return target.request("POST", f"/v1/attempts/{self.attempt}/heartbeat", json.dumps(body).encode())
+
+
+@contextlib.contextmanager
+def _floor(url: str) -> Iterator[int]:
+    port = free_port()
+    command = [sys.executable, "-m", "bench.floor_app", str(port), url]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        _await(lambda: httpx.get(f"http://127.0.0.1:{port}/openapi.json").status_code == 200)
+        _pin(process.pid)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(ready: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if ready():
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError("the bare route did not come up")
+        time.sleep(0.05)
+
+
+def _pin(pid: int) -> None:
+    """The measured process and its threads on the first core; the load on the others."""
+    cores = sorted(os.sched_getaffinity(0) | os.sched_getaffinity(1))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores[:1])
+
+
+def _hold(http: httpx.Client, many: int) -> list[Held]:
+    """Submits jobs and claims their attempts."""
+    held = []
+    for number in range(many):
+        job = http.post("/v1/jobs", json=tiny(name=f"held-{number}")).json()["id"]
+        attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
+        worker = {"name": f"sim-{number}", "host": "bench", "pid": number, "version": "0"}
+        grant = http.post(f"/v1/attempts/{attempt}/claim", json={"claim_id": uuid.uuid4().hex, "worker": worker})
+        held.append(Held(job, attempt, grant.raise_for_status().json()["fence"]))
+    return held
+
+
+@dataclass
+class Bench:
+    """One database, the service on it, and what was found."""
+
+    name: str
+    service: ServiceProcess
+    engine: Engine
+    rows: list[tuple[str, ...]]
+    misses: list[str]
+
+    @property
+    def target(self) -> Target:
+        """The service."""
+        return Target(self.service.port, TOKEN)
+
+    def judge(self, what: str, value: float, limit: float, *, at_least: bool) -> None:
+        """Writes down a target and whether it is met."""
+        met = value >= limit if at_least else value <= limit
+        line = f"{self.name}: {what} = {value:.3g}, target {'at least' if at_least else 'at most'} {limit:g}: "
+        print(line + ("met" if met else "MISSED"), flush=True)
+        if not met:
+            self.misses.append(line)
+
+
+def _rates(bench: Bench, calls: dict[str, tuple[int, int, Callable[[int], bytes]]]) -> dict[str, float]:
+    """Median answers a second of each call, all in turn in each round: port, status to expect, request."""
+    found: dict[str, list[Tally]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, (port, status, make) in calls.items():
+            found[name].append(closed_loop(port, make, ROUND_SECONDS).expect(status))
+    for name, tallies in found.items():
+        rates = [tally.rate for tally in tallies]
+        p99 = statistics.median(tally.quantile(0.99) for tally in tallies)
+        share = statistics.median(rates) / statistics.median(t.rate for t in found["floor"])
+        spread = f"{min(rates):.0f}-{max(rates):.0f}"
+        bench.rows.append((name, f"{statistics.median(rates):.0f}", spread, f"{1000 * p99:.1f}", f"{share:.2f}"))
+    return {name: statistics.median(tally.rate for tally in tallies) for name, tallies in found.items()}
+
+
+def _answers(bench: Bench) -> None:
+    target, spec = bench.target, json.dumps(tiny()).encode()
+    with bench.service.client() as http, _floor(bench.service.database_url) as floor:
+        held = _hold(http, HELD)
+        tags = {one.job: http.get(f"/v1/jobs/{one.job}").headers["etag"] for one in held}
+        bare = Target(floor, TOKEN)
+        hit = [target.request("GET", f"/v1/jobs/{one.job}", If_None_Match=tags[one.job]) for one in held]
+        miss = [target.request("GET", f"/v1/jobs/{one.job}") for one in held]
+        rates = _rates(
+            bench,
+            {
+                "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
+                "status poll, ETag hit": (target.port, 304, lambda k: hit[k % HELD]),
+                "status poll, ETag miss": (target.port, 200, lambda k: miss[k % HELD]),
+                "submit": (target.port, 201, lambda _: target.request("POST", "/v1/jobs", spec)),
+            },
+        )
+        _beats(bench, held, floor)
+    for name in ("status poll, ETag hit", "status poll, ETag miss"):
+        bench.judge(f"{name} / floor", rates[name] / rates["floor"], FLOOR_SHARE, at_least=True)
+
+
+def _beats(bench: Bench, held: list[Held], floor: int) -> None:
+    # After the polls, because a heartbeat is a new version of its job and would make each hit a miss.
+    bare, beats = Target(floor, TOKEN), [one.beat(bench.target, 30) for one in held]
+    calls = {
+        "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
+        "heartbeat": (bench.service.port, 200, lambda k: beats[k % HELD]),
+    }
+    rows = bench.rows
+    bench.rows = []
+    _rates(bench, calls)
+    bench.rows = [*rows, *bench.rows[1:]]
+
+
+def _fleet(bench: Bench) -> None:
+    """A thousand workers that renew their leases as they do by default."""
+    with bench.service.client() as http:
+        held = _hold(http, WORKERS)
+    beats = [one.beat(bench.target, 10) for one in held]
+    tally = at_intervals(bench.service.port, beats, BEAT_SECONDS, BEAT_ROUNDS).expect(200)
+    figures = f"{1000 * tally.quantile(0.5):.1f} ms median, {1000 * tally.quantile(0.99):.1f} ms p99"
+    print(f"{bench.name}: {WORKERS} workers, a heartbeat each {BEAT_SECONDS:g} s: {tally.rate:.0f}/s, {figures}")
+    bench.judge("p99 of these heartbeats, seconds", tally.quantile(0.99), BEAT_P99, at_least=False)
+
+
+def _lists(bench: Bench) -> None:
+    """The same lists with a thousand jobs and with a hundred thousand (and a million epochs)."""
+    found: dict[int, dict[str, Tally]] = {}
+    for jobs in (FEW, MANY):
+        crowd.grow(bench.engine, jobs)
+        found[jobs] = {name: _list(bench, query) for name, query in LISTS.items()}
+    for name in LISTS:
+        few, many = (found[jobs][name].quantile(0.99) for jobs in (FEW, MANY))
+        print(f"{bench.name}: list, {name}: p99 {1000 * few:.1f} ms with {FEW:,} jobs, {1000 * many:.1f} ms with {MANY:,}")
+        bench.judge(f"list, {name}: p99 with {MANY:,} / with {FEW:,}", many / few, LIST_RATIO, at_least=False)
+
+
+def _list(bench: Bench, query: str) -> Tally:
+    request = bench.target.request("GET", f"/v1/jobs{query}")
+    closed_loop(bench.service.port, lambda _: request, 1.0, connections=1)
+    return closed_loop(bench.service.port, lambda _: request, 5.0, connections=1).expect(200)
+
+
+def _claims(bench: Bench, folder: Path) -> None:
+    """From the submission to the claim by a worker that waits warm; both times are the database's."""
+    environment = {**bench.service.environment, "BATON_CACHE": str(folder / "cache"), "BATON_FAKE_STEP_SECONDS": "0"}
+    command = [sys.executable, "-m", "tests.support.fake_worker"]
+    with (folder / "worker.log").open("ab") as log:
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        with bench.service.client() as http:
+            waits = [_wait_for_claim(http) for _ in range(12)][2:]
+    finally:
+        worker.kill()
+        worker.wait()
+    spread = f"{1000 * min(waits):.0f}-{1000 * max(waits):.0f}"
+    print(f"{bench.name}: submit to claimed: {1000 * statistics.median(waits):.0f} ms median ({spread})", flush=True)
+
+
+def _wait_for_claim(http: httpx.Client) -> float:
+    job = http.post("/v1/jobs", json=tiny()).json()["id"]
+    deadline = time.monotonic() + 60.0
+    while http.get(f"/v1/jobs/{job}").json()["status"] != "succeeded":
+        if time.monotonic() > deadline:
+            raise TimeoutError("the job of milliseconds did not end")
+        time.sleep(0.1)
+    time.sleep(3.0)  # until the worker's next training process is warm
+    row = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]
+    created, claimed = (_instant(row[name]) for name in ("created_at", "claimed_at"))
+    return claimed - created
+
+
+def _instant(when: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(when).timestamp()
+
+
+def _renumber(engine: Engine) -> None:
+    """PostgreSQL counts on from what was inserted with numbers of our own."""
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            for name in ("jobs", "checkpoints"):
+                last = f"(SELECT max(number) FROM {name})"
+                connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'number'), {last})"))
+
+
+def _measure(name: str, url: str | None, redis_url: str) -> list[str]:
+    settings = {"BATON_DATABASE_URL": url} if url else {}
+    # No lease runs out while a worker of the bench waits its turn.
+    settings |= {"BATON_LEASE_SECONDS": "3600", "BATON_HEARTBEAT_SECONDS": "10"}
+    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder:
+        with running_service(Path(folder), redis_url, **settings) as service:
+            assert service.process is not None
+            service.database_url = url or service.database_url
+            bench = Bench(name, service, create_engine(service.database_url), [], [])
+            _pin(service.process.pid)
+            _claims(bench, Path(folder))
+            _answers(bench)
+            table((name, "per second", "lowest-highest", "p99 ms", "of floor"), bench.rows)
+            _lists(bench)
+            _renumber(bench.engine)
+            _fleet(bench)
+            bench.engine.dispose()
+            return bench.misses
+
+
+def main() -> int:
+    """Measures and prints; exit status 0 where it came to its end, whatever it measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench.control")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
+    wanted = parser.parse_args().database
+    heading(f"control plane: one service process on one core; {ROUNDS} rounds of {ROUND_SECONDS:g} s each")
+    misses: list[str] = []
+    with running_redis() as redis:
+        if wanted != "postgresql":
+            misses += _measure("SQLite", None, redis.url)
+        if wanted != "sqlite":
+            with running_postgres() as server:
+                misses += _measure("PostgreSQL", server.database(), redis.url)
+    print(f"{len(misses)} targets missed" if misses else "all targets met")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Load over plain sockets: a client that costs little beside the server it measures. Loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+
+CONNECTIONS = 16
+TOKEN_HEADER = "Authorization: Bearer"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server on loopback and the token that it wants."""
+
+    port: int
+    token: str
+
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+        """A whole request as it goes over the wire."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"{TOKEN_HEADER} {self.token}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        if body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@dataclass
+class Tally:
+    """What came back. `seconds`: of each answer, in no order; `elapsed`: of the whole."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    elapsed: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.seconds) / self.elapsed
+
+    def quantile(self, q: float) -> float:
+        """Seconds within which this share of the answers came."""
+        return float(np.quantile(self.seconds, q))
+
+    def expect(self, status: int) -> Tally:
+        """Itself, if every answer had this status: a fast error is no speed."""
+        if set(self.statuses) != {status}:
+            raise RuntimeError(f"expected {status} alone, got {dict(self.statuses)}")
+        return self
+
+
+class Line:
+    """One connection that is kept alive, and opened again where the server closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        for last in (False, True):
+            reader, writer = await self._open()
+            try:
+                writer.write(request)
+                return await _answer(reader)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self.close()  # kept alive for too long: once more on a new connection
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        return self._streams
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head[9:12])
+    _, found, rest = head.partition(b"content-length:")
+    length = int(rest.split(b"\r\n", 1)[0]) if found else 0
+    return status, await reader.readexactly(length) if length else b""
+
+
+async def _timed(line: Line, request: bytes, tally: Tally) -> None:
+    begun = time.perf_counter()
+    status, _ = await line.ask(request)
+    tally.seconds.append(time.perf_counter() - begun)
+    tally.statuses[status] += 1
+
+
+def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connections: int = CONNECTIONS) -> Tally:
+    """Asks over so many connections, each as soon as it has its answer, request number k being `make(k)`."""
+    tally, numbers = Tally(), count()
+
+    async def ask(until: float) -> None:
+        line = Line(port)
+        while time.perf_counter() < until:
+            await _timed(line, make(next(numbers)), tally)
+        line.close()
+
+    async def run() -> None:
+        begun = time.perf_counter()
+        await asyncio.gather(*(ask(begun + seconds) for _ in range(connections)))
+        tally.elapsed = time.perf_counter() - begun
+
+    asyncio.run(run())
+    return tally
+
+
+def at_intervals(port: int, requests: Sequence[bytes], interval: float, rounds: int) -> Tally:
+    """Sends each request every `interval` seconds on a connection of its own, their starts spread over an interval."""
+    tally = Tally()
+
+    async def one(number: int, request: bytes, begun: float) -> None:
+        line = Line(port)
+        for turn in range(rounds):
+            due = begun + interval * (turn + number / len(requests))
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await _timed(line, request, tally)
+        line.close()
+
+    async def run() -> None:
+        begun = time.perf_counter()
+        await asyncio.gather(*(one(number, request, begun) for number, request in enumerate(requests)))
+        tally.elapsed = time.perf_counter() - begun
+
+    asyncio.run(run())
+    return tally

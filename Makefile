@@ -56,6 +56,9 @@ bench-recovery: $(DEV) ## Seconds from a signal to the first new step on a warm 
 bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long before each deadline they are handed over (40 minutes)
 	$(BIN)/python -m bench.deadline $(if $(N),-n $(N)) $(ARGS)
 
+bench-control: $(DEV) ## What one service process answers, on SQLite and PostgreSQL, against a bare route (10 minutes)
+	$(BIN)/python -m bench.control $(ARGS)
+
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)
 

@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("checkpoint", "determinism", "recovery")
+BENCHMARKS = ("checkpoint", "determinism", "recovery", "control")
 
 
 def main() -> int:

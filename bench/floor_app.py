@@ -1,6 +1,7 @@
 """The floor under every answer of the service: a bare FastAPI route with one SELECT by primary key.
 
-`python -m bench.floor_app PORT DATABASE_URL`: same framework, server, database and driver, and nothing of Baton's but its tables.
+`python -m bench.floor_app PORT DATABASE_URL`: same framework, server, database and driver, and nothing of Baton's but
+its tables.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class PostgresServer:
     def execute(self, text: str, *names: str) -> None:
         """A statement of the administrator, with names in place of {}."""
         with self.connect() as connection:
-            connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         """The administrator's connection; each statement is a transaction."""

@@ -1,0 +1,46 @@
+"""Workers that only talk: they claim and renew leases over HTTP, and train nothing."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+
+import httpx
+
+from bench.http_load import Target
+from tests.support.jobs import tiny
+
+
+@dataclass(frozen=True)
+class Held:
+    """An attempt that a simulated worker holds."""
+
+    job: str
+    attempt: str
+    fence: int
+
+    def beat(self, target: Target, step: int) -> bytes:
+        """A heartbeat as a training worker sends it."""
+        progress = {"stage": 1, "stages": 2, "epoch": 1, "epochs": 5, "step": step, "steps": 60}
+        body = {
+            "fence": self.fence,
+            "phase": "training",
+            "progress": {**progress, "global_step": step, "total_steps": 260, "images_per_second": 900.0},
+            "metrics": {"loss": 0.5},
+            "seconds": {"training": float(step), "startup": 2.0},
+            "interval_seconds": 15.0,
+        }
+        return target.request("POST", f"/v1/attempts/{self.attempt}/heartbeat", json.dumps(body).encode())
+
+
+def hold(http: httpx.Client, many: int) -> list[Held]:
+    """Submits jobs and claims their attempts."""
+    held = []
+    for number in range(many):
+        job = http.post("/v1/jobs", json=tiny(name=f"held-{number}")).json()["id"]
+        attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
+        worker = {"name": f"sim-{number}", "host": "bench", "pid": number, "version": "0"}
+        grant = http.post(f"/v1/attempts/{attempt}/claim", json={"claim_id": uuid.uuid4().hex, "worker": worker})
+        held.append(Held(job, attempt, grant.raise_for_status().json()["fence"]))
+    return held

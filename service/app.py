@@ -23,6 +23,7 @@ from service.logs import LogReader
 from service.offers import Offers
 from service.services import Services
 from service.settings import Settings
+from service.statuses import Statuses
 from service.watch import Watch
 
 REDIS_SECONDS = 3.0
@@ -56,7 +57,8 @@ def _services(settings: Settings) -> Services:
     conductor = Conductor(settings, apart, Messages(redis), store)
     watch, offers = Watch(database), Offers(database, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
-    return Services(settings, database, redis, store, watch, feed, logs, offers, conductor)
+    statuses = Statuses(database, settings.limits)
+    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from service.feed import Feed
 from service.logs import LogReader
 from service.offers import Offers
 from service.settings import Settings
+from service.statuses import Statuses
 from service.watch import Watch
 
 
@@ -24,6 +25,7 @@ class Services:
     database: Database
     redis: Redis
     store: BlobStore
+    statuses: Statuses
     watch: Watch
     feed: Feed
     logs: LogReader

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
-from zlib import crc32
 
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -31,6 +30,7 @@ from service.control.submit import body_digest, remember, submit, submitted_befo
 from service.db.tables import Job
 from service.db.unit import Unit
 from service.services import Services
+from service.statuses import Status
 
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
@@ -53,21 +53,19 @@ SPEC_BODY: dict[str, Any] = {
 HAS_ETAG = {"ETag": {"description": "Changes with each version of the job", "schema": {"type": "string"}}}
 
 
-def tagged(view: JobView, status: int = 200) -> Response:
+def sent(status: Status, code: int = 200) -> Response:
     """A job as an answer, with its ETag."""
-    headers = {"ETag": etag(view), "Cache-Control": "private, no-cache"}
-    if status == 201:
-        headers["Location"] = f"/v1/jobs/{view.id}"
-    return Response(view.model_dump_json(), status, headers, "application/json")
+    return Response(
+        status.body, code, {"ETag": status.tag, "Cache-Control": "private, no-cache"}, media_type="application/json"
+    )
 
 
-def etag(view: JobView) -> str:
-    """The ETag of a job's version; weak, because seconds go on counting between two changes.
-
-    What a job waits for is others' doing and no version of its own.
-    """
-    waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
-    return f'W/"{view.version}{waits}"'
+def tagged(view: JobView, code: int = 200) -> Response:
+    """A job as it is just now, with its ETag; a new one with its place."""
+    answer = sent(Status.of(view), code)
+    if code == 201:
+        answer.headers["Location"] = f"/v1/jobs/{view.id}"
+    return answer
 
 
 def matches(request: Request, tag: str) -> bool:
@@ -160,19 +158,13 @@ async def show_job(
     version: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> Response:
     """One job. With `wait` the answer comes as soon as the job's version is greater than `version`."""
-    view = await run_in_threadpool(_view, ctx, job_id)
-    if wait and version is not None and view.version <= version:
+    status = await run_in_threadpool(ctx.statuses.show, job_id)
+    if wait and version is not None and status.version <= version:
         await ctx.watch.newer(job_id, version, wait)
-        view = await run_in_threadpool(_view, ctx, job_id)
-    if matches(request, etag(view)):
-        return Response(status_code=304, headers={"ETag": etag(view)})
-    return tagged(view)
-
-
-def _view(ctx: Services, job_id: str) -> JobView:
-    with ctx.database.read() as session:
-        unit = Unit(session)
-        return views.job_view(unit, unit.find_job(job_id), ctx.settings.limits)
+        status = await run_in_threadpool(ctx.statuses.show, job_id)
+    if matches(request, status.tag):
+        return Response(status_code=304, headers={"ETag": status.tag})
+    return sent(status)
 
 
 def _asked(ctx: Services, job_id: str, act: Any, actor: str) -> Response:

@@ -88,6 +88,7 @@ class Database:
         self.engine = engine
         self._readers = sessionmaker(_reading(engine), expire_on_commit=False)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False)
+        self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
 
     @property
     def shared(self) -> bool:
@@ -99,6 +100,10 @@ class Database:
         """A transaction that only reads: one consistent state of the database."""
         with self._readers() as session:
             yield session
+
+    def peek(self) -> Connection:
+        """For one SELECT: on PostgreSQL without the round trips of a transaction. To be used as a context manager."""
+        return self._peeks.connect()
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -1,0 +1,102 @@
+"""Jobs as answers to those who poll: made once for each version, however many ask for it."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from zlib import crc32
+
+from sqlalchemy import select
+
+from core.domain.states import TERMINAL_JOBS
+from core.domain.views import JobView
+from service.control import views
+from service.control.limits import Limits
+from service.db.engine import Database
+from service.db.tables import Job
+from service.db.unit import Unit, known_form
+from service.errors import NotFound
+
+FRESH_SECONDS = 1.0
+KEPT = 2000
+
+
+@dataclass(frozen=True)
+class Status:
+    """A job as it is sent. `tag`: its ETag. `made`: when, by this process's clock.
+
+    `final`: it never changes again; `waits`: it may change without a new version at any moment.
+    """
+
+    version: int
+    tag: str
+    body: bytes
+    made: float
+    final: bool
+    waits: bool
+
+    @classmethod
+    def of(cls, view: JobView) -> Status:
+        """What is sent for this view."""
+        return cls(
+            version=view.version,
+            tag=etag(view),
+            body=view.model_dump_json().encode(),
+            made=time.monotonic(),
+            final=view.status in TERMINAL_JOBS,
+            waits=view.waiting_for is not None,
+        )
+
+    def good_for(self, version: int) -> bool:
+        """Whether it may be sent for this version. The seconds in it, which count by themselves, may be one old."""
+        fresh = time.monotonic() - self.made < FRESH_SECONDS
+        return self.version == version and (self.final or (fresh and not self.waits))
+
+
+def etag(view: JobView) -> str:
+    """The ETag of a job's version; weak, because seconds go on counting between two changes.
+
+    What a job waits for is others' doing and no version of its own.
+    """
+    waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
+    return f'W/"{view.version}{waits}"'
+
+
+class Statuses:
+    """A poll costs one SELECT of a version, and the rest only where the job has changed. Safe for several threads."""
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._database, self._limits = database, limits
+        self._kept: OrderedDict[str, Status] = OrderedDict()
+        self._lock = Lock()
+
+    def show(self, job_id: str) -> Status:
+        """The job as of now. Raises NotFound."""
+        version = self._version(known_form(job_id, "job"))
+        with self._lock:
+            kept = self._kept.get(job_id)
+        if kept is not None and kept.good_for(version):
+            return kept
+        return self._keep(job_id, self._make(job_id))
+
+    def _version(self, job_id: str) -> int:
+        with self._database.peek() as connection:
+            version = connection.scalar(select(Job.version).where(Job.id == job_id))
+        if version is None:
+            raise NotFound(f"there is no job {job_id[:64]!r}")
+        return version
+
+    def _make(self, job_id: str) -> Status:
+        with self._database.read() as session:
+            unit = Unit(session)
+            return Status.of(views.job_view(unit, unit.find_job(job_id), self._limits))
+
+    def _keep(self, job_id: str, status: Status) -> Status:
+        with self._lock:
+            self._kept[job_id] = status
+            self._kept.move_to_end(job_id)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return status

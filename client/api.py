@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel
 
 from client.errors import DownloadError, Unreachable
+from client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from client.transport import Patience, Transport, checked
 from core.domain.states import TERMINAL_JOBS
 from core.domain.views import (
@@ -138,6 +139,44 @@ class BatonClient:
             found += page.items
             following = page.next_after
         return found
+
+    def events_stream(
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        outage: float = OUTAGE,
+        on_outage: Callable[[Unreachable], None] | None = None,
+    ) -> Iterator[EventView]:
+        """The job's log after the event with the number `after`, each event as it happens, until the job's last.
+
+        Raises:
+            Unreachable: the service stayed away for longer than `outage` seconds.
+        """
+        return follow_events(self._transport, _path(job_id, "events"), after, Outage(outage, on_outage))
+
+    def log(self, job_id: str, attempt: int, *, offset: int = 0, wait: float = 0.0) -> LogPart:
+        """What an attempt's training process printed after byte `offset`; with `wait` (seconds) once there is any.
+
+        It is cut anywhere: join the bytes before you decode them.
+        """
+        return read_log(self._transport, _path(job_id, "attempts", str(attempt), "log"), offset, wait)
+
+    def log_stream(
+        self,
+        job_id: str,
+        attempt: int,
+        *,
+        outage: float = OUTAGE,
+        on_outage: Callable[[Unreachable], None] | None = None,
+    ) -> Iterator[str]:
+        """What an attempt's training process prints, as it comes, until the attempt has ended and all has come.
+
+        Raises:
+            Unreachable: the service stayed away for longer than `outage` seconds.
+        """
+        path = _path(job_id, "attempts", str(attempt), "log")
+        return follow_log(self._transport, path, Outage(outage, on_outage))
 
     def artifacts(self, job_id: str) -> list[ArtifactView]:
         """The job's files for people."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,30 @@ class Transport:
         request = self.http.build_request(method, path, params=given, json=json, headers=headers)
         tries = self._patience.tries if _repeatable(request) else 1
         return checked(self._send(request, tries))
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Iterator[httpx.Response]:
+        """The answer to one GET, to be read bit by bit; `timeout` in seconds for each bit.
+
+        Raises:
+            Unreachable: nobody answered, or the answer broke off.
+            ApiError: the service refused.
+        """
+        limits = httpx.Timeout(timeout, connect=5.0)
+        try:
+            with self.http.stream("GET", path, params=params, headers=headers, timeout=limits) as response:
+                if not response.is_success:
+                    response.read()
+                yield checked(self._answer(response))
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, _cause(error)) from error
 
     def _send(self, request: httpx.Request, tries: int) -> httpx.Response:
         for tried in range(1, tries + 1):

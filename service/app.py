@@ -12,12 +12,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core.storage import open_store
-from service.api import artifacts, attempts, catalog, health, jobs, problems
+from service.api import artifacts, attempts, catalog, events, health, jobs, logs, problems
 from service.api.limits import BodyLimit
 from service.api.openapi import described
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.db.engine import Database, open_engine
+from service.feed import Feed
+from service.logs import LogReader
 from service.offers import Offers
 from service.services import Services
 from service.settings import Settings
@@ -34,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for part in (jobs, artifacts, attempts, catalog, health):
+    for part in (jobs, events, logs, artifacts, attempts, catalog, health):
         app.include_router(part.router)
     app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
     return app
@@ -52,8 +54,9 @@ def _services(settings: Settings) -> Services:
     )
     store = open_store(settings.store)
     conductor = Conductor(settings, apart, Messages(redis), store)
-    offers = Offers(database, settings.limits)
-    return Services(settings, database, redis, store, Watch(database), offers, conductor)
+    watch, offers = Watch(database), Offers(database, settings.limits)
+    feed, logs = Feed(database, watch), LogReader(database, store, watch)
+    return Services(settings, database, redis, store, watch, feed, logs, offers, conductor)
 
 
 @asynccontextmanager

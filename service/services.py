@@ -9,6 +9,8 @@ from redis import Redis
 from core.storage import BlobStore
 from service.conductor.loop import Conductor
 from service.db.engine import Database
+from service.feed import Feed
+from service.logs import LogReader
 from service.offers import Offers
 from service.settings import Settings
 from service.watch import Watch
@@ -23,6 +25,8 @@ class Services:
     redis: Redis
     store: BlobStore
     watch: Watch
+    feed: Feed
+    logs: LogReader
     offers: Offers
     conductor: Conductor
 

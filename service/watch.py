@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import select
@@ -15,15 +16,22 @@ from service.db.tables import Job
 CHUNK = 500
 
 
+class Marks(NamedTuple):
+    """What of a job only ever grows."""
+
+    version: int
+    events: int
+
+
 @dataclass(eq=False)
 class _Waiter:
     job_id: str
-    version: int
+    passed: Callable[[Marks], bool]
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Watch:
-    """Wakes those who wait for a job's version to grow, whichever replica changed it."""
+    """Wakes those who wait for a job to change, whichever replica changed it."""
 
     def __init__(self, database: Database, interval: float = 0.2) -> None:
         self._database = database
@@ -36,18 +44,30 @@ class Watch:
         """Let everybody who waits go, within one interval. May be called from a signal handler."""
         self._closing = True
 
-    async def newer(self, job_id: str, version: int, seconds: float) -> None:
-        """Return when the job's version is greater than `version`, when the time is over, or when the service ends."""
-        waiter = _Waiter(job_id, version)
+    @property
+    def closing(self) -> bool:
+        """Whether the service ends: nobody should wait any more."""
+        return self._closing
+
+    async def newer(self, job_id: str, version: int, seconds: float) -> bool:
+        """Whether the job's version became greater than `version` within `seconds`, or the service ends."""
+        return await self._until(_Waiter(job_id, lambda marks: marks.version > version), seconds)
+
+    async def more_events(self, job_id: str, sequence: int, seconds: float) -> bool:
+        """Whether the job got an event after number `sequence` within `seconds`, or the service ends."""
+        return await self._until(_Waiter(job_id, lambda marks: marks.events > sequence), seconds)
+
+    async def _until(self, waiter: _Waiter, seconds: float) -> bool:
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         try:
             await asyncio.wait_for(waiter.changed.wait(), seconds)
         except TimeoutError:
-            pass
+            return False
         finally:
             self._waiters.discard(waiter)
+        return True
 
     async def _run(self) -> None:
         while self._waiters and not self._closing:
@@ -60,15 +80,16 @@ class Watch:
             waiter.changed.set()
 
     async def _wake(self) -> None:
-        versions = await run_in_threadpool(self._versions, {waiter.job_id for waiter in self._waiters})
+        found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in self._waiters})
         for waiter in list(self._waiters):
-            if versions.get(waiter.job_id, -1) > waiter.version:
+            marks = found.get(waiter.job_id)
+            if marks is not None and waiter.passed(marks):
                 waiter.changed.set()
 
-    def _versions(self, job_ids: Iterable[str]) -> dict[str, int]:
+    def _marks(self, job_ids: Iterable[str]) -> dict[str, Marks]:
         ids, found = list(job_ids), {}
         with self._database.read() as session:
             for start in range(0, len(ids), CHUNK):
-                query = select(Job.id, Job.version).where(Job.id.in_(ids[start : start + CHUNK]))
-                found.update(dict(session.execute(query).all()))
+                query = select(Job.id, Job.version, Job.events).where(Job.id.in_(ids[start : start + CHUNK]))
+                found.update({job_id: Marks(version, events) for job_id, version, events in session.execute(query)})
         return found

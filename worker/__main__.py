@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from worker.deadline import process_started, read_deadline
 from worker.ending import woken_for_the_end
+from worker.logs.shipper import Logs
 from worker.presence import report_in_background
 from worker.process import TRAINER
 from worker.protocol import Refused, ServiceClient
@@ -43,7 +44,8 @@ def main(module: str = TRAINER) -> int:
         return USAGE
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token)
-    with Seat(client, grace=settings.grace, module=module, deadline=deadline) as seat:
+    logs = Logs(settings.store)
+    with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline) as seat:
         report_in_background(client, settings, queues, seat)
         with woken_for_the_end(seat, deadline, settings.notices):
             work = _poll if options.poll else _listen_to_redis

@@ -10,23 +10,31 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from core.domain.manifest import log_segment
 from core.domain.policies import Reason
 from worker.deadline import Cost, Deadline
+from worker.logs.output import Output
+from worker.logs.shipper import Shipper
 from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 
 TRAINER = "worker.trainer"
+SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+"""A line that was printed outlives its process, and a native crash says where it was."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the training process holds: the service knows it by these two."""
+    """What the training process holds: the service knows it by the first two, the store by the others and the fence."""
 
     attempt_id: str
     fence: int
+    job_id: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,26 @@ class Death:
 class TrainingProcess:
     """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick.
 
-    `module`: what it runs, `worker.trainer` or another that calls `worker.trainer.serve`.
+    `module`: what it runs, `worker.trainer` or another that calls `worker.trainer.serve`. What it says appears on our
+    own stderr, and `shipper` gets it; without one it goes nowhere else.
     """
 
-    def __init__(self, module: str = TRAINER) -> None:
+    def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
+        self._shipper = shipper
+        self._output = Output(shipper.hear if shipper else lambda _data: None)
         self._report, child_end = os.pipe()
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(child_end,), text=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._output.fileno(),
+            stderr=self._output.fileno(),
+            pass_fds=(child_end,),
+            text=True,
+            env={**os.environ, **SPEAKING},
+        )
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
         os.set_blocking(self._report, False)
@@ -92,11 +111,13 @@ class TrainingProcess:
         os.write(self._process.stdin.fileno(), json.dumps(order).encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process ended within `seconds`."""
+        """Whether the process ended within `seconds`. Its log is shipped from the first call that finds it holding."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
+        finally:
+            self._ship()
         return True
 
     def kill(self) -> None:
@@ -105,14 +126,25 @@ class TrainingProcess:
         self._process.wait()
 
     def close(self) -> None:
-        """Kills what still runs and closes the pipes."""
+        """Kills what still runs, ends its log and closes the pipes."""
         self.kill()
+        self._output.close()
+        self._ship()
+        if self._shipper is not None:
+            death = self.death()
+            self._shipper.end(death.message if death else "")
         os.close(self._report)
         if self._process.stdin is not None:
             try:
                 self._process.stdin.close()
             except OSError:
                 log.debug("the training process did not read its last line")
+
+    def _ship(self) -> None:
+        if self._shipper is None:
+            return
+        for held in (Held(**word) for word in self._words() if "fence" in word):  # given back or not
+            self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
 
     def held(self) -> Held | None:
         """What the child has claimed, if it has."""
@@ -129,13 +161,15 @@ class TrainingProcess:
         return self._last_word() == {"refused": attempt_id}
 
     def _last_word(self) -> dict[str, Any]:
+        return next(iter(self._words()[-1:]), {})
+
+    def _words(self) -> list[dict[str, Any]]:
         try:
             while chunk := os.read(self._report, 4096):
                 self._said += chunk
         except BlockingIOError:
             pass
-        lines = self._said.split(b"\n")[:-1]
-        return dict(json.loads(lines[-1])) if lines else {}
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def death(self) -> Death | None:
         """How the process died; None if it runs, or gave its attempt back."""

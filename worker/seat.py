@@ -12,6 +12,7 @@ from dataclasses import replace
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from worker.deadline import Deadline
+from worker.logs.shipper import Logs
 from worker.notice import Departure
 from worker.patience import persist
 from worker.process import TRAINER, Held, TrainingProcess
@@ -21,6 +22,7 @@ POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
 BEAT_SECONDS = 15
 DEATH_REPORT_SECONDS = 60.0
+LAST_LINES_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -32,14 +34,21 @@ class Seat:
     """Runs attempts in a training process that waits warm for the next one.
 
     `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
-    from a signal until a training process that does not hand over is killed. `module`: what the training processes run.
-    `deadline`: of the worker's session. `end_wait`: how whoever waits for attempts is woken; called in the main thread.
+    from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
+    say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
+    attempts is woken; called in the main thread.
     """
 
     def __init__(
-        self, client: ServiceClient, *, grace: float, module: str = TRAINER, deadline: Deadline | None = None
+        self,
+        client: ServiceClient,
+        *,
+        grace: float,
+        logs: Logs,
+        module: str = TRAINER,
+        deadline: Deadline | None = None,
     ) -> None:
-        self._client, self._grace, self._module = client, grace, module
+        self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
         self._leaving: Departure | None = None
@@ -53,12 +62,13 @@ class Seat:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self._logs.close(LAST_LINES_SECONDS)
 
     def warm_up(self) -> None:
         """Has a training process wait with TensorFlow imported."""
         if self._training is None or not self._training.alive:
             self.close()
-            self._training = TrainingProcess(self._module)
+            self._training = TrainingProcess(self._module, self._logs.new())
             self._started = time.monotonic()
 
     def await_warm(self) -> bool:

@@ -41,8 +41,8 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
     url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8080"
-    token: Annotated[str, Field(min_length=1)]
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    token: Annotated[str, Field(min_length=1, repr=False)]
+    redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     store: Annotated[str, Field(min_length=1)]
     worker_name: str = Field(default_factory=_default_name)
     cache: Path = Field(default_factory=_default_cache)

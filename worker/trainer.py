@@ -104,7 +104,9 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(report, attempt_id=grant.attempt_id, fence=grant.fence),
+        claimed=lambda grant: _say(
+            report, attempt_id=grant.attempt_id, fence=grant.fence, job_id=grant.job_id, attempt=grant.attempt
+        ),
         spent=lambda cost: _say(report, cost=asdict(cost)),
     )
 

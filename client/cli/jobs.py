@@ -13,7 +13,6 @@ from client.cli.live import watch
 from client.cli.render import (
     as_json,
     attempts_table,
-    events_lines,
     history_csv,
     history_table,
     job_panel,
@@ -139,26 +138,3 @@ def history(
         print(history_csv(rows), end="")
     else:
         console().print(history_table(rows))
-
-
-@app.command()
-def events(
-    job: Job, follow: Annotated[bool, typer.Option("--follow", help="Until the job ends.")] = False, json: Json = False
-) -> None:
-    """Show what happened to a job."""
-    with connect() as client:
-        found = find_job(client, job)
-        seen = _show_events(client, found.id, 0, json)
-        if follow:
-            for _ in client.follow(found.id):
-                seen = _show_events(client, found.id, seen, json)
-
-
-def _show_events(client: BatonClient, job_id: str, after: int, json: bool) -> int:
-    fresh = [event for event in client.events(job_id, after=after) if event.sequence > after]
-    if json:
-        for event in fresh:
-            print(event.model_dump_json(), flush=True)
-    elif fresh:
-        console().print(events_lines(fresh), soft_wrap=True)
-    return fresh[-1].sequence if fresh else after

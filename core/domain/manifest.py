@@ -16,6 +16,7 @@ RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs"})
 """What no artifact may be called: folders beside the artifacts of a job."""
 
 _CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
+_LOG = re.compile(r"jobs/[0-9a-f]{32}/logs/\d{6,}-\d+/(\d{12,})\.log")
 _ARTIFACT = re.compile(r"jobs/([0-9a-f]{32})/versions/(\d+)-(\d+)/([^/]+)")
 
 
@@ -61,8 +62,17 @@ def log_prefix(job_id: str, attempt: int, fence: int) -> str:
 
 
 def log_segment(job_id: str, attempt: int, fence: int, offset: int) -> str:
-    """Immutable name of the part of a log that begins at byte `offset`; names sort as the log reads."""
+    """Immutable name of the part of a log that begins at byte `offset`; names sort as the log reads.
+
+    One without a byte says that the log is whole: its worker will add nothing more.
+    """
     return f"{log_prefix(job_id, attempt, fence)}/{offset:012d}.log"
+
+
+def log_offset(name: str) -> int | None:
+    """Where the segment of that name begins; None for any other name."""
+    match = _LOG.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def artifact_name(job_id: str, name: str) -> str:

@@ -4,42 +4,61 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.errors import SpecError
 from core.domain.queues import QUEUE
-from core.domain.validation import FieldValueError, Model, field_errors, parse_duration
+from core.domain.validation import DURATION_PATTERN, NUMBER, WHOLE, FieldValueError, Model, field_errors, parse_duration
 
 MAX_IMAGE_SIZE = 1024
 _STEPS = re.compile(r"(\d+)\s*steps?")
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 
 
-def _one_of(names: Any, what: str) -> BeforeValidator:
+def _one_of(names: Iterable[str], what: str) -> BeforeValidator:
     def check(value: object) -> object:
-        if value not in names:
+        if not isinstance(value, str) or value not in names:
             raise ValueError(f"unknown {what} {value!r}; known: {', '.join(names)}")
         return value
 
     return BeforeValidator(check)
 
 
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-ImageSize = Annotated[int, Field(ge=8, le=MAX_IMAGE_SIZE)]
+def _named(names: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN}
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0, allow_inf_nan=False),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _DURATION_SCHEMA]}),
+]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False), NUMBER]
+Fraction = Annotated[float, Field(gt=0, lt=1), NUMBER]
+ImageSize = Annotated[int, Field(ge=8, le=MAX_IMAGE_SIZE), WHOLE]
 
 
 class NetworkSpec(Model):
     """Which network, how wide (`width` multiplies every filter count) and for how many classes (None: the data's)."""
 
-    name: Annotated[str, _one_of(NETWORKS, "network")]
-    width: Annotated[float, Field(gt=0, le=8)] = 1.0
-    classes: Annotated[int, Field(ge=2, le=100_000)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    name: Annotated[str, _one_of(NETWORKS, "network"), _named(NETWORKS)]
+    width: Annotated[float, Field(gt=0, le=8), NUMBER] = 1.0
+    classes: Annotated[int, Field(ge=2, le=100_000), WHOLE] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
 
 
 class SplitFractions(Model):
@@ -68,11 +87,11 @@ def _known_split(value: object) -> object:
 class DatasetSpec(Model):
     """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each."""
 
-    name: Annotated[str, _one_of(DATASETS, "data set")]
+    name: Annotated[str, _one_of(DATASETS, "data set"), _named(DATASETS)]
     path: str | None = Field(default=None, min_length=1)
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
-    classes: Annotated[int, Field(ge=2)] | None = None
-    per_class: Annotated[int, Field(ge=1)] | None = None
+    classes: Annotated[int, Field(ge=2), WHOLE] | None = None
+    per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -91,8 +110,8 @@ class OptimizerSpec(Model):
 
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: Rate = 1e-3
-    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-7
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    epsilon: Annotated[float, Field(gt=0, le=1), NUMBER] = 1e-7
+    momentum: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
 
 
 class ConstantSchedule(Model):
@@ -108,10 +127,10 @@ class PlateauSchedule(Model):
     name: Literal["reduce_on_plateau"] = "reduce_on_plateau"
     monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
     factor: Fraction = math.sqrt(0.1)
-    patience: Annotated[int, Field(ge=0)] = 5
-    cooldown: Annotated[int, Field(ge=0)] = 0
-    min_delta: Annotated[float, Field(ge=0)] = 1e-4
-    min_lr: Annotated[float, Field(ge=0)] = 0.5e-6
+    patience: Annotated[int, Field(ge=0), WHOLE] = 5
+    cooldown: Annotated[int, Field(ge=0), WHOLE] = 0
+    min_delta: Annotated[float, Field(ge=0), NUMBER] = 1e-4
+    min_lr: Annotated[float, Field(ge=0), NUMBER] = 0.5e-6
     learning_rate: Rate | None = None
 
 
@@ -122,8 +141,8 @@ class CyclicSchedule(Model):
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular2"
     base_lr: Rate = 1e-4
     max_lr: Rate = 6e-4
-    step_size: Annotated[int, Field(ge=1)] = 2000
-    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
+    step_size: Annotated[int, Field(ge=1), WHOLE] = 2000
+    gamma: Annotated[float, Field(gt=0, le=1), NUMBER] = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -141,10 +160,10 @@ class StageSpec(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")] | None = None
     image_size: ImageSize = 64
     validation_image_size: ImageSize | None = None
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    augmentation: Annotated[str, _one_of(AUGMENTATIONS, "augmentation")] = "none"
+    batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 128
+    epochs: Annotated[int, Field(ge=1, le=100_000), WHOLE]
+    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = None
+    augmentation: Annotated[str, _one_of(AUGMENTATIONS, "augmentation"), _named(AUGMENTATIONS)] = "none"
     schedule: Schedule = ConstantSchedule()
     start_from: Literal["latest", "best"] = "latest"
 
@@ -152,13 +171,13 @@ class StageSpec(Model):
 class EverySteps(Model):
     """A checkpoint each so many steps."""
 
-    steps: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1), WHOLE]
 
 
 class EverySeconds(Model):
     """A checkpoint each so many seconds."""
 
-    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 
 
 def _parse_cadence(value: object) -> object:
@@ -184,8 +203,19 @@ def _show_cadence(value: object) -> object:
     return value
 
 
+_CADENCE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "enum": ["auto"]},
+        {"type": "string", "pattern": r"^[0-9]{1,15} steps?$"},
+        _DURATION_SCHEMA,
+        {"type": "number", "minimum": 1},
+    ]
+}
 Cadence = Annotated[
-    Literal["auto"] | EverySteps | EverySeconds, BeforeValidator(_parse_cadence), PlainSerializer(_show_cadence)
+    Literal["auto"] | EverySteps | EverySeconds,
+    BeforeValidator(_parse_cadence),
+    PlainSerializer(_show_cadence),
+    WithJsonSchema(_CADENCE_SCHEMA),
 ]
 
 
@@ -193,24 +223,24 @@ class CheckpointSpec(Model):
     """When to save the training state, and how many checkpoints to keep beside the best."""
 
     every: Cadence = "auto"
-    keep: Annotated[int, Field(ge=1, le=1000)] = 3
+    keep: Annotated[int, Field(ge=1, le=1000), WHOLE] = 3
 
 
 class RetrySpec(Model):
     """How often to try again. `backoff` in seconds doubles with each failure."""
 
-    max_failures: Annotated[int, Field(ge=0, le=1000)] = 3
-    max_attempts_without_progress: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_failures: Annotated[int, Field(ge=0, le=1000), WHOLE] = 3
+    max_attempts_without_progress: Annotated[int, Field(ge=1, le=1000), WHOLE] = 5
     backoff: Seconds = 30.0
 
 
-def _label(value: str) -> str:
-    if not re.fullmatch(LABEL, value):
+def _label(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(LABEL, value):
         raise ValueError("labels take 1 to 63 letters, digits, dots, dashes, slashes and underscores")
     return value
 
 
-Label = Annotated[str, BeforeValidator(_label)]
+Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string", "pattern": f"^{LABEL}$"})]
 
 
 class JobSpec(Model):
@@ -219,9 +249,9 @@ class JobSpec(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     network: NetworkSpec
     dataset: DatasetSpec
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 101
+    seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 101
     precision: Literal["float32", "bfloat16"] = "float32"
-    deterministic: bool = True
+    deterministic: StrictBool = True
     optimizer: OptimizerSpec = OptimizerSpec()
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
     checkpoint: CheckpointSpec = CheckpointSpec()

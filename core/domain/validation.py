@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from core.domain.errors import FieldError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
+DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?[smhd])+$"
+"""Durations as text, for schemas; what is parsed is a little wider."""
+
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
@@ -34,18 +37,33 @@ _MESSAGES = {
 _UNION_MEMBERS = {"constant", "reduce_on_plateau", "cyclic", "SplitFractions", "float", "[key]"}
 
 
-class Model(BaseModel):
-    """Base of all that is validated: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
-
-
 class FieldValueError(ValueError):
     """A finding of a check over several fields that names the field it is about, relative to its model."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(message)
+
+
+def _refuse(*kinds: type, what: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, kinds):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return BeforeValidator(check)
+
+
+# Last among what annotates a field, or its bounds vanish from the schema. Pydantic would take "3" and true for numbers,
+# and no schema says so; but YAML makes text of 1e-3.
+WHOLE = _refuse(bool, str, what="a whole number")
+NUMBER = _refuse(bool, what="a number")
+
+
+class Model(BaseModel):
+    """Base of all that is validated: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
 
 
 def parse_duration(value: object) -> float:

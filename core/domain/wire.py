@@ -7,20 +7,29 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from core.domain.policies import Reason
 from core.domain.queues import QUEUE
+from core.domain.validation import NUMBER, WHOLE
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
+"""A count that an INTEGER column holds."""
+
+Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
 
 QueueName = Annotated[str, Field(pattern=QUEUE)]
 Text = Annotated[str, Field(max_length=20_000)]
-Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
 """Seconds."""
+
+Real = Annotated[float, NUMBER]
+"""Any number, NaN too."""
 
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
 """Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""
@@ -39,8 +48,8 @@ class Position(Message):
     `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
     """
 
-    stage: int = Field(ge=0, le=1_000)
-    epoch: int = Field(ge=0, le=2**31 - 1)
+    stage: Annotated[int, Field(ge=0, le=1_000), WHOLE]
+    epoch: Small
     step: Count
     global_step: Count
 
@@ -59,8 +68,8 @@ class Progress(Message):
     steps: Count
     global_step: Count
     total_steps: Count
-    images_per_second: float | None = None
-    eta_seconds: float | None = None
+    images_per_second: Real | None = None
+    eta_seconds: Real | None = None
 
 
 class Phase(StrEnum):
@@ -89,7 +98,7 @@ class WorkerReport(WorkerInfo):
     """A worker says that it is there."""
 
     queues: tuple[str, ...] = ()
-    busy: bool = False
+    busy: StrictBool = False
 
 
 class NextRequest(Message):
@@ -97,7 +106,7 @@ class NextRequest(Message):
 
     worker: WorkerInfo
     queues: Annotated[tuple[QueueName, ...], Field(min_length=1, max_length=50)] = ("default",)
-    wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = 0.0
+    wait_seconds: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False), NUMBER] = 0.0
 
 
 class Offer(Message):
@@ -148,9 +157,9 @@ class Heartbeat(Fenced):
 
     phase: Phase
     progress: Progress | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Real] = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
-    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
 
 
 class Directive(StrEnum):
@@ -187,7 +196,7 @@ class CheckpointCommit(Fenced):
     manifest_crc32c: Crc32c
     position: Position
     bytes: Count
-    seconds: float = Field(ge=0)
+    seconds: Duration
     roles: tuple[CheckpointRole, ...]
     needs: tuple[ObjectName, ...] = ()
     stall_seconds: Duration = 0.0
@@ -198,9 +207,9 @@ class BestMetric(Message):
     """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
     metric: str
-    value: float
-    stage: int
-    epoch: int
+    value: Real
+    stage: Small
+    epoch: Small
 
 
 class EpochRow(Message):
@@ -209,20 +218,20 @@ class EpochRow(Message):
     `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
     """
 
-    epoch: int = Field(ge=1, le=2**31 - 1)
-    stage: int = Field(ge=1, le=1_000)
-    stage_epoch: int = Field(ge=1, le=2**31 - 1)
+    epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+    stage: Annotated[int, Field(ge=1, le=1_000), WHOLE]
+    stage_epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
     global_step: Count
-    image_size: int = Field(ge=0, le=2**31 - 1)
-    batch_size: int = Field(ge=0, le=2**31 - 1)
-    learning_rate: float
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    attempt: int = Field(ge=0, le=2**31 - 1)
-    seconds: float
-    images_per_second: float
+    image_size: Small
+    batch_size: Small
+    learning_rate: Real
+    loss: Real
+    accuracy: Real
+    val_loss: Real
+    val_accuracy: Real
+    attempt: Small
+    seconds: Real
+    images_per_second: Real
     finished_at: datetime
 
 
@@ -234,7 +243,7 @@ class EpochRecord(Fenced):
 
     row: EpochRow
     best: BestMetric | None = None
-    stage_finished: bool = False
+    stage_finished: StrictBool = False
 
 
 class ArtifactCommit(Fenced):
@@ -282,7 +291,7 @@ class Finish(Fenced):
     outcome: Outcome
     reason: Reason | None = None
     message: Text = ""
-    results: dict[str, float] = Field(default_factory=dict)
+    results: dict[str, Real] = Field(default_factory=dict)
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
     phase: Phase | None = None

@@ -26,7 +26,7 @@ from core.domain.wire import (
 from service.api.depends import AttemptId, Ctx, guarded_router
 from service.api.problems import BODY, responses
 from service.api.waiting import unless_gone
-from service.control import artifacts, checkpoints, endings, history, leases, views, workers
+from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
 from service.errors import LimitReached
 from service.services import Services
@@ -109,7 +109,7 @@ def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) ->
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
     with ctx.database.write() as session:
-        return views.event_view(artifacts.note(Unit(session), attempt_id, message))
+        return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 
 
 @router.post("/attempts/{attempt_id}/quarantine", responses=ERRORS)

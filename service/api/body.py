@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import yaml
 from fastapi import Depends, Request
+from pydantic import Field, ValidationError
 
-from core.domain.errors import FieldError, SpecError
+from core.domain.errors import SpecError
 from core.domain.overrides import apply_overrides
+from core.domain.validation import Model, field_errors
 from service.api.text import MAX_DEPTH, checked_text
 from service.control.plans import plan_spec
 from service.errors import MalformedBody, UnsupportedMedia
@@ -67,14 +69,19 @@ def _check_yaml(raw: bytes) -> None:
             raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
+class PlanRequest(Model):
+    """A published plan, and what is to be changed in it: dotted path -> value, `*` for every member of a list."""
+
+    plan: str
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
 def requested_spec(body: Any) -> Any:
     """The spec that a body asks for: itself, or a plan with changes. Raises SpecError."""
     if not isinstance(body, dict) or "plan" not in body:
         return body
-    unknown = sorted(str(key) for key in body.keys() - {"plan", "set"})
-    if unknown:
-        raise SpecError([FieldError(key, "is not a known field beside plan") for key in unknown])
-    changes = body.get("set") or {}
-    if not isinstance(changes, dict) or not all(isinstance(path, str) for path in changes):
-        raise SpecError([FieldError("set", "must be a mapping of paths to values")])
-    return apply_overrides(plan_spec(body["plan"]), changes)
+    try:
+        request = PlanRequest.model_validate(body)
+    except ValidationError as error:
+        raise SpecError(field_errors(error)) from None
+    return apply_overrides(plan_spec(request.plan), request.set)

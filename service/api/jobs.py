@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from zlib import crc32
 
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import AfterValidator, WithJsonSchema
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.views import (
     AttemptView,
     CheckpointView,
-    EventPage,
     History,
     JobPage,
     JobView,
@@ -25,6 +26,7 @@ from service.api.depends import Ctx, JobId, guarded_router
 from service.api.problems import BODY, responses
 from service.auth import Caller
 from service.control import owner, views
+from service.control.plans import plan_spec
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
 from service.db.unit import Unit
@@ -33,13 +35,18 @@ from service.services import Services
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
+SUBMISSION = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobSpec", "PlanRequest")]}
+EXAMPLES = {
+    "plan": {"summary": "A published plan", "value": {"plan": "digits-demo", "set": {"stages.0.epochs": 2}}},
+    "spec": {"summary": "A spec", "value": plan_spec("digits-demo")},
+}
 SPEC_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "A job spec, or a plan with changes: {plan: NAME, set: {path: value}}",
         "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/yaml": {"schema": {"type": "object"}},
+            "application/json": {"schema": SUBMISSION, "examples": EXAMPLES},
+            "application/yaml": {"schema": SUBMISSION},
         },
     }
 }
@@ -68,6 +75,21 @@ def matches(request: Request, tag: str) -> bool:
     given = request.headers.get("if-none-match", "")
     theirs = [one.strip().removeprefix("W/") for one in given.split(",")]
     return given.strip() == "*" or tag.removeprefix("W/") in theirs
+
+
+def _shaped(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """Text of a form, with a better error than the form itself."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+LabelFilter = Annotated[str, *_shaped(r"[^:\x00]{1,200}:[^\x00]{0,200}", "must be key:value")]
+Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is none that a page gave; leave it out to begin anew")]
 
 
 @router.post(
@@ -115,10 +137,10 @@ def _submit(ctx: Services, spec: JobSpec, actor: str, key: str | None, digest: s
 @router.get("/jobs")
 def list_jobs(
     ctx: Ctx,
-    status: str | None = None,
-    label: Annotated[str | None, Query(description="key:value")] = None,
+    status: views.Status | None = None,
+    label: LabelFilter | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Cursor | None = None,
 ) -> JobPage:
     """A page of jobs, newest first."""
     with ctx.database.read() as session:
@@ -204,16 +226,3 @@ def show_history(ctx: Ctx, job_id: JobId) -> History:
     """One row an epoch."""
     with ctx.database.read() as session:
         return views.history(Unit(session), job_id)
-
-
-# The same path will answer `Accept: text/event-stream` with a stream that Last-Event-ID resumes.
-@router.get("/jobs/{job_id}/events", responses=responses(404))
-def list_events(
-    ctx: Ctx,
-    job_id: JobId,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> EventPage:
-    """A page of the job's log."""
-    with ctx.database.read() as session:
-        return views.event_page(Unit(session), job_id, after, limit)

@@ -8,9 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from core.domain.spec import JobSpec
 from core.domain.views import ProblemView
+from service.api.body import PlanRequest
 
 UNUSED = ("HTTPValidationError", "ValidationError")
+REFERENCE = "#/components/schemas/{model}"
+FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
 
 
 def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -29,7 +33,26 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = found["components"]["schemas"]
     for name in UNUSED:
         schemas.pop(name, None)
-    problem = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(problem.pop("$defs", {}))
-    schemas["ProblemView"] = problem
+    for model in (ProblemView, JobSpec, PlanRequest):
+        schema = model.model_json_schema(ref_template=REFERENCE)
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    _link(found["paths"])
     return found
+
+
+def _link(paths: dict[str, Any]) -> None:
+    """Say which answers have the ids that other calls take (OpenAPI's links)."""
+    _link_from(paths, "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
+    _link_from(paths, "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
+
+
+def _link_from(
+    paths: dict[str, Any], path: str, method: str, statuses: tuple[str, ...], parameter: str, value: str
+) -> None:
+    operations = [
+        one["operationId"] for name, item in paths.items() if f"{{{parameter}}}" in name for one in item.values()
+    ]
+    links = {name: {"operationId": name, "parameters": {parameter: value}} for name in operations}
+    for status in statuses:
+        paths[path][method]["responses"][status]["links"] = links

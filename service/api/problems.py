@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from core.domain.errors import BatonError, FieldError, SpecError
 from core.domain.validation import findings
@@ -21,6 +22,7 @@ from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
 
 log = logging.getLogger(__name__)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "malformed-body": 400,
@@ -97,10 +99,21 @@ def _validation_error(_request: Request, error: Exception) -> Response:
     return problem(422, "invalid-request", "; ".join(f"{e.field}: {e.message}" for e in found), found)
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "error")
-    return problem(error.status_code, code, str(error.detail), headers=error.headers)
+    headers = {**(error.headers or {}), **_allowed(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """All methods of the path: each is a route of its own, and the router names those of the first alone."""
+
+    def answers(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return {"Allow": ", ".join(filter(answers, METHODS))}
 
 
 def _store_error(_request: Request, error: Exception) -> Response:

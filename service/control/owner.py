@@ -102,7 +102,7 @@ def mark_paused(unit: Unit, job: Job, actor: str) -> None:
     unit.move_job(job, JobEvent.PAUSED)
     job.phase, job.reason, job.message = None, Reason.PAUSED.value, None
     job.paused_at = unit.now()
-    unit.event(job, "paused", actor, "job paused")
+    unit.event(job, "paused", actor, "job paused", reason=job.reason)
     if job.desired == DesiredState.RUN:
         _go_on(unit, job, actor)
 
@@ -113,4 +113,4 @@ def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
     _end_pause(unit, job)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
     job.finished_at = unit.now()
-    unit.event(job, "cancelled", actor, "job cancelled")
+    unit.event(job, "cancelled", actor, "job cancelled", reason=job.reason)

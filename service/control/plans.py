@@ -55,10 +55,8 @@ def _title(text: str) -> str:
     return " ".join(lines)
 
 
-def plan_spec(name: object) -> dict[str, Any]:
+def plan_spec(name: str) -> dict[str, Any]:
     """The spec of a plan that a submission names. Raises SpecError."""
-    if not isinstance(name, str):
-        raise SpecError([FieldError("plan", "must be the name of a plan")])
     try:
         return load_plan(name).spec
     except NotFound as error:

@@ -67,6 +67,9 @@ class FakeService:
         self.damaged: set[str] = set()
         self.stories: dict[str, list[dict[str, Any]]] = {}
         self.keys: dict[str, str] = {}
+        self.cuts: list[int] = []
+        self.logs: dict[str, bytes] = {}
+        self.log_step = 1 << 20
         self.requests: list[tuple[str, str, Any]] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.drop_after_submit = 0
@@ -178,8 +181,37 @@ class _Handler(BaseHTTPRequestHandler):
             self._steer(parts[2], parts[3])
         elif len(parts) == 5:
             self._file(parts[4])
+        elif len(parts) == 6:
+            self._log(self.fake.logs.get(parts[4]), int(query["offset"][0]))
+        elif self.headers["Accept"] == "text/event-stream":
+            self._stream(int(self.headers["Last-Event-ID"]), ended=self.fake.jobs[parts[2]]["status"] == "succeeded")
         else:
             self._send(200, {"items": self.fake.listing(path), "next_after": None})
+
+    def _stream(self, last: int, ended: bool) -> None:
+        events = [event for event in self.fake.lists.get("events", []) if event["sequence"] > last]
+        if ended and not events:
+            return self._raw(204, b"", {})
+        text = ": hello\n\n" + "".join(
+            f"event: {e['kind']}\ndata: {json.dumps(e, ensure_ascii=False)}\nid: {e['sequence']}\n\n" for e in events
+        )
+        end = 'event: end\ndata: {"status": "succeeded"}\n\n' if ended else ""
+        content = (text + end).encode()
+        cut = self.fake.cuts.pop(0) if self.fake.cuts else len(content)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(content[:cut])
+        self.close_connection = True
+        return None
+
+    def _log(self, content: bytes | None, offset: int) -> None:
+        if content is None:
+            return self._send(404, problem(404, "the job has no such attempt"))
+        end = min(offset + self.fake.log_step, len(content))
+        complete = "true" if end == len(content) else "false"
+        self._raw(200, content[offset:end], {"Baton-Next-Offset": str(end), "Baton-Complete": complete})
+        return None
 
     def _submit(self, body: Any) -> None:
         answer = self.fake.submit(body, self.headers["Idempotency-Key"])

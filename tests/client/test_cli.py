@@ -28,9 +28,8 @@ def baton(fake: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_help_names_every_promised_command(baton: Baton) -> None:
     text = baton("--help").stdout
-    promised = (
-        "up serve worker demo submit list status watch pause resume cancel history events artifacts plans plan doctor"
-    )
+    promised = "up serve worker demo submit list status watch pause resume cancel history events logs artifacts"
+    promised += " plans plan doctor"
     assert [name for name in promised.split() if f" {name} " not in text] == []
 
 
@@ -207,6 +206,36 @@ def test_events(baton: Baton, fake: FakeService) -> None:
     fake.lists["events"] = [event, {**event, "sequence": 2, "message": "ho"}]
     assert [json.loads(line)["message"] for line in baton("events", "j1", "--json").stdout.splitlines()] == ["hi", "ho"]
     assert baton("events", "j1", "--follow").stdout.count("claimed") == 2
+    fake.cuts = [40, 300]
+    lines = baton("events", "j1", "--follow", "--json").stdout.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["hi", "ho"]
+
+
+def test_logs(baton: Baton, fake: FakeService) -> None:
+    fake.jobs["j1"] = job("j1", status="succeeded", attempts=2)
+    fake.logs = {"1": "erster Versuch: größer\n".encode(), "2": b"second attempt\n"}
+    assert baton("logs", "j1").stdout == "second attempt\n"
+    assert baton("logs", "j1", "--attempt", "1").stdout == "erster Versuch: größer\n"
+    assert baton("logs", "j1", "--attempt", "3").exit_code == 4
+    fake.log_step = 1
+    followed = baton("logs", "j1", "--attempt", "1", "--follow")
+    assert followed.stdout == "erster Versuch: größer\n"
+    assert "attempt 1:" in followed.stderr
+
+
+def test_logs_go_on_with_the_next_attempt(baton: Baton, fake: FakeService) -> None:
+    fake.jobs["j1"] = job("j1", attempts=1)
+    fake.stories["j1"] = [
+        job("j1", attempts=1),
+        job("j1", attempts=1, status="recovering", version=2),
+        job("j1", attempts=2, status="running", version=3),
+        job("j1", attempts=2, status="succeeded", version=4),
+    ]
+    fake.logs = {"1": b"one\n", "2": b"two\n"}
+    followed = baton("logs", "j1", "--follow")
+    assert followed.exit_code == 0
+    assert followed.stdout == "one\ntwo\n"
+    assert followed.stderr.splitlines() == ["attempt 1:", "attempt 2:"]
 
 
 def test_a_worker_asks_either_redis_or_the_service(baton: Baton) -> None:

@@ -18,6 +18,7 @@ from service.db.tables import Attempt
 from service.services import Services
 
 DATABASES = ("sqlite", "postgresql")
+# For what is SQLite's own, and for what no database has a part in: once is enough.
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 SPEC: dict[str, Any] = {

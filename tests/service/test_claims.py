@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from service.db.types import db_now
-from tests.service.helpers import Api, WorkerHand, assert_problem, worker_info
+from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
 
 PROGRESS = {
     "stage": 1,
@@ -99,6 +99,7 @@ def test_an_attempt_that_never_was(api: Api, attempt_id: str) -> None:
         ({"claim_id": "12345678", "worker": {**worker_info(), "pid": 2**70}}, "worker.pid"),
     ],
 )
+@ON_SQLITE
 def test_a_claim_that_makes_no_sense(api: Api, body: dict[str, Any], field: str) -> None:
     attempt_id = api.attempt(api.submit()["id"])["id"]
     problem = assert_problem(api.http.post(f"/v1/attempts/{attempt_id}/claim", json=body), 422, "invalid-request")

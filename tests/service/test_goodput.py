@@ -10,7 +10,7 @@ import pytest
 
 from core.domain.goodput import PRODUCTIVE, Bucket
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api, WorkerHand, assert_problem
+from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem
 
 
 def spent(seconds: dict[str, float]) -> dict[str, float]:
@@ -174,6 +174,7 @@ def test_what_a_bad_checkpoint_held_is_to_be_redone(api: Api, clock: MovedClock)
 
 
 @pytest.mark.parametrize("seconds", [{"training": -1}, {"training": "NaN"}, {"training": "Infinity"}, {"x": 1e300}])
+@ON_SQLITE
 def test_seconds_that_make_no_sense_are_refused(api: Api, seconds: dict[str, Any]) -> None:
     hand = api.running()
     assert_problem(hand.beat("training", seconds=seconds), 422, "invalid-request")

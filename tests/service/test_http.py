@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from service.api.limits import MAX_BODY
-from tests.service.helpers import Api, assert_problem, eventually, spec
+from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually, spec
 from tests.support.service import TOKEN
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dG9rZW4tb2YtdGhlLXRlc3Rz", "bearer tökén", f"Bearer {TOKEN}x"])
+@ON_SQLITE
 def test_a_token_is_right_or_wrong(api: Api, header: str) -> None:
     answer = api.http.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")})
     assert_problem(answer, 401, "unauthorized")
@@ -193,6 +194,7 @@ CONTENT = bytes(range(200))
         ("bytes=-", 200, 0, 200),
     ],
 )
+@ON_SQLITE
 def test_part_of_a_file(api: Api, header: str, status: int, first: int, end: int) -> None:
     hand = api.running()
     hand.artifact("best.keras", CONTENT)
@@ -204,6 +206,7 @@ def test_part_of_a_file(api: Api, header: str, status: int, first: int, end: int
 
 
 @pytest.mark.parametrize("header", ["bytes=200-", "bytes=900-901", "bytes=-0"])
+@ON_SQLITE
 def test_no_part_of_a_file(api: Api, header: str) -> None:
     hand = api.running()
     hand.artifact("best.keras", CONTENT)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.service.helpers import SPEC, Api, assert_problem, spec
+from tests.service.helpers import ON_SQLITE, SPEC, Api, assert_problem, spec
 
 
 def test_a_job_is_recorded_with_its_stages_and_first_attempt(api: Api) -> None:
@@ -59,6 +59,7 @@ def test_a_plan_with_changes(api: Api) -> None:
         ({"plan": "digits-demo", "set": {"nonesuch": 0}}, "nonesuch"),
     ],
 )
+@ON_SQLITE
 def test_a_plan_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
     problem = assert_problem(api.http.post("/v1/jobs", json=body), 422, "invalid-spec")
     assert [error["field"] for error in problem["errors"]] == [field]
@@ -78,6 +79,7 @@ def test_a_plan_that_cannot_be(api: Api, body: dict[str, Any], field: str) -> No
         ({"colour": "red"}, "colour"),
     ],
 )
+@ON_SQLITE
 def test_a_bad_spec_names_its_field(api: Api, changes: dict[str, Any], field: str) -> None:
     problem = assert_problem(api.http.post("/v1/jobs", json=spec(**changes)), 422, "invalid-spec")
     assert field in [error["field"] for error in problem["errors"]]
@@ -94,6 +96,7 @@ def test_a_number_that_is_none_names_its_field(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [[], "text", 3, True])
+@ON_SQLITE
 def test_a_spec_that_is_no_mapping(api: Api, body: Any) -> None:
     problem = assert_problem(api.http.post("/v1/jobs", json=body), 422, "invalid-spec")
     assert problem["errors"]
@@ -124,12 +127,14 @@ ALIASES = "a: &a [1, 1]\nb: &b [*a, *a]\n"
         ("application/json", b'{"name": "a\\u0000"}'),
     ],
 )
+@ON_SQLITE
 def test_a_body_that_cannot_be_read(api: Api, media: str, content: bytes) -> None:
     answer = api.http.post("/v1/jobs", content=content, headers={"content-type": media})
     assert_problem(answer, 400, "malformed-body")
 
 
 @pytest.mark.parametrize("media", [None, "text/plain", "application/x-www-form-urlencoded"])
+@ON_SQLITE
 def test_a_body_of_another_kind(api: Api, media: str | None) -> None:
     answer = api.http.post("/v1/jobs", content=b"{}", headers={"content-type": media} if media else {})
     assert_problem(answer, 415, "unsupported-media-type")

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import IO, NoReturn
 
@@ -24,7 +24,17 @@ _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.S
 class Forked:
     """`[python, -m, module, *arguments]` in a fork of this process; `run` in the module does the work."""
 
-    def __init__(self, command: Sequence[str], *, stdin: int, pass_fds: Sequence[int], text: bool) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        pass_fds: Sequence[int],
+        text: bool,
+        env: Mapping[str, str],
+    ) -> None:
         if stdin != subprocess.PIPE or not text or command[1] != "-m":
             raise ValueError(f"cannot fork for {command}")
         reading, writing = os.pipe()
@@ -32,7 +42,8 @@ class Forked:
         old = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
         self.pid, self.returncode = os.fork(), None  # type: int, int | None
         if self.pid == 0:
-            _become(entry, list(command[2:]), reading, pass_fds)
+            os.environ.update(env)
+            _become(entry, list(command[2:]), (reading, stdout, stderr), pass_fds)
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
         os.close(reading)
         self.stdin: IO[str] | None = os.fdopen(writing, "w")
@@ -64,16 +75,20 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _become(entry: Callable[[], NoReturn], argv: list[str], orders: int, pass_fds: Sequence[int]) -> NoReturn:
+def _become(
+    entry: Callable[[], NoReturn], argv: list[str], standard: tuple[int, int, int], pass_fds: Sequence[int]
+) -> NoReturn:
     try:
         gc.freeze()  # objects of the parent must not close what they take for their files
         for number in _TAKEN:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        os.dup2(orders, 0)
+        for number, file in enumerate(standard):
+            os.dup2(file, number)
         _close_all_but({0, 1, 2, *pass_fds})
         sys.stdin, sys.argv = os.fdopen(0), argv
+        sys.stdout.reconfigure(write_through=True)  # as PYTHONUNBUFFERED does it
         entry()
     except BaseException:
         import traceback

@@ -1,0 +1,91 @@
+"""The log of a job: as pages of JSON, or as a stream of Server-Sent Events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse
+
+from core.domain.views import EventPage
+from service.api.depends import Ctx, JobId, guarded_router
+from service.api.problems import responses
+from service.control.events import event_page
+from service.db.unit import Unit
+from service.services import Services
+
+STREAM = "text/event-stream"
+JSON = "application/json"
+router = guarded_router("events")
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Vary": "Accept",
+    "X-Accel-Buffering": "no",  # nginx would keep events until its buffer is full
+}
+STREAM_DOC = (
+    "A stream of Server-Sent Events: `id` is the event's number, `event` its kind, `data` an EventView. After the last "
+    "event of a job that has ended comes one of kind `end` without an id, whose data has the job's status, and the "
+    "stream ends."
+)
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": EventPage,
+        "description": "A page of the log, or with `Accept: text/event-stream` the log as a stream",
+        "content": {STREAM: {"schema": {"type": "string", "description": STREAM_DOC}}},
+    },
+    204: {"description": "For streams: the job has ended and there is no event after that number; do not come again"},
+    **responses(404),
+}
+
+
+@router.get("/jobs/{job_id}/events", response_model=EventPage, responses=ANSWERS)
+async def list_events(
+    ctx: Ctx,
+    request: Request,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this number")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Of a page; a stream has no limit")] = 200,
+    last_event_id: Annotated[
+        int | None,
+        Header(alias="Last-Event-ID", ge=0, le=2**53, description="For streams: goes before `after`"),
+    ] = None,
+) -> Any:
+    """The job's log: a page of it, or with `Accept: text/event-stream` a stream that follows it."""
+    if wants_stream(request.headers.get("accept", "")):
+        return await _stream(ctx, job_id, after if last_event_id is None else last_event_id)
+    page = await run_in_threadpool(_page, ctx, job_id, after, limit)
+    return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=JSON)
+
+
+async def _stream(ctx: Services, job_id: str, after: int) -> Response:
+    piece = await ctx.feed.piece(job_id, after)
+    if piece.over:
+        return Response(status_code=204, headers=HEADERS)
+    return EventSourceResponse(ctx.feed.stream(job_id, piece), headers=HEADERS)
+
+
+def _page(ctx: Services, job_id: str, after: int, limit: int) -> EventPage:
+    with ctx.database.read() as session:
+        return event_page(Unit(session), job_id, after, limit)
+
+
+def wants_stream(accept: str) -> bool:
+    """Whether the header Accept names event streams, and likes JSON no better."""
+    wishes = dict(_wish(part) for part in accept.lower().split(","))
+    return wishes.get(STREAM, 0.0) > 0 and wishes[STREAM] >= wishes.get(JSON, 0.0)
+
+
+def _wish(part: str) -> tuple[str, float]:
+    media, *parameters = (word.strip() for word in part.split(";"))
+    for name, _, value in (parameter.partition("=") for parameter in parameters):
+        if name.strip() == "q":
+            return media, _quality(value.strip())
+    return media, 1.0
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

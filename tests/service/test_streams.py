@@ -1,0 +1,327 @@
+"""Events as a stream, read from a real service over real connections: no gap, no double, whatever is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import service.feed
+from service.api.events import wants_stream
+from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
+from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
+from tests.support.service import TOKEN, ServiceProcess, running_service
+
+STREAM = {"Accept": "text/event-stream"}
+BIG = {"x": "y" * 900_000}
+
+
+class Stream:
+    """A reader with a socket of its own. Reads a body without HTTP's chunks: it asks as HTTP/1.0."""
+
+    def __init__(self, url: httpx.URL, job_id: str, last: int | None = None, query: str = "") -> None:
+        self._socket = socket.socket()
+        self._socket.settimeout(20)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # so that who does not read is felt soon
+        self._socket.connect((url.host, url.port or 80))
+        resume = "" if last is None else f"Last-Event-ID: {last}\r\n"
+        self._socket.sendall(
+            f"GET /v1/jobs/{job_id}/events{query} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Accept: text/event-stream\r\n{resume}\r\n".encode()
+        )
+        self._text = b""
+        self.head: bytes | None = None
+
+    def read(self, size: int = 65_536) -> bool:
+        """Reads a bit; False at the end."""
+        with contextlib.suppress(ConnectionResetError):
+            if chunk := self._socket.recv(size):
+                self._text += chunk
+                if self.head is None and b"\r\n\r\n" in self._text:
+                    self.head, _, self._text = self._text.partition(b"\r\n\r\n")
+                return True
+        return False
+
+    def frames(self) -> list[dict[str, str]]:
+        """What has arrived whole since the last call."""
+        if self.head is None:
+            return []
+        *whole, self._text = self._text.split(b"\n\n")
+        return [dict(line.split(": ", 1) for line in one.decode().split("\n") if line) for one in whole]
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        for frame in self.frames():
+            if "id" in frame:
+                event = json.loads(frame["data"])
+                assert (frame["id"], frame["event"]) == (str(event["sequence"]), event["kind"])
+                yield event
+            elif "event" in frame:
+                yield {"kind": frame["event"], **json.loads(frame["data"])}
+
+    def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+        found = list(self.events())
+        while not condition(found) and self.read():
+            found += self.events()
+        assert condition(found), found[-3:]
+        return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(scope="module")
+def process(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, postgres_server: PostgresServer
+) -> Iterator[ServiceProcess]:
+    """On PostgreSQL with two connections: whoever holds one is found out."""
+    folder = tmp_path_factory.mktemp("streams")
+    name = postgres_server.create()
+    settings = {"BATON_DATABASE_URL": postgres_server.url(name), "BATON_DATABASE_CONNECTIONS": "2"}
+    with running_service(folder, redis_server.url, **settings) as service:
+        yield service
+
+
+@pytest.fixture
+def live(process: ServiceProcess) -> Iterator[Api]:
+    with process.client() as http:
+        yield Api(http)
+
+
+def ended(events: list[dict[str, Any]]) -> bool:
+    return bool(events) and events[-1]["kind"] == "end"
+
+
+def test_it_replays_follows_and_ends(live: Api) -> None:
+    hand = live.claim(live.submit()["id"])
+    stream = Stream(live.http.base_url, hand.job_id)
+    assert [e["kind"] for e in stream.until(lambda events: len(events) >= 3)] == ["submitted", "queued", "claimed"]
+    assert stream.head is not None
+    for line in (b"text/event-stream; charset=utf-8", b"cache-control: no-cache", b"x-accel-buffering: no"):
+        assert line in stream.head
+    hand.beat("training")
+    hand.note()
+    got = stream.until(lambda events: len(events) >= 2)
+    assert [e["kind"] for e in got] == ["started", "hello"]
+    hand.finish("succeeded")
+    got = stream.until(ended)
+    page = live.items(hand.job_id, "events")
+    assert got[:-1] == page[-len(got) + 1 :]
+    assert got[-2]["kind"] == "succeeded"
+    assert got[-1] == {"kind": "end", "status": "succeeded"}
+    assert not stream.read()  # and it hangs up
+    stream.close()
+
+
+def test_who_has_seen_the_end_is_told_not_to_come_again(live: Api) -> None:
+    hand = live.running()
+    hand.finish("succeeded")
+    page = live.items(hand.job_id, "events")
+    last = page[-1]["sequence"]
+    path = f"/v1/jobs/{hand.job_id}/events"
+    answer = live.http.get(path, headers={**STREAM, "Last-Event-ID": str(last)})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert live.http.get(path, headers=STREAM, params={"after": last}).status_code == 204
+    stream = Stream(live.http.base_url, hand.job_id, last=last - 2, query="?after=1")
+    assert [e.get("sequence") for e in stream.until(ended)] == [last - 1, last, None]
+    stream.close()
+
+
+class Writer:
+    """Writes events, one after the other and through outages, until the job has ended."""
+
+    def __init__(self, hand: WorkerHand, notes: int) -> None:
+        self._hand, self._notes = hand, notes
+        self.written = 0
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        for n in range(self._notes):
+            self._insist(
+                lambda n=n: self._hand.post("notes", kind="hello", message=f"{n} \u2028 \x85 {'é' * (n % 500)}")
+            )
+            self.written = n + 1
+        self._insist(lambda: self._hand.finish("succeeded"))
+
+    def _insist(self, call: Callable[[], httpx.Response]) -> None:
+        def tried() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return call().status_code < 300
+            return False
+
+        eventually(tried, 60)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cut_anywhere_and_resumed_it_has_no_gap_and_no_double(live: Api, process: ServiceProcess, seed: int) -> None:
+    draw = random.Random(seed)
+    hand = live.running()
+    writer, restart_at = Writer(hand, 80), draw.randrange(10, 60)
+    seen: list[dict[str, Any]] = []
+    cuts = 0
+    while not ended(seen):
+        if seed < 2 and writer.written > restart_at:
+            process.kill() if seed else process.terminate()
+            process.start()
+            restart_at = 10_000
+        last = seen[-1]["sequence"] if seen else None
+        try:
+            stream = Stream(live.http.base_url, hand.job_id, last)
+        except ConnectionError:
+            continue
+        left = draw.choice([1, 200, 1_500, 6_000])
+        while left > 0 and stream.read(min(left, 1024)) and not ended(seen):
+            left -= 1024
+            seen += stream.events()
+        stream.close()
+        cuts += 1
+    writer.thread.join()
+    assert cuts > 5
+    assert seen[:-1] == live.items(hand.job_id, "events?limit=1000")
+
+
+def threads_of(process: ServiceProcess) -> int:
+    assert process.process is not None
+    status = Path(f"/proc/{process.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("Threads:")).split()[1])
+
+
+def files_of(process: ServiceProcess) -> int:
+    assert process.process is not None
+    return len(list(Path(f"/proc/{process.process.pid}/fd").iterdir()))
+
+
+def test_two_hundred_streams_cost_no_thread_and_no_connection(live: Api, process: ServiceProcess) -> None:
+    hand = live.running()
+    live.items(hand.job_id, "events")
+    files = files_of(process)
+    streams = [Stream(live.http.base_url, hand.job_id) for _ in range(200)]
+    for stream in streams:
+        stream.until(lambda events: len(events) >= 4)
+    assert threads_of(process) < 60  # 40 of the pool that serves requests, and the service's own
+    for _ in range(3):
+        hand.note()  # a pool that is exhausted would let this wait for 30 s, and then refuse it
+    begun = time.monotonic()
+    for stream in streams:
+        got = stream.until(lambda events: len(events) >= 3)
+        assert [e["kind"] for e in got] == ["hello"] * 3
+    assert time.monotonic() - begun < 20
+    assert files_of(process) > files + 190
+    for stream in streams:
+        stream.close()
+    eventually(lambda: files_of(process) < files + 50)  # who left is forgotten: what stays are pooled connections
+
+
+def test_readers_that_do_not_read_hold_nobody_up(live: Api) -> None:
+    hand = live.running()
+    for _ in range(9):
+        hand.post("notes", kind="hello", message="big", data=BIG)
+    stuck = [Stream(live.http.base_url, hand.job_id) for _ in range(3)]
+    for stream in stuck:
+        eventually(lambda stream=stream: stream.read(1))  # it has begun, and now nobody reads on
+    begun = time.monotonic()
+    for _ in range(10):
+        assert hand.note().status_code == 201
+    # Were a connection held for each of them, there would be none left, and each note would be refused after 30 s.
+    assert time.monotonic() - begun < 25
+    hand.finish("succeeded")
+    for stream in stuck:
+        got = stream.until(ended)
+        assert [e["sequence"] for e in got[:-1]] == list(range(1, len(got)))
+        stream.close()
+
+
+def test_streams_end_with_the_service(tmp_path: Path, redis_server: RedisServer) -> None:
+    with running_service(tmp_path, redis_server.url) as service, service.client() as http:
+        api = Api(http)
+        job_id = api.submit()["id"]
+        streams = [Stream(http.base_url, job_id) for _ in range(5)]
+        for stream in streams:
+            stream.until(lambda events: len(events) >= 2)
+        assert service.process is not None
+        begun = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+        assert time.monotonic() - begun < 5
+        for stream in streams:
+            while stream.read():
+                pass
+            assert list(stream.events()) == []  # no `end`: they are to come again
+            stream.close()
+        assert service.log.read_text() == f"Baton serves {service.url}\n"
+
+
+def test_silence_is_broken_by_comments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.feed, "HEARTBEAT_SECONDS", 0.05)
+    job_id, feed = api.submit()["id"], api.services.feed
+
+    async def first_five() -> list[bytes]:
+        stream = feed.stream(job_id, await feed.piece(job_id, 0))
+        found = [await anext(stream) for _ in range(5)]
+        await stream.aclose()
+        return found
+
+    retry, events, *rest = asyncio.run(first_five())
+    assert retry == b"retry: 1000\n\n"
+    assert events.count(b"data: ") == 2
+    assert rest == [b": ping\n\n"] * 3
+
+
+@pytest.mark.parametrize("header", ["x", "-1", "1.5", "9" * 20])
+def test_a_bad_number_is_refused(api: Api, header: str) -> None:
+    job_id = api.submit()["id"]
+    answer = api.http.get(f"/v1/jobs/{job_id}/events", headers={**STREAM, "Last-Event-ID": header})
+    assert assert_problem(answer, 422, "invalid-request")["errors"][0]["field"].lower() == "last-event-id"
+
+
+def test_a_stream_of_no_job(api: Api) -> None:
+    assert_problem(api.http.get(f"/v1/jobs/{'0' * 32}/events", headers=STREAM), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("accept", "stream"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("text/event-stream, */*;q=0.1", True),
+        ("application/json;q=0.5, text/event-stream", True),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream;q=high", False),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        (";;,=,q", False),
+    ],
+)
+def test_who_gets_a_stream(accept: str, stream: bool) -> None:
+    assert wants_stream(accept) is stream
+
+
+def test_others_get_pages(api: Api) -> None:
+    job_id = api.submit()["id"]
+    for accept in ("application/json", "*/*", "text/html"):
+        answer = api.http.get(f"/v1/jobs/{job_id}/events", headers={"Accept": accept, "Last-Event-ID": "1"})
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["vary"] == "Accept"
+        assert [event["kind"] for event in answer.json()["items"]] == ["submitted", "queued"]
+    assert api.http.get(f"/v1/jobs/{job_id}/events?limit=1").json()["next_after"] == 1
+
+
+def test_the_contract_names_both_forms(api: Api) -> None:
+    path = api.http.get("/openapi.json").json()["paths"]["/v1/jobs/{job_id}/events"]["get"]
+    assert set(path["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert "204" in path["responses"]
+    assert "Last-Event-ID" in [parameter["name"] for parameter in path["parameters"]]

@@ -1,0 +1,67 @@
+"""A training process that talks: a line each step, and an end of whatever kind its job's labels ask for.
+
+| label     | meaning                                                                                           |
+|-----------|---------------------------------------------------------------------------------------------------|
+| talk/end  | how attempt 1 ends after half of its steps: exception, crash, killed (default: it goes on)         |
+| talk/gate | any: at half of its steps, write 200 KB, and wait for the file that BATON_TALK_GATE names          |
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+from core.domain.spec import JobSpec
+from tests.support.fake_trainer import FakeTrainer
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Control, Workspace
+from worker.settings import WorkerSettings
+from worker.trainer import Loaded, serve
+from worker.training.plan import Plan
+
+MUCH = 200_000
+
+
+def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
+    """Implements worker.control.Trainer."""
+    half = Plan.of(spec, 1).total_steps // 2
+
+    def before_step(step: int) -> None:
+        print(f"attempt {control.attempt} says: step {step} für alle")
+        if step == half and "talk/gate" in spec.labels:
+            print("x" * MUCH)
+            print("much was said")
+            _await_gate()
+        if step == half and control.attempt == 1:
+            _end(spec.labels.get("talk/end", ""))
+
+    return FakeTrainer(before_step, patient=False)(spec, control, workspace, snapshot)
+
+
+def _await_gate() -> None:
+    gate = Path(os.environ["BATON_TALK_GATE"])
+    while not gate.exists():
+        time.sleep(0.02)
+
+
+def _end(how: str) -> None:
+    match how:
+        case "exception":
+            raise RuntimeError("planned to fail")
+        case "crash":
+            ctypes.string_at(0)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load(settings: WorkerSettings) -> Loaded:
+    """Imports nothing more."""
+    del settings
+    return Loaded(train, {"trainer": "talking"})
+
+
+if __name__ == "__main__":
+    serve(load)

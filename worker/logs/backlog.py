@@ -1,0 +1,60 @@
+"""What is still to be shipped of a log, and what is left out of one that is too long."""
+
+from __future__ import annotations
+
+import threading
+
+MEBIBYTE = 1 << 20
+
+
+class Backlog:
+    """Takes all that a process says, up to `limit` bytes; of what comes after that it keeps the last `tail` bytes.
+
+    The end of a log is what tells why a process died. Safe to use from two threads.
+    """
+
+    def __init__(self, limit: int, tail: int) -> None:
+        self._limit, self._keep = limit, tail
+        self._room, self._left_out = limit, 0
+        self._waiting, self._tail = bytearray(), b""
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, data: bytes) -> None:
+        """The process said something."""
+        with self._lock:
+            fits, rest = data[: self._room], data[self._room :]
+            self._room -= len(fits)
+            self._waiting += fits
+            if rest:
+                self._leave_out(rest)
+
+    def _leave_out(self, rest: bytes) -> None:
+        if not self._left_out:
+            size, end = f"{self._limit / MEBIBYTE:g} MiB", f"{self._keep >> 10} KiB"
+            self._waiting += _line(f"this log has reached {size}: of what follows, the last {end} come when it ends")
+        self._left_out += len(rest)
+        self._tail = (self._tail + rest)[-self._keep :]
+
+    def end(self, last_words: str) -> None:
+        """Nothing more is said by the process; `last_words` about it come from us."""
+        with self._lock:
+            if skipped := self._left_out - len(self._tail):
+                self._waiting += _line(f"{skipped} bytes are left out here")
+            self._waiting += self._tail
+            if last_words:
+                self._waiting += _line(last_words)
+            self._tail, self._left_out = b"", 0
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes, or as many as there are."""
+        with self._lock:
+            taken = bytes(self._waiting[:size])
+            del self._waiting[:size]
+            return taken
+
+
+def _line(text: str) -> bytes:
+    return f"\nbaton: {text}\n".encode()

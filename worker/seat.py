@@ -73,6 +73,8 @@ class Seat:
 
     def await_warm(self) -> bool:
         """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
+        if self.stopping:
+            return False
         self.warm_up()
         training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
         while training is not None and not training.ready and time.monotonic() < give_up:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ class Session:
 
     job: str
     worker: WorkerProcess
-    begun: float
+    deadline: datetime
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,12 @@ def long_job(service: ServiceProcess, session: Session) -> Iterator[str]:
 def session(service: ServiceProcess, cache: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A worker whose session ends while the others relay, on a job of its own."""
     with service.client() as http, make_workers(service, tmp_path_factory.mktemp("session")) as made:
-        job, begun = Jobs(http).submit({**LONG, "queue": "session"}), time.monotonic()
-        given = {"BATON_GRACE": "2", "BATON_CACHE": cache}
-        yield Session(job, made.start("--queue", "session", "--deadline", f"{SESSION_SECONDS}s", **given), begun)
+        jobs, given = Jobs(http), {"BATON_GRACE": "2", "BATON_CACHE": cache}
+        job = jobs.submit({**LONG, "queue": "session"})
+        worker = made.start("--queue", "session", "--deadline", f"{SESSION_SECONDS}s", **given)
+        deadline = datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS)
+        await_steps(jobs, job)  # two that import TensorFlow at once would leave too little of the session
+        yield Session(job, worker, deadline)
         assert http.post(f"/v1/jobs/{job}/cancel").status_code == 202
 
 
@@ -159,11 +162,13 @@ def test_the_end_of_a_session_costs_no_step_either(jobs: Jobs, workers: Workers,
     job = session.job
     assert session.worker.process is not None
     assert session.worker.process.wait(SESSION_SECONDS + 10) == 0
+    committed = jobs.show(job)["checkpoint"]["global_step"]
     second = workers.start("--queue", "session", BATON_CACHE=cache)
     following = await_steps(jobs, job)
     second.terminate()
-    ended, committed = jobs.items(job, "attempts")[0], jobs.items(job, "checkpoints")[0]["global_step"]
+    ended = jobs.items(job, "attempts")[0]
     assert (ended["attempt"], ended["state"], ended["reason"]) == (1, "preempted", "preempted")
+    assert datetime.fromisoformat(ended["finished_at"]) < session.deadline
     assert ended["message"] == f"deadline: the worker's session of {SESSION_SECONDS}s ends"
     assert ended["end_step"] == following["start_step"] == committed
     (notice,) = notices(jobs, job, ended)

@@ -97,7 +97,7 @@ def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away
 
     def hold() -> None:
         with Herald(silent, GRANT, late):  # type: ignore[arg-type]
-            late.give("SIGTERM", 3600.0)
+            late.give("SIGTERM", 6.0)
         done.set()
 
     threading.Thread(target=hold, daemon=True).start()

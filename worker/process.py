@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from worker.logs.output import Output
 from worker.logs.shipper import Shipper
 from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
+from worker.orders import notice_line, order_line
 
 TRAINER = "worker.trainer"
 SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
@@ -90,8 +90,7 @@ class TrainingProcess:
 
     def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
         """Hands the attempt over; the child claims it, and hands it over before the deadline."""
-        until = None if deadline is None or math.isinf(deadline.ends_at) else deadline.ends_at
-        self._order(attempt_id=attempt_id, ends_at=until, deadline=deadline.text if deadline else "")
+        self._order(order_line(attempt_id, deadline))
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
     def notify(self, word: Departure) -> None:
@@ -100,15 +99,15 @@ class TrainingProcess:
         May be called by a signal handler, whatever it interrupts.
         """
         try:
-            self._order(notice=word.dump())
+            self._order(notice_line(word))
         except (OSError, ValueError) as error:  # its pipe may be closed by now
             log.debug("the training process ended before it heard the notice: %s", error)
 
-    def _order(self, **order: object) -> None:
+    def _order(self, line: str) -> None:
         if self._process.stdin is None:  # pragma: no cover - PIPE makes it
             raise RuntimeError("the training process has no standard input")
         # One write, shorter than what a pipe takes at once: no order mixes with that of a signal handler.
-        os.write(self._process.stdin.fileno(), json.dumps(order).encode() + b"\n")
+        os.write(self._process.stdin.fileno(), line.encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
         """Whether the process ended within `seconds`. Its log is shipped from the first call that finds it holding."""

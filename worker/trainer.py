@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from queue import SimpleQueue
 from typing import NoReturn
 
 from core.lifeline import die_with_parent
 from core.storage import open_store
 from worker.control import Trainer, Workspace
-from worker.deadline import Deadline
-from worker.notice import Departure, Notice
+from worker.notice import Notice
+from worker.orders import read_orders
 from worker.presence import worker_info
 from worker.protocol import ServiceClient
 from worker.runner import Runner
@@ -32,14 +29,6 @@ class Loaded:
 
     trainer: Trainer
     environment: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the worker wants trained, and until when."""
-
-    attempt_id: str
-    deadline: Deadline
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
@@ -60,7 +49,7 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     die_with_parent(parent)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    orders = _orders(notice, settings.grace)
+    orders = read_orders(sys.stdin, notice, settings.grace)
     runner = _runner(settings, load(settings), notice, report)
     log.info("warm: waiting for an attempt with TensorFlow imported")
     _say(report, ready=True)
@@ -70,27 +59,6 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
             break
         _say(report, refused=order.attempt_id)
     _leave()
-
-
-def _orders(notice: Notice, grace: float) -> SimpleQueue[Order]:
-    """The attempts that the worker hands over; notices go where they belong at once.
-
-    The end of the pipe is the end of the worker, and of this process.
-    """
-    orders: SimpleQueue[Order] = SimpleQueue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            said = json.loads(line)
-            if "notice" in said:
-                notice.take(Departure(**said["notice"]))
-            else:
-                ends_at = math.inf if said["ends_at"] is None else said["ends_at"]
-                orders.put(Order(said["attempt_id"], Deadline(said["deadline"], ends_at, grace)))
-        os._exit(1)
-
-    threading.Thread(target=read, name="orders", daemon=True).start()
-    return orders
 
 
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from tests.support.saboteur import Saboteur, Shot, install
 from tests.support.service import ROOT
+from worker.orders import order_line
 
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
@@ -203,7 +204,7 @@ def _move_in(order: dict[str, Any], zygote: int, report: int) -> None:
     os.dup2(log, 2)
     # The child holds the writing end itself: its orders end with it, never before.
     orders, writing = os.pipe()
-    os.write(writing, json.dumps({"attempt_id": order["attempt_id"]}).encode() + b"\n")
+    os.write(writing, order_line(order["attempt_id"]).encode() + b"\n")
     sys.stdin = os.fdopen(orders)
     sys.argv = ["worker.trainer", str(zygote), str(report)]
 

@@ -12,6 +12,7 @@ import contextlib
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +53,13 @@ class Run:
         return self.status == "succeeded" and self.contiguous and in_time and bool(self.handovers)
 
 
-def run(jobs: Jobs, made: Workers, seconds: float, steps: int) -> Run:
-    """A job through as many sessions as it needs."""
+def run(jobs: Jobs, made: Workers, queue: str, seconds: float, steps: int) -> Run:
+    """A job through as many sessions as it needs, on a queue of its own."""
     stage = {"image_size": 32, "batch_size": 32, "epochs": 1, "steps_per_epoch": steps}
-    job = jobs.submit(spec(stages=[stage], checkpoint={"every": f"{10**8} steps"}))
+    job = jobs.submit(spec(stages=[stage], checkpoint={"every": f"{10**8} steps"}, queue=queue))
     deadlines: dict[str, float] = {}
     for _ in range(SESSIONS):
-        worker = made.start("--deadline", f"{seconds:g}s", BATON_GRACE=GRACE_SECONDS)
+        worker = made.start("--queue", queue, "--deadline", f"{seconds:g}s", BATON_GRACE=GRACE_SECONDS)
         deadlines[worker.name] = time.time() + seconds
         while worker.process is not None and worker.process.poll() is None:
             if jobs.show(job)["status"] in TERMINAL:
@@ -86,17 +87,25 @@ def main() -> int:
     parser.add_argument("-n", "--runs", type=int, default=RUNS)
     parser.add_argument("--seconds", type=float, default=SESSION_SECONDS, help="length of a session")
     parser.add_argument("--steps", type=int, default=STEPS, help="length of a job")
+    parser.add_argument("--at-once", type=int, default=1, help="runs beside each other")
     options = parser.parse_args()
-    heading(f"deadline: {options.runs} jobs of {options.steps} steps, sessions of {options.seconds:g} s")
-    found: list[Run] = []
+    heading(
+        f"deadline: {options.runs} jobs of {options.steps} steps, {options.at_once} at once, "
+        f"sessions of {options.seconds:g} s"
+    )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="baton-bench-")))
         redis = stack.enter_context(running_redis())
         service = stack.enter_context(running_service(folder, redis.url))
         made, http = stack.enter_context(workers(service, folder)), stack.enter_context(service.client())
-        for number in range(1, options.runs + 1):
-            found.append(run(Jobs(http), made, options.seconds, options.steps))
-            _show(number, found[-1])
+        pool = stack.enter_context(ThreadPoolExecutor(options.at_once))
+
+        def one(number: int) -> Run:
+            done = run(Jobs(http), made, f"run-{number}", options.seconds, options.steps)
+            _show(number, done)
+            return done
+
+        found = list(pool.map(one, range(1, options.runs + 1)))
     early = sorted(h.early for one in found for h in one.handovers)
     held = sum(one.held for one in found)
     if early:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from tests.support.service import ROOT, ServiceProcess
@@ -92,9 +93,10 @@ class Workers:
     folder: Path
     module: str = "worker"
     all: list[WorkerProcess] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def start(self, *arguments: str, **settings: str) -> WorkerProcess:
         """One more worker."""
-        worker = WorkerProcess(self.service, self.folder, f"worker-{len(self.all) + 1}", dict(settings), self.module)
+        worker = WorkerProcess(self.service, self.folder, f"worker-{next(self._numbers)}", dict(settings), self.module)
         self.all.append(worker)
         return worker.start(*arguments)

@@ -32,7 +32,7 @@ class Kind(StrEnum):
 class Draw:
     """How often a kind is drawn beside others, and for how many seconds it lasts."""
 
-    weight: float
+    weight: int
     shortest: float
     longest: float
 
@@ -72,11 +72,17 @@ class Blow:
 def blows(seed: int, seconds: float, every: float) -> list[Blow]:
     """What befalls the town in so many seconds, one thing every so many on average."""
     draw, found = random.Random(f"blows of {seed}"), list[Blow]()
-    at = SETTLED
-    while True:
-        at += draw.expovariate(1 / every)
-        kind = draw.choices(list(DRAWS), [one.weight for one in DRAWS.values()])[0]
+    at, bag = SETTLED, list[Kind]()
+    while (at := at + draw.expovariate(1 / every)) < seconds:
+        bag = bag or _bag(draw)
+        kind = bag.pop()
         lasts = draw.uniform(DRAWS[kind].shortest, DRAWS[kind].longest)
-        if at >= seconds:
-            return found
         found.append(Blow(at, kind, draw.randrange(2**16), lasts))
+    return found
+
+
+def _bag(draw: random.Random) -> list[Kind]:
+    """Each kind as often as it weighs: none stays away for long."""
+    bag = [kind for kind, one in DRAWS.items() for _ in range(one.weight)]
+    draw.shuffle(bag)
+    return bag

@@ -45,6 +45,7 @@ class Storm:
     _agenda: list[tuple[float, int, _Act]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _hurt: set[int] = field(default_factory=set)
+    _began: dict[int, int] = field(default_factory=dict)
 
     def rage(self, blows: list[Blow], until: float) -> None:
         """Until a point of time.monotonic; what is hurt then is healed."""
@@ -162,6 +163,7 @@ class Storm:
                 return False
             self.wrong.append(f"the training process of {worker.name} outlived it")
             worker.kill_group()
+        self._began[id(worker)] = worker.log.stat().st_size
         worker.start(*QUEUES)
         return True
 
@@ -179,9 +181,15 @@ class Storm:
         if not _dead(worker):
             self.wrong.append(f"{worker.name} did not end within {GONE_SECONDS} s of SIGTERM")
             worker.kill_group()
-        elif worker.process.returncode != 0:
+        elif worker.process.returncode != 0 and self._has_worked(worker):
             self.wrong.append(f"{worker.name} ended with status {worker.process.returncode} after SIGTERM")
         return self._replace(worker, time.monotonic())
+
+    def _has_worked(self, worker: WorkerProcess) -> bool:
+        """One that is asked to end while it still imports does so as any program does."""
+        with worker.log.open("rb") as log:
+            log.seek(self._began.get(id(worker), 0))
+            return b"goes to training process" in log.read()
 
     def freeze_worker(self, blow: Blow) -> _Act:
         """SIGSTOP to worker and training process, beyond the lease; then SIGCONT."""

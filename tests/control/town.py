@@ -14,7 +14,7 @@ from sqlalchemy import URL, make_url
 
 from core.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
-from tests.support.gcs import GcsEmulator, gcs_emulator
+from tests.support.gcs import GcsEmulator, gcs_emulator, until
 from tests.support.postgres import running_postgres
 from tests.support.proxy import Address, Proxy, Way, running_proxy
 from tests.support.redis import RedisServer, running_redis
@@ -32,6 +32,7 @@ SETTINGS = {
 }
 QUEUES = ("--queue", "default", "--queue", "other")
 WORKERS = 3
+WARM_SECONDS = 120.0
 
 
 class Link(StrEnum):
@@ -68,11 +69,15 @@ class Town:
         return f"http://{self.links[Link.FRONT].address}"
 
     def start(self) -> None:
-        """Everybody up."""
+        """Everybody up, and the workers warm."""
         for service in self.services:
-            service.start()
+            service.spawn()
         for worker in self.workers:
             worker.start(*QUEUES)
+        for service in self.services:
+            service.await_ready(WARM_SECONDS)
+        for worker in self.workers:
+            until(lambda log=worker.log: b"warm" in log.read_bytes(), WARM_SECONDS, f"{worker.name} is warm")
 
     def open_store(self) -> BlobStore:
         """The store, straight."""

@@ -83,7 +83,7 @@ def run(folder: Path, seed: int, seconds: float, *, jobs: int = JOBS, postgres: 
         wrong += [*users.wrong, *storm.wrong, *verdict.of_all()]
         outcome = _outcome(town, storm, users, verdict.records(), seed, wrong)
         if wrong:
-            (folder / "what-was-said.txt").write_text(town.logs(40))
+            (folder / "wrong.txt").write_text("\n".join(wrong))
     outcome.seconds = {
         "start": started - begun,
         "storm": calm - started,

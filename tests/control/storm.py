@@ -260,13 +260,20 @@ class Storm:
     def _find_the_dead(self) -> None:
         for service in self.town.services:
             if id(service) not in self._hurt and _dead(service):
-                self._found_dead(service.log.stem, service)
+                if not self._had_no_database(service):
+                    self._found_dead(service.log.stem, service)
                 service.spawn()
         for worker in self.town.workers:
             if id(worker) not in self._hurt and _dead(worker):
                 self._found_dead(worker.name, worker)
                 worker.kill_group()
                 worker.start(*QUEUES)
+
+    def _had_no_database(self, service: ServiceProcess) -> bool:
+        """One that starts while its database is away says so, and whoever started it starts it again."""
+        assert service.process is not None
+        said = service.log.read_text(errors="replace").splitlines()[-1:]
+        return service.process.returncode == 2 and any("baton: BATON_DATABASE_URL:" in line for line in said)
 
     def _found_dead(self, name: str, member: ServiceProcess | WorkerProcess) -> None:
         assert member.process is not None

@@ -87,15 +87,6 @@ class Town:
         finally:
             del os.environ["STORAGE_EMULATOR_HOST"]
 
-    def logs(self, lines: int = 15) -> str:
-        """The last lines of each member."""
-        files = sorted(self.folder.glob("*.log"))
-        return "\n".join(f"--- {one.name}\n{_tail(one, lines)}" for one in files)
-
-
-def _tail(path: Path, lines: int) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
 
 @contextlib.contextmanager
 def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Town]:

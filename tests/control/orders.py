@@ -38,7 +38,7 @@ WEIGHTS = {
     Kind.FAILS_ALWAYS: 6,
     Kind.BAD_DATA: 4,
 }
-GIVEN_UP = frozenset({Reason.TOO_MANY_FAILURES, Reason.NO_PROGRESS, "deterministic_failure"})
+GIVEN_UP = frozenset({Reason.TOO_MANY_FAILURES, Reason.NO_PROGRESS, Reason.DETERMINISTIC_FAILURE})
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 from tests.control.blows import Blow, Kind
+from tests.control.members import group_is_empty, is_dead, send, wake_group, wake_service
 from tests.control.town import QUEUES, Town
 from tests.support.proxy import Fault, Proxy
 from tests.support.service import ServiceProcess
@@ -132,9 +132,9 @@ class Storm:
         return self._hit(service, lambda: self._start_again(service, give_up))
 
     def _start_again(self, service: ServiceProcess, give_up: float) -> bool:
-        if not _dead(service) and time.monotonic() < give_up:
+        if not is_dead(service) and time.monotonic() < give_up:
             return False
-        if not _dead(service):
+        if not is_dead(service):
             self.wrong.append(f"a service did not end within {GONE_SECONDS} s of SIGTERM")
         service.kill()
         service.spawn()
@@ -145,7 +145,7 @@ class Storm:
         service = self._service(blow)
         assert service.process is not None
         service.process.send_signal(signal.SIGSTOP)
-        return self._hit(service, lambda: _wake_service(service))
+        return self._hit(service, lambda: wake_service(service))
 
     # --- workers ---
 
@@ -158,7 +158,7 @@ class Storm:
         return self._hit(worker, lambda: self._replace(worker, give_up))
 
     def _replace(self, worker: WorkerProcess, give_up: float) -> bool:
-        if not _group_is_empty(worker.pid):
+        if not group_is_empty(worker.pid):
             if time.monotonic() < give_up:
                 return False
             self.wrong.append(f"the training process of {worker.name} outlived it")
@@ -176,9 +176,9 @@ class Storm:
 
     def _start_anew(self, worker: WorkerProcess, give_up: float) -> bool:
         assert worker.process is not None
-        if not _dead(worker) and time.monotonic() < give_up:
+        if not is_dead(worker) and time.monotonic() < give_up:
             return False
-        if not _dead(worker):
+        if not is_dead(worker):
             self.wrong.append(f"{worker.name} did not end within {GONE_SECONDS} s of SIGTERM")
             worker.kill_group()
         elif worker.process.returncode != 0 and self._has_worked(worker):
@@ -195,18 +195,18 @@ class Storm:
         """SIGSTOP to worker and training process, beyond the lease; then SIGCONT."""
         worker = self._worker(blow)
         os.killpg(worker.pid, signal.SIGSTOP)
-        return self._hit(worker, lambda: _wake(worker))
+        return self._hit(worker, lambda: wake_group(worker))
 
     def kill_training(self, blow: Blow) -> _Act:
         """SIGKILL to the training process alone."""
-        _kill(self._training(blow), signal.SIGKILL)
+        send(self._training(blow), signal.SIGKILL)
         return lambda: None
 
     def freeze_training(self, blow: Blow) -> _Act:
         """SIGSTOP to the training process alone, then SIGCONT."""
         pid = self._training(blow)
-        _kill(pid, signal.SIGSTOP)
-        return lambda: _kill(pid, signal.SIGCONT)
+        send(pid, signal.SIGSTOP)
+        return lambda: send(pid, signal.SIGCONT)
 
     def _training(self, blow: Blow) -> int:
         worker = self._worker(blow)
@@ -259,12 +259,12 @@ class Storm:
 
     def _find_the_dead(self) -> None:
         for service in self.town.services:
-            if id(service) not in self._hurt and _dead(service):
+            if id(service) not in self._hurt and is_dead(service):
                 if not self._had_no_database(service):
                     self._found_dead(service.log.stem, service)
                 service.spawn()
         for worker in self.town.workers:
-            if id(worker) not in self._hurt and _dead(worker):
+            if id(worker) not in self._hurt and is_dead(worker):
                 self._found_dead(worker.name, worker)
                 worker.kill_group()
                 worker.start(*QUEUES)
@@ -296,32 +296,3 @@ _STRIKES: dict[Kind, Callable[[Storm, Blow], _Act]] = {
     Kind.REFUSE_LINK: Storm.refuse_link,
     Kind.LOSE_ON_LINK: Storm.lose_on_link,
 }
-
-
-def _dead(member: ServiceProcess | WorkerProcess) -> bool:
-    return member.process is not None and member.process.poll() is not None
-
-
-def _wake_service(service: ServiceProcess) -> None:
-    assert service.process is not None
-    service.process.send_signal(signal.SIGCONT)
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _wake(worker: WorkerProcess) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGCONT)
-
-
-def _group_is_empty(group: int) -> bool:
-    """Whether all have ended; one that its parent has not taken notice of has."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _parent, of = stat.read_text().rpartition(")")[2].split()[:3]
-            if int(of) == group and state != "Z":
-                return False
-    return True

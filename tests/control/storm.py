@@ -14,7 +14,7 @@ from itertools import count
 
 from tests.control.blows import Blow, Kind
 from tests.control.members import group_is_empty, is_dead, send, wake_group, wake_service
-from tests.control.town import QUEUES, Town
+from tests.control.town import Town
 from tests.support.proxy import Fault, Proxy
 from tests.support.service import ServiceProcess
 from tests.support.worker import WorkerProcess
@@ -164,7 +164,7 @@ class Storm:
             self.wrong.append(f"the training process of {worker.name} outlived it")
             worker.kill_group()
         self._began[id(worker)] = worker.log.stat().st_size
-        worker.start(*QUEUES)
+        self.town.start_worker(worker)
         return True
 
     def stop_worker(self, blow: Blow) -> _Act:
@@ -267,7 +267,7 @@ class Storm:
             if id(worker) not in self._hurt and is_dead(worker):
                 self._found_dead(worker.name, worker)
                 worker.kill_group()
-                worker.start(*QUEUES)
+                self.town.start_worker(worker)
 
     def _had_no_database(self, service: ServiceProcess) -> bool:
         """One that starts while its database is away says so, and whoever started it starts it again."""

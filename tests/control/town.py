@@ -31,7 +31,9 @@ SETTINGS = {
     "BATON_GRACE": "8",
 }
 QUEUES = ("--queue", "default", "--queue", "other")
-WORKERS = 3
+ROADS: tuple[tuple[str, ...], ...] = ((), (), ("--poll",))
+"""How each worker gets its work: by Redis, by Redis, by asking the service."""
+
 WARM_SECONDS = 120.0
 
 
@@ -73,11 +75,15 @@ class Town:
         for service in self.services:
             service.spawn()
         for worker in self.workers:
-            worker.start(*QUEUES)
+            self.start_worker(worker)
         for service in self.services:
             service.await_ready(WARM_SECONDS)
         for worker in self.workers:
             until(lambda log=worker.log: b"warm" in log.read_bytes(), WARM_SECONDS, f"{worker.name} is warm")
+
+    def start_worker(self, worker: WorkerProcess) -> None:
+        """Start it, for the first time or again."""
+        worker.start(*ROADS[self.workers.index(worker)], *QUEUES)
 
     def open_store(self) -> BlobStore:
         """The store, straight."""
@@ -118,7 +124,7 @@ def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Town]:
             )
         services = [_service(folder, k, served, links, store) for k in range(2 if postgres else 1)]
         links[Link.FRONT] = line(0, *(("127.0.0.1", service.port) for service in services))
-        workers = [_worker(folder, k, services[0], links) for k in range(WORKERS)]
+        workers = [_worker(folder, k, services[0], links) for k in range(len(ROADS))]
         town = Town(folder, _text(url), redis, store, services, workers, links, refused)
         stack.callback(_end, town)
         yield town

@@ -13,7 +13,7 @@ from tests.control.chaos import BLOW_EVERY, JOBS, run
 from tests.control.orders import Kind, orders
 
 SEED = int(os.environ.get("BATON_CHAOS_SEED", "1"))
-STORM_SECONDS = 60.0
+STORM_SECONDS = 95.0
 
 
 @pytest.mark.timeout(900)

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos lint format bench bench-checkpoint bench-recovery bench-deadline lock clean
+.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -32,6 +32,10 @@ test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'
 
 chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-control: $(DEV) ## Kill, freeze, cut off services, workers, Redis under 100 jobs: make chaos-control MINUTES=20; SEED=...
+	$(BIN)/python -m tests.control.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff check .

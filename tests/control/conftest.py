@@ -1,5 +1,17 @@
-"""The service in this process, for records of real jobs without waiting."""
+"""The service in this process, for records of real jobs without waiting. What judges records knows no database."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
 
 from tests.service.conftest import api, redis_server, settings, start, template
 
-__all__ = ["api", "redis_server", "settings", "start", "template"]
+__all__ = ["api", "database_url", "redis_server", "settings", "start", "template"]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, template: Path) -> str:
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'baton.db')}"

@@ -11,28 +11,34 @@ labels, which come first:
 | BATON_FAKE_FAIL_ATTEMPTS| fake/fail-attempts | fail in attempts up to this number only; without it in every one   |
 | BATON_FAKE_FAIL_HOW     | fake/fail-how      | exception, memory, bad-data, killed or exited (exception)          |
 | BATON_FAKE_START_SECONDS| -                  | how long the process takes before it is warm (0)                   |
+| BATON_FAKE_STUBBORN     | -                  | 1: it does not believe that its lease is lost, and goes on writing |
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from enum import StrEnum
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from core.domain.errors import JobFailure
+from core.domain.errors import JobFailure, LeaseLost
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
+from core.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Workspace
+from worker.protocol import ServiceClient
 from worker.settings import WorkerSettings
 from worker.trainer import Loaded, serve
 
 VARIABLE, LABEL = "BATON_FAKE_", "fake/"
+log = logging.getLogger(__name__)
 
 
 class How(StrEnum):
@@ -55,6 +61,7 @@ class Behaviour(BaseModel):
     fail_attempts: int | None = None
     fail_how: How = How.EXCEPTION
     start_seconds: float = 0.0
+    stubborn: bool = False
 
     def fails(self, attempt: int, step: int) -> bool:
         """Whether this attempt fails before this step."""
@@ -93,9 +100,28 @@ def _fail(how: How, step: int) -> None:
     raise RuntimeError(f"planned to fail at step {step}")
 
 
+def _believe_nothing() -> None:
+    """A worker with a bug: whatever the service refuses it, it goes on as if that had been accepted."""
+    for name in ("heartbeat", "commit_checkpoint", "record_epoch", "commit_artifact", "note", "finish"):
+        setattr(ServiceClient, name, _deaf(getattr(ServiceClient, name)))
+
+
+def _deaf(call: Callable[..., Beat | None]) -> Callable[..., Beat | None]:
+    def deaf(*arguments: Any) -> Beat | None:
+        try:
+            return call(*arguments)
+        except LeaseLost as error:
+            log.warning("refused and not believed: %s: %s", call.__name__, error)
+            return Beat(directive=Directive.CONTINUE, lease_seconds=1.0)
+
+    return deaf
+
+
 def load(settings: WorkerSettings) -> Loaded:
     """Imports nothing more; the time that TensorFlow would take can be asked for."""
     del settings
+    if behaviour({}).stubborn:
+        _believe_nothing()
     time.sleep(behaviour({}).start_seconds)
     return Loaded(train, {"trainer": "fake"})
 

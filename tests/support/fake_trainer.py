@@ -43,7 +43,7 @@ class FakeTrainer:
     """Implements worker.control.Trainer. `before_step` may do anything to the world at a global step.
 
     `patient`: waits for each checkpoint, where a real trainer would go on and let a newer one replace it.
-    `publishes`: a file for people after each epoch, with the state in it.
+    `publishes`: a file for people after each epoch and at the end, with the state in it.
     """
 
     before_step: Callable[[int], None] = lambda _step: None
@@ -73,7 +73,14 @@ class FakeTrainer:
             if control.checkpoint_due(unsaved):
                 self._save(control, at, LATEST)
                 unsaved = 0
+        # Once more: whoever was stopped behind the last checkpoint may not have got to it.
+        self._publish(control)
         return {"last_byte": float(self.state[-1])}
+
+    def _publish(self, control: Control) -> None:
+        if self.publishes:
+            text = self.state.hex()
+            control.publish(ARTIFACT, lambda path: _write(path, text), "text/plain")
 
     def _advance(self, plan: Plan, control: Control, at: Position) -> Position:
         step, total = at.step + 1, at.global_step + 1
@@ -85,9 +92,7 @@ class FakeTrainer:
             following = plan.start_of(at.stage + 1)
         self._record(plan, control, at, total, stage_done)
         self._save(control, following, BEST)
-        if self.publishes:
-            text = self.state.hex()
-            control.publish(ARTIFACT, lambda path: _write(path, text), "text/plain")
+        self._publish(control)
         return following
 
     def _record(self, plan: Plan, control: Control, at: Position, total: int, stage_done: bool) -> None:

@@ -187,7 +187,7 @@ class Proxy:
             await asyncio.gather(
                 self._pump(line, Way.REQUEST, reader, there[1]), self._pump(line, Way.ANSWER, there[0], writer)
             )
-        except (_Broken, OSError):
+        except (_Broken, OSError, asyncio.CancelledError):
             line.reset()
         finally:
             self._lines.discard(line)

@@ -65,9 +65,9 @@ class ServiceProcess:
         self.spawn()
         self.await_ready()
 
-    def await_ready(self) -> None:
+    def await_ready(self, seconds: float = START_SECONDS) -> None:
         """Wait until /readyz says 200. Raises RuntimeError with the log if it does not in time."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz", timeout=5.0).status_code == 200:

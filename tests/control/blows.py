@@ -1,0 +1,88 @@
+"""What befalls whom and when, drawn from a seed before anything starts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+SETTLED = 6.0
+"""Seconds in which nothing is hurt: all are up, the first jobs train."""
+
+
+class Kind(StrEnum):
+    """What can befall a member of the town."""
+
+    KILL_SERVICE = "kill service"
+    STOP_SERVICE = "stop service"
+    FREEZE_SERVICE = "freeze service"
+    KILL_WORKER = "kill worker"
+    STOP_WORKER = "stop worker"
+    FREEZE_WORKER = "freeze worker"
+    KILL_TRAINING = "kill training"
+    FREEZE_TRAINING = "freeze training"
+    KILL_REDIS = "kill redis"
+    RESET_LINK = "reset link"
+    STALL_LINK = "stall link"
+    REFUSE_LINK = "refuse link"
+    LOSE_ON_LINK = "lose on link"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How often a kind is drawn beside others, and for how many seconds it lasts."""
+
+    weight: int
+    shortest: float
+    longest: float
+
+
+DRAWS = {
+    Kind.KILL_SERVICE: Draw(3, 0.2, 3),
+    Kind.STOP_SERVICE: Draw(1, 0.2, 2),
+    Kind.FREEZE_SERVICE: Draw(2, 0.5, 6),
+    Kind.KILL_WORKER: Draw(3, 0.2, 2),
+    Kind.STOP_WORKER: Draw(3, 0.2, 2),
+    # Beyond the lease: somebody else has the job when it wakes.
+    Kind.FREEZE_WORKER: Draw(4, 4, 8),
+    Kind.KILL_TRAINING: Draw(5, 0, 0),
+    Kind.FREEZE_TRAINING: Draw(2, 0.5, 8),
+    Kind.KILL_REDIS: Draw(3, 0, 2),
+    Kind.RESET_LINK: Draw(5, 0, 0),
+    Kind.STALL_LINK: Draw(3, 0.5, 5),
+    Kind.REFUSE_LINK: Draw(3, 0.5, 4),
+    Kind.LOSE_ON_LINK: Draw(6, 1, 4),
+}
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One of them, `at` so many seconds from the start. `target` is taken modulo the members there are."""
+
+    at: float
+    kind: Kind
+    target: int
+    seconds: float
+
+    def __str__(self) -> str:
+        lasts = f" for {self.seconds:.1f} s" if self.seconds else ""
+        return f"{self.at:6.1f} s: {self.kind}{lasts}"
+
+
+def blows(seed: int, seconds: float, every: float) -> list[Blow]:
+    """What befalls the town in so many seconds, one thing every so many on average."""
+    draw, found = random.Random(f"blows of {seed}"), list[Blow]()
+    at, bag = SETTLED, list[Kind]()
+    while (at := at + draw.expovariate(1 / every)) < seconds:
+        bag = bag or _bag(draw)
+        kind = bag.pop()
+        lasts = draw.uniform(DRAWS[kind].shortest, DRAWS[kind].longest)
+        found.append(Blow(at, kind, draw.randrange(2**16), lasts))
+    return found
+
+
+def _bag(draw: random.Random) -> list[Kind]:
+    """Each kind as often as it weighs: none stays away for long."""
+    bag = [kind for kind, one in DRAWS.items() for _ in range(one.weight)]
+    draw.shuffle(bag)
+    return bag

@@ -1,0 +1,175 @@
+"""`make chaos-control MINUTES=20`: jobs in a town whose members are killed, frozen and cut off; all must end as if not.
+
+Exit status 1 if something is wrong. SEED=... draws the same jobs and the same blows again; how they fall together
+depends on the machine too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import func, or_, select
+
+from core.domain.states import AttemptState
+from service.db.tables import Artifact
+from tests.control.blows import blows
+from tests.control.orders import Order, orders
+from tests.control.record import Record
+from tests.control.storm import Storm
+from tests.control.town import Town, running_town
+from tests.control.users import Users
+from tests.control.verdict import Chain, Verdict
+
+JOBS, JOBS_A_MINUTE = 100, 60
+BLOW_EVERY = 1.2
+DRAIN_SECONDS, SETTLE_SECONDS = 300.0, 60.0
+
+
+@dataclass
+class Outcome:
+    """What came of it."""
+
+    seed: int
+    wrong: list[str]
+    blows: Counter[str]
+    states: Counter[str]
+    attempts: Counter[str]
+    refused: int
+    losses: Counter[str]
+    user_tries: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = {
+            "jobs": self.states,
+            "blows": self.blows,
+            "attempts": self.attempts,
+            "chunks lost": self.losses,
+        }
+        said = [f"{name}: {_listed(counts)}" for name, counts in lines.items()]
+        spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
+        said.append(
+            f"{self.attempts[AttemptState.LOST]} leases expired, {self.refused} writes were refused as lease-lost, "
+            f"users asked {self.user_tries} times"
+        )
+        said.append(f"seed {self.seed}: {len(self.wrong)} things wrong; {spent}")
+        return "\n".join(said)
+
+
+def run(folder: Path, seed: int, seconds: float, *, jobs: int = JOBS, postgres: bool = True) -> Outcome:
+    """One storm of so many seconds, and what is left after it."""
+    begun = time.monotonic()
+    with running_town(folder, seed, postgres=postgres) as town:
+        town.start()
+        started = time.monotonic()
+        ordered = orders(seed, jobs, 0.8 * seconds)
+        users, storm = Users(town.front, ordered, seed), Storm(town)
+        asking = users.start()
+        storm.rage(blows(seed, seconds, BLOW_EVERY), started + seconds)
+        storm.calm()
+        calm = time.monotonic()
+        asking.join(DRAIN_SECONDS)
+        verdict = _verdict(town, users, ordered)
+        wrong = _drained(town, storm, verdict)
+        drained = time.monotonic()
+        wrong += [*users.wrong, *storm.wrong, *verdict.of_all()]
+        outcome = _outcome(town, storm, users, verdict.records(), seed, wrong)
+        if wrong:
+            (folder / "wrong.txt").write_text("\n".join(wrong))
+    outcome.seconds = {
+        "start": started - begun,
+        "storm": calm - started,
+        "drain": drained - calm,
+        "in all": time.monotonic() - begun,
+    }
+    return outcome
+
+
+def _verdict(town: Town, users: Users, ordered: list[Order]) -> Verdict:
+    by_number = {order.number: order for order in ordered}
+    jobs = {job: by_number[number] for number, job in users.accepted.items()}
+    return Verdict(town.database, town.open_store(), jobs, Chain())
+
+
+def _drained(town: Town, storm: Storm, verdict: Verdict) -> list[str]:
+    """What is still open although there was time."""
+    if not _within(DRAIN_SECONDS, storm, lambda: not verdict.unfinished()):
+        return [f"not ended {DRAIN_SECONDS:.0f} s after the storm: {one}" for one in verdict.unfinished()]
+    if not _within(SETTLE_SECONDS, storm, lambda: not _unpublished(town)):
+        return [f"{_unpublished(town)} files were not published within {SETTLE_SECONDS:.0f} s"]
+    return []
+
+
+def _within(seconds: float, storm: Storm, condition: Callable[[], bool]) -> bool:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            return False
+        storm.watch()
+        time.sleep(0.5)
+    return True
+
+
+def _unpublished(town: Town) -> int:
+    changed = or_(Artifact.published.is_(None), Artifact.published != Artifact.object)
+    with town.database.read() as session:
+        return session.scalar(select(func.count()).select_from(Artifact).where(changed)) or 0
+
+
+def _outcome(town: Town, storm: Storm, users: Users, records: list[Record], seed: int, wrong: list[str]) -> Outcome:
+    losses: Counter[str] = Counter()
+    for proxy in town.links.values():
+        losses.update(proxy.happened)
+    return Outcome(
+        seed=seed,
+        wrong=wrong,
+        blows=storm.counts,
+        states=Counter(record.job.state for record in records),
+        attempts=Counter(row.state for record in records for row in record.attempts),
+        refused=town.refused["lease-lost"],
+        losses=losses,
+        user_tries=users.tries,
+    )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.most_common()) or "none"
+
+
+def main() -> int:
+    """The exit status."""
+    options = _arguments()
+    seed = options.seed if options.seed is not None else int(time.time())
+    seconds = 60 * options.minutes
+    jobs = options.jobs or max(JOBS, int(JOBS_A_MINUTE * options.minutes))
+    folder = Path(tempfile.mkdtemp(prefix="baton-chaos-"))
+    print(f"seed {seed}: {jobs} jobs, {options.minutes:g} minutes of storm on {options.database}", flush=True)
+    outcome = run(folder, seed, seconds, jobs=jobs, postgres=options.database == "postgresql")
+    print(outcome)
+    if outcome.wrong:
+        print("\n".join(outcome.wrong))
+        print(f"the logs are left in {folder}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make chaos-control", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long the storm lasts (%(default)s)")
+    parser.add_argument("--seed", type=int, help="of jobs and blows; drawn from the clock where it is not given")
+    parser.add_argument("--jobs", type=int, help=f"how many ({JOBS}, or {JOBS_A_MINUTE} a minute)")
+    parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql", help="(%(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

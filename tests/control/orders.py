@@ -1,0 +1,128 @@
+"""The jobs that users order, and what they ask of them later, drawn from a seed; and what must come of each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from core.domain.policies import Reason
+from core.domain.states import JobState
+from tests.support.fast_jobs import fast
+
+PATIENT = {"max_failures": 1000, "max_attempts_without_progress": 1000, "backoff": "0.2s"}
+SHORT = {"max_failures": 2, "max_attempts_without_progress": 5, "backoff": "0.2s"}
+
+
+class Kind(StrEnum):
+    """What a job is for."""
+
+    PLAIN = "plain"
+    PAUSED = "paused and resumed"
+    CANCELLED = "cancelled"
+    PAUSED_THEN_CANCELLED = "paused, then cancelled"
+    FAILS_ONCE = "fails once"
+    DIES_ONCE = "dies once"
+    FAILS_ALWAYS = "fails always"
+    BAD_DATA = "has bad data"
+
+
+WEIGHTS = {
+    Kind.PLAIN: 54,
+    Kind.PAUSED: 12,
+    Kind.CANCELLED: 8,
+    Kind.PAUSED_THEN_CANCELLED: 4,
+    Kind.FAILS_ONCE: 8,
+    Kind.DIES_ONCE: 4,
+    Kind.FAILS_ALWAYS: 6,
+    Kind.BAD_DATA: 4,
+}
+GIVEN_UP = frozenset({Reason.TOO_MANY_FAILURES, Reason.NO_PROGRESS, Reason.DETERMINISTIC_FAILURE})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the owner asks, so many seconds after the job was accepted."""
+
+    after: float
+    action: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job. `steps`: of all its epochs; `at`: seconds from the start."""
+
+    number: int
+    at: float
+    kind: Kind
+    spec: dict[str, Any]
+    steps: int
+    wishes: tuple[Wish, ...]
+
+    @property
+    def state(self) -> JobState:
+        """What it must end as."""
+        if self.kind in (Kind.CANCELLED, Kind.PAUSED_THEN_CANCELLED):
+            return JobState.CANCELLED
+        return JobState.FAILED if self.kind in (Kind.FAILS_ALWAYS, Kind.BAD_DATA) else JobState.SUCCEEDED
+
+    @property
+    def reasons(self) -> frozenset[str | None]:
+        """With which of these reasons."""
+        if self.kind is Kind.BAD_DATA:
+            return frozenset({Reason.BAD_DATA})
+        return {JobState.FAILED: GIVEN_UP, JobState.CANCELLED: frozenset({Reason.CANCELLED})}.get(
+            self.state, frozenset({None})
+        )
+
+
+def orders(seed: int, number: int, seconds: float) -> list[Order]:
+    """So many jobs: a third of them at once, the others over the time given."""
+    draw = random.Random(f"orders of {seed}")
+    times = [0.0] * (number // 3) + sorted(draw.uniform(0, seconds) for _ in range(number - number // 3))
+    return [_order(draw, k, at) for k, at in enumerate(times)]
+
+
+def _order(draw: random.Random, number: int, at: float) -> Order:
+    kind = draw.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    wishes = _wishes(draw, kind)
+    endless = kind in (Kind.CANCELLED, Kind.PAUSED_THEN_CANCELLED)
+    epochs, steps = (500, 100) if endless else (draw.randint(1, 4), draw.randint(5, 25))
+    spec = fast(
+        f"{number:04d}-{kind.split()[0].rstrip(',')}",
+        epochs=epochs,
+        steps=steps,
+        every=draw.choice([1, 3, 7, 20]),
+        fake={"step-seconds": round(draw.uniform(0.002, 0.02), 4), **_failure(draw, kind, epochs * steps)},
+        retry=SHORT if kind is Kind.FAILS_ALWAYS else PATIENT,
+        queue=draw.choice(["default", "default", "other"]),
+        priority=draw.choice(["high", "normal", "normal", "low"]),
+    )
+    return Order(number, at, kind, spec, epochs * steps, wishes)
+
+
+def _wishes(draw: random.Random, kind: Kind) -> tuple[Wish, ...]:
+    first = draw.uniform(0, 6)
+    match kind:
+        case Kind.PAUSED:
+            return Wish(first, "pause"), Wish(first + draw.uniform(0, 4), "resume")
+        case Kind.CANCELLED:
+            return (Wish(first, "cancel"),)
+        case Kind.PAUSED_THEN_CANCELLED:
+            return Wish(first, "pause"), Wish(first + draw.uniform(0, 3), "cancel")
+    return ()
+
+
+def _failure(draw: random.Random, kind: Kind, steps: int) -> dict[str, Any]:
+    at = {"fail-at": draw.randrange(steps)}
+    match kind:
+        case Kind.FAILS_ONCE:
+            return {**at, "fail-attempts": 1, "fail-how": draw.choice(["exception", "memory"])}
+        case Kind.DIES_ONCE:
+            return {**at, "fail-attempts": 1, "fail-how": draw.choice(["killed", "exited"])}
+        case Kind.FAILS_ALWAYS:
+            return at
+        case Kind.BAD_DATA:
+            return {**at, "fail-how": "bad-data"}
+    return {}

@@ -1,0 +1,298 @@
+"""Hurts the members of a town as drawn, and has each of them back in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from tests.control.blows import Blow, Kind
+from tests.control.members import group_is_empty, is_dead, send, wake_group, wake_service
+from tests.control.town import Town
+from tests.support.proxy import Fault, Proxy
+from tests.support.service import ServiceProcess
+from tests.support.worker import WorkerProcess
+
+LOSSES = {Fault.LOSE_REQUEST: 0.1, Fault.LOSE_ANSWER: 0.2, Fault.CUT_ANSWER: 0.1}
+GONE_SECONDS = 30.0
+"""How long a worker that was asked to end may take, beyond its grace of 8 s, on a machine with no time."""
+
+ORPHAN_SECONDS = 10.0
+_Act = Callable[[], None]
+_Heal = Callable[[], object]
+"""What ends a blow; False: not yet, to be called again."""
+
+_Member = ServiceProcess | WorkerProcess | Proxy | str
+
+
+class _NotNow(Exception):
+    """The target is hurt already, or not there: nothing happens."""
+
+
+@dataclass
+class Storm:
+    """Follows a list of blows. `counts`: what happened; `wrong`: what members did that they must not do."""
+
+    town: Town
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    _agenda: list[tuple[float, int, _Act]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+    _hurt: set[int] = field(default_factory=set)
+    _began: dict[int, int] = field(default_factory=dict)
+
+    def rage(self, blows: list[Blow], until: float) -> None:
+        """Until a point of time.monotonic; what is hurt then is healed."""
+        begun = time.monotonic()
+        for blow in blows:
+            self._at(begun + blow.at, lambda blow=blow: self._strike(blow))  # type: ignore[misc]
+        while (now := time.monotonic()) < until:
+            self._run_until(now)
+            self._find_the_dead()
+            time.sleep(0.02)
+
+    def calm(self) -> None:
+        """Everybody is whole again, now or as soon as it can be."""
+        deadline = time.monotonic() + GONE_SECONDS + ORPHAN_SECONDS
+        while self._agenda and time.monotonic() < deadline:
+            self._run_until(float("inf"))
+            time.sleep(0.02)
+        for proxy in self.town.links.values():
+            proxy.heal()
+
+    def watch(self) -> None:
+        """To be called while nothing is hurt: whoever ends now does so by itself."""
+        self._find_the_dead()
+
+    def _at(self, when: float, act: _Act) -> None:
+        heapq.heappush(self._agenda, (when, next(self._numbers), act))
+
+    def _run_until(self, now: float) -> None:
+        due = []
+        while self._agenda and self._agenda[0][0] <= now:
+            due.append(heapq.heappop(self._agenda)[2])
+        for act in due:
+            act()
+
+    def _strike(self, blow: Blow) -> None:
+        try:
+            heal = _STRIKES[blow.kind](self, blow)
+        except _NotNow:
+            self.counts["came to nothing"] += 1
+            return
+        self.counts[blow.kind] += 1
+        self._at(time.monotonic() + blow.seconds, heal)
+
+    def _hit(self, member: _Member, heal: _Heal) -> _Act:
+        """Marks a member as hurt until it is healed."""
+        self._hurt.add(id(member))
+
+        def healed() -> None:
+            if heal() is False:
+                self._at(time.monotonic() + 0.1, healed)
+            else:
+                self._hurt.discard(id(member))
+
+        return healed
+
+    def _whole(self, member: _Member) -> None:
+        if id(member) in self._hurt:
+            raise _NotNow
+
+    def _service(self, blow: Blow) -> ServiceProcess:
+        service = self.town.services[blow.target % len(self.town.services)]
+        self._whole(service)
+        return service
+
+    def _worker(self, blow: Blow) -> WorkerProcess:
+        worker = self.town.workers[blow.target % len(self.town.workers)]
+        self._whole(worker)
+        return worker
+
+    # --- services ---
+
+    def kill_service(self, blow: Blow) -> _Act:
+        """SIGKILL, and a new one on its port."""
+        service = self._service(blow)
+        service.kill()
+        return self._hit(service, service.spawn)
+
+    def stop_service(self, blow: Blow) -> _Act:
+        """SIGTERM, and a new one once it is gone."""
+        service = self._service(blow)
+        assert service.process is not None
+        service.process.send_signal(signal.SIGTERM)
+        give_up = time.monotonic() + GONE_SECONDS
+        return self._hit(service, lambda: self._start_again(service, give_up))
+
+    def _start_again(self, service: ServiceProcess, give_up: float) -> bool:
+        if not is_dead(service) and time.monotonic() < give_up:
+            return False
+        if not is_dead(service):
+            self.wrong.append(f"a service did not end within {GONE_SECONDS} s of SIGTERM")
+        service.kill()
+        service.spawn()
+        return True
+
+    def freeze_service(self, blow: Blow) -> _Act:
+        """SIGSTOP, then SIGCONT."""
+        service = self._service(blow)
+        assert service.process is not None
+        service.process.send_signal(signal.SIGSTOP)
+        return self._hit(service, lambda: wake_service(service))
+
+    # --- workers ---
+
+    def kill_worker(self, blow: Blow) -> _Act:
+        """SIGKILL to the parent alone: its training process must go with it."""
+        worker = self._worker(blow)
+        worker.process.kill()  # type: ignore[union-attr]
+        worker.process.wait()  # type: ignore[union-attr]
+        give_up = time.monotonic() + ORPHAN_SECONDS
+        return self._hit(worker, lambda: self._replace(worker, give_up))
+
+    def _replace(self, worker: WorkerProcess, give_up: float) -> bool:
+        if not group_is_empty(worker.pid):
+            if time.monotonic() < give_up:
+                return False
+            self.wrong.append(f"the training process of {worker.name} outlived it")
+            worker.kill_group()
+        self._began[id(worker)] = worker.log.stat().st_size
+        self.town.start_worker(worker)
+        return True
+
+    def stop_worker(self, blow: Blow) -> _Act:
+        """SIGTERM to the parent, and a new one once it is gone."""
+        worker = self._worker(blow)
+        worker.terminate()
+        give_up = time.monotonic() + GONE_SECONDS
+        return self._hit(worker, lambda: self._start_anew(worker, give_up))
+
+    def _start_anew(self, worker: WorkerProcess, give_up: float) -> bool:
+        assert worker.process is not None
+        if not is_dead(worker) and time.monotonic() < give_up:
+            return False
+        if not is_dead(worker):
+            self.wrong.append(f"{worker.name} did not end within {GONE_SECONDS} s of SIGTERM")
+            worker.kill_group()
+        elif worker.process.returncode != 0 and self._has_worked(worker):
+            self.wrong.append(f"{worker.name} ended with status {worker.process.returncode} after SIGTERM")
+        return self._replace(worker, time.monotonic())
+
+    def _has_worked(self, worker: WorkerProcess) -> bool:
+        """One that is asked to end while it still imports does so as any program does."""
+        with worker.log.open("rb") as log:
+            log.seek(self._began.get(id(worker), 0))
+            return b"goes to training process" in log.read()
+
+    def freeze_worker(self, blow: Blow) -> _Act:
+        """SIGSTOP to worker and training process, beyond the lease; then SIGCONT."""
+        worker = self._worker(blow)
+        os.killpg(worker.pid, signal.SIGSTOP)
+        return self._hit(worker, lambda: wake_group(worker))
+
+    def kill_training(self, blow: Blow) -> _Act:
+        """SIGKILL to the training process alone."""
+        send(self._training(blow), signal.SIGKILL)
+        return lambda: None
+
+    def freeze_training(self, blow: Blow) -> _Act:
+        """SIGSTOP to the training process alone, then SIGCONT."""
+        pid = self._training(blow)
+        send(pid, signal.SIGSTOP)
+        return lambda: send(pid, signal.SIGCONT)
+
+    def _training(self, blow: Blow) -> int:
+        worker = self._worker(blow)
+        with contextlib.suppress(OSError):
+            children = worker.children()
+            if children:
+                return children[0]
+        raise _NotNow
+
+    # --- the others ---
+
+    def kill_redis(self, blow: Blow) -> _Act:
+        """SIGKILL, and an empty one in its place."""
+        redis = self.town.redis
+        self._whole("redis")
+        redis.stop()
+        return self._hit("redis", redis.start)
+
+    def reset_link(self, blow: Blow) -> _Act:
+        """All connections of a line break."""
+        self._link(blow).reset_all()
+        return lambda: None
+
+    def stall_link(self, blow: Blow) -> _Act:
+        """Nothing gets through."""
+        proxy = self._link(blow)
+        proxy.stall()
+        return self._hit(proxy, proxy.flow)
+
+    def refuse_link(self, blow: Blow) -> _Act:
+        """Nobody gets through: open connections break, and new ones are refused."""
+        proxy = self._link(blow)
+        proxy.refuse()
+        proxy.reset_all()
+        return self._hit(proxy, proxy.accept)
+
+    def lose_on_link(self, blow: Blow) -> _Act:
+        """Requests and answers get lost."""
+        proxy = self._link(blow)
+        proxy.hurt(LOSSES)
+        return self._hit(proxy, lambda: proxy.hurt({}))
+
+    def _link(self, blow: Blow) -> Proxy:
+        proxies = list(self.town.links.values())
+        proxy = proxies[blow.target % len(proxies)]
+        self._whole(proxy)
+        return proxy
+
+    # --- whoever ends uncalled ---
+
+    def _find_the_dead(self) -> None:
+        for service in self.town.services:
+            if id(service) not in self._hurt and is_dead(service):
+                if not self._had_no_database(service):
+                    self._found_dead(service.log.stem, service)
+                service.spawn()
+        for worker in self.town.workers:
+            if id(worker) not in self._hurt and is_dead(worker):
+                self._found_dead(worker.name, worker)
+                worker.kill_group()
+                self.town.start_worker(worker)
+
+    def _had_no_database(self, service: ServiceProcess) -> bool:
+        """One that starts while its database is away says so, and whoever started it starts it again."""
+        assert service.process is not None
+        said = service.log.read_text(errors="replace").splitlines()[-1:]
+        return service.process.returncode == 2 and any("baton: BATON_DATABASE_URL:" in line for line in said)
+
+    def _found_dead(self, name: str, member: ServiceProcess | WorkerProcess) -> None:
+        assert member.process is not None
+        said = member.log.read_text(errors="replace").splitlines()[-8:]
+        self.wrong.append(f"{name} ended by itself with status {member.process.returncode}:\n" + "\n".join(said))
+
+
+_STRIKES: dict[Kind, Callable[[Storm, Blow], _Act]] = {
+    Kind.KILL_SERVICE: Storm.kill_service,
+    Kind.STOP_SERVICE: Storm.stop_service,
+    Kind.FREEZE_SERVICE: Storm.freeze_service,
+    Kind.KILL_WORKER: Storm.kill_worker,
+    Kind.STOP_WORKER: Storm.stop_worker,
+    Kind.FREEZE_WORKER: Storm.freeze_worker,
+    Kind.KILL_TRAINING: Storm.kill_training,
+    Kind.FREEZE_TRAINING: Storm.freeze_training,
+    Kind.KILL_REDIS: Storm.kill_redis,
+    Kind.RESET_LINK: Storm.reset_link,
+    Kind.STALL_LINK: Storm.stall_link,
+    Kind.REFUSE_LINK: Storm.refuse_link,
+    Kind.LOSE_ON_LINK: Storm.lose_on_link,
+}

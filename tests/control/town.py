@@ -1,0 +1,167 @@
+"""All that Baton runs on, as real processes, with a proxy in each line between two of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+
+from core.storage import BlobStore, open_store
+from service.db.engine import Database, open_engine
+from tests.support.gcs import GcsEmulator, gcs_emulator, until
+from tests.support.postgres import running_postgres
+from tests.support.proxy import Address, Proxy, Way, running_proxy
+from tests.support.redis import RedisServer, running_redis
+from tests.support.service import ServiceProcess
+from tests.support.worker import WorkerProcess
+
+SETTINGS = {
+    "BATON_LEASE_SECONDS": "3",
+    "BATON_HEARTBEAT_SECONDS": "0.7",
+    "BATON_CONDUCTOR_SECONDS": "0.3",
+    "BATON_DISPATCH_AGAIN_SECONDS": "5",
+    "BATON_LEADER_SECONDS": "2",
+    "BATON_SWEEP_SECONDS": "5",
+    "BATON_GRACE": "8",
+}
+QUEUES = ("--queue", "default", "--queue", "other")
+ROADS: tuple[tuple[str, ...], ...] = ((), (), ("--poll",))
+"""How each worker gets its work: by Redis, by Redis, by asking the service."""
+
+WARM_SECONDS = 120.0
+
+
+class Link(StrEnum):
+    """The lines. FRONT: whoever speaks to the service, worker or user, comes to one of the replicas."""
+
+    FRONT = "front"
+    WORKER_REDIS = "worker to redis"
+    SERVICE_REDIS = "service to redis"
+    WORKER_STORE = "worker to store"
+    SERVICE_STORE = "service to store"
+    SERVICE_DATABASE = "service to database"
+
+
+@dataclass
+class Town:
+    """Its members. `database_url` goes straight to the database."""
+
+    folder: Path
+    database_url: str
+    redis: RedisServer
+    store: GcsEmulator
+    services: list[ServiceProcess]
+    workers: list[WorkerProcess]
+    links: dict[Link, Proxy]
+    refused: Counter[str]
+    database: Database = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(open_engine(self.database_url, connections=3))
+
+    @property
+    def front(self) -> str:
+        """The service's URL for workers and users."""
+        return f"http://{self.links[Link.FRONT].address}"
+
+    def start(self) -> None:
+        """Everybody up, and the workers warm."""
+        for service in self.services:
+            service.spawn()
+        for worker in self.workers:
+            self.start_worker(worker)
+        for service in self.services:
+            service.await_ready(WARM_SECONDS)
+        for worker in self.workers:
+            until(lambda log=worker.log: b"warm" in log.read_bytes(), WARM_SECONDS, f"{worker.name} is warm")
+
+    def start_worker(self, worker: WorkerProcess) -> None:
+        """Start it, for the first time or again."""
+        worker.start(*ROADS[self.workers.index(worker)], *QUEUES)
+
+    def open_store(self) -> BlobStore:
+        """The store, straight."""
+        os.environ.update(self.store.environ)
+        try:
+            return open_store(self.store.store_url())
+        finally:
+            del os.environ["STORAGE_EMULATOR_HOST"]
+
+
+@contextlib.contextmanager
+def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Town]:
+    """A town, gone at the end. On SQLite there is one replica of the service, and no line to the database."""
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(_postgres()) if postgres else make_url(f"sqlite:///{folder}/baton.db")
+        redis, store = stack.enter_context(running_redis()), stack.enter_context(gcs_emulator())
+        refused: Counter[str] = Counter()
+
+        def tap(_line: int, way: Way, chunk: bytes) -> None:
+            if way is Way.ANSWER:
+                refused["lease-lost"] += chunk.count(b"problem:lease-lost")
+
+        def line(number: int, *to: Address) -> Proxy:
+            return stack.enter_context(running_proxy(*to, seed=seed + number, tap=tap if number == 0 else None))
+
+        redis_at, store_at = ("127.0.0.1", redis.port), ("127.0.0.1", int(store.host.rpartition(":")[2]))
+        links = {
+            Link.WORKER_REDIS: line(1, redis_at),
+            Link.SERVICE_REDIS: line(2, redis_at),
+            Link.WORKER_STORE: line(3, store_at),
+            Link.SERVICE_STORE: line(4, store_at),
+        }
+        served = url
+        if postgres:
+            links[Link.SERVICE_DATABASE] = line(5, f"{url.query['host']}/.s.PGSQL.5432")
+            served = URL.create(
+                url.drivername, url.username, None, "127.0.0.1", links[Link.SERVICE_DATABASE].port, url.database
+            )
+        services = [_service(folder, k, served, links, store) for k in range(2 if postgres else 1)]
+        links[Link.FRONT] = line(0, *(("127.0.0.1", service.port) for service in services))
+        workers = [_worker(folder, k, services[0], links) for k in range(len(ROADS))]
+        town = Town(folder, _text(url), redis, store, services, workers, links, refused)
+        stack.callback(_end, town)
+        yield town
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[URL]:
+    with running_postgres() as server:
+        yield make_url(server.url(server.create()))
+
+
+def _service(folder: Path, number: int, database: URL, links: dict[Link, Proxy], store: GcsEmulator) -> ServiceProcess:
+    return ServiceProcess(
+        database_url=_text(database),
+        redis_url=f"redis://{links[Link.SERVICE_REDIS].address}/0",
+        store_url=store.store_url(),
+        log=folder / f"service-{number + 1}.log",
+        settings={**SETTINGS, "STORAGE_EMULATOR_HOST": f"http://{links[Link.SERVICE_STORE].address}"},
+    )
+
+
+def _worker(folder: Path, number: int, service: ServiceProcess, links: dict[Link, Proxy]) -> WorkerProcess:
+    settings = {
+        "BATON_URL": f"http://{links[Link.FRONT].address}",
+        "BATON_REDIS_URL": f"redis://{links[Link.WORKER_REDIS].address}/0",
+        "STORAGE_EMULATOR_HOST": f"http://{links[Link.WORKER_STORE].address}",
+    }
+    return WorkerProcess(service, folder, f"worker-{number + 1}", settings, "tests.support.fake_worker")
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _end(town: Town) -> None:
+    for worker in town.workers:
+        worker.kill_group()
+    for service in town.services:
+        service.kill()
+    town.database.close()

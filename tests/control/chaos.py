@@ -150,7 +150,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else int(time.time())
     seconds = 60 * options.minutes
     jobs = options.jobs or max(JOBS, int(JOBS_A_MINUTE * options.minutes))
-    folder = Path(tempfile.mkdtemp(prefix="baton-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="baton-storm-"))
     print(f"seed {seed}: {jobs} jobs, {options.minutes:g} minutes of storm on {options.database}", flush=True)
     outcome = run(folder, seed, seconds, jobs=jobs, postgres=options.database == "postgresql")
     print(outcome)

@@ -7,8 +7,9 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
+from core.domain.events import SERVICE_EVENTS
 from core.domain.policies import Reason
 from core.domain.queues import QUEUE
 from core.domain.validation import NUMBER, WHOLE
@@ -256,10 +257,20 @@ class ArtifactCommit(Fenced):
     content_type: str = Field(max_length=100)
 
 
+def _no_service_event(kind: str) -> str:
+    if kind in SERVICE_EVENTS:
+        raise ValueError("is an event of the service's own")
+    return kind
+
+
 class Note(Fenced):
     """An event that a worker adds to the job's log."""
 
-    kind: str = Field(pattern=r"^[a-z][a-z_]{0,49}$")
+    kind: Annotated[
+        str,
+        Field(pattern=r"^[a-z][a-z_]{0,49}$", json_schema_extra={"not": {"enum": sorted(SERVICE_EVENTS)}}),
+        AfterValidator(_no_service_event),
+    ]
     message: Text
     data: dict[str, Any] = Field(default_factory=dict)
 

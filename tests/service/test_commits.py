@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import service
+from core.domain.events import SERVICE_EVENTS
 from core.domain.manifest import artifact_object, checkpoint_prefix
 from tests.service.helpers import Api, WorkerHand, assert_problem
 
@@ -241,3 +245,22 @@ def test_the_largest_that_each_message_may_hold_fits(api: Api) -> None:
     other = WorkerHand(api, api.attempt(api.submit()["id"])["id"], "", claim_id="c" * 64)
     claim = {"claim_id": other.claim_id, "worker": info}
     assert api.http.post(f"/v1/attempts/{other.attempt_id}/claim", json=claim).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "attempt_lost", "checkpoint"])
+def test_a_worker_cannot_say_what_only_the_service_may(api: Api, kind: str) -> None:
+    hand = api.running()
+    before = api.kinds(hand.job_id)
+    answer = hand.post("notes", kind=kind, message="so I say")
+    assert assert_problem(answer, 422, "invalid-request")["errors"][0]["field"] == "kind"
+    assert api.kinds(hand.job_id) == before
+
+
+def test_the_events_of_the_service_are_known() -> None:
+    said = {
+        kind
+        for source in Path(service.__file__).parent.rglob("*.py")
+        for kind in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"', source.read_text())
+    }
+    assert said
+    assert said == {kind for kind in SERVICE_EVENTS if not kind.startswith("attempt_")}

@@ -1,0 +1,36 @@
+"""The events that the service itself writes into a job's log."""
+
+from __future__ import annotations
+
+from core.domain.states import AttemptState
+
+_OF_THE_JOB = (
+    # the job and its owner
+    "submitted",
+    "queued",
+    "dispatched",
+    "claimed",
+    "started",
+    "stopping",
+    "recovering",
+    "restarted",
+    "resumed",
+    "pause_requested",
+    "paused",
+    "cancel_requested",
+    "cancelled",
+    "failed",
+    "succeeded",
+    # its stages and epochs
+    "stage_started",
+    "stage_finished",
+    "epoch",
+    # what is in the store
+    "checkpoint",
+    "checkpoint_overdue",
+    "checkpoint_resumed",
+    "quarantined",
+    "artifact",
+)
+SERVICE_EVENTS = frozenset(_OF_THE_JOB) | {f"attempt_{state.value}" for state in AttemptState}
+"""What no worker's note may be called."""

@@ -1,0 +1,95 @@
+"""A poll of a job costs one SELECT as long as nothing has changed, and never shows what is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from service.control.limits import Limits
+from service.statuses import Statuses
+from tests.service.helpers import Api
+
+
+@contextmanager
+def statements(api: Api) -> Iterator[list[str]]:
+    """What is asked of the database meanwhile."""
+    found: list[str] = []
+
+    def asked(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        found.append(statement)
+
+    engine = api.services.database.engine
+    event.listen(engine, "before_cursor_execute", asked)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", asked)
+
+
+def selects(asked: list[str]) -> int:
+    return sum(statement.lstrip().startswith("SELECT") for statement in asked)
+
+
+def test_a_second_poll_is_one_select(api: Api) -> None:
+    hand = api.running()
+    first = api.http.get(f"/v1/jobs/{hand.job_id}")
+    with statements(api) as asked:
+        second = api.http.get(f"/v1/jobs/{hand.job_id}")
+        third = api.http.get(f"/v1/jobs/{hand.job_id}", headers={"If-None-Match": first.headers["etag"]})
+    assert second.content == first.content
+    assert (third.status_code, third.content) == (304, b"")
+    assert selects(asked) == 2
+
+
+def test_a_change_is_seen_at_once(api: Api) -> None:
+    hand = api.running()
+    for step in range(3):
+        tag = api.http.get(f"/v1/jobs/{hand.job_id}").headers["etag"]
+        hand.beat("training", metrics={"loss": float(step)})
+        answer = api.http.get(f"/v1/jobs/{hand.job_id}", headers={"If-None-Match": tag})
+        assert answer.status_code == 200
+        assert answer.json()["metrics"]["loss"] == step
+
+
+def test_another_replica_changes_it(api: Api) -> None:
+    hand = api.running()
+    other = Statuses(api.services.database, Limits())
+    before = other.show(hand.job_id)
+    assert other.show(hand.job_id) is before
+    api.ask(hand.job_id, "pause")
+    assert b'"status":"pausing"' in other.show(hand.job_id).body
+
+
+def test_seconds_go_on_counting(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = api.running()
+    shown = api.services.statuses.show(hand.job_id)
+    monkeypatch.setattr("service.statuses.FRESH_SECONDS", 0.0)
+    assert api.services.statuses.show(hand.job_id) is not shown
+
+
+def test_what_has_ended_is_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = api.running()
+    hand.finish("succeeded")
+    monkeypatch.setattr("service.statuses.FRESH_SECONDS", 0.0)
+    shown = api.services.statuses.show(hand.job_id)
+    assert shown.final
+    assert api.services.statuses.show(hand.job_id) is shown
+
+
+def test_what_waits_is_made_anew(api: Api) -> None:
+    job_id = api.submit()["id"]
+    assert api.services.statuses.show(job_id) is not api.services.statuses.show(job_id)
+
+
+def test_no_more_are_kept_than_there_is_room_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.statuses.KEPT", 2)
+    hands = [api.running(f"w{k}") for k in range(3)]
+    shown = [api.services.statuses.show(hand.job_id) for hand in hands]
+    assert [api.services.statuses.show(hand.job_id) is one for hand, one in zip(hands[1:], shown[1:], strict=True)] == [
+        True,
+        True,
+    ]
+    assert api.services.statuses.show(hands[0].job_id) is not shown[0]

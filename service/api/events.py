@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from core.domain.views import EventPage
 from service.api.depends import Ctx, JobId, guarded_router
@@ -47,8 +49,8 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this number")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a page; a stream has no limit")] = 200,
     last_event_id: Annotated[
-        int | None,
-        Header(alias="Last-Event-ID", ge=0, le=2**53, description="For streams: goes before `after`"),
+        Annotated[int, Field(ge=0, le=2**53)] | SkipJsonSchema[None],
+        Header(alias="Last-Event-ID", description="For streams: goes before `after`"),
     ] = None,
 ) -> Any:
     """The job's log: a page of it, or with `Accept: text/event-stream` a stream that follows it."""

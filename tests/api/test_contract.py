@@ -29,11 +29,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         yield running
 
 
+# Long polls wait for up to a minute, because they were asked to.
+TIMES = ("--request-timeout", "90", "--max-response-time", "75")
+
+
 def schemathesis(service: ServiceProcess, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"]
     options = (f"{service.url}/openapi.json", "--checks", "all", "--max-examples", EXAMPLES, "--no-color", *options)
     return subprocess.run(
-        [*command, *options, "--seed", "1", "--request-timeout", "60", "--continue-on-failure"],
+        [*command, *options, "--seed", "1", *TIMES, "--continue-on-failure"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -28,7 +28,7 @@ def assert_away(answer: httpx.Response) -> None:
 def raising(state: str) -> Callable[..., Any]:
     """A query that the server answers with this SQLSTATE."""
 
-    def query(unit: Any, _filter: object) -> None:
+    def query(unit: Any, *_: object) -> None:
         unit.session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$"))
 
     return query

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.__main__ import main
+from service.__main__ import _listen, main
 from service.db.sole import sole_use
 from tests.service.helpers import Api, eventually, spec
 from tests.support.postgres import PostgresServer
@@ -163,3 +163,11 @@ def test_a_second_service_on_a_file_is_refused(
     assert said.startswith(f"baton: BATON_DATABASE_URL: another service (process {os.getpid()}) uses {tmp_path}/x.db")
     assert "postgresql+psycopg://" in said
     assert len(said.splitlines()) == 1
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Asyncio switches Nagle's algorithm off for sockets that say that they are TCP, and for no others."""
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline lock clean
+.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline bench-control lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -48,7 +48,7 @@ format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV) ## All benchmarks: checkpoints, deterministic mode, recovery (about 15 minutes)
+bench: $(DEV) ## Benchmarks: checkpoints, deterministic mode, recovery, control plane (about 25 minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-checkpoint: $(DEV) ## What a checkpoint costs, against no checkpoints and against Keras's callbacks (5 minutes)

@@ -16,8 +16,7 @@ from service.control import views
 from service.control.limits import Limits
 from service.db.engine import Database
 from service.db.tables import Job
-from service.db.unit import Unit, known_form
-from service.errors import NotFound
+from service.db.unit import Unit, known_form, no_job
 
 FRESH_SECONDS = 1.0
 KEPT = 2000
@@ -85,7 +84,7 @@ class Statuses:
         with self._database.peek() as connection:
             version = connection.scalar(select(Job.version).where(Job.id == job_id))
         if version is None:
-            raise NotFound(f"there is no job {job_id[:64]!r}")
+            raise no_job(job_id)
         return version
 
     def _make(self, job_id: str) -> Status:

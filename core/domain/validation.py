@@ -34,16 +34,7 @@ _MESSAGES = {
     "dict_type": "must be a mapping",
     "model_attributes_type": "must be a mapping of fields",
 }
-_UNION_MEMBERS = {
-    "constant",
-    "reduce_on_plateau",
-    "cyclic",
-    "SplitFractions",
-    "float",
-    "constrained-int",
-    "none",
-    "[key]",
-}
+_UNION_MEMBERS = {"constant", "reduce_on_plateau", "cyclic", "SplitFractions", "float", "[key]"}
 
 
 class FieldValueError(ValueError):

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
-from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 
 from core.domain.views import EventPage
 from service.api.depends import Ctx, JobId, guarded_router
@@ -49,13 +47,12 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this number")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a page; a stream has no limit")] = 200,
     last_event_id: Annotated[
-        Annotated[int, Field(ge=0, le=2**53)] | SkipJsonSchema[None],
-        Header(alias="Last-Event-ID", description="For streams: goes before `after`"),
-    ] = None,
+        int, Header(alias="Last-Event-ID", ge=0, le=2**53, description="For streams: goes before `after`")
+    ] = 0,
 ) -> Any:
     """The job's log: a page of it, or with `Accept: text/event-stream` a stream that follows it."""
     if wants_stream(request.headers.get("accept", "")):
-        return await _stream(ctx, job_id, after if last_event_id is None else last_event_id)
+        return await _stream(ctx, job_id, last_event_id if "last-event-id" in request.headers else after)
     page = await run_in_threadpool(_page, ctx, job_id, after, limit)
     return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=JSON)
 

@@ -47,7 +47,7 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
     latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
     latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
     checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
-    waits = waiting.waits(unit, jobs, attempts, limits)
+    waits = waiting.waits(unit, jobs, attempts, limits, now)
     found = [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
     return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 

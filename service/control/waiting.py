@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -16,12 +16,14 @@ from service.db.unit import Unit
 SEEN_WITHIN = timedelta(minutes=2)
 
 
-def waits(unit: Unit, jobs: Sequence[Job], attempts: Mapping[str, Sequence[Attempt]], limits: Limits) -> dict[str, str]:
+def waits(
+    unit: Unit, jobs: Sequence[Job], attempts: Mapping[str, Sequence[Attempt]], limits: Limits, now: datetime
+) -> dict[str, str]:
     """By id of the job; only for those whose newest attempt waits to be claimed."""
     queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
     if not queued:
         return {}
-    now, taken, served = unit.now(), occupied(unit.session, limits), _served_queues(unit)
+    taken, served = occupied(unit.session, limits), _served_queues(unit, now)
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
@@ -40,6 +42,6 @@ def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
     return job.desired == DesiredState.RUN and bool(attempts) and attempts[-1].state == AttemptState.QUEUED
 
 
-def _served_queues(unit: Unit) -> set[str]:
-    query = select(Worker.queues).where(Worker.last_seen_at > unit.now() - SEEN_WITHIN)
+def _served_queues(unit: Unit, now: datetime) -> set[str]:
+    query = select(Worker.queues).where(Worker.last_seen_at > now - SEEN_WITHIN)
     return {queue for queues in unit.session.scalars(query) for queue in queues}

@@ -37,6 +37,11 @@ def known_form(name: str, what: str) -> str:
     return name
 
 
+def no_job(job_id: str) -> NotFound:
+    """What whoever asks for it is told."""
+    return NotFound(f"there is no job {job_id[:64]!r}")
+
+
 def _number_of(name: str) -> int:
     """A name as PostgreSQL's advisory locks take it: 64 bits with a sign."""
     return int.from_bytes(hashlib.blake2b(f"baton:{name}".encode(), digest_size=8).digest(), signed=True)
@@ -72,7 +77,7 @@ class Unit:
         """The job, to be read. Raises NotFound."""
         job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
         if job is None:
-            raise NotFound(f"there is no job {job_id[:64]!r}")
+            raise no_job(job_id)
         return job
 
     def lock_job(self, job_id: str) -> Job:
@@ -80,7 +85,7 @@ class Unit:
         query = select(Job).where(Job.id == known_form(job_id, "job")).with_for_update()
         job = self.session.scalar(query.execution_options(populate_existing=True))
         if job is None:
-            raise NotFound(f"there is no job {job_id[:64]!r}")
+            raise no_job(job_id)
         return job
 
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:

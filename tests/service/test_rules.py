@@ -28,7 +28,6 @@ from sqlalchemy import select
 
 from core.domain.errors import LeaseLost, TransitionError
 from core.domain.manifest import checkpoint_prefix
-from core.domain.policies import Reason
 from core.domain.spec import parse_spec
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS
 from core.domain.wire import (
@@ -59,7 +58,6 @@ LEASE = 30.0
 TERMS = Terms(lease=LEASE, heartbeat=10.0)
 WHICH = st.sampled_from([0, 0, 0, 1, 2, 3])
 OUTCOMES = (Outcome.PREEMPTED, Outcome.FAILED, Outcome.SUCCEEDED, Outcome.PAUSED, Outcome.CANCELLED)
-BLAMELESS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 
 
 @dataclass

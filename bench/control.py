@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -25,12 +24,14 @@ from sqlalchemy import Engine, create_engine, text
 
 from bench import crowd
 from bench.figures import heading, table
+from bench.handover import instant, until
 from bench.http_load import Tally, Target, at_intervals, closed_loop
 from bench.simulated import Held, hold
-from tests.support.jobs import tiny
+from tests.support.jobs import Jobs, tiny
 from tests.support.postgres import running_postgres
 from tests.support.redis import free_port, running_redis
 from tests.support.service import ROOT, TOKEN, ServiceProcess, running_service
+from tests.support.worker import workers
 
 HELD, BEAT_SECONDS = 100, 10.0
 FLOOR_SHARE, LIST_RATIO, BEAT_P99 = 0.6, 2.0, 0.1
@@ -43,7 +44,7 @@ def _floor(url: str) -> Iterator[int]:
     command = [sys.executable, "-m", "bench.floor_app", str(port), url]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        _await(lambda: httpx.get(f"http://127.0.0.1:{port}/openapi.json").status_code == 200)
+        until(lambda: _answers_at(port), "answer of the bare route", 30.0)
         _pin(process.pid)
         yield port
     finally:
@@ -51,15 +52,10 @@ def _floor(url: str) -> Iterator[int]:
         process.wait()
 
 
-def _await(ready: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if ready():
-                return
-        if time.monotonic() > deadline:
-            raise TimeoutError("the bare route did not come up")
-        time.sleep(0.05)
+def _answers_at(port: int) -> bool | None:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/openapi.json").is_success or None
+    return None
 
 
 def _pin(pid: int) -> None:
@@ -154,10 +150,9 @@ def _beats(bench: Bench, held: list[Held], floor: int) -> None:
         "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
         "heartbeat": (bench.service.port, 200, lambda k: beats[k % HELD]),
     }
-    rows = bench.rows
-    bench.rows = []
+    there = len(bench.rows)
     _rates(bench, calls)
-    bench.rows = [*rows, *bench.rows[1:]]
+    del bench.rows[there]  # the floor, once more
 
 
 def _fleet(bench: Bench) -> None:
@@ -193,35 +188,19 @@ def _list(bench: Bench, query: str) -> Tally:
 
 def _claims(bench: Bench, folder: Path) -> None:
     """From the submission to the claim by a worker that waits warm; both times are the database's."""
-    environment = {**bench.service.environment, "BATON_CACHE": str(folder / "cache"), "BATON_FAKE_STEP_SECONDS": "0"}
-    command = [sys.executable, "-m", "tests.support.fake_worker"]
-    with (folder / "worker.log").open("ab") as log:
-        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        with bench.service.client() as http:
-            waits = [_wait_for_claim(http) for _ in range(bench.scale.claims + 2)][2:]
-    finally:
-        worker.kill()
-        worker.wait()
+    with workers(bench.service, folder, "tests.support.fake_worker") as made, bench.service.client() as http:
+        made.start(BATON_FAKE_STEP_SECONDS="0")
+        waits = [_wait_for_claim(Jobs(http)) for _ in range(bench.scale.claims + 2)][2:]
     spread = f"{1000 * min(waits):.0f}-{1000 * max(waits):.0f}"
     print(f"{bench.name}: submit to claimed: {1000 * statistics.median(waits):.0f} ms median ({spread})", flush=True)
 
 
-def _wait_for_claim(http: httpx.Client) -> float:
-    job = http.post("/v1/jobs", json=tiny()).json()["id"]
-    deadline = time.monotonic() + 60.0
-    while http.get(f"/v1/jobs/{job}").json()["status"] != "succeeded":
-        if time.monotonic() > deadline:
-            raise TimeoutError("the job of milliseconds did not end")
-        time.sleep(0.1)
+def _wait_for_claim(jobs: Jobs) -> float:
+    job = jobs.submit(tiny())
+    jobs.await_end(job)
     time.sleep(3.0)  # until the worker's next training process is warm
-    row = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]
-    created, claimed = (_instant(row[name]) for name in ("created_at", "claimed_at"))
-    return claimed - created
-
-
-def _instant(when: str) -> float:
-    return datetime.fromisoformat(when).timestamp()
+    row = jobs.items(job, "attempts")[0]
+    return instant(row["claimed_at"]) - instant(row["created_at"])
 
 
 def _renumber(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What tests of several folders share: one PostgreSQL server for all of them, started when the first one asks."""
+"""What tests of several folders share. One PostgreSQL server for all of them is started when the first one asks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.jobs import Jobs
+
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
+    from tests.support.service import ServiceProcess
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,10 @@ def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> Ite
     """The URL of a migrated database with no row in it."""
     yield postgres_server.url(postgres_database)
     postgres_server.empty(postgres_database)
+
+
+@pytest.fixture
+def jobs(service: ServiceProcess) -> Iterator[Jobs]:
+    """The jobs of the service that the folder or the module has."""
+    with service.client() as http:
+        yield Jobs(http)

@@ -36,12 +36,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 @pytest.fixture
-def jobs(service: ServiceProcess) -> Iterator[Jobs]:
-    with service.client() as http:
-        yield Jobs(http)
-
-
-@pytest.fixture
 def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
     with make_workers(service, tmp_path, "tests.support.fake_worker") as made:
         yield made

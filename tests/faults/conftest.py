@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.jobs import Jobs
 from tests.support.redis import running_redis
 from tests.support.service import ServiceProcess, running_service
 
@@ -15,9 +14,3 @@ from tests.support.service import ServiceProcess, running_service
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     with running_redis() as redis, running_service(tmp_path_factory.mktemp("service"), redis.url) as process:
         yield process
-
-
-@pytest.fixture
-def jobs(service: ServiceProcess) -> Iterator[Jobs]:
-    with service.client() as http:
-        yield Jobs(http)

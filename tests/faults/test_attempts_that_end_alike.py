@@ -32,12 +32,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 @pytest.fixture
-def jobs(service: ServiceProcess) -> Iterator[Jobs]:
-    with service.client() as http:
-        yield Jobs(http)
-
-
-@pytest.fixture
 def store(service: ServiceProcess) -> BlobStore:
     return open_store(service.store_url)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import Jobs
 from tests.support.redis import running_redis
 from tests.support.service import ServiceProcess, running_service
 from tests.support.worker import Workers
@@ -26,12 +25,6 @@ def redis_url() -> Iterator[str]:
 def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[ServiceProcess]:
     with running_service(tmp_path_factory.mktemp("service"), redis_url, **LEASE) as process:
         yield process
-
-
-@pytest.fixture
-def jobs(service: ServiceProcess) -> Iterator[Jobs]:
-    with service.client() as http:
-        yield Jobs(http)
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -110,14 +112,18 @@ class TrainingProcess:
         os.write(self._process.stdin.fileno(), line.encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process ended within `seconds`. Its log is shipped from the first call that finds it holding."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            self._ship()
-        return True
+        """Whether the process has ended, after `seconds` or as soon as it says something or ends.
+
+        Its log is shipped from the first call that finds it holding.
+        """
+        happened = select.poll()
+        happened.register(self._report, select.POLLIN)
+        if any(what & select.POLLHUP for _, what in happened.poll(seconds * 1000)):
+            with suppress(subprocess.TimeoutExpired):  # its end of the pipe is closed: it is about to end
+                self._process.wait(seconds)
+        self._words()
+        self._ship()
+        return not self.alive
 
     def kill(self) -> None:
         """Ends it at once and reaps it."""

@@ -160,13 +160,12 @@ class Seat:
 
     def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
-        waited = 0.0
+        beaten = time.monotonic()
         while not training.wait(POLL_SECONDS):
             if training.refused(attempt_id):
                 return False
-            waited += POLL_SECONDS
-            if waited >= BEAT_SECONDS:
-                waited = 0.0
+            if time.monotonic() - beaten >= BEAT_SECONDS:
+                beaten = time.monotonic()
                 beat()
             if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
                 self._too_late = True

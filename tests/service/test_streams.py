@@ -187,9 +187,11 @@ def test_cut_anywhere_and_resumed_it_has_no_gap_and_no_double(live: Api, process
             seen += stream.events()
         stream.close()
         cuts += 1
+        if stream.head is not None and b" 204 " in stream.head:
+            break  # cut between the last event and the end: who comes again is told that there is nothing more
     writer.thread.join()
     assert cuts > 5
-    assert seen[:-1] == live.items(hand.job_id, "events?limit=1000")
+    assert [e for e in seen if e["kind"] != "end"] == live.items(hand.job_id, "events?limit=1000")
 
 
 def threads_of(process: ServiceProcess) -> int:

@@ -26,13 +26,11 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-import worker.trainer
 from core.domain.errors import JobFailure, LeaseLost
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from core.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer
-from tests.support.forked import mind_the_fork, through_the_fork
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Workspace
 from worker.protocol import ServiceClient
@@ -124,21 +122,12 @@ def load(settings: WorkerSettings) -> Loaded:
     del settings
     if behaviour({}).stubborn:
         _believe_nothing()
-    through_the_fork()
     time.sleep(behaviour({}).start_seconds)
-    mind_the_fork()
     return Loaded(train, {"trainer": "fake"})
 
 
 def run() -> NoReturn:
     """Becomes a training process; its arguments are in sys.argv."""
-    said = worker.trainer._say
-
-    def say(pipe: int, **word: object) -> None:
-        through_the_fork()
-        said(pipe, **word)
-
-    worker.trainer._say = say
     serve(load)
 
 

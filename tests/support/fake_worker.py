@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
+
+import httpx
 
 import worker.process
 from tests.support import fake_process
@@ -17,9 +20,18 @@ from tests.support.forked import Forked
 from worker.__main__ import main
 
 
-def _fork_in_place_of_exec() -> None:
+def _import_everything() -> None:
+    """What threads import late: a child forked meanwhile inherits the lock of the module, and waits for ever."""
     if os.environ.get("BATON_STORE", "").startswith("gs:"):
-        import core.storage.gcs  # noqa: F401 - before the forks
+        import core.storage.gcs
+    import core.storage.directory  # noqa: F401
+
+    with suppress(httpx.ConnectError):
+        httpx.get("http://127.0.0.1:1")  # httpx imports its transport with the first request
+
+
+def _fork_in_place_of_exec() -> None:
+    _import_everything()
     names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
     vars(worker.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
 

@@ -18,9 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import IO, NoReturn
 
-STUCK_SECONDS = 20
-"""A lock that another thread held at the fork is never given back: such a child dies, and its parent makes another."""
-
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -92,7 +89,6 @@ def _become(
         _close_all_but({0, 1, 2, *pass_fds})
         sys.stdin, sys.argv = os.fdopen(0), argv
         sys.stdout.reconfigure(write_through=True)  # as PYTHONUNBUFFERED does it
-        mind_the_fork()
         entry()
     except BaseException:
         import traceback
@@ -101,16 +97,6 @@ def _become(
         sys.stderr.flush()
     finally:
         os._exit(70)
-
-
-def mind_the_fork() -> None:
-    """This child dies soon, unless it gets through."""
-    signal.alarm(STUCK_SECONDS)
-
-
-def through_the_fork() -> None:
-    """This child got through."""
-    signal.alarm(0)
 
 
 def _close_all_but(kept: set[int]) -> None:

@@ -59,7 +59,6 @@ class Ended:
             "created_at": self._at,
             "started_at": self._at,
             "finished_at": self._at + timedelta(seconds=90),
-            "swept_at": self._at + timedelta(days=1),
         }
 
     @property

@@ -22,6 +22,8 @@ from service.settings import Settings, SettingsError, load_settings
 
 BAD_USAGE = 2
 GRACE_SECONDS = 3
+# Workers and pollers come every 10 s or so: their connections last from one time to the next.
+KEEP_ALIVE_SECONDS = 75
 
 
 class Server(uvicorn.Server):
@@ -64,7 +66,13 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
     services: Services = app.state.services
     host, port = services.settings.host, listener.getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
     server = Server(config, services, url)
     # uvicorn raises the signal anew when it is done; with its default meaning a clean end would look like a death.
     for number in (signal.SIGTERM, signal.SIGINT):

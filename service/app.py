@@ -18,6 +18,7 @@ from service.api.openapi import described
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.db.engine import Database, open_engine
+from service.db.turns import Turns
 from service.feed import Feed
 from service.logs import LogReader
 from service.offers import Offers
@@ -44,9 +45,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _services(settings: Settings) -> Services:
-    database = Database(open_engine(settings.database_url, connections=settings.database_connections))
+    turns = Turns()
+    database = Database(open_engine(settings.database_url, connections=settings.database_connections), turns)
     # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
-    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS))
+    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns)
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,

@@ -125,6 +125,7 @@ _ATTEMPT = {
     _AE.CANCELLED: _all_to(_A.CANCELLED, *LIVE_ATTEMPTS),
 }
 TERMINAL_JOBS = frozenset({_J.SUCCEEDED, _J.FAILED, _J.CANCELLED})
+ACTIVE_JOBS = frozenset(JobState) - TERMINAL_JOBS
 
 
 def _next(table: Mapping[_E, Mapping[_S, _S]], what: str, state: _S, event: _E) -> _S:

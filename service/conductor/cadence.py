@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.domain.policies import checkpoint_overdue
 from core.domain.states import AttemptState
 from core.domain.wire import CheckpointRole, Phase
+from service.db.base import IS_LIVE
 from service.db.engine import Database
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit
@@ -55,7 +56,7 @@ def _training(session: Session, *conditions: ColumnElement[bool]) -> list[_Train
         .join(Job, Job.id == Attempt.job_id)
         .outerjoin(Pointer, latest)
         .outerjoin(Checkpoint, Checkpoint.id == Pointer.checkpoint_id)
-        .where(Attempt.state == AttemptState.RUNNING, Attempt.phase.in_(SAVES), Job.overdue_since.is_(None))
+        .where(IS_LIVE, Attempt.state == AttemptState.RUNNING, Attempt.phase.in_(SAVES), Job.overdue_since.is_(None))
     )
     return [_Training(*row) for row in session.execute(query.where(*conditions))]
 

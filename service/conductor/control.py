@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, select
 
 from core.domain.queues import rq_queue
-from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
+from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
 from service.conductor.messages import Messages
 from service.control import endings, owner
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
 from service.control.submit import queue_attempt
+from service.db.base import IS_LIVE
 from service.db.engine import Database
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
@@ -26,7 +27,7 @@ FRESH = timedelta(seconds=1)
 
 def expire_leases(database: Database) -> None:
     """End the attempts whose workers were not heard of."""
-    query = select(Attempt.id).where(Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= db_now())
+    query = select(Attempt.id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= db_now())
     with database.read() as session:
         overdue = list(session.scalars(query.order_by(Attempt.lease_expires_at).limit(BATCH)))
     for attempt_id in overdue:
@@ -36,11 +37,11 @@ def expire_leases(database: Database) -> None:
 
 def settle(database: Database) -> None:
     """Give each job that nobody holds what its owner wants: an attempt, a pause, an end."""
-    live = exists().where(Attempt.job_id == Job.id, Attempt.state.in_(LIVE_ATTEMPTS))
-    unclaimed = exists().where(Attempt.job_id == Job.id, Attempt.state == AttemptState.QUEUED)
-    ended = Job.state.in_([*TERMINAL_JOBS])
+    live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
+    unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
+    active = Job.state.in_([*ACTIVE_JOBS])
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)
-    query = select(Job.id).where(~ended, ~at_rest, ~live | (unclaimed & (Job.desired != DesiredState.RUN)))
+    query = select(Job.id).where(active, ~at_rest, ~live | (unclaimed & (Job.desired != DesiredState.RUN)))
     with database.read() as session:
         job_ids = list(session.scalars(query.limit(BATCH)))
     for job_id in job_ids:

@@ -10,7 +10,7 @@ from sqlalchemy import case, delete, or_, select, update
 from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
 from core.storage import BlobStore, NotFound, StoreError
-from service.db.base import CheckpointState
+from service.db.base import IS_USELESS, UNPUBLISHED, CheckpointState
 from service.db.engine import Database
 from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
@@ -24,9 +24,8 @@ SWEEP_AFTER_END = timedelta(hours=2)
 def publish(database: Database, store: BlobStore) -> None:
     """Copy each artifact that changed to its plain name."""
     query = select(Artifact.job_id, Artifact.name, Artifact.object)
-    changed = or_(Artifact.published.is_(None), Artifact.published != Artifact.object)
     with database.read() as session:
-        rows = session.execute(query.where(changed).order_by(Artifact.committed_at).limit(BATCH)).all()
+        rows = session.execute(query.where(UNPUBLISHED).order_by(Artifact.committed_at).limit(BATCH)).all()
     failure: StoreError | None = None
     for job_id, name, source in rows:
         try:
@@ -58,7 +57,7 @@ def collect_checkpoints(database: Database, store: BlobStore) -> None:
     )
     query = select(Checkpoint.id, Checkpoint.prefix).join(Job, Job.id == Checkpoint.job_id)
     with database.read() as session:
-        rows = session.execute(query.where(Checkpoint.collected_at.is_(None), useless).limit(BATCH)).all()
+        rows = session.execute(query.where(IS_USELESS, useless).limit(BATCH)).all()
     for checkpoint_id, prefix in rows:
         for blob in list(store.list(prefix + "/")):
             store.delete(blob.name)
@@ -105,10 +104,7 @@ class _Known:
 def sweep(database: Database, store: BlobStore) -> None:
     """Delete what attempts that are over wrote and never committed. Looks at a few jobs a time."""
     with database.read() as session:
-        now = Unit(session).now()
-        rested = or_(Job.swept_at.is_(None), Job.swept_at < now - SWEEP_EVERY)
-        active = or_(Job.finished_at.is_(None), Job.finished_at > now - SWEEP_AFTER_END, Job.swept_at.is_(None))
-        query = select(Job.id).where(Job.fence > 0, rested, active).order_by(Job.swept_at.asc().nulls_first())
+        query = select(Job.id).where(Job.sweep_at <= db_now()).order_by(Job.sweep_at)
         job_ids = list(session.scalars(query.limit(BATCH)))
     for job_id in job_ids:
         _sweep_job(database, store, job_id)
@@ -123,8 +119,16 @@ def _sweep_job(database: Database, store: BlobStore, job_id: str) -> None:
     for blob in list(store.list(f"{job_prefix(job_id)}/versions/")):
         if known.orphan_version(blob.name):
             store.delete(blob.name)
+    _plan_next(database, job_id)
+
+
+def _plan_next(database: Database, job_id: str) -> None:
+    """Again in a while; never again where nobody can write any more, since the job has been over for long."""
     with database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(swept_at=db_now()))
+        unit = Unit(session)
+        job, now = unit.lock_job(job_id), unit.now()
+        over = job.finished_at is not None and job.finished_at < now - SWEEP_AFTER_END
+        job.sweep_at = None if over else now + SWEEP_EVERY
 
 
 def _known(unit: Unit, job_id: str) -> _Known:

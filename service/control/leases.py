@@ -104,6 +104,7 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         start_step=start[0].global_step if start else 0,
     )
     job.started_at = job.started_at or now
+    job.sweep_at = job.sweep_at or now
     job.reason = job.message = None
     if not start and unit.had_checkpoints(job.id):
         restart(unit, job, actor_of(attempt))

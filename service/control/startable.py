@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, case, select, text
+from sqlalchemy import Row, Select, case, select
 from sqlalchemy.orm import Session
 
 from core.domain.queues import PRIORITIES
 from core.domain.states import HELD_ATTEMPTS, AttemptState, DesiredState
 from service.control.limits import Limits, Place
-from service.db.base import LIVE
+from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit import Unit
 
-# The index of live attempts serves only where its own condition is repeated.
-IS_LIVE = text(f"attempts.{LIVE.text}")
 URGENCY = case({name: rank for rank, name in enumerate(PRIORITIES)}, value=Job.priority)
 # A job that ran before goes on before another begins: its checkpoints, and its owner, wait.
 ORDER = (URGENCY, Attempt.number == 1, Job.number)

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import Mapped
 
-from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
+from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
 from core.domain.views import (
     ArtifactView,
     AttemptView,
@@ -121,10 +122,10 @@ class JobFilter:
 
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
     """A page of jobs, newest first."""
-    query = _labelled(_with_status(select(Job), wanted.status), wanted.label)
+    query, number = _labelled(_with_status(select(Job), wanted.status), wanted.label)
     if wanted.cursor is not None:
-        query = query.where(Job.number < int(wanted.cursor))
-    jobs = list(unit.session.scalars(query.order_by(Job.number.desc()).limit(wanted.limit + 1)))
+        query = query.where(number < int(wanted.cursor))
+    jobs = list(unit.session.scalars(query.order_by(number.desc()).limit(wanted.limit + 1)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
     return JobPage(items=job_views(unit, page, limits), next_cursor=str(page[-1].number) if more else None)
@@ -133,7 +134,7 @@ def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
 def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
     if status is None:
         return query
-    running = Job.state.not_in([*TERMINAL_JOBS])
+    running = Job.state.in_([*ACTIVE_JOBS])
     if status == "cancelling":
         return query.where(running, Job.desired == DesiredState.CANCEL)
     if status == "pausing":
@@ -144,11 +145,13 @@ def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
     return query.where(Job.state == status, Job.desired == desired)
 
 
-def _labelled(query: Select[Job], label: str | None) -> Select[Job]:
+def _labelled(query: Select[Job], label: str | None) -> tuple[Select[Job], Mapped[int]]:
+    """With the column that holds the jobs' numbers in order: that of an index, so that a page costs a page."""
     if label is None:
-        return query
+        return query, Job.number
     key, _, value = label.partition(":")
-    return query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.key == key, JobLabel.value == value)
+    query = query.join(JobLabel, JobLabel.job_number == Job.number)
+    return query.where(JobLabel.key == key, JobLabel.value == value), JobLabel.job_number
 
 
 def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:

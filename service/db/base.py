@@ -43,7 +43,11 @@ def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
 
 
 LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
-UNCOLLECTED = text("collected_at IS NULL")
+USELESS = text("collected_at IS NULL AND state <> 'committed'")
+UNPUBLISHED = text("published IS NULL OR published <> object")
+# A partial index serves only where a query repeats its condition, to the letter.
+IS_LIVE = text(f"attempts.{LIVE.text}")
+IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
 
 
 class Base(DeclarativeBase):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
+
+from service.db.turns import Turns
 
 BUSY_MILLISECONDS = 30_000
 POOL_SECONDS = 10
@@ -82,10 +84,11 @@ def _reading(engine: Engine) -> Engine:
 
 
 class Database:
-    """Where transactions come from."""
+    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turns: Turns | None = None) -> None:
         self.engine = engine
+        self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if self.shared else (turns or Turns()).turn
         self._readers = sessionmaker(_reading(engine), expire_on_commit=False)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False)
         self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
@@ -108,7 +111,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that writes: all of it, or nothing on an exception."""
-        with self._writers.begin() as session:
+        with self._turn(), self._writers.begin() as session:
             yield session
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
-from service.db.base import LIVE, UNCOLLECTED, Base, CheckpointState, Id, Number, one_of
+from service.db.base import LIVE, UNPUBLISHED, USELESS, Base, CheckpointState, Id, Number, one_of
 from service.db.leaders import Leader
 from service.db.types import Real
 
@@ -38,6 +38,7 @@ class Job(Base):
 
     `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
     when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
+    `sweep_at`: when its objects are looked through next; never again, if that is empty once it was claimed.
     """
 
     __tablename__ = "jobs"
@@ -46,6 +47,7 @@ class Job(Base):
         one_of("desired", DesiredState),
         one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
+        Index("ix_jobs_sweep_at", "sweep_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -80,7 +82,7 @@ class Job(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    swept_at: Mapped[datetime | None]
+    sweep_at: Mapped[datetime | None]
 
 
 class JobLabel(Base):
@@ -179,7 +181,7 @@ class Checkpoint(Base):
     __table_args__ = (
         one_of("state", CheckpointState),
         UniqueConstraint("job_id", "prefix"),
-        Index("ix_checkpoints_uncollected", "job_id", sqlite_where=UNCOLLECTED, postgresql_where=UNCOLLECTED),
+        Index("ix_checkpoints_useless", "job_id", sqlite_where=USELESS, postgresql_where=USELESS),
         {"sqlite_autoincrement": True},
     )
 
@@ -258,6 +260,9 @@ class Artifact(Base):
     """A file for people: `object` is where it lies, `published` the object whose copy bears the plain name."""
 
     __tablename__ = "artifacts"
+    __table_args__ = (
+        Index("ix_artifacts_unpublished", "committed_at", sqlite_where=UNPUBLISHED, postgresql_where=UNPUBLISHED),
+    )
 
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)

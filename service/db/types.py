@@ -67,4 +67,5 @@ def _sqlite_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
 
 @compiles(db_now, "postgresql")
 def _postgresql_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
-    return "clock_timestamp()"
+    # Asked once a statement: a function that may differ from row to row would keep every index from serving.
+    return "(SELECT clock_timestamp())"

@@ -14,9 +14,9 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
-from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, JobEvent, JobState, next_job_state
+from core.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
 from core.domain.wire import Message
-from service.db.base import CheckpointState
+from service.db.base import IS_LIVE, CheckpointState
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
@@ -120,7 +120,7 @@ class Unit:
 
     def live_attempt(self, job: Job) -> Attempt | None:
         """The one attempt of the job that has not ended."""
-        query = select(Attempt).where(Attempt.job_id == job.id, Attempt.state.in_(LIVE_ATTEMPTS))
+        query = select(Attempt).where(Attempt.job_id == job.id, IS_LIVE)
         return self.session.scalar(query)
 
     def move_job(self, job: Job, event: JobEvent) -> None:

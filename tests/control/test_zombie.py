@@ -16,6 +16,7 @@ from core.domain.manifest import checkpoint_parts, job_prefix
 from core.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
 from service.db.tables import Job
+from service.db.types import db_now
 from tests.control.checker import check
 from tests.control.record import Record, load
 from tests.support.calls import Calls
@@ -71,7 +72,7 @@ class Stage:
     def let_sweep(self, job: str) -> None:
         """Have the job looked at again at once, where one would have to wait for minutes."""
         with self.database.write() as session:
-            session.execute(update(Job).where(Job.id == job).values(swept_at=None))
+            session.execute(update(Job).where(Job.id == job).values(sweep_at=db_now()))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -119,7 +119,7 @@ def test_what_a_dead_attempt_never_committed_is_swept(api: Api) -> None:
     mine = heir.prefix(3)
     store.put(f"{mine}/state.safetensors", b"x")
     with api.services.database.write() as session:
-        session.execute(update(Job).values(swept_at=None))
+        session.execute(update(Job).values(sweep_at=db_now()))
     api.conduct()
     assert stored(api, dead) == {kept, mine, future}
     assert store.stat(version) is None

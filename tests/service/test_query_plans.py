@@ -1,0 +1,93 @@
+"""What is asked all the time is found by an index, however many jobs have ended.
+
+On SQLite, whose plans depend on the schema alone as long as nobody runs ANALYZE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import pytest
+from sqlalchemy import Engine, event
+
+from service.control.views import Status
+from tests.service.helpers import Api
+
+GROWING = ("jobs", "job_labels", "attempts", "checkpoints", "epochs", "events", "artifacts", "pointers", "stages")
+WHOLE = re.compile(rf"SCAN ({'|'.join(GROWING)})$")
+LISTS = ["", *(f"?status={status}" for status in get_args(Status)), "?label=team:red", "?label=team:red&status=running"]
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@contextmanager
+def asked(engine: Engine) -> Iterator[dict[str, Any]]:
+    """Each SELECT that is put to the database meanwhile, with the parameters of its last time."""
+    found: dict[str, Any] = {}
+
+    def heard(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            found[statement] = parameters
+
+    event.listen(engine, "before_cursor_execute", heard)
+    yield found
+    event.remove(engine, "before_cursor_execute", heard)
+
+
+def whole_tables(engine: Engine, statements: dict[str, Any]) -> dict[str, list[str]]:
+    """Of the statements those that look at every row of a table that grows, and how."""
+    found = {}
+    with engine.connect() as connection:
+        for statement, parameters in statements.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            if scans := [row.detail for row in plan if WHOLE.match(row.detail)]:
+                found[statement] = scans
+    return found
+
+
+def test_a_pass_of_the_conductor(api: Api) -> None:
+    api.running()
+    conductor = api.services.conductor
+    with asked(conductor._database.engine) as statements:
+        conductor.run_once()
+    assert len(statements) > 8
+    assert whole_tables(conductor._database.engine, statements) == {}
+
+
+@pytest.mark.parametrize("query", LISTS)
+def test_a_list_is_read_in_the_order_of_an_index(api: Api, query: str) -> None:
+    engine = api.services.database.engine
+    with asked(engine) as statements:
+        assert api.http.get(f"/v1/jobs{query}").status_code == 200
+    whole = {
+        statement: plan
+        for statement, plan in whole_tables(engine, statements).items()
+        # The newest jobs are the last rows of the table, and the scan ends with the page.
+        if not re.search(r"FROM jobs ORDER BY jobs\.number DESC\s+LIMIT", statement)
+    }
+    assert whole == {}
+
+
+def test_what_a_worker_and_a_reader_ask(api: Api) -> None:
+    engine = api.services.database.engine
+    with asked(engine) as statements:
+        hand = api.running()
+        hand.beat("training")
+        hand.checkpoint(1, "latest")
+        hand.artifact()
+        api.job(hand.job_id)
+        for part in ("attempts", "stages", "history", "checkpoints", "events", "artifacts"):
+            assert api.http.get(f"/v1/jobs/{hand.job_id}/{part}").status_code == 200
+        hand.finish("succeeded")
+    assert len(statements) > 20
+    assert whole_tables(engine, statements) == {}
+
+
+def test_a_scan_is_seen(api: Api) -> None:
+    engine = api.services.database.engine
+    with asked(engine) as statements, engine.connect() as connection:
+        connection.exec_driver_sql("SELECT id FROM jobs WHERE phase = 'training'")
+    assert list(whole_tables(engine, statements).values()) == [["SCAN jobs"]]

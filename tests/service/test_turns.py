@@ -1,0 +1,49 @@
+"""Turns: one at a time, in the order of arrival."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from service.db.turns import Turns
+
+
+def arrive(turns: Turns, name: int, served: list[int], inside: list[int]) -> threading.Thread:
+    def run() -> None:
+        with turns.turn():
+            inside.append(name)
+            assert len(inside) == 1
+            served.append(name)
+            inside.remove(name)
+
+    before = len(turns._waiting)
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while len(turns._waiting) == before:
+        assert time.monotonic() < deadline
+    return thread
+
+
+def test_served_in_the_order_of_arrival() -> None:
+    turns = Turns()
+    served: list[int] = []
+    inside: list[int] = []
+    with turns.turn():
+        threads = [arrive(turns, n, served, inside) for n in range(20)]
+        assert served == []
+    for thread in threads:
+        thread.join(10)
+    assert served == list(range(20))
+    with turns.turn():
+        pass
+
+
+def test_an_error_hands_the_turn_on() -> None:
+    turns = Turns()
+    with pytest.raises(ValueError, match="inside"), turns.turn():
+        raise ValueError("inside")
+    with turns.turn():
+        pass

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from core.domain.wire import Crc32c, Message, ObjectName, Position
+from core.domain.scalars import Crc32c, ObjectName
+from core.domain.wire import Message, Position
 
 MANIFEST = "manifest.json"
 STATE, CURSOR = "state.safetensors", "cursor.json"

@@ -1,0 +1,31 @@
+"""Types of single values in messages: bounds that every database and every reader of JSON can hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.domain.queues import QUEUE
+from core.domain.validation import NUMBER, WHOLE
+
+Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
+
+
+Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
+"""A count that an INTEGER column holds."""
+
+Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
+"""A whole number that every database and every JSON reader can hold."""
+
+QueueName = Annotated[str, Field(pattern=QUEUE)]
+Text = Annotated[str, Field(max_length=20_000)]
+Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
+"""Seconds."""
+
+Real = Annotated[float, NUMBER]
+"""Any number, NaN too."""
+
+Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
+"""Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""

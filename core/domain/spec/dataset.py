@@ -1,0 +1,55 @@
+"""Which images are trained on, and how they are divided."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from core.domain.catalog import DATASETS
+from core.domain.spec.fields import Fraction, named, one_of
+from core.domain.validation import WHOLE, FieldValueError, Model
+
+
+class SplitFractions(Model):
+    """A stratified division of the training images. `test`: a fraction, or the official validation set."""
+
+    train: Fraction
+    val: Fraction
+    test: Literal["official"] | Fraction | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        total = self.train + self.val + (self.test if isinstance(self.test, float) else 0.0)
+        if total > 1 + 1e-9:
+            raise ValueError(f"the parts add up to {total:g}, more than 1")
+        return self
+
+
+def _known_split(value: object) -> object:
+    if value == "official" or isinstance(value, SplitFractions):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("must be official, or fractions such as {train: 0.8, val: 0.2, test: official}")
+    return SplitFractions.model_validate(value)
+
+
+class DatasetSpec(Model):
+    """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each."""
+
+    name: Annotated[str, one_of(DATASETS, "data set"), named(DATASETS)]
+    path: str | None = Field(default=None, min_length=1)
+    split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
+    classes: Annotated[int, Field(ge=2), WHOLE] | None = None
+    per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        info = DATASETS[self.name]
+        if info.needs_path and self.path is None:
+            raise FieldValueError("path", f"data set {self.name} needs the path of its directory on the worker")
+        if not info.needs_path and self.path is not None:
+            raise FieldValueError("path", f"data set {self.name} comes with Baton and takes no path")
+        if info.classes is not None and self.classes is not None and self.classes > info.classes:
+            raise FieldValueError("classes", f"data set {self.name} has {info.classes} classes")
+        return self

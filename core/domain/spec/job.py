@@ -1,0 +1,85 @@
+"""The job spec: what a user asks for, validated as a whole before anything is recorded."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, WithJsonSchema, model_validator
+
+from core.domain.catalog import NETWORKS
+from core.domain.errors import SpecError
+from core.domain.queues import QUEUE
+from core.domain.spec.dataset import DatasetSpec
+from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.policies import CheckpointSpec, RetrySpec
+from core.domain.spec.stage import StageSpec
+from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
+
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(LABEL, value):
+        raise ValueError("labels take 1 to 63 letters, digits, dots, dashes, slashes and underscores")
+    return value
+
+
+Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string", "pattern": f"^{LABEL}$"})]
+
+
+class JobSpec(Model):
+    """What a user asks for. The same seed and spec give the same bits on the same kind of machine."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    network: NetworkSpec
+    dataset: DatasetSpec
+    seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 101
+    precision: Literal["float32", "bfloat16"] = "float32"
+    deterministic: StrictBool = True
+    optimizer: OptimizerSpec = OptimizerSpec()
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    retry: RetrySpec = RetrySpec()
+    queue: Annotated[str, Field(pattern=QUEUE)] = "default"
+    priority: Literal["high", "normal", "low"] = "normal"
+    labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @model_validator(mode="after")
+    def _sizes_fit_network(self) -> Self:
+        multiple = NETWORKS[self.network.name].size_multiple
+        for k, stage in enumerate(self.stages):
+            for field in ("image_size", "validation_image_size"):
+                size = getattr(stage, field)
+                if size is not None and size % multiple:
+                    message = f"must be a multiple of {multiple} for {self.network.name}, not {size}"
+                    raise FieldValueError(f"stages.{k}.{field}", message)
+        return self
+
+    @model_validator(mode="after")
+    def _first_stage_has_no_best(self) -> Self:
+        if self.stages[0].start_from == "best":
+            raise FieldValueError("stages.0.start_from", "the first stage has no best model before it")
+        return self
+
+
+def parse_spec(data: object) -> JobSpec:
+    """A checked spec from decoded YAML or JSON.
+
+    Raises:
+        SpecError: with one entry for each field that is wrong.
+    """
+    try:
+        return JobSpec.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(field_errors(error)) from None
+
+
+def dump_spec(spec: JobSpec) -> dict[str, Any]:
+    """The spec as JSON data that `parse_spec` reads back to an equal spec."""
+    return spec.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,26 @@
+"""One stage of a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.domain.catalog import AUGMENTATIONS
+from core.domain.spec.fields import ImageSize, named, one_of
+from core.domain.spec.schedules import ConstantSchedule, Schedule
+from core.domain.validation import WHOLE, Model
+
+
+class StageSpec(Model):
+    """One stage. An epoch is `steps_per_epoch` batches (None: as many as fit the training images)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")] | None = None
+    image_size: ImageSize = 64
+    validation_image_size: ImageSize | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 128
+    epochs: Annotated[int, Field(ge=1, le=100_000), WHOLE]
+    steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = None
+    augmentation: Annotated[str, one_of(AUGMENTATIONS, "augmentation"), named(AUGMENTATIONS)] = "none"
+    schedule: Schedule = ConstantSchedule()
+    start_from: Literal["latest", "best"] = "latest"

@@ -5,10 +5,10 @@ from core.domain.spec.job import LABEL, JobSpec, dump_spec, parse_spec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
 from core.domain.spec.policies import CheckpointSpec, EverySeconds, EverySteps, RetrySpec
 from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule, Schedule
-from core.domain.spec.stage import StageSpec
+from core.domain.spec.stage import Published, StageSpec
 
 __all__ = (
     "LABEL", "CheckpointSpec", "ConstantSchedule", "CyclicSchedule", "DatasetSpec", "EverySeconds", "EverySteps",
-    "JobSpec", "NetworkSpec", "OptimizerSpec", "PlateauSchedule", "RetrySpec", "Schedule", "SplitFractions",
-    "StageSpec", "dump_spec", "parse_spec",
+    "JobSpec", "NetworkSpec", "OptimizerSpec", "PlateauSchedule", "Published", "RetrySpec", "Schedule",
+    "SplitFractions", "StageSpec", "dump_spec", "parse_spec",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from core.domain.queues import QUEUE
 from core.domain.spec.dataset import DatasetSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
-from core.domain.spec.stage import StageSpec
+from core.domain.spec.stage import Published, StageSpec
 from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
@@ -29,7 +29,10 @@ Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string"
 
 
 class JobSpec(Model):
-    """What a user asks for. The same seed and spec give the same bits on the same kind of machine."""
+    """What a user asks for. The same seed and spec give the same bits on the same kind of machine.
+
+    `source`: whose plan this is; `published`: what it reports in the end. Both decide nothing.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     network: NetworkSpec
@@ -43,6 +46,8 @@ class JobSpec(Model):
     retry: RetrySpec = RetrySpec()
     queue: Annotated[str, Field(pattern=QUEUE)] = "default"
     priority: Literal["high", "normal", "low"] = "normal"
+    source: Annotated[str, Field(max_length=500)] | None = None
+    published: Published | None = None
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 
     @property

@@ -9,11 +9,24 @@ from pydantic import Field
 from core.domain.catalog import AUGMENTATIONS
 from core.domain.spec.fields import ImageSize, named, one_of
 from core.domain.spec.schedules import ConstantSchedule, Schedule
-from core.domain.validation import WHOLE, Model
+from core.domain.validation import NUMBER, WHOLE, Model
+
+Share = Annotated[float, Field(ge=0, le=1), NUMBER]
+
+
+class Published(Model):
+    """What the source of a plan reports, as shares of images, to be shown beside the own result; decides nothing."""
+
+    val_accuracy: Share | None = None
+    best_val_accuracy: Share | None = None
+    test_accuracy: Share | None = None
 
 
 class StageSpec(Model):
-    """One stage. An epoch is `steps_per_epoch` batches (None: as many as fit the training images)."""
+    """One stage. An epoch is `steps_per_epoch` batches (None: as many as fit the training images).
+
+    `published`: at the end of the stage and at best in it, by the source of the plan.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")] | None = None
     image_size: ImageSize = 64
@@ -24,3 +37,4 @@ class StageSpec(Model):
     augmentation: Annotated[str, one_of(AUGMENTATIONS, "augmentation"), named(AUGMENTATIONS)] = "none"
     schedule: Schedule = ConstantSchedule()
     start_from: Literal["latest", "best"] = "latest"
+    published: Published | None = None

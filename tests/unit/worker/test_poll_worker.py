@@ -25,7 +25,7 @@ class FakeSeat:
     """Trains what is not named "taken"."""
 
     def __init__(self) -> None:
-        self.stopping, self.warm = False, True
+        self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
         self.end_wait = nobody_waits
 

@@ -51,7 +51,7 @@ class Script:
         self.asked = 0
 
     def next_attempt(self, request: NextRequest) -> Offer:
-        assert request is REQUEST
+        assert request == REQUEST
         self.asked += 1
         if not self.answers:
             self.seat.end_wait()

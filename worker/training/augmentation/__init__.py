@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.domain.spec import AugmentationSpec
+
 _one_at_a_time = threading.Lock()
 
 
-def augment(policy: str, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     """The augmented images, uint8 [n, h, w, 3] like the given ones, which stay as they are ("none": returned as given).
 
-    The same policy, images and seed give the same bytes in any process. `seed` is below 2**31.
+    The same augmentation, images and seed give the same bytes in any process. `seed` is below 2**31.
 
     Raises:
-        ValueError: no policy has this name.
+        ValueError: no augmentation has this name.
     """
-    if policy == "none":
+    if augmentation == "none":
         return images
-    augmenter = _augmenter(policy)
+    augmenter = _augmenter(augmentation)
     with _one_at_a_time:
         # imgaug's random_state= on the outer augmenter does not reach its children reproducibly; seeding anew does.
         augmenter.seed_(seed)
@@ -30,10 +32,8 @@ def augment(policy: str, images: NDArray[np.uint8], seed: int) -> NDArray[np.uin
 
 
 @cache
-def _augmenter(policy: str) -> Any:
+def _augmenter(augmentation: str | AugmentationSpec) -> Any:
     # Only here: imgaug takes two seconds to import, and a restart without augmentation, or with helpers, needs none.
-    from worker.training.augmentation.policies import POLICIES
+    from worker.training.augmentation.builder import augmenter_of
 
-    if policy not in POLICIES:
-        raise ValueError(f"unknown augmentation {policy!r}; known: none, {', '.join(POLICIES)}")
-    return POLICIES[policy]()
+    return augmenter_of(augmentation)

@@ -32,9 +32,10 @@ ORDERS = (0, 1, 3)
 Chance = Annotated[float, Field(ge=0, le=1), NUMBER]
 Shares = Annotated[Range, Between(0, 1)]
 Factor = Annotated[Range, Between(0, 10)]
-Scale = Annotated[Range, Between(0.05, 20)]
-Shift = Annotated[Range, Between(-1, 1)]
-Shear = Annotated[Range, Between(-80, 80)]
+SCALE, SHIFT, SHEAR = Between(0.05, 20), Between(-1, 1), Between(-80, 80)
+Scale = Annotated[Range, SCALE]
+Shift = Annotated[Range, SHIFT]
+Shear = Annotated[Range, SHEAR]
 Colour = Annotated[Range, Between(0, 255)]
 WholeColour = Annotated[Steps, Between(0, 255, whole=True)]
 WholeShift = Annotated[Steps, Between(-255, 255, whole=True)]
@@ -98,9 +99,15 @@ class ShearAxes(Model):
     y: Shear
 
 
-def _by_axis(model: type[Model]) -> BeforeValidator:
-    """So that an error names the axis, and not the member of a union."""
-    return BeforeValidator(lambda value: model.model_validate(value) if isinstance(value, Mapping) else value)
+def _by_axis(axes: type[Model], both: Between) -> BeforeValidator:
+    """So that an error names the axis, and no member of a union."""
+
+    def read(value: object) -> object:
+        if isinstance(value, axes):
+            return value
+        return axes.model_validate(value) if isinstance(value, Mapping) else both.read(value)
+
+    return BeforeValidator(read)
 
 
 class Affine(_Augmenter):
@@ -110,10 +117,10 @@ class Affine(_Augmenter):
     """
 
     name: Literal["affine"]
-    scale: Annotated[Scale | ScaleAxes, _by_axis(ScaleAxes)] | None = None
-    translate_percent: Annotated[Shift | ShiftAxes, _by_axis(ShiftAxes)] | None = None
+    scale: Annotated[Scale | ScaleAxes, _by_axis(ScaleAxes, SCALE)] | None = None
+    translate_percent: Annotated[Shift | ShiftAxes, _by_axis(ShiftAxes, SHIFT)] | None = None
     rotate: Annotated[Range, Between(-360, 360)] | None = None
-    shear: Annotated[Shear | ShearAxes, _by_axis(ShearAxes)] | None = None
+    shear: Annotated[Shear | ShearAxes, _by_axis(ShearAxes, SHEAR)] | None = None
     order: Annotated[int | tuple[int, ...], OneOrSome(ORDERS, "order")] = 1
     cval: Colour = 0.0
     mode: Annotated[str | tuple[str, ...], OneOrSome(AFFINE_MODES, "mode")] = "constant"

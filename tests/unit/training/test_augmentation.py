@@ -110,7 +110,7 @@ def _direct(augmenter: Any, images: np.ndarray, seed: int) -> np.ndarray:
     return result
 
 
-@pytest.mark.filterwarnings("ignore:Function .ContrastNormalization:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Function .ContrastNormalization")
 @pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_is_imgaug_as_published_to_the_byte(policy: str, size: int) -> None:

@@ -21,7 +21,7 @@ from worker.training.pipeline import BatchSource
 
 IMAGES, SIZE, BATCH = 10_000, 16, 50
 Z_LIMIT = 4.0
-pytestmark = pytest.mark.filterwarnings("ignore:Function .ContrastNormalization:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Function .ContrastNormalization")
 
 
 @cache

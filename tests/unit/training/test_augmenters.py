@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage
 
 from core.domain.spec.augmenters import AFFINE_MODES, AUGMENTERS, PAD_MODES
 from tests.unit.training.augmenters import FORMS, Form, fingerprints, spec_of, waves
 from worker.training.augmentation import augment
-from worker.training.augmentation.builder import CLASSES, augmenter_of
-from worker.training.augmentation.imgaug_compat import ia, iaa
+from worker.training.augmentation.builder import CLASSES, build
+from worker.training.augmentation.imgaug_compat import dtypes, geometric, ia, iaa
+from worker.training.augmentation.imgaug_faster import faster
 from worker.training.augmentation.policies import POLICIES
 
 FINGERPRINTS = "import json; from tests.unit.training.augmenters import fingerprints; print(json.dumps(fingerprints()))"
@@ -22,6 +24,22 @@ FINGERPRINTS = "import json; from tests.unit.training.augmenters import fingerpr
 
 def _label(form: Form) -> str:
     return " ".join(f"{key}={value}" for key, value in form.items())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=_label)
+def test_faster_is_what_imgaug_itself_gives_to_the_byte(form: Form) -> None:
+    plain, images = build(spec_of(form)), waves(8, 32)
+    for seed in range(5):
+        plain.seed_(seed)
+        np.testing.assert_array_equal(augment(spec_of(form), images, seed), plain.augment_images(images))
+
+
+def test_imgaug_is_left_as_it_was() -> None:
+    augment("paper-1", waves(2, 16), 0)
+    assert geometric.tf is skimage.transform
+    assert dtypes.gate_dtypes.__module__ == "imgaug.dtypes"
+    with pytest.raises(ValueError, match="forbidden dtype"), faster():
+        dtypes.gate_dtypes(np.zeros(3, np.float32), ["uint8"], ["float32"])
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -77,14 +95,14 @@ def _leaves(augmenter: Any) -> Iterator[Any]:
 
 
 def test_policies_hold_the_published_augmenters() -> None:
-    names = [type(leaf).__name__ for policy in POLICIES for leaf in _leaves(augmenter_of(policy))]
+    names = [type(leaf).__name__ for policy in POLICIES.values() for leaf in _leaves(build(policy))]
     first = ["Affine", "Affine", "CoarseDropout", "AdditiveGaussianNoise", "CropAndPad"]
     second = ["Fliplr", "Flipud", "GaussianBlur", "CropAndPad", "Affine", "CoarseDropout", "Multiply", "LinearContrast"]
     assert names == first + second
 
 
 def _one(name: str, **form: Any) -> Any:
-    return augmenter_of(spec_of({"name": name, **form}))
+    return build(spec_of({"name": name, **form}))
 
 
 def test_augmenters_do_what_their_names_say() -> None:

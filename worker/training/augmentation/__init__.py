@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.spec import AugmentationSpec
 
-_one_at_a_time = threading.Lock()
+if TYPE_CHECKING:
+    from worker.training.augmentation.resolve import Augment
 
 
 def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -22,18 +22,12 @@ def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], see
     Raises:
         ValueError: no augmentation has this name.
     """
-    if augmentation == "none":
-        return images
-    augmenter = _augmenter(augmentation)
-    with _one_at_a_time:
-        # imgaug's random_state= on the outer augmenter does not reach its children reproducibly; seeding anew does.
-        augmenter.seed_(seed)
-        return np.ascontiguousarray(augmenter.augment_images(images), dtype=np.uint8)
+    return images if augmentation == "none" else _resolved(augmentation)(images, seed)
 
 
 @cache
-def _augmenter(augmentation: str | AugmentationSpec) -> Any:
+def _resolved(augmentation: str | AugmentationSpec) -> Augment:
     # Only here: imgaug takes two seconds to import, and a restart without augmentation, or with helpers, needs none.
-    from worker.training.augmentation.builder import augmenter_of
+    from worker.training.augmentation.resolve import resolve
 
-    return augmenter_of(augmentation)
+    return resolve(augmentation)

@@ -7,7 +7,6 @@ from typing import Any
 from core.domain.spec import AugmentationSpec
 from core.domain.spec.augmenters import AnyAugmenter
 from worker.training.augmentation.imgaug_compat import iaa
-from worker.training.augmentation.policies import POLICIES
 
 CLASSES: dict[str, Any] = {
     "fliplr": iaa.Fliplr,
@@ -33,20 +32,8 @@ CLASSES: dict[str, Any] = {
 _CHOICES = {"pad_mode", "mode", "order", "k"}
 
 
-def augmenter_of(augmentation: str | AugmentationSpec) -> Any:
-    """The imgaug augmenter for a name or a spec; the one place where either becomes one.
-
-    Raises:
-        ValueError: no augmentation has this name.
-    """
-    if isinstance(augmentation, AugmentationSpec):
-        return _built(augmentation)
-    if augmentation not in POLICIES:
-        raise ValueError(f"unknown augmentation {augmentation!r}; known: none, {', '.join(POLICIES)}")
-    return _built(POLICIES[augmentation])
-
-
-def _built(spec: AugmentationSpec) -> Any:
+def build(spec: AugmentationSpec) -> Any:
+    """The imgaug augmenter that does what the spec says."""
     children, random = [_child(augmenter) for augmenter in spec.augmenters], spec.order == "random"
     if spec.some_of is None:
         return iaa.Sequential(children, random_order=random)

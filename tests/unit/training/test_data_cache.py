@@ -15,6 +15,7 @@ import pytest
 from core.domain.errors import JobFailure
 from tests.unit.training.pictures import image_folder
 from worker.training.data import cache as cache_module
+from worker.training.data import parallel
 from worker.training.data.cache import cached_images
 from worker.training.data.listing import Listing
 
@@ -22,8 +23,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tests.unit.training.test_data_cache import listing
-from worker.training.data import cache
-cache._CHUNK_BYTES = 1
+from worker.training.data import cache, parallel
+parallel.CHUNK_BYTES = 1
 cache.cached_images(listing(), name="x", size=8, cache=Path(sys.argv[1]),
                     progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done > 2 else None)
 """
@@ -60,7 +61,7 @@ def test_second_load_decodes_nothing(tmp_path: Path) -> None:
 
 
 def test_order_is_kept_over_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "_CHUNK_BYTES", 8 * 8 * 3 * 3)
+    monkeypatch.setattr(parallel, "CHUNK_BYTES", 8 * 8 * 3 * 3)
     np.testing.assert_array_equal(_cached(tmp_path, listing(100))[:, 3, 2, 1], np.arange(100))
 
 

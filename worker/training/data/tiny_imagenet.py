@@ -8,6 +8,8 @@ from pathlib import Path
 from core.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
 
+SIZE = 64
+
 
 def listing(spec: DatasetSpec) -> Listing:
     """Classes in sorted wnid order, named by words.txt; `per_class` limits the training images only."""
@@ -15,7 +17,7 @@ def listing(spec: DatasetSpec) -> Listing:
     known = _wnids(root)
     wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
     training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
-    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))))
+    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))), size=SIZE)
 
 
 def _wnids(root: Path) -> list[str]:

@@ -24,7 +24,9 @@ def cores() -> int:
 def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[NDArray[np.uint8]]:
     """Chunks of images, uint8 [k, size, size, 3], in the listing's order, a few chunks ahead of who takes them.
 
-    Threads and not processes: Pillow and OpenCV let go of the interpreter while they decode, and nothing is copied.
+    Threads and not processes: nothing is copied, nothing can be orphaned by a kill, and Pillow and OpenCV let go of the
+    interpreter while they decode. Of the 0.1 ms that an image of 64 px takes that is the smaller part, so that threads
+    gain little there (all of Tiny ImageNet takes some 12 s); for photos they gain nearly all cores.
 
     Raises:
         JobFailure: bad_data, naming the first image that is broken.

@@ -34,8 +34,10 @@ def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
 
 def _validation(root: Path, wnids: list[str], known: set[str]) -> Iterator[tuple[Path, int]]:
     annotations = root / "val" / "val_annotations.txt"
-    labels = {wnid: label for label, wnid in enumerate(wnids)}
-    for number, line in enumerate(_lines(annotations), start=1):
+    labels, lines = {wnid: label for label, wnid in enumerate(wnids)}, _lines(annotations)
+    if not lines:
+        bad_data(f"{annotations}: names no images")
+    for number, line in enumerate(lines, start=1):
         file, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in known or Path(file).name != file:

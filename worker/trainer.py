@@ -69,12 +69,13 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
 
 
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
-    processes = settings.augmentation_processes
+    given = settings.augmentation_processes
+    processes = settings.threads - 1 if given is None else given
     return Runner(
         client=ServiceClient(settings.url, settings.token),
         store=open_store(settings.store),
         trainer=loaded.trainer,
-        workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
+        workspace=Workspace(settings.cache, settings.threads, processes, settings.downloads),
         worker=worker_info(settings, loaded.device),
         notice=notice,
         environment=loaded.environment,

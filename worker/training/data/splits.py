@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from core.domain.spec import DatasetSpec, SplitFractions
 from worker.training.data.listing import Listing, bad_data
 
 Rows = NDArray[np.int64]
-DEFAULTS = {
+DEFAULTS: dict[str, SplitFractions | Literal["official"]] = {
     "digits": SplitFractions(train=0.7, val=0.15, test=0.15),
     "image-folder": SplitFractions(train=0.8, val=0.1, test=0.1),
     "tiny-imagenet-200": "official",
@@ -29,13 +30,18 @@ class SplitRows:
     test: Rows | None
 
 
+def wanted_split(spec: DatasetSpec) -> SplitFractions | Literal["official"]:
+    """How the spec divides, or the default of its data set."""
+    return spec.split or DEFAULTS[spec.name]
+
+
 def split_rows(spec: DatasetSpec, listing: Listing, seed: int) -> SplitRows:
     """The parts of a data set by `dataset.split`, or by the data set's default.
 
     Raises:
         JobFailure: bad_data, a class is too small, or there is no official split.
     """
-    wanted = spec.split or DEFAULTS[spec.name]
+    wanted = wanted_split(spec)
     training = np.arange(listing.training, dtype=np.int64)
     official = np.arange(listing.training, len(listing.labels), dtype=np.int64)
     if not isinstance(wanted, SplitFractions):

@@ -36,6 +36,7 @@ class WorkerSettings(BaseSettings):
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
     length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
+    `reports`: whether to make a report of each job, in a process of low priority.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
@@ -51,3 +52,4 @@ class WorkerSettings(BaseSettings):
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
+    reports: bool = True

@@ -19,7 +19,8 @@ def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
+    """Where decoded images lie if nobody says."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "baton"
 
@@ -46,7 +47,7 @@ class WorkerSettings(BaseSettings):
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     store: Annotated[str, Field(min_length=1)]
     worker_name: str = Field(default_factory=_default_name)
-    cache: Path = Field(default_factory=_default_cache)
+    cache: Path = Field(default_factory=default_cache)
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE

@@ -29,6 +29,7 @@ def evaluated(answers: Answers, names: Sequence[str], loss: float) -> SetResult:
     columns = precision_recall_fscore_support(answers.labels, answers.predicted, labels=labels, zero_division=0.0)
     classes = _classes(names, np.asarray(columns), confusion.sum(axis=0))
     present = [c for c in classes if c.images]
+    best, worst = _both_ends(present)
     return SetResult(
         images=len(answers),
         loss=loss if math.isfinite(loss) else None,
@@ -36,8 +37,8 @@ def evaluated(answers: Answers, names: Sequence[str], loss: float) -> SetResult:
         top5_accuracy=float(answers.among_top.mean()),
         macro=_averages(present),
         classes=tuple(classes),
-        best=_ranked(present, best=True),
-        worst=_ranked(present, best=False),
+        best=best,
+        worst=worst,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
     )
 
@@ -61,11 +62,11 @@ def _averages(classes: Sequence[ClassResult]) -> Averages:
     return Averages(**{name: float(np.mean([getattr(c, name) for c in classes])) for name in Averages.model_fields})
 
 
-def _ranked(classes: Sequence[ClassResult], *, best: bool) -> tuple[int, ...]:
-    """At most LISTED labels and at most half of all classes, so that no class is among the best and the worst."""
-    sign = -1 if best else 1
-    order = sorted(classes, key=lambda c: (sign * c.f1, sign * c.recall, c.label))
-    return tuple(c.label for c in order[: min(LISTED, len(order) // 2)])
+def _both_ends(classes: Sequence[ClassResult]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The best and the worst by F1: at most LISTED each, and at most half of all classes, so that none is both."""
+    order = [c.label for c in sorted(classes, key=lambda c: (-c.f1, -c.recall, c.label))]
+    many = min(LISTED, len(order) // 2)
+    return tuple(order[:many]), tuple(order[::-1][:many])
 
 
 def main_numbers(evaluation: Evaluation) -> dict[str, float]:

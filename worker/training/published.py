@@ -14,9 +14,9 @@ from worker.training.cursor import BestEpoch
 from worker.training.data import ImageData
 from worker.training.evaluation import main_numbers
 from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
+from worker.training.gather import gather
 from worker.training.judged import Judged, evaluation_size, make_evaluation
 from worker.training.plan import Plan
-from worker.training.report.gather import gather
 from worker.training.report.material import Material
 from worker.training.report.press import Press
 

@@ -16,7 +16,7 @@ from worker.training.environment import describe
 from worker.training.evaluation import class_names
 from worker.training.judged import Judged
 from worker.training.plan import Plan
-from worker.training.report.material import Facts, Images, Material, Shown
+from worker.training.report.material import Facts, Material, Shown
 
 RIGHT = WRONG = 12
 ORIGINALS = 8
@@ -77,7 +77,7 @@ def _drawn(generator: np.random.Generator, places: NDArray[np.int64], most: int)
     return np.sort(generator.permutation(places)[:most])
 
 
-def _originals(train: Split, seed: int) -> Images:
+def _originals(train: Split, seed: int) -> NDArray[np.uint8]:
     """One image of each of some classes."""
     generator = np.random.default_rng([_SHOWN, seed])
     order = generator.permutation(len(train))

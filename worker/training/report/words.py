@@ -50,7 +50,14 @@ def short_names(names: Sequence[str], longest: int = SHORT) -> tuple[str, ...]:
     """All names shortened; those that are alike then get their label."""
     short = [shortened(name, longest) for name in names]
     often = Counter(short)
-    return tuple(f"{text} ({label})" if often[text] > 1 else text for label, text in enumerate(short))
+    return tuple(
+        _told_apart(names[label], f" ({label})", longest) if often[text] > 1 else text
+        for label, text in enumerate(short)
+    )
+
+
+def _told_apart(name: str, suffix: str, longest: int) -> str:
+    return shortened(name, longest - len(suffix)) + suffix
 
 
 def markdown(value: Any) -> Markup:

@@ -14,6 +14,7 @@ from worker.training.report.figures.canvas import INK, RIGHT, WIDTH, WRONG, Draw
 from worker.training.report.material import Images, Shown
 
 COLUMNS = 4
+_SIZE = 7.5
 _ROW_INCHES = WIDTH / COLUMNS
 
 
@@ -44,18 +45,36 @@ def _answers(
     height: int,
     color: str,
 ) -> None:
+    lines = 1 if answers.right[shown.places[members]].all() else 2
     cells = part.subplots(height, COLUMNS, squeeze=False).ravel()
     for cell in cells:
-        cell.axis("off")
+        _bare(cell, lines)
     for cell, k in zip(cells, members, strict=False):
         place = shown.places[k]
         label, predicted = int(answers.labels[place]), int(answers.predicted[place])
         _picture(cell, shown.images[k])
-        text = f"{names[predicted]} ({100 * float(answers.probabilities[place, 0]):.0f} %)"
-        cell.text(0.5, -0.04, text, transform=cell.transAxes, ha="center", va="top", fontsize=7.5, color=color)
+        _below(cell, 0, f"{names[predicted]} ({100 * float(answers.probabilities[place, 0]):.0f} %)", color)
         if label != predicted:
-            true = f"is {names[label]}"
-            cell.text(0.5, -0.155, true, transform=cell.transAxes, ha="center", va="top", fontsize=7.5, color=INK)
+            _below(cell, 1, f"is {names[label]}", INK)
+
+
+def _bare(cell: Axes, lines: int) -> None:
+    """No axes, and room for so many lines below."""
+    cell.set_xticks([])
+    cell.set_yticks([])
+    for spine in cell.spines.values():
+        spine.set_visible(False)
+    if lines:
+        # The layout makes room for a label of the axis, and for no other text.
+        cell.set_xlabel("\n".join("x" * lines), fontsize=_SIZE, alpha=0.0)
+
+
+def _below(cell: Axes, line: int, text: str, color: str) -> None:
+    offset = (0.0, -3.0 - 1.35 * _SIZE * line)
+    written = cell.annotate(
+        text, (0.5, 0), offset, "axes fraction", "offset points", ha="center", va="top", fontsize=_SIZE, color=color
+    )
+    written.set_in_layout(False)
 
 
 def augmented(number: int, title: str, originals: Images, changed: Images) -> Drawing:
@@ -64,7 +83,7 @@ def augmented(number: int, title: str, originals: Images, changed: Images) -> Dr
     figure = blank(_ROW_INCHES * rows + 0.35)
     cells = figure.subplots(rows, COLUMNS, squeeze=False)
     for cell in cells.ravel():
-        cell.axis("off")
+        _bare(cell, 0)
     for column in range(COLUMNS):
         cells[0, column].set_title("augmented" if column % 2 else "original", fontsize=9)
     for k, (before, after) in enumerate(zip(originals, changed, strict=True)):

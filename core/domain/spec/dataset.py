@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.domain.catalog import DATASETS
-from core.domain.spec.fields import Fraction, named, one_of
+from core.domain.spec.fields import Fraction, Options, named, one_of
 from core.domain.validation import WHOLE, FieldValueError, Model
 
 
@@ -37,15 +37,21 @@ def _known_split(value: object) -> object:
 class DatasetSpec(Model):
     """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each."""
 
-    name: Annotated[str, one_of(DATASETS, "data set"), named(DATASETS)]
+    name: Annotated[str, one_of(DATASETS, "dataset"), named(DATASETS)]
     path: str | None = Field(default=None, min_length=1)
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
     classes: Annotated[int, Field(ge=2), WHOLE] | None = None
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
 
+    options: Options = Field(default_factory=dict)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        info = DATASETS[self.name]
+        info = DATASETS.get(self.name)
+        if info is None:
+            return self  # the extension knows what it needs
+        if self.options:
+            raise FieldValueError("options", f"data set {self.name} takes none")
         if info.needs_path and self.path is None:
             raise FieldValueError("path", f"data set {self.name} needs the path of its directory on the worker")
         if not info.needs_path and self.path is not None:

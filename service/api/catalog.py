@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Path
 
 from core.domain.catalog import NETWORKS
-from core.domain.views import Listing, NetworkView, PlanView, WorkerView
+from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.depends import Ctx, guarded_router
 from service.api.problems import BODY, responses
@@ -34,6 +34,13 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 def list_networks() -> Listing[NetworkView]:
     """The networks that a spec may name."""
     return Listing(items=[NetworkView(**asdict(network)) for network in NETWORKS.values()])
+
+
+@router.get("/extensions")
+def list_extensions(ctx: Ctx) -> Listing[ExtensionView]:
+    """What else a spec may name: what the workers of the last day have installed beside Baton."""
+    with ctx.database.read() as session:
+        return Listing(items=workers.extension_views(Unit(session)))
 
 
 @router.get("/workers")

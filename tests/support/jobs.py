@@ -60,6 +60,10 @@ class Jobs:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["items"])
 
+    def extensions(self) -> list[str]:
+        """What workers have installed beside Baton, by name."""
+        return [one["name"] for one in self._http.get("/v1/extensions").json()["items"]]
+
     def download(self, job: str, name: str) -> bytes:
         """An artifact's bytes."""
         answer = self._http.get(f"/v1/jobs/{job}/artifacts/{name}", follow_redirects=True)

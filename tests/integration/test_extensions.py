@@ -1,0 +1,82 @@
+"""A package of a user's own beside the worker: its network, data set and augmentation, trained with exact resume."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from core.storage import open_store
+from tests.resume.endings import ending
+from tests.support.gcs import until
+from tests.support.jobs import Jobs
+from tests.support.service import ROOT, ServiceProcess
+from tests.support.worker import Workers
+
+PACKAGE = ROOT / "examples" / "own_network"
+SPEC: dict[str, Any] = yaml.safe_load((PACKAGE / "job.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The settings of a worker that has the package."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(folder), str(PACKAGE)], check=True, timeout=120)
+    return {"PYTHONPATH": str(folder)}
+
+
+def await_known(jobs: Jobs, name: str) -> None:
+    until(lambda: name in jobs.extensions(), 60, f"worker with {name}")
+
+
+def test_it_is_trained_and_resumed_to_the_bit(
+    jobs: Jobs, workers: Workers, service: ServiceProcess, installed: dict[str, str]
+) -> None:
+    first = workers.start(**installed)
+    await_known(jobs, "small-cnn")
+    whole = jobs.submit(SPEC)
+    assert jobs.await_end(whole)["status"] == "succeeded"
+    killed = jobs.submit({**SPEC, "name": "squares-killed"})
+    jobs.await_job(killed, lambda view: bool(view["checkpoint"]) and view["progress"]["global_step"] >= 45)
+    first.kill_group()
+    workers.start(**installed)
+    view = jobs.await_end(killed)
+    assert (view["status"], view["attempts"]) == ("succeeded", 2)
+    assert view["results"]["test_accuracy"] > 0.6
+    store = open_store(service.store_url)
+    assert ending(jobs, killed, store).differences(ending(jobs, whole, store)) == []
+
+
+def test_a_worker_without_it_leaves_the_job_to_another(jobs: Jobs, workers: Workers, installed: dict[str, str]) -> None:
+    owner = workers.start(**installed)
+    await_known(jobs, "squares")
+    owner.kill_group()
+    workers.start()
+    job = jobs.submit(SPEC)
+    until(lambda: [e["kind"] for e in jobs.items(job, "events")].count("dispatched") >= 2, 60, "second message")
+    text = jobs.show(job)["waiting_for"]
+    assert text.endswith("with network small-cnn, data set squares, augmentation mirror")
+    workers.start(**installed)
+    assert jobs.await_end(job)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": {"name": "small-cnn", "options": {"depth": 3}}}, "depth"),
+        ({"dataset": {"name": "squares", "split": "official", "options": {"each": "many"}}}, "invalid literal"),
+    ],
+)
+def test_its_errors_are_told(
+    jobs: Jobs, workers: Workers, installed: dict[str, str], change: dict[str, Any], said: str
+) -> None:
+    workers.start(**installed)
+    await_known(jobs, "squares")
+    ended = jobs.await_end(jobs.submit({**SPEC, **change, "retry": {"max_failures": 0}}))
+    assert ended["status"] == "failed"
+    assert said in ended["message"]
+    assert "squares.py" in ended["message"] or "networks.py" in ended["message"]

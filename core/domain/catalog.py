@@ -19,12 +19,16 @@ class NetworkInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a client sees of a data set. `classes` is None where the directory decides."""
+    """What a client sees of a data set. `classes` is None where the directory decides.
+
+    `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
+    """
 
     name: str
     title: str
     needs_path: bool
     classes: int | None
+    training: tuple[int, ...] | None = None
 
 
 PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
@@ -33,9 +37,12 @@ NETWORKS = {
     "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
     "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
 }
+DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 DATASETS = {
-    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10),
-    "tiny-imagenet-200": DatasetInfo("tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200),
+    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10, DIGITS),
+    "tiny-imagenet-200": DatasetInfo(
+        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, (500,) * 200
+    ),
     "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
 }
 AUGMENTATIONS = ("none", "paper-1", "paper-2")

@@ -59,7 +59,7 @@ def _stage(number: int, stage: StageSpec, images: int | None) -> PlanStageView:
         stage=number,
         name=stage.name or f"stage-{number}",
         image_size=stage.image_size,
-        validation_image_size=stage.validation_image_size or stage.image_size,
+        validation_image_size=stage.judged_at,
         batch_size=stage.batch_size,
         epochs=stage.epochs,
         steps_per_epoch=None if steps is None else steps_per_epoch(stage, images or 0),

@@ -160,7 +160,7 @@ class Session:
     def _validate(self) -> Score:
         stage = self._spec.stages[self._at.stage]
         self._tell(Phase.VALIDATING)
-        data = self._data(stage.validation_image_size or stage.image_size)
+        data = self._data(stage.judged_at)
         self._engine.train_score()  # waits for the steps that the device still works on: they are training
         with self._watch.measure(Bucket.VALIDATION):
             return self._evaluate(data.val, self._stop_or_save)
@@ -256,7 +256,7 @@ class Session:
         self._publish_best(best, self._load(best))
         self._publish_history()
         results = {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
-        test = self._data(self._spec.stages[best.metric.stage - 1].image_size).test
+        test = self._data(self._spec.stages[best.metric.stage - 1].judged_at).test
         if test is not None:
             score = self._evaluate(test, self._stop_without_saving)
             results |= {"test_loss": score.loss, "test_accuracy": score.accuracy}

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline bench-control lock clean
+.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -48,7 +48,7 @@ format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV) ## Benchmarks: checkpoints, deterministic mode, recovery, control plane (about 25 minutes)
+bench: $(DEV) ## Benchmarks: checkpoints, deterministic mode, recovery, control plane, data (about 26 minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-checkpoint: $(DEV) ## What a checkpoint costs, against no checkpoints and against Keras's callbacks (5 minutes)
@@ -62,6 +62,9 @@ bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long bef
 
 bench-control: $(DEV) ## What one service process answers, on SQLite and PostgreSQL, against a bare route (10 minutes)
 	$(BIN)/python -m bench.control $(ARGS)
+
+bench-data: $(DEV) ## Images a second decoded, cached, served, augmented, against imgaug and Keras (a minute); ARGS='--path DIR'
+	$(BIN)/python -m bench.data $(ARGS)
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)

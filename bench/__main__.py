@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("checkpoint", "determinism", "recovery", "control")
+BENCHMARKS = ("checkpoint", "determinism", "recovery", "control", "data")
 
 
 def main() -> int:

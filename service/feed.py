@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.domain.views import EventView
 from service.control.events import event_batch
+from service.db.away import away
 from service.db.engine import Database
 from service.db.unit import Unit
 from service.watch import Watch
@@ -26,7 +25,6 @@ HEARTBEAT_SECONDS = 15.0
 RECONNECT_MILLISECONDS = 1000
 PAGE = 200
 END = "end"
-_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,10 @@ class Feed:
                 return
             try:
                 piece = await self.piece(job_id, piece.last)
-            except _AWAY:
-                return  # the reader comes again, with the number of the last event that it got
+            except Exception as error:
+                if away(error):
+                    return  # the reader comes again, with the number of the last event that it got
+                raise
 
     def _read(self, job_id: str, after: int) -> Piece:
         with self._database.read() as session:

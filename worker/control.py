@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.domain.downloads import Download
 from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
@@ -38,8 +39,14 @@ class Control(Protocol):
         """Whether to end at this step boundary. Raises LeaseLost."""
         ...
 
-    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
-        """What is going on, for whoever polls the job."""
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        """What is going on, for whoever polls the job. `doing`: the same in words, such as how far loading is."""
         ...
 
     def stands_at(self, global_step: int) -> None:
@@ -82,11 +89,15 @@ class Control(Protocol):
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation."""
+    """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation.
+
+    `downloads`: where data sets come from, by name, instead of their known sources.
+    """
 
     cache: Path
     threads: int
     processes: int
+    downloads: Mapping[str, Download] = field(default_factory=dict)
 
 
 class Trainer(Protocol):

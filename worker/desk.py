@@ -87,9 +87,15 @@ class Desk:
             return Stop.PREEMPTED
         return _DIRECTIVES.get(self._lease.directive)
 
-    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
         """What the next heartbeat says."""
-        self._lease.tell(phase, progress, dict(metrics or {}))
+        self._lease.tell(phase, progress, dict(metrics or {}), doing)
 
     def stands_at(self, global_step: int) -> None:
         """Kept for the last word on this attempt: what was told last may be some steps behind."""

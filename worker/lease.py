@@ -33,6 +33,7 @@ class Lease:
         self._closed = False
         self._lock = threading.Lock()
         self._phase, self._progress, self._metrics = Phase.STARTING, None, {}  # type: Phase, Progress | None, dict[str, float]
+        self._doing: str | None = None
         self.directive = Directive.CONTINUE
         self.lost: str | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -55,11 +56,17 @@ class Lease:
         """Another call learned that the attempt is no longer ours."""
         self.lost = self.lost or why
 
-    def tell(self, phase: Phase, progress: Progress | None = None, metrics: dict[str, float] | None = None) -> None:
-        """What the next heartbeat says. A change of phase is told at once."""
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: dict[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        """What the next heartbeat says. A change of phase is told at once, and so are the first words on it."""
         with self._lock:
-            changed = phase is not self._phase
-            self._phase = phase
+            changed = phase is not self._phase or (doing is None) is not (self._doing is None)
+            self._phase, self._doing = phase, doing
             self._progress = progress or self._progress
             self._metrics = metrics or self._metrics
         if changed:
@@ -79,6 +86,7 @@ class Lease:
                 metrics=self._metrics,
                 seconds=self.watch.seconds(),
                 interval_seconds=self.interval_seconds,
+                doing=self._doing,
             )
 
     def _run(self) -> None:

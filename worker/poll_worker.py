@@ -95,7 +95,8 @@ class PollingWorker:
 
     def _ask_and_tell(self) -> None:
         try:
-            self._answers.put(self._client.next_attempt(self._request))
+            worker = self._request.worker.model_copy(update={"device": self._seat.device})
+            self._answers.put(self._client.next_attempt(self._request.model_copy(update={"worker": worker})))
         except Exception as error:
             self._answers.put(error)
 
@@ -111,5 +112,5 @@ class PollingWorker:
 
 def work(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> None:
     """Runs what the service offers until the worker is asked to end, or with `once` for one attempt. Raises Refused."""
-    request = NextRequest(worker=worker_info(settings), queues=tuple(queues), wait_seconds=WAIT_SECONDS)
+    request = NextRequest(worker=worker_info(settings, seat.device), queues=tuple(queues), wait_seconds=WAIT_SECONDS)
     PollingWorker(client, seat, request).work(once=once)

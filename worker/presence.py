@@ -17,9 +17,10 @@ REPORT_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-def worker_info(settings: WorkerSettings) -> WorkerInfo:
+def worker_info(settings: WorkerSettings, device: str) -> WorkerInfo:
     """This process of a worker."""
-    return WorkerInfo(name=settings.worker_name, host=socket.gethostname(), pid=os.getpid(), version=VERSION)
+    host = socket.gethostname()
+    return WorkerInfo(name=settings.worker_name, host=host, pid=os.getpid(), version=VERSION, device=device)
 
 
 def report_in_background(client: ServiceClient, settings: WorkerSettings, queues: list[str], seat: Seat) -> None:
@@ -27,7 +28,8 @@ def report_in_background(client: ServiceClient, settings: WorkerSettings, queues
 
     def run() -> None:
         while True:
-            report = WorkerReport(**worker_info(settings).model_dump(), queues=tuple(queues), busy=seat.busy)
+            info = worker_info(settings, seat.device)
+            report = WorkerReport(**info.model_dump(), queues=tuple(queues), busy=seat.busy)
             try:
                 client.report(report)
             except (ServiceUnavailable, Refused) as error:

@@ -90,6 +90,11 @@ class TrainingProcess:
         """Whether it has imported what it needs; whatever it has said, it said after that."""
         return bool(self._last_word())
 
+    @property
+    def device(self) -> str | None:
+        """What it trains on, once it is ready."""
+        return next((word["device"] for word in self._words() if "device" in word), None)
+
     def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
         """Hands the attempt over; the child claims it, and hands it over before the deadline."""
         self._order(order_line(attempt_id, deadline))

@@ -36,7 +36,7 @@ class Seat:
     `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
     from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
     say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
-    attempts is woken; called in the main thread.
+    attempts is woken; called in the main thread. `device`: what is trained on here, as the training process says.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Seat:
         self._leaving: Departure | None = None
         self._gone_at = math.inf
         self._too_late, self._started = False, time.monotonic()
+        self.device = "cpu"
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
 
@@ -82,6 +83,7 @@ class Seat:
                 return False
         self._deadline.warmed_up(time.monotonic() - self._started)
         self._heed_the_deadline()
+        self._learn_the_device(training)
         return training is not None and training.ready
 
     @contextmanager
@@ -101,6 +103,7 @@ class Seat:
             raise RuntimeError("no training process")
         if not self._give(training, attempt_id) or not self._watch(training, attempt_id, beat):
             return False
+        self._learn_the_device(training)
         cost = training.cost()
         self._deadline.cost = cost or self._deadline.cost
         claimed = cost is not None or training.held() is not None
@@ -135,6 +138,9 @@ class Seat:
     def _heed_the_deadline(self) -> None:
         if why := self._deadline.too_late:
             self.retire(why)
+
+    def _learn_the_device(self, training: TrainingProcess | None) -> None:
+        self.device = (training and training.device) or self.device
 
     def kill(self) -> None:
         """Ends the training process, whatever it does."""

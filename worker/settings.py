@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.caches import default_cache
+from core.domain.catalog import TINY_IMAGENET_ZIP
+from core.domain.downloads import Checksum, Download, http_url
 from worker.notice import DEFAULT_GRACE
 
 VERSION = "0.1.0"
@@ -19,14 +22,12 @@ def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "baton"
+Url = Annotated[str, AfterValidator(http_url)]
 
 
-def _http_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(f"must begin with http:// or https://, not {text!r}")
+def _checksum(text: str) -> str:
+    if text:
+        Checksum.parse(text)
     return text
 
 
@@ -36,18 +37,27 @@ class WorkerSettings(BaseSettings):
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
     length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
+    `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
-    url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8080"
+    url: Url = "http://127.0.0.1:8080"
     token: Annotated[str, Field(min_length=1, repr=False)]
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     store: Annotated[str, Field(min_length=1)]
     worker_name: str = Field(default_factory=_default_name)
-    cache: Path = Field(default_factory=_default_cache)
+    cache: Path = Field(default_factory=default_cache)
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
+    tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
+    tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
+
+    @property
+    def downloads(self) -> dict[str, Download]:
+        """Where this worker gets data sets from, by name."""
+        changed = TINY_IMAGENET_ZIP.changed(self.tiny_imagenet_url, self.tiny_imagenet_checksum)
+        return {"tiny-imagenet-200": changed}

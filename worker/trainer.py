@@ -25,20 +25,26 @@ log = logging.getLogger("worker.trainer")
 
 @dataclass(frozen=True)
 class Loaded:
-    """What trains, once its libraries are imported, and the environment that its bits depend on."""
+    """What trains, once its libraries are imported, and the environment that its bits depend on.
+
+    `device`: what it trains on, as people call it.
+    """
 
     trainer: Trainer
     environment: Mapping[str, str]
+    device: str = "cpu"
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
-    from worker.training.environment import configure, describe
+    from worker.training.environment import NO_GPU, configure, describe
 
     configure(settings.threads)
     from worker.training.session import train
 
-    return Loaded(train, describe(settings.threads))
+    environment = describe(settings.threads)
+    gpu = environment["gpu"]
+    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu)
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
@@ -50,9 +56,10 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     orders = read_orders(sys.stdin, notice, settings.grace)
-    runner = _runner(settings, load(settings), notice, report)
+    loaded = load(settings)
+    runner = _runner(settings, loaded, notice, report)
     log.info("warm: waiting for an attempt with TensorFlow imported")
-    _say(report, ready=True)
+    _say(report, ready=True, device=loaded.device)
     while True:
         order = orders.get()
         if notice.given or runner.run(order.attempt_id, order.deadline):
@@ -62,13 +69,14 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
 
 
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
-    processes = settings.augmentation_processes
+    given = settings.augmentation_processes
+    processes = settings.threads - 1 if given is None else given
     return Runner(
         client=ServiceClient(settings.url, settings.token),
         store=open_store(settings.store),
         trainer=loaded.trainer,
-        workspace=Workspace(settings.cache, settings.threads, settings.threads - 1 if processes is None else processes),
-        worker=worker_info(settings),
+        workspace=Workspace(settings.cache, settings.threads, processes, settings.downloads),
+        worker=worker_info(settings, loaded.device),
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,

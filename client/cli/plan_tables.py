@@ -103,9 +103,13 @@ def plan_stages(stages: Sequence[PlanStageView]) -> Table:
     made = _narrow("#", "px", "val", "batch", "epochs", "steps", "augment", "schedule", "from", "end", "best")
     for stage in stages:
         sizes = (stage.stage, stage.image_size, stage.validation_image_size, stage.batch_size, stage.epochs)
-        cells = [*(str(size) for size in sizes), _count(stage.steps_per_epoch), stage.augmentation]
+        cells = [*(str(size) for size in sizes), _count(stage.steps_per_epoch), _augmentation(stage)]
         made.add_row(*cells, short_schedule(stage.schedule), stage.start_from, *_reported(stage))
     return made
+
+
+def _augmentation(stage: PlanStageView) -> str:
+    return "own" if stage.augmentation.startswith("[") else stage.augmentation
 
 
 def _narrow(*columns: str) -> Table:
@@ -120,6 +124,9 @@ def stage_notes(stages: Sequence[PlanStageView]) -> Iterator[Text]:
     names = [f"{stage.stage} {stage.name}" for stage in stages if stage.name != f"stage-{stage.stage}"]
     if names:
         yield Text(f"names: {', '.join(names)}", style="dim")
+    for stage in stages:
+        if _augmentation(stage) == "own":
+            yield Text(f"own augmentation of stage {stage.stage}: {stage.augmentation}", style="dim")
     for line in schedules_in_full(stages):
         yield Text(line, style="dim")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.domain.downloads import Checksum, Download
+
 
 @dataclass(frozen=True)
 class NetworkInfo:
@@ -22,13 +24,20 @@ class DatasetInfo:
     """What a client sees of a data set. `classes` is None where the directory decides.
 
     `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
+    `download`: where `dataset.download: true` gets it from, unless the worker's settings say otherwise.
     """
 
     name: str
     title: str
     needs_path: bool
     classes: int | None
+    download: Download | None = None
     training: tuple[int, ...] | None = None
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether a worker can get it by itself."""
+        return self.download is not None
 
 
 PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
@@ -37,11 +46,20 @@ NETWORKS = {
     "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
     "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
 }
+# Size and MD5 as the loaders of several public projects have them for this file.
+TINY_IMAGENET_ZIP = Download(
+    file="tiny-imagenet-200.zip",
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    bytes=248_100_043,
+    checksum=Checksum("md5", "90528d7ca1a48142e341f4ef8d21d0de"),
+    advice="BATON_TINY_IMAGENET_URL names a mirror, BATON_TINY_IMAGENET_CHECKSUM what its file must have",
+)
+
 DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 DATASETS = {
-    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10, DIGITS),
+    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10, None, DIGITS),
     "tiny-imagenet-200": DatasetInfo(
-        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, (500,) * 200
+        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP, (500,) * 200
     ),
     "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
 }

@@ -22,15 +22,12 @@ def full_path(path: str) -> str:
 
 def check_path(path: str) -> None:
     """Raises SpecError where no spec can have a field of this path; values of free form are left to the parser."""
-    nodes = [_schema()]
-    keys = path.split(".")
+    nodes, keys = [_schema()], path.split(".")
     for place, key in enumerate(keys):
         nodes = [one for node in nodes for one in _alternatives(node)]
-        if not any(_is_closed(node) for node in nodes):
-            nodes = [node["items"] for node in nodes if "items" in node]
-            continue
-        nodes = [found for node in nodes for found in _members(node, key)]
-        if not nodes:
+        closed = any(_is_closed(node) for node in nodes)
+        nodes = [found for node in nodes for found in _members(node, key, strict=closed)]
+        if not nodes and closed:
             raise SpecError([FieldError(path, _unknown(".".join(keys[: place + 1]), path))])
 
 
@@ -81,6 +78,9 @@ def _is_closed(node: Node) -> bool:
     return node.get("additionalProperties") is False
 
 
-def _members(node: Node, key: str) -> list[Node]:
+def _members(node: Node, key: str, *, strict: bool) -> list[Node]:
+    """What lies below a node; `strict`: a list has members by number alone, else its index is for others to judge."""
+    if "items" in node:
+        return [node["items"]] if key == "*" or key.isdecimal() or not strict else []
     properties: Node = node.get("properties", {})
     return list(properties.values()) if key == "*" else [properties[key]] if key in properties else []

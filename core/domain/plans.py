@@ -65,15 +65,11 @@ def _stage(number: int, stage: StageSpec, images: int | None) -> PlanStageView:
         steps_per_epoch=None if steps is None else steps_per_epoch(stage, images or 0),
         steps=steps,
         images=None if steps is None else steps * stage.batch_size,
-        augmentation=_augmentation(stage.augmentation),
+        augmentation=str(stage.augmentation),
         schedule=stage.schedule.model_dump(),
         start_from=stage.start_from,
         published=stage.published,
     )
-
-
-def _augmentation(value: object) -> str:
-    return value if isinstance(value, str) else "own"
 
 
 def _totals(spec: JobSpec, images: int | None, stages: list[PlanStageView]) -> PlanTotals:

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     AUGMENTATION_DIED = "augmentation_died"
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
+    CACHE_UNUSABLE = "cache_unusable"
+    DOWNLOAD_FAILED = "download_failed"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_REFUSED = "store_refused"
     RESTORE_FAILED = "restore_failed"

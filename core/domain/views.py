@@ -186,7 +186,7 @@ class PlanStageView(Message):
     """A stage as it would run: all fields with their defaults, and what it comes to. `stage` counts from 1.
 
     `steps_per_epoch`, `steps` (of all its epochs) and `images` (seen, augmented ones counted each time): None where
-    they hang on how many images the worker finds.
+    they hang on how many images the worker finds. `augmentation`: a name, or the user's own augmenters in brackets.
     """
 
     stage: int

@@ -133,13 +133,17 @@ class Fenced(Message):
 
 
 class Heartbeat(Fenced):
-    """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet."""
+    """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet.
+
+    `doing`: what the phase is about in words, where there is more to say, such as how far loading is.
+    """
 
     phase: Phase
     progress: Progress | None = None
     metrics: dict[str, Real] = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
     interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
+    doing: Annotated[str, Field(max_length=500)] | None = None
 
 
 class Directive(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -20,6 +20,7 @@ from core.domain.validation import findings
 from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
+from service.db.away import away
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -40,7 +41,6 @@ STATUS = {
     "idempotency-key-reused": 422,
 }
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
-INVALID_TRANSACTION = "25"
 SAY_SECONDS = 10.0
 _said_at = float("-inf")
 TITLES = {
@@ -134,15 +134,6 @@ def _database_error(request: Request, error: Exception) -> Response:
         "Idempotency-Key; /readyz says how it stands",
         headers={"Retry-After": "2"},
     )
-
-
-def away(error: Exception) -> bool:
-    """Whether the database is at fault and not what it was asked: then the same call may go well in a moment."""
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
-        return True
-    # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
 
 
 def _say_away(error: Exception) -> None:

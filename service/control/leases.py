@@ -33,7 +33,7 @@ from service.control.limits import Limits
 from service.control.startable import full
 from service.control.workers import saw, saw_again
 from service.db.tables import Attempt, Checkpoint, Job
-from service.db.unit import Unit, actor_of, plain
+from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict, LimitReached
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
@@ -189,6 +189,8 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
 def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     sent = plain(message)
     attempt.seconds = sent["seconds"] or attempt.seconds
+    # An attempt's own message comes with its end: until then the column holds what it does.
+    attempt.message = clean(message.doing or "") or None
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress

@@ -71,14 +71,14 @@ def _checkpoint_status(
 
 
 def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
-    worker = next((row.worker for row in attempts if row.state in HELD_ATTEMPTS), None)
+    held = next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
     return JobView.model_validate(
         {
             "id": job.id,
             "name": job.name,
             "status": shown_status(JobState(job.state), DesiredState(job.desired)),
             "reason": job.reason,
-            "message": job.message,
+            "message": (held.message if held else None) or job.message,
             "version": job.version,
             "queue": job.queue,
             "priority": job.priority,
@@ -95,8 +95,8 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
             "preemptions": job.preemptions,
             "failures": job.failures,
             "checkpoint": _checkpoint_status(job, attempts, latest, now),
-            "worker": worker,
-            "phase": job.phase if worker else None,
+            "worker": held.worker if held else None,
+            "phase": job.phase if held and held.worker else None,
             "goodput": goodput.of_job(job, attempts, now),
         }
     )

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from core.domain.states import HELD_ATTEMPTS
 from core.domain.views import WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
+from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Worker
 from service.db.unit import Unit, clean
 
@@ -50,7 +51,7 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     """All workers seen within a day, by name; `lost` when silent for `lost_after` seconds."""
     now = unit.now()
     rows = unit.session.scalars(select(Worker).where(Worker.last_seen_at > now - FORGET_AFTER).order_by(Worker.name))
-    held = select(Attempt.worker, Attempt.job_id).where(Attempt.state.in_(HELD_ATTEMPTS))
+    held = select(Attempt.worker, Attempt.job_id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     jobs = dict(unit.session.execute(held).all())
     return [_view(row, jobs.get(row.name), now - timedelta(seconds=lost_after)) for row in rows]
 

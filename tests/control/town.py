@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, func, make_url, select
 
+from core.domain.states import ACTIVE_JOBS
 from core.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
+from service.db.tables import Job
 from tests.support.gcs import GcsEmulator, gcs_emulator, until
 from tests.support.postgres import running_postgres
 from tests.support.proxy import Address, Proxy, Way, running_proxy
@@ -48,6 +51,9 @@ class Link(StrEnum):
     SERVICE_DATABASE = "service to database"
 
 
+COUNT_SECONDS = 0.3
+
+
 @dataclass
 class Town:
     """Its members. `database_url` goes straight to the database."""
@@ -61,6 +67,8 @@ class Town:
     links: dict[Link, Proxy]
     refused: Counter[str]
     database: Database = field(init=False)
+    _open: int = 0
+    _counted_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.database = Database(open_engine(self.database_url, connections=3))
@@ -69,6 +77,15 @@ class Town:
     def front(self) -> str:
         """The service's URL for workers and users."""
         return f"http://{self.links[Link.FRONT].address}"
+
+    def open_jobs(self) -> int:
+        """How many jobs have not ended, as of a moment ago."""
+        if time.monotonic() > self._counted_at + COUNT_SECONDS:
+            with self.database.read() as session:
+                query = select(func.count()).select_from(Job).where(Job.state.in_([*ACTIVE_JOBS]))
+                self._open = session.scalar(query) or 0
+            self._counted_at = time.monotonic()
+        return self._open
 
     def start(self) -> None:
         """Everybody up, and the workers warm."""

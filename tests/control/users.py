@@ -15,15 +15,24 @@ from tests.control.orders import Order, Wish
 from tests.support.service import TOKEN
 
 TRY_SECONDS, PATIENCE_SECONDS = 5.0, 120.0
+CROWD, LATER_SECONDS = 40, 0.5
+"""Who finds so many jobs open comes later: a storm is no test of how much three workers get through."""
 
 
 @dataclass
 class Users:
-    """Order as told. `accepted`: the job of each order that got its 201; `wrong`: answers that must not be."""
+    """Order as told, while there are few jobs open. Once there were `enough`, only the first `least` orders are made.
+
+    `open_jobs`: how many have not ended. `accepted`: the job of each order that got its 201; `wrong`: answers that must
+    not be.
+    """
 
     url: str
     orders: list[Order]
     seed: int
+    open_jobs: Callable[[], int]
+    least: int
+    enough: bool = False
     accepted: dict[int, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     tries: int = 0
@@ -53,6 +62,11 @@ class Users:
         heapq.heappush(self._agenda, (when, next(self._numbers), act))
 
     def _submit(self, order: Order) -> None:
+        if self.enough and order.number >= self.least:
+            return
+        if self.open_jobs() >= CROWD:
+            self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
+            return
         headers = {"Idempotency-Key": f"{self.seed}-{order.number}"}
         answer = self._ask("/v1/jobs", headers, order.spec)
         if answer.status_code not in (200, 201):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,21 @@ def test_fewer_classes_in_the_network_than_in_the_data(jobs: Jobs, worker: Worke
     ended = jobs.await_end(job)
     assert (ended["status"], ended["attempts"]) == ("failed", 1)
     assert "network.classes" in ended["message"]
+
+
+def test_a_zip_that_would_write_outside_fails_the_job_by_its_member(
+    jobs: Jobs, worker: Workers, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as made:
+        made.writestr("../evil.txt", "evil")
+    message = failed(jobs, {"name": "image-folder", "path": str(tmp_path / "evil.zip")})["message"]
+    assert f"{tmp_path / 'evil.zip'}: member '../evil.txt' would lie outside" in message
+
+
+def test_a_zip_of_ones_own_trains(jobs: Jobs, worker: Workers, images: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as made:
+        for path in sorted(images.rglob("*.jpg")):
+            made.write(path, path.relative_to(images))
+    stages = [{"image_size": 16, "batch_size": 8, "epochs": 1}]
+    job = jobs.submit(tiny(dataset={"name": "image-folder", "path": str(tmp_path / "own.zip")}, stages=stages))
+    assert jobs.await_end(job)["status"] == "succeeded"

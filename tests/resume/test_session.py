@@ -73,7 +73,13 @@ class Recorder:
         self.asked += 1
         return Stop.PREEMPTED if self.asked == self.stop_at else None
 
-    def tell(self, phase: Phase, progress: Progress | None = None, metrics: Mapping[str, float] | None = None) -> None:
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
         assert progress is None or progress.global_step <= progress.total_steps
 
     def stands_at(self, global_step: int) -> None:

@@ -122,6 +122,20 @@ def test_the_first_training_heartbeat_starts_the_attempt(api: Api) -> None:
     assert api.job(hand.job_id)["progress"]["step"] == 5  # a heartbeat without progress takes none away
 
 
+def test_what_an_attempt_is_about_stands_in_the_status_until_it_is_done(api: Api) -> None:
+    hand = api.claim(api.submit()["id"])
+    words = "downloading tiny-imagenet-200.zip: 120 MB of 248 MB"
+    hand.beat("loading", doing=words)
+    assert (api.job(hand.job_id)["phase"], api.job(hand.job_id)["message"]) == ("loading", words)
+    assert api.attempt(hand.job_id)["message"] == words
+    hand.beat("training", progress=PROGRESS)
+    assert (api.job(hand.job_id)["message"], api.attempt(hand.job_id)["message"]) == (None, None)
+    hand.beat("loading", doing=words)
+    hand.finish("preempted", reason="preempted", message="SIGTERM")
+    assert api.attempt(hand.job_id)["message"] != words
+    assert api.job(hand.job_id)["message"] != words
+
+
 @pytest.mark.parametrize("phase", ["validating", "evaluating"])
 def test_an_attempt_resumed_between_epochs_starts_too(api: Api, phase: str) -> None:
     hand = api.claim(api.submit()["id"])

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from service.control.views import Status
-from tests.service.helpers import Api
+from tests.service.helpers import Api, worker_info
 
 GROWING = ("jobs", "job_labels", "attempts", "checkpoints", "epochs", "events", "artifacts", "pointers", "stages")
 WHOLE = re.compile(rf"SCAN ({'|'.join(GROWING)})$")
@@ -81,6 +81,9 @@ def test_what_a_worker_and_a_reader_ask(api: Api) -> None:
         api.job(hand.job_id)
         for part in ("attempts", "stages", "history", "checkpoints", "events", "artifacts"):
             assert api.http.get(f"/v1/jobs/{hand.job_id}/{part}").status_code == 200
+        assert api.http.get("/v1/workers").status_code == 200
+        asking = {"worker": worker_info("w2"), "queues": ["default"], "wait_seconds": 0}
+        assert api.http.post("/v1/attempts:next", json=asking).status_code == 200
         hand.finish("succeeded")
     assert len(statements) > 20
     assert whole_tables(engine, statements) == {}

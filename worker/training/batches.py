@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.data.model import Split
 from worker.training.order import batch_indices, batch_seed
@@ -17,7 +18,7 @@ class BatchPlan:
     """One stage's batches: everything that decides them but epoch and batch, both counted from 0."""
 
     split: Split
-    policy: str
+    policy: str | AugmentationSpec
     seed: int
     stage: int
     batch_size: int

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 QUIET = "2"
+NO_GPU = "none"
 
 
 def configure(threads: int) -> None:
@@ -39,7 +40,7 @@ def describe(threads: int) -> dict[str, str]:
         "opencv": version("opencv-python-headless"),
         "imgaug": version("imgaug"),
         "cpu": _cpu(),
-        "gpu": ", ".join(gpus) or "none",
+        "gpu": ", ".join(gpus) or NO_GPU,
         "threads": str(threads),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
     }

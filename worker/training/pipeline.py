@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from core.domain.spec import AugmentationSpec
 from worker.training.batch_pool import BatchPool
 from worker.training.batches import BatchPlan
 from worker.training.data.model import Split
@@ -34,7 +35,7 @@ class BatchSource:
         self,
         split: Split,
         *,
-        policy: str,
+        policy: str | AugmentationSpec,
         seed: int,
         stage: int,
         batch_size: int,

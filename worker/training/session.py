@@ -284,12 +284,13 @@ class Session:
                     size=size,
                     cache=self._workspace.cache,
                     seed=self._spec.seed,
-                    progress=self._stop_while_loading,
+                    told=self._loading,
+                    source=self._workspace.downloads.get(self._spec.dataset.name),
                 )
         return self._loaded[size]
 
-    def _stop_while_loading(self, done: int, total: int) -> None:
-        del done, total
+    def _loading(self, text: str) -> None:
+        self._control.tell(Phase.LOADING, doing=text)
         # A later stage's images: what was trained since the last save goes on from here.
         (self._stop_or_save if self._trains else self._stop_without_saving)()
 

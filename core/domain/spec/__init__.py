@@ -1,5 +1,6 @@
 """What a user asks for: the job spec, part by part."""
 
+from core.domain.spec.augmentation import Augmentation, AugmentationSpec
 from core.domain.spec.dataset import DatasetSpec, SplitFractions
 from core.domain.spec.job import LABEL, JobSpec, dump_spec, parse_spec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
@@ -8,7 +9,7 @@ from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, Plateau
 from core.domain.spec.stage import Published, StageSpec
 
 __all__ = (
-    "LABEL", "CheckpointSpec", "ConstantSchedule", "CyclicSchedule", "DatasetSpec", "EverySeconds", "EverySteps",
-    "JobSpec", "NetworkSpec", "OptimizerSpec", "PlateauSchedule", "Published", "RetrySpec", "Schedule",
-    "SplitFractions", "StageSpec", "dump_spec", "parse_spec",
+    "LABEL", "Augmentation", "AugmentationSpec", "CheckpointSpec", "ConstantSchedule", "CyclicSchedule", "DatasetSpec",
+    "EverySeconds", "EverySteps", "JobSpec", "NetworkSpec", "OptimizerSpec", "PlateauSchedule", "Published",
+    "RetrySpec", "Schedule", "SplitFractions", "StageSpec", "dump_spec", "parse_spec",
 )  # fmt: skip

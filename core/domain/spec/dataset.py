@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from core.domain.catalog import DATASETS
 from core.domain.spec.fields import Fraction, named, one_of
@@ -35,10 +35,15 @@ def _known_split(value: object) -> object:
 
 
 class DatasetSpec(Model):
-    """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each."""
+    """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each.
+
+    `path`: a directory or a .zip on the worker. `download`: without a path the worker gets it, from where its own
+    settings say: a spec never makes a worker fetch a URL.
+    """
 
     name: Annotated[str, one_of(DATASETS, "data set"), named(DATASETS)]
     path: str | None = Field(default=None, min_length=1)
+    download: StrictBool = False
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
     classes: Annotated[int, Field(ge=2), WHOLE] | None = None
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
@@ -46,8 +51,11 @@ class DatasetSpec(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         info = DATASETS[self.name]
-        if info.needs_path and self.path is None:
-            raise FieldValueError("path", f"data set {self.name} needs the path of its directory on the worker")
+        if self.download and not info.downloadable:
+            raise FieldValueError("download", f"data set {self.name} has no known source, leave this out")
+        if info.needs_path and self.path is None and not self.download:
+            needed = f"data set {self.name} needs the path of its directory or .zip on the worker"
+            raise FieldValueError("path", needed + (", or download: true" if info.downloadable else ""))
         if not info.needs_path and self.path is not None:
             raise FieldValueError("path", f"data set {self.name} comes with Baton and takes no path")
         if info.classes is not None and self.classes is not None and self.classes > info.classes:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.domain.catalog import AUGMENTATIONS
-from core.domain.spec.fields import ImageSize, named, one_of
+from core.domain.spec.augmentation import Augmentation
+from core.domain.spec.fields import ImageSize
 from core.domain.spec.schedules import ConstantSchedule, Schedule
 from core.domain.validation import NUMBER, WHOLE, Model
 
@@ -34,7 +34,7 @@ class StageSpec(Model):
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 128
     epochs: Annotated[int, Field(ge=1, le=100_000), WHOLE]
     steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = None
-    augmentation: Annotated[str, one_of(AUGMENTATIONS, "augmentation"), named(AUGMENTATIONS)] = "none"
+    augmentation: Augmentation = "none"
     schedule: Schedule = ConstantSchedule()
     start_from: Literal["latest", "best"] = "latest"
     published: Published | None = None

@@ -85,7 +85,8 @@ def test_parameters_follow_width_and_classes() -> None:
 def test_only_the_path_of_the_images_may_be_left_to_be_given() -> None:
     assert [one.field for one in describe("mine", "", SPEC).missing] == ["dataset.path"]
     assert "path" not in describe("mine", "", SPEC).spec["dataset"]
-    assert describe("mine", "", apply_overrides(SPEC, {"dataset.path": "/data"})).missing == []
+    for given in ({"dataset.path": "/data"}, {"dataset.download": True}):
+        assert describe("mine", "", apply_overrides(SPEC, given)).missing == []
     for change in ({"seed": -1}, {"dataset.path": 7}, {"dataset.name": "digits", "dataset.path": "/data"}):
         with pytest.raises(SpecError) as caught:
             describe("mine", "", apply_overrides(SPEC, change))
@@ -128,6 +129,16 @@ def test_a_path_that_no_spec_has_is_named_as_it_was_typed(path: str, words: str,
 )
 def test_a_path_that_some_spec_has_is_let_through(path: str) -> None:
     apply_overrides({**SPEC, "stages": [{"schedule": {}}] * 2}, {path: "x"})
+
+
+def test_augmenters_of_ones_own_are_shown_by_name_and_reached_by_path() -> None:
+    own = apply_overrides(SPEC, {"stages.1.augmentation": [{"name": "fliplr", "p": 0.5}]})
+    assert [stage.augmentation for stage in describe("mine", "", own).stages] == ["none", "[fliplr]"]
+    changed = apply_overrides(own, {"stages.1.augmentation.0.p": 0.1})
+    assert changed["stages"][1]["augmentation"] == [{"name": "fliplr", "p": 0.1}]
+    for path in ("stages.1.augmentation.0.nonesuch", "stages.1.augmentation.nonesuch"):
+        with pytest.raises(SpecError, match="is not a known field"):
+            apply_overrides(own, {path: 1})
 
 
 def test_known_paths_are_those_of_the_fields() -> None:

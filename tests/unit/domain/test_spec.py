@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.domain.errors import SpecError
 from core.domain.overrides import apply_overrides
-from core.domain.spec import EverySeconds, EverySteps, dump_spec, parse_spec
+from core.domain.spec import DatasetSpec, EverySeconds, EverySteps, dump_spec, parse_spec
 from core.domain.validation import parse_duration
 
 GOOD: dict[str, Any] = {
@@ -48,6 +48,9 @@ def test_a_good_spec_survives_being_stored() -> None:
         ("dataset.name", "cifar", "unknown data set"),
         ("dataset.path", "/data", "takes no path"),
         ("dataset.classes", 11, "has 10 classes"),
+        ("dataset.download", True, "no known source"),
+        ("dataset.download", "yes", "valid boolean"),
+        ("dataset.download", "http://example.org/x.zip", "valid boolean"),
         ("dataset.split", "half", "must be official, or fractions"),
         ("dataset.split", {"train": 0.9, "val": 0.3}, "more than 1"),
         ("seed", -1, "at least 0"),
@@ -138,3 +141,15 @@ def test_no_value_of_a_field_breaks_the_parser(value: object) -> None:
             parse_spec({**GOOD, field: value})
         except SpecError as error:
             assert all(e.field.split(".")[0] == field for e in error.errors)
+
+
+def test_a_data_set_that_is_downloaded_needs_no_path() -> None:
+    def made(**fields: object) -> DatasetSpec:
+        return DatasetSpec.model_validate({"name": "tiny-imagenet-200", **fields})
+
+    assert made(download=True).path is None
+    assert made(download=True, path="/data").path == "/data"
+    with pytest.raises(ValueError, match=r"path of its directory or \.zip on the worker, or download: true"):
+        made()
+    with pytest.raises(ValueError, match=r"on the worker$"):
+        DatasetSpec.model_validate({"name": "image-folder"})

@@ -142,12 +142,11 @@ def test_split_of_arrays_needs_no_file() -> None:
 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    spec = DatasetSpec(name="digits")
-    load_images(spec, size=64, cache=tmp_path, seed=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (1797, 1797)
+    seen: list[str] = []
+    load_images(DatasetSpec(name="digits"), size=64, cache=tmp_path, seed=1, told=seen.append)
+    assert seen[-1] == "decoding images to 64 px: 1,797 of 1,797 (100%)"
     assert len(seen) > 1
-    assert seen == sorted(seen)
+    assert seen[0].startswith("decoding images to 64 px: 341 of 1,797")
 
 
 def test_missing_directory_names_field_and_path(tmp_path: Path) -> None:
@@ -232,6 +231,66 @@ def test_wrong_annotation_is_named_with_its_line(tmp_path: Path, line: str) -> N
     annotations = root / "val" / "val_annotations.txt"
     annotations.write_text(annotations.read_text() + line + "\n")
     assert f"{annotations}: line 7 names no image" in _refused(tmp_path, name="tiny-imagenet-200", path=str(root))
+
+
+def test_an_image_of_tiny_imagenet_that_is_not_64_pixels_is_named(tmp_path: Path) -> None:
+    root = tiny_imagenet(tmp_path / "t")
+    odd = root / "val" / "images" / "val_4.JPEG"
+    save(picture(1, size=32), odd)
+    message = _refused(tmp_path / "cache", name="tiny-imagenet-200", path=str(root))
+    assert message.startswith(f"{odd}: 32x32 pixels, where this data set has 64x64")
+    assert not list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_a_class_of_tiny_imagenet_without_images_is_named(tmp_path: Path) -> None:
+    root = tiny_imagenet(tmp_path / "t")
+    for image in (root / "train" / "n02" / "images").iterdir():
+        image.unlink()
+    message = _refused(tmp_path, name="tiny-imagenet-200", path=str(root))
+    assert message == f"{root / 'train' / 'n02' / 'images'}: a class without images"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00bad"])
+def test_lists_of_tiny_imagenet_that_hold_nothing_are_named(tmp_path: Path, content: bytes) -> None:
+    root = tiny_imagenet(tmp_path / "t")
+    (root / "wnids.txt").write_bytes(content)
+    assert str(root / "wnids.txt") in _refused(tmp_path, name="tiny-imagenet-200", path=str(root))
+    root = tiny_imagenet(tmp_path / "u")
+    annotations = root / "val" / "val_annotations.txt"
+    annotations.write_bytes(content)
+    assert str(annotations) in _refused(tmp_path, name="tiny-imagenet-200", path=str(root))
+
+
+def test_a_picture_of_another_kind_under_a_jpegs_name_is_read_and_a_text_is_not(tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "d")
+    picture(1).save(root / "ant" / "00.jpg", format="PNG")
+    load_images(DatasetSpec(name="image-folder", path=str(root)), size=16, cache=tmp_path / "1", seed=1)
+    (root / "bee" / "words.jpg").write_text("words")
+    message = _refused(tmp_path / "2", name="image-folder", path=str(root))
+    assert message == f"{root / 'bee' / 'words.jpg'}: no image that can be read"
+
+
+def test_a_folder_under_an_images_name_is_named(tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "d")
+    (root / "ant" / "x.jpg").mkdir()
+    message = _refused(tmp_path, name="image-folder", path=str(root))
+    assert message == f"{root / 'ant' / 'x.jpg'}: cannot be read: Is a directory"
+
+
+def test_a_picture_that_would_fill_the_memory_is_named(tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "d")
+    Image.new("1", (20_000, 20_000)).save(root / "ant" / "x.png")
+    message = _refused(tmp_path, name="image-folder", path=str(root))
+    assert message.startswith(f"{root / 'ant' / 'x.png'}: broken image: Image size (400000000 pixels) exceeds limit")
+
+
+def test_xmp_turns_a_picture_too(tmp_path: Path) -> None:
+    root = image_folder(tmp_path / "d", each=4)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    picture(9).save(root / "ant" / "00.jpg", xmp=xmp, quality=100, subsampling=0)
+    data = _load(tmp_path, name="image-folder", path=str(root), size=64)
+    turned = np.rot90(np.asarray(picture(9)), -1).astype(int)
+    assert np.abs(data.train.images[0].astype(int) - turned).mean() < 3
 
 
 def test_words_are_optional(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from core.domain.errors import JobFailure
+from core.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.data import Split
 from worker.training.order import batch_indices, batch_seed
@@ -27,6 +28,17 @@ next(source.batches(0, 0))
 print(*source.pids, flush=True)
 sys.stdin.read()
 """
+OWN = AugmentationSpec.model_validate(
+    {
+        "order": "random",
+        "some_of": [1, None],
+        "augmenters": [
+            {"name": "fliplr", "p": 0.5},
+            {"name": "affine", "rotate": [-20, 20], "scale": [0.8, 1.2], "mode": "reflect", "sometimes": 0.5},
+            {"name": "dropout", "p": [0, 0.1], "per_channel": 0.5},
+        ],
+    }
+)
 SETTINGS: dict[str, Any] = {"policy": "paper-2", "seed": 5, "stage": 1, "batch_size": 6, "steps_per_epoch": 4}
 
 
@@ -68,6 +80,16 @@ def test_processes_give_the_same_batches_over_several_epochs(source: BatchSource
     inline = open_source(0)
     for epoch in range(3):
         _same(list(source.batches(epoch)), list(inline.batches(epoch)))
+
+
+def test_augmenters_of_the_users_own_give_the_same_batches_in_any_number_of_processes() -> None:
+    inline = [list(open_source(0, policy=OWN).batches(epoch)) for epoch in range(2)]
+    assert not np.array_equal(inline[0][0].images, _split().take(inline[0][0].labels))
+    for processes in (1, 3):
+        with open_source(processes, policy=OWN) as source:
+            assert len(source.pids) == processes
+            for epoch in (0, 1, 0):
+                _same(list(source.batches(epoch)), inline[epoch])
 
 
 def test_any_starting_point_gives_the_same_batches(source: BatchSource) -> None:

@@ -88,3 +88,15 @@ def test_the_services_word_ends_it() -> None:
         with pytest.raises(LeaseLost, match="fence 4"):
             lease.check()
     assert len(service.beats) == 1
+
+
+def test_the_first_words_on_a_phase_are_told_at_once_and_go_with_it() -> None:
+    service = Service(go_on)
+    slow = grant().model_copy(update={"heartbeat_seconds": 60.0})
+    with Lease(service, slow) as lease:  # type: ignore[arg-type] # the one call that a lease makes
+        lease.tell(Phase.LOADING)
+        service.wait_for(lambda: any(b.phase is Phase.LOADING for b in service.beats))
+        lease.tell(Phase.LOADING, doing="decoding: 1 of 9")
+        service.wait_for(lambda: any(b.doing == "decoding: 1 of 9" for b in service.beats))
+        lease.tell(Phase.TRAINING)
+        service.wait_for(lambda: service.beats[-1].phase is Phase.TRAINING and service.beats[-1].doing is None)

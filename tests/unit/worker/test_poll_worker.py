@@ -25,7 +25,7 @@ class FakeSeat:
     """Trains what is not named "taken"."""
 
     def __init__(self) -> None:
-        self.stopping, self.warm = False, True
+        self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
         self.end_wait = nobody_waits
 
@@ -51,7 +51,7 @@ class Script:
         self.asked = 0
 
     def next_attempt(self, request: NextRequest) -> Offer:
-        assert request is REQUEST
+        assert request == REQUEST
         self.asked += 1
         if not self.answers:
             self.seat.end_wait()

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-_one_at_a_time = threading.Lock()
+from core.domain.spec import AugmentationSpec
+
+if TYPE_CHECKING:
+    from worker.training.augmentation.resolve import Augment
 
 
-def augment(policy: str, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     """The augmented images, uint8 [n, h, w, 3] like the given ones, which stay as they are ("none": returned as given).
 
-    The same policy, images and seed give the same bytes in any process. `seed` is below 2**31.
+    The same augmentation, images and seed give the same bytes in any process. `seed` is below 2**31.
 
     Raises:
-        ValueError: no policy has this name.
+        ValueError: no augmentation has this name.
     """
-    if policy == "none":
-        return images
-    augmenter = _augmenter(policy)
-    with _one_at_a_time:
-        # imgaug's random_state= on the outer augmenter does not reach its children reproducibly; seeding anew does.
-        augmenter.seed_(seed)
-        return np.ascontiguousarray(augmenter.augment_images(images), dtype=np.uint8)
+    return images if augmentation == "none" else _resolved(augmentation)(images, seed)
 
 
 @cache
-def _augmenter(policy: str) -> Any:
+def _resolved(augmentation: str | AugmentationSpec) -> Augment:
     # Only here: imgaug takes two seconds to import, and a restart without augmentation, or with helpers, needs none.
-    from worker.training.augmentation.policies import POLICIES
+    from worker.training.augmentation.resolve import resolve
 
-    if policy not in POLICIES:
-        raise ValueError(f"unknown augmentation {policy!r}; known: none, {', '.join(POLICIES)}")
-    return POLICIES[policy]()
+    return resolve(augmentation)

@@ -18,7 +18,7 @@ _SCTYPES = {
 }
 
 
-def _import_repaired() -> tuple[ModuleType, Any]:
+def _import_repaired() -> tuple[ModuleType, Any, Any, Any]:
     numpy: Any = np
     borrowed = "sctypes" not in np.__dict__
     if borrowed:
@@ -27,11 +27,12 @@ def _import_repaired() -> tuple[ModuleType, Any]:
         numpy.bool = np.bool_
     try:
         import imgaug
-        from imgaug import augmenters
+        from imgaug import augmenters, dtypes
+        from imgaug.augmenters import geometric
     finally:
         if borrowed:
             del numpy.sctypes
-    return imgaug, augmenters
+    return imgaug, augmenters, dtypes, geometric
 
 
-ia, iaa = _import_repaired()
+ia, iaa, dtypes, geometric = _import_repaired()

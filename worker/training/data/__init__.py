@@ -6,32 +6,42 @@ import logging
 import time
 from pathlib import Path
 
+from core.domain.downloads import Download
 from core.domain.spec import DatasetSpec
-from worker.training.data.cache import Progress, cached_images
+from worker.training.data.cache import cached_images
 from worker.training.data.model import ImageData, Split
+from worker.training.data.origin import Told, on_disk
 from worker.training.data.sources import list_images
 from worker.training.data.splits import split_rows
+from worker.training.data.summary import SplitSummary, summarize
 
-__all__ = ["ImageData", "Progress", "Split", "load_images"]
+__all__ = ["ImageData", "Split", "SplitSummary", "Told", "load_images", "summarize"]
 log = logging.getLogger(__name__)
 
 
-def _quiet(_done: int, _total: int) -> None:
+def _quiet(_text: str) -> None:
     """Tells nobody."""
 
 
-def load_images(spec: DatasetSpec, *, size: int, cache: Path, seed: int, progress: Progress = _quiet) -> ImageData:
+def load_images(
+    spec: DatasetSpec, *, size: int, cache: Path, seed: int, told: Told = _quiet, source: Download | None = None
+) -> ImageData:
     """A data set with images of `size` pixels a side, decoded once for each machine into the directory `cache`.
 
-    The splits are decided by the labels and `seed`, so they are the same at every size. `progress(done, total)` counts
-    decoded images; it may raise to stop.
+    The splits are decided by the labels and `seed`, so they are the same at every size. `told` hears in words how far
+    downloading, unpacking and decoding are; it may raise to stop. `source`: where `dataset.download` gets it from.
 
     Raises:
-        JobFailure: bad_data, naming the field or the file that is wrong; disk_full.
+        JobFailure: bad_data, naming the field or the file that is wrong; download_failed; disk_full; cache_unusable.
     """
     begun = time.monotonic()
+    spec = on_disk(spec, cache=cache, told=told, source=source)
     listing = list_images(spec)
     rows = split_rows(spec, listing, seed)
+
+    def progress(done: int, total: int) -> None:
+        told(f"decoding images to {size} px: {done:,} of {total:,} ({done / total:.0%})")
+
     images = cached_images(listing, name=spec.name, size=size, cache=cache, progress=progress)
     train, val, test = (
         None if part is None else Split(images, part, listing.labels[part])

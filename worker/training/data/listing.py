@@ -23,7 +23,8 @@ class Listing:
     """All images of a data set: the training images first, then its official validation images, if it has any.
 
     `labels`: int32 [n], places in `class_names`; `training`: how many come first; `identity`: what the pixels
-    depend on; `read(i)`: image i as uint8 [h, w, 3] of its own size.
+    depend on; `read(i)`: image i as uint8 [h, w, 3] of its own size; `unchanged()` raises JobFailure where the images
+    are not those that were listed any more.
     """
 
     class_names: tuple[str, ...]
@@ -31,6 +32,7 @@ class Listing:
     training: int
     identity: tuple[object, ...]
     read: Callable[[int], NDArray[np.uint8]]
+    unchanged: Callable[[], None] = lambda: None
 
 
 def bad_data(message: str) -> NoReturn:
@@ -64,17 +66,41 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def of_files(names: tuple[str, ...], training: list[list[Path]], official: list[tuple[Path, int]]) -> Listing:
-    """A listing of image files: the training files of each class, and validation files with their labels."""
+def of_files(
+    names: tuple[str, ...], training: list[list[Path]], official: list[tuple[Path, int]], *, size: int | None = None
+) -> Listing:
+    """A listing of image files: the training files of each class, and validation files with their labels.
+
+    `size`: pixels a side that every image must have; None takes any.
+    """
     files = [file for group in training for file in group] + [file for file, _ in official]
     labels = [k for k, group in enumerate(training) for _ in group] + [label for _, label in official]
+    identity = tuple(_stamps(files))
     return Listing(
         class_names=names,
         labels=np.array(labels, dtype=np.int32),
         training=len(files) - len(official),
-        identity=tuple(_stamps(files)),
-        read=lambda i: read_rgb(files[i]),
+        identity=identity,
+        read=lambda i: _sized(files[i], size),
+        unchanged=lambda: _compare(identity, files),
     )
+
+
+def _sized(file: Path, size: int | None) -> NDArray[np.uint8]:
+    image = read_rgb(file)
+    height, width = image.shape[:2]
+    if size is not None and (height, width) != (size, size):
+        bad_data(
+            f"{file}: {width}x{height} pixels, where this data set has {size}x{size}; "
+            "images of other sizes are trained on as an image-folder"
+        )
+    return image
+
+
+def _compare(before: tuple[tuple[str, int, int], ...], files: list[Path]) -> None:
+    for old, new in zip(before, _stamps(files), strict=True):
+        if old != new:
+            bad_data(f"{new[0]}: changed while the data set was read; submit the job again when it is at rest")
 
 
 def entries(folder: Path) -> Iterator[Path]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from core.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
 
+SIZE = 64
+
 
 def listing(spec: DatasetSpec) -> Listing:
     """Classes in sorted wnid order, named by words.txt; `per_class` limits the training images only."""
@@ -15,7 +17,7 @@ def listing(spec: DatasetSpec) -> Listing:
     known = _wnids(root)
     wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
     training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
-    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))))
+    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))), size=SIZE)
 
 
 def _wnids(root: Path) -> list[str]:
@@ -32,8 +34,10 @@ def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
 
 def _validation(root: Path, wnids: list[str], known: set[str]) -> Iterator[tuple[Path, int]]:
     annotations = root / "val" / "val_annotations.txt"
-    labels = {wnid: label for label, wnid in enumerate(wnids)}
-    for number, line in enumerate(_lines(annotations), start=1):
+    labels, lines = {wnid: label for label, wnid in enumerate(wnids)}, _lines(annotations)
+    if not lines:
+        bad_data(f"{annotations}: names no images")
+    for number, line in enumerate(lines, start=1):
         file, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in known or Path(file).name != file:

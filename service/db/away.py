@@ -1,0 +1,17 @@
+"""Tells a database that is away from a question that is wrong."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+INVALID_TRANSACTION = "25"
+
+
+def away(error: Exception) -> bool:
+    """Whether the database is at fault and not what it was asked: then the same call may go well in a moment."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return True
+    # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))

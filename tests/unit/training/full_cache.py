@@ -1,0 +1,60 @@
+"""Fills the disk below a cache, in a mount namespace of its own: `unshare -rm python -m ... DIRECTORY`."""
+
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from core.domain.downloads import Download
+from core.domain.errors import JobFailure
+from core.download import Wants, fetch
+from tests.support.file_server import serving
+from tests.unit.training.pictures import tiny_imagenet
+from tests.unit.training.test_data_archive import unpack, zip_of
+from tests.unit.training.test_data_cache import _cached, listing
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def expect_full(act: Callable[[], object], root: Path, *kept: str) -> None:
+    """No room, told in words, and nothing half is left but `kept`."""
+    try:
+        act()
+    except JobFailure as error:
+        assert error.reason == "disk_full", error
+        assert "make room" in str(error)
+    else:
+        raise AssertionError("no failure")
+    left = {path.name.rpartition(".")[2] for path in root.rglob("*") if path.is_file()}
+    assert left <= {"lock", *kept}, left
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def scenario(root: Path, archive: Path) -> None:
+    """Each writer on a disk of 1 MiB, with and without the look at the room that is there."""
+    large = listing(read=lambda i: np.full((200, 200, 3), i, np.uint8))
+    with serving(bytes(3_000_000), sized=False) as server:
+        for _ in range(2):
+            expect_full(lambda: _cached(root / "c", large, size=200), root)
+            expect_full(lambda: unpack(archive, root / "u"), root)
+            expect_full(
+                lambda: fetch(Download("x.zip", server.url), root / "d" / "x.zip", Wants()), root, "part", "json"
+            )
+            shutil.disk_usage = lambda _folder: Usage(10**12, 0, 10**12)
+
+
+def main(folder: Path) -> None:
+    archive = zip_of(tiny_imagenet(folder / "t", each=150), folder / "t.zip")
+    (folder / "disk").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder / "disk")], check=True)
+    scenario(folder / "disk", archive)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,119 @@
+"""A zip as a directory: unpacked once for each machine into the cache, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.caches import need_room, sync_directory, writing
+from core.locks import held
+from worker.training.data.leftovers import sweep
+from worker.training.data.listing import bad_data
+from worker.training.data.members import LIMITS, Limits, checked
+
+Progress = Callable[[int, int], None]
+_COPY_BYTES = 1 << 20
+_TOLD_EVERY = 100
+# What a small file takes on disk beyond its bytes, about.
+_FILE_OVERHEAD = 4096
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+
+
+def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits = LIMITS) -> Path:
+    """The directory with what is in the archive; its only top folder, where there is one.
+
+    A file that changes is another archive. `progress(done, total)` counts files; what it raises stops the work and
+    leaves nothing.
+
+    Raises:
+        JobFailure: bad_data, naming the member; disk_full; cache_unusable.
+    """
+    folder = cache / "unpacked" / f"{archive.stem[:80]}-{_key(archive)}"
+    if not folder.is_dir():
+        with writing(folder.parent, f"unpacking {archive}"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with held(folder.parent / f"{folder.name}.lock", lambda: progress(0, 0)):
+                if not folder.is_dir():
+                    sweep(folder.parent, folder.name)
+                    _unpack(archive, folder, progress, limits)
+    return _top(folder)
+
+
+def _key(archive: Path) -> str:
+    try:
+        found = archive.stat()
+    except OSError as error:
+        bad_data(f"dataset.path: {archive} cannot be read: {error.strerror}")
+    content = f"{archive}|{found.st_size}|{found.st_mtime_ns}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _unpack(archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:
+    """Into a folder of another name, moved into place when it is whole and on disk. Called under the lock."""
+    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        # Workers of other users share the cache.
+        scratch.chmod(0o755)
+        with _opened(archive) as content:
+            _extract(content, archive, scratch, progress, limits)
+        # One for all: an fsync for each of 120,000 files takes minutes.
+        os.sync()
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    sync_directory(folder.parent)
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        content = zipfile.ZipFile(archive)
+    except OSError as error:
+        bad_data(f"{archive}: cannot be read: {error.strerror or error}")
+    except _BROKEN as error:
+        bad_data(f"{archive}: no zip file, or one that was cut off: {error}")
+    with content:
+        yield content
+
+
+def _extract(content: zipfile.ZipFile, archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:
+    files = checked(archive, content.infolist(), limits)
+    if not files:
+        bad_data(f"{archive}: no files in it")
+    need_room(folder, f"unpacking {archive}", sum(m.file_size + _FILE_OVERHEAD for m in files))
+    made: set[Path] = set()
+    for done, member in enumerate(files):
+        if done % _TOLD_EVERY == 0:
+            progress(done, len(files))
+        target = folder / member.filename
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        _write(content, archive, member, target)
+    progress(len(files), len(files))
+
+
+def _write(content: zipfile.ZipFile, archive: Path, member: zipfile.ZipInfo, target: Path) -> None:
+    try:
+        # Reads no more than the size that was checked, and compares the checksum at the end.
+        with content.open(member) as source, target.open("xb") as out:
+            shutil.copyfileobj(source, out, _COPY_BYTES)
+    except (*_BROKEN, OSError) as error:
+        # What the system refuses has a number; what bzip2 finds broken comes as an OSError without one.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        what = str(error) or type(error).__name__
+        bad_data(f"{archive}: member {member.orig_filename!r} cannot be unpacked: {what}")
+
+
+def _top(folder: Path) -> Path:
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder

@@ -1,0 +1,96 @@
+"""What may stand in a zip that is unpacked on a worker: looked at before the first byte is written."""
+
+from __future__ import annotations
+
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from worker.training.data.listing import bad_data
+
+_DRIVE = re.compile("[A-Za-z]:")
+_ENCRYPTED = 0x1
+_LONGEST, _LONGEST_PATH = 255, 2000
+_JUNK = ("__MACOSX/",)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one archive. `ratio`: bytes unpacked to bytes of the file itself, asked of those over `free_bytes`."""
+
+    files: int = 3_000_000
+    bytes: int = 200 * 10**9
+    ratio: int = 100
+    free_bytes: int = 100 * 10**6
+
+
+LIMITS = Limits()
+
+
+def checked(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits = LIMITS) -> list[zipfile.ZipInfo]:
+    """The files among the members. Raises JobFailure: bad_data, naming the member that is not to be unpacked."""
+    _check_size(archive, members, limits)
+    wanted = [member for member in members if not member.orig_filename.startswith(_JUNK)]
+    for member in wanted:
+        trouble = _trouble(member)
+        if trouble:
+            bad_data(f"{archive}: member {_shown(member)} {trouble}; nothing was unpacked")
+    files = [member for member in wanted if not member.is_dir()]
+    _check_distinct(archive, files)
+    return files
+
+
+def _check_size(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
+    total, packed = sum(m.file_size for m in members), archive.stat().st_size
+    if len(members) > limits.files:
+        bad_data(f"{archive}: {len(members):,} members, more than the {limits.files:,} that are unpacked")
+    bomb = total > limits.bytes or total > max(limits.free_bytes, limits.ratio * packed)
+    if bomb:
+        greatest = max(members, key=lambda m: m.file_size)
+        bad_data(
+            f"{archive}: {packed:,} bytes would become {total:,}, as in a zip bomb; its greatest member is "
+            f"{_shown(greatest)} with {greatest.file_size:,}; nothing was unpacked"
+        )
+
+
+def _trouble(member: zipfile.ZipInfo) -> str:
+    # The name as it stands in the file: zipfile cuts it off at a NUL.
+    name, mode = member.orig_filename, member.external_attr >> 16
+    if not name or "\0" in name or "\\" in name or _DRIVE.match(name):
+        return "has a name that is no plain relative path"
+    parts = PurePosixPath(name).parts
+    if not parts or max(len(part.encode()) for part in parts) > _LONGEST or len(name.encode()) > _LONGEST_PATH:
+        return "has a name that no file can have"
+    if name.startswith("/") or ".." in parts:
+        return "would lie outside of the folder it is unpacked into"
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    kind = stat.S_IFMT(mode)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not member.is_dir()):
+        return "is a link or device, no file"
+    return ""
+
+
+def _check_distinct(archive: Path, files: Sequence[zipfile.ZipInfo]) -> None:
+    names: set[str] = set()
+    for member in files:
+        name = str(PurePosixPath(member.filename))
+        if name in names:
+            bad_data(f"{archive}: member {_shown(member)} is there twice; nothing was unpacked")
+        names.add(name)
+    folders = {folder for name in names for folder in _folders(name)}
+    for member in files:
+        if str(PurePosixPath(member.filename)) in folders:
+            bad_data(f"{archive}: member {_shown(member)} is both a file and a folder; nothing was unpacked")
+
+
+def _folders(name: str) -> Iterator[str]:
+    while (name := name.rpartition("/")[0]) != "":
+        yield name
+
+
+def _shown(member: zipfile.ZipInfo) -> str:
+    return repr(member.orig_filename[:200])

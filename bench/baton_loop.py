@@ -135,9 +135,9 @@ class TimedDesk(Desk):
 
 def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[float, float]) -> Seen:
     """Trains for so many seconds of windows, and then of the direct comparison."""
-    from worker.training import session
+    from worker.training import published, session
 
-    session.LATEST_FILE_SECONDS = 0.0  # the windows decide
+    published.LATEST_SECONDS = 0.0  # the windows decide
     kinds = (Kind.QUIET, Kind.STATE, Kind.QUIET, Kind.STATE_AND_FILE)
     seen = Seen(Rounds(kinds, WINDOW_STEPS), Rounds((Kind.QUIET, Kind.OFTEN), OFTEN_STEPS))
     grant = Grant(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from core.domain.downloads import Download
 from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec
+from core.domain.views import AttemptView, JobView
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from worker.checkpointing.snapshot import Snapshot
 
@@ -25,6 +26,14 @@ class Stop(StrEnum):
 
 class Stopped(Exception):
     """Raised by a training loop that has ended at a step boundary, its state handed over."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """How the job fared so far, as the service tells it."""
+
+    job: JobView
+    attempts: tuple[AttemptView, ...]
 
 
 class Control(Protocol):
@@ -86,18 +95,24 @@ class Control(Protocol):
         """Adds an event to the job's log."""
         ...
 
+    def story(self) -> Story | None:
+        """The job and its attempts; None where the service does not answer. Takes seconds: not for the loop itself."""
+        ...
+
 
 @dataclass(frozen=True)
 class Workspace:
     """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation.
 
     `downloads`: where data sets come from, by name, instead of their known sources.
+    `reports`: whether to make reports, in a process of their own.
     """
 
     cache: Path
     threads: int
     processes: int
     downloads: Mapping[str, Download] = field(default_factory=dict)
+    reports: bool = False
 
 
 class Trainer(Protocol):

@@ -32,12 +32,12 @@ from core.storage.checksum import crc32c_of
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Stop, Stopped
+from worker.control import Stop, Stopped, Story
 from worker.deadline import Pace
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
-from worker.protocol import ServiceClient
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
@@ -154,6 +154,13 @@ class Desk:
         """Queues an event."""
         note = Note(fence=self._grant.fence, kind=kind, message=message, data=dict(data or {}))
         self.outbox.put(Parcel(lambda: self._client.note(self._grant.attempt_id, note)))
+
+    def story(self) -> Story | None:
+        """One try: what is told of the job is worth no waiting."""
+        try:
+            return Story(self._client.job(self._grant.job_id), tuple(self._client.attempts(self._grant.job_id)))
+        except (ServiceUnavailable, Refused):
+            return None
 
     def _write(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole], cost: _Cost) -> None:
         begun = time.monotonic()

@@ -8,6 +8,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from core.domain.errors import BatonError, LeaseLost
+from core.domain.views import AttemptView, JobView, Listing
 from core.domain.wire import (
     ArtifactCommit,
     Beat,
@@ -61,6 +62,13 @@ def _check(response: httpx.Response) -> None:
     if problem == LeaseLost.code:
         raise LeaseLost(detail)
     raise Refused(response.status_code, problem, detail)
+
+
+def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answer:
+    try:
+        return answer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
 
 
 def _timeout(thinking: float = 0.0) -> httpx.Timeout:
@@ -121,6 +129,22 @@ class ServiceClient:
         """Gives the attempt back."""
         self._post(f"/attempts/{attempt_id}/finish", finish)
 
+    def job(self, job_id: str) -> JobView:
+        """A job as its owner sees it."""
+        return self._get(f"/jobs/{job_id}", JobView)
+
+    def attempts(self, job_id: str) -> list[AttemptView]:
+        """Each worker's hold on a job, oldest first."""
+        return self._get(f"/jobs/{job_id}/attempts", Listing[AttemptView]).items
+
+    def _get(self, path: str, answer: type[_Answer]) -> _Answer:
+        try:
+            response = self._http.get(path)
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
+        _check(response)
+        return _parsed(response, path, answer)
+
     def _post(self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None) -> httpx.Response:
         content, headers = message.model_dump_json(), {"Content-Type": "application/json"}
         try:
@@ -133,8 +157,4 @@ class ServiceClient:
     def _ask(
         self, path: str, message: BaseModel, answer: type[_Answer], timeout: httpx.Timeout | None = None
     ) -> _Answer:
-        response = self._post(path, message, timeout)
-        try:
-            return answer.model_validate_json(response.content)
-        except ValidationError as error:
-            raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
+        return _parsed(self._post(path, message, timeout), path, answer)

@@ -38,6 +38,7 @@ class WorkerSettings(BaseSettings):
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
     length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
+    `reports`: whether to make a report of each job, in a process of low priority.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
@@ -53,6 +54,7 @@ class WorkerSettings(BaseSettings):
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
+    reports: bool = True
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
 

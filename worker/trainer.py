@@ -68,14 +68,18 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     _leave()
 
 
+def _workspace(settings: WorkerSettings) -> Workspace:
+    asked = settings.augmentation_processes
+    processes = settings.threads - 1 if asked is None else asked
+    return Workspace(settings.cache, settings.threads, processes, settings.downloads, settings.reports)
+
+
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
-    given = settings.augmentation_processes
-    processes = settings.threads - 1 if given is None else given
     return Runner(
         client=ServiceClient(settings.url, settings.token),
         store=open_store(settings.store),
         trainer=loaded.trainer,
-        workspace=Workspace(settings.cache, settings.threads, processes, settings.downloads),
+        workspace=_workspace(settings),
         worker=worker_info(settings, loaded.device),
         notice=notice,
         environment=loaded.environment,

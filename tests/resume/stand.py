@@ -95,6 +95,7 @@ class Stand:
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_THREADS": str(THREADS),
             "BATON_AUGMENTATION_PROCESSES": str(helpers),
+            "BATON_REPORTS": "0",
         }
         shots = kill.shots if kill else ()
         ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log")

@@ -18,7 +18,7 @@ from core.domain.wire import CLOCK_COLUMNS, BestMetric, CheckpointRole, EpochRow
 from core.storage import BlobStore, open_store
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Arrays, Snapshot
-from worker.control import Stop, Stopped, Workspace
+from worker.control import Stop, Stopped, Story, Workspace
 from worker.training.session import train
 
 OWNER = Owner("j", "a", 1, {})
@@ -106,6 +106,9 @@ class Recorder:
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         raise AssertionError(message)
+
+    def story(self) -> Story | None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class WorkerProcess:
             "BATON_WORKER_NAME": self.name,
             "BATON_AUGMENTATION_PROCESSES": "1",
             "BATON_NOTICES": "none",
+            "BATON_REPORTS": "0",
             **self.settings,
         }
         with self.log.open("ab") as log:

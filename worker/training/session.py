@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,19 +14,18 @@ from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Positi
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
-from worker.training.data import ImageData, Split, load_images
+from worker.training.data import ImageData, load_images
 from worker.training.engine import Engine, Images, Labels, Score
-from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
+from worker.training.judged import Judged, evaluation_size, judge, judge_all
 from worker.training.memory import memory_errors
-from worker.training.pipeline import BatchSource, in_order
+from worker.training.pipeline import BatchSource
 from worker.training.plan import Plan
+from worker.training.published import Published
 from worker.training.schedules import RateSchedule, make_schedule
 from worker.training.speed import Speedometer
 
 LATEST = frozenset({CheckpointRole.LATEST})
-EVALUATION_BATCH = 256
 TELL_SECONDS = 0.2
-LATEST_FILE_SECONDS = 30.0
 
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
@@ -55,11 +53,10 @@ class Session:
         self._loaded: dict[int, ImageData] = {}
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
-        classes = _classes(spec, first)
-        self._engine, self._files = Engine(spec, classes, self._watch), ModelFiles(spec, classes)
-        self._speed, self._here = Speedometer(), _Unsaved()
-        self._told = self._latest_file = 0.0
-        self._best_file = 0  # the epoch that this process has sent as best.keras
+        outputs = _outputs(spec, first)
+        self._engine = Engine(spec, outputs, self._watch)
+        self._files = Published(control, workspace, self._plan, outputs)
+        self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
         if snapshot is not None:
@@ -77,6 +74,7 @@ class Session:
             with self._watch.measure(Bucket.EVALUATION):
                 return self._finish()
         finally:
+            self._files.close()
             self._control.stands_at(self._at.global_step)
 
     # --- stages ---
@@ -139,7 +137,10 @@ class Session:
             batches = source.batches(self._at.epoch, self._at.step)
             for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
                 self._step(batch.images, batch.labels, self._at.epoch * steps + self._at.step)
-        self._end_epoch(self._validate())
+        data = self._data(evaluation_size(self._spec, self._at.stage + 1))
+        validation = self._validate(data)
+        self._end_epoch(validation.score)
+        self._files.partial_report(self._cursor.history, data, validation)
 
     def _step(self, images: Images, labels: Labels, step_in_stage: int) -> None:
         self._stop_or_save()
@@ -157,17 +158,11 @@ class Session:
         if self._here.steps and self._control.checkpoint_due(self._here.steps):
             self._save(LATEST)
 
-    def _validate(self) -> Score:
-        stage = self._spec.stages[self._at.stage]
+    def _validate(self, data: ImageData) -> Judged:
         self._tell(Phase.VALIDATING)
-        data = self._data(stage.judged_at)
         self._engine.train_score()  # waits for the steps that the device still works on: they are training
         with self._watch.measure(Bucket.VALIDATION):
-            return self._evaluate(data.val, self._stop_or_save)
-
-    def _evaluate(self, split: Split, between: Callable[[], None]) -> Score:
-        size = min(EVALUATION_BATCH, len(split))
-        return self._engine.evaluate(in_order(split, size, between), size)
+            return judge(self._engine, data.val, self._stop_or_save)
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
@@ -182,10 +177,10 @@ class Session:
     def _announce(self, row: EpochRow, snapshot: Snapshot | None) -> None:
         best = self._cursor.best
         if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
-            self._publish_best(best, snapshot)
+            self._files.best(best, snapshot)
         last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
         self._control.epoch(row, best.metric if best else None, last)
-        self._publish_history()
+        self._files.history(self._cursor.history)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
         stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
@@ -229,38 +224,25 @@ class Session:
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
             self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
             self._here.steps = 0
-            self._publish_latest(snapshot)
+            self._files.latest(snapshot)
         return snapshot
 
-    def _publish_latest(self, snapshot: Snapshot, *, now: bool = False) -> None:
-        if now or time.monotonic() - self._latest_file > LATEST_FILE_SECONDS:
-            self._latest_file = time.monotonic()
-            self._control.publish("latest.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
-
-    def _publish_best(self, best: BestEpoch, snapshot: Snapshot) -> None:
-        if self._best_file != best.metric.epoch:
-            self._best_file = best.metric.epoch
-            self._control.publish("best.keras", self._files.writer(snapshot.arrays), KERAS_FILE)
-
-    def _publish_history(self) -> None:
-        self._control.publish("history.csv", history_writer(self._cursor.history), CSV_FILE)
+    # --- what comes out ---
 
     def _finish(self) -> dict[str, float]:
-        self._publish_latest(self._save(LATEST), now=True)
+        self._files.latest(self._save(LATEST), now=True)
         self._trains = False
         self._tell(Phase.EVALUATING)
         best = self._cursor.best
         if best is None:
             raise JobFailure(Reason.EXCEPTION, "a job with no epoch has no result")
         # Files may have been dropped by an attempt that had to hurry.
-        self._publish_best(best, self._load(best))
-        self._publish_history()
-        results = {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
-        test = self._data(self._spec.stages[best.metric.stage - 1].judged_at).test
-        if test is not None:
-            score = self._evaluate(test, self._stop_without_saving)
-            results |= {"test_loss": score.loss, "test_accuracy": score.accuracy}
-        return results
+        self._files.best(best, self._load(best))
+        self._files.history(self._cursor.history)
+        data = self._data(evaluation_size(self._spec, best.metric.stage))
+        sets = judge_all(self._engine, data, self._stop_without_saving)
+        numbers = self._files.evaluation(best.metric, self._cursor.history, data, sets, self._stop_without_saving)
+        return numbers | {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
 
     def _stop_without_saving(self) -> None:
         # The engine holds the best model now; the state to go on from is saved already.
@@ -295,7 +277,7 @@ class Session:
         (self._stop_or_save if self._trains else self._stop_without_saving)()
 
 
-def _classes(spec: JobSpec, data: ImageData) -> int:
+def _outputs(spec: JobSpec, data: ImageData) -> int:
     found = len(data.class_names)
     wanted = spec.network.classes or found
     if wanted < found:

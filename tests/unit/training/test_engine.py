@@ -43,6 +43,19 @@ def test_the_copy_is_what_keras_reads(engine: Engine) -> None:
         assert (ours.dtype, ours.shape, ours.tobytes()) == (theirs.dtype, theirs.shape, theirs.tobytes())
 
 
+def test_the_answers_are_those_of_the_network_itself(engine: Engine) -> None:
+    images = np.random.default_rng(1).integers(0, 255, (10, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(10, dtype=np.int32)
+    parts = [(images[a:b], labels[a:b]) for a, b in ((0, BATCH), (BATCH, 2 * BATCH), (2 * BATCH, 10))]
+    score, answers = engine.examine(iter(parts), BATCH)
+    expected = engine.network(images.astype(np.float32) / 255, training=False).numpy()
+    order = np.argsort(-expected, axis=1)[:, :5]
+    assert np.array_equal(answers.labels, labels)
+    assert np.allclose(answers.probabilities, np.take_along_axis(expected, order, axis=1), atol=1e-5)
+    assert score.accuracy == answers.right.mean()
+    assert score == engine.evaluate(iter(parts), BATCH)
+
+
 def test_a_later_step_leaves_the_copy_alone(engine: Engine) -> None:
     arrays = engine.arrays()
     before = contents(arrays)

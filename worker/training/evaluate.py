@@ -1,0 +1,79 @@
+"""`python -m worker.training.evaluate`: evaluates a saved model here, as the end of its job does.
+
+Prints evaluation.json. `baton evaluate` calls it with the job's model and spec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from core.caches import default_cache
+from core.domain.errors import BatonError, JobFailure
+from core.domain.evaluation import EvaluatedModel, Evaluation
+from core.domain.spec import JobSpec, parse_spec
+from worker.training.environment import configure
+
+FAILED = 1
+
+
+def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> Evaluation:
+    """The same numbers as at the end of the job, for a .keras file of the spec's network.
+
+    Raises:
+        JobFailure: bad_data; or the file is no model, or one of another network.
+    """
+    from worker.training.data import load_images
+    from worker.training.engine import Engine
+    from worker.training.judged import judge_all, make_evaluation
+
+    data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed)
+    outputs = spec.network.classes or len(data.class_names)
+    engine = Engine(spec, outputs)
+    _load(engine, model)
+    sets = judge_all(engine, data, lambda: None)
+    return make_evaluation(spec, asked, data.class_names, outputs, sets)
+
+
+def _load(engine: object, file: Path) -> None:
+    import keras
+
+    network: keras.Model = engine.network  # type: ignore[attr-defined]
+    try:
+        saved = keras.models.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise JobFailure("bad_data", f"{file.name}: cannot be read as a Keras model: {error}") from error
+    ours, theirs = ([tuple(v.shape) for v in n.variables] for n in (network, saved))
+    if ours != theirs:
+        raise JobFailure("bad_data", f"{file.name}: is of another network than the spec: it was made from another spec")
+    network.set_weights(saved.get_weights())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker.training.evaluate", description=__doc__)
+    parser.add_argument("--spec", type=Path, required=True, help="the job's spec as JSON")
+    parser.add_argument("--model", type=Path, required=True, help="a .keras file")
+    parser.add_argument("--about", required=True, help="role, stage, epoch and image_size of the model, as JSON")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="where decoded images lie")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args()
+
+
+def _main() -> int:
+    given = _arguments()
+    configure(given.threads)
+    try:
+        spec = parse_spec(json.loads(given.spec.read_text(encoding="utf-8")))
+        about = EvaluatedModel.model_validate_json(given.about)
+        print(evaluate(spec, given.model, about, given.cache).model_dump_json())
+    except BatonError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

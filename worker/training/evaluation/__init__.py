@@ -1,0 +1,8 @@
+"""How good a network is: what it answers, and what follows from that for each class."""
+
+from __future__ import annotations
+
+from worker.training.evaluation.answers import TOP, Answers, joined
+from worker.training.evaluation.metrics import class_names, evaluated, main_numbers
+
+__all__ = ["TOP", "Answers", "class_names", "evaluated", "joined", "main_numbers"]

@@ -1,0 +1,51 @@
+"""What a network answers to some images: its few most probable classes, and not all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """For n images in order, the most probable classes first; k is TOP, or all classes where there are fewer.
+
+    `labels`: int32 [n]; `classes`: int32 [n, k]; `probabilities`: float32 [n, k].
+    """
+
+    labels: NDArray[np.int32]
+    classes: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.labels)
+
+    @property
+    def predicted(self) -> NDArray[np.int32]:
+        """The most probable class of each image, int32 [n]."""
+        return self.classes[:, 0]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether that is the image's own, bool [n]."""
+        return np.asarray(self.predicted == self.labels)
+
+    @property
+    def among_top(self) -> NDArray[np.bool_]:
+        """Whether the image's own class is among the k, bool [n]."""
+        return np.asarray((self.classes == self.labels[:, None]).any(axis=1))
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers to the images of all parts, in order; there is at least one part."""
+    return Answers(
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )

@@ -1,0 +1,95 @@
+"""The files for people that a job leaves, and when each of them is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from core.domain.evaluation import FILE, EvaluatedModel
+from core.domain.wire import BestMetric, EpochRow
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Control, Workspace
+from worker.training.cursor import BestEpoch
+from worker.training.data import ImageData
+from worker.training.evaluation import main_numbers
+from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
+from worker.training.gather import gather
+from worker.training.judged import Judged, evaluation_size, make_evaluation
+from worker.training.plan import Plan
+from worker.training.report.material import Material
+from worker.training.report.press import Press
+
+JSON_FILE = "application/json"
+LATEST_SECONDS = 30.0
+
+
+class Published:
+    """Hands files over; the control writes and sends them later."""
+
+    def __init__(self, control: Control, workspace: Workspace, plan: Plan, outputs: int) -> None:
+        self._control, self._plan, self._outputs = control, plan, outputs
+        self._models, self._threads = ModelFiles(plan.spec, outputs), workspace.threads
+        self._press = Press(control, enabled=workspace.reports)
+        self._latest_sent = 0.0
+        self._best_epoch = 0  # the epoch that this process has sent as best.keras
+
+    def latest(self, snapshot: Snapshot, *, now: bool = False) -> None:
+        """latest.keras, not more often than people look."""
+        if now or time.monotonic() - self._latest_sent > LATEST_SECONDS:
+            self._latest_sent = time.monotonic()
+            self._control.publish("latest.keras", self._models.writer(snapshot.arrays), KERAS_FILE)
+
+    def best(self, best: BestEpoch, snapshot: Snapshot) -> None:
+        """best.keras, once for each best."""
+        if self._best_epoch != best.metric.epoch:
+            self._best_epoch = best.metric.epoch
+            self._control.publish("best.keras", self._models.writer(snapshot.arrays), KERAS_FILE)
+
+    def history(self, rows: Sequence[EpochRow]) -> None:
+        """history.csv."""
+        self._control.publish("history.csv", history_writer(rows), CSV_FILE)
+
+    def evaluation(
+        self,
+        best: BestMetric,
+        rows: Sequence[EpochRow],
+        data: ImageData,
+        sets: Mapping[str, Judged],
+        between: Callable[[], None],
+    ) -> dict[str, float]:
+        """evaluation.json and the last report, and the main numbers; `between` may raise while it is made."""
+        model = self._model("best", best.stage, best.epoch)
+        evaluation = make_evaluation(self._plan.spec, model, data.class_names, self._outputs, sets)
+
+        def write(path: Path) -> None:
+            path.write_text(evaluation.model_dump_json(), encoding="utf-8")
+
+        self._control.publish(FILE, write, JSON_FILE)
+        self._press.finish(lambda: self._material(model, rows, data, sets, finished=True), between)
+        return main_numbers(evaluation)
+
+    def partial_report(self, rows: Sequence[EpochRow], data: ImageData, validation: Judged) -> None:
+        """report.html as things stand, made in the background, if it is time for one."""
+        model = self._model("latest", rows[-1].stage, rows[-1].epoch)
+        self._press.offer(lambda: self._material(model, rows, data, {"validation": validation}))
+
+    def close(self) -> None:
+        """Nothing more is sent; a report that is being made is given up."""
+        self._press.close()
+
+    def _model(self, role: str, stage: int, epoch: int) -> EvaluatedModel:
+        return EvaluatedModel(role=role, stage=stage, epoch=epoch, image_size=evaluation_size(self._plan.spec, stage))
+
+    def _material(
+        self,
+        model: EvaluatedModel,
+        rows: Sequence[EpochRow],
+        data: ImageData,
+        sets: Mapping[str, Judged],
+        *,
+        finished: bool = False,
+    ) -> Material:
+        return gather(
+            self._plan, model, rows, data, sets, outputs=self._outputs, threads=self._threads, finished=finished
+        )

@@ -1,0 +1,166 @@
+"""Has reports made beside the training: one process of low priority at a time; its failure costs a note."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from worker.control import Control
+from worker.training.report.material import Material
+
+REPORT_SECONDS = 60.0
+"""At least so long from one report of a running job to the next."""
+
+LONGEST_SECONDS = 120.0
+LOOK_SECONDS = 0.05
+PAGE = "report.html"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".png": "image/png",
+}
+log = logging.getLogger(__name__)
+
+
+class Press:
+    """For the training thread. `every`: seconds between two reports of a running job; `command` makes one."""
+
+    def __init__(
+        self, control: Control, *, enabled: bool, every: float = REPORT_SECONDS, module: str = "worker.training.report"
+    ) -> None:
+        self._control, self._enabled, self._every, self._module = control, enabled, every, module
+        self._job: _PrintJob | None = None
+        self._next = 0.0
+
+    def offer(self, gather: Callable[[], Material]) -> None:
+        """Has a report made of what `gather` gives now, unless one is under way or was just made. Waits for nothing."""
+        if not self._enabled or time.monotonic() < self._next or (self._job and self._job.under_way):
+            return
+        self._next = time.monotonic() + self._every
+        self._start(gather, all_files=False)
+
+    def finish(self, gather: Callable[[], Material], between: Callable[[], None]) -> None:
+        """Makes the last report; calls `between`, which may raise to give it up, while it is being made."""
+        if not self._enabled:
+            return
+        self.close()
+        self._start(gather, all_files=True)
+        while self._job is not None and self._job.wait(LOOK_SECONDS):
+            between()
+
+    def close(self) -> None:
+        """Gives up what is being made, and does not wait for it."""
+        if self._job is not None:
+            self._job.give_up()
+            self._job = None
+
+    def _start(self, gather: Callable[[], Material], *, all_files: bool) -> None:
+        try:
+            self._job = _PrintJob(self._control, gather(), self._module, all_files)
+        except Exception as error:  # whatever it is, training goes on
+            self._job = None
+            _failed(self._control, f"{type(error).__name__}: {error}")
+
+
+class _PrintJob:
+    """One report: a thread that writes the material, waits for the process, and hands over the files."""
+
+    def __init__(self, control: Control, material: Material, module: str, all_files: bool) -> None:
+        self._control, self._material, self._module, self._all = control, material, module, all_files
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._given_up = False
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+        self._thread.start()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is still being made."""
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits, and says whether it is still being made."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Kills the process; nothing of it is handed over."""
+        with self._lock:
+            self._given_up = True
+            if self._process is not None:
+                self._process.kill()
+
+    def _run(self) -> None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="baton-report-") as folder:
+                self._make(Path(folder))
+        except Exception as error:  # a report is worth no job
+            if not self._given_up:
+                _failed(self._control, f"{type(error).__name__}: {error}")
+
+    def _make(self, folder: Path) -> None:
+        begun = time.monotonic()
+        story = self._control.story()
+        material = self._material.told(story.job, story.attempts) if story else self._material
+        given, made = folder / "given", folder / "made"
+        given.mkdir()
+        made.mkdir()
+        material.write(given)
+        self._print(given, made)
+        self._hand_over(made)
+        log.info("made a report in %.1f s", time.monotonic() - begun)
+
+    def _print(self, given: Path, made: Path) -> None:
+        command = [sys.executable, "-P", "-m", self._module, str(os.getpid()), str(given), str(made)]
+        # One thread: what trains has the cores.
+        environment = {**os.environ, "PYTHONPATH": _path(), "OMP_NUM_THREADS": "1"}
+        with self._lock:
+            if self._given_up:
+                return
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+        try:
+            _, said = self._process.communicate(timeout=LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            raise
+        if self._process.returncode:
+            raise RuntimeError(_last_line(said) or f"it ended with {self._process.returncode}")
+
+    def _hand_over(self, made: Path) -> None:
+        for path in sorted(made.iterdir()):
+            if not self._given_up and (self._all or path.name == PAGE):
+                self._control.publish(path.name, _writer(path.read_bytes()), TYPES[path.suffix])
+
+
+def _writer(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
+
+
+def _path() -> str:
+    return os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:500] if lines else ""
+
+
+def _failed(control: Control, why: str) -> None:
+    log.warning("no report: %s", why)
+    try:
+        control.note("report_failed", f"the report could not be made: {why}")
+    except Exception as error:  # the attempt may be over
+        log.info("nor could that be told: %s", error)

@@ -186,6 +186,17 @@ class BatonClient:
         """The published plans."""
         return self._items("/v1/plans", PlanView)
 
+    def preview(self, spec: Mapping[str, Any]) -> PlanView:
+        """What a spec would come to, without submitting it; its `dataset.path` may be left out."""
+        return self._preview(dict(spec))
+
+    def preview_plan(self, plan: str, overrides: Mapping[str, object] | None = None) -> PlanView:
+        """What a published plan would come to, with fields changed by dotted path."""
+        return self._preview({"plan": plan, "set": dict(overrides or {})})
+
+    def _preview(self, body: dict[str, Any]) -> PlanView:
+        return PlanView.model_validate_json(self._transport.request("POST", "/v1/plans:preview", json=body).content)
+
     def workers(self) -> list[WorkerView]:
         """The workers as they were seen last."""
         return self._items("/v1/workers", WorkerView)

@@ -23,6 +23,14 @@ _BAD_REQUEST = frozenset({400, 413, 415, 422})
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id, the start of an id, or the name of the newest job.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Changes a field, e.g. --set stages.0.epochs=2 (* : every one; null removes).",
+    ),
+]
 
 
 class Group(TyperGroup):

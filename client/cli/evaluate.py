@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from client.api import BatonClient
-from client.cli.app import JOB_FAILED, REFUSED, USAGE, Job, Json, app, connect, console, fail, say
+from client.cli.app import JOB_FAILED, REFUSED, USAGE, Job, Json, Sets, app, connect, console, fail, say
 from client.cli.evaluation_text import evaluation_markdown, evaluation_table
-from client.cli.jobs import Sets
 from client.cli.specs import parse_sets
 from client.resolve import find_job
 from core.domain.evaluation import FILE, EvaluatedModel, Evaluation

@@ -1,16 +1,14 @@
-"""Commands about files and plans."""
+"""Commands about files."""
 
 from __future__ import annotations
 
-import json as json_lib
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from client.cli.app import REFUSED, USAGE, Job, Json, app, connect, console, fail
-from client.cli.render import artifacts_table, as_json, table
+from client.cli.render import artifacts_table, as_json
 from client.resolve import find_job
 
 
@@ -43,28 +41,3 @@ def _folder(path: Path) -> Path:
     except OSError as error:
         fail(f"cannot make {path}: {error.strerror}; choose another directory with --to", USAGE)
     return path
-
-
-@app.command()
-def plans(json: Json = False) -> None:
-    """List the published plans."""
-    with connect() as client:
-        found = client.plans()
-    if json:
-        print(as_json(found))
-        return
-    made = table("plan", "what it is", wrap="what it is")
-    for plan in found:
-        made.add_row(plan.name, plan.title)
-    console().print(made)
-
-
-@app.command()
-def plan(name: Annotated[str, typer.Argument(metavar="NAME")], json: Json = False) -> None:
-    """Show a plan's spec, as YAML to start an own one from."""
-    with connect() as client:
-        found = {p.name: p for p in client.plans()}
-    if name not in found:
-        fail(f"there is no plan '{name}'; there are: {', '.join(found) or 'none'}", REFUSED)
-    spec = found[name].spec
-    print(json_lib.dumps(spec, indent=2) if json else yaml.safe_dump(spec, sort_keys=False, width=100), end="")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client.api import BatonClient
-from client.cli.app import DONE, JOB_FAILED, Job, Json, app, connect, console, say
+from client.cli.app import DONE, JOB_FAILED, Job, Json, Sets, app, connect, console, say
 from client.cli.live import watch
 from client.cli.render import (
     as_json,
@@ -23,11 +23,6 @@ from client.cli.specs import parse_sets, read_spec
 from client.resolve import find_job
 from core.domain.overrides import apply_overrides
 from core.domain.views import JobView
-
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Changes a field, e.g. --set stages.0.epochs=2 (* : every one)."),
-]
 
 
 @app.command()

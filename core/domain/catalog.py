@@ -23,6 +23,7 @@ class NetworkInfo:
 class DatasetInfo:
     """What a client sees of a data set. `classes` is None where the directory decides.
 
+    `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
     `download`: where `dataset.download: true` gets it from, unless the worker's settings say otherwise.
     """
 
@@ -31,6 +32,7 @@ class DatasetInfo:
     needs_path: bool
     classes: int | None
     download: Download | None = None
+    training: tuple[int, ...] | None = None
 
     @property
     def downloadable(self) -> bool:
@@ -53,10 +55,11 @@ TINY_IMAGENET_ZIP = Download(
     advice="BATON_TINY_IMAGENET_URL names a mirror, BATON_TINY_IMAGENET_CHECKSUM what its file must have",
 )
 
+DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 DATASETS = {
-    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10),
+    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10, None, DIGITS),
     "tiny-imagenet-200": DatasetInfo(
-        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP
+        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP, (500,) * 200
     ),
     "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
 }

@@ -7,30 +7,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.domain.errors import FieldError, SpecError
+from core.domain.paths import check_path, full_path
+
+_REMOVED = object()
 
 
 def apply_overrides(spec: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
     """A copy of `spec` with each dotted path set to its value; `*` stands for every member of a list.
 
-    Keys that are missing on the way are made; whether they may be there is for `parse_spec` to say.
+    None takes a field away, or a member of a list once all is set; `width` is short for `network.width`. Keys that are
+    missing on the way are made.
 
     Raises:
-        SpecError: a path leads into a value that has no members, or past the end of a list.
+        SpecError: no spec has such a path, or it leads into a value without members or past the end of a list.
     """
     result = copy.deepcopy(dict(spec))
-    for path, value in overrides.items():
-        _assign(result, path.split("."), value, path)
-    return result
+    for given, value in overrides.items():
+        path = full_path(given)
+        check_path(path)
+        _assign(result, path.split("."), _REMOVED if value is None else value, path)
+    pruned: dict[str, Any] = _pruned(result)
+    return pruned
 
 
 def _assign(node: Any, keys: list[str], value: object, path: str) -> None:
     for key in _keys(node, keys[0], path):
         if len(keys) == 1:
-            node[key] = copy.deepcopy(value)
+            node[key] = value if value is _REMOVED else copy.deepcopy(value)
             continue
-        if isinstance(node, dict) and node.get(key) is None:
+        if isinstance(node, dict) and node.get(key) in (None, _REMOVED):
             node[key] = {}
         _assign(node[key], keys[1:], value, path)
+
+
+def _pruned(node: Any) -> Any:
+    """Without what was removed."""
+    if isinstance(node, dict):
+        return {key: _pruned(value) for key, value in node.items() if value is not _REMOVED}
+    if isinstance(node, list):
+        return [_pruned(value) for value in node if value is not _REMOVED]
+    return node
 
 
 def _keys(node: Any, key: str, path: str) -> list[Any]:

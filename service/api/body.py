@@ -34,6 +34,21 @@ async def decoded_body(request: Request) -> Any:
 
 
 Body = Annotated[Any, Depends(decoded_body)]
+SUBMISSION = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobSpec", "PlanRequest")]}
+EXAMPLES = {
+    "plan": {"summary": "A published plan", "value": {"plan": "digits-demo", "set": {"stages.0.epochs": 2}}},
+    "spec": {"summary": "A spec", "value": plan_spec("digits-demo")},
+}
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A job spec, or a plan with changes: {plan: NAME, set: {path: value}}",
+        "content": {
+            "application/json": {"schema": SUBMISSION, "examples": EXAMPLES},
+            "application/yaml": {"schema": SUBMISSION},
+        },
+    }
+}
 
 
 def _json(raw: bytes) -> Any:
@@ -78,10 +93,15 @@ class PlanRequest(Model):
 
 def requested_spec(body: Any) -> Any:
     """The spec that a body asks for: itself, or a plan with changes. Raises SpecError."""
+    request = requested_plan(body)
+    return body if request is None else apply_overrides(plan_spec(request.plan), request.set)
+
+
+def requested_plan(body: Any) -> PlanRequest | None:
+    """The plan that a body names, if it names one. Raises SpecError."""
     if not isinstance(body, dict) or "plan" not in body:
-        return body
+        return None
     try:
-        request = PlanRequest.model_validate(body)
+        return PlanRequest.model_validate(body)
     except ValidationError as error:
         raise SpecError(field_errors(error)) from None
-    return apply_overrides(plan_spec(request.plan), request.set)

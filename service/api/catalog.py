@@ -10,6 +10,7 @@ from fastapi import Path
 from core.domain.catalog import NETWORKS
 from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, WorkerView
 from core.domain.wire import WorkerReport
+from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router
 from service.api.problems import BODY, responses
 from service.control import plans, workers
@@ -28,6 +29,15 @@ def list_plans() -> Listing[PlanView]:
 def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
     """One published plan."""
     return plans.load_plan(name)
+
+
+@router.post("/plans:preview", openapi_extra=SPEC_BODY, responses=responses(*BODY))
+def preview_plan(ctx: Ctx, body: Body) -> PlanView:
+    """What a plan with changes, or a spec, would come to; nothing is submitted."""
+    request = requested_plan(body)
+    with ctx.database.read() as session:
+        extensions = workers.extensions(Unit(session))
+    return plans.preview(request.plan if request else None, requested_spec(body), extensions)
 
 
 @router.get("/networks")

@@ -21,12 +21,11 @@ from core.domain.views import (
     Listing,
     StageView,
 )
-from service.api.body import Body, requested_spec
+from service.api.body import SPEC_BODY, Body, requested_spec
 from service.api.depends import Ctx, JobId, guarded_router
 from service.api.problems import BODY, responses
 from service.auth import Caller
 from service.control import owner, views, workers
-from service.control.plans import plan_spec
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
 from service.db.unit import Unit
@@ -36,21 +35,6 @@ from service.statuses import Status
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
-SUBMISSION = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobSpec", "PlanRequest")]}
-EXAMPLES = {
-    "plan": {"summary": "A published plan", "value": {"plan": "digits-demo", "set": {"stages.0.epochs": 2}}},
-    "spec": {"summary": "A spec", "value": plan_spec("digits-demo")},
-}
-SPEC_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A job spec, or a plan with changes: {plan: NAME, set: {path: value}}",
-        "content": {
-            "application/json": {"schema": SUBMISSION, "examples": EXAMPLES},
-            "application/yaml": {"schema": SUBMISSION},
-        },
-    }
-}
 HAS_ETAG = {"ETag": {"description": "Changes with each version of the job", "schema": {"type": "string"}}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from core.domain.errors import FieldError, SpecError
+from core.domain.plans import describe
 from core.domain.views import PlanView
 from service.errors import NotFound
 
@@ -42,17 +44,25 @@ def load_plan(name: str) -> PlanView:
 @cache
 def _read(path: Path) -> PlanView:
     text = path.read_text(encoding="utf-8")
-    return PlanView(name=path.stem, title=_title(text), spec=yaml.safe_load(text))
+    return describe(path.stem, _title(text), yaml.safe_load(text))
 
 
 def _title(text: str) -> str:
-    """The comment at the top of the file."""
+    """The first paragraph of the comment at the top of the file."""
     lines = []
     for line in text.splitlines():
-        if not line.startswith("#"):
+        if not line.startswith("# "):
             break
         lines.append(line.lstrip("# "))
     return " ".join(lines)
+
+
+def preview(name: str | None, spec: Any, extensions: Iterable[str]) -> PlanView:
+    """What a spec comes to: a changed plan of that name, or a spec of its own. Raises SpecError."""
+    if name is not None:
+        return describe(name, load_plan(name).title, spec, extensions)
+    own = spec.get("name") if isinstance(spec, dict) else None
+    return describe(own if isinstance(own, str) else "", "", spec, extensions)
 
 
 def plan_spec(name: str) -> dict[str, Any]:

@@ -195,8 +195,10 @@ def test_plans(baton: Baton, fake: FakeService) -> None:
     spec = {"name": "digits-demo", "stages": [{"epochs": 2}]}
     fake.lists["plans"] = [{"name": "digits-demo", "title": "Handwritten digits", "spec": spec}]
     assert "Handwritten digits" in baton("plans").stdout
-    assert "epochs: 2" in baton("plan", "digits-demo").stdout
-    assert json.loads(baton("plan", "digits-demo", "--json").stdout) == spec
+    assert "Handwritten digits" in baton("plan", "digits-demo").stdout
+    assert "epochs: 2" in baton("plan", "digits-demo", "--yaml").stdout
+    assert json.loads(baton("plan", "digits-demo", "--json").stdout)["spec"] == spec
+    assert baton("plan", "digits-demo", "--json", "--yaml").exit_code == 2
     assert baton("plan", "other").exit_code == 4
 
 

@@ -53,4 +53,4 @@ def make_evaluation(
 def evaluation_size(spec: JobSpec, stage: int) -> int:
     """Pixels a side of the images that a stage, counted from 1, is validated on."""
     found = spec.stages[stage - 1]
-    return found.validation_image_size or found.image_size
+    return found.judged_at

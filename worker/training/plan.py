@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.domain.spec import JobSpec, StageSpec
+from core.domain.spec import JobSpec
+from core.domain.steps import steps_per_epoch
 from core.domain.wire import Position, Progress
-
-
-def steps_per_epoch(stage: StageSpec, images: int) -> int:
-    """Batches in an epoch: as the spec says, or as many whole ones as the training images fill, at least one."""
-    return stage.steps_per_epoch or max(1, images // stage.batch_size)
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,8 @@ class StageSpec(Model):
     schedule: Schedule = ConstantSchedule()
     start_from: Literal["latest", "best"] = "latest"
     published: Published | None = None
+
+    @property
+    def judged_at(self) -> int:
+        """The image size, in pixels, at which the stage's models are validated, and tested if one is the best."""
+        return self.validation_image_size or self.image_size

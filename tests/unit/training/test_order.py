@@ -32,6 +32,22 @@ def test_short_epochs_go_on_through_the_order_as_one_long_epoch() -> None:
     np.testing.assert_array_equal(short, long)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "steps", "size"),
+    [(64, 200, 100_000), (128, 781, 100_000), (128, 782, 100_000), (256, 312, 80_000)],
+)
+def test_epochs_of_the_published_plans_go_on_where_the_last_one_ended(batch_size: int, steps: int, size: int) -> None:
+    """200 batches of 64 are an eighth of the images, 782 of 128 are 96 more than there are: neither starts anew."""
+    place = {"seed": 101, "stage": 0, "batch_size": batch_size, "steps_per_epoch": steps, "size": size}
+    first, last = (batch_indices(epoch=0, batch=b, **place) for b in (0, steps - 1))
+    next_one = batch_indices(epoch=1, batch=0, **place)
+    whole = _stream(1, batch_size=steps * batch_size, steps=2, size=size, seed=101)
+    np.testing.assert_array_equal(whole[:batch_size], first)
+    np.testing.assert_array_equal(whole[(steps - 1) * batch_size : steps * batch_size], last)
+    np.testing.assert_array_equal(whole[steps * batch_size : (steps + 1) * batch_size], next_one)
+    assert len(set(whole[:size])) == min(size, len(whole))
+
+
 def test_a_batch_crosses_the_border_of_two_passes() -> None:
     stream = _stream(1, batch_size=4, steps=5, size=10)
     assert sorted(stream[:10]) == sorted(stream[10:]) == list(range(10))

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.domain.images import class_parts, split_of
 from core.domain.spec import DatasetSpec, SplitFractions
 from worker.training.data.listing import Listing, bad_data
 
 Rows = NDArray[np.int64]
-DEFAULTS: dict[str, SplitFractions | Literal["official"]] = {
-    "digits": SplitFractions(train=0.7, val=0.15, test=0.15),
-    "image-folder": SplitFractions(train=0.8, val=0.1, test=0.1),
-    "tiny-imagenet-200": "official",
-}
 # Apart from the streams of order and augmentation.
 _SPLIT = 3
 
@@ -30,18 +25,13 @@ class SplitRows:
     test: Rows | None
 
 
-def wanted_split(spec: DatasetSpec) -> SplitFractions | Literal["official"]:
-    """How the spec divides, or the default of its data set."""
-    return spec.split or DEFAULTS[spec.name]
-
-
 def split_rows(spec: DatasetSpec, listing: Listing, seed: int) -> SplitRows:
     """The parts of a data set by `dataset.split`, or by the data set's default.
 
     Raises:
         JobFailure: bad_data, a class is too small, or there is no official split.
     """
-    wanted = wanted_split(spec)
+    wanted = split_of(spec)
     training = np.arange(listing.training, dtype=np.int64)
     official = np.arange(listing.training, len(listing.labels), dtype=np.int64)
     if not isinstance(wanted, SplitFractions):
@@ -71,12 +61,9 @@ def _stratified(listing: Listing, wanted: SplitFractions, seed: int) -> list[Row
     return [np.sort(np.concatenate(part)).astype(np.int64) for part in parts]
 
 
-def _counts(n: int, wanted: SplitFractions, name: str) -> list[int]:
-    """How many of n images train, validate and test: the nearest numbers, but at least one of each part."""
-    test_share = wanted.test if isinstance(wanted.test, float) else 0.0
-    val, test = (max(1, round(n * share)) if share else 0 for share in (wanted.val, test_share))
-    rest = n - val - test
-    if rest < 1:
+def _counts(n: int, wanted: SplitFractions, name: str) -> tuple[int, int, int]:
+    """How many of n images train, validate and test."""
+    parts = class_parts(n, wanted)
+    if parts[0] < 1:
         bad_data(f"dataset.split: class {name} has {n} images, too few for all parts")
-    everything = wanted.train + wanted.val + test_share > 1 - 1e-9
-    return [rest if everything else min(rest, max(1, round(n * wanted.train))), val, test]
+    return parts

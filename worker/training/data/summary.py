@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.domain.images import split_of
 from core.domain.spec import DatasetSpec, SplitFractions
 from worker.training.data.model import ImageData, Split
-from worker.training.data.splits import wanted_split
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _part(name: str, split: Split, classes: int) -> PartSummary:
 
 
 def _rule(spec: DatasetSpec, seed: int) -> str:
-    wanted = wanted_split(spec)
+    wanted = split_of(spec)
     if not isinstance(wanted, SplitFractions):
         return "official split: trained on the training images, validated on the official validation images"
     shares = [f"{wanted.train:.0%} train", f"{wanted.val:.0%} validation"]

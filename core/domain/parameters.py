@@ -1,0 +1,71 @@
+"""How many parameters a network has at any width, without building it: the service knows no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+RGB = 3
+STEM, DENSE = 32, (128, 256, 512)
+DEEP = ((32, 64, 128, 256, 512), (64, 128, 256, 512, 1024), (32, 128, 256, 512, 1024))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`total` counts the running means and variances of batch normalisation, `trainable` does not."""
+
+    total: int
+    trainable: int
+
+    def __add__(self, other: Parameters) -> Parameters:
+        return Parameters(self.total + other.total, self.trainable + other.trainable)
+
+
+def count_parameters(network: str, width: float, classes: int) -> Parameters | None:
+    """Parameters of a network at a width, for so many classes; None for one that is not Baton's own."""
+    formula = _FORMULAS.get(network)
+    return formula(width, classes) if formula else None
+
+
+def _scaled(filters: int, width: float) -> int:
+    return max(1, round(filters * width))
+
+
+def _conv(channels: int, filters: int, side: int, bias: bool) -> Parameters:
+    weights = channels * filters * side * side + (filters if bias else 0)
+    return Parameters(weights, weights)
+
+
+def _norm(channels: int) -> Parameters:
+    """Scale and offset are trained, mean and variance are followed."""
+    return Parameters(4 * channels, 2 * channels)
+
+
+def _block(channels: int, filters: list[int], bias: bool) -> Parameters:
+    """3x3 convolutions one after the other, each with its batch normalisation."""
+    pairs = zip([channels, *filters], filters, strict=False)
+    return sum((_conv(before, after, 3, bias) + _norm(after) for before, after in pairs), Parameters(0, 0))
+
+
+def _network_1(width: float, classes: int) -> Parameters:
+    channels, counted = RGB, Parameters(0, 0)
+    for number, published in enumerate(DEEP):
+        filters = [_scaled(count, width) for count in published]
+        counted += _block(channels, filters, bias=False)
+        # Space to depth makes four channels of each, and joins them with the block's own; the first block joins none.
+        channels = filters[-1] + (4 * channels if number else 0)
+    return counted + _conv(channels, classes, 1, bias=False) + _norm(classes)
+
+
+def _network_2(width: float, classes: int) -> Parameters:
+    channels = _scaled(STEM, width)
+    counted = _block(RGB, [channels], bias=True)
+    for published in DENSE:
+        filters = _scaled(published, width)
+        counted += _block(channels, [filters] * 4, bias=True)
+        channels += filters
+        counted += _norm(channels)
+    return counted + _conv(channels, classes, 1, bias=True)
+
+
+_FORMULAS: dict[str, Callable[[float, int], Parameters]] = {"network-1": _network_1, "network-2": _network_2}

@@ -1,0 +1,30 @@
+"""A stage may train at one size and validate at another, as the paper's network 1 does: always at 64 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.domain.overrides import apply_overrides
+from core.domain.spec import dump_spec, parse_spec
+from tests.resume.test_session import run, spec
+from worker.training import judged
+from worker.training.data import Split
+from worker.training.pipeline import in_order
+
+
+def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"stages.*.epochs": 1, "stages.*.steps_per_epoch": 2, "stages.*.validation_image_size": 16}
+    seen: list[int] = []
+
+    def watched(split: Split, *arguments: Any) -> Any:
+        seen.append(split.size)
+        return in_order(split, *arguments)
+
+    monkeypatch.setattr(judged, "in_order", watched)
+    ending = run(parse_spec(apply_overrides(dump_spec(spec("network-1")), changes)), tmp_path / "run")
+    assert [row["image_size"] for row in ending.history] == [8, 16]
+    # After each of the two epochs, and at the end the best model on validation and test images.
+    assert seen == [16, 16, 16, 16]

@@ -23,6 +23,12 @@ class LimitReached(Conflict):
     code = "limit-reached"
 
 
+class NotInstalled(Conflict):
+    """The worker lacks an extension that the job needs: the attempt waits for another worker."""
+
+    code = "not-installed"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

@@ -20,8 +20,13 @@ HOLD_SECONDS = 3.0
 @dataclass(eq=False)
 class _Asker:
     queues: frozenset[str]
+    extensions: frozenset[str]
     until: float
     answer: asyncio.Future[str | None]
+
+    def takes(self, one: Startable) -> bool:
+        """Whether the attempt is for this one."""
+        return one.queue in self.queues and one.needs <= self.extensions
 
 
 class Offers:
@@ -47,12 +52,13 @@ class Offers:
         """Its claim was refused for now: it may be offered again. May be called from any thread."""
         self._offered.pop(attempt_id, None)
 
-    async def next(self, queues: Collection[str], seconds: float) -> str | None:
-        """An attempt of these queues that may start; None if there was none within `seconds`.
+    async def next(self, queues: Collection[str], extensions: Collection[str], seconds: float) -> str | None:
+        """An attempt of these queues that may start and needs no other extension; None: there was none in `seconds`.
 
         Raises what the database raises if it is away from the start.
         """
-        asker = _Asker(frozenset(queues), time.monotonic() + seconds, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        asker = _Asker(frozenset(queues), frozenset(extensions), time.monotonic() + seconds, answer)
         self._askers.append(asker)
         self._asked.set()
         if self._task is None or self._task.done():
@@ -89,7 +95,7 @@ class Offers:
         left, found = Counter(wanted), []
         with self._database.read() as session:
             for one in startable(session, self._limits, wanted):
-                if left[one.queue] > 0 and self._free(one):
+                if left[one.queue] > 0 and self._free(one) and any(asker.takes(one) for asker in askers):
                     left[one.queue] -= 1
                     found.append(one)
                 if not any(count > 0 for count in left.values()):
@@ -103,7 +109,7 @@ class Offers:
         now = time.monotonic()
         self._offered = {name: until for name, until in list(self._offered.items()) if until > now}
         for one in found:
-            taker = next((a for a in askers if one.queue in a.queues and not a.answer.done()), None)
+            taker = next((a for a in askers if a.takes(one) and not a.answer.done()), None)
             if taker is not None and self._free(one):
                 self._offered[one.attempt_id] = now + HOLD_SECONDS
                 taker.answer.set_result(one.attempt_id)

@@ -9,6 +9,7 @@ import threading
 import time
 
 from core.domain.wire import WorkerInfo, WorkerReport
+from worker.extensions import installed
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.seat import Seat
 from worker.settings import VERSION, WorkerSettings
@@ -20,7 +21,14 @@ log = logging.getLogger(__name__)
 def worker_info(settings: WorkerSettings, device: str) -> WorkerInfo:
     """This process of a worker."""
     host = socket.gethostname()
-    return WorkerInfo(name=settings.worker_name, host=host, pid=os.getpid(), version=VERSION, device=device)
+    return WorkerInfo(
+        name=settings.worker_name,
+        host=host,
+        pid=os.getpid(),
+        version=VERSION,
+        device=device,
+        extensions=tuple(installed()),
+    )
 
 
 def report_in_background(client: ServiceClient, settings: WorkerSettings, queues: list[str], seat: Seat) -> None:

@@ -21,6 +21,7 @@ from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
 from worker.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.desk import Desk
+from worker.extensions import installed
 from worker.failures import failed
 from worker.herald import Herald
 from worker.lease import Lease
@@ -104,7 +105,7 @@ class Runner:
             return finish
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
-        spec = parse_spec(grant.spec)
+        spec = parse_spec(grant.spec, installed())
         desk = Desk(
             client=self.client,
             store=self.store,

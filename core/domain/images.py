@@ -8,16 +8,17 @@ from core.domain.catalog import DATASETS
 from core.domain.spec import DatasetSpec, SplitFractions
 
 Split = Literal["official"] | SplitFractions
+FRACTIONS = SplitFractions(train=0.8, val=0.1, test=0.1)
 DEFAULT_SPLITS: dict[str, Split] = {
     "digits": SplitFractions(train=0.7, val=0.15, test=0.15),
-    "image-folder": SplitFractions(train=0.8, val=0.1, test=0.1),
+    "image-folder": FRACTIONS,
     "tiny-imagenet-200": "official",
 }
 
 
 def split_of(dataset: DatasetSpec) -> Split:
     """`dataset.split`, or the data set's default."""
-    return dataset.split or DEFAULT_SPLITS[dataset.name]
+    return dataset.split or DEFAULT_SPLITS.get(dataset.name, FRACTIONS)
 
 
 def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
@@ -34,10 +35,10 @@ def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
 
 def training_images(dataset: DatasetSpec) -> int | None:
     """How many images train; None where only the worker's directory knows, or where the split leaves a class none."""
-    known = DATASETS[dataset.name].training
-    if known is None:
+    info = DATASETS.get(dataset.name)
+    if info is None or info.training is None:
         return None
-    counts = [min(n, dataset.per_class or n) for n in known[: dataset.classes]]
+    counts = [min(n, dataset.per_class or n) for n in info.training[: dataset.classes]]
     wanted = split_of(dataset)
     if not isinstance(wanted, SplitFractions):
         return sum(counts)
@@ -47,4 +48,5 @@ def training_images(dataset: DatasetSpec) -> int | None:
 
 def class_count(dataset: DatasetSpec) -> int | None:
     """How many classes the data have; None where only the worker's directory knows."""
-    return dataset.classes or DATASETS[dataset.name].classes
+    info = DATASETS.get(dataset.name)
+    return dataset.classes or (info.classes if info else None)

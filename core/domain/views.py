@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import Field
 
 from core.domain.errors import FieldError
+from core.domain.extensions import Kind
 from core.domain.spec import Published
 from core.domain.wire import BestMetric, EpochRow, Message, Progress
 
@@ -177,6 +178,7 @@ class WorkerView(Message):
     version: str
     device: str
     queues: list[str]
+    extensions: list[str]
     state: str
     job_id: str | None
     last_seen_at: datetime
@@ -251,6 +253,14 @@ class NetworkView(Message):
     trainable_parameters: int
     size_multiple: int
     source: str
+
+
+class ExtensionView(Message):
+    """A network, data set or augmentation that is installed beside these workers, and that a spec may name."""
+
+    kind: Kind
+    name: str
+    workers: list[str]
 
 
 class ProblemView(Message):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from core.domain.events import SERVICE_EVENTS
+from core.domain.extensions import Extensions
 from core.domain.policies import Reason
 from core.domain.scalars import Buckets, Count, Crc32c, Duration, ObjectName, QueueName, Real, Small, Text
 from core.domain.validation import NUMBER, WHOLE
@@ -72,6 +73,7 @@ class WorkerInfo(Message):
     pid: Count
     version: str = Field(max_length=50)
     device: str = Field(default="cpu", max_length=200)
+    extensions: Extensions = ()
 
 
 class WorkerReport(WorkerInfo):

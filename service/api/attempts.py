@@ -28,10 +28,12 @@ from service.api.problems import BODY, responses
 from service.api.waiting import unless_gone
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
-from service.errors import LimitReached
+from service.errors import LimitReached, NotInstalled
 from service.services import Services
 
 router = guarded_router("attempts")
+# Until it is sent again: the worker that lacks something must not take it in a circle.
+OTHER_WORKER_SECONDS = 2.0
 ERRORS = responses(404, 409, *BODY)
 
 
@@ -39,7 +41,9 @@ ERRORS = responses(404, 409, *BODY)
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
     await run_in_threadpool(_note_idle, ctx, message)
-    offered = await unless_gone(request, ctx.offers.next(message.queues, message.wait_seconds))
+    offered = await unless_gone(
+        request, ctx.offers.next(message.queues, message.worker.extensions, message.wait_seconds)
+    )
     return Offer(attempt_id=offered)
 
 
@@ -54,20 +58,21 @@ def claim(ctx: Ctx, attempt_id: AttemptId, message: Claim) -> Grant:
     """Take a queued attempt. The same `claim_id` again gets the same grant.
 
     409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
+    409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
         with ctx.database.write() as session:
             return leases.claim(Unit(session), attempt_id, message, terms)
-    except LimitReached:
-        _send_again(ctx, attempt_id)
+    except (LimitReached, NotInstalled) as error:
+        _send_again(ctx, attempt_id, OTHER_WORKER_SECONDS if isinstance(error, NotInstalled) else 0.0)
         raise
 
 
-def _send_again(ctx: Services, attempt_id: str) -> None:
+def _send_again(ctx: Services, attempt_id: str, after: float) -> None:
     with ctx.database.write() as session:
-        leases.send_again(Unit(session), attempt_id)
+        leases.send_again(Unit(session), attempt_id, after)
     ctx.offers.take_back(attempt_id)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Path
 
 from core.domain.catalog import NETWORKS
-from core.domain.views import Listing, NetworkView, PlanView, WorkerView
+from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
-from service.api.depends import Ctx, guarded_router
+from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.control import plans, workers
 from service.db.unit import Unit
@@ -32,16 +32,23 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 
 
 @router.post("/plans:preview", openapi_extra=SPEC_BODY, responses=responses(*BODY))
-def preview_plan(body: Body) -> PlanView:
+def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """What a plan with changes, or a spec, would come to; nothing is submitted."""
     request = requested_plan(body)
-    return plans.preview(request.plan if request else None, requested_spec(body))
+    return plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
 
 
 @router.get("/networks")
 def list_networks() -> Listing[NetworkView]:
     """The networks that a spec may name."""
     return Listing(items=[NetworkView(**asdict(network)) for network in NETWORKS.values()])
+
+
+@router.get("/extensions")
+def list_extensions(ctx: Ctx) -> Listing[ExtensionView]:
+    """What else a spec may name: what the workers of the last day have installed beside Baton."""
+    with ctx.database.read() as session:
+        return Listing(items=workers.extension_views(Unit(session)))
 
 
 @router.get("/workers")

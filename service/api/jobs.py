@@ -21,7 +21,7 @@ from core.domain.views import (
     StageView,
 )
 from service.api.body import SPEC_BODY, Body, requested_spec
-from service.api.depends import Ctx, JobId, guarded_router
+from service.api.depends import Ctx, JobId, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import Caller
 from service.control import owner, views
@@ -87,7 +87,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     known = _known(ctx, key, digest)
     if known is not None:
         return tagged(known)
-    spec = parse_spec(requested_spec(body))
+    spec = parse_spec(requested_spec(body), installed(ctx))
     try:
         return tagged(_submit(ctx, spec, caller.name, key, digest), 201)
     except IntegrityError:

@@ -32,6 +32,7 @@ STATUS = {
     "conflict": 409,
     "lease-lost": 409,
     "limit-reached": 409,
+    "not-installed": 409,
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "range-not-satisfiable": 416,
@@ -46,6 +47,7 @@ _said_at = float("-inf")
 TITLES = {
     "lease-lost": "The attempt is no longer held",
     "limit-reached": "No place is free for the attempt",
+    "not-installed": "The worker lacks what the job needs",
     "invalid-spec": "The request has fields that cannot be accepted",
     "invalid-message": "The message has fields that cannot be accepted",
     "invalid-request": "The request has fields that cannot be accepted",

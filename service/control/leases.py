@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, select, update
 
+from core.domain.extensions import missing
 from core.domain.policies import Reason, seconds_between_interruptions
 from core.domain.states import (
     HELD_ATTEMPTS,
@@ -34,7 +35,7 @@ from service.control.startable import full
 from service.control.workers import saw, saw_again
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit, actor_of, clean, plain
-from service.errors import Conflict, LimitReached
+from service.errors import Conflict, LimitReached, NotInstalled
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 DIRECTIVES = {
@@ -58,6 +59,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
 
     Raises:
         LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
+        NotInstalled: the worker lacks an extension that the job needs; another may have it.
         Conflict: there is nothing to claim.
         NotFound: there never was such an attempt.
     """
@@ -69,6 +71,9 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
     if attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
+    lacking = missing(job.needs, message.worker.extensions)
+    if lacking:
+        raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
@@ -77,11 +82,12 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     return _grant(unit, job, attempt, terms)
 
 
-def send_again(unit: Unit, attempt_id: str) -> None:
-    """The message of an attempt is used up and nobody got it: it is sent anew once it may start."""
+def send_again(unit: Unit, attempt_id: str, after: float = 0.0) -> None:
+    """The message of an attempt is used up and nobody got it: it is sent anew once it may start, `after` seconds on."""
     _, attempt = unit.lock_attempt(attempt_id)
     if attempt.state == AttemptState.QUEUED:
         attempt.dispatched_at = None
+        attempt.not_before = max(attempt.not_before, unit.now() + timedelta(seconds=after))
 
 
 def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datetime) -> None:

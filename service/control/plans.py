@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,12 @@ def _title(text: str) -> str:
     return " ".join(lines)
 
 
-def preview(name: str | None, spec: Any) -> PlanView:
+def preview(name: str | None, spec: Any, extensions: Collection[str]) -> PlanView:
     """What a spec comes to: a changed plan of that name, or a spec of its own. Raises SpecError."""
     if name is not None:
-        return describe(name, load_plan(name).title, spec)
+        return describe(name, load_plan(name).title, spec, extensions)
     own = spec.get("name") if isinstance(spec, dict) else None
-    return describe(own if isinstance(own, str) else "", "", spec)
+    return describe(own if isinstance(own, str) else "", "", spec, extensions)
 
 
 def plan_spec(name: str) -> dict[str, Any]:

@@ -26,12 +26,13 @@ ORDER = (URGENCY, Attempt.number == 1, Job.number)
 
 @dataclass(frozen=True)
 class Startable:
-    """A queued attempt that may be claimed now. `again`: its job ran before."""
+    """A queued attempt that may be claimed now. `again`: its job ran before; `needs`: extensions."""
 
     attempt_id: str
     queue: str
     priority: str
     again: bool
+    needs: frozenset[str]
     dispatched_at: datetime | None
 
 
@@ -50,13 +51,13 @@ def startable(session: Session, limits: Limits, queues: Collection[str] | None =
 
 
 def _queued() -> Select[Any]:
-    columns = (Attempt.id, Attempt.number, Attempt.dispatched_at, Job.queue, Job.priority, Job.labels)
+    columns = (Attempt.id, Attempt.number, Attempt.dispatched_at, Job.queue, Job.priority, Job.labels, Job.needs)
     waits = (IS_LIVE, Attempt.state == AttemptState.QUEUED, Attempt.not_before <= db_now())
     return select(*columns).join(Job).where(*waits, Job.desired == DesiredState.RUN).order_by(*ORDER)
 
 
 def _startable(row: Row[Any]) -> Startable:
-    return Startable(row.id, row.queue, row.priority, row.number > 1, row.dispatched_at)
+    return Startable(row.id, row.queue, row.priority, row.number > 1, frozenset(row.needs), row.dispatched_at)
 
 
 def occupied(session: Session, limits: Limits) -> Counter[Place]:

@@ -55,6 +55,7 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         name=spec.name,
         spec=dump_spec(spec),
         labels=dict(spec.labels),
+        needs=spec.extensions,
         queue=spec.queue,
         priority=spec.priority,
         state=JobState.QUEUED.value,

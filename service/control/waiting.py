@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
 from service.control.limits import Limits
 from service.control.startable import occupied
@@ -23,7 +24,7 @@ def waits(
     queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
     if not queued:
         return {}
-    taken, served = occupied(unit.session, limits), _served_queues(unit, now)
+    taken, workers = occupied(unit.session, limits), _workers(unit, now)
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
@@ -31,17 +32,22 @@ def waits(
             found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
-        elif job.queue not in served:
-            found[job.id] = f"a worker: none for queue {job.queue} was seen within the last 2 min"
+        elif not any(job.queue in queues and not missing(job.needs, has) for queues, has in workers):
+            found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
         else:
-            found[job.id] = f"a worker of queue {job.queue}"
+            found[job.id] = f"a worker of queue {job.queue}{_with(job)}"
     return found
+
+
+def _with(job: Job) -> str:
+    return f" with {', '.join(missing(job.needs, ()))}" if job.needs else ""
 
 
 def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
     return job.desired == DesiredState.RUN and bool(attempts) and attempts[-1].state == AttemptState.QUEUED
 
 
-def _served_queues(unit: Unit, now: datetime) -> set[str]:
-    query = select(Worker.queues).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    return {queue for queues in unit.session.scalars(query) for queue in queues}
+def _workers(unit: Unit, now: datetime) -> list[tuple[list[str], list[str]]]:
+    """Queues and extensions of each."""
+    query = select(Worker.queues, Worker.extensions).where(Worker.last_seen_at > now - SEEN_WITHIN)
+    return [(row.queues, row.extensions) for row in unit.session.execute(query)]

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
+from core.domain.extensions import KINDS, extension, names_of
 from core.domain.states import HELD_ATTEMPTS
-from core.domain.views import WorkerView
+from core.domain.views import ExtensionView, WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Worker
@@ -28,7 +29,7 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     name = clean(info.name)
     row = unit.session.get(Worker, name, with_for_update=True) or _new(unit, name, now)
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
-    row.busy, row.last_seen_at = busy, now
+    row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
     return row
 
 
@@ -45,6 +46,28 @@ def _new(unit: Unit, name: str, now: datetime) -> Worker:
 def saw_again(unit: Unit, name: str | None, now: datetime) -> None:
     """A heartbeat also says that its worker is there."""
     unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=now, busy=True))
+
+
+def extensions(unit: Unit) -> dict[str, list[str]]:
+    """What workers that were seen within a day have installed beside Baton, and the names of those workers."""
+    rows = unit.session.execute(
+        select(Worker.name, Worker.extensions).where(Worker.last_seen_at > unit.now() - FORGET_AFTER)
+    )
+    found: dict[str, list[str]] = {}
+    for name, installed in rows:
+        for one in installed:
+            found.setdefault(one, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def extension_views(unit: Unit) -> list[ExtensionView]:
+    """The same for people."""
+    installed = extensions(unit)
+    return [
+        ExtensionView(kind=kind, name=name, workers=sorted(installed[extension(kind, name)]))
+        for kind in KINDS
+        for name in names_of(kind, installed)
+    ]
 
 
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
@@ -65,6 +88,7 @@ def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:
         version=row.version,
         device=row.device,
         queues=row.queues,
+        extensions=row.extensions,
         state=state,
         job_id=job_id,
         last_seen_at=row.last_seen_at,

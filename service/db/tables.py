@@ -30,7 +30,7 @@ __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job", "JobLabel",
     "Leader", "Pointer", "Stage", "Worker",
 )  # fmt: skip
-NOTHING, ZERO = text("'{}'"), text("0")
+NOTHING, NO_ITEMS, ZERO = text("'{}'"), text("'[]'"), text("0")
 
 
 class Job(Base):
@@ -38,6 +38,7 @@ class Job(Base):
 
     `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
     when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
+    `needs`: the extensions that a worker must have installed.
     `sweep_at`: when its objects are looked through next; never again, if that is empty once it was claimed.
     """
 
@@ -56,6 +57,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(String(100))
     spec: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, Any]]
+    needs: Mapped[list[str]] = mapped_column(default=list, server_default=NO_ITEMS)
     queue: Mapped[str] = mapped_column(String(63))
     priority: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(16))
@@ -295,5 +297,6 @@ class Worker(Base):
     version: Mapped[str] = mapped_column(String(50))
     device: Mapped[str] = mapped_column(String(200))
     queues: Mapped[list[str]]
+    extensions: Mapped[list[str]] = mapped_column(default=list, server_default=NO_ITEMS)
     busy: Mapped[bool]
     last_seen_at: Mapped[datetime]

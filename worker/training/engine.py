@@ -14,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-import models
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, OptimizerSpec
 from worker.checkpointing.snapshot import Arrays
 from worker.training.evaluation import TOP, Answers, joined
+from worker.training.networks import build_network
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 log = logging.getLogger(__name__)
 
 
@@ -46,13 +45,6 @@ def make_optimizer(spec: OptimizerSpec) -> keras.optimizers.Optimizer:
             return keras.optimizers.RMSprop(spec.learning_rate, momentum=momentum, epsilon=epsilon, name="rmsprop")
         case _:
             return keras.optimizers.SGD(spec.learning_rate, momentum=spec.momentum, name="sgd")
-
-
-def build_network(spec: JobSpec, classes: int) -> keras.Model:
-    """The spec's network with the weights that its seed gives."""
-    keras.config.set_dtype_policy(_POLICIES[spec.precision])
-    network = spec.network
-    return models.build(network.name, width=network.width, classes=classes, seed=spec.seed, dropout=network.dropout)
 
 
 class Engine:

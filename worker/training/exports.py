@@ -13,7 +13,7 @@ import tensorflow as tf
 from core.domain.spec import JobSpec
 from core.domain.wire import EpochRow
 from worker.checkpointing.snapshot import Arrays
-from worker.training.engine import build_network
+from worker.training.networks import build_network
 
 KERAS_FILE = "application/zip"
 CSV_FILE = "text/csv; charset=utf-8"

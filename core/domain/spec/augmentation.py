@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, TypeAdapter, ValidationInfo, model_validator
 from pydantic_core import CoreSchema
 
 from core.domain.catalog import AUGMENTATIONS
+from core.domain.extensions import names_of
 from core.domain.spec.augmenters import Augmenter
 from core.domain.spec.fields import named
 from core.domain.validation import FieldValueError, Model
@@ -63,13 +64,14 @@ class AugmentationSpec(Model):
         return f"[{', '.join(augmenter.name for augmenter in self.augmenters)}]"
 
 
-def _read(value: object) -> object:
+def _read(value: object, info: ValidationInfo) -> object:
     """The one place where what a stage names becomes a name that is known, or a spec."""
     if isinstance(value, AugmentationSpec):
         return value
     if isinstance(value, str):
-        if value not in AUGMENTATIONS:
-            raise ValueError(f"unknown augmentation {value!r:.60}; known: {', '.join(AUGMENTATIONS)}")
+        known = [*AUGMENTATIONS, *names_of("augmentation", info.context or ())]
+        if value not in known:
+            raise ValueError(f"unknown augmentation {value!r:.60}; known: {', '.join(known)}")
         return value
     if isinstance(value, Mapping):
         return AugmentationSpec.model_validate(value)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from core.domain.catalog import DATASETS
-from core.domain.spec.fields import Fraction, named, one_of
+from core.domain.spec.fields import Fraction, Options, named, one_of
 from core.domain.validation import WHOLE, FieldValueError, Model
 
 
@@ -38,19 +38,25 @@ class DatasetSpec(Model):
     """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each.
 
     `path`: a directory or a .zip on the worker. `download`: without a path the worker gets it, from where its own
-    settings say: a spec never makes a worker fetch a URL.
+    settings say: a spec never makes a worker fetch a URL. `options`: arguments of a data set that is
+    installed beside the worker.
     """
 
-    name: Annotated[str, one_of(DATASETS, "data set"), named(DATASETS)]
+    name: Annotated[str, one_of(DATASETS, "dataset"), named(DATASETS)]
     path: str | None = Field(default=None, min_length=1)
     download: StrictBool = False
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
     classes: Annotated[int, Field(ge=2), WHOLE] | None = None
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
+    options: Options = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        info = DATASETS[self.name]
+        info = DATASETS.get(self.name)
+        if info is None:
+            return self._of_extension()
+        if self.options:
+            raise FieldValueError("options", f"data set {self.name} takes none")
         if self.download and not info.downloadable:
             raise FieldValueError("download", f"data set {self.name} has no known source, leave this out")
         if info.needs_path and self.path is None and not self.download:
@@ -60,4 +66,9 @@ class DatasetSpec(Model):
             raise FieldValueError("path", f"data set {self.name} comes with Baton and takes no path")
         if info.classes is not None and self.classes is not None and self.classes > info.classes:
             raise FieldValueError("classes", f"data set {self.name} has {info.classes} classes")
+        return self
+
+    def _of_extension(self) -> Self:
+        if self.download:
+            raise FieldValueError("download", f"data set {self.name} has no known source, leave this out")
         return self

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, WithJsonSchema, model_validator
 
-from core.domain.catalog import NETWORKS
+from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.errors import SpecError
+from core.domain.extensions import extension
 from core.domain.queues import QUEUE
 from core.domain.spec.dataset import DatasetSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
@@ -51,13 +53,22 @@ class JobSpec(Model):
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
 
     @property
+    def extensions(self) -> list[str]:
+        """What a worker must have installed to train it, beside what comes with Baton."""
+        used = [extension("network", self.network.name)] if self.network.name not in NETWORKS else []
+        used += [extension("dataset", self.dataset.name)] if self.dataset.name not in DATASETS else []
+        policies = {stage.augmentation for stage in self.stages if isinstance(stage.augmentation, str)}
+        return used + [extension("augmentation", name) for name in sorted(policies - {*AUGMENTATIONS})]
+
+    @property
     def total_epochs(self) -> int:
         """Epochs of all stages."""
         return sum(stage.epochs for stage in self.stages)
 
     @model_validator(mode="after")
     def _sizes_fit_network(self) -> Self:
-        multiple = NETWORKS[self.network.name].size_multiple
+        network = NETWORKS.get(self.network.name)
+        multiple = network.size_multiple if network else 1
         for k, stage in enumerate(self.stages):
             for field in ("image_size", "validation_image_size"):
                 size = getattr(stage, field)
@@ -73,14 +84,14 @@ class JobSpec(Model):
         return self
 
 
-def parse_spec(data: object) -> JobSpec:
-    """A checked spec from decoded YAML or JSON.
+def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
+    """A checked spec from decoded YAML or JSON. `extensions`: what it may name beside what comes with Baton.
 
     Raises:
         SpecError: with one entry for each field that is wrong.
     """
     try:
-        return JobSpec.model_validate(data)
+        return JobSpec.model_validate(data, context=frozenset(extensions))
     except ValidationError as error:
         raise SpecError(field_errors(error)) from None
 

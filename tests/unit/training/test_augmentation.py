@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from core.domain.catalog import AUGMENTATIONS
+from core.domain.errors import JobFailure
 from core.domain.spec import AugmentationSpec
 from core.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import notebook_1, notebook_2, waves
@@ -167,7 +168,7 @@ def test_none_returns_the_images_themselves() -> None:
 
 
 def test_unknown_policy_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown augmentation 'paper-3'"):
+    with pytest.raises(JobFailure, match="augmentation paper-3 is not installed"):
         augment("paper-3", waves(1, 16), 0)
 
 

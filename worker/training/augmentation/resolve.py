@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.spec import AugmentationSpec
+from worker.extensions import load
 from worker.training.augmentation.builder import build
 from worker.training.augmentation.imgaug_faster import faster
 from worker.training.augmentation.policies import POLICIES
@@ -25,13 +26,21 @@ def resolve(augmentation: str | AugmentationSpec) -> Augment:
     """The one place where a name or a spec becomes something that runs.
 
     Raises:
-        ValueError: no augmentation has this name.
+        JobFailure: unsupported, no augmentation of this name is installed, or it cannot be imported.
     """
     if isinstance(augmentation, AugmentationSpec):
         return partial(_run, build(augmentation))
-    if augmentation not in POLICIES:
-        raise ValueError(f"unknown augmentation {augmentation!r}; known: none, {', '.join(POLICIES)}")
-    return partial(_run, build(POLICIES[augmentation]))
+    if augmentation in POLICIES:
+        return partial(_run, build(POLICIES[augmentation]))
+    return partial(_checked, augmentation, load("augmentation", augmentation))
+
+
+def _checked(name: str, augment: Augment, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """A batch is written into memory of its own size: what an extension gives must fit."""
+    found = np.asarray(augment(images.copy(), seed))
+    if found.shape != images.shape or found.dtype != np.uint8:
+        raise ValueError(f"augmentation {name} gave {found.dtype} {found.shape} and not uint8 {images.shape}")
+    return found
 
 
 def _run(augmenter: Any, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:

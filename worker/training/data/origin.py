@@ -28,11 +28,15 @@ def on_disk(spec: DatasetSpec, *, cache: Path, told: Told, source: Download | No
     """
     path = None if spec.path is None else Path(spec.path).expanduser().resolve()
     if spec.download and path is None:
-        path = _downloaded(spec, cache, told, source or DATASETS[spec.name].download)
+        path = _downloaded(spec, cache, told, source or _known_source(spec.name))
     elif path is None or path.suffix.lower() != ".zip" or path.is_dir():
         return spec
     folder = unpacked(path, cache=cache, progress=partial(_tell_unpacking, told, path.name))
     return spec.model_copy(update={"path": str(folder), "download": False})
+
+
+def _known_source(name: str) -> Download | None:
+    return DATASETS[name].download if name in DATASETS else None
 
 
 def _downloaded(spec: DatasetSpec, cache: Path, told: Told, source: Download | None) -> Path:

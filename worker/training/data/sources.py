@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
 from core.domain.spec import DatasetSpec
+from worker.extensions import load
 from worker.training.data import digits, image_folder, tiny_imagenet
 from worker.training.data.listing import Listing
 
@@ -17,6 +20,11 @@ def list_images(spec: DatasetSpec) -> Listing:
     """What the data set holds; nothing is decoded yet.
 
     Raises:
-        JobFailure: bad_data, naming the field or the file.
+        JobFailure: bad_data, naming the field or the file; unsupported, an installed data set is none.
     """
-    return _SOURCES[spec.name](spec)
+    if spec.name in _SOURCES:
+        return _SOURCES[spec.name](spec)
+    found = load("dataset", spec.name)(spec)
+    if not isinstance(found, Listing):
+        raise JobFailure(Reason.UNSUPPORTED, f"data set {spec.name} returned {type(found).__name__}, not a Listing")
+    return found

@@ -8,16 +8,17 @@ from core.domain.catalog import DATASETS
 from core.domain.spec import DatasetSpec, SplitFractions
 
 Split = Literal["official"] | SplitFractions
-TENTHS = SplitFractions(train=0.8, val=0.1, test=0.1)
+FRACTIONS = SplitFractions(train=0.8, val=0.1, test=0.1)
 DEFAULT_SPLITS: dict[str, Split] = {
     "digits": SplitFractions(train=0.7, val=0.15, test=0.15),
+    "image-folder": FRACTIONS,
     "tiny-imagenet-200": "official",
 }
 
 
 def split_of(dataset: DatasetSpec) -> Split:
     """`dataset.split`, or the data set's default."""
-    return dataset.split or DEFAULT_SPLITS.get(dataset.name, TENTHS)
+    return dataset.split or DEFAULT_SPLITS.get(dataset.name, FRACTIONS)
 
 
 def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
@@ -35,10 +36,9 @@ def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
 def training_images(dataset: DatasetSpec) -> int | None:
     """How many images train; None where only the worker's directory knows, or where the split leaves a class none."""
     info = DATASETS.get(dataset.name)
-    known = info.training if info else None
-    if known is None:
+    if info is None or info.training is None:
         return None
-    counts = [min(n, dataset.per_class or n) for n in known[: dataset.classes]]
+    counts = [min(n, dataset.per_class or n) for n in info.training[: dataset.classes]]
     wanted = split_of(dataset)
     if not isinstance(wanted, SplitFractions):
         return sum(counts)

@@ -75,7 +75,7 @@ def _alternatives(node: Node) -> Iterator[Node]:
 
 
 def _is_closed(node: Node) -> bool:
-    return node.get("additionalProperties") is False
+    return node.get("additionalProperties") is False and "patternProperties" not in node
 
 
 def _members(node: Node, key: str, *, strict: bool) -> list[Node]:

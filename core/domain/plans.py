@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from core.domain.errors import FieldError, SpecError
@@ -15,13 +15,15 @@ from core.domain.views import PlanStageView, PlanTotals, PlanView
 PATH = "dataset.path"
 
 
-def describe(name: str, title: str, data: Any, extensions: Iterable[str] = ()) -> PlanView:
+def describe(name: str, title: str, data: Any, extensions: Collection[str] = ()) -> PlanView:
     """A plan with all that it comes to, from decoded YAML or JSON; only the path of its images may be left to be given.
+
+    `extensions`: what it may name beside what comes with Baton.
 
     Raises:
         SpecError: with one entry for each field that is wrong.
     """
-    spec, missing = _read(data, frozenset(extensions))
+    spec, missing = _read(data, extensions)
     images = training_images(spec.dataset)
     stages = [_stage(number, stage, images) for number, stage in enumerate(spec.stages, start=1)]
     return PlanView(
@@ -40,7 +42,7 @@ def describe(name: str, title: str, data: Any, extensions: Iterable[str] = ()) -
     )
 
 
-def _read(data: Any, extensions: frozenset[str]) -> tuple[JobSpec, list[FieldError]]:
+def _read(data: Any, extensions: Collection[str]) -> tuple[JobSpec, list[FieldError]]:
     """The spec, and what must still be given: where the images lie is known on the worker's machine alone."""
     try:
         return parse_spec(data, extensions), []

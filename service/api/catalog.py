@@ -11,7 +11,7 @@ from core.domain.catalog import NETWORKS
 from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
-from service.api.depends import Ctx, guarded_router
+from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.control import plans, workers
 from service.db.unit import Unit
@@ -35,9 +35,7 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """What a plan with changes, or a spec, would come to; nothing is submitted."""
     request = requested_plan(body)
-    with ctx.database.read() as session:
-        extensions = workers.extensions(Unit(session))
-    return plans.preview(request.plan if request else None, requested_spec(body), extensions)
+    return plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
 
 
 @router.get("/networks")

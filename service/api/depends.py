@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request
 
 from service.api.problems import ALWAYS, responses
 from service.auth import GUARD, GuardedRoute
+from service.control import workers
+from service.db.unit import Unit
 from service.services import Services
 
 
@@ -18,6 +21,12 @@ def _services(request: Request) -> Services:
 Ctx = Annotated[Services, Depends(_services)]
 JobId = Annotated[str, Path(max_length=64)]
 AttemptId = Annotated[str, Path(max_length=64)]
+
+
+def installed(ctx: Services) -> Collection[str]:
+    """What a spec may name beside what comes with Baton: what the workers of the last day have installed."""
+    with ctx.database.read() as session:
+        return workers.extensions(Unit(session))
 
 
 def guarded_router(tag: str) -> APIRouter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
@@ -22,10 +21,10 @@ from core.domain.views import (
     StageView,
 )
 from service.api.body import SPEC_BODY, Body, requested_spec
-from service.api.depends import Ctx, JobId, guarded_router
+from service.api.depends import Ctx, JobId, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import Caller
-from service.control import owner, views, workers
+from service.control import owner, views
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
 from service.db.unit import Unit
@@ -88,7 +87,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     known = _known(ctx, key, digest)
     if known is not None:
         return tagged(known)
-    spec = parse_spec(requested_spec(body), _extensions(ctx))
+    spec = parse_spec(requested_spec(body), installed(ctx))
     try:
         return tagged(_submit(ctx, spec, caller.name, key, digest), 201)
     except IntegrityError:
@@ -97,11 +96,6 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         if known is None:
             raise
         return tagged(known)
-
-
-def _extensions(ctx: Services) -> Collection[str]:
-    with ctx.database.read() as session:
-        return workers.extensions(Unit(session))
 
 
 def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:

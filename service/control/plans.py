@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def _title(text: str) -> str:
     return " ".join(lines)
 
 
-def preview(name: str | None, spec: Any, extensions: Iterable[str]) -> PlanView:
+def preview(name: str | None, spec: Any, extensions: Collection[str]) -> PlanView:
     """What a spec comes to: a changed plan of that name, or a spec of its own. Raises SpecError."""
     if name is not None:
         return describe(name, load_plan(name).title, spec, extensions)

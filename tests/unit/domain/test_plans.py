@@ -141,6 +141,18 @@ def test_augmenters_of_ones_own_are_shown_by_name_and_reached_by_path() -> None:
             apply_overrides(own, {path: 1})
 
 
+def test_a_network_and_images_that_are_installed_beside_a_worker_leave_counts_open() -> None:
+    own = {**SPEC, "network": {"name": "my-net"}, "dataset": {"name": "my-data"}}
+    found = describe(
+        "own", "", apply_overrides(own, {"network.options.depth": 3}), ["network/my-net", "dataset/my-data"]
+    )
+    assert found.totals is not None
+    assert (found.totals.parameters, found.totals.steps, found.totals.stages) == (None, None, 2)
+    assert found.split == {"train": 0.8, "val": 0.1, "test": 0.1}
+    with pytest.raises(SpecError, match="unknown network 'my-net'"):
+        describe("own", "", own)
+
+
 def test_known_paths_are_those_of_the_fields() -> None:
     assert {"network.width", "stages.*.epochs", "stages.*.schedule.step_size", "dataset.split.val"} <= set(
         known_paths()

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.errors import SpecError
-from core.domain.overrides import apply_overrides
 from core.domain.spec import AugmentationSpec, StageSpec, dump_spec, parse_spec
 from core.domain.spec.augmenters import AUGMENTERS
 
@@ -24,6 +23,16 @@ GOOD: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "stages": [{"epochs": 1}, {"epochs": 1, "augmentation": {"some_of": [0, None], "augmenters": [FLIP, AFFINE]}}],
 }
+
+
+def changed(path: list[str], value: object) -> dict[str, Any]:
+    """GOOD with another value at this place of the second stage's augmentation."""
+    made = copy.deepcopy(GOOD)
+    node: Any = made["stages"][1]["augmentation"]
+    for key in path[:-1]:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[int(path[-1]) if isinstance(node, list) else path[-1]] = value
+    return made
 
 
 def spec_with(augmentation: object) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def errors(data: object) -> dict[str, str]:
 )
 def test_what_is_wrong_is_named_with_its_path(key: str, value: object, words: str) -> None:
     place = key.removesuffix(".1") if isinstance(value, list) and key.endswith("mode.1") else key
-    found = errors(apply_overrides(GOOD, {f"stages.1.augmentation.{place}": value}))
+    found = errors(changed(place.split("."), value))
     assert list(found) == [f"stages.1.augmentation.{key}"]
     assert words in found[f"stages.1.augmentation.{key}"]
 

@@ -118,6 +118,7 @@ class Ending:
     arrays: Arrays
     history: list[dict[str, Any]]
     results: dict[str, float]
+    evaluation: bytes
     asked: int
 
 
@@ -140,13 +141,15 @@ def run(job: JobSpec, folder: Path, stops: tuple[int, ...] = ()) -> Ending:
         assert control.newest is not None
         final = read_checkpoint(store, control.newest)[0]
         history = [rows[e].model_dump(exclude=set(CLOCK_COLUMNS)) for e in sorted(rows)]
-        return Ending(final.arrays, history, results, control.asked)
+        control.files["evaluation.json"](folder / "evaluation.json")
+        return Ending(final.arrays, history, results, (folder / "evaluation.json").read_bytes(), control.asked)
     raise AssertionError("the last attempt ends the job")
 
 
 def assert_equal(one: Ending, other: Ending) -> None:
     assert one.history == other.history
     assert one.results == other.results
+    assert one.evaluation == other.evaluation
     assert one.arrays.keys() == other.arrays.keys()
     different = [n for n, a in one.arrays.items() if a.tobytes() != other.arrays[n].tobytes()]
     assert not different
@@ -162,7 +165,7 @@ def test_the_run_is_whole(uninterrupted: tuple[JobSpec, Ending]) -> None:
     _, ending = uninterrupted
     assert [row["epoch"] for row in ending.history] == [1, 2, 3, 4]
     assert [row["global_step"] for row in ending.history] == [5, 10, 14, 18]
-    assert {"val_accuracy", "test_accuracy"} <= ending.results.keys()
+    assert {"val_accuracy", "test_accuracy", "val_top5", "test_top5"} <= ending.results.keys()
     assert all(np.isfinite(a).all() for a in ending.arrays.values())
 
 

@@ -38,8 +38,7 @@ class Job(Base):
 
     `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
     when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
-    `needs`: the extensions that a worker must have installed.
-    `sweep_at`: when its objects are looked through next; never again, if that is empty once it was claimed.
+    `needs`: extensions. `sweep_at`: when its objects are looked through next; empty after its first claim: never again.
     """
 
     __tablename__ = "jobs"

@@ -7,6 +7,7 @@ their default meaning, and of the files only those stay open that are passed on.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -18,6 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import IO, NoReturn
 
+from core.lifeline import PR_SET_PDEATHSIG
+
+# Looked up here: in the fork it would want the loader's lock.
+_PRCTL = ctypes.CDLL(None).prctl
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -39,9 +44,13 @@ class Forked:
             raise ValueError(f"cannot fork for {command}")
         reading, writing = os.pipe()
         entry: Callable[[], NoReturn] = importlib.import_module(command[2]).run
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+        parent, old = os.getpid(), signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
         self.pid, self.returncode = os.fork(), None  # type: int, int | None
         if self.pid == 0:
+            # Before anything that could wait for a lock which a thread of the parent held at the fork, for ever.
+            _PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
             os.environ.update(env)
             _become(entry, list(command[2:]), (reading, stdout, stderr), pass_fds)
         signal.pthread_sigmask(signal.SIG_SETMASK, old)

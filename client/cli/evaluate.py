@@ -18,9 +18,8 @@ from client.cli.app import JOB_FAILED, REFUSED, USAGE, Job, Json, Sets, app, con
 from client.cli.evaluation_text import evaluation_markdown, evaluation_table
 from client.cli.specs import parse_sets
 from client.resolve import find_job
-from core.domain.evaluation import FILE, EvaluatedModel, Evaluation
+from core.domain.evaluation import FILE, Evaluation
 from core.domain.overrides import apply_overrides
-from core.domain.spec import JobSpec, dump_spec, parse_spec
 from core.domain.views import JobView
 
 NEEDED = "tensorflow"
@@ -48,9 +47,9 @@ def evaluate(
     overrides = parse_sets(sets or [])
     with connect() as client, tempfile.TemporaryDirectory(prefix="baton-") as folder:
         found = find_job(client, job)
-        spec = parse_spec(apply_overrides(found.spec, overrides))
+        spec = apply_overrides(found.spec, overrides)
         file = _fetch(client, found, model, Path(folder))
-        evaluation = _evaluate(spec, file, _about(found, spec, model), Path(folder))
+        evaluation = _evaluate(spec, file, _about(found, model), Path(folder))
     if out is not None:
         _write(evaluation, out)
     print(evaluation.model_dump_json(indent=2)) if json else console().print(evaluation_table(evaluation))
@@ -63,23 +62,23 @@ def _fetch(client: BatonClient, job: JobView, model: Model, folder: Path) -> Pat
     return client.download(job.id, name, folder / name)
 
 
-def _about(job: JobView, spec: JobSpec, model: Model) -> EvaluatedModel:
-    """The size is that on which the model's stage validates."""
-    known = job.best if model is Model.BEST else None
-    reached = job.progress.stage if job.progress else len(spec.stages)
-    stage = spec.stages[min(known.stage if known else reached, len(spec.stages)) - 1]
-    size = stage.validation_image_size or stage.image_size
-    place = {"stage": known.stage, "epoch": known.epoch} if known else {}
-    return EvaluatedModel(role=model.value, image_size=size, **place)
+def _about(job: JobView, model: Model) -> list[str]:
+    """Where the model comes from, as far as the service knows it."""
+    if model is Model.BEST and job.best is not None:
+        return ["--stage", str(job.best.stage), "--epoch", str(job.best.epoch)]
+    return ["--stage", str(job.progress.stage)] if job.progress else []
 
 
-def _evaluate(spec: JobSpec, model: Path, about: EvaluatedModel, folder: Path) -> Evaluation:
-    """In a process of its own: TensorFlow belongs to workers, and never gives its memory back."""
+def _evaluate(spec: dict[str, Any], model: Path, about: list[str], folder: Path) -> Evaluation:
+    """In a process of its own: TensorFlow belongs to workers, and never gives its memory back.
+
+    It also checks the spec: only a worker's side knows which networks are installed here.
+    """
     file = folder / "spec.json"
-    file.write_text(json_lib.dumps(dump_spec(spec)), encoding="utf-8")
+    file.write_text(json_lib.dumps(spec), encoding="utf-8")
     say("evaluating; the first time the images are decoded")
-    command: list[Any] = [sys.executable, "-m", "worker.training.evaluate", "--spec", file, "--model", model]
-    answer = subprocess.run([*command, "--about", about.model_dump_json()], check=False, capture_output=True, text=True)
+    command: list[Any] = [sys.executable, "-m", "worker.training.evaluate", "--spec", file, "--model", model, *about]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
     if answer.returncode != 0:
         said = answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"]
         fail(f"the evaluation failed: {said[-1]}", JOB_FAILED)

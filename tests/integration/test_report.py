@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import Jobs, tiny
+from tests.support.jobs import TERMINAL, Jobs, tiny
 from tests.support.service import ServiceProcess
 from tests.support.worker import Workers
 
@@ -45,7 +45,7 @@ def test_a_job_ends_with_its_evaluation_and_report(
 ) -> None:
     workers.start(BATON_REPORTS="1")
     job = jobs.submit(tiny(**JOB))
-    ended = jobs.await_end(job)
+    ended = jobs.await_job(job, lambda view: view["status"] in TERMINAL, 240.0)
     assert ended["status"] == "succeeded"
     assert {e["kind"] for e in jobs.items(job, "events")} & {"report_failed"} == set()
     evaluation = json.loads(jobs.download(job, "evaluation.json"))

@@ -15,6 +15,7 @@ from core.caches import default_cache
 from core.domain.errors import BatonError, JobFailure
 from core.domain.evaluation import EvaluatedModel, Evaluation
 from core.domain.spec import JobSpec, parse_spec
+from worker.extensions import installed
 from worker.training.environment import configure
 
 FAILED = 1
@@ -56,19 +57,26 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.training.evaluate", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="the job's spec as JSON")
     parser.add_argument("--model", type=Path, required=True, help="a .keras file")
-    parser.add_argument("--about", required=True, help="role, stage, epoch and image_size of the model, as JSON")
+    parser.add_argument("--stage", type=int, help="the stage that the model comes from, from 1; default: the last")
+    parser.add_argument("--epoch", type=int, help="the epoch that it comes from, from 1 over the whole job")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where decoded images lie")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
+
+
+def _about(given: argparse.Namespace, spec: JobSpec) -> EvaluatedModel:
+    from worker.training.judged import evaluation_size
+
+    size = evaluation_size(spec, min(given.stage or len(spec.stages), len(spec.stages)))
+    return EvaluatedModel(role=given.model.stem, stage=given.stage, epoch=given.epoch, image_size=size)
 
 
 def _main() -> int:
     given = _arguments()
     configure(given.threads)
     try:
-        spec = parse_spec(json.loads(given.spec.read_text(encoding="utf-8")))
-        about = EvaluatedModel.model_validate_json(given.about)
-        print(evaluate(spec, given.model, about, given.cache).model_dump_json())
+        spec = parse_spec(json.loads(given.spec.read_text(encoding="utf-8")), installed())
+        print(evaluate(spec, given.model, _about(given, spec), given.cache).model_dump_json())
     except BatonError as error:
         print(error, file=sys.stderr)
         return FAILED

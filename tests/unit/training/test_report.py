@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.support.reports import EVIL, material, row
+from worker.training.report import course
 from worker.training.report.course import course_of
 from worker.training.report.material import Material
 from worker.training.report.pages import make_report
@@ -232,6 +233,21 @@ def test_drawing_needs_no_tensorflow() -> None:
     names = "('tensorflow', 'keras', 'matplotlib.pyplot')"
     code = code.replace("NAMES", names)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_user_installed_or_made_up_is_reported_too(
+    make: Callable[[Material], Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "installed", lambda: {"network/own-net": None})
+    given = material(epochs=2)
+    own = [{"name": "fliplr", "p": 1.0}]
+    stages = [{**given.facts.spec["stages"][0], "augmentation": own}, given.facts.spec["stages"][1]]
+    spec = {**given.facts.spec, "network": {"name": "own-net"}, "stages": stages}
+    facts = given.facts.model_copy(update={"spec": spec})
+    made = make(Material(facts, given.answers, given.shown, given.originals))
+    assert {"augmentation-1", "augmentation-2"} <= made.figures
+    assert "own-net" in " ".join(made.page.words)
+    assert "fliplr" in made.page.table("stage", "name")[0][6]
 
 
 def test_names_are_shortened_and_stay_apart() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-
-from pydantic import BaseModel
 
 from core.domain.spec import JobSpec
 from worker.training.augmentation import augment
@@ -16,10 +13,8 @@ LONGEST = 40
 
 
 def policy_title(policy: object) -> str:
-    """A policy's name, or the start of what a user's own says."""
-    if isinstance(policy, str):
-        return policy
-    text = json.dumps(policy.model_dump(mode="json") if isinstance(policy, BaseModel) else policy, default=str)
+    """A policy's name, or what a user's own consists of."""
+    text = str(policy)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

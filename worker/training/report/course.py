@@ -9,6 +9,7 @@ from itertools import pairwise
 from core.domain.spec import CyclicSchedule, JobSpec, parse_spec
 from core.domain.views import AttemptView
 from core.domain.wire import EpochRow
+from worker.extensions import installed
 from worker.training.plan import Plan
 from worker.training.report.material import Facts
 from worker.training.schedules import make_schedule
@@ -53,7 +54,7 @@ class Course:
 
 def course_of(facts: Facts) -> Course:
     """From what was recorded; where the service told nothing, interruptions lie between two rows of the history."""
-    spec = parse_spec(facts.spec)
+    spec = parse_spec(facts.spec, installed())
     plan = Plan(spec, facts.steps)
     marks = tuple(_told(plan, facts.attempts) if facts.attempts else _guessed(facts.history))
     bands = tuple(_bands(plan, len(facts.history)))

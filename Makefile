@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
+.PHONY: help install demo up test chaos chaos-control published lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -36,6 +36,9 @@ chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=2
 chaos-control: $(DEV) ## Kill, freeze, cut off services, workers, Redis under 100 jobs: make chaos-control MINUTES=20; SEED=...
 	$(BIN)/python -m tests.control.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+published: $(DEV) ## Train the four published plans, small, each killed twice: make published DATA=path/to/tiny-imagenet-200
+	$(BIN)/python -m tests.resume.published $(DATA) $(ARGS)
 
 lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff check .

@@ -91,6 +91,6 @@ class Jobs:
         """The job once it has told of this step."""
         return self.await_job(job, lambda view: bool(view["progress"]) and view["progress"]["global_step"] >= step)
 
-    def await_end(self, job: str) -> dict[str, Any]:
+    def await_end(self, job: str, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """The job once it has ended."""
-        return self.await_job(job, lambda view: view["status"] in TERMINAL)
+        return self.await_job(job, lambda view: view["status"] in TERMINAL, seconds)

@@ -64,10 +64,10 @@ def _published(name: str, published: Published | None) -> float | None:
 def stages(course: Course) -> Table:
     """Each stage of the spec, what it reached, and what the source reports of it."""
     columns = (
-        "stage", "name", "image (px)", "batch", "epochs", "steps/epoch", "augmentation", "schedule",
-        "val. top-1, end", "published", "val. top-1, best", "published",
+        "stage", "name", "pixels", "batch", "epochs", "steps each", "at the end", "published", "at best", "published",
+        "augmentation", "schedule",
     )  # fmt: skip
-    return _table(columns, [_stage(course, k, s) for k, s in enumerate(course.spec.stages)], 1, 6, 7)
+    return _table(columns, [_stage(course, k, s) for k, s in enumerate(course.spec.stages)], 1, 10, 11)
 
 
 def _stage(course: Course, number: int, stage: StageSpec) -> tuple[str, ...]:
@@ -81,21 +81,21 @@ def _stage(course: Course, number: int, stage: StageSpec) -> tuple[str, ...]:
         str(stage.batch_size),
         f"{len(rows)}/{stage.epochs}",
         f"{course.plan.steps[number]:,}",
-        policy_title(stage.augmentation),
-        _schedule(stage.schedule),
         percent(rows[-1].val_accuracy) if rows else ABSENT,
         percent(found.val_accuracy),
         percent(max(row.val_accuracy for row in rows)) if rows else ABSENT,
         percent(found.best_val_accuracy),
+        policy_title(stage.augmentation),
+        _schedule(stage.schedule),
     )
 
 
 def _schedule(schedule: Schedule) -> str:
     match schedule:
         case CyclicSchedule(mode=mode, base_lr=low, max_lr=high, step_size=size):
-            return f"{mode} {low:g} to {high:g}, half cycle {size:,} steps"
+            return f"{mode} {low:g} to {high:g}, half cycle {size:,}"
         case PlateauSchedule(monitor=monitor, factor=factor, patience=patience):
-            return f"on plateau of {monitor}: x {factor:.3g} after {patience} epochs"
+            return f"plateau ({monitor}): x {factor:.3g} after {patience}"
         case ConstantSchedule(learning_rate=rate):
             return "constant" if rate is None else f"constant {rate:g}"
 

@@ -146,9 +146,9 @@ def test_what_users_name_is_text(ended: Made) -> None:
 def test_stages_stand_beside_what_the_source_reports(ended: Made) -> None:
     first, second = ended.page.table("stage", "name")
     assert first[:6] == ["1", "first", "16", "128", "3/3", "10"]
-    assert first[8:] == ["27.00 %", "25.62 %", "27.00 %", "26.62 %"]
-    assert second[6] == "paper-1"
-    assert second[8:] == ["45.00 %", "–", "45.00 %", "–"]
+    assert first[6:10] == ["27.00 %", "25.62 %", "27.00 %", "26.62 %"]
+    assert second[10] == "paper-1"
+    assert second[6:10] == ["45.00 %", "–", "45.00 %", "–"]
     validation, test = ended.page.table("set", "images", "top-1")
     assert (validation[-1], test[-1]) == ("40.00 %", "55.00 %")
 

@@ -113,7 +113,12 @@ def test_best_keras_predicts_where_only_keras_is_imported(jobs: Jobs, workers: W
     ended = jobs.await_end(job)
     assert ended["status"] == "succeeded"
     assert 0 <= ended["results"]["test_accuracy"] <= 1
-    assert {a["name"] for a in jobs.items(job, "artifacts")} == {"best.keras", "latest.keras", "history.csv"}
+    assert {a["name"] for a in jobs.items(job, "artifacts")} == {
+        "best.keras",
+        "latest.keras",
+        "history.csv",
+        "evaluation.json",
+    }
     (tmp_path / "best.keras").write_bytes(jobs.download(job, "best.keras"))
     subprocess.run([sys.executable, "-c", PREDICT, str(tmp_path / "best.keras")], cwd=tmp_path, check=True)
     rows = jobs.download(job, "history.csv").decode().splitlines()

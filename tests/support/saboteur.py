@@ -39,14 +39,6 @@ def _best_file(*args: Any, **_named: Any) -> bool:
     return any("best.keras" in (word, getattr(word, "name", None)) for word in args if not callable(word))
 
 
-def _in_step_order(_session: Any, _split: Any, between: Callable[[], None]) -> bool:
-    return between.__name__ == "_stop_or_save"
-
-
-def _at_the_end(_session: Any, _split: Any, between: Callable[[], None]) -> bool:
-    return between.__name__ == "_stop_without_saving"
-
-
 _SESSION, _ENGINE, _CLIENT = (
     "worker.training.session:Session",
     "worker.training.engine:Engine",
@@ -62,7 +54,7 @@ PLACES = (
     Place("worker.checkpointing.files", "_write", after="after a payload file"),
     Place("worker.checkpointing.files", "_write_manifest", "before the manifest", "after the manifest"),
     Place(_CLIENT, "commit_checkpoint", "before the commit", "after the commit"),
-    Place(_SESSION, "_evaluate", "validation", "after validation", _in_step_order),
+    Place(_SESSION, "_validate", "validation", "after validation"),
     Place(_SESSION, "_end_epoch", after="after an epoch"),
     Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
     Place("worker.desk:Desk", "_publish", "before writing best.keras", when=_best_file),
@@ -70,7 +62,7 @@ PLACES = (
     Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
     Place("worker.desk", "read_checkpoint", "before reading the best", "after reading the best"),
     Place(_SESSION, "_finish", "before the end"),
-    Place(_SESSION, "_evaluate", "evaluation", "after evaluation", _at_the_end),
+    Place("worker.training.session", "judge_all", "evaluation", "after evaluation"),
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
 POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
@@ -102,6 +94,12 @@ def install(saboteur: Saboteur) -> None:
     for place in PLACES:
         owner = _owner(place.module)
         setattr(owner, place.name, _wrapped(getattr(owner, place.name), place, saboteur))
+
+
+def find_places() -> None:
+    """AttributeError where the training process has no such function any more: better now than in each child."""
+    for place in PLACES:
+        getattr(_owner(place.module), place.name)
 
 
 def _owner(path: str) -> Any:

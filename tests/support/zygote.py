@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.saboteur import Saboteur, Shot, install
+from tests.support.saboteur import Saboteur, Shot, find_places, install
 from tests.support.service import ROOT
 from worker.orders import order_line
 
@@ -148,6 +148,7 @@ def _import_everything() -> None:
     late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "core.storage.gcs")
     for name in ("worker.training.session", "worker.training.augmentation", "worker.trainer", *late):
         importlib.import_module(name)
+    find_places()
     gc.collect()
     gc.freeze()  # what is there now is shared for good
 

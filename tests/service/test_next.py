@@ -196,14 +196,14 @@ def test_a_database_that_is_away(api: Api, pool: ThreadPoolExecutor, monkeypatch
 def test_another_replicas_job_is_seen(api: Api) -> None:
     async def wait() -> str | None:
         replica = Offers(api.services.database, Limits())
-        asked = asyncio.create_task(replica.next(["default"], 30.0))
+        asked = asyncio.create_task(replica.next(["default"], (), 30.0))
         while replica._task is None:
             await asyncio.sleep(0.01)
         job = await asyncio.to_thread(api.submit)
         assert [await asked] == await asyncio.to_thread(attempts, api, job["id"])
         last = replica._task
         await asyncio.wait_for(last, 10)  # nobody waits: nobody looks
-        closing = asyncio.create_task(replica.next(["default"], 30.0))
+        closing = asyncio.create_task(replica.next(["default"], (), 30.0))
         await asyncio.sleep(0)
         replica.close()
         return await asyncio.wait_for(closing, 10)

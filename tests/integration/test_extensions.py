@@ -58,8 +58,9 @@ def test_a_worker_without_it_leaves_the_job_to_another(jobs: Jobs, workers: Work
     workers.start()
     job = jobs.submit(SPEC)
     until(lambda: [e["kind"] for e in jobs.items(job, "events")].count("dispatched") >= 2, 60, "second message")
-    text = jobs.show(job)["waiting_for"]
-    assert text.endswith("with network small-cnn, data set squares, augmentation mirror")
+    wanted = "with network small-cnn, data set squares, augmentation mirror"
+    # Between two messages it waits for the second.
+    jobs.await_job(job, lambda view: str(view["waiting_for"]).endswith(wanted))
     workers.start(**installed)
     assert jobs.await_end(job)["status"] == "succeeded"
 

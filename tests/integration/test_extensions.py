@@ -59,8 +59,7 @@ def test_a_worker_without_it_leaves_the_job_to_another(jobs: Jobs, workers: Work
     job = jobs.submit(SPEC)
     until(lambda: [e["kind"] for e in jobs.items(job, "events")].count("dispatched") >= 2, 60, "second message")
     wanted = "with network small-cnn, data set squares, augmentation mirror"
-    # Between two messages it waits for the second.
-    jobs.await_job(job, lambda view: str(view["waiting_for"]).endswith(wanted))
+    assert str(jobs.show(job)["waiting_for"]).endswith(wanted)
     workers.start(**installed)
     assert jobs.await_end(job)["status"] == "succeeded"
 

@@ -28,7 +28,7 @@ def waits(
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
-        # One that was sent before only pauses until it is sent again: another worker took its message and lacked something.
+        # One that was sent before pauses until it is sent again: who took its message lacked something.
         if attempt.not_before > now and not attempt.dispatches:
             found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
         elif full is not None:

@@ -183,10 +183,9 @@ def _lists(bench: Bench) -> None:
 
 def _settle(engine: Engine) -> None:
     """What a database does by itself some time after so many new rows is over before anything is measured."""
-    words = {"postgresql": ("VACUUM ANALYZE",), "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",)}
+    words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for word in words[engine.dialect.name]:
-            connection.execute(text(word))
+        connection.execute(text(words[engine.dialect.name]))
 
 
 def _list(bench: Bench, query: str) -> float:

@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from client.errors import ApiError, Unreachable
+from core.domain.backoff import backoff
 from core.domain.views import ProblemView
 
 BUSY = frozenset({429, 502, 503, 504})
@@ -30,8 +31,7 @@ class Patience:
 
     def delay(self, tried: int, draw: float) -> float:
         """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
-        ceiling: float = min(self.first_delay * 2 ** (tried - 1), self.longest_delay)
-        return ceiling / 2 + draw * ceiling / 2
+        return backoff(self.first_delay, tried, self.longest_delay, draw)
 
 
 class Transport:

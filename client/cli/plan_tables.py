@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from client.cli.render import table
+from client.cli.render import facts_grid, table
 from core.domain.spec import Published
 from core.domain.views import PlanStageView, PlanView
 
@@ -45,12 +45,7 @@ def plans_notes(plans: Sequence[PlanView]) -> Table:
 
 def plan_facts(plan: PlanView) -> Table:
     """What holds for all stages of a plan."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in _facts(plan):
-        grid.add_row(label, value)
-    return grid
+    return facts_grid(_facts(plan))
 
 
 def _facts(plan: PlanView) -> Iterator[tuple[str, RenderableType]]:

@@ -164,13 +164,19 @@ def artifacts_table(artifacts: Sequence[ArtifactView]) -> Table:
     return made
 
 
-def job_panel(job: JobView) -> RenderableType:
-    """A job at a glance."""
+def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Each label with its value."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in _facts(job):
+    for label, value in facts:
         grid.add_row(label, value)
+    return grid
+
+
+def job_panel(job: JobView) -> RenderableType:
+    """A job at a glance."""
+    grid = facts_grid(_facts(job))
     if job.progress is not None:
         grid.add_row("", ProgressBar(total=1.0, completed=job.progress.fraction, width=60))
     return grid

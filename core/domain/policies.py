@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from core.domain.backoff import backoff
 from core.domain.spec import EverySeconds, EverySteps, JobSpec, RetrySpec
 
 MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
@@ -108,8 +109,7 @@ def is_outage(reason: Reason) -> bool:
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
     """Exponential backoff with full jitter on its upper half, in seconds. `draw` is uniform in [0, 1)."""
-    ceiling: float = min(base * 2 ** min(failures - 1, 30), MAX_BACKOFF)
-    return ceiling / 2 + draw * ceiling / 2
+    return backoff(base, failures, MAX_BACKOFF, draw)
 
 
 def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp:

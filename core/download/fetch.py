@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.caches import ADVICE, megabytes, need_room, writing
+from core.domain.backoff import backoff
 from core.domain.downloads import Checksum, Download
 from core.domain.errors import JobFailure
 from core.download.answers import accepted
@@ -37,8 +38,7 @@ class Patience:
 
     def delay(self, failures: int, draw: float) -> float:
         """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
-        ceiling: float = min(self.first_delay * 2 ** (failures - 1), self.longest_delay)
-        return ceiling / 2 + draw * ceiling / 2
+        return backoff(self.first_delay, failures, self.longest_delay, draw)
 
 
 @dataclass(frozen=True)

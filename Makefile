@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
+.PHONY: help install demo up test chaos chaos-control published lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -68,6 +68,9 @@ bench-control: $(DEV) ## What one service process answers, on SQLite and Postgre
 
 bench-data: $(DEV) ## Images a second decoded, cached, served, augmented, against imgaug and Keras (a minute); ARGS='--path DIR'
 	$(BIN)/python -m bench.data $(ARGS)
+
+bench-gpu: $(DEV) ## Images a second of both networks on this machine's GPU, beside torch.compile; ARGS='--data DIR'
+	$(BIN)/python -m bench.gpu $(ARGS)
 
 lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)

@@ -15,8 +15,8 @@ from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from core.domain.spec import parse_spec
 from worker.training.batches import BatchPlan
 from worker.training.data import load_images
-from worker.training.engine import make_optimizer
 from worker.training.networks import build_network
+from worker.training.optimizers import make_optimizer
 
 STEPS, SAVE_AFTER = 7, 4
 KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)

@@ -37,6 +37,7 @@ class WorkerSettings(BaseSettings):
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
     length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
+    `gpus`: how many of those that it sees train one job together; the others are left alone.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
     `reports`: whether to make a report of each job, in a process of low priority.
     """
@@ -51,6 +52,7 @@ class WorkerSettings(BaseSettings):
     cache: Path = Field(default_factory=default_cache)
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
+    gpus: Annotated[int, Field(ge=1)] = 1
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""

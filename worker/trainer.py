@@ -39,7 +39,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
     from worker.training.environment import NO_GPU, configure, describe
 
-    configure(settings.threads)
+    configure(settings.threads, settings.gpus)
     from worker.training.session import train
 
     environment = describe(settings.threads)

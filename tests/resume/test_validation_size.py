@@ -12,7 +12,7 @@ from core.domain.spec import dump_spec, parse_spec
 from tests.resume.test_session import run, spec
 from worker.training import judged
 from worker.training.data import Split
-from worker.training.pipeline import in_order
+from worker.training.feeding import in_order
 
 
 def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,18 @@ import tensorflow as tf
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
-from core.domain.spec import JobSpec, OptimizerSpec
+from core.domain.spec import JobSpec
 from worker.checkpointing.snapshot import Arrays
+from worker.training.environment import use_deterministic_ops
 from worker.training.evaluation import TOP, Answers, joined
+from worker.training.held import Shelf, training_devices
+from worker.training.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
+from worker.training.learner import Learner
 from worker.training.networks import build_network
+from worker.training.objective import Objective
+from worker.training.optimizers import make_optimizer
+from worker.training.replicas import Replicas, one_of
 
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int32]
 log = logging.getLogger(__name__)
 
 
@@ -35,43 +40,47 @@ class Score:
     accuracy: float
 
 
-def make_optimizer(spec: OptimizerSpec) -> keras.optimizers.Optimizer:
-    """The optimizer of a spec, its rate set anew at every step; its name is part of its variables' names."""
-    match spec.name:
-        case "adam":
-            return keras.optimizers.Adam(spec.learning_rate, epsilon=spec.epsilon, name="adam")
-        case "rmsprop":
-            momentum, epsilon = spec.momentum, spec.epsilon
-            return keras.optimizers.RMSprop(spec.learning_rate, momentum=momentum, epsilon=epsilon, name="rmsprop")
-        case _:
-            return keras.optimizers.SGD(spec.learning_rate, momentum=spec.momentum, name="sgd")
+def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
+    """Whether TensorFlow may use only operations that repeat their bits. Left to Baton: where that costs nothing.
+
+    On a GPU it doubles the time of a step; the compiled program, which goes with the checkpoints, does the same there.
+    """
+    return not on_gpu if spec.deterministic == "auto" else spec.deterministic
 
 
 class Engine:
-    """Trains and evaluates one network. Images are uint8 [n, h, w, 3], labels int32 [n].
+    """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
 
-    Loss: cross-entropy on the logits, which is that on the softmax's output without its rounding, plus regularisation.
-    `watch` is told when a call compiles.
+    `watch` is told when a call compiles. `devices`: where steps run, all that may be used unless given.
     """
 
-    def __init__(self, spec: JobSpec, classes: int, watch: Stopwatch | None = None) -> None:
+    def __init__(
+        self, spec: JobSpec, classes: int, watch: Stopwatch | None = None, devices: Sequence[str] | None = None
+    ) -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
         keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
-        if spec.deterministic:
-            tf.config.experimental.enable_op_determinism()
+        devices = devices or training_devices()
+        xla = devices[0].startswith("GPU")
+        if deterministic_ops(spec, on_gpu=xla):
+            use_deterministic_ops(compiled=xla)
+        self.replicas = Replicas(devices)
+        with self.replicas.scope():
+            self._build(spec, classes)
+        self._shelf = Shelf(devices) if xla or spec.augmentation_engine == "device" else None
+        self._learner = Learner(self.network, self._optimizer, self._train_sums, replicas=self.replicas, xla=xla)
+        self._objective = Objective(self.network)
+        self._evaluate = tf.function(self._evaluate_step, jit_compile=xla)
+        log.info("built the network in %.2f s", time.monotonic() - begun)
+
+    def _build(self, spec: JobSpec, classes: int) -> None:
         self.network = build_network(spec, classes)
-        self._scorer = keras.Model(self.network.inputs, self.network.get_layer("logits").output)
         self._optimizer = make_optimizer(spec.optimizer)
         self._optimizer.build(self.network.trainable_variables)
         # Sums of loss and of correct answers, and the number of images, of the epoch under way.
-        self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
-        self._eval_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
-        compiled = bool(tf.config.list_physical_devices("GPU"))
-        self._train = tf.function(self._train_step, jit_compile=compiled)
-        self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled)
-        log.info("built the network in %.2f s", time.monotonic() - begun)
+        self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
+        self._eval_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
 
     @property
     def rate(self) -> float:
@@ -82,16 +91,40 @@ class Engine:
     def rate(self, value: float) -> None:
         self._optimizer.learning_rate.assign(value)
 
-    def train_step(self, images: Images, labels: Labels, rate: float) -> None:
-        """One update of all variables."""
-        with self._compiling("step", images):
-            self._train(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32))
+    @property
+    def draws(self) -> bool:
+        """Whether its steps are to pick and augment their images themselves."""
+        return self._shelf is not None
 
-    def _compiling(self, what: str, images: Images) -> AbstractContextManager[None]:
+    def hold(self, images: npt.NDArray[np.uint8]) -> Held | None:
+        """The same images on the devices, uint8 [n, h, w, 3]; None: they are to be handed over batch by batch."""
+        return self._shelf.hold(images) if self._shelf else None
+
+    def hold_only(self, *images: npt.NDArray[np.uint8]) -> None:
+        """Has the device hold these and no others, as far as they fit, the first ones first."""
+        if self._shelf:
+            self._shelf.keep_only(*images)
+            for array in images:
+                self._shelf.hold(array)
+
+    def train_step(self, images: Images, labels: Labels, rate: float, change: Change | None = None) -> None:
+        """One update of all variables; `change` says how the step itself augments the images.
+
+        On a GPU it is only begun: the next one may be handed over before it is done. `wait` waits.
+        """
+        with self._compiling("step", images, change.augmentation if change else None):
+            self._learner.step(images, labels, rate, change)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        one_of(self._train_sums).numpy()
+
+    def _compiling(self, what: str, images: Images, *more: object) -> AbstractContextManager[None]:
         """The first call of a shape compiles, and counts as start-up."""
-        if (what, *images.shape) in self._compiled:
+        program = (what, *images.shape, type(images), *more)
+        if program in self._compiled:
             return nullcontext()
-        self._compiled.add((what, *images.shape))
+        self._compiled.add(program)
         return self._compile(what)
 
     @contextmanager
@@ -99,6 +132,7 @@ class Engine:
         begun = time.monotonic()
         with self._watch.measure(Bucket.STARTUP):
             yield
+            self.wait()
         log.info("compiled and took the first %s in %.2f s", what, time.monotonic() - begun)
 
     def train_score(self) -> Score:
@@ -120,10 +154,9 @@ class Engine:
         for images, labels in batches:
             missing = batch_size - len(labels)
             weights = np.concatenate([np.ones(len(labels), np.float32), np.zeros(missing, np.float32)])
-            filled = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
-            padded = np.concatenate([labels, np.zeros(missing, np.int32)])
+            filled, padded = filled_up(images, missing), np.concatenate([labels, np.zeros(missing, np.int32)])
             with self._compiling("validation step", filled):
-                found = self._evaluate(tf.constant(filled), tf.constant(padded), tf.constant(weights))
+                found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
             asked.append((labels, *found))
         return _score(self._eval_sums), joined([_answers(*one) for one in asked])
 
@@ -155,35 +188,19 @@ class Engine:
         named = {f"network/{k:04d}/{v.path}": v for k, v in enumerate(self.network.variables)}
         return named | {f"optimizer/{k:04d}/{v.path}": v for k, v in enumerate(self._optimizer.variables)}
 
-    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor) -> None:
-        self._optimizer.learning_rate.assign(rate)
-        with tf.GradientTape() as tape:
-            logits = self._scorer(_scaled(images), training=True)
-            loss = tf.reduce_mean(_cross_entropy(labels, logits)) + self._regularisation()
-        variables = self.network.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        count = tf.cast(tf.shape(labels)[0], tf.float64)
-        correct = tf.reduce_sum(_correct(labels, logits))
-        self._train_sums.assign_add([tf.cast(loss, tf.float64) * count, tf.cast(correct, tf.float64), count])
-
-    def _evaluate_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _evaluate_step(
+        self, images: tf.Tensor, rows: tf.Tensor | None, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The most probable classes of each image, and how probable they are."""
-        logits = self._scorer(_scaled(images), training=False)
-        count = tf.reduce_sum(weights)
-        loss = tf.reduce_sum(weights * _cross_entropy(labels, logits)) + count * self._regularisation()
-        correct = tf.reduce_sum(weights * _correct(labels, logits))
-        self._eval_sums.assign_add([tf.cast(x, tf.float64) for x in (loss, correct, count)])
-        logits = tf.cast(logits, tf.float32)
+        loss, correct, logits = self._objective.evaluation(picked(images, rows), labels, weights)
+        self._eval_sums.assign_add([tf.cast(x, tf.float64) for x in (loss, correct, tf.reduce_sum(weights))])
         top = tf.math.top_k(logits, k=min(TOP, int(logits.shape[-1])))
         return top.indices, tf.exp(top.values - tf.reduce_logsumexp(logits, axis=-1, keepdims=True))
 
-    def _regularisation(self) -> tf.Tensor:
-        losses = self.network.losses
-        return tf.add_n(losses) if losses else tf.constant(0.0)
 
-
-def _host_copy(variable: tf.Variable) -> npt.NDArray[Any]:
+def _host_copy(value: Any) -> npt.NDArray[Any]:
     # What variable.numpy() does, without its name scope and its second copy: of 215 variables 6 ms become 2.
+    variable = one_of(value)
     return np.asarray(tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype).numpy())
 
 
@@ -193,18 +210,6 @@ def _answers(labels: Labels, classes: tf.Tensor, probabilities: tf.Tensor) -> An
     return Answers(labels, classes.numpy()[:own], probabilities.numpy()[:own])
 
 
-def _scaled(images: tf.Tensor) -> tf.Tensor:
-    return tf.cast(images, tf.float32) / 255.0
-
-
-def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
-
-
-def _correct(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels), tf.float32)
-
-
 def _score(sums: tf.Variable) -> Score:
-    loss, correct, count = (float(x) for x in sums.numpy())
+    loss, correct, count = (float(x) for x in one_of(sums).numpy())
     return Score(loss / count, correct / count) if count else Score(float("nan"), float("nan"))

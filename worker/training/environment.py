@@ -10,10 +10,11 @@ from typing import Any
 
 QUIET = "2"
 NO_GPU = "none"
+DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 
 
-def configure(threads: int) -> None:
-    """Fixes what TensorFlow reads once, at import. To be called before its first import.
+def configure(threads: int, gpus: int = 1) -> None:
+    """Fixes what TensorFlow reads once, at import, and which GPUs it may use. To be called before its first import.
 
     Raises:
         RuntimeError: TensorFlow has started already with other settings.
@@ -25,6 +26,21 @@ def configure(threads: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:gpus], "GPU")
+
+
+def use_deterministic_ops(*, compiled: bool) -> None:
+    """Only operations that repeat their bits, from here to the end of the process. Before the first step is compiled.
+
+    TensorFlow's own switch refuses to compile the gradient of max pooling; XLA's does not, and is read when it is first
+    asked to compile.
+    """
+    import tensorflow as tf
+
+    if compiled:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC_XLA}".strip()
+    else:
+        tf.config.experimental.enable_op_determinism()
 
 
 def describe(threads: int) -> dict[str, str]:
@@ -49,7 +65,7 @@ def describe(threads: int) -> dict[str, str]:
 def _gpus() -> list[Any]:
     import tensorflow as tf
 
-    return list(tf.config.list_physical_devices("GPU"))
+    return list(tf.config.get_visible_devices("GPU"))
 
 
 def _cpu() -> str:

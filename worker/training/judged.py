@@ -10,7 +10,7 @@ from core.domain.spec import JobSpec
 from worker.training.data import ImageData, Split
 from worker.training.engine import Engine, Score
 from worker.training.evaluation import Answers, class_names, evaluated
-from worker.training.pipeline import in_order
+from worker.training.feeding import in_order
 
 EVALUATION_BATCH = 256
 
@@ -27,7 +27,7 @@ class Judged:
 def judge(engine: Engine, split: Split, between: Callable[[], None]) -> Judged:
     """What the engine's network says of a split; `between` is called before each batch and may raise to stop."""
     size = min(EVALUATION_BATCH, len(split))
-    return Judged(split, *engine.examine(in_order(split, size, between), size))
+    return Judged(split, *engine.examine(in_order(split, size, between, engine.hold(split.images)), size))
 
 
 def judge_all(engine: Engine, data: ImageData, between: Callable[[], None]) -> dict[str, Judged]:

@@ -43,3 +43,9 @@ def _permutation(seed: int, stage: int, number: int, size: int) -> NDArray[np.in
     order = generator.permutation(size).astype(np.int64)
     order.flags.writeable = False
     return order
+
+
+def device_seed(seed: int, stage: int, epoch: int, batch: int) -> NDArray[np.int32]:
+    """The seed of a batch that is augmented on the device: int32 [2], each below 2**31."""
+    drawn = np.random.SeedSequence([_AUGMENTATION, seed, stage, epoch, batch]).generate_state(2)
+    return (drawn & 0x7FFF_FFFF).astype(np.int32)

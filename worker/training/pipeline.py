@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,17 @@ from worker.training.batch_pool import BatchPool
 from worker.training.batches import BatchPlan
 from worker.training.data.model import Split
 
+if TYPE_CHECKING:
+    from worker.training.inputs import Change, Images
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images`: uint8 [batch_size, size, size, 3]; `labels`: int32 [batch_size]."""
+    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them."""
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int32]
+    change: Change | None = None
 
 
 class BatchSource:
@@ -72,13 +76,3 @@ class BatchSource:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def in_order(
-    split: Split, size: int, between: Callable[[], None]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
-    """A split's images and labels as they are, `size` at a time; calls `between` before each lot."""
-    for start in range(0, len(split), size):
-        between()
-        indices = np.arange(start, min(start + size, len(split)))
-        yield split.take(indices), split.labels[indices]

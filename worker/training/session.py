@@ -15,10 +15,11 @@ from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
 from worker.training.data import ImageData, load_images
-from worker.training.engine import Engine, Images, Labels, Score
+from worker.training.engine import Engine, Score
+from worker.training.feeding import Source, make_source
 from worker.training.judged import Judged, evaluation_size, judge, judge_all
 from worker.training.memory import memory_errors
-from worker.training.pipeline import BatchSource
+from worker.training.pipeline import Batch
 from worker.training.plan import Plan
 from worker.training.published import Published
 from worker.training.schedules import RateSchedule, make_schedule
@@ -111,15 +112,10 @@ class Session:
 
     def _train_stage(self) -> None:
         stage, number = self._spec.stages[self._at.stage], self._at.stage
-        source = BatchSource(
-            self._data(stage.image_size).train,
-            policy=stage.augmentation,
-            seed=self._spec.seed,
-            stage=number,
-            batch_size=stage.batch_size,
-            steps_per_epoch=self._plan.steps[number],
-            processes=self._workspace.processes,
-        )
+        train, validation = self._data(stage.image_size).train, self._data(evaluation_size(self._spec, number + 1)).val
+        self._engine.hold_only(train.images, validation.images)
+        steps, processes = self._plan.steps[number], self._workspace.processes
+        source = make_source(self._spec, self._engine, train, number, steps, processes)
         try:
             while self._at.epoch < stage.epochs:
                 self._train_epoch(source)
@@ -129,26 +125,26 @@ class Session:
 
     # --- epochs and steps ---
 
-    def _train_epoch(self, source: BatchSource) -> None:
+    def _train_epoch(self, source: Source) -> None:
         steps = self._plan.steps[self._at.stage]
         self._here.images, self._here.begun = 0, time.monotonic()
         self._tell(Phase.TRAINING)
         if self._at.step < steps:
             batches = source.batches(self._at.epoch, self._at.step)
             for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
-                self._step(batch.images, batch.labels, self._at.epoch * steps + self._at.step)
+                self._step(batch, self._at.epoch * steps + self._at.step)
         data = self._data(evaluation_size(self._spec, self._at.stage + 1))
         validation = self._validate(data)
         self._end_epoch(validation.score)
         self._files.partial_report(self._cursor.history, data, validation)
 
-    def _step(self, images: Images, labels: Labels, step_in_stage: int) -> None:
+    def _step(self, batch: Batch, step_in_stage: int) -> None:
         self._stop_or_save()
-        self._engine.train_step(images, labels, self._schedule.rate(step_in_stage))
+        self._engine.train_step(batch.images, batch.labels, self._schedule.rate(step_in_stage), batch.change)
         self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
         self._here.steps += 1
-        self._here.images += len(labels)
-        self._speed.count(len(labels))
+        self._here.images += len(batch.labels)
+        self._speed.count(len(batch.labels))
         self._tell(Phase.TRAINING)
 
     def _stop_or_save(self) -> None:
@@ -160,7 +156,7 @@ class Session:
 
     def _validate(self, data: ImageData) -> Judged:
         self._tell(Phase.VALIDATING)
-        self._engine.train_score()  # waits for the steps that the device still works on: they are training
+        self._engine.wait()  # the steps that the device still works on are training
         with self._watch.measure(Bucket.VALIDATION):
             return judge(self._engine, data.val, self._stop_or_save)
 
@@ -218,7 +214,7 @@ class Session:
         return self._save(frozenset(roles), prefix) if roles > LATEST else None
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
-        self._engine.train_score()  # what the device still works on is not what the save costs
+        self._engine.wait()  # what the device still works on is not what the save costs
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state())
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
@@ -254,7 +250,8 @@ class Session:
     def _tell(self, phase: Phase) -> None:
         now = time.monotonic()
         if phase is not Phase.TRAINING or now - self._told > TELL_SECONDS:
-            self._told = now
+            self._engine.wait()  # what is told is done, and a stop never waits for more than what was begun since
+            self._told = time.monotonic()
             self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
 
     def _data(self, size: int) -> ImageData:

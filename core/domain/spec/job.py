@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.errors import SpecError
@@ -27,11 +27,21 @@ def _label(value: object) -> str:
     return value
 
 
+def _deterministic(value: object) -> object:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError("must be auto, true or false")
+    return value
+
+
 Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string", "pattern": f"^{LABEL}$"})]
 
 
 class JobSpec(Model):
     """What a user asks for. The same seed and spec give the same bits on the same kind of machine.
+
+    `deterministic`: whether to use only operations that repeat their bits; auto: where that costs nothing, on the CPU.
+    `augmentation_engine`: imgaug in processes of the host, or the training step itself; auto: the step where it runs on
+    a GPU and can do all that the stage asks for.
 
     `source`: whose plan this is; `published`: what it reports in the end. Both decide nothing.
     """
@@ -41,7 +51,8 @@ class JobSpec(Model):
     dataset: DatasetSpec
     seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 101
     precision: Literal["float32", "bfloat16"] = "float32"
-    deterministic: StrictBool = True
+    deterministic: Annotated[Literal["auto"] | bool, BeforeValidator(_deterministic)] = "auto"
+    augmentation_engine: Literal["auto", "imgaug", "device"] = "auto"
     optimizer: OptimizerSpec = OptimizerSpec()
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
     checkpoint: CheckpointSpec = CheckpointSpec()

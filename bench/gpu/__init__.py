@@ -1,0 +1,1 @@
+"""`python -m bench.gpu`: what both networks train at on this machine's GPU, and what is lost on the way."""

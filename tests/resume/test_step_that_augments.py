@@ -1,0 +1,60 @@
+"""A step that picks and augments its own images: ended anywhere and gone on with, it ends with the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.domain.errors import JobFailure
+from core.domain.overrides import apply_overrides
+from core.domain.policies import Reason
+from core.domain.spec import JobSpec, dump_spec, parse_spec
+from tests.resume.test_session import Ending, assert_equal, run, spec
+from worker.training import held
+
+
+def drawn(**changes: object) -> JobSpec:
+    """The job of the other tests, its first stage and its second augmented by the step."""
+    device = {"augmentation_engine": "device", "stages.1.augmentation": "paper-2"}
+    return parse_spec(apply_overrides(dump_spec(spec("network-1")), device | changes))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Ending:
+    return run(drawn(), tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.mark.parametrize("share", [(0.2, 0.1), (0.6,), (0.97,)])
+def test_stopped_anywhere_the_bits_are_the_same(
+    uninterrupted: Ending, share: tuple[float, ...], tmp_path: Path
+) -> None:
+    stops = tuple(1 + int(part * (uninterrupted.asked - 2)) for part in share)
+    assert_equal(uninterrupted, run(drawn(), tmp_path / "run", stops))
+
+
+def test_images_that_do_not_fit_are_handed_over_and_change_no_bit(
+    uninterrupted: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "device_share", lambda: 1000)
+    assert_equal(uninterrupted, run(drawn(), tmp_path / "run"))
+
+
+def test_without_augmentation_it_does_what_the_host_would(tmp_path: Path) -> None:
+    plain = {"stages.*.augmentation": "none"}
+    host = run(drawn(augmentation_engine="imgaug", **plain), tmp_path / "host")
+    assert_equal(host, run(drawn(**plain), tmp_path / "device"))
+
+
+def test_augmentation_of_the_step_is_not_imgaugs(uninterrupted: Ending, tmp_path: Path) -> None:
+    host = run(drawn(augmentation_engine="imgaug"), tmp_path / "host")
+    assert [row["loss"] for row in host.history] != [row["loss"] for row in uninterrupted.history]
+
+
+def test_what_is_installed_beside_the_worker_stays_with_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = drawn().model_copy(update={"stages": (drawn().stages[0].model_copy(update={"augmentation": "acme.own"}),)})
+    with pytest.raises(JobFailure, match=r"stages\.0\.augmentation: acme\.own.*augmentation_engine") as failed:
+        run(own, tmp_path / "run")
+    assert failed.value.reason is Reason.UNSUPPORTED

@@ -1,0 +1,45 @@
+"""What NVIDIA's driver says of the GPUs of this machine, without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+
+COMMAND = "nvidia-smi"
+QUERY = ("name", "driver_version", "memory.total")
+SECONDS = 30
+MEBIBYTE = 2**20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. `memory` in bytes."""
+
+    name: str
+    driver: str
+    memory: int
+
+
+@cache
+def gpus() -> tuple[Gpu, ...]:
+    """Those of the machine, in the driver's order; none where there is no driver."""
+    if shutil.which(COMMAND) is None:
+        return ()
+    command = [COMMAND, f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("%s does not answer: %s", COMMAND, error)
+        return ()
+    return parse(done.stdout)
+
+
+def parse(text: str) -> tuple[Gpu, ...]:
+    """What the command printed: a line for each GPU. One whose memory is not told (some are no cards) has none."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if len(row) == len(QUERY)]
+    return tuple(Gpu(name, driver, int(memory) * MEBIBYTE if memory.isdigit() else 0) for name, driver, memory in rows)

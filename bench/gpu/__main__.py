@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.figures import Spread, heading, percent, table
 from bench.gpu import whole
 from bench.gpu.case import FULL, SMALL, Case
-from worker.training.gpu import gpus
+from core.gpu import gpus
 
 BASELINE = "torch.compile, channels last, step alone (baseline)"
 WAYS = {

@@ -26,10 +26,12 @@ def up(
     data: Data = DEFAULT_DATA,
     host: Host = "127.0.0.1",
     port: Port = 8080,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Workers to run.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Workers to run; one for each GPU unless given.")
+    ] = None,
 ) -> None:
     """Run Redis, the service and workers here until Ctrl-C."""
-    say("starting Redis, the service and " + (f"{workers} workers" if workers != 1 else "a worker"))
+    say("starting Redis, the service and its workers")
     run_stack(StackOptions(data, host, port, workers), say, _welcome)
     raise typer.Exit(DONE)
 

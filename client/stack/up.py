@@ -14,6 +14,7 @@ import httpx
 import client
 from client.connection import Connection
 from client.stack.child import ChildSpec
+from client.stack.gpus import environments
 from client.stack.layout import DataDirectory
 from client.stack.ports import free_port, require_free, url_of
 from client.stack.redis_server import RedisServer, redis_server
@@ -27,12 +28,12 @@ MARK = "BATON_STACK"
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What the user chose. Port 0 takes any free one."""
+    """What the user chose. Port 0 takes any free one. `workers` None: one for each GPU, or one."""
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 8080
-    workers: int = 1
+    workers: int | None = None
     service_command: tuple[str, ...] = (sys.executable, "-m", "service")
     worker_command: tuple[str, ...] = (sys.executable, "-m", "worker")
 
@@ -62,11 +63,12 @@ class Stack:
 
     def workers(self) -> list[ChildSpec]:
         """The workers."""
-        names = [f"worker-{k}" for k in range(1, self.options.workers + 1)]
-        return [
-            ChildSpec(name, self.options.worker_command, self._settings(), self.data.log(name), WORKER_GRACE)
-            for name in names
-        ]
+        own = environments(self.options.workers, self._common)
+        return [self._worker(f"worker-{k}", environment) for k, environment in enumerate(own, start=1)]
+
+    def _worker(self, name: str, own: Mapping[str, str]) -> ChildSpec:
+        settings = {**self._settings(), **own}
+        return ChildSpec(name, self.options.worker_command, settings, self.data.log(name), WORKER_GRACE)
 
     def _settings(self) -> dict[str, str]:
         return {

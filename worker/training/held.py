@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.training.gpu import gpus
+from core.gpu import gpus
 from worker.training.inputs import Held
 
 # The rest is for the network: its variables, its activations, what XLA tries out.

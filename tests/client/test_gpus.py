@@ -1,0 +1,58 @@
+"""Which worker of `baton up` trains on which GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.stack import gpus
+from client.stack.errors import StackError
+from core.gpu import Gpu, parse
+
+CARD = Gpu("NVIDIA H100", "550.1", 80 * 2**30)
+
+
+@pytest.fixture
+def four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "gpus", lambda: (CARD,) * 4)
+
+
+def seen(workers: int | None, **environment: str) -> list[str | None]:
+    """The GPUs of each worker."""
+    return [own.get("CUDA_VISIBLE_DEVICES") for own in gpus.environments(workers, environment)]
+
+
+def test_without_a_gpu_there_is_one_worker_that_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "gpus", lambda: ())
+    assert (seen(None), seen(3)) == ([None], [None] * 3)
+
+
+@pytest.mark.usefixtures("four")
+def test_each_gpu_has_a_worker_of_its_own() -> None:
+    assert seen(None) == ["0", "1", "2", "3"]
+    assert seen(2) == ["0", "1"]
+    assert seen(5) == ["0", "1", "2", "3", "0"]
+
+
+@pytest.mark.usefixtures("four")
+def test_a_worker_has_as_many_as_train_one_job() -> None:
+    assert seen(None, BATON_GPUS="2") == ["0,1", "2,3"]
+    assert seen(None, BATON_GPUS="3") == ["0,1,2"]
+
+
+@pytest.mark.usefixtures("four")
+def test_only_those_that_the_user_offers() -> None:
+    assert seen(None, CUDA_VISIBLE_DEVICES="3, GPU-5a") == ["3", "GPU-5a"]
+    assert seen(None, CUDA_VISIBLE_DEVICES="") == [None]
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("0", "whole number")])
+def test_what_cannot_be_is_said(each: str, words: str) -> None:
+    with pytest.raises(StackError, match=words):
+        gpus.environments(None, {"BATON_GPUS": each})
+
+
+def test_what_the_driver_prints_is_read() -> None:
+    found = parse("NVIDIA H100 80GB HBM3, 550.54.15, 81559\nOrin, 36.4.0, [N/A]\n")
+    assert [gpu.memory for gpu in found] == [81559 * 2**20, 0]
+    assert (found[0].name, found[0].driver) == ("NVIDIA H100 80GB HBM3", "550.54.15")

@@ -25,7 +25,7 @@ from tests.support.service import running_service
 from tests.support.worker import Workers, workers
 
 RUNS, SESSION_SECONDS = 20, 60.0
-# On a busy machine many a short session is over before a worker could begin anything useful, and rightly begins nothing.
+# On a busy machine many a short session is over before anything useful could begin, and rightly begins nothing.
 PATIENCE_SECONDS = 3600.0
 # With the 25 s that are the default, a session of a minute is too short for any attempt.
 GRACE_SECONDS = "5"

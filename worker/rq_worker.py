@@ -48,6 +48,12 @@ class BatonWorker(Worker):
         self._seat = seat
         super().__init__(queues, serializer=JSONSerializer, job_monitoring_interval=BEAT_SECONDS, **options)
 
+    def subscribe(self) -> None:
+        """Nothing: RQ's commands over Redis end workers, and whoever may stop one here asks the service.
+
+        redis-py's thread that would hear them closes its connection beside RQ, and ended a worker that way.
+        """
+
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:

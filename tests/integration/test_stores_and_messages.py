@@ -69,6 +69,8 @@ def test_foreign_messages_run_nothing(service: ServiceProcess, redis_url: str, t
         jobs = Jobs(http)
         job = jobs.submit(tiny(stages=[{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 2}]))
         assert jobs.await_end(job)["status"] == "succeeded"
+        # RQ's commands, which end a worker or its job: nobody hears them.
+        assert connection.pubsub_channels("rq:pubsub:*") == []
     assert not trap.exists()
     assert not {"f" * 32, "e" * 32, "0" * 32, "1" * 32} & set(queue.job_ids)
     assert json.dumps(made.all[0].log.read_text()).count("none of Baton's") == 3

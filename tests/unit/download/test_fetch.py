@@ -225,7 +225,8 @@ def test_two_at_once_download_once(tmp_path: Path) -> None:
             thread.join()
         assert got == [CONTENT, CONTENT]
         assert server.starts == [0, len(CONTENT) // 2]
-    assert seen[0] in (0, len(CONTENT) // 2)
+    # While it waited it saw how much of the other's had reached the disk.
+    assert 0 <= seen[0] <= len(CONTENT) // 2
 
 
 KILLED = """

@@ -19,11 +19,12 @@ from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from worker.checkpointing.snapshot import Arrays
-from worker.training.environment import use_deterministic_ops
+from worker.training.environment import compiles, use_deterministic_ops
 from worker.training.evaluation import TOP, Answers, joined
 from worker.training.held import Shelf, training_devices
 from worker.training.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
 from worker.training.learner import Learner
+from worker.training.names import stable_names
 from worker.training.networks import build_network
 from worker.training.objective import Objective
 from worker.training.optimizers import make_optimizer
@@ -51,27 +52,34 @@ def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
 class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
 
-    `watch` is told when a call compiles. `devices`: where steps run, all that may be used unless given.
+    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run, all that may be used unless
+    given.
     """
 
     def __init__(
-        self, spec: JobSpec, classes: int, watch: Stopwatch | None = None, devices: Sequence[str] | None = None
+        self,
+        spec: JobSpec,
+        classes: int,
+        watch: Stopwatch | None = None,
+        *,
+        xla: str = "auto",
+        devices: Sequence[str] | None = None,
     ) -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
         keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
         devices = devices or training_devices()
-        xla = devices[0].startswith("GPU")
-        if deterministic_ops(spec, on_gpu=xla):
-            use_deterministic_ops(compiled=xla)
+        on_gpu, compiled = devices[0].startswith("GPU"), compiles(xla)
+        if deterministic_ops(spec, on_gpu=on_gpu):
+            use_deterministic_ops(compiled=compiled)
         self.replicas = Replicas(devices)
         with self.replicas.scope():
             self._build(spec, classes)
-        self._shelf = Shelf(devices) if xla or spec.augmentation_engine == "device" else None
-        self._learner = Learner(self.network, self._optimizer, self._train_sums, replicas=self.replicas, xla=xla)
+        self._shelf = Shelf(devices) if on_gpu or spec.augmentation_engine == "device" else None
+        self._learner = Learner(self.network, self._optimizer, self._train_sums, replicas=self.replicas, xla=compiled)
         self._objective = Objective(self.network)
-        self._evaluate = tf.function(self._evaluate_step, jit_compile=xla)
+        self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled)
         log.info("built the network in %.2f s", time.monotonic() - begun)
 
     def _build(self, spec: JobSpec, classes: int) -> None:
@@ -128,9 +136,9 @@ class Engine:
         return self._compile(what)
 
     @contextmanager
-    def _compile(self, what: str) -> Iterator[None]:
+    def _compile(self, what: str, program: tuple[Any, ...]) -> Iterator[None]:
         begun = time.monotonic()
-        with self._watch.measure(Bucket.STARTUP):
+        with self._watch.measure(Bucket.STARTUP), stable_names(repr(program)):
             yield
             self.wait()
         log.info("compiled and took the first %s in %.2f s", what, time.monotonic() - begun)

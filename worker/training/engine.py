@@ -52,8 +52,7 @@ def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
 class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
 
-    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run, all that may be used unless
-    given.
+    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run; None: all that may be used.
     """
 
     def __init__(

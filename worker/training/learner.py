@@ -18,7 +18,7 @@ Policy = str | AugmentationSpec | None
 
 
 class Learner:
-    """Updates a network's variables. `sums`: of loss, right answers and images. `xla`: whether it compiles the steps."""
+    """Updates a network's variables. `sums`: of loss, right answers, images. `xla`: whether it compiles the steps."""
 
     def __init__(
         self,

@@ -73,4 +73,4 @@ def _own(change: Change | None, device: int) -> Change | None:
     if change is None:
         return None
     first, second = (int(word) for word in change.seed)
-    return Change(change.augmentation, np.array([first, (second + device) & 0x7FFF_FFFF], dtype=np.int32))
+    return Change(change.augmentation, np.array([first, second ^ device], dtype=np.int32))

@@ -52,7 +52,7 @@ def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
 class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
 
-    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run; None: all that may be used.
+    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run; None: all there are.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Engine:
         if program in self._compiled:
             return nullcontext()
         self._compiled.add(program)
-        return self._compile(what)
+        return self._compile(what, program)
 
     @contextmanager
     def _compile(self, what: str, program: tuple[Any, ...]) -> Iterator[None]:

@@ -36,8 +36,9 @@ class WorkerSettings(BaseSettings):
 
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
-    length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
-    `gpus`: how many of those that it sees train one job together; the others are left alone.
+    length of the worker's session, such as 11h30m, or none. `idle`: how long without an attempt before it ends.
+    `health_file`: touched again and again, for `python -m worker.health`. `augmentation_processes`: None leaves one
+    core to the loop. `gpus`: how many of those that it sees train one job together; the others are left alone.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
     `reports`: whether to make a report of each job, in a process of low priority. `xla`: whether steps are compiled;
     auto: on GPUs.
@@ -57,6 +58,8 @@ class WorkerSettings(BaseSettings):
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
+    idle: str = ""
+    health_file: Path | None = None
     reports: bool = True
     xla: Literal["auto", "on", "off"] = "auto"
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""

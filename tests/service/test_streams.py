@@ -108,7 +108,7 @@ def test_it_replays_follows_and_ends(live: Api) -> None:
     stream = Stream(live.http.base_url, hand.job_id)
     assert [e["kind"] for e in stream.until(lambda events: len(events) >= 3)] == ["submitted", "queued", "claimed"]
     assert stream.head is not None
-    for line in (b"text/event-stream; charset=utf-8", b"cache-control: no-cache", b"x-accel-buffering: no"):
+    for line in (b"text/event-stream; charset=utf-8", b"cache-control: private, no-cache", b"x-accel-buffering: no"):
         assert line in stream.head
     hand.beat("training")
     hand.note()

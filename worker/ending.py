@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,8 +19,11 @@ WAKE = signal.SIGUSR1
 
 
 @contextmanager
-def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterator[None]:
-    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work."""
+def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterator[Callable[[str], None]]:
+    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work.
+
+    Gives what retires the worker, for other threads that learn of a reason.
+    """
 
     def wake(_number: int, _frame: FrameType | None) -> None:
         if not seat.busy:
@@ -38,7 +41,7 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
     try:
         watch_deadline(deadline, retire)
         watch_notices(notices, leave)
-        yield
+        yield retire
     finally:
         signal.signal(WAKE, signal.SIG_IGN)
 

@@ -70,6 +70,7 @@ class Gate:
         self._bootstrap_digest = digest(bootstrap)
         self.failures, self.attempts = failures, AttemptTokens(database)
         self._beliefs: OrderedDict[tuple[bool, str], _Belief] = OrderedDict()
+        self._forgotten = 0
         self._lock = Lock()
 
     def known(self, shown: Credential) -> Principal | None:
@@ -86,7 +87,7 @@ class Gate:
         known = self.known(shown)
         if known is not None:
             return known
-        begun = self._clock()
+        begun, forgotten = self._clock(), self._forgotten
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
@@ -94,13 +95,14 @@ class Gate:
             if wait is not None:
                 raise TooManyFailures(wait) from None
             raise
-        self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)))
+        self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)), forgotten)
         return principal
 
     def forget(self) -> None:
         """Believe nothing that was found before: something was revoked here."""
         with self._lock:
             self._beliefs.clear()
+            self._forgotten += 1
 
     def holds(self, hold: Hold) -> bool:
         """Whether the attempt is still held with this fence."""
@@ -125,9 +127,11 @@ class Gate:
         except SQLAlchemyError as error:
             log.warning("the audit log does not tell of them: %s", type(error).__name__)
 
-    def _believe(self, shown: Credential, belief: _Belief) -> None:
+    def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
         key = (shown.cookie, digest(shown.text))
         with self._lock:
+            if forgotten != self._forgotten:
+                return  # what was read may be older than what was revoked meanwhile
             self._beliefs[key] = belief
             self._beliefs.move_to_end(key)
             while len(self._beliefs) > KEPT:

@@ -15,6 +15,7 @@ import google_crc32c
 import httpx
 from pydantic import BaseModel
 
+from client.access import AccessCalls
 from client.errors import DownloadError, Unreachable
 from client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from client.transport import Patience, Transport, checked
@@ -41,11 +42,11 @@ ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class BatonClient:
+class BatonClient(AccessCalls):
     """A user's view of a Baton service. Errors: `Unreachable` and `ApiError`."""
 
     def __init__(self, url: str, token: str, *, patience: Patience | None = None, timeout: float = TIMEOUT) -> None:
-        self._transport = Transport(url, token, patience, timeout)
+        super().__init__(Transport(url, token, patience, timeout))
         self.url = self._transport.url
 
     def __enter__(self) -> Self:

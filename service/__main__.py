@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import ipaddress
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from types import FrameType
 
@@ -23,6 +25,7 @@ from service.settings import Settings, SettingsError, load_settings
 
 BAD_USAGE = 2
 GRACE_SECONDS = 3
+LONG_ENOUGH = 16
 # Workers and pollers come every 10 s or so: their connections last from one time to the next.
 KEEP_ALIVE_SECONDS = 75
 
@@ -63,7 +66,30 @@ def main() -> int:
             return _refuse(str(error))
         except StoreError as error:
             return _refuse(f"BATON_STORE: {error}")
+        for warning in warnings(settings):
+            print(f"baton: {warning}", file=sys.stderr, flush=True)
         return _serve(app, listener)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What works and is dangerous."""
+    if not settings.tls_proxy and not _is_loopback(settings.host):
+        yield (
+            f"listening on {settings.host} without TLS: whoever sees the network's traffic sees the tokens; "
+            "put a proxy with TLS in front, and set BATON_TLS_PROXY=1 when there is one"
+        )
+    if len(settings.token.get_secret_value()) < LONG_ENOUGH:
+        yield (
+            f"BATON_TOKEN has fewer than {LONG_ENOUGH} characters and opens everything: draw a longer one, e.g. with "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _serve(app: FastAPI, listener: socket.socket) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core.storage import open_store
-from service.api import artifacts, attempts, catalog, events, health, jobs, logs, problems
+from service.access.failures import WINDOW_SECONDS, FailedLogins
+from service.access.gate import Gate
+from service.api import artifacts, attempts, audit, catalog, events, health, jobs, logs, problems, session, tokens
+from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit
 from service.api.openapi import described
 from service.conductor.loop import Conductor
@@ -37,8 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
     app.state.services = services
     app.add_middleware(BodyLimit)
+    allow_origins(app, settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
     problems.install(app)
-    for part in (jobs, events, logs, artifacts, attempts, catalog, health):
+    for part in (jobs, events, logs, artifacts, attempts, catalog, tokens, session, audit, health):
         app.include_router(part.router)
     app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
     return app
@@ -60,18 +67,28 @@ def _services(settings: Settings) -> Services:
     watch, offers = Watch(database), Offers(database, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
-    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor)
+    gate = Gate(database, settings.token.get_secret_value(), FailedLogins(settings.failed_logins))
+    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     services.conductor.start()
+    telling = asyncio.create_task(_tell_failures(services.gate))
     yield
     services.let_go()
+    telling.cancel()
+    await run_in_threadpool(services.gate.audit_failures)
     services.conductor.stop()
     services.redis.close()
     services.database.close()
+
+
+async def _tell_failures(gate: Gate) -> None:
+    while True:
+        await asyncio.sleep(WINDOW_SECONDS)
+        await run_in_threadpool(gate.audit_failures)
 
 
 def _version() -> str:

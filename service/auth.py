@@ -1,53 +1,183 @@
-"""Who may ask: one bearer token for everything under /v1. Scoped tokens will take its place behind `authenticate`."""
+"""Who may ask what: each route says which scope it needs, and one that says nothing cannot be made."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request, Response, Security
+from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 
+from core.domain.access import MEANINGS, Scope
+from core.domain.errors import BatonError
+from service.access.gate import Credential, Gate
+from service.access.principal import ATTEMPT, Hold, Principal
+from service.access.secret import csrf_of
 from service.api.text import check_json
-from service.errors import Unauthorized
+from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.services import Services
 
-bearer = HTTPBearer(auto_error=False, description="The token that BATON_TOKEN gave to the service.")
+COOKIE, CSRF_HEADER = "baton_session", "Baton-CSRF"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_PAGES = frozenset({"same-origin", "none"})
+SCHEMES: dict[str, dict[str, str]] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "BATON_TOKEN, which has all scopes, or a token that POST /v1/tokens made. "
+        + "; ".join(f"`{scope}`: {meaning}" for scope, meaning in MEANINGS.items())
+        + f"; `{ATTEMPT}`: the token in the answer to a claim, good for that attempt alone.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"A browser's session, with the scopes of the token that opened it. Whatever is not a GET needs "
+        f"the header {CSRF_HEADER} with what GET /v1/session calls `csrf`.",
+    },
+}
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Who asks, as the log of events calls them."""
+class Needs:
+    """What a route asks for: a token with one of these scopes. Without any the route is open to everybody."""
 
-    name: str
+    def __init__(self, *scopes: str) -> None:
+        self.scopes = scopes
+
+    async def __call__(self) -> None:
+        """Nothing: the route itself asks, before it reads the body."""
+
+    @property
+    def text(self) -> str:
+        """What would do, in words."""
+        return "a token with the scope " + " or ".join(repr(str(scope)) for scope in self.scopes)
+
+    def openapi(self) -> list[dict[str, list[str]]]:
+        """Each alternative, as OpenAPI lists them."""
+        return [{name: [scope]} for scope in map(str, self.scopes) for name in _schemes(scope)]
 
 
-def authenticate(request: Request) -> Principal:
-    """Whoever sent this request. Raises Unauthorized."""
-    services = cast(Services, request.app.state.services)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    expected = services.settings.token.get_secret_value()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
-        raise Unauthorized("send the header 'Authorization: Bearer TOKEN' with this service's token")
-    return Principal("user")
+def _schemes(scope: str) -> Sequence[str]:
+    return ("bearer",) if scope == ATTEMPT else ("bearer", "session")
+
+
+OPEN = Depends(Needs())
+READ, SUBMIT, WORK, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.WORK, Scope.ADMIN))
+ANY_TOKEN = Depends(Needs(*Scope))
+OF_ATTEMPT = Depends(Needs(ATTEMPT))
+READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 
 
 class GuardedRoute(APIRoute):
     """Asks for the token before it reads the body: a stranger learns nothing from how a body is refused."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.needs = _declared(path, options.get("dependencies") or ())
+        options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "security": self.needs.openapi()}
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler behind the guard."""
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.principal = authenticate(request)
+            if self.needs.scopes:
+                request.state.principal = await admitted(request, self.needs)
             check_json(await request.body())
             return await handler(request)
 
         return guarded
+
+
+def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
+    found = [one.dependency for one in dependencies if isinstance(one.dependency, Needs)]
+    if len(found) != 1:
+        raise TypeError(f"the route {path} must say once which scope it needs: see service.auth")
+    return found[0]
+
+
+async def admitted(request: Request, needs: Needs) -> Principal:
+    """Whoever sent this request, if that one may. Raises Unauthorized, Forbidden, TooManyFailures."""
+    shown = credential_of(request)
+    if shown is None:
+        raise Unauthorized(f"send the header 'Authorization: Bearer TOKEN' with {needs.text}", needs.scopes)
+    try:
+        principal = await identified(request, shown)
+    except Unauthorized as error:
+        raise Unauthorized(f"{error}; this call needs {needs.text}", needs.scopes) from None
+    if shown.cookie and request.method not in SAFE_METHODS:
+        _check_own_page(request.headers, shown.text)
+    await _check(gate_of(request), principal, needs, request.path_params)
+    return principal
+
+
+async def identified(request: Request, shown: Credential) -> Principal:
+    """Whose this is. Raises Unauthorized, TooManyFailures."""
+    gate = gate_of(request)
+    known = gate.known(shown)
+    return known if known is not None else await run_in_threadpool(gate.verify, shown, address_of(request))
+
+
+def address_of(request: Request) -> str:
+    """Where it comes from: what a proxy on this machine says, or whom FORWARDED_ALLOW_IPS trusts (uvicorn's)."""
+    return request.client.host if request.client else "unknown"
+
+
+async def still_admitted(request: Request) -> bool:
+    """Whether what was admitted would be again, some time later."""
+    shown = credential_of(request)
+    try:
+        return shown is not None and await identified(request, shown) == request.state.principal
+    except (BatonError, SQLAlchemyError):  # of a database that is away nobody can say: the reader comes again
+        return False
+
+
+def credential_of(request: Request) -> Credential | None:
+    """What the request shows: its header, and without one its cookie."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, text = header.partition(" ")
+        return Credential(text.strip()) if scheme.lower() == "bearer" and text.strip() else None
+    cookie = request.cookies.get(COOKIE)
+    return Credential(cookie, cookie=True) if cookie else None
+
+
+def gate_of(request: Request) -> Gate:
+    """Who knows the tokens."""
+    return cast(Services, request.app.state.services).gate
+
+
+def check_site(headers: Mapping[str, str]) -> None:
+    """Refuse what a page of another site sent. Browsers say so; what says nothing is no browser, or an old one."""
+    if headers.get("Sec-Fetch-Site", "none").lower() not in OWN_PAGES:
+        raise ForeignPage("a page of another site must not write in this session's name")
+
+
+def _check_own_page(headers: Mapping[str, str], cookie: str) -> None:
+    check_site(headers)
+    if not hmac.compare_digest(headers.get(CSRF_HEADER, "").encode(), csrf_of(cookie).encode()):
+        raise ForeignPage(f"a write in a session needs the header {CSRF_HEADER} with what GET /v1/session calls csrf")
+
+
+async def _check(gate: Gate, principal: Principal, needs: Needs, path: Mapping[str, Any]) -> None:
+    if any(principal.may(scope) for scope in needs.scopes if scope != ATTEMPT or principal.hold is None):
+        return
+    if principal.hold is None or ATTEMPT not in needs.scopes:
+        has = ", ".join(sorted(principal.scopes))
+        raise Forbidden(f"this call needs {needs.text}; {principal.name} has: {has}", needs.scopes)
+    if not await _belongs(gate, principal.hold, path):
+        raise Forbidden("this token is good for one attempt, while that is held, and for no other", needs.scopes)
+
+
+async def _belongs(gate: Gate, hold: Hold, path: Mapping[str, Any]) -> bool:
+    """Whether the path is that of the attempt or its job. Whether the attempt's writes still count decides its row."""
+    if "attempt_id" in path:
+        return bool(path["attempt_id"] == hold.attempt_id)
+    return path.get("job_id") == hold.job_id and await run_in_threadpool(gate.holds, hold)
 
 
 def _principal(request: Request) -> Principal:
@@ -55,4 +185,3 @@ def _principal(request: Request) -> Principal:
 
 
 Caller = Annotated[Principal, Depends(_principal)]
-GUARD = [Security(bearer)]

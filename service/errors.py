@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.domain.errors import BatonError, SpecError
 
 
@@ -60,6 +62,36 @@ class RangeRefused(BatonError):
 
 
 class Unauthorized(BatonError):
-    """No token, or a wrong one."""
+    """No token, or a wrong one. `scopes`: of which one would do."""
 
     code = "unauthorized"
+
+    def __init__(self, message: str, scopes: Sequence[str] = ()) -> None:
+        self.scopes = tuple(scopes)
+        super().__init__(message)
+
+
+class Forbidden(BatonError):
+    """A token that does not open this. `scopes`: of which one would do."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, scopes: Sequence[str] = ()) -> None:
+        self.scopes = tuple(scopes)
+        super().__init__(message)
+
+
+class ForeignPage(Forbidden):
+    """A write with a session's cookie that no page of the service's own can have sent."""
+
+    code = "csrf"
+
+
+class TooManyFailures(BatonError):
+    """Too many wrong tokens came from there lately. `seconds`: to wait."""
+
+    code = "too-many-failures"
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many wrong tokens came from this address: try again in {seconds} s, with a right one")

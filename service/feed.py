@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
@@ -58,7 +58,7 @@ class Feed:
             task.add_done_callback(lambda _: self._reading.pop(key, None))
         return await asyncio.shield(task)  # one reader that leaves must not take the others' answer away
 
-    async def stream(self, job_id: str, piece: Piece) -> AsyncIterator[bytes]:
+    async def stream(self, job_id: str, piece: Piece) -> AsyncGenerator[bytes]:
         """Send `piece` and what follows, until the job's last event, the service's end, or the reader's."""
         yield format_sse_event(retry=RECONNECT_MILLISECONDS)
         while True:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from core.storage import BlobStore
+from service.access.gate import Gate
 from service.conductor.loop import Conductor
 from service.db.engine import Database
 from service.feed import Feed
@@ -31,6 +32,7 @@ class Services:
     logs: LogReader
     offers: Offers
     conductor: Conductor
+    gate: Gate
 
     def let_go(self) -> None:
         """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""

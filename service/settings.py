@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 from sqlalchemy import make_url
@@ -24,6 +32,7 @@ ADVICE = {
     "redis_url": "give redis://HOST:PORT/NUMBER or rediss://...",
     "queue_limits": """give attempts at once by queue as JSON, e.g. {"default": 4}""",
     "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
+    "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
 }
 
@@ -46,6 +55,19 @@ def _read_json(value: object) -> object:
 
 
 LimitMap = Annotated[dict[str, Annotated[int, Field(ge=0, strict=True)]], NoDecode, BeforeValidator(_read_json)]
+
+
+def _read_list(value: object) -> object:
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", value):
+        raise ValueError(f"has {value[:100]!r}, which is no origin")
+    return value.lower()
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_read_list)]
 
 
 class Settings(BaseSettings):
@@ -75,6 +97,14 @@ class Settings(BaseSettings):
     """How many attempts of a queue may be held at once; all replicas must say the same."""
     label_limits: LimitMap = Field(default_factory=dict)
     """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
+    failed_logins: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """Wrong tokens a minute from one address, before it is told to wait; 0: any number."""
+    session_seconds: Annotated[float, Field(ge=60, le=30 * 86_400)] = 12 * 3600.0
+    """How long a browser's session lasts."""
+    cors_origins: Origins = ()
+    """Of pages elsewhere that may ask with a token of their own; sessions are for pages of the service itself."""
+    tls_proxy: bool = False
+    """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
 
     @field_validator("database_url")
     @classmethod

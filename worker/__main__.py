@@ -13,7 +13,7 @@ from worker.deadline import Deadline, process_started, read_deadline
 from worker.ending import woken_for_the_end
 from worker.idle import read_idle
 from worker.logs.shipper import Logs
-from worker.presence import report_in_background
+from worker.presence import Presence
 from worker.process import TRAINER
 from worker.protocol import Refused, ServiceClient
 from worker.pulse import Pulse
@@ -23,7 +23,7 @@ from worker.settings import WorkerSettings
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
     401: "Set BATON_TOKEN to a token that this service knows.",
-    403: "Set BATON_TOKEN to a token that may run jobs.",
+    403: "Set BATON_TOKEN to a token with the scope work.",
     404: "Is BATON_URL a Baton service that gives work over HTTP? An older one needs workers that reach its Redis.",
 }
 
@@ -49,10 +49,12 @@ def main(module: str = TRAINER) -> int:
     logs, pulse = Logs(settings.store), Pulse(settings.health_file)
     pulse.beat()
     with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse) as seat:
-        report_in_background(client, settings, queues, seat)
-        with woken_for_the_end(seat, deadline, settings.notices, idle):
+        with woken_for_the_end(seat, deadline, settings.notices, idle) as retire:
+            presence = Presence(client, settings, queues, retire)
+            presence.start(seat)
             work = _poll if options.poll else _listen_to_redis
-            return work(settings, client, seat, queues, once=options.once)
+            status = work(settings, client, seat, queues, once=options.once)
+        return _say_refused(settings, presence.refusal) if presence.refusal and status == DONE else status
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,10 +103,14 @@ def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: l
     try:
         work(settings, client, seat, queues, once=once)
     except Refused as error:
-        hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
-        print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
-        return REFUSED
+        return _say_refused(settings, error)
     return DONE
+
+
+def _say_refused(settings: WorkerSettings, error: Refused) -> int:
+    hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
+    print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
+    return REFUSED
 
 
 if __name__ == "__main__":

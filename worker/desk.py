@@ -177,7 +177,8 @@ class Desk:
     def story(self) -> Story | None:
         """One try: what is told of the job is worth no waiting."""
         try:
-            return Story(self._client.job(self._grant.job_id), tuple(self._client.attempts(self._grant.job_id)))
+            held, job = self._grant.attempt_id, self._grant.job_id
+            return Story(self._client.job(held, job), tuple(self._client.attempts(held, job)))
         except (ServiceUnavailable, Refused):
             return None
 

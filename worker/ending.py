@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -21,10 +21,13 @@ WAKE = signal.SIGUSR1
 
 
 @contextmanager
-def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice, idle: float = math.inf) -> Iterator[None]:
+def woken_for_the_end(
+    seat: Seat, deadline: Deadline, notices: Choice, idle: float = math.inf
+) -> Iterator[Callable[[str], None]]:
     """Has threads watch; the main thread, in which this runs, is woken where it only waits for work.
 
-    `idle`: seconds without an attempt after which the worker ends.
+    `idle`: seconds without an attempt after which the worker ends. Gives what retires the worker, for other threads
+    that learn of a reason.
     """
 
     def wake(_number: int, _frame: FrameType | None) -> None:
@@ -44,7 +47,7 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice, idle: flo
         watch_deadline(deadline, retire)
         watch_idleness(idle, lambda: seat.idle, retire)
         watch_notices(notices, leave)
-        yield
+        yield retire
     finally:
         signal.signal(WAKE, signal.SIG_IGN)
 

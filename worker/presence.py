@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from core.domain.wire import WorkerInfo, WorkerReport
 from worker.extensions import installed
@@ -15,6 +16,7 @@ from worker.seat import Seat
 from worker.settings import VERSION, WorkerSettings
 
 REPORT_SECONDS = 10.0
+SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
 
 
@@ -31,17 +33,36 @@ def worker_info(settings: WorkerSettings, device: str) -> WorkerInfo:
     )
 
 
-def report_in_background(client: ServiceClient, settings: WorkerSettings, queues: list[str], seat: Seat) -> None:
-    """Says every REPORT_SECONDS that this worker is there, until the process ends."""
+class Presence:
+    """Says every REPORT_SECONDS that this worker is there, until the process ends.
 
-    def run() -> None:
+    `retire`: told once the service takes no work from this token, revoked or wrong: a worker that can claim nothing
+    must not take messages from those that can. `refusal`: what it said.
+    """
+
+    def __init__(
+        self, client: ServiceClient, settings: WorkerSettings, queues: list[str], retire: Callable[[str], None]
+    ) -> None:
+        self._client, self._settings, self._queues, self._retire = client, settings, queues, retire
+        self.refusal: Refused | None = None
+
+    def start(self, seat: Seat) -> None:
+        """From now on."""
+        threading.Thread(target=self._run, args=(seat,), name="report", daemon=True).start()
+
+    def _run(self, seat: Seat) -> None:
         while True:
-            info = worker_info(settings, seat.device)
-            report = WorkerReport(**info.model_dump(), queues=tuple(queues), busy=seat.busy)
-            try:
-                client.report(report)
-            except (ServiceUnavailable, Refused) as error:
-                log.warning("the service does not know of this worker: %s", error)
+            self.tell(seat)
             time.sleep(REPORT_SECONDS)
 
-    threading.Thread(target=run, name="report", daemon=True).start()
+    def tell(self, seat: Seat) -> None:
+        """Says it once."""
+        info = worker_info(self._settings, seat.device)
+        report = WorkerReport(**info.model_dump(), queues=tuple(self._queues), busy=seat.busy)
+        try:
+            self._client.report(report)
+        except (ServiceUnavailable, Refused) as error:
+            log.warning("the service does not know of this worker: %s", error)
+            if self.refusal is None and isinstance(error, Refused) and error.status in SHUT_OUT:
+                self.refusal = error
+                self._retire("the service takes no work from this token")

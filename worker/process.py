@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,12 +33,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """What the training process holds: the service knows it by the first two, the store by the others and the fence."""
+    """What the training process holds: the service knows it by the first two, the store by the others and the fence.
+
+    `token`: opens the attempt's calls.
+    """
 
     attempt_id: str
     fence: int
     job_id: str
     attempt: int
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

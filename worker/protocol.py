@@ -78,12 +78,14 @@ def _timeout(thinking: float = 0.0) -> httpx.Timeout:
 class ServiceClient:
     """Calls of a worker. Safe to use from several threads.
 
+    What an attempt says goes with the token that its claim was answered with, everything else with the worker's own.
     Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
     """
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
+        self._attempt_tokens: dict[str, str] = {}
 
     def close(self) -> None:
         """Closes the connections."""
@@ -99,62 +101,81 @@ class ServiceClient:
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
         """Takes an attempt. Refused with status 409: somebody else has it, or nobody needs it any more."""
-        return self._ask(f"/attempts/{attempt_id}/claim", claim, Grant)
+        grant = self._ask(f"/attempts/{attempt_id}/claim", claim, Grant)
+        self.hold(attempt_id, grant.token)
+        return grant
+
+    def hold(self, attempt_id: str, token: str | None) -> None:
+        """Speaks for the attempt with this token from now on; None, from an older service: with the worker's own."""
+        if token is not None:
+            self._attempt_tokens[attempt_id] = token
 
     def heartbeat(self, attempt_id: str, beat: Heartbeat) -> Beat:
         """Renews the lease."""
-        return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat)
+        return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat, attempt=attempt_id)
 
     def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
         """Makes a checkpoint exist."""
-        self._post(f"/attempts/{attempt_id}/checkpoints", commit)
+        self._post(f"/attempts/{attempt_id}/checkpoints", commit, attempt=attempt_id)
 
     def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
         """Records a finished epoch."""
-        self._post(f"/attempts/{attempt_id}/epochs", record)
+        self._post(f"/attempts/{attempt_id}/epochs", record, attempt=attempt_id)
 
     def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
         """Points an artifact at a new version."""
-        self._post(f"/attempts/{attempt_id}/artifacts", commit)
+        self._post(f"/attempts/{attempt_id}/artifacts", commit, attempt=attempt_id)
 
     def note(self, attempt_id: str, note: Note) -> None:
         """Adds an event to the job's log."""
-        self._post(f"/attempts/{attempt_id}/notes", note)
+        self._post(f"/attempts/{attempt_id}/notes", note, attempt=attempt_id)
 
     def quarantine(self, attempt_id: str, quarantine: Quarantine) -> None:
         """Takes a checkpoint that cannot be read out of use."""
-        self._post(f"/attempts/{attempt_id}/quarantine", quarantine)
+        self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
         """Gives the attempt back."""
-        self._post(f"/attempts/{attempt_id}/finish", finish)
+        self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)
 
-    def job(self, job_id: str) -> JobView:
-        """A job as its owner sees it."""
-        return self._get(f"/jobs/{job_id}", JobView)
+    def job(self, attempt_id: str, job_id: str) -> JobView:
+        """The attempt's job as its owner sees it."""
+        return self._get(f"/jobs/{job_id}", JobView, attempt_id)
 
-    def attempts(self, job_id: str) -> list[AttemptView]:
-        """Each worker's hold on a job, oldest first."""
-        return self._get(f"/jobs/{job_id}/attempts", Listing[AttemptView]).items
+    def attempts(self, attempt_id: str, job_id: str) -> list[AttemptView]:
+        """Each worker's hold on the attempt's job, oldest first."""
+        return self._get(f"/jobs/{job_id}/attempts", Listing[AttemptView], attempt_id).items
 
-    def _get(self, path: str, answer: type[_Answer]) -> _Answer:
+    def _speaking_for(self, attempt_id: str | None) -> dict[str, str]:
+        token = self._attempt_tokens.get(attempt_id or "")
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _get(self, path: str, answer: type[_Answer], attempt: str) -> _Answer:
         try:
-            response = self._http.get(path)
+            response = self._http.get(path, headers=self._speaking_for(attempt))
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
         _check(response)
         return _parsed(response, path, answer)
 
-    def _post(self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None) -> httpx.Response:
-        content, headers = message.model_dump_json(), {"Content-Type": "application/json"}
+    def _post(
+        self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None, attempt: str | None = None
+    ) -> httpx.Response:
+        headers = {"Content-Type": "application/json", **self._speaking_for(attempt)}
+        content, timeout = message.model_dump_json(), timeout or self._http.timeout
         try:
-            response = self._http.post(path, content=content, headers=headers, timeout=timeout or self._http.timeout)
+            response = self._http.post(path, content=content, headers=headers, timeout=timeout)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
         _check(response)
         return response
 
     def _ask(
-        self, path: str, message: BaseModel, answer: type[_Answer], timeout: httpx.Timeout | None = None
+        self,
+        path: str,
+        message: BaseModel,
+        answer: type[_Answer],
+        timeout: httpx.Timeout | None = None,
+        attempt: str | None = None,
     ) -> _Answer:
-        return _parsed(self._post(path, message, timeout), path, answer)
+        return _parsed(self._post(path, message, timeout, attempt), path, answer)

@@ -22,6 +22,7 @@ from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
 
+HELD = ("attempt_id", "fence", "job_id", "attempt", "token")
 log = logging.getLogger("worker.trainer")
 
 
@@ -99,9 +100,7 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(
-            report, attempt_id=grant.attempt_id, fence=grant.fence, job_id=grant.job_id, attempt=grant.attempt
-        ),
+        claimed=lambda grant: _say(report, **{name: getattr(grant, name) for name in HELD}),
         spent=lambda cost: _say(report, cost=asdict(cost)),
         compiler=loaded.compiler,
     )

@@ -1,9 +1,22 @@
 """The `baton` command line."""
 
-from client.cli import doctor, evaluate, fetch, files, follow, jobs, local, plans, report
+from client.cli import access, doctor, evaluate, fetch, files, follow, jobs, local, plans, report
 from client.cli.app import app
 
-__all__ = ["app", "doctor", "evaluate", "fetch", "files", "follow", "jobs", "local", "main", "plans", "report"]
+__all__ = [
+    "access",
+    "app",
+    "doctor",
+    "evaluate",
+    "fetch",
+    "files",
+    "follow",
+    "jobs",
+    "local",
+    "main",
+    "plans",
+    "report",
+]
 
 
 def main() -> None:

@@ -95,8 +95,10 @@ def _explained(error: BatonError) -> str:
         return (
             f"{error}\nIs it running? `baton up` starts one here; BATON_URL names another; `baton doctor` looks closer."
         )
-    if isinstance(error, ApiError) and error.status in {401, 403}:
+    if isinstance(error, ApiError) and error.status == 401:
         return f"{error}\nSet BATON_TOKEN to a token that this service knows; `baton up` prints its own."
+    if isinstance(error, ApiError) and error.status == 403:
+        return f"{error}\nWhoever has the scope admin makes another: baton token create NAME --scope ..."
     if isinstance(error, SpecError):
         return "the spec is not right:" + "".join(f"\n  {e.field}: {e.message}" for e in error.errors)
     return str(error)

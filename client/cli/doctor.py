@@ -16,6 +16,7 @@ from rich.text import Text
 
 from client.cli.app import DONE, app, client_for, console, exit_status
 from client.connection import Connection, find_connection
+from core.domain.access import SessionView
 from core.domain.errors import BatonError
 
 FREE_BYTES = 2 * 10**9
@@ -107,15 +108,19 @@ def _ask(connection: Connection) -> Iterator[Finding]:
     with client_for(connection) as client:
         questions = (
             ("service", client.ready, f"ready at {connection.url} (from {connection.source})"),
-            ("token", lambda: client.jobs(limit=1), "valid"),
+            ("token", client.whoami, "valid"),
         )
         for what, question, text in questions:
             try:
-                question()
+                answer = question()
             except BatonError as error:
                 yield Finding("bad", what, f"{error}: {_advice(what)}", exit_status(error))
                 return
-            yield Finding("ok", what, text)
+            yield Finding("ok", what, text + _scopes(answer))
+
+
+def _scopes(answer: object) -> str:
+    return f", may {', '.join(answer.scopes)}" if isinstance(answer, SessionView) else ""
 
 
 def _advice(what: str) -> str:

@@ -115,7 +115,10 @@ class CheckpointRef(Message):
 
 
 class Grant(Message):
-    """The answer to a claim: all that a worker needs to know. `checkpoints`: newest first."""
+    """The answer to a claim: all that a worker needs to know. `checkpoints`: newest first.
+
+    `token`: opens the calls of this attempt, for as long as it is held; an older service gives none.
+    """
 
     attempt_id: str
     job_id: str
@@ -126,6 +129,7 @@ class Grant(Message):
     spec: dict[str, Any]
     checkpoints: tuple[CheckpointRef, ...]
     seconds_between_interruptions: float
+    token: str | None = Field(default=None, repr=False)
 
 
 class Fenced(Message):

@@ -14,8 +14,10 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from core.domain.views import ArtifactView, Listing
 from core.storage import BlobStore
 from service.api.depends import Ctx, JobId, guarded_router
+from service.api.headers import SANDBOX
 from service.api.jobs import matches
 from service.api.problems import problem, responses
+from service.auth import READ
 from service.control import artifacts, views
 from service.db.tables import Artifact
 from service.db.unit import Unit
@@ -34,7 +36,7 @@ class Span:
     end: int
 
 
-@router.get("/jobs/{job_id}/artifacts", responses=responses(404))
+@router.get("/jobs/{job_id}/artifacts", dependencies=[READ], responses=responses(404))
 def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
     """The job's files for people."""
     with ctx.database.read() as session:
@@ -43,6 +45,7 @@ def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
 
 @router.get(
     "/jobs/{job_id}/artifacts/{name}",
+    dependencies=[READ],
     response_class=Response,
     responses={
         200: {"content": BYTES, "description": "The file"},
@@ -77,8 +80,8 @@ def _stream(store: BlobStore, request: Request, row: Artifact, tag: str) -> Resp
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        # A worker named the type: a browser must neither guess another nor run the file in the service's name.
-        "X-Content-Type-Options": "nosniff",
+        # A worker wrote it and named its type: no browser may run the file in the service's name, however it shows it.
+        "Content-Security-Policy": SANDBOX,
         "Content-Disposition": f'attachment; filename="{row.name}"',
     }
     if span is not None:

@@ -15,59 +15,60 @@ from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
+from service.auth import READ, SUBMIT, WORK
 from service.control import demand, plans, workers
 from service.db.unit import Unit
 
 router = guarded_router("catalog")
 
 
-@router.get("/plans")
+@router.get("/plans", dependencies=[READ])
 def list_plans() -> Listing[PlanView]:
     """The published plans."""
     return Listing(items=plans.list_plans())
 
 
-@router.get("/plans/{name}", responses=responses(404))
+@router.get("/plans/{name}", dependencies=[READ], responses=responses(404))
 def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
     """One published plan."""
     return plans.load_plan(name)
 
 
-@router.post("/plans:preview", openapi_extra=SPEC_BODY, responses=responses(*BODY))
+@router.post("/plans:preview", dependencies=[SUBMIT], openapi_extra=SPEC_BODY, responses=responses(*BODY))
 def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """What a plan with changes, or a spec, would come to; nothing is submitted."""
     request = requested_plan(body)
     return plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
 
 
-@router.get("/networks")
+@router.get("/networks", dependencies=[READ])
 def list_networks() -> Listing[NetworkView]:
     """The networks that a spec may name."""
     return Listing(items=[NetworkView(**asdict(network)) for network in NETWORKS.values()])
 
 
-@router.get("/extensions")
+@router.get("/extensions", dependencies=[READ])
 def list_extensions(ctx: Ctx) -> Listing[ExtensionView]:
     """What else a spec may name: what the workers of the last day have installed beside Baton."""
     with ctx.database.read() as session:
         return Listing(items=workers.extension_views(Unit(session)))
 
 
-@router.get("/workers")
+@router.get("/workers", dependencies=[READ])
 def list_workers(ctx: Ctx) -> Listing[WorkerView]:
     """The workers that were seen within a day."""
     with ctx.database.read() as session:
         return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
 
 
-@router.post("/workers", status_code=204, responses=responses(*BODY))
+@router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(*BODY))
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
     """A worker says that it is there."""
     with ctx.database.write() as session:
         workers.report(Unit(session), message)
 
 
-@router.get("/queues/{queue}")
+@router.get("/queues/{queue}", dependencies=[READ])
 def show_queue(
     ctx: Ctx,
     queue: Annotated[str, Path(pattern=QUEUE)],

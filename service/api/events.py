@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
@@ -11,6 +13,7 @@ from fastapi.sse import EventSourceResponse
 from core.domain.views import EventPage
 from service.api.depends import Ctx, JobId, guarded_router
 from service.api.problems import responses
+from service.auth import READ, still_admitted
 from service.control.events import event_page
 from service.db.unit import Unit
 from service.services import Services
@@ -19,7 +22,7 @@ STREAM = "text/event-stream"
 JSON = "application/json"
 router = guarded_router("events")
 HEADERS = {
-    "Cache-Control": "no-cache",
+    "Cache-Control": "private, no-cache",
     "Vary": "Accept",
     "X-Accel-Buffering": "no",  # nginx would keep events until its buffer is full
 }
@@ -39,7 +42,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/jobs/{job_id}/events", response_model=EventPage, responses=ANSWERS)
+@router.get("/jobs/{job_id}/events", dependencies=[READ], response_model=EventPage, responses=ANSWERS)
 async def list_events(
     ctx: Ctx,
     request: Request,
@@ -52,16 +55,25 @@ async def list_events(
 ) -> Any:
     """The job's log: a page of it, or with `Accept: text/event-stream` a stream that follows it."""
     if wants_stream(request.headers.get("accept", "")):
-        return await _stream(ctx, job_id, last_event_id if "last-event-id" in request.headers else after)
+        return await _stream(ctx, request, job_id, last_event_id if "last-event-id" in request.headers else after)
     page = await run_in_threadpool(_page, ctx, job_id, after, limit)
     return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=JSON)
 
 
-async def _stream(ctx: Services, job_id: str, after: int) -> Response:
+async def _stream(ctx: Services, request: Request, job_id: str, after: int) -> Response:
     piece = await ctx.feed.piece(job_id, after)
     if piece.over:
         return Response(status_code=204, headers=HEADERS)
-    return EventSourceResponse(ctx.feed.stream(job_id, piece), headers=HEADERS)
+    return EventSourceResponse(_while_admitted(request, ctx.feed.stream(job_id, piece)), headers=HEADERS)
+
+
+async def _while_admitted(request: Request, pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """A stream may last for days: it ends when its token is revoked or expires, with the next event or sign of life."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not await still_admitted(request):
+                return
+            yield piece
 
 
 def _page(ctx: Services, job_id: str, after: int, limit: int) -> EventPage:

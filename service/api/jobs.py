@@ -20,11 +20,12 @@ from core.domain.views import (
     Listing,
     StageView,
 )
+from service.access.principal import Principal
 from service.api.body import SPEC_BODY, Body, requested_spec
-from service.api.depends import Ctx, JobId, guarded_router, installed
+from service.api.depends import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
-from service.auth import Caller
-from service.control import owner, views
+from service.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
+from service.control import audit, owner, views
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
 from service.db.unit import Unit
@@ -33,6 +34,7 @@ from service.statuses import Status
 
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
+ASKED: dict[str, Any] = {"status_code": 202, "response_model": JobView, "responses": responses(404, 409)}
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]
 HAS_ETAG = {"ETag": {"description": "Changes with each version of the job", "schema": {"type": "string"}}}
 
@@ -78,6 +80,7 @@ Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is none that a page gave;
     "/jobs",
     status_code=201,
     response_model=JobView,
+    dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
     responses={200: {"model": JobView, "description": "The same key again: the same job"}, **responses(*BODY)},
 )
@@ -89,7 +92,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         return tagged(known)
     spec = parse_spec(requested_spec(body), installed(ctx))
     try:
-        return tagged(_submit(ctx, spec, caller.name, key, digest), 201)
+        return tagged(_submit(ctx, spec, caller, key, digest), 201)
     except IntegrityError:
         # Another call with the same key came in between on PostgreSQL: its job is ours too.
         known = _known(ctx, key, digest)
@@ -107,21 +110,22 @@ def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
         return views.job_view(unit, job, ctx.settings.limits) if job else None
 
 
-def _submit(ctx: Services, spec: JobSpec, actor: str, key: str | None, digest: str) -> JobView:
+def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, digest: str) -> JobView:
     with ctx.database.write() as session:
         unit = Unit(session)
-        job = submit(unit, spec, actor)
+        job = submit(unit, spec, caller.name)
+        audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
         if key is not None:
             remember(unit, key, digest, job)
         return views.job_view(unit, job, ctx.settings.limits)
 
 
-@router.get("/jobs")
+@router.get("/jobs", dependencies=[READ])
 def list_jobs(
     ctx: Ctx,
     status: views.Status | None = None,
     label: LabelFilter | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: PageSize = 50,
     cursor: Cursor | None = None,
 ) -> JobPage:
     """A page of jobs, newest first."""
@@ -132,6 +136,7 @@ def list_jobs(
 @router.get(
     "/jobs/{job_id}",
     response_model=JobView,
+    dependencies=[READ_OR_ATTEMPT],
     responses={200: {"headers": HAS_ETAG}, 304: {"description": "Not changed"}, **responses(404)},
 )
 async def show_job(
@@ -151,53 +156,57 @@ async def show_job(
     return sent(status)
 
 
-def _asked(ctx: Services, job_id: str, act: Any, actor: str) -> Response:
+def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
     with ctx.database.write() as session:
         unit = Unit(session)
-        job: Job = act(unit, job_id, actor)
+        before = unit.lock_job(job_id).version
+        job: Job = act(unit, job_id, caller.name)
+        if job.version != before:
+            verb = act.__name__
+            audit.record(unit, f"job_{verb}_requested", caller, f"{verb} of job {job.name} requested", subject=job.id)
         return tagged(views.job_view(unit, job, ctx.settings.limits), 202)
 
 
-@router.post("/jobs/{job_id}/pause", status_code=202, response_model=JobView, responses=responses(404, 409))
+@router.post("/jobs/{job_id}/pause", dependencies=[SUBMIT], **ASKED)
 def pause_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """Stop the job with a checkpoint, to go on later."""
-    return _asked(ctx, job_id, owner.pause, caller.name)
+    return _asked(ctx, job_id, owner.pause, caller)
 
 
-@router.post("/jobs/{job_id}/resume", status_code=202, response_model=JobView, responses=responses(404, 409))
+@router.post("/jobs/{job_id}/resume", dependencies=[SUBMIT], **ASKED)
 def resume_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """Go on with a paused job."""
-    return _asked(ctx, job_id, owner.resume, caller.name)
+    return _asked(ctx, job_id, owner.resume, caller)
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobView, responses=responses(404, 409))
+@router.post("/jobs/{job_id}/cancel", dependencies=[SUBMIT], **ASKED)
 def cancel_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """End the job for good."""
-    return _asked(ctx, job_id, owner.cancel, caller.name)
+    return _asked(ctx, job_id, owner.cancel, caller)
 
 
-@router.get("/jobs/{job_id}/stages", responses=responses(404))
+@router.get("/jobs/{job_id}/stages", dependencies=[READ], responses=responses(404))
 def list_stages(ctx: Ctx, job_id: JobId) -> Listing[StageView]:
     """The job's stages in order."""
     with ctx.database.read() as session:
         return views.stage_views(Unit(session), job_id)
 
 
-@router.get("/jobs/{job_id}/attempts", responses=responses(404))
+@router.get("/jobs/{job_id}/attempts", dependencies=[READ_OR_ATTEMPT], responses=responses(404))
 def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
     """The job's attempts in order."""
     with ctx.database.read() as session:
         return views.attempt_views(Unit(session), job_id)
 
 
-@router.get("/jobs/{job_id}/checkpoints", responses=responses(404))
+@router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
 def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
     """The job's checkpoints, newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
 
 
-@router.get("/jobs/{job_id}/history", responses=responses(404))
+@router.get("/jobs/{job_id}/history", dependencies=[READ], responses=responses(404))
 def show_history(ctx: Ctx, job_id: JobId) -> History:
     """One row an epoch."""
     with ctx.database.read() as session:

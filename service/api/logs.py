@@ -11,6 +11,7 @@ from service.api.depends import Ctx, JobId, guarded_router
 from service.api.jobs import MAX_WAIT
 from service.api.problems import responses
 from service.api.waiting import unless_gone
+from service.auth import READ
 
 NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 MEDIA_TYPE = "text/plain; charset=utf-8"
@@ -25,7 +26,12 @@ ANSWER: dict[str, Any] = {
 }
 
 
-@router.get("/jobs/{job_id}/attempts/{number}/log", response_class=Response, responses={200: ANSWER, **responses(404)})
+@router.get(
+    "/jobs/{job_id}/attempts/{number}/log",
+    dependencies=[READ],
+    response_class=Response,
+    responses={200: ANSWER, **responses(404)},
+)
 async def show_log(
     ctx: Ctx,
     request: Request,
@@ -43,6 +49,5 @@ async def show_log(
         NEXT: str(found.part.end),
         COMPLETE: "true" if found.complete else "false",
         "Cache-Control": "private, no-store",
-        "X-Content-Type-Options": "nosniff",
     }
     return StreamingResponse(ctx.logs.content(found.part), headers=headers, media_type=MEDIA_TYPE)

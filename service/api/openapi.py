@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from core.domain.spec import JobSpec
 from core.domain.views import ProblemView
 from service.api.body import PlanRequest
+from service.auth import SCHEMES
 
 UNUSED = ("HTTPValidationError", "ValidationError")
 REFERENCE = "#/components/schemas/{model}"
@@ -37,6 +38,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    found["components"]["securitySchemes"] = SCHEMES
     _link(found["paths"])
     return found
 

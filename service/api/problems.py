@@ -20,7 +20,9 @@ from core.domain.validation import findings
 from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
+from service.api.headers import ALL_ANSWERS
 from service.db.away import away
+from service.errors import Forbidden, TooManyFailures, Unauthorized
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -28,6 +30,8 @@ MEDIA_TYPE = "application/problem+json"
 STATUS = {
     "malformed-body": 400,
     "unauthorized": 401,
+    "forbidden": 403,
+    "csrf": 403,
     "not-found": 404,
     "conflict": 409,
     "lease-lost": 409,
@@ -40,6 +44,7 @@ STATUS = {
     "invalid-message": 422,
     "invalid-request": 422,
     "idempotency-key-reused": 422,
+    "too-many-failures": 429,
 }
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
@@ -71,7 +76,8 @@ def problem(
         code=code,
         errors=list(errors),
     )
-    return Response(view.model_dump_json(), status, dict(headers or {}), MEDIA_TYPE)
+    # With the headers of all answers: this may be said where no middleware hears it.
+    return Response(view.model_dump_json(), status, {**ALL_ANSWERS, **(headers or {})}, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -88,8 +94,18 @@ def install(app: FastAPI) -> None:
 def _baton_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BatonError)
     errors = error.errors if isinstance(error, SpecError) else ()
-    headers = {"WWW-Authenticate": 'Bearer realm="baton"'} if error.code == "unauthorized" else {}
-    return problem(STATUS.get(error.code, 400), error.code, str(error), errors, headers)
+    return problem(STATUS.get(error.code, 400), error.code, str(error), errors, _advice(error))
+
+
+def _advice(error: BatonError) -> dict[str, str]:
+    """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
+    if isinstance(error, TooManyFailures):
+        return {"Retry-After": str(error.seconds)}
+    if isinstance(error, Unauthorized | Forbidden):
+        scope = f', scope="{" ".join(error.scopes)}"' if error.scopes else ""
+        kind = ', error="insufficient_scope"' if isinstance(error, Forbidden) else ""
+        return {"WWW-Authenticate": f'Bearer realm="baton"{kind}{scope}'}
+    return {}
 
 
 def _validation_error(_request: Request, error: Exception) -> Response:
@@ -153,12 +169,14 @@ def _bug(_request: Request, _error: Exception) -> Response:
 _DESCRIPTIONS = {
     400: "The body cannot be read",
     401: "No token, or a wrong one",
+    403: "The token does not open this",
     404: "There is no such thing",
     409: "The state forbids it",
     413: "The body is larger than 1 MiB",
     415: "The body's media type is not read here",
     416: "The range lies beyond the end",
     422: "Fields that cannot be accepted; `errors` names them",
+    429: "Too many wrong tokens came from this address",
     500: "A mistake of the service",
     503: "Something that the service stands on does not answer",
 }
@@ -170,5 +188,5 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
-ALWAYS = (401, 422, 500, 503)
+ALWAYS = (401, 403, 422, 429, 500, 503)
 BODY = (400, 413, 415)

@@ -22,13 +22,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
+from service.db import access, leaders  # noqa: F401 - Base knows their tables then
 from service.db.base import LIVE, UNPUBLISHED, USELESS, Base, CheckpointState, Id, Number, one_of
-from service.db.leaders import Leader
 from service.db.types import Real
 
 __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job", "JobLabel",
-    "Leader", "Pointer", "Stage", "Worker",
+    "Pointer", "Stage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO = text("'{}'"), text("'[]'"), text("0")
 

@@ -171,7 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, query: dict[str, list[str]], body: Any) -> None:
         parts = path.strip("/").split("/")
-        if path == "/v1/jobs" and self.command == "POST":
+        if path == "/v1/session":
+            self._send(200, {"name": "user", "scopes": ["read", "submit"], "expires_at": None, "csrf": None})
+        elif path == "/v1/jobs" and self.command == "POST":
             self._submit(body)
         elif path == "/v1/jobs":
             self._send(200, self.fake.page(query))

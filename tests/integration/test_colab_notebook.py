@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ def test_a_wrong_token_is_said_before_anything_is_trained(colab: Path, service: 
     (colab / "modules/google/colab/userdata.py").write_text("def get(name):\n    return 'wrong'\n")
     done = run(source(1, service_url=service.url, store=service.store_url), colab)
     assert (done.returncode, "answered 401" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_token_that_may_not_work_is_said_too(colab: Path, service: ServiceProcess) -> None:
+    with service.client() as http:
+        made = http.post("/v1/tokens", json={"name": f"reader-{uuid.uuid4().hex[:8]}", "scopes": ["read"]}).json()
+    (colab / "modules/google/colab/userdata.py").write_text(f"def get(name):\n    return {made['token']!r}\n")
+    done = run(source(1, service_url=service.url, store=service.store_url), colab)
+    assert (done.returncode, "may not work" in done.stderr) == (1, True), done.stderr
 
 
 def test_the_second_and_the_third_cell_train_a_job(colab: Path, service: ServiceProcess, jobs: Jobs) -> None:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from core.domain.manifest import artifact_object, checkpoint_prefix
+from service.db.access import ApiToken
 from service.db.tables import Attempt
 from service.services import Services
 
@@ -55,6 +56,10 @@ def timeless(view: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
 def worker_info(name: str = "w1") -> dict[str, Any]:
     return {"name": name, "host": "box", "pid": 7, "version": "0.1.0", "device": "cpu"}
 
@@ -65,6 +70,13 @@ class Api:
 
     http: TestClient | httpx.Client
     services: Services = field(repr=False, default=None)  # type: ignore[assignment]
+
+    def token(self, *scopes: str, name: str | None = None, **more: Any) -> dict[str, Any]:
+        """A new token; its secret is in `token`."""
+        body = {"name": name or f"t-{uuid.uuid4().hex[:8]}", "scopes": list(scopes), **more}
+        answer = self.http.post("/v1/tokens", json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
 
     def submit(self, body: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         answer = self.http.post("/v1/jobs", json=body or spec(**changes))
@@ -90,8 +102,9 @@ class Api:
     def attempt(self, job_id: str) -> dict[str, Any]:
         return self.items(job_id, "attempts")[-1]
 
-    def claim(self, job_id: str, name: str = "w1") -> WorkerHand:
-        hand = WorkerHand(self, self.attempt(job_id)["id"], job_id, name)
+    def claim(self, job_id: str, name: str = "w1", token: str | None = None) -> WorkerHand:
+        """`token`: the worker's own; without one it has all scopes."""
+        hand = WorkerHand(self, self.attempt(job_id)["id"], job_id, name, token=token)
         answer = hand.claim()
         assert answer.status_code == 200, answer.text
         hand.grant = answer.json()
@@ -113,6 +126,13 @@ class Api:
 
         self.set_attempt(attempt_id, lease_expires_at=db_now())
 
+    def let_token_expire(self, token_id: str) -> None:
+        from service.db.types import db_now
+
+        with self.services.database.write() as session:
+            session.execute(update(ApiToken).where(ApiToken.id == token_id).values(expires_at=db_now()))
+        self.services.gate.forget()
+
     def conduct(self) -> None:
         """One pass of the conductor."""
         self.services.conductor.run_once()
@@ -127,6 +147,7 @@ class WorkerHand:
     job_id: str
     name: str = "w1"
     claim_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    token: str | None = None
     grant: dict[str, Any] = field(default_factory=dict)
     saves: int = 0
 
@@ -134,12 +155,19 @@ class WorkerHand:
     def fence(self) -> int:
         return int(self.grant["fence"])
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """With the attempt's own token, once it is claimed."""
+        return bearer(self.grant["token"]) if "token" in self.grant else {}
+
     def post(self, verb: str, **body: Any) -> httpx.Response:
-        return self.api.http.post(f"/v1/attempts/{self.attempt_id}/{verb}", json={"fence": self.fence, **body})
+        url, message = f"/v1/attempts/{self.attempt_id}/{verb}", {"fence": self.fence, **body}
+        return self.api.http.post(url, json=message, headers=self.headers)
 
     def claim(self) -> httpx.Response:
         body = {"claim_id": self.claim_id, "worker": worker_info(self.name)}
-        return self.api.http.post(f"/v1/attempts/{self.attempt_id}/claim", json=body)
+        headers = bearer(self.token) if self.token else {}
+        return self.api.http.post(f"/v1/attempts/{self.attempt_id}/claim", json=body, headers=headers)
 
     def beat(self, phase: str = "training", **more: Any) -> httpx.Response:
         return self.post("heartbeat", phase=phase, **more)

@@ -65,6 +65,17 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "leaders": [{"name": "conductor", "holder": "box:7", "term": 2**40, "expires_at": TIME}],
+    "tokens": [
+        {
+            "id": "0123456789ab", "name": "ci", "digest": "d" * 64, "scopes": ["read", "submit"], "created_at": TIME,
+            "created_by": "user", "expires_at": "2026-02-01 00:00:00.000000",
+        }
+    ],
+    "sessions": [{"id": "e" * 64, "token_id": "0123456789ab", "created_at": TIME, "expires_at": TIME}],
+    "signing_keys": [{"name": "attempts", "secret": "f" * 64, "created_at": TIME}],
+    "audit": [
+        {"at": TIME, "kind": "token_created", "actor": "user", "subject": "0123456789ab", "message": "x", "data": {}}
+    ],
 }  # fmt: skip
 
 

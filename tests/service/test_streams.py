@@ -19,7 +19,7 @@ import pytest
 
 import service.feed
 from service.api.events import wants_stream
-from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
+from tests.service.helpers import Api, WorkerHand, assert_problem, bearer, eventually
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
@@ -31,14 +31,16 @@ BIG = {"x": "y" * 900_000}
 class Stream:
     """A reader with a socket of its own. Reads a body without HTTP's chunks: it asks as HTTP/1.0."""
 
-    def __init__(self, url: httpx.URL, job_id: str, last: int | None = None, query: str = "") -> None:
+    def __init__(
+        self, url: httpx.URL, job_id: str, last: int | None = None, query: str = "", token: str = TOKEN
+    ) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(20)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # so that who does not read is felt soon
         self._socket.connect((url.host, url.port or 80))
         resume = "" if last is None else f"Last-Event-ID: {last}\r\n"
         self._socket.sendall(
-            f"GET /v1/jobs/{job_id}/events{query} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"GET /v1/jobs/{job_id}/events{query} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
             f"Accept: text/event-stream\r\n{resume}\r\n".encode()
         )
         self._text = b""
@@ -108,7 +110,7 @@ def test_it_replays_follows_and_ends(live: Api) -> None:
     stream = Stream(live.http.base_url, hand.job_id)
     assert [e["kind"] for e in stream.until(lambda events: len(events) >= 3)] == ["submitted", "queued", "claimed"]
     assert stream.head is not None
-    for line in (b"text/event-stream; charset=utf-8", b"cache-control: no-cache", b"x-accel-buffering: no"):
+    for line in (b"text/event-stream; charset=utf-8", b"cache-control: private, no-cache", b"x-accel-buffering: no"):
         assert line in stream.head
     hand.beat("training")
     hand.note()
@@ -122,6 +124,20 @@ def test_it_replays_follows_and_ends(live: Api) -> None:
     assert got[-1] == {"kind": "end", "status": "succeeded"}
     assert not stream.read()  # and it hangs up
     stream.close()
+
+
+def test_it_ends_when_its_token_is_revoked(live: Api) -> None:
+    hand, reader = live.running(), live.token("read")
+    stream = Stream(live.http.base_url, hand.job_id, token=reader["token"])
+    stream.until(lambda events: len(events) >= 4)
+    assert live.http.post(f"/v1/tokens/{reader['id']}/revoke").status_code == 200
+    hand.note()
+    while stream.read():
+        pass
+    assert list(stream.events()) == []
+    stream.close()
+    with httpx.Client(base_url=live.http.base_url, headers=bearer(reader["token"])) as http:
+        assert_problem(http.get(f"/v1/jobs/{hand.job_id}/events", headers=STREAM), 401, "unauthorized")
 
 
 def test_who_has_seen_the_end_is_told_not_to_come_again(live: Api) -> None:

@@ -1,0 +1,40 @@
+"""Who asks, and what that one may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.domain.access import OWNER, Scope
+
+ATTEMPT = "attempt"
+"""The scope of an attempt's own token: what belongs to that one attempt. No other token can be given it."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The attempt that a token was given for, by the fence that it was claimed with. `token_id`: whose claim it was."""
+
+    attempt_id: str
+    fence: int
+    job_id: str
+    token_id: str | None
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks, as the logs call them. `token_id`: None for BATON_TOKEN; `hold`: of an attempt's own token alone."""
+
+    name: str
+    scopes: frozenset[str]
+    token_id: str | None = None
+    expires_at: datetime | None = None
+    hold: Hold | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether one of the scopes is this one, or the one that holds all."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+BOOTSTRAP = Principal(OWNER, frozenset(Scope))
+"""Whoever has BATON_TOKEN."""

@@ -1,0 +1,19 @@
+"""Who did what."""
+
+from __future__ import annotations
+
+from core.domain.access import AuditPage
+from service.api.depends import Ctx, PageSize, guarded_router
+from service.api.jobs import Cursor
+from service.auth import ADMIN
+from service.control.audit import audit_page
+from service.db.unit import Unit
+
+router = guarded_router("audit")
+
+
+@router.get("/audit", dependencies=[ADMIN])
+def list_audit(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> AuditPage:
+    """A page of the audit log, newest first. Wrong tokens show within a minute."""
+    with ctx.database.read() as session:
+        return audit_page(Unit(session), None if cursor is None else int(cursor), limit)

@@ -1,0 +1,65 @@
+"""Sessions of browsers: a token is shown once, and a cookie that no script can read takes its place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import Request, Response
+
+from core.domain.access import Scope, SessionRequest, SessionView
+from service.access.gate import Credential
+from service.access.principal import Principal
+from service.access.secret import csrf_of, draw_cookie
+from service.api.depends import Ctx, guarded_router
+from service.api.headers import NO_STORE
+from service.api.problems import BODY, responses
+from service.auth import ANY_TOKEN, COOKIE, OPEN, Caller, address_of, check_site, credential_of
+from service.control import sessions
+from service.db.unit import Unit
+from service.errors import Unauthorized
+
+router = guarded_router("session")
+
+
+@router.post("/session", dependencies=[OPEN], status_code=201, responses=responses(*BODY))
+def open_session(ctx: Ctx, request: Request, response: Response, message: SessionRequest) -> SessionView:
+    """Log a browser in: the answer sets a cookie, and says what each write must send along as Baton-CSRF."""
+    check_site(request.headers)
+    owner = ctx.gate.verify(Credential(message.token.strip()), address_of(request))
+    if owner.hold is not None:
+        raise Unauthorized("the token of an attempt opens no session")
+    cookie, seconds = draw_cookie(), ctx.settings.session_seconds
+    with ctx.database.write() as session:
+        expires = sessions.open_session(Unit(session), ctx.gate.session_id(cookie), owner, seconds)
+    secure = ctx.settings.tls_proxy or request.url.scheme == "https"
+    response.set_cookie(COOKIE, cookie, max_age=int(seconds), secure=secure, httponly=True, samesite="strict")
+    response.headers["Cache-Control"] = NO_STORE
+    return _view(owner, expires, cookie)
+
+
+@router.get("/session", dependencies=[ANY_TOKEN])
+def show_session(caller: Caller, request: Request, response: Response) -> SessionView:
+    """Who asks, and what that one may do; of a token as of a session."""
+    shown = credential_of(request)
+    response.headers["Cache-Control"] = NO_STORE
+    return _view(caller, caller.expires_at, shown.text if shown and shown.cookie else None)
+
+
+@router.delete("/session", dependencies=[ANY_TOKEN], status_code=204)
+def close_session(ctx: Ctx, caller: Caller, request: Request, response: Response) -> None:
+    """Log the browser out. With a token in the header there is nothing to end."""
+    shown = credential_of(request)
+    if shown is not None and shown.cookie:
+        with ctx.database.write() as session:
+            sessions.close_session(Unit(session), ctx.gate.session_id(shown.text), caller)
+        ctx.gate.forget()
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def _view(owner: Principal, expires: datetime | None, cookie: str | None) -> SessionView:
+    return SessionView(
+        name=owner.name,
+        scopes=tuple(scope for scope in Scope if scope in owner.scopes),
+        expires_at=expires,
+        csrf=csrf_of(cookie) if cookie else None,
+    )

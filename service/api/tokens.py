@@ -1,0 +1,42 @@
+"""Tokens: made, listed, revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Response
+
+from core.domain.access import TokenCreated, TokenPage, TokenRequest, TokenView
+from service.api.depends import Ctx, PageSize, guarded_router
+from service.api.headers import NO_STORE
+from service.api.jobs import Cursor
+from service.api.problems import BODY, responses
+from service.auth import ADMIN, Caller
+from service.control import tokens
+from service.db.unit import Unit
+
+router = guarded_router("tokens")
+
+
+@router.post("/tokens", dependencies=[ADMIN], status_code=201, responses=responses(409, *BODY))
+def create_token(ctx: Ctx, caller: Caller, request: TokenRequest, response: Response) -> TokenCreated:
+    """Make a token. Its secret is in this answer and nowhere else."""
+    response.headers["Cache-Control"] = NO_STORE
+    with ctx.database.write() as session:
+        return tokens.create_token(Unit(session), request, caller)
+
+
+@router.get("/tokens", dependencies=[ADMIN])
+def list_tokens(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> TokenPage:
+    """A page of tokens, newest first, revoked ones too."""
+    with ctx.database.read() as session:
+        return tokens.token_page(Unit(session), None if cursor is None else int(cursor), limit)
+
+
+@router.post("/tokens/{token_id}/revoke", dependencies=[ADMIN], responses=responses(404))
+def revoke_token(ctx: Ctx, caller: Caller, token_id: Annotated[str, Path(max_length=64)]) -> TokenView:
+    """Make a token void for good: at once here, within seconds at other replicas. Its sessions and attempts end."""
+    with ctx.database.write() as session:
+        view = tokens.revoke_token(Unit(session), token_id, caller)
+    ctx.gate.forget()
+    return view

@@ -1,0 +1,74 @@
+"""Real workers whose tokens may work and nothing else: they train, hand over, report deaths, and stop when revoked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fast_jobs import fast
+from tests.support.gcs import until
+from tests.support.jobs import Jobs
+from tests.support.service import ServiceProcess
+from tests.support.worker import Workers
+from tests.support.worker import workers as make_workers
+
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
+    with make_workers(service, tmp_path, "tests.support.fake_worker") as made:
+        yield made
+
+
+@pytest.fixture
+def draw(service: ServiceProcess) -> Callable[[], dict[str, str]]:
+    def make() -> dict[str, str]:
+        with service.client() as http:
+            body = {"name": f"w-{uuid.uuid4().hex[:8]}", "scopes": ["work"]}
+            made: dict[str, str] = http.post("/v1/tokens", json=body).json()
+            return made
+
+    return make
+
+
+@pytest.mark.parametrize("road", [(), ("--poll",)])
+def test_it_trains_and_reports_the_death_of_its_training(
+    workers: Workers, jobs: Jobs, draw: Callable[[], dict[str, str]], road: tuple[str, ...]
+) -> None:
+    queue = f"q{len(road)}"
+    killed = {"fail-at": 8, "fail-attempts": 1, "fail-how": "killed"}
+    job = jobs.submit(fast(epochs=1, queue=queue, fake=killed))
+    worker = workers.start(*road, "--queue", queue, BATON_TOKEN=draw()["token"])
+    assert jobs.await_end(job)["status"] == "succeeded"
+    first, second = jobs.items(job, "attempts")
+    # Its parent said so at once, with the token of an attempt that another process had claimed.
+    assert (first["state"], first["reason"]) == ("failed", "process_died")
+    assert (second["state"], second["worker"]) == ("succeeded", worker.name)
+    log = worker.log.read_text()
+    assert "answered 401" not in log
+    assert "answered 403" not in log
+    assert "baton_" not in log
+
+
+def test_it_stops_when_its_token_is_revoked_and_another_takes_over(
+    service: ServiceProcess, workers: Workers, jobs: Jobs, draw: Callable[[], dict[str, str]]
+) -> None:
+    made = draw()
+    job = jobs.submit(fast(epochs=2, steps=200, fake={"step-seconds": 0.05}, queue="revoked"))
+    workers.start("--queue", "revoked", BATON_TOKEN=made["token"])
+    jobs.await_step(job, 10)
+    with service.client() as http:
+        assert http.post(f"/v1/tokens/{made['id']}/revoke").status_code == 200
+    # It is not heard any more: its lease runs out, and it leaves the messages to those that may work.
+    until(lambda: jobs.items(job, "attempts")[0]["state"] == "lost", PATIENCE, "the lease of the revoked one runs out")
+    assert workers.all[0].process is not None
+    assert workers.all[0].process.wait(PATIENCE) == 4
+    assert "was revoked" in workers.all[0].log.read_text().splitlines()[-2]
+    workers.start("--queue", "revoked", BATON_TOKEN=draw()["token"], BATON_FAKE_STEP_SECONDS="0")
+    view = jobs.await_job(job, lambda view: bool(view["worker"]) and view["attempts"] == 2)
+    assert view["worker"] == workers.all[1].name
+    assert jobs.items(job, "attempts")[1]["start_step"] > 0

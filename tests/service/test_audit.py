@@ -1,0 +1,66 @@
+"""The audit log: who made and revoked tokens, who steered jobs, who logged in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tests.service.helpers import Api, bearer
+from tests.service.test_query_plans import asked
+from tests.service.test_sessions import Browser
+
+
+def lines(api: Api, **params: Any) -> list[dict[str, Any]]:
+    answer = api.http.get("/v1/audit", params=params)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"])
+
+
+def test_it_tells_who_did_what(api: Api) -> None:
+    made = api.token("read", "submit", name="ada", expires_seconds=60)
+    headers = bearer(made["token"])
+    job = api.http.post("/v1/jobs", json={"plan": "digits-demo"}, headers=headers).json()["id"]
+    for verb in ("pause", "pause", "resume", "cancel"):
+        api.http.post(f"/v1/jobs/{job}/{verb}", headers=headers)
+    Browser(api).log_in(made["token"])
+    api.http.post(f"/v1/tokens/{made['id']}/revoke")
+    found = lines(api)[::-1]
+    assert [(one["kind"], one["actor"], one["token_id"], one["subject"]) for one in found] == [
+        ("token_created", "user", None, made["id"]),
+        ("job_submitted", "ada", made["id"], job),
+        ("job_pause_requested", "ada", made["id"], job),  # once: the second changed nothing
+        ("job_resume_requested", "ada", made["id"], job),
+        ("job_cancel_requested", "ada", made["id"], job),
+        ("session_opened", "ada", made["id"], None),
+        ("token_revoked", "user", None, made["id"]),
+    ]
+    told = found[0]["data"]
+    assert (told["name"], told["scopes"]) == ("ada", ["read", "submit"])
+    assert datetime.fromisoformat(told["expires_at"]) == datetime.fromisoformat(made["expires_at"])
+    assert made["token"] not in str(found)
+
+
+def test_what_was_refused_is_no_deed(api: Api) -> None:
+    job = api.submit()["id"]
+    key = {"Idempotency-Key": "again"}
+    for _ in range(2):
+        assert api.http.post("/v1/jobs", json={"plan": "digits-demo"}, headers=key).status_code in (200, 201)
+    api.http.post("/v1/jobs", json={"plan": "nonesuch"})
+    api.ask(job, "cancel")
+    assert api.ask(job, "pause").status_code == 409
+    assert [one["kind"] for one in lines(api)] == ["job_cancel_requested", "job_submitted", "job_submitted"]
+
+
+def test_it_comes_in_pages_of_an_index(api: Api) -> None:
+    for _ in range(7):
+        api.submit()
+    seen, cursor = [], {}
+    while True:
+        with asked(api.services.database.engine) as statements:
+            page = api.http.get("/v1/audit", params={"limit": 3, **cursor}).json()
+        assert all("LIMIT" in one for one in statements), statements
+        seen += [one["number"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert seen == list(range(7, 0, -1))

@@ -1,0 +1,144 @@
+"""Every route asks for the scope that it declares, before it reads anything of the request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from core.domain.access import Scope
+from service.auth import READ, SUBMIT, GuardedRoute
+from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
+from tests.support.service import ROOT, TOKEN
+
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/v1/session"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/oauth2-redirect"),
+    ("GET", "/redoc"),
+}
+NOBODY = "0" * 32
+ANYTHING = {"job_id": NOBODY, "attempt_id": NOBODY, "token_id": "0" * 12, "name": "x", "number": "1"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """An operation of the contract and the scopes of which it needs one."""
+
+    method: str
+    path: str
+    scopes: frozenset[str]
+
+    def ask(self, http: TestClient, token: str | None, **ids: str) -> httpx.Response:
+        """With a body that nobody can read: whoever gets as far as that was let in."""
+        headers = {"content-type": "application/json", **(bearer(token) if token else {})}
+        url = self.path.format(**{**ANYTHING, **ids})
+        return http.request(self.method, url, headers=headers, content=b"{" if self.method == "POST" else None)
+
+
+@pytest.fixture
+def api(start: Callable[..., Api]) -> Api:
+    return start(failed_logins=0)
+
+
+@pytest.fixture
+def stranger(api: Api) -> TestClient:
+    """One who has nothing but what is shown with each request."""
+    return TestClient(api.http.app, raise_server_exceptions=False)  # type: ignore[union-attr]
+
+
+def contract(api: Api) -> Iterator[Route]:
+    for path, operations in api.http.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            alternatives = operation.get("security") or []
+            scopes = frozenset(scope for one in alternatives for found in one.values() for scope in found)
+            if (method.upper(), path) not in OPEN:
+                assert scopes, f"{method} {path} is open: say so here, or say which scope it needs"
+                yield Route(method.upper(), path, scopes)
+
+
+@ON_SQLITE
+def test_no_route_is_open_that_is_not_meant_to_be(api: Api) -> None:
+    found = set()
+    for route in iter_route_contexts(api.http.app.routes):  # type: ignore[union-attr]
+        guarded = isinstance(route.original_route, GuardedRoute) and route.original_route.needs.scopes
+        found |= {(method, route.path) for method in route.methods or () if not guarded}
+    assert {(method, path) for method, path in found if method != "HEAD"} == OPEN
+
+
+@pytest.mark.parametrize("dependencies", [[], [READ, SUBMIT]])
+def test_a_route_that_does_not_say_what_it_needs_cannot_be_made(dependencies: list[object]) -> None:
+    router = APIRouter(route_class=GuardedRoute)
+    with pytest.raises(TypeError, match=r"/new must say once"):
+        router.get("/new", dependencies=dependencies)(lambda: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["none", "wrong", "unknown", "forged", "revoked", "expired"])
+@ON_SQLITE
+def test_without_a_good_token_nothing_opens(api: Api, stranger: TestClient, kind: str) -> None:
+    token = shown(api, kind)
+    for route in contract(api):
+        answer = route.ask(stranger, token)
+        problem = assert_problem(answer, 401, "unauthorized")
+        for scope in route.scopes:
+            assert f"'{scope}'" in problem["detail"], route
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="baton", scope="'), route
+        assert set(answer.headers["www-authenticate"].split('"')[3].split()) == route.scopes
+        assert token is None or token not in answer.text
+        assert TOKEN not in answer.text
+
+
+def shown(api: Api, kind: str) -> str | None:
+    if kind in ("none", "wrong"):
+        return None if kind == "none" else "wrong"
+    if kind == "unknown":
+        return f"baton_{'0' * 12}_{'0' * 64}"
+    found = api.token(*Scope)
+    if kind == "forged":
+        return str(found["token"][:-1]) + ("1" if found["token"].endswith("0") else "0")
+    if kind == "revoked":
+        assert api.http.post(f"/v1/tokens/{found['id']}/revoke").json()["state"] == "revoked"
+    else:
+        api.let_token_expire(found["id"])
+    return str(found["token"])
+
+
+@pytest.mark.parametrize("scope", [*Scope, "attempt"])
+@ON_SQLITE
+def test_a_scope_opens_what_declares_it_and_nothing_else(api: Api, stranger: TestClient, scope: str) -> None:
+    token, ids = holder(api, scope)
+    for route in contract(api):
+        answer = route.ask(stranger, token, **ids)
+        if scope in route.scopes or scope == Scope.ADMIN:
+            assert answer.status_code not in (401, 403), (route, answer.text)
+            continue
+        problem = assert_problem(answer, 403, "forbidden")
+        assert all(f"'{needed}'" in problem["detail"] for needed in route.scopes), problem
+        head = 'Bearer realm="baton", error="insufficient_scope", scope="'
+        assert answer.headers["www-authenticate"].startswith(head)
+
+
+def holder(api: Api, scope: str) -> tuple[str, dict[str, str]]:
+    """A token with that scope alone, and what the paths are to name."""
+    if scope != "attempt":
+        return api.token(scope)["token"], {}
+    hand = api.claim(api.submit()["id"])
+    return hand.grant["token"], {"attempt_id": hand.attempt_id, "job_id": hand.job_id}
+
+
+@ON_SQLITE
+def test_the_reference_names_the_scope_of_every_route(api: Api) -> None:
+    text = (ROOT / "docs/reference/access.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) (/v1[^`]*)` \| ([^|]+) \|", text, re.M)
+    told = {(method, path): frozenset(re.findall(r"`(\w+)`", scopes)) for method, path, scopes in rows}
+    assert told.pop(("POST", "/v1/session")) == frozenset()
+    assert told == {(route.method, route.path): route.scopes for route in contract(api)}

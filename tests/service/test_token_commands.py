@@ -1,0 +1,103 @@
+"""`baton token` and `baton audit`, and the SDK's calls behind them, against the service itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner, Result
+
+import client.cli.access
+from client.api import BatonClient
+from client.cli import app
+from client.errors import ApiError
+from tests.service.helpers import ON_SQLITE, Api, bearer
+from tests.support.service import TOKEN
+
+Baton = Callable[..., Result]
+pytestmark = ON_SQLITE
+
+
+def sdk(api: Api, token: str = TOKEN) -> BatonClient:
+    """A client that needs no network."""
+    made = BatonClient("http://testserver", token)
+    made._transport.http.close()
+    made._transport.http = TestClient(api.http.app, headers=bearer(token))  # type: ignore[union-attr]
+    return made
+
+
+@pytest.fixture
+def baton(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Baton]:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(client.cli.access, "connect", lambda: sdk(api))
+    yield lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def test_a_token_is_made_listed_and_revoked(api: Api, baton: Baton) -> None:
+    made = baton("token", "create", "ci", "--scope", "submit", "--scope", "read", "--expires", "30d")
+    assert made.exit_code == 0, made.output
+    secret = made.stdout.strip()
+    assert secret.startswith("baton_")
+    assert secret not in made.stderr
+    assert "may read, submit until 20" in made.stderr
+    assert sdk(api, secret).whoami().name == "ci"
+    shown = baton("token", "list").stdout
+    token_id = secret.split("_")[1]
+    assert token_id in shown
+    assert "read submit" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert secret not in shown
+    gone = baton("token", "revoke", secret[:20])
+    assert (gone.exit_code, gone.stdout) == (0, f"token {token_id} (ci) is revoked\n")
+    assert token_id not in baton("token", "list").stdout
+    assert "revoked" in baton("token", "list", "--all").stdout
+    with pytest.raises(ApiError) as refused:
+        sdk(api, secret).whoami()
+    assert refused.value.status == 401
+    lines = baton("audit").stdout
+    assert lines.index("token ci created") < lines.index("token ci revoked")
+
+
+def test_scripts_get_json(baton: Baton) -> None:
+    made = json.loads(baton("token", "create", "w1", "--scope", "work", "--json").stdout)
+    assert (made["scopes"], made["expires_at"]) == (["work"], None)
+    listed = json.loads(baton("token", "list", "--json").stdout)
+    assert [one["id"] for one in listed] == [made["id"]]
+    assert "token" not in listed[0]
+    assert json.loads(baton("token", "revoke", made["id"], "--json").stdout)["state"] == "revoked"
+    kinds = [one["kind"] for one in json.loads(baton("audit", "--limit", "1", "--json").stdout)]
+    assert kinds == ["token_revoked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (("create", "x", "--scope", "everything"), 2, "everything"),
+        (("create", "x"), 2, "--scope"),
+        (("create", "x", "--scope", "read", "--expires", "soon"), 2, "must be a duration"),
+        (("create", "user", "--scope", "read"), 2, "name"),
+        (("revoke", "0" * 12), 4, "there is no token"),
+    ],
+)
+def test_what_cannot_be_is_said(baton: Baton, arguments: tuple[str, ...], status: int, complaint: str) -> None:
+    done = baton("token", *arguments)
+    assert (done.exit_code, complaint in done.output) == (status, True), done.output
+
+
+def test_who_may_not_is_told_what_it_takes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = api.token("read")["token"]
+    monkeypatch.setattr(client.cli.access, "connect", lambda: sdk(api, reader))
+    done = CliRunner().invoke(app, ["token", "list"])
+    assert done.exit_code == 4
+    assert "needs a token with the scope 'admin'" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_sdk_reads_every_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.access.PAGE", 2)
+    made = sdk(api)
+    ids = [made.create_token(f"t{k}", ["read"], expires_seconds=60).id for k in range(5)]
+    assert [one.id for one in made.tokens()] == ids[::-1]
+    assert [one.subject for one in made.audit()] == ids[::-1]

@@ -1,0 +1,96 @@
+"""Which token a worker's calls go with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from core.domain.errors import LeaseLost
+from core.domain.wire import Claim, Finish, Grant, Heartbeat, Note, Outcome, Phase, WorkerInfo, WorkerReport
+from worker.process import Held
+from worker.protocol import Refused, ServiceClient
+
+ME = WorkerInfo(name="w", host="h", pid=1, version="0")
+CLAIM = Claim(claim_id="c" * 32, worker=ME)
+
+
+def grant(attempt: str, token: str | None) -> dict[str, Any]:
+    made = Grant(
+        attempt_id=attempt,
+        job_id="j",
+        attempt=1,
+        fence=1,
+        lease_seconds=30,
+        heartbeat_seconds=10,
+        spec={},
+        checkpoints=(),
+        seconds_between_interruptions=1.0,
+        token=token,
+    )
+    found: dict[str, Any] = json.loads(made.model_dump_json())
+    if token is None:
+        found.pop("token")  # as an older service answers
+    return found
+
+
+def speaking_to(answer: Callable[[httpx.Request], httpx.Response]) -> ServiceClient:
+    made = ServiceClient("http://service", "own")
+    headers = dict(made._http.headers)
+    made.close()
+    made._http = httpx.Client(base_url="http://service/v1", headers=headers, transport=httpx.MockTransport(answer))
+    return made
+
+
+@pytest.mark.parametrize(("given", "used"), [("of-a1", "of-a1"), (None, "own")])
+def test_an_attempt_speaks_with_its_own_token(given: str | None, used: str) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/v1")
+        heard.append((path, request.headers["Authorization"].removeprefix("Bearer ")))
+        if path.endswith("claim"):
+            return httpx.Response(200, json=grant("a1", given))
+        return httpx.Response(200, json={"directive": "continue", "lease_seconds": 30})
+
+    client = speaking_to(answer)
+    client.claim("a1", CLAIM)
+    client.heartbeat("a1", Heartbeat(fence=1, phase=Phase.TRAINING))
+    client.note("a1", Note(fence=1, kind="x", message="y"))
+    client.note("a2", Note(fence=1, kind="x", message="y"))
+    client.report(WorkerReport(**ME.model_dump()))
+    assert heard == [
+        ("/attempts/a1/claim", "own"),
+        ("/attempts/a1/heartbeat", used),
+        ("/attempts/a1/notes", used),
+        ("/attempts/a2/notes", "own"),
+        ("/workers", "own"),
+    ]
+
+
+def test_what_a_training_process_held_is_told_of_with_its_token() -> None:
+    heard: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        heard.append(request.headers["Authorization"])
+        return httpx.Response(200, json={})
+
+    client, held = speaking_to(answer), Held("a1", 1, "j", 1, "of-a1")
+    assert "of-a1" not in repr(held)
+    assert "of-a1" not in repr(Grant.model_validate(grant("a1", "of-a1")))
+    client.hold(held.attempt_id, held.token)
+    client.finish("a1", Finish(fence=1, outcome=Outcome.FAILED))
+    assert heard == ["Bearer of-a1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [(409, "lease-lost", LeaseLost), (401, "unauthorized", Refused), (403, "forbidden", Refused)],
+)
+def test_a_lost_lease_is_told_from_a_token_that_is_refused(status: int, code: str, error: type[Exception]) -> None:
+    client = speaking_to(lambda _request: httpx.Response(status, json={"code": code, "detail": "no"}))
+    with pytest.raises(error):
+        client.heartbeat("a1", Heartbeat(fence=1, phase=Phase.TRAINING))

@@ -54,10 +54,17 @@ class Stage:
     made: Workers
     calls: Calls
     zombies_url: str
+    go: Path
 
     def zombie(self, **settings: str) -> WorkerProcess:
-        """A worker that is about to become one, quicker than others."""
-        return self.made.start(BATON_URL=self.zombies_url, BATON_FAKE_STEP_SECONDS="0.01", **settings)
+        """A worker that is about to become one, quicker than others, and waits in its second epoch to be stopped."""
+        return self.made.start(
+            BATON_URL=self.zombies_url,
+            BATON_FAKE_STEP_SECONDS="0.01",
+            BATON_FAKE_HOLD_AT=str(STEPS + 10),
+            BATON_FAKE_HOLD_UNTIL=str(self.go),
+            **settings,
+        )
 
     def record(self, job: str) -> Record:
         with self.database.read() as session:
@@ -91,7 +98,7 @@ def lit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         service.client() as http,
     ):
         database, store = Database(open_engine(url)), open_store(service.store_url)
-        yield Stage(service, database, store, Jobs(http), made, calls, f"http://{proxy.address}")
+        yield Stage(service, database, store, Jobs(http), made, calls, f"http://{proxy.address}", folder / "go")
         database.close()
 
 
@@ -101,12 +108,14 @@ def stage(lit: Stage) -> Iterator[Stage]:
     yield lit
     for worker in lit.made.all:
         worker.kill_group()
+    lit.go.unlink(missing_ok=True)
 
 
 def frozen_and_woken(stage: Stage, job: str, zombie: WorkerProcess) -> str:
     """The id of the first attempt, whose worker stood still until another one trained the job for a while."""
     stage.jobs.await_step(job, STEPS + 5)
     os.killpg(zombie.pid, signal.SIGSTOP)
+    stage.go.touch()
     first = stage.jobs.items(job, "attempts")[0]
     heir = stage.made.start(BATON_FAKE_STEP_SECONDS="0.06")
     stage.jobs.await_job(job, lambda view: (view["status"], view["worker"]) == ("running", heir.name))

@@ -11,6 +11,8 @@ labels, which come first:
 | BATON_FAKE_FAIL_ATTEMPTS| fake/fail-attempts | fail in attempts up to this number only; without it in every one   |
 | BATON_FAKE_FAIL_HOW     | fake/fail-how      | exception, memory, bad-data, killed or exited (exception)          |
 | BATON_FAKE_START_SECONDS| -                  | how long the process takes before it is warm (0)                   |
+| BATON_FAKE_HOLD_AT      | fake/hold-at       | the global step, from 0, before which it waits ...                 |
+| BATON_FAKE_HOLD_UNTIL   | fake/hold-until    | ... until this file exists                                         |
 | BATON_FAKE_STUBBORN     | -                  | 1: it does not believe that its lease is lost, and goes on writing |
 """
 
@@ -22,6 +24,7 @@ import signal
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict
@@ -60,6 +63,8 @@ class Behaviour(BaseModel):
     fail_at: int | None = None
     fail_attempts: int | None = None
     fail_how: How = How.EXCEPTION
+    hold_at: int | None = None
+    hold_until: Path = Path(os.devnull)
     start_seconds: float = 0.0
     stubborn: bool = False
 
@@ -82,6 +87,8 @@ def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snaps
     def before_step(step: int) -> None:
         if does.fails(control.attempt, step):
             _fail(does.fail_how, step)
+        while step == does.hold_at and not does.hold_until.exists():
+            time.sleep(does.step_seconds)
         time.sleep(does.step_seconds)
 
     return FakeTrainer(before_step, patient=False, publishes=True)(spec, control, workspace, snapshot)

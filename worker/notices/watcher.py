@@ -10,6 +10,7 @@ from typing import Literal
 
 import httpx
 
+from core.domain.backoff import backoff
 from worker.notice import Departure
 from worker.notices import gce
 from worker.notices.aws import AwsSource
@@ -17,7 +18,7 @@ from worker.notices.azure import AzureSource
 from worker.notices.source import Source
 
 Choice = Literal["auto", "gce", "aws", "azure", "none"]
-LONGEST_PAUSE = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 # A machine that just came up may reach its metadata server a little later.
 PROBE_AFTER = (0.0, 5.0, 25.0)
 # What a server that is no metadata server may make of a question.
@@ -84,10 +85,9 @@ def watch(source: Source, tell: Tell, wait: Callable[[float], object] | None = N
             tell(word)
             if word.certain:
                 return
-        wait(source.pause if not failures else backoff(failures))
+        wait(source.pause if not failures else pause_after(failures))
 
 
-def backoff(failures: int) -> float:
-    """Seconds before the next try, with jitter on their upper half."""
-    ceiling: float = min(2.0 ** min(failures, 10) / 2, LONGEST_PAUSE)
-    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+def pause_after(failures: int) -> float:
+    """Seconds before the next try."""
+    return backoff(FIRST_PAUSE, failures, LONGEST_PAUSE, random.random())  # noqa: S311 - jitter, not a secret

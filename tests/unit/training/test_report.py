@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from worker.training.report import course
 from worker.training.report.course import course_of
 from worker.training.report.material import Material
 from worker.training.report.pages import make_report
-from worker.training.report.words import markdown, short_names
+from worker.training.report.words import division, markdown, short_names
 
 SECTIONS = ["results", "stages", "curves", "data", "set-validation", "set-test"]
 LAST_SECTIONS = ["attempts", "spec", "environment", "history"]
@@ -151,6 +152,23 @@ def test_stages_stand_beside_what_the_source_reports(ended: Made) -> None:
     assert second[6:10] == ["45.00 %", "–", "45.00 %", "–"]
     validation, test = ended.page.table("set", "images", "top-1")
     assert (validation[-1], test[-1]) == ("40.00 %", "55.00 %")
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (None, "as the data set's default has it"),
+        ("official", "official"),
+        ({"train": 0.8, "val": 0.2}, "80 % training, 20 % validation"),
+        ({"train": 0.7, "val": 0.2, "test": 0.1}, "70 % training, 20 % validation, 10 % test"),
+        (
+            {"train": 0.8, "val": 0.2, "test": "official"},
+            "80 % training, 20 % validation; the official validation images are the test",
+        ),
+    ],
+)
+def test_the_division_of_the_images_is_in_words(split: Any, words: str) -> None:
+    assert division(split) == words
 
 
 def test_splits_attempts_and_goodput_are_told(ended: Made) -> None:

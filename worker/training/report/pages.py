@@ -19,7 +19,7 @@ from worker.training.report.course import Course, course_of
 from worker.training.report.figures import curves, matrix, pictures
 from worker.training.report.figures.canvas import Drawing, styled
 from worker.training.report.material import Material
-from worker.training.report.words import duration, markdown, moment, number, percent, short_names
+from worker.training.report.words import division, duration, markdown, moment, number, percent, short_names
 
 HTML, MARKDOWN = "report.html", "report.md"
 GALLERY_NAME = 16
@@ -57,7 +57,8 @@ def make_report(material: Material, folder: Path) -> None:
 def _templates() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"percent": percent, "number": number, "duration": duration, "moment": moment, "md": markdown}
+    made.filters |= {"percent": percent, "number": number, "duration": duration, "moment": moment}
+    made.filters |= {"division": division, "md": markdown}
     return made
 
 

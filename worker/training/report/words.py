@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,20 @@ def duration(seconds: float | None) -> str:
 def moment(at: datetime | None) -> str:
     """A time in UTC."""
     return ABSENT if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def division(split: str | Mapping[str, Any] | None) -> str:
+    """How a spec divides the images."""
+    if not isinstance(split, Mapping):
+        return split or "as the data set's default has it"
+    parts = [f"{percent(split[key], 0)} {name}" for key, name in (("train", "training"), ("val", "validation"))]
+    match split.get("test"):
+        case None:
+            return ", ".join(parts)
+        case "official":
+            return f"{', '.join(parts)}; the official validation images are the test"
+        case share:
+            return f"{', '.join(parts)}, {percent(share, 0)} test"
 
 
 def shortened(text: str, longest: int = SHORT) -> str:

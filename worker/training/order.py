@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Keep the streams apart: no permutation and no augmentation is ever drawn from the same entropy.
-_ORDER, _AUGMENTATION = 1, 2
+_ORDER, _AUGMENTATION, _DEVICE = 1, 2, 4
 
 
 def batch_indices(
@@ -35,6 +35,11 @@ def batch_indices(
 def batch_seed(seed: int, stage: int, epoch: int, batch: int) -> int:
     """The seed, below 2**31, of a batch's augmentation."""
     return int(np.random.SeedSequence([_AUGMENTATION, seed, stage, epoch, batch]).generate_state(1)[0]) & 0x7FFF_FFFF
+
+
+def device_seed(seed: int, stage: int, epoch: int, batch: int) -> NDArray[np.int32]:
+    """The seed of a batch's augmentation on the device, int32 [2], of all 64 bits."""
+    return np.random.SeedSequence([_DEVICE, seed, stage, epoch, batch]).generate_state(2).view(np.int32)
 
 
 @lru_cache(maxsize=4)

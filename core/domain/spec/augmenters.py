@@ -111,9 +111,10 @@ def _by_axis(axes: type[Model], both: Between) -> BeforeValidator:
 
 
 class Affine(_Augmenter):
-    """Scales, shifts, turns (degrees, clockwise) and shears. A number or a range of `shear` shears along x.
+    """Scales, shifts, turns (degrees, clockwise) and shears.
 
-    `order` of the interpolation: 0 nearest, 1 linear, 3 cubic. What comes from outside is `cval`, or follows `mode`.
+    A number of `shear` is along x; what is drawn from a range is along both axes. `order` of the interpolation: 0
+    nearest, 1 linear, 3 cubic. What comes from outside is `cval`, or follows `mode`.
     """
 
     name: Literal["affine"]

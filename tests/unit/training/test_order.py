@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.training.order import batch_indices, batch_seed
+from worker.training.order import batch_indices, batch_seed, device_seed
 
 
 def _stream(epochs: int, *, batch_size: int, steps: int, size: int, seed: int = 5, stage: int = 0) -> np.ndarray:
@@ -70,11 +70,12 @@ def test_equal_in_another_process_and_for_ever() -> None:
     code = (
         "from worker.training.order import *;"
         "print(batch_indices(seed=101, stage=2, epoch=3, batch=1, batch_size=6, steps_per_epoch=4, size=9).tolist(),"
-        "batch_seed(101, 2, 3, 1))"
+        "batch_seed(101, 2, 3, 1), device_seed(101, 2, 3, 1).tolist())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     ours = batch_indices(seed=101, stage=2, epoch=3, batch=1, batch_size=6, steps_per_epoch=4, size=9).tolist()
-    assert done.stdout.strip() == f"{ours} {batch_seed(101, 2, 3, 1)}" == "[8, 2, 3, 6, 0, 2] 356947330"
+    seeds = f"{batch_seed(101, 2, 3, 1)} {device_seed(101, 2, 3, 1).tolist()}"
+    assert done.stdout.strip() == f"{ours} {seeds}" == "[8, 2, 3, 6, 0, 2] 356947330 [-48097756, 1848437611]"
 
 
 def test_what_comes_out_cannot_spoil_what_is_kept() -> None:
@@ -90,6 +91,14 @@ def test_batch_seeds_differ_and_fit_31_bits() -> None:
     seeds = [batch_seed(*place) for place in places]
     assert len(set(seeds)) == len(places)
     assert all(0 <= s < 2**31 for s in seeds)
+
+
+def test_the_seeds_of_the_device_differ_too_and_are_others() -> None:
+    places = list(product((0, 7, 2**31 - 1), (0, 1), (0, 1, 400), (0, 1, 2)))
+    seeds = [device_seed(*place) for place in places]
+    assert {(s.dtype, s.shape) for s in seeds} == {(np.dtype(np.int32), (2,))}
+    for half in (0, 1):
+        assert len({int(s[half]) for s in seeds} | {batch_seed(*place) for place in places}) == 2 * len(places)
 
 
 def test_no_images_is_an_error() -> None:

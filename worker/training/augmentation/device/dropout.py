@@ -1,0 +1,62 @@
+"""What takes parts of an image away: pixels, the rectangles of a coarse grid, and squares anywhere."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from core.domain.spec.augmenters import CoarseDropout, Cutout, Dropout
+from core.domain.spec.drawn import Range
+from worker.training.augmentation.device.borders import pixels
+from worker.training.augmentation.device.draws import Draws
+
+
+def dropout(given: Dropout, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Each pixel black with the image's own chance."""
+    chance = draws.number(given.p, images.shape[0], 1, 1, 1)
+    dropped = draws.colours(draws.uniform, given.per_channel, *images.shape[:3]) < chance
+    return tf.where(dropped, tf.zeros([], images.dtype), images)
+
+
+def coarse_dropout(given: CoarseDropout, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Each cell black with the image's own chance, of a grid whose rows and columns are the image's own.
+
+    The greatest grid is drawn for all, and each image is laid over as much of it as it has.
+    """
+    n, height, width, _ = images.shape
+    chance = draws.number(given.p, n, 1, 1, 1)
+    grid = [max(int(_greatest(given.size_percent) * side), given.min_size) for side in (height, width)]
+    dropped = draws.colours(draws.uniform, given.per_channel, n, *grid) < chance
+    rows, columns = (_cells(given, draws, n, side) for side in (height, width))
+    return tf.where(pixels(dropped, rows[:, :, None], columns[:, None, :]), tf.zeros([], images.dtype), images)
+
+
+def _greatest(given: Range) -> float:
+    return max(given) if isinstance(given, tuple) else given
+
+
+def _cells(given: CoarseDropout, draws: Draws, n: int, side: int) -> tf.Tensor:
+    """In which cell of its grid each row, or column, of an image lies: int32 [n, side], as cv2.resize enlarges."""
+    share = tf.cast(draws.number(given.size_percent, n, 1), tf.float64)
+    cells = tf.maximum(tf.floor(share * side), given.min_size)
+    place = tf.cast(tf.range(side), tf.float64) * (1.0 / (side / cells))
+    return tf.cast(tf.minimum(tf.floor(place), cells - 1), tf.int32)
+
+
+def cutout(given: Cutout, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Squares of one grey each, with their middle anywhere in the image, one over the other."""
+    n, height, width, _ = images.shape
+    most = max(given.nb_iterations) if isinstance(given.nb_iterations, tuple) else given.nb_iterations
+    squares = draws.whole(given.nb_iterations, n, 1, 1, 1)
+    for k in range(most):
+        half = draws.number(given.size, n, 1, 1, 1) / 2 * height
+        grey = tf.cast(draws.number(given.cval, n, 1, 1, 1), images.dtype)
+        inside = _between(draws, half, height)[:, :, None] & _between(draws, half, width)[:, None, :]
+        images = tf.where(inside[..., None] & (k < squares), grey, images)
+    return images
+
+
+def _between(draws: Draws, half: tf.Tensor, side: int) -> tf.Tensor:
+    """Which rows, or columns, lie within `half`, float32 [n, 1, 1, 1], of a place of the image's: bool [n, side]."""
+    middle, half = draws.uniform(half.shape[0], 1) * side, half[:, :, 0, 0]
+    place = tf.range(side, dtype=tf.float32)
+    return (place >= tf.floor(middle - half)) & (place < tf.floor(middle + half))

@@ -1,0 +1,39 @@
+"""Flips and quarter turns: every pixel of the result is one of the image's."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from core.domain.spec.augmenters import Fliplr, Flipud, Rot90
+from worker.training.augmentation.device.draws import Draws
+
+
+def fliplr(given: Fliplr, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Mirrored, left for right."""
+    return tf.where(draws.chance(given.p, images.shape[0], 1, 1, 1), images[:, :, ::-1], images)
+
+
+def flipud(given: Flipud, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Upside down."""
+    return tf.where(draws.chance(given.p, images.shape[0], 1, 1, 1), images[:, ::-1], images)
+
+
+def rot90(given: Rot90, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+    """Turned clockwise. Raises ValueError for images that are not square."""
+    n, height, width, _ = images.shape
+    if height != width:
+        raise ValueError(f"rot90 turns square images, and not {height} x {width}")
+    quarters = draws.choice(given.k, n)
+    return quarters.of([_turned(images, k) for k in quarters.options])
+
+
+def _turned(images: tf.Tensor, quarters: int) -> tf.Tensor:
+    match quarters:
+        case 1:
+            return tf.transpose(images, [0, 2, 1, 3])[:, :, ::-1]
+        case 2:
+            return images[:, ::-1, ::-1]
+        case 3:
+            return tf.transpose(images, [0, 2, 1, 3])[:, ::-1]
+        case _:
+            return images

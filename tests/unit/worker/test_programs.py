@@ -384,6 +384,22 @@ def test_a_doubted_program_is_used_no_more_by_anybody_here(
     assert (there(folder), sets.take(key)) == ({}, ())
 
 
+def test_a_cache_that_somebody_removed_meanwhile_costs_nothing(
+    store: DirectoryStore, sets: MachineCache, folder: Folder, carried: ProgramSet
+) -> None:
+    folder.path.rmdir()
+    one = carrier(store, sets, folder)
+    assert resume(one, carried, store.get, None) is None
+    assert there(folder) == {STEP: b"x", AUTOTUNING: b"x"}
+    for file in folder.path.iterdir():
+        file.unlink()
+    folder.path.rmdir()
+    assert len(one.found()) == 2  # what is known goes with the next checkpoint all the same
+    folder.path.write_bytes(b"")
+    said = "the compiled program could not be written to this machine's disk"
+    assert resume(one, carried, store.get, None) == said
+
+
 # --- doubts ---
 
 
@@ -402,10 +418,10 @@ CRASH = {"reason": Reason.PROCESS_DIED.value, "message": f"{CRASHED} signal SIGS
 KILL = {"reason": Reason.PROCESS_DIED.value, "message": "the training process was killed (SIGKILL); no more is known"}
 
 
-@pytest.mark.parametrize("how", [{}, CRASH], ids=["exception", "crash"])
+@pytest.mark.parametrize("how", [{}, CRASH, {"end_step": 40}], ids=["exception", "crash", "after an evaluation"])
 def test_an_attempt_that_failed_at_once_has_the_next_go_without(how: dict[str, Any]) -> None:
     said = doubt([attempt(1, **how), attempt(2, state="preempted", reason="preempted"), attempt(3)], 3, 40)
-    assert said == "the compiled program is not used: attempt 1 failed with it before its first checkpoint"
+    assert said == "the compiled program is not used: attempt 1 failed with it before it got any further"
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class Workspace:
     """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation.
 
     `downloads`: where data sets come from, by name, instead of their known sources.
-    `reports`: whether to make reports, in a process of their own.
+    `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
     """
 
     cache: Path
@@ -113,6 +113,7 @@ class Workspace:
     processes: int
     downloads: Mapping[str, Download] = field(default_factory=dict)
     reports: bool = False
+    xla: str = "auto"
 
 
 class Trainer(Protocol):

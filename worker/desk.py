@@ -29,7 +29,7 @@ from core.domain.wire import (
 )
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
-from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.checkpointing.files import Owner, Written, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Story
@@ -37,6 +37,8 @@ from worker.deadline import Pace
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
+from worker.programs.carrier import Carrier
+from worker.programs.folder import Program
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
@@ -50,6 +52,17 @@ class _Cost:
 
     stall: float
     trained: float
+
+
+@dataclass(frozen=True)
+class _Save:
+    """What is written as one checkpoint."""
+
+    prefix: str
+    snapshot: Snapshot
+    roles: frozenset[CheckpointRole]
+    programs: tuple[Program, ...]
+    cost: _Cost
 
 
 class Desk:
@@ -70,11 +83,16 @@ class Desk:
         self._client, self._store, self._lease, self._notice, self._pace = client, store, lease, notice, pace
         self._grant, self._spec = grant, spec
         self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
+        self._carrier: Carrier | None = None
         self._numbers = count()
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
         self.outbox = Outbox(lease.check, lease.lose)
+
+    def carry(self, carrier: Carrier | None) -> None:
+        """Has each checkpoint carry the compiled programs that there are by then."""
+        self._carrier = carrier
 
     def stopping(self) -> Stop | None:
         """A preemption notice comes before what the owner wants: the machine will not wait."""
@@ -130,8 +148,9 @@ class Desk:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
         self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
         cost = _Cost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
-        covers = frozenset(f"checkpoint:{role}" for role in roles)
-        self.outbox.put(Parcel(lambda: self._write(prefix, snapshot, roles, cost), covers))
+        programs = self._carrier.found() if self._carrier else ()
+        save, covers = _Save(prefix, snapshot, roles, programs, cost), frozenset(f"checkpoint:{role}" for role in roles)
+        self.outbox.put(Parcel(lambda: self._write(save), covers))
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is."""
@@ -162,24 +181,30 @@ class Desk:
         except (ServiceUnavailable, Refused):
             return None
 
-    def _write(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole], cost: _Cost) -> None:
+    def _write(self, save: _Save) -> None:
+        # Once for each program, and before the clock starts: it says nothing about what the next save takes.
+        programs = self._carrier.send(save.programs) if self._carrier else None
         begun = time.monotonic()
-        written = write_checkpoint(self._store, prefix, snapshot, self._owner)
+        written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
         self._save_seconds = time.monotonic() - begun
-        self._pace.saved(cost.stall, self._save_seconds)
-        commit = CheckpointCommit(
+        self._pace.saved(save.cost.stall, self._save_seconds)
+        self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
+        if self._carrier:
+            self._carrier.keep(save.programs)
+
+    def _commit(self, save: _Save, written: Written) -> CheckpointCommit:
+        return CheckpointCommit(
             fence=self._grant.fence,
-            prefix=prefix,
+            prefix=save.prefix,
             manifest_crc32c=written.manifest_crc32c,
-            position=snapshot.position,
+            position=save.snapshot.position,
             bytes=written.bytes,
             seconds=self._save_seconds,
-            roles=tuple(sorted(roles)),
-            needs=tuple(p for p in snapshot.needs if p != prefix),
-            stall_seconds=cost.stall,
-            trained_seconds=cost.trained,
+            roles=tuple(sorted(save.roles)),
+            needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
+            stall_seconds=save.cost.stall,
+            trained_seconds=save.cost.trained,
         )
-        self._client.commit_checkpoint(self._grant.attempt_id, commit)
 
     def _publish(self, name: str, target: str, make: Callable[[Path], None], content_type: str) -> None:
         with tempfile.TemporaryDirectory(prefix="baton-") as folder:

@@ -26,6 +26,8 @@ from worker.orders import notice_line, order_line
 TRAINER = "worker.trainer"
 SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 """A line that was printed outlives its process, and a native crash says where it was."""
+CRASHED = "the training process died with"
+"""So begins the word of a death that nobody brought about from outside."""
 log = logging.getLogger(__name__)
 
 
@@ -193,4 +195,4 @@ class TrainingProcess:
             text = "the training process was killed (SIGKILL); the kernel counted no kill for want of memory"
             return Death(Reason.PROCESS_DIED, text)
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return Death(Reason.PROCESS_DIED, f"the training process died with {how}; the worker's log says more")
+        return Death(Reason.PROCESS_DIED, f"{CRASHED} {how}; the worker's log says more")

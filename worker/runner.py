@@ -27,6 +27,8 @@ from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
+from worker.programs.carrier import Carrier, Compiler
+from worker.programs.resume import doubt, resume
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 CLAIM_SECONDS = 60.0
@@ -46,7 +48,8 @@ log = logging.getLogger(__name__)
 class Runner:
     """Runs attempts. `claimed` is told what was claimed, `spent` what it cost beside its training.
 
-    `grace`: seconds that a hand-over may take where nobody said how many are left.
+    `grace`: seconds that a hand-over may take where nobody said how many are left. `compiler`: of programs that go with
+    the checkpoints; None where nothing is compiled.
     """
 
     client: ServiceClient
@@ -59,6 +62,7 @@ class Runner:
     grace: float
     claimed: Callable[[Grant], None]
     spent: Callable[[Cost], None] = lambda _cost: None
+    compiler: Compiler | None = None
 
     def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE) -> bool:
         """Whether the attempt was ours; False where somebody else has it. Hands it over before the deadline."""
@@ -106,6 +110,7 @@ class Runner:
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         spec = parse_spec(grant.spec, installed())
+        carrier = self.compiler.carrier(self.store, grant.job_id, spec) if self.compiler else None
         desk = Desk(
             client=self.client,
             store=self.store,
@@ -116,9 +121,10 @@ class Runner:
             environment=self.environment,
             pace=pace,
         )
+        desk.carry(carrier)
         try:
             with lease.watch.measure(Bucket.STARTUP):
-                results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk))
+                results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk, carrier))
             with lease.watch.measure(Bucket.CHECKPOINT_STALL):
                 desk.outbox.flush()
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
@@ -142,20 +148,21 @@ class Runner:
         left = self.notice.left() if self.notice.given else self.grace
         return max(left - FAREWELL_SECONDS, left / 2)
 
-    def _restore(self, grant: Grant, lease: Lease, desk: Desk) -> Snapshot | None:
-        if not grant.checkpoints:
-            return None
-        lease.tell(Phase.RESTORING)
-        with lease.watch.measure(Bucket.RESTORE):
-            for candidate in grant.checkpoints:
-                try:
-                    return self._read(candidate, desk)
-                except CorruptCheckpoint as error:
-                    self._quarantine(grant, error, desk.wait_unless_stopping)
-        log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
+    def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
+        if grant.checkpoints:
+            lease.tell(Phase.RESTORING)
+            with lease.watch.measure(Bucket.RESTORE):
+                for candidate in grant.checkpoints:
+                    try:
+                        return self._read(candidate, grant, desk, carrier)
+                    except CorruptCheckpoint as error:
+                        self._quarantine(grant, error, desk.wait_unless_stopping)
+            log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
+        if carrier:
+            carrier.begin(afresh=self._doubted(grant, 0) is not None)
         return None
 
-    def _read(self, found: CheckpointRef, desk: Desk) -> Snapshot:
+    def _read(self, found: CheckpointRef, grant: Grant, desk: Desk, carrier: Carrier | None) -> Snapshot:
         read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
         begun = time.monotonic()
         try:
@@ -163,19 +170,33 @@ class Runner:
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
-        self._compare(desk, manifest.environment)
-        log.info("read step %d back in %.2f s", snapshot.position.global_step, time.monotonic() - begun)
-        desk.note("restored", f"resuming at step {snapshot.position.global_step}", {"prefix": found.prefix})
+        step = snapshot.position.global_step
+        doubted = self._doubted(grant, step) if carrier else None
+        anew = resume(carrier, manifest.programs, partial(self._fetch, desk), doubted)
+        self._compare(desk, manifest.environment, anew)
+        log.info("read step %d back in %.2f s", step, time.monotonic() - begun)
+        desk.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
         return snapshot
+
+    def _fetch(self, desk: Desk, name: str) -> bytes:
+        return persist(lambda: self.store.get(name), wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+
+    def _doubted(self, grant: Grant, step: int) -> str | None:
+        try:
+            attempts = self.client.attempts(grant.job_id) if grant.attempt > 1 else []
+        except (Refused, ServiceUnavailable) as error:
+            log.warning("how the attempts before ended is not known: %s", error)
+            return None
+        return doubt(attempts, grant.attempt, step)
 
     def _quarantine(self, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]) -> None:
         log.error("quarantined a checkpoint: %s", error)
         quarantine = Quarantine(fence=grant.fence, prefix=error.prefix, message=str(error))
         persist(lambda: self.client.quarantine(grant.attempt_id, quarantine), wait=wait)
 
-    def _compare(self, desk: Desk, before: Mapping[str, str]) -> None:
+    def _compare(self, desk: Desk, before: Mapping[str, str], anew: str | None) -> None:
         now = self.environment
         differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-        if differs:
-            text = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
+        said = [", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs), anew]
+        if text := "; ".join(filter(None, said)):
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")

@@ -38,7 +38,8 @@ class WorkerSettings(BaseSettings):
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
     length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
-    `reports`: whether to make a report of each job, in a process of low priority.
+    `reports`: whether to make a report of each job, in a process of low priority. `xla`: whether steps are compiled;
+    auto: on GPUs.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
@@ -55,6 +56,7 @@ class WorkerSettings(BaseSettings):
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
     reports: bool = True
+    xla: Literal["auto", "on", "off"] = "auto"
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
 

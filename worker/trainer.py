@@ -16,6 +16,8 @@ from worker.control import Trainer, Workspace
 from worker.notice import Notice
 from worker.orders import read_orders
 from worker.presence import worker_info
+from worker.programs.carrier import Compiler
+from worker.programs.folder import open_folder
 from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
@@ -27,24 +29,33 @@ log = logging.getLogger("worker.trainer")
 class Loaded:
     """What trains, once its libraries are imported, and the environment that its bits depend on.
 
-    `device`: what it trains on, as people call it.
+    `device`: what it trains on, as people call it. `compiler`: None where nothing is compiled.
     """
 
     trainer: Trainer
     environment: Mapping[str, str]
     device: str = "cpu"
+    compiler: Compiler | None = None
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
-    from worker.training.environment import NO_GPU, configure, describe
+    from worker.training.environment import NO_GPU, compiles, configure, describe, program_machine
 
+    folder = None if settings.xla == "off" else open_folder(settings.cache)
+    if folder:
+        folder.announce()
     configure(settings.threads)
     from worker.training.session import train
 
     environment = describe(settings.threads)
     gpu = environment["gpu"]
-    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu)
+    compiler = None
+    if folder and compiles(settings.xla):
+        compiler = Compiler(folder, program_machine(settings.threads), settings.cache)
+    elif folder:
+        folder.close()
+    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu, compiler)
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
@@ -65,13 +76,17 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
         if notice.given or runner.run(order.attempt_id, order.deadline):
             break
         _say(report, refused=order.attempt_id)
+    if loaded.compiler:
+        loaded.compiler.folder.close()
     _leave()
 
 
 def _workspace(settings: WorkerSettings) -> Workspace:
     asked = settings.augmentation_processes
     processes = settings.threads - 1 if asked is None else asked
-    return Workspace(settings.cache, settings.threads, processes, settings.downloads, settings.reports)
+    return Workspace(
+        settings.cache, settings.threads, processes, settings.downloads, reports=settings.reports, xla=settings.xla
+    )
 
 
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
@@ -88,6 +103,7 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
             report, attempt_id=grant.attempt_id, fence=grant.fence, job_id=grant.job_id, attempt=grant.attempt
         ),
         spent=lambda cost: _say(report, cost=asdict(cost)),
+        compiler=loaded.compiler,
     )
 
 

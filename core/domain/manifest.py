@@ -13,7 +13,7 @@ from core.domain.wire import Message, Position
 MANIFEST = "manifest.json"
 STATE, CURSOR = "state.safetensors", "cursor.json"
 FORMAT = 1
-RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs"})
+RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs"})
 """What no artifact may be called: folders beside the artifacts of a job."""
 
 _CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
@@ -29,8 +29,28 @@ class FileEntry(Message):
     crc32c: Crc32c
 
 
+class ProgramFile(FileEntry):
+    """One file of a compiled program. `object`: where it lies, which many checkpoints of the job share."""
+
+    object: ObjectName
+
+
+class ProgramSet(Message):
+    """The compiled program that a checkpoint was made with. `made_for`: what it depends on, part by part.
+
+    `key`: the same in short; a process with another one compiles anew.
+    """
+
+    key: str
+    made_for: dict[str, str]
+    files: tuple[ProgramFile, ...] = ()
+
+
 class Manifest(Message):
-    """What a checkpoint consists of and under which conditions it was made."""
+    """What a checkpoint consists of and under which conditions it was made.
+
+    `programs`: None where nothing was compiled, and in manifests from before there were any.
+    """
 
     format: int = FORMAT
     job_id: str
@@ -40,6 +60,7 @@ class Manifest(Message):
     files: tuple[FileEntry, ...]
     environment: dict[str, str]
     created_at: datetime
+    programs: ProgramSet | None = None
 
 
 def job_prefix(job_id: str) -> str:
@@ -74,6 +95,16 @@ def log_offset(name: str) -> int | None:
     """Where the segment of that name begins; None for any other name."""
     match = _LOG.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def programs_prefix(job_id: str) -> str:
+    """Where the compiled programs of a job lie: needed until it has ended, whatever becomes of its checkpoints."""
+    return f"{job_prefix(job_id)}/programs"
+
+
+def program_object(job_id: str, key: str, digest: str, name: str) -> str:
+    """Immutable name of a file of a compiled program: the same content has the same name, in whatever checkpoint."""
+    return f"{programs_prefix(job_id)}/{key}/{digest}-{name}"
 
 
 def artifact_name(job_id: str, name: str) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import case, delete, or_, select, update
 
-from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix
+from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix, programs_prefix
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
 from core.storage import BlobStore, NotFound, StoreError
 from service.db.base import IS_USELESS, UNPUBLISHED, CheckpointState
@@ -77,9 +77,13 @@ def collect_garbage(database: Database, store: BlobStore) -> None:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the rows of one job name. `last`: the newest fence; `held`: the one that may still write."""
+    """What the rows of one job name. `last`: the newest fence; `held`: the one that may still write.
+
+    `over`: the job has ended so long ago that nobody writes any more.
+    """
 
     job_id: str
+    over: bool
     last: int
     held: int | None
     prefixes: frozenset[str]
@@ -119,16 +123,18 @@ def _sweep_job(database: Database, store: BlobStore, job_id: str) -> None:
     for blob in list(store.list(f"{job_prefix(job_id)}/versions/")):
         if known.orphan_version(blob.name):
             store.delete(blob.name)
-    _plan_next(database, job_id)
+    if known.over:
+        # Only manifests tell which of them a checkpoint names; but nobody goes on from a job that has ended.
+        for blob in list(store.list(f"{programs_prefix(job_id)}/")):
+            store.delete(blob.name)
+    _plan_next(database, known)
 
 
-def _plan_next(database: Database, job_id: str) -> None:
-    """Again in a while; never again where nobody can write any more, since the job has been over for long."""
+def _plan_next(database: Database, known: _Known) -> None:
+    """Again in a while; never again where nobody can write any more."""
     with database.write() as session:
         unit = Unit(session)
-        job, now = unit.lock_job(job_id), unit.now()
-        over = job.finished_at is not None and job.finished_at < now - SWEEP_AFTER_END
-        job.sweep_at = None if over else now + SWEEP_EVERY
+        unit.lock_job(known.job_id).sweep_at = None if known.over else unit.now() + SWEEP_EVERY
 
 
 def _known(unit: Unit, job_id: str) -> _Known:
@@ -138,4 +144,5 @@ def _known(unit: Unit, job_id: str) -> _Known:
     pointed = select(Artifact.object).where(Artifact.job_id == job_id)
     leaving = select(Garbage.object).where(Garbage.object.startswith(job_prefix(job_id) + "/", autoescape=True))
     objects = frozenset(session.scalars(pointed)) | frozenset(session.scalars(leaving))
-    return _Known(job_id, job.fence, held, frozenset(session.scalars(there)), objects)
+    over = job.finished_at is not None and job.finished_at < unit.now() - SWEEP_AFTER_END
+    return _Known(job_id, over, job.fence, held, frozenset(session.scalars(there)), objects)

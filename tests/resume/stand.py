@@ -48,11 +48,15 @@ class Run:
 
 @dataclass
 class Stand:
-    """Takes the place of the workers: gives each queued attempt to a training process. For several threads."""
+    """Takes the place of the workers: gives each queued attempt to a training process. For several threads.
+
+    `settings`: of the workers, beside the usual ones.
+    """
 
     service: ServiceProcess
     zygote: Zygote
     folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     def run(self, spec: dict[str, Any], kills: Sequence[Kill] = (), helpers: int = 0) -> Run:
         """A job from its submission to its end, with one kill for each attempt until there are none left.
@@ -96,6 +100,7 @@ class Stand:
             "BATON_THREADS": str(THREADS),
             "BATON_AUGMENTATION_PROCESSES": str(helpers),
             "BATON_REPORTS": "0",
+            **self.settings,
         }
         shots = kill.shots if kill else ()
         ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from core.domain.manifest import artifact_object, checkpoint_prefix
+from core.domain.manifest import artifact_object, checkpoint_prefix, program_object
 from core.storage.port import BlobInfo
 from service.conductor import housekeeping
 from service.db.tables import Artifact, Garbage, Job
@@ -124,3 +125,26 @@ def test_what_a_dead_attempt_never_committed_is_swept(api: Api) -> None:
     assert stored(api, dead) == {kept, mine, future}
     assert store.stat(version) is None
     assert store.stat(f"jobs/{dead.job_id}/logs/1.txt") is not None
+
+
+def sweep(api: Api, **changes: Any) -> None:
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(sweep_at=db_now(), **changes))
+    api.conduct()
+
+
+def test_compiled_programs_stay_until_nobody_can_go_on_with_them(api: Api) -> None:
+    hand = api.running()
+    kept = save(api, hand, 1)
+    store, program = api.services.store, program_object(hand.job_id, "cpu-1", "abc", "step.pb")
+    store.put(program, b"x")
+    sweep(api)
+    assert store.stat(program) is not None
+    hand.finish("succeeded")
+    sweep(api)  # a process that lost its lease may still write a checkpoint that names it
+    assert store.stat(program) is not None
+    sweep(api, finished_at=datetime.now(UTC) - 2 * housekeeping.SWEEP_AFTER_END)
+    assert store.stat(program) is None
+    assert stored(api, hand) == {kept}
+    with api.services.database.read() as session:
+        assert session.scalar(select(Job.sweep_at)) is None

@@ -12,7 +12,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as dump_arrays
 
 from core.domain.errors import BatonError
-from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest
+from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest, ProgramSet
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
 from core.storage.errors import AlreadyExists, Corrupted, NotFound
@@ -48,8 +48,12 @@ class Written:
     bytes: int
 
 
-def write_checkpoint(store: BlobStore, prefix: str, snapshot: Snapshot, owner: Owner) -> Written:
+def write_checkpoint(
+    store: BlobStore, prefix: str, snapshot: Snapshot, owner: Owner, programs: ProgramSet | None = None
+) -> Written:
     """Writes payload, then manifest; the same again, after an error, writes the same bytes.
+
+    `programs`: what it was made with, in the store already.
 
     Raises:
         StoreError: the store did not take it.
@@ -64,6 +68,7 @@ def write_checkpoint(store: BlobStore, prefix: str, snapshot: Snapshot, owner: O
         files=files,
         environment=dict(owner.environment),
         created_at=snapshot.taken_at,
+        programs=programs,
     )
     data = manifest.model_dump_json().encode()
     return Written(prefix, _write_manifest(store, prefix, data), len(data) + sum(f.size for f in files))

@@ -19,7 +19,9 @@ from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec, OptimizerSpec
 from worker.checkpointing.snapshot import Arrays
+from worker.training.environment import compiles
 from worker.training.evaluation import TOP, Answers, joined
+from worker.training.names import stable_names
 from worker.training.networks import build_network
 
 Images = npt.NDArray[np.uint8]
@@ -51,15 +53,16 @@ class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3], labels int32 [n].
 
     Loss: cross-entropy on the logits, which is that on the softmax's output without its rounding, plus regularisation.
-    `watch` is told when a call compiles.
+    `watch` is told when a call compiles; `xla`: whether it does.
     """
 
-    def __init__(self, spec: JobSpec, classes: int, watch: Stopwatch | None = None) -> None:
+    def __init__(self, spec: JobSpec, classes: int, watch: Stopwatch | None = None, xla: str = "auto") -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
         keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
-        if spec.deterministic:
+        compiled = compiles(xla)
+        if spec.deterministic and not compiled:  # XLA has no gradient of max pooling under this switch
             tf.config.experimental.enable_op_determinism()
         self.network = build_network(spec, classes)
         self._scorer = keras.Model(self.network.inputs, self.network.get_layer("logits").output)
@@ -68,7 +71,6 @@ class Engine:
         # Sums of loss and of correct answers, and the number of images, of the epoch under way.
         self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
         self._eval_sums = tf.Variable(np.zeros(3), dtype=tf.float64)
-        compiled = bool(tf.config.list_physical_devices("GPU"))
         self._train = tf.function(self._train_step, jit_compile=compiled)
         self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled)
         log.info("built the network in %.2f s", time.monotonic() - begun)
@@ -89,15 +91,16 @@ class Engine:
 
     def _compiling(self, what: str, images: Images) -> AbstractContextManager[None]:
         """The first call of a shape compiles, and counts as start-up."""
-        if (what, *images.shape) in self._compiled:
+        program = (what, *images.shape)
+        if program in self._compiled:
             return nullcontext()
-        self._compiled.add((what, *images.shape))
-        return self._compile(what)
+        self._compiled.add(program)
+        return self._compile(what, program)
 
     @contextmanager
-    def _compile(self, what: str) -> Iterator[None]:
+    def _compile(self, what: str, program: tuple[Any, ...]) -> Iterator[None]:
         begun = time.monotonic()
-        with self._watch.measure(Bucket.STARTUP):
+        with self._watch.measure(Bucket.STARTUP), stable_names(repr(program)):
             yield
         log.info("compiled and took the first %s in %.2f s", what, time.monotonic() - begun)
 

@@ -54,7 +54,7 @@ class Session:
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         outputs = _outputs(spec, first)
-        self._engine = Engine(spec, outputs, self._watch)
+        self._engine = Engine(spec, outputs, self._watch, workspace.xla)
         self._files = Published(control, workspace, self._plan, outputs)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 
 from core.domain.goodput import Bucket
+from core.domain.manifest import programs_prefix
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
+from core.domain.views import AttemptView
 from core.domain.wire import (
     Beat,
     CheckpointCommit,
@@ -30,13 +34,17 @@ from core.domain.wire import (
     Quarantine,
     WorkerInfo,
 )
+from core.storage.checksum import crc32c_of
 from core.storage.directory import DirectoryStore
 from core.storage.errors import StoreUnavailable
 from worker import patience, runner
-from worker.checkpointing.files import Owner, write_checkpoint
+from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.notice import Notice
+from worker.process import CRASHED
+from worker.programs.carrier import Compiler
+from worker.programs.folder import Folder
 from worker.runner import Runner
 
 SPEC = {
@@ -54,6 +62,8 @@ class Service:
         self.checkpoints = checkpoints
         self.beats: list[Heartbeat] = []
         self.notes: list[str] = []
+        self.words: list[str] = []
+        self.before: list[AttemptView] = []
         self.commits: list[CheckpointCommit] = []
         self.quarantined: list[str] = []
         self.finished: list[Finish] = []
@@ -77,6 +87,10 @@ class Service:
 
     def note(self, _attempt_id: str, note: Note) -> None:
         self.notes.append(note.kind)
+        self.words.append(note.message)
+
+    def attempts(self, _job_id: str) -> list[AttemptView]:
+        return self.before
 
     def commit_checkpoint(self, _attempt_id: str, commit: CheckpointCommit) -> None:
         self.commits.append(commit)
@@ -140,7 +154,12 @@ def damage(store: DirectoryStore, ref: CheckpointRef) -> None:
 
 
 def run(
-    service: Service, store: DirectoryStore, trainer: Trainer, tmp_path: Path, notice: Notice | None = None
+    service: Service,
+    store: DirectoryStore,
+    trainer: Trainer,
+    tmp_path: Path,
+    notice: Notice | None = None,
+    compiler: Compiler | None = None,
 ) -> Finish:
     environment: Mapping[str, str] = {}
     attempt = Runner(
@@ -153,6 +172,7 @@ def run(
         environment=environment,
         grace=5.0,
         claimed=lambda _grant: None,
+        compiler=compiler,
     )
     assert attempt.run("a")
     (finish,) = service.finished
@@ -238,3 +258,139 @@ def test_heartbeats_carry_seconds_and_the_interval(store: Away, tmp_path: Path) 
     told: list[Any] = [beat.interval_seconds for beat in service.beats]
     assert set(told) <= {None, 7.0}
     assert all(beat.seconds for beat in service.beats)
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Compiler]]:
+    """Makes what a training process has that compiles; each is another process's."""
+    made: list[Folder] = []
+    for name in ("TF_XLA_FLAGS", "XLA_FLAGS"):
+        monkeypatch.setenv(name, "")
+
+    def make(**facts: str) -> Compiler:
+        made.append(Folder(tmp_path / "runs"))
+        # A cache of its own: nothing may come from there.
+        return Compiler(made[-1], {"GPU": "H100", **facts}, tmp_path / f"cache-{len(made)}")
+
+    yield make
+    for folder in made:
+        folder.close()
+
+
+def compiling(folder: Folder, *contents: bytes) -> Callable[[Control], None]:
+    """A trainer that compiles each of these in turn, and saves after each."""
+
+    def act(control: Control) -> None:
+        for step, content in enumerate(contents, 1):
+            (folder.path / f"{step}.pb").write_bytes(content)
+            control.save(control.name_checkpoint(step), snapshot(step), frozenset({CheckpointRole.LATEST}))
+            control.load(f"jobs/j/checkpoints/{step:010d}-2-{step - 1}")  # waits for it
+
+    return act
+
+
+def saved(store: DirectoryStore, commit: CheckpointCommit) -> CheckpointRef:
+    known = {"prefix": commit.prefix, "manifest_crc32c": commit.manifest_crc32c, "position": commit.position}
+    return CheckpointRef.model_validate({"id": "c", "fence": 2, **known})
+
+
+def after_a_compilation(
+    store: DirectoryStore, tmp_path: Path, compiler: Callable[..., Compiler], *contents: bytes
+) -> CheckpointRef:
+    """The last checkpoint of an attempt that compiled."""
+    first, service = compiler(), Service(())
+    run(service, store, Trainer(compiling(first.folder, *contents)), tmp_path, compiler=first)
+    return saved(store, service.commits[-1])
+
+
+def test_a_checkpoint_carries_what_was_compiled_before_it(
+    store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
+) -> None:
+    first, service = compiler(), Service(())
+    run(service, store, Trainer(compiling(first.folder, b"step", b"judge")), tmp_path, compiler=first)
+    manifests = [read_checkpoint(store, commit.prefix, commit.manifest_crc32c)[1] for commit in service.commits]
+    sets = [manifest.programs for manifest in manifests if manifest.programs]
+    assert [[file.name for file in one.files] for one in sets] == [["1.pb"], ["1.pb", "2.pb"]]
+    assert {blob.name for blob in store.list(programs_prefix("j"))} == {file.object for file in sets[1].files}
+
+
+def test_it_is_there_before_the_next_attempt_compiles(
+    store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
+) -> None:
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler()
+    found: list[bytes] = []
+    service = Service((ref,))
+    run(
+        service,
+        store,
+        Trainer(lambda _control: found.append((second.folder.path / "1.pb").read_bytes())),
+        tmp_path,
+        compiler=second,
+    )
+    assert (found, service.notes) == ([b"step"], ["restored"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "facts", "said"),
+    [
+        (b"", {}, "the compiled program is damaged: 1.pb has other bytes than its manifest says"),
+        (None, {}, "the compiled program cannot be read: 1.pb: "),
+        (b"step", {"GPU": "A100"}, "the compiled program is of another GPU: H100, here A100"),
+    ],
+    ids=["damaged", "gone", "another GPU"],
+)
+def test_what_cannot_be_used_is_said_and_the_state_is_restored_all_the_same(
+    store: Away,
+    tmp_path: Path,
+    compiler: Callable[..., Compiler],
+    spoil: bytes | None,
+    facts: dict[str, str],
+    said: str,
+) -> None:
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler(**facts)
+    (blob,) = store.list(programs_prefix("j"))
+    store.delete(blob.name)
+    if spoil is not None:
+        store.put(blob.name, spoil)
+    service, trainer = Service((ref,)), Trainer()
+    assert run(service, store, trainer, tmp_path, compiler=second).outcome is Outcome.SUCCEEDED
+    assert [s and s.position.global_step for s in trainer.snapshots] == [1]
+    assert (service.quarantined, service.notes) == ([], ["resumed_inexactly", "restored"])
+    assert service.words[0].startswith(f"resumed inexactly: {said}")
+    assert list(second.folder.path.iterdir()) == []
+
+
+def test_after_a_crash_at_once_the_next_attempt_goes_without(
+    store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
+) -> None:
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler()
+    service = Service((ref,))
+    crashed = {
+        "id": "1", "attempt": 1, "state": "failed", "fence": 1, "worker": "w", "reason": Reason.PROCESS_DIED.value,
+        "message": f"{CRASHED} signal SIGSEGV", "created_at": datetime.now(UTC), "claimed_at": None,
+        "finished_at": None, "lease_expires_at": None, "start_step": 1, "end_step": None,
+    }  # fmt: skip
+    service.before = [AttemptView.model_validate(crashed)]
+    run(service, store, Trainer(), tmp_path, compiler=second)
+    said = "resumed inexactly: the compiled program is not used: attempt 1 failed with it before its first checkpoint"
+    assert service.words[0] == said
+    assert list(second.folder.path.iterdir()) == []
+
+
+def test_manifests_from_before_there_were_programs_are_read(
+    store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
+) -> None:
+    old, second = written(store, 10), compiler()
+    data = store.get(f"{old.prefix}/manifest.json").replace(b',"programs":null', b"")
+    store.put(f"{old.prefix}/manifest.json", data)
+    service, trainer = Service((old.model_copy(update={"manifest_crc32c": crc32c_of(data)}),)), Trainer()
+    run(service, store, trainer, tmp_path, compiler=second)
+    assert [s and s.position.global_step for s in trainer.snapshots] == [10]
+    assert service.words[0] == "resumed inexactly: the checkpoint carries no compiled program"
+    assert "--xla_gpu_dump_autotune_results_to" in os.environ["XLA_FLAGS"]
+
+
+def test_who_compiles_nothing_carries_nothing_and_says_nothing(store: Away, tmp_path: Path) -> None:
+    service = Service((written(store, 10),))
+    run(service, store, Trainer(), tmp_path)
+    assert service.notes == ["restored"]

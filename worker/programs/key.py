@@ -1,0 +1,52 @@
+"""Which compiled program fits which spec on which machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from core.domain.spec import JobSpec
+
+# What of a spec decides no program. Whatever else there is, or will be, does.
+IDLE = {"name", "seed", "checkpoint", "retry", "queue", "priority", "source", "published", "labels"}
+IDLE_OF_STAGES = {"name", "epochs", "steps_per_epoch", "schedule", "start_from", "published"}
+SPEC, ABSENT = "spec", "none"
+
+
+@dataclass(frozen=True)
+class ProgramKey:
+    """`parts`: what a compiled program depends on, in words for people."""
+
+    parts: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spec: JobSpec, machine: Mapping[str, str]) -> ProgramKey:
+        """That of a job's programs here. `machine`: what they depend on beside the spec."""
+        data = spec.model_dump(
+            mode="json", exclude={**dict.fromkeys(IDLE, True), "stages": {"__all__": IDLE_OF_STAGES}}
+        )
+        return cls({**machine, SPEC: _digest(data)})
+
+    @cached_property
+    def text(self) -> str:
+        """Part of names in the store and on disk: what it is for, and a digest of all."""
+        device = self.parts.get("GPU", "cpu")
+        readable = re.sub(r"[^a-z0-9.]+", "-", f"{device} tf{self.parts.get('TensorFlow', '')}".lower()).strip("-.")
+        return f"{readable[:80]}-{_digest(dict(self.parts))}"
+
+    def differences(self, before: Mapping[str, str]) -> str:
+        """In what programs for `before` differ from those for this key, in words."""
+        names = [name for name in {**before, **self.parts} if before.get(name) != self.parts.get(name)]
+        return "; ".join(_difference(name, before.get(name, ABSENT), self.parts.get(name, ABSENT)) for name in names)
+
+
+def _difference(name: str, before: str, here: str) -> str:
+    return name if name == SPEC else f"{name}: {before}, here {here}"
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

@@ -53,7 +53,6 @@ class Carrier:
         programs = self._sets.take(self._key.text)
         if self._fill(programs):
             self._kept = contents(programs)
-        self._folder.announce_autotuning()
 
     def restore(self, carried: ProgramSet | None, fetch: Fetch) -> None:
         """With what a checkpoint carries; nothing of this machine's is mixed in.
@@ -69,12 +68,12 @@ class Carrier:
         if not self._fill(programs):
             raise UnusableProgram("the compiled program could not be written to this machine's disk")
         self._sent = {entry.object: entry for entry in carried.files}
-        self._folder.announce_autotuning()
 
     def _fill(self, programs: tuple[Program, ...]) -> bool:
         try:
             for program in programs:
                 self._folder.put(program)
+            self._folder.announce_autotuning()
         except OSError as error:
             log.warning("compiled programs could not be put in place: %s", error)
             self._folder.empty()

@@ -63,8 +63,9 @@ class Folder:
     def announce_autotuning(self) -> None:
         """Has XLA keep its measurements here, and use those that are here: it reads its flags as it first compiles.
 
-        To be called once the folder is filled: a file that is named and not there ends the compilation.
+        To be called once the folder is filled: a file that is named and not there ends the compilation. Raises OSError.
         """
+        self.path.mkdir(parents=True, exist_ok=True)  # somebody may have cleared the cache while the process waited
         file = self.path / AUTOTUNING
         _add_flag("XLA_FLAGS", "--xla_gpu_dump_autotune_results_to", file)
         if file.exists():
@@ -72,12 +73,12 @@ class Folder:
 
     def put(self, program: Program) -> None:
         """Adds a file. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
         (self.path / program.name).write_bytes(program.data)
 
     def empty(self) -> None:
         """Takes out what was put in."""
-        for file in self.path.iterdir():
-            file.unlink()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def found(self) -> tuple[Program, ...]:
         """What is here, read again where it changed; for the thread that compiles: no file is half written then."""

@@ -384,6 +384,22 @@ def test_a_doubted_program_is_used_no_more_by_anybody_here(
     assert (there(folder), sets.take(key)) == ({}, ())
 
 
+def test_a_cache_that_somebody_removed_meanwhile_costs_nothing(
+    store: DirectoryStore, sets: MachineCache, folder: Folder, carried: ProgramSet
+) -> None:
+    folder.path.rmdir()
+    one = carrier(store, sets, folder)
+    assert resume(one, carried, store.get, None) is None
+    assert there(folder) == {STEP: b"x", AUTOTUNING: b"x"}
+    for file in folder.path.iterdir():
+        file.unlink()
+    folder.path.rmdir()
+    assert len(one.found()) == 2  # what is known goes with the next checkpoint all the same
+    folder.path.write_bytes(b"")
+    said = "the compiled program could not be written to this machine's disk"
+    assert resume(one, carried, store.get, None) == said
+
+
 # --- doubts ---
 
 

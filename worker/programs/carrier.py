@@ -78,6 +78,7 @@ class Carrier:
             log.warning("compiled programs could not be put in place: %s", error)
             self._folder.empty()
             return False
+        self._found = programs
         return True
 
     def found(self) -> tuple[Program, ...]:

@@ -18,8 +18,8 @@ def doubt(attempts: Iterable[AttemptView], number: int, step: int) -> str | None
     What was killed or taken away says nothing about them, nor does what failed later.
     """
     for one in attempts:
-        if one.attempt < number and one.start_step == step and one.end_step is None and _crashed(one):
-            return f"the compiled program is not used: attempt {one.attempt} failed with it before its first checkpoint"
+        if one.attempt < number and one.start_step == step and one.end_step in (None, step) and _crashed(one):
+            return f"the compiled program is not used: attempt {one.attempt} failed with it before it got any further"
     return None
 
 

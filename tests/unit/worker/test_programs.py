@@ -418,10 +418,10 @@ CRASH = {"reason": Reason.PROCESS_DIED.value, "message": f"{CRASHED} signal SIGS
 KILL = {"reason": Reason.PROCESS_DIED.value, "message": "the training process was killed (SIGKILL); no more is known"}
 
 
-@pytest.mark.parametrize("how", [{}, CRASH], ids=["exception", "crash"])
+@pytest.mark.parametrize("how", [{}, CRASH, {"end_step": 40}], ids=["exception", "crash", "after an evaluation"])
 def test_an_attempt_that_failed_at_once_has_the_next_go_without(how: dict[str, Any]) -> None:
     said = doubt([attempt(1, **how), attempt(2, state="preempted", reason="preempted"), attempt(3)], 3, 40)
-    assert said == "the compiled program is not used: attempt 1 failed with it before its first checkpoint"
+    assert said == "the compiled program is not used: attempt 1 failed with it before it got any further"
 
 
 @pytest.mark.parametrize(

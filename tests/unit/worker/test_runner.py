@@ -372,7 +372,7 @@ def test_after_a_crash_at_once_the_next_attempt_goes_without(
     }  # fmt: skip
     service.before = [AttemptView.model_validate(crashed)]
     run(service, store, Trainer(), tmp_path, compiler=second)
-    said = "resumed inexactly: the compiled program is not used: attempt 1 failed with it before its first checkpoint"
+    said = "resumed inexactly: the compiled program is not used: attempt 1 failed with it before it got any further"
     assert service.words[0] == said
     assert list(second.folder.path.iterdir()) == []
 

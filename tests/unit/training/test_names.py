@@ -1,0 +1,61 @@
+"""What TensorFlow traces is named by its program, whatever was traced before it in the process."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+from worker.training import names
+from worker.training.environment import compiles, program_machine
+from worker.training.names import stable_names
+
+
+@pytest.fixture
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no program had been traced yet."""
+    monkeypatch.setattr(names, "_uses", type(names._uses)())
+
+
+def traced(program: str) -> str:
+    """The name under which TensorFlow traces something."""
+    with stable_names(program):
+        return str(tf.function(lambda x: x + 1).get_concrete_function(tf.TensorSpec(())).name)
+
+
+def drawn(program: str, count: int = 3) -> list[int]:
+    with stable_names(program):
+        return [ops.uid() for _ in range(count)]
+
+
+def test_the_order_of_tracing_does_not_matter(another_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = drawn("step"), drawn("judge")
+    monkeypatch.setattr(names, "_uses", type(names._uses)())
+    tf.function(lambda x: x * 2).get_concrete_function(tf.TensorSpec(()))
+    assert (drawn("judge"), drawn("step")) == first[::-1]
+
+
+def test_no_two_programs_share_a_name(another_process: None) -> None:
+    rows = [drawn("step"), drawn("step"), drawn("judge")]
+    assert len({number for row in rows for number in row}) == 9
+    assert traced("step") != traced("step")
+
+
+def test_other_threads_and_what_comes_after_count_as_ever(another_process: None) -> None:
+    before = ops.uid()
+    with stable_names("step"), ThreadPoolExecutor(1) as pool:
+        assert ops.uid() > 2**20
+        assert pool.submit(ops.uid).result() == before + 1
+    assert ops.uid() == before + 2
+
+
+def test_processors_compile_where_they_are_told_to() -> None:
+    assert [compiles(xla) for xla in ("on", "off", "auto")] == [True, False, False]
+
+
+def test_the_machine_of_a_processor_is_its_kind_its_threads_and_the_libraries() -> None:
+    here = program_machine(2)
+    assert set(here) == {"processor", "threads", "TensorFlow", "Keras"}
+    assert program_machine(3) == {**here, "threads": "3"}

@@ -9,12 +9,14 @@ import sys
 
 from pydantic import ValidationError
 
-from worker.deadline import process_started, read_deadline
+from worker.deadline import Deadline, process_started, read_deadline
 from worker.ending import woken_for_the_end
+from worker.idle import read_idle
 from worker.logs.shipper import Logs
 from worker.presence import report_in_background
 from worker.process import TRAINER
 from worker.protocol import Refused, ServiceClient
+from worker.pulse import Pulse
 from worker.seat import Seat
 from worker.settings import WorkerSettings
 
@@ -38,16 +40,17 @@ def main(module: str = TRAINER) -> int:
     if settings is None:
         return USAGE
     try:
-        deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
+        deadline, idle = _ends(options, settings)
     except ValueError as error:
-        print(f"baton worker: --deadline (BATON_DEADLINE): {error}", file=sys.stderr)
+        print(f"baton worker: {error}", file=sys.stderr)
         return USAGE
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token)
-    logs = Logs(settings.store)
-    with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline) as seat:
+    logs, pulse = Logs(settings.store), Pulse(settings.health_file)
+    pulse.beat()
+    with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse) as seat:
         report_in_background(client, settings, queues, seat)
-        with woken_for_the_end(seat, deadline, settings.notices):
+        with woken_for_the_end(seat, deadline, settings.notices, idle):
             work = _poll if options.poll else _listen_to_redis
             return work(settings, client, seat, queues, once=options.once)
 
@@ -58,7 +61,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--poll", action="store_true", help="ask the service for work over HTTP, not Redis")
     parser.add_argument("--once", action="store_true", help="end after one attempt")
     parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m: hands over before it")
+    parser.add_argument("--idle", metavar="T", help="end after so long without work, such as 10m")
     return parser.parse_args()
+
+
+def _ends(options: argparse.Namespace, settings: WorkerSettings) -> tuple[Deadline, float]:
+    """When the session ends, and after how many seconds without work. Raises ValueError, with the option's name."""
+    try:
+        option = "--deadline (BATON_DEADLINE)"
+        deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
+        option = "--idle (BATON_IDLE)"
+        return deadline, read_idle(options.idle or settings.idle)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
 
 
 def _settings() -> WorkerSettings | None:

@@ -1,7 +1,8 @@
-"""What ends a worker beside signals: a cloud's notice, and the end of its session."""
+"""What ends a worker beside signals: a cloud's notice, the end of its session, and that there is no work."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from worker.deadline import Deadline, watch_deadline
+from worker.idle import watch_idleness
 from worker.notice import Departure
 from worker.notices import Choice, watch_notices
 from worker.seat import Seat
@@ -19,8 +21,11 @@ WAKE = signal.SIGUSR1
 
 
 @contextmanager
-def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterator[None]:
-    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work."""
+def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice, idle: float = math.inf) -> Iterator[None]:
+    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work.
+
+    `idle`: seconds without an attempt after which the worker ends.
+    """
 
     def wake(_number: int, _frame: FrameType | None) -> None:
         if not seat.busy:
@@ -37,6 +42,7 @@ def woken_for_the_end(seat: Seat, deadline: Deadline, notices: Choice) -> Iterat
     signal.signal(WAKE, wake)
     try:
         watch_deadline(deadline, retire)
+        watch_idleness(idle, lambda: seat.idle, retire)
         watch_notices(notices, leave)
         yield
     finally:

@@ -67,6 +67,7 @@ class PollingWorker:
 
     def _work_once(self) -> bool:
         """Whether an attempt was trained here. Offers are taken once the training process is warm."""
+        self._seat.pulse.beat()
         if not self._seat.await_warm():
             if not self._seat.stopping:
                 log.error("the training process does not get ready; its own lines above say why")
@@ -105,6 +106,7 @@ class PollingWorker:
         return False
 
     def _pause(self, seconds: float) -> None:
+        self._seat.pulse.beat()
         with suppress(Empty):
             self._answers.get(timeout=seconds)
             raise _AskedToEnd

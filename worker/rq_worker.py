@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import redis
+from redis.client import Pipeline
 from rq import Queue
 from rq.exceptions import DeserializationError, StopRequested
 from rq.executions import Execution
@@ -27,6 +28,8 @@ from worker.settings import WorkerSettings
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 RECONNECT_SECONDS = 1.0
+TTL_SECONDS = 90
+"""How long RQ lists a worker that fell silent; it waits for a message 15 s less, and then gives a sign of life."""
 log = logging.getLogger(__name__)
 
 
@@ -46,7 +49,8 @@ class BatonWorker(Worker):
 
     def __init__(self, queues: list[Queue], seat: Seat, **options: Any) -> None:
         self._seat = seat
-        super().__init__(queues, serializer=JSONSerializer, job_monitoring_interval=BEAT_SECONDS, **options)
+        options |= {"job_monitoring_interval": BEAT_SECONDS, "worker_ttl": TTL_SECONDS}
+        super().__init__(queues, serializer=JSONSerializer, **options)
 
     def subscribe(self) -> None:
         """Nothing: RQ's commands over Redis end workers, and whoever may stop one here asks the service.
@@ -63,6 +67,11 @@ class BatonWorker(Worker):
         if self._seat.stopping:
             raise StopRequested
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """RQ calls it before each wait for a message."""
+        self._seat.pulse.beat()
+        super().heartbeat(timeout, pipeline)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Runs the attempt of a message to its end. Nothing that Redis does can end it."""
@@ -128,6 +137,7 @@ def work(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool)
         try:
             seat.end_wait = _stop_waiting
             while not _serve(settings, seat, queues, once=once):
+                seat.pulse.beat()
                 time.sleep(RECONNECT_SECONDS)
         finally:
             seat.end_wait = nobody_waits

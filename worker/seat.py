@@ -17,6 +17,7 @@ from worker.notice import Departure
 from worker.patience import persist
 from worker.process import TRAINER, Held, TrainingProcess
 from worker.protocol import ServiceClient
+from worker.pulse import Pulse
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
@@ -37,6 +38,7 @@ class Seat:
     from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
     say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
     attempts is woken; called in the main thread. `device`: what is trained on here, as the training process says.
+    `pulse`: the sign of life of the main thread.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Seat:
         logs: Logs,
         module: str = TRAINER,
         deadline: Deadline | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
@@ -54,6 +57,8 @@ class Seat:
         self._leaving: Departure | None = None
         self._gone_at = math.inf
         self._too_late, self._started = False, time.monotonic()
+        self._idle_since = self._started
+        self.pulse = pulse or Pulse()
         self.device = "cpu"
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
@@ -71,6 +76,7 @@ class Seat:
             self.close()
             self._training = TrainingProcess(self._module, self._logs.new())
             self._started = time.monotonic()
+            self._idle_since = self._started + WARM_UP_SECONDS
 
     def await_warm(self) -> bool:
         """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
@@ -79,9 +85,12 @@ class Seat:
         self.warm_up()
         training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
         while training is not None and not training.ready and time.monotonic() < give_up:
+            self.pulse.beat()
             if self.stopping or training.wait(WARM_POLL_SECONDS):
                 return False
-        self._deadline.warmed_up(time.monotonic() - self._started)
+        now = time.monotonic()
+        self._idle_since = min(self._idle_since, now)
+        self._deadline.warmed_up(now - self._started)
         self._heed_the_deadline()
         self._learn_the_device(training)
         return training is not None and training.ready
@@ -93,7 +102,13 @@ class Seat:
         try:
             yield
         finally:
+            self._idle_since = time.monotonic()
             self.busy = False
+
+    @property
+    def idle(self) -> float:
+        """Seconds in which it could have begun an attempt and none came."""
+        return 0.0 if self.busy else max(0.0, time.monotonic() - self._idle_since)
 
     def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
         """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
@@ -168,6 +183,7 @@ class Seat:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
         beaten = time.monotonic()
         while not training.wait(POLL_SECONDS):
+            self.pulse.beat()
             if training.refused(attempt_id):
                 return False
             if time.monotonic() - beaten >= BEAT_SECONDS:

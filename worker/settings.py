@@ -36,7 +36,9 @@ class WorkerSettings(BaseSettings):
 
     `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
     machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
-    length of the worker's session, such as 11h30m, or none. `augmentation_processes`: None leaves one core to the loop.
+    length of the worker's session, such as 11h30m, or none. `idle`: how long without an attempt before it ends.
+    `health_file`: touched again and again, for `python -m worker.health`. `augmentation_processes`: None leaves one
+    core to the loop.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
     `reports`: whether to make a report of each job, in a process of low priority.
     """
@@ -54,6 +56,8 @@ class WorkerSettings(BaseSettings):
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
     deadline: str = ""
+    idle: str = ""
+    health_file: Path | None = None
     reports: bool = True
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""

@@ -74,11 +74,13 @@ def worker(
     deadline: Annotated[
         str | None, typer.Option(metavar="T", help="Length of this session, such as 11h30m: hands over before its end.")
     ] = None,
+    idle: Annotated[str | None, typer.Option(metavar="T", help="End after so long without work, such as 10m.")] = None,
 ) -> None:
     """Run a worker; BATON_STORE says where checkpoints go."""
     if poll and redis is not None:
         raise typer.BadParameter("a worker that asks the service (--poll) needs no --redis: leave one of them out")
-    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis, "BATON_DEADLINE": deadline}
+    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
+    settings |= {"BATON_DEADLINE": deadline, "BATON_IDLE": idle}
     arguments = [part for name in queue or [] for part in ("--queue", name)]
     _become("worker", [*arguments, *(["--poll"] if poll else []), *(["--once"] if once else [])], settings)
 

@@ -184,6 +184,18 @@ class WorkerView(Message):
     last_seen_at: datetime
 
 
+class QueueView(Message):
+    """How many workers a queue could use: `wanted` is `waiting`, attempts that may start now, and `held`, under way.
+
+    What waits for a backoff or for a place within a limit is not counted: a worker more would not help it.
+    """
+
+    queue: str
+    waiting: int
+    held: int
+    wanted: int
+
+
 class PlanStageView(Message):
     """A stage as it would run: all fields with their defaults, and what it comes to. `stage` counts from 1.
 

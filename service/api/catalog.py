@@ -1,19 +1,21 @@
-"""What there is: plans, networks, workers."""
+"""What there is: plans, networks, workers, queues."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from core.domain.catalog import NETWORKS
-from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, WorkerView
+from core.domain.extensions import Extension
+from core.domain.queues import QUEUE
+from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, QueueView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
-from service.control import plans, workers
+from service.control import demand, plans, workers
 from service.db.unit import Unit
 
 router = guarded_router("catalog")
@@ -63,3 +65,19 @@ def report_worker(ctx: Ctx, message: WorkerReport) -> None:
     """A worker says that it is there."""
     with ctx.database.write() as session:
         workers.report(Unit(session), message)
+
+
+@router.get("/queues/{queue}")
+def show_queue(
+    ctx: Ctx,
+    queue: Annotated[str, Path(pattern=QUEUE)],
+    extension: Annotated[
+        list[Extension], Query(max_length=500, description="What the workers have installed, e.g. network/my-net")
+    ] = [],  # noqa: B006 - FastAPI copies it
+    worker: Annotated[
+        str, Query(pattern=r"^[A-Za-z0-9._-]{0,200}$", description="Count what workers hold whose names begin so")
+    ] = "",
+) -> QueueView:
+    """How many workers the queue could use now: what an autoscaler asks."""
+    with ctx.database.read() as session:
+        return demand.demand(Unit(session), queue, ctx.settings.limits, extensions=extension, workers=worker)

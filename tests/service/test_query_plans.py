@@ -82,6 +82,7 @@ def test_what_a_worker_and_a_reader_ask(api: Api) -> None:
         for part in ("attempts", "stages", "history", "checkpoints", "events", "artifacts"):
             assert api.http.get(f"/v1/jobs/{hand.job_id}/{part}").status_code == 200
         assert api.http.get("/v1/workers").status_code == 200
+        assert api.http.get("/v1/queues/default?worker=w").json()["held"] == 1
         asking = {"worker": worker_info("w2"), "queues": ["default"], "wait_seconds": 0}
         assert api.http.post("/v1/attempts:next", json=asking).status_code == 200
         hand.finish("succeeded")

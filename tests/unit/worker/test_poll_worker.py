@@ -15,6 +15,7 @@ from worker import poll_worker
 from worker.patience import FIRST_WAIT, LONGEST_WAIT, Backoff
 from worker.poll_worker import PollingWorker
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+from worker.pulse import Pulse
 from worker.seat import Seat, nobody_waits
 
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), wait_seconds=25)
@@ -28,6 +29,7 @@ class FakeSeat:
         self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
         self.end_wait = nobody_waits
+        self.pulse = Pulse()
 
     def await_warm(self) -> bool:
         return self.warm

@@ -1,29 +1,40 @@
-# syntax=docker/dockerfile:1
 # Targets: service, worker-cpu, worker-gpu. Everything comes from the lock files; nothing runs as root.
-ARG PYTHON=3.12
+#   make images          builds them with docker, podman or buildah
+# BASE is any Debian with Python 3.11 to 3.13. An index or certificate of your own comes as a secret and stays in no layer:
+#   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem ...   (in pip.conf: cert = /run/secrets/ca)
+ARG BASE=docker.io/library/python:3.12-slim
 
-FROM python:${PYTHON}-slim AS base
+# hadolint ignore=DL3006
+FROM ${BASE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONPATH=/app PATH=/venv/bin:$PATH
-RUN useradd --create-home --uid 10001 baton \
+# Python as process 1 would neither heed a SIGTERM before it has set its handlers nor bury orphans: tini does both.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 10001 baton \
     && mkdir -p /data /home/baton/.cache/baton \
-    && chown baton:baton /data /home/baton/.cache /home/baton/.cache/baton
+    && chown -R baton:baton /data /home/baton/.cache
 WORKDIR /app
 
 FROM base AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /venv
+RUN python3 -m venv /venv
 
 FROM build AS build-service
 COPY requirements/service.txt /tmp/lock.txt
-RUN pip install --require-hashes --no-deps -r /tmp/lock.txt
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    pip install --require-hashes --no-deps -r /tmp/lock.txt
 
 FROM build AS build-worker-cpu
 COPY requirements/worker-cpu.txt /tmp/lock.txt
-RUN pip install --require-hashes --no-deps -r /tmp/lock.txt
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    pip install --require-hashes --no-deps -r /tmp/lock.txt
 
 FROM build AS build-worker-gpu
 COPY requirements/worker-gpu.txt /tmp/lock.txt
-RUN pip install --require-hashes --no-deps -r /tmp/lock.txt
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    pip install --require-hashes --no-deps -r /tmp/lock.txt
 
 FROM base AS service
 COPY --from=build-service /venv /venv
@@ -34,24 +45,32 @@ COPY migrations ./migrations
 # The service reads the plans as files and imports nothing from here.
 COPY models/__init__.py ./models/
 COPY models/plans ./models/plans
-USER baton
+USER 10001:10001
 ENV BATON_HOST=0.0.0.0 BATON_PORT=8080
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
     ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BATON_PORT\"]}/readyz', timeout=4)"]
+ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "service"]
 
 FROM base AS worker
-COPY core ./core
-COPY worker ./worker
-COPY models ./models
-USER baton
-# `docker stop` sends SIGTERM: give it the time to save, with --stop-timeout or stop_grace_period.
+USER 10001:10001
+ENV BATON_HEALTH_FILE=/tmp/baton-worker.health
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-m", "worker.health"]
+# The engine must leave more time before it kills than BATON_GRACE: --stop-timeout, stop_grace_period.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["python", "-m", "worker"]
+ENTRYPOINT ["tini", "--", "python", "-m", "worker"]
 
 FROM worker AS worker-cpu
 COPY --from=build-worker-cpu /venv /venv
+COPY core ./core
+COPY worker ./worker
+COPY models ./models
 
 FROM worker AS worker-gpu
+# What the NVIDIA container toolkit puts in: the driver's libraries, not CUDA, which is in the lock.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-worker-gpu /venv /venv
+COPY core ./core
+COPY worker ./worker
+COPY models ./models

@@ -1,0 +1,57 @@
+{{- define "baton.name" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains "baton" $name) }}{{ $name = printf "%s-baton" $name }}{{ end -}}
+{{- $name | trunc 30 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "baton.labels" -}}
+app.kubernetes.io/name: baton
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- /* An image of the chart's registry, or one that has a place of its own. */ -}}
+{{- define "baton.image" -}}
+{{- $image := .image -}}
+{{- with .root.Values.image -}}
+{{- if contains "/" $image }}{{ $image }}{{ else }}{{ .registry }}/baton-{{ $image }}:{{ .tag | default $.root.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "baton.secretEnv" -}}
+- name: {{ .key }}
+  valueFrom:
+    secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}
+{{- end }}
+
+{{- define "baton.settings" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "baton.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "baton.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "baton.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}

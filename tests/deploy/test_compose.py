@@ -1,0 +1,143 @@
+"""docker-compose.yml: of its own schema's form, and sound in what it wires."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from compose_spec import PyCompose
+
+from service.settings import Settings
+from tests.deploy import dockerfile
+from tests.deploy.compose import FILE, GIVEN, Compose, read_compose
+from tests.deploy.settings import SERVICE, WORKER
+from worker.settings import WorkerSettings
+
+REPLICAS = ("service-1", "service-2")
+WORKERS = ("worker", "worker-gpu")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Compose:
+    return read_compose(GIVEN)
+
+
+def validate(data: dict[str, Any]) -> None:
+    """By the rules of the Compose Specification; ValueError names what breaks them."""
+    PyCompose.from_json(json.dumps(data)).validate()
+
+
+def seconds(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)([smh])", text))
+
+
+def test_it_is_of_the_specifications_form(compose: Compose) -> None:
+    validate(compose.data)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda services: services["worker"].update(restrat="always"),
+        lambda services: services["proxy"]["healthcheck"].update(interval="5 parsecs"),
+        lambda services: services["worker"]["depends_on"]["proxy"].update(condition="service_fine"),
+    ],
+)
+def test_what_is_not_of_that_form_is_found(compose: Compose, spoil: Callable[[dict[str, Any]], None]) -> None:
+    data = copy.deepcopy(compose.data)
+    spoil(data["services"])
+    with pytest.raises(ValueError, match=r"restrat|parsecs|service_fine"):
+        validate(data)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_secret_that_is_missing_is_asked_for(name: str) -> None:
+    with pytest.raises(KeyError, match=f"set {name}"):
+        read_compose({other: value for other, value in GIVEN.items() if other != name})
+
+
+def test_no_secret_stands_in_the_file_or_on_a_command_line(compose: Compose) -> None:
+    assert not [name for name, one in compose.services.items() if GIVEN["REDIS_PASSWORD"] in str(one.get("command"))]
+    text = FILE.read_text()
+    assert not [
+        match for match in re.findall(r"^ *\w+(?:PASSWORD|TOKEN): *(\S+)", text, re.M) if not match.startswith("${")
+    ]
+
+
+def test_every_variable_is_a_setting_of_who_gets_it(compose: Compose) -> None:
+    for name in REPLICAS:
+        assert set(compose.services[name]["environment"]) <= SERVICE
+    for name in WORKERS:
+        assert set(compose.services[name]["environment"]) <= WORKER
+    caddyfile = (FILE.parent / "deploy/compose/Caddyfile").read_text()
+    assert all(f"{{${name}:" in caddyfile for name in compose.environment("proxy"))
+
+
+def test_what_the_containers_get_is_accepted(compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**compose.environment("service-1"), **dockerfile.environment("service")}.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    for name, value in {**compose.environment("worker"), **dockerfile.environment("worker-cpu")}.items():
+        monkeypatch.setenv(name, value)
+    assert WorkerSettings().store == settings.store
+
+
+def test_what_is_named_is_there(compose: Compose) -> None:
+    volumes, services = set(compose.data["volumes"]), compose.services
+    used = {mount.split(":")[0] for one in services.values() for mount in one.get("volumes", [])}
+    assert {name for name in used if not name.startswith(".")} == volumes
+    assert all((FILE.parent / name).is_file() for name in used if name.startswith("."))
+    for one in services.values():
+        for other, how in one.get("depends_on", {}).items():
+            # Those built here have theirs in the Dockerfile.
+            assert how["condition"] == "service_healthy"
+            assert "healthcheck" in services[other] or "build" in services[other]
+
+
+def test_every_host_in_a_url_is_a_service(compose: Compose) -> None:
+    values = {value for name in (*REPLICAS, *WORKERS) for value in compose.environment(name).values()}
+    hosts = {host for value in values for host in re.findall(r"(?:@|http://)([a-z0-9-]+)", value)}
+    assert hosts == {"postgres", "redis", "proxy"}
+    upstreams = compose.environment("proxy")["BATON_UPSTREAMS"].split()
+    assert upstreams == [f"{name}:{dockerfile.environment('service')['BATON_PORT']}" for name in REPLICAS]
+
+
+def test_only_the_proxy_can_be_reached_and_only_from_here_unless_asked(compose: Compose) -> None:
+    published = {name: one["ports"] for name, one in compose.services.items() if "ports" in one}
+    assert published == {"proxy": ["127.0.0.1:80:80", "127.0.0.1:443:443"]}
+    open_to_all = read_compose({**GIVEN, "BATON_ADDRESS": "0.0.0.0"}).services["proxy"]["ports"]
+    assert open_to_all == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
+
+
+@pytest.mark.parametrize("name", [*REPLICAS, *WORKERS])
+def test_what_is_built_is_built_from_a_target_and_runs_without_rights(compose: Compose, name: str) -> None:
+    one = compose.services[name]
+    target = one["build"]["target"]
+    assert one["image"] == f"baton-{target}:latest"
+    assert int(dockerfile.last(target, "USER").split(":")[0]) > 0
+    assert one["cap_drop"] == ["ALL"]
+    assert one["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_has_more_time_than_it_takes(compose: Compose, name: str) -> None:
+    grace = float(compose.environment(name)["BATON_GRACE"])
+    assert seconds(compose.services[name]["stop_grace_period"]) >= grace + 10
+
+
+def test_a_gpu_worker_has_one_gpu_and_comes_only_when_asked_for(compose: Compose) -> None:
+    one = compose.services["worker-gpu"]
+    (device,) = one["deploy"]["resources"]["reservations"]["devices"]
+    assert (one["profiles"], device["device_ids"]) == (["gpu"], ["0"])
+    assert "profiles" not in compose.services["worker"]
+
+
+def test_redis_keeps_what_it_has_and_asks_for_a_password(compose: Compose) -> None:
+    command = compose.services["redis"]["command"][-1]
+    assert all(word in command for word in ("requirepass", "appendonly yes", "noeviction"))

@@ -1,0 +1,263 @@
+"""What docker-compose.yml wires, run without containers: its commands, its environment, its proxy, on this machine's ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import redis
+
+from core.storage import open_store
+from tests.deploy import dockerfile
+from tests.deploy.compose import GIVEN, Compose, read_compose
+from tests.support.gcs import _binary as emulator_binary
+from tests.support.gcs import until
+from tests.support.jobs import Jobs, tiny
+from tests.support.postgres import OWNER, PostgresServer, running_postgres
+from tests.support.redis import free_port, redis_binary
+from tests.support.service import ROOT
+
+CADDY = Path(sys.executable).parent / "caddy"
+CADDYFILE = ROOT / "deploy/compose/Caddyfile"
+SECONDS = 120.0
+REPLICAS = ("service-1", "service-2")
+JOB = tiny(
+    dataset={"name": "digits", "per_class": 10},
+    stages=[{"image_size": 8, "batch_size": 16, "epochs": 1, "steps_per_epoch": 5}],
+)
+
+
+@dataclass
+class Machine:
+    """Processes in place of containers: each with what Compose and its image give it, and addresses of this machine."""
+
+    folder: Path
+    compose: Compose
+    postgres: PostgresServer
+    ports: dict[str, int] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def port(self, name: str) -> int:
+        return self.ports.setdefault(name, free_port())
+
+    def environment(self, name: str, target: str = "") -> dict[str, str]:
+        """Of a service of the file, with that of its image."""
+        given = {**(dockerfile.environment(target) if target else {}), **self.compose.environment(name)}
+        given |= {one: self._here(value) for one, value in given.items()}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **given, "PYTHONPATH": str(ROOT)}
+
+    def _here(self, value: str) -> str:
+        """Names of containers and mounted folders as what stands for them."""
+        value = value.replace("@postgres/baton", f"@/baton?host={self.postgres.folder}")
+        value = value.replace("file:///data", (self.folder / "data").as_uri())
+        for name, port in (("redis", 6379), ("service-1", 8080), ("service-2", 8080), ("proxy", 8080)):
+            value = value.replace(f"{name}:{port}", f"127.0.0.1:{self.port(name)}")
+        return value
+
+    def start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def start_redis(self) -> None:
+        """The file's own command; `redis-server` is here whatever server there is, on a port and in a folder of its own."""
+        binary = self.folder / "bin/redis-server"
+        binary.parent.mkdir()
+        options = f"--port {self.port('redis')} --bind 127.0.0.1 --dir {self.folder}"
+        binary.write_text(f'#!/bin/sh\nexec {redis_binary()} "$@" {options}\n')
+        binary.chmod(0o755)
+        environment = self.environment("redis")
+        path = f"{binary.parent}:{environment['PATH']}"
+        self.start("redis", self.compose.services["redis"]["command"], {**environment, "PATH": path})
+
+    def start_replica(self, name: str) -> None:
+        port = {"BATON_HOST": "127.0.0.1", "BATON_PORT": str(self.port(name))}
+        self.start(name, self.command("service"), {**self.environment(name, "service"), **port})
+
+    def start_proxy(self) -> None:
+        ports = {"HTTP": "http", "HTTPS": "https", "INTERNAL": "proxy"}
+        chosen = {f"BATON_{name}_PORT": str(self.port(what)) for name, what in ports.items()}
+        folders = {"XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
+        command = [str(CADDY), "run", "--adapter", "caddyfile", "--config", str(CADDYFILE)]
+        self.start("proxy", command, {**self.environment("proxy"), **chosen, **folders})
+
+    def start_worker(self) -> None:
+        self.start("worker", self.command("worker-cpu"), self.worker_environment)
+
+    @property
+    def worker_environment(self) -> dict[str, str]:
+        changed = {"BATON_HEALTH_FILE": str(self.folder / "health"), "BATON_NOTICES": "none", "BATON_REPORTS": "0"}
+        return {**self.environment("worker", "worker-cpu"), **changed}
+
+    def command(self, target: str) -> list[str]:
+        """The image's, with the Python of the tests and without its init."""
+        return [sys.executable, *dockerfile.command(target)[3:]]
+
+    def healthy(self, target: str, environment: dict[str, str]) -> bool:
+        command = [sys.executable, *dockerfile.health_command(target)[1:]]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+
+    def says(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def end(self, name: str, seconds: float = 30.0) -> int:
+        """SIGTERM, as the engine sends it, and the exit status."""
+        self.running[name].terminate()
+        return self.running[name].wait(seconds)
+
+    def close(self) -> None:
+        for process in self.running.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port('https')}"
+
+    def users(self) -> httpx.Client:
+        """Somebody outside, who trusts the proxy's authority."""
+        root = ssl.create_default_context(cafile=self.folder / "caddy/pki/authorities/local/root.crt")
+        token = {"Authorization": f"Bearer {GIVEN['BATON_TOKEN']}"}
+        return httpx.Client(base_url=self.url, headers=token, verify=root, timeout=30.0)
+
+
+def make_database(server: PostgresServer) -> None:
+    """As the image's entry point does it: a user with a password, who must give it, and a database of its own."""
+    with server.connect() as connection:
+        connection.execute(f"ALTER ROLE {OWNER} PASSWORD '{GIVEN['POSTGRES_PASSWORD']}'")
+        connection.execute(f"CREATE DATABASE baton OWNER {OWNER}")
+    rules = server.folder / "data/pg_hba.conf"
+    rules.write_text(f"local all {OWNER} scram-sha-256\n{rules.read_text()}")
+    with server.connect() as connection:
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with ExitStack() as held:
+        server = held.enter_context(running_postgres())
+        make_database(server)
+        made = Machine(tmp_path_factory.mktemp("compose"), read_compose(GIVEN), server)
+        held.callback(made.close)
+        made.start_redis()
+        for name in REPLICAS:
+            made.start_replica(name)
+        made.start_proxy()
+        made.start_worker()
+        until(lambda: all(answers(made, name) for name in (*REPLICAS, "proxy")), SECONDS, "all of them answer")
+        yield made
+
+
+def answers(machine: Machine, name: str) -> bool:
+    """What the file's health checks ask; a process that ended says why."""
+    assert machine.running[name].poll() is None, machine.says(name)
+    with suppress(httpx.HTTPError):
+        path = "healthz" if name == "proxy" else "readyz"
+        return httpx.get(f"http://127.0.0.1:{machine.port(name)}/{path}", timeout=5.0).status_code == 200
+    return False
+
+
+def test_a_job_succeeds_through_the_proxy(machine: Machine) -> None:
+    with machine.users() as http:
+        jobs = Jobs(http)
+        view = jobs.await_end(jobs.submit(JOB))
+        assert view["status"] == "succeeded", (view, machine.says("worker"))
+        assert jobs.download(view["id"], "best.keras")
+    assert httpx.get(f"{machine.url}/v1/jobs", verify=False).status_code == 401
+    assert list((machine.folder / "data/store/jobs").iterdir())
+
+
+def test_the_images_health_checks_pass(machine: Machine) -> None:
+    service = {**machine.environment("service-1", "service"), "BATON_PORT": str(machine.port("service-1"))}
+    assert machine.healthy("service", service)
+    assert not machine.healthy("service", {**service, "BATON_PORT": "1"})
+    assert machine.healthy("worker-cpu", machine.worker_environment)
+
+
+def test_passwords_are_asked_for(machine: Machine) -> None:
+    with redis.Redis(port=machine.port("redis")) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    with redis.Redis(port=machine.port("redis"), password=GIVEN["REDIS_PASSWORD"]) as known:
+        assert known.config_get("appendonly") == {"appendonly": "yes"}
+        assert known.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(host=str(machine.postgres.folder), user=OWNER, dbname="baton", password="wrong")
+
+
+def test_a_replica_goes_and_comes_and_nobody_notices(machine: Machine) -> None:
+    failed: list[Any] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        with machine.users() as http:
+            while not done.is_set():
+                answer = http.get("/v1/plans")
+                if answer.status_code != 200:
+                    failed.append((answer.status_code, answer.text))
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        assert machine.end("service-1") == 0
+        machine.start_replica("service-1")
+        until(lambda: answers(machine, "service-1"), SECONDS, "service-1 is back")
+    finally:
+        done.set()
+        asker.join()
+    assert failed == []
+
+
+def test_heartbeats_get_through_while_redis_is_away(machine: Machine) -> None:
+    """Every replica is unready then; whoever balances by that cuts workers off that need no Redis to train."""
+    os.kill(machine.running["redis"].pid, signal.SIGSTOP)
+    try:
+        with machine.users() as http:
+            assert http.get("/readyz").status_code == 503
+            until(lambda: http.get("/healthz").status_code == 200, SECONDS, "it is alive")
+            assert http.get("/v1/workers").status_code == 200
+    finally:
+        os.kill(machine.running["redis"].pid, signal.SIGCONT)
+
+
+def test_a_worker_that_is_stopped_ends_in_its_time(machine: Machine) -> None:
+    assert machine.end("worker", float(machine.compose.environment("worker")["BATON_GRACE"])) == 0
+
+
+def test_the_emulators_profile_has_the_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command, on another port and folder; the folder of the volume is the bucket."""
+    compose, port = read_compose(GIVEN), free_port()
+    here = {"4443": str(port), "/storage": str(tmp_path), "http://gcs:4443": f"http://127.0.0.1:{port}"}
+    words = [here.get(word, word) for word in compose.services["gcs"]["command"]]
+    (volume,) = compose.services["gcs"]["volumes"]
+    (tmp_path / Path(volume.split(":")[1]).relative_to("/storage")).mkdir()
+    process = subprocess.Popen([emulator_binary(), *words, "-host", "127.0.0.1"], stderr=subprocess.DEVNULL)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", here["http://gcs:4443"])
+    try:
+        until(lambda: reached(port), 20, "the emulator starts")
+        store = open_store("gs://baton")
+        store.check()
+        store.put("a/b", b"bytes")
+        assert store.get("a/b") == b"bytes"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def reached(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/storage/v1/b", timeout=2.0).status_code == 200
+    return False

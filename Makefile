@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
+.PHONY: help install demo up test chaos chaos-control published images images-try lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -39,6 +39,12 @@ chaos-control: $(DEV) ## Kill, freeze, cut off services, workers, Redis under 10
 
 published: $(DEV) ## Train the four published plans, small, each killed twice: make published DATA=path/to/tiny-imagenet-200
 	$(BIN)/python -m tests.resume.published $(DATA) $(ARGS)
+
+images: ## Build the container images: make images ARGS=worker-gpu; docker, podman, or buildah without a registry
+	bash scripts/images.sh $(ARGS)
+
+images-try: $(DEV) ## Run what the images run and train a job with them, by buildah without an engine (root; after make images)
+	$(BIN)/python -m tests.deploy.try_images $(ARGS)
 
 lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff check .

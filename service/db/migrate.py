@@ -9,6 +9,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -54,10 +57,22 @@ def migrate(url: str, target: str = "head") -> None:
 
 def _move(connection: Connection, target: str) -> None:
     config = alembic_config(connection)
+    _check_revision(connection, ScriptDirectory.from_config(config))
     if target == "head":
         command.upgrade(config, target)
     else:
         command.downgrade(config, target)
+
+
+def _check_revision(connection: Connection, scripts: ScriptDirectory) -> None:
+    for revision in MigrationContext.configure(connection).get_current_heads():
+        try:
+            scripts.get_revision(revision)
+        except CommandError:
+            raise UnfitDatabase(
+                f"a newer version of Baton brought it to revision {revision[:64]}, which this one does not know: "
+                "run that version, or go back to a backup from before"
+            ) from None
 
 
 def _lock(connection: Connection) -> None:

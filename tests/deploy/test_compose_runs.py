@@ -1,4 +1,4 @@
-"""What docker-compose.yml wires, run without containers: its commands, its environment, its proxy, on this machine's ports."""
+"""What docker-compose.yml wires, run without containers: commands, environment and proxy, on this machine's ports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.service import ROOT
 
 CADDY = Path(sys.executable).parent / "caddy"
 CADDYFILE = ROOT / "deploy/compose/Caddyfile"
-SECONDS = 120.0
+SECONDS = 200.0
 REPLICAS = ("service-1", "service-2")
 JOB = tiny(
     dataset={"name": "digits", "per_class": 10},
@@ -73,7 +73,7 @@ class Machine:
             )
 
     def start_redis(self) -> None:
-        """The file's own command; `redis-server` is here whatever server there is, on a port and in a folder of its own."""
+        """The file's own command; `redis-server` is whatever server there is, on a port and in a folder of its own."""
         binary = self.folder / "bin/redis-server"
         binary.parent.mkdir()
         options = f"--port {self.port('redis')} --bind 127.0.0.1 --dir {self.folder}"
@@ -156,9 +156,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made.start_redis()
         for name in REPLICAS:
             made.start_replica(name)
+        until(lambda: all(answers(made, name) for name in REPLICAS), SECONDS, "the replicas are ready")
         made.start_proxy()
+        until(lambda: answers(made, "proxy"), SECONDS, "the proxy finds them")
         made.start_worker()
-        until(lambda: all(answers(made, name) for name in (*REPLICAS, "proxy")), SECONDS, "all of them answer")
         yield made
 
 

@@ -21,9 +21,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "baton.secretEnv" -}}
-- name: {{ .key }}
+- name: {{ .name }}
   valueFrom:
-    secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}
+    secretKeyRef: {name: {{ .secret }}, key: {{ .key | default .name }}}
 {{- end }}
 
 {{- define "baton.settings" -}}

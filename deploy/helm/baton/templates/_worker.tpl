@@ -29,7 +29,9 @@
 {{- end }}
 
 {{- define "baton.workerEnv" -}}
-{{- include "baton.secretEnv" (dict "key" "BATON_TOKEN" "secret" .root.Values.secret) }}
+{{- with .root.Values.workerToken }}
+{{- include "baton.secretEnv" (dict "name" "BATON_TOKEN" "secret" (.secret | default $.root.Values.secret) "key" .key) }}
+{{- end }}
 - {name: BATON_URL, value: "http://{{ include "baton.name" .root }}:{{ .root.Values.service.port }}"}
 - {name: BATON_STORE, value: {{ .root.Values.store | quote }}}
 - {name: BATON_GRACE, value: {{ .pool.grace | quote }}}

@@ -1,0 +1,146 @@
+"""Backup and restore as docs/how-to/backup-and-upgrade.md has it: the same commands, on a real PostgreSQL and a store."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fast_jobs import fast
+from tests.support.jobs import Jobs
+from tests.support.postgres import ADMIN, PostgresServer
+from tests.support.redis import RedisServer, running_redis
+from tests.support.service import ROOT, ServiceProcess
+from tests.support.worker import Workers
+from tests.support.worker import workers as make_workers
+
+PAGE = (ROOT / "docs/how-to/backup-and-upgrade.md").read_text()
+LONG = {"epochs": 1, "steps": 2000, "every": 100, "fake": {"step-seconds": "0.002"}}
+
+
+def documented(start: str) -> list[str]:
+    """The words of the command of the page that begins so."""
+    (found,) = re.findall(rf"^ *({start} [^\n<>]*)", PAGE, re.M)
+    return str(found).split()
+
+
+@dataclass
+class Site:
+    """A service on a PostgreSQL, with a store and workers."""
+
+    server: PostgresServer
+    redis: RedisServer
+    folder: Path
+    database: str
+
+    @property
+    def service(self) -> ServiceProcess:
+        return ServiceProcess(
+            self.server.url(self.database),
+            self.redis.url,
+            (self.folder / "store").as_uri(),
+            self.folder / "service.log",
+            settings={"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"},
+        )
+
+    def run(self, command: list[str], **more: Any) -> bytes:
+        """A program of PostgreSQL's, as the administrator."""
+        known = ["--host", str(self.server.folder), "--username", ADMIN]
+        words = [str(self.server.binaries / command[0]), *known, *command[1:]]
+        return subprocess.run(words, check=True, stdout=subprocess.PIPE, **more).stdout
+
+
+@pytest.fixture
+def site(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Site]:
+    with running_redis() as redis:
+        database = postgres_server.create()
+        yield Site(postgres_server, redis, tmp_path, database)
+        postgres_server.drop(database)
+
+
+def trained(site: Site, job: str | None, least: int) -> str:
+    """Trains for a while, and stops worker and service as one stops them for a backup; the job's id."""
+    service = site.service
+    with make_workers(service, site.folder, "tests.support.fake_worker") as workers:
+        try:
+            service.start()
+            with service.client() as http:
+                jobs = Jobs(http)
+                job = job or jobs.submit(fast(**LONG))
+                worker = workers.start()
+                jobs.await_job(job, lambda view: step_of(view) >= least)
+                worker.terminate()
+                assert worker.process is not None
+                assert worker.process.wait(30) == 0
+            assert service.terminate() == 0
+        finally:
+            service.kill()
+    return job
+
+
+def step_of(view: dict[str, Any]) -> int:
+    return int((view["checkpoint"] or {}).get("global_step") or 0)
+
+
+def restored(site: Site, dump: bytes) -> None:
+    """An empty database from the dump, and what the page says to do before the service starts."""
+    site.server.drop(site.database)
+    site.database = site.server.create()
+    site.run([*documented("pg_restore"), "--role", "baton", "--dbname", site.database], input=dump)
+    (fences,) = re.findall(r"UPDATE jobs SET [^;]*;", PAGE)
+    site.run(["psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", site.database, "--command", fences])
+    site.redis.client().flushall()
+
+
+@pytest.mark.parametrize("store", ["restored too", "as it was"])
+def test_a_job_goes_on_from_a_backup(site: Site, store: str) -> None:
+    job = trained(site, None, 200)
+    dump = site.run([*documented("pg_dump"), "--dbname", site.database])
+    shutil.copytree(site.folder / "store", site.folder / "copy")
+    assert trained(site, job, 900) == job
+    if store == "restored too":
+        shutil.rmtree(site.folder / "store")
+        (site.folder / "copy").rename(site.folder / "store")
+    restored(site, dump)
+    ended, attempts, events = finished(site, job)
+    assert ended["status"] == "succeeded", ended
+    assert ended["failures"] == 0
+    # What was trained after the backup is trained again, under fences that nobody has had.
+    assert attempts[1]["start_step"] == (attempts[0]["end_step"] if store == "restored too" else 0)
+    assert attempts[0]["end_step"] < 900
+    assert ("restarted" in events) == (store != "restored too")
+
+
+def finished(site: Site, job: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """The job at its end, its attempts, and the kinds of its events."""
+    service = site.service
+    with make_workers(service, site.folder, "tests.support.fake_worker") as workers:
+        try:
+            service.start()
+            workers.start()
+            with service.client() as http:
+                jobs = Jobs(http)
+                view = jobs.await_end(job)
+                return view, jobs.items(job, "attempts"), [one["kind"] for one in jobs.items(job, "events")]
+        finally:
+            service.kill()
+
+
+def test_a_database_of_a_newer_version_is_refused(site: Site) -> None:
+    """Going back is a restore: an older service does not touch what it does not know."""
+    service = site.service
+    service.start()
+    assert service.terminate() == 0
+    with site.server.connect(site.database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    service = site.service
+    service.spawn()
+    assert service.process is not None
+    assert service.process.wait(60) == 2
+    assert "newer" in service.log.read_text()

@@ -152,7 +152,9 @@ def main(target: str = "worker-cpu") -> int:
         service = held.enter_context(container("localhost/baton-service:latest", data))
         database = {"BATON_DATABASE_URL": "sqlite:////data/baton.db", "BATON_PORT": str(port)}
         try_service(service, common | database, url)
-        http = held.enter_context(httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30.0))
+        http = held.enter_context(
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30.0)
+        )
         worker = held.enter_context(container(f"localhost/baton-{target}:latest", data))
         settings = common | {"BATON_URL": url, "BATON_CACHE": "/data/cache", "BATON_HEALTH_FILE": "/data/health"}
         try_worker(worker, settings, Jobs(http))

@@ -107,7 +107,7 @@ def test_keda_takes_what_is_its_own(full: list[dict[str, Any]]) -> None:
 
 
 def without_pod(given: dict[str, Any]) -> dict[str, Any]:
-    """Of a ScaledJob what is KEDA's: its pod is held to Kubernetes' schema above, in whose quantities the models err."""
+    """Of a ScaledJob what is KEDA's: its pod is held to Kubernetes' schema above; the models err in its quantities."""
     found = copy.deepcopy(given)
     if "jobTargetRef" in found["spec"]:
         found["spec"]["jobTargetRef"]["template"]["spec"] = {"containers": [{"name": "worker"}]}

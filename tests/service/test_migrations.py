@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.db.engine import open_engine
-from service.db.migrate import alembic_config, migrate
+from service.db.migrate import UnfitDatabase, alembic_config, migrate
 from tests.service.rows import everything, fill, schema
 from tests.support.service import ROOT
 
@@ -154,3 +154,14 @@ def test_a_migration_that_fails_leaves_all_as_it_was(old: str) -> None:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
         connection.execute(text("DROP TABLE leaders"))
     migrate(old)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(full: str) -> None:
+    """Going back is a restore: an older service does not touch what it does not know."""
+    with connected(full) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    rows = content(full)
+    for target in ("head", "0001"):
+        with pytest.raises(UnfitDatabase, match="a newer version of Baton brought it to revision 9999"):
+            migrate(full, target)
+    assert content(full) == rows

@@ -139,5 +139,5 @@ def test_a_gpu_worker_has_one_gpu_and_comes_only_when_asked_for(compose: Compose
 
 
 def test_redis_keeps_what_it_has_and_asks_for_a_password(compose: Compose) -> None:
-    command = compose.services["redis"]["command"][-1]
-    assert all(word in command for word in ("requirepass", "appendonly yes", "noeviction"))
+    content = compose.data["configs"]["redis"]["content"].splitlines()
+    assert content == [f"requirepass {GIVEN['REDIS_PASSWORD']}", "appendonly yes", "maxmemory-policy noeviction"]

@@ -73,15 +73,14 @@ class Machine:
             )
 
     def start_redis(self) -> None:
-        """The file's own command; `redis-server` is whatever server there is, on a port and in a folder of its own."""
-        binary = self.folder / "bin/redis-server"
-        binary.parent.mkdir()
-        options = f"--port {self.port('redis')} --bind 127.0.0.1 --dir {self.folder}"
-        binary.write_text(f'#!/bin/sh\nexec {redis_binary()} "$@" {options}\n')
-        binary.chmod(0o755)
-        environment = self.environment("redis")
-        path = f"{binary.parent}:{environment['PATH']}"
-        self.start("redis", self.compose.services["redis"]["command"], {**environment, "PATH": path})
+        """Whatever server there is, with the file's own configuration, on a port and in a folder of its own."""
+        redis = self.compose.services["redis"]
+        (config,) = redis["configs"]
+        assert redis["command"] == ["redis-server", config["target"]]
+        file = self.folder / "redis.conf"
+        file.write_text(self.compose.data["configs"][config["source"]]["content"])
+        options = ["--port", str(self.port("redis")), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        self.start("redis", [redis_binary(), str(file), *options], self.environment("redis"))
 
     def start_replica(self, name: str) -> None:
         port = {"BATON_HOST": "127.0.0.1", "BATON_PORT": str(self.port(name))}
@@ -159,6 +158,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         until(lambda: all(answers(made, name) for name in REPLICAS), SECONDS, "the replicas are ready")
         made.start_proxy()
         until(lambda: answers(made, "proxy"), SECONDS, "the proxy finds them")
+        until(lambda: has_certificate(made), SECONDS, "the proxy has a certificate")
         made.start_worker()
         yield made
 
@@ -172,10 +172,17 @@ def answers(machine: Machine, name: str) -> bool:
     return False
 
 
+def has_certificate(machine: Machine) -> bool:
+    """Whether TLS works; a certificate is made in the background."""
+    with suppress(httpx.HTTPError, FileNotFoundError), machine.users() as http:
+        return http.get("/healthz").status_code == 200
+    return False
+
+
 def test_a_job_succeeds_through_the_proxy(machine: Machine) -> None:
     with machine.users() as http:
         jobs = Jobs(http)
-        view = jobs.await_end(jobs.submit(JOB))
+        view = jobs.await_end(jobs.submit(JOB), SECONDS)
         assert view["status"] == "succeeded", (view, machine.says("worker"))
         assert jobs.download(view["id"], "best.keras")
     assert httpx.get(f"{machine.url}/v1/jobs", verify=False).status_code == 401

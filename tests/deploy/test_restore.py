@@ -129,4 +129,3 @@ def finished(site: Site, job: str) -> tuple[dict[str, Any], list[dict[str, Any]]
                 return view, jobs.items(job, "attempts"), [one["kind"] for one in jobs.items(job, "events")]
         finally:
             service.kill()
-

@@ -82,7 +82,9 @@ class Container:
         for pid in below:
             if Path(f"/proc/{pid}/comm").read_text().strip() == "tini":
                 return pid
-            below += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            # Whichever thread started them: buildah has many.
+            children = Path(f"/proc/{pid}/task").glob("*/children")
+            below += [int(child) for file in children for child in file.read_text().split()]
         raise AssertionError(f"no tini among {below}")
 
     def close(self) -> None:

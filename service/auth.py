@@ -36,17 +36,21 @@ SCHEMES: dict[str, dict[str, str]] = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": f"A browser's session, with the scopes of the token that opened it. Whatever is not a GET needs "
-        f"the header {CSRF_HEADER} with what GET /v1/session calls `csrf`.",
+        "description": "A browser's session. It opens every operation that the token opens which it was begun with. "
+        f"Whatever is not a GET needs the header {CSRF_HEADER} with what GET /v1/session calls `csrf`.",
     },
 }
 
 
 class Needs:
-    """What a route asks for: a token with one of these scopes. Without any the route is open to everybody."""
+    """What a route asks for: a token with one of these scopes. Without any the route is open to everybody.
 
-    def __init__(self, *scopes: str) -> None:
-        self.scopes = scopes
+    `schemes`: how the document says it may be shown. A session does everywhere and is named where it is the matter:
+    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones.
+    """
+
+    def __init__(self, *scopes: str, schemes: Sequence[str] = ("bearer",)) -> None:
+        self.scopes, self.schemes = scopes, schemes
 
     async def __call__(self) -> None:
         """Nothing: the route itself asks, before it reads the body."""
@@ -58,16 +62,12 @@ class Needs:
 
     def openapi(self) -> list[dict[str, list[str]]]:
         """Each alternative, as OpenAPI lists them."""
-        return [{name: [scope]} for scope in map(str, self.scopes) for name in _schemes(scope)]
-
-
-def _schemes(scope: str) -> Sequence[str]:
-    return ("bearer",) if scope == ATTEMPT else ("bearer", "session")
+        return [{name: [scope]} for scope in map(str, self.scopes) for name in self.schemes]
 
 
 OPEN = Depends(Needs())
 READ, SUBMIT, WORK, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.WORK, Scope.ADMIN))
-ANY_TOKEN = Depends(Needs(*Scope))
+ANY_TOKEN = Depends(Needs(*Scope, schemes=("bearer", "session")))
 OF_ATTEMPT = Depends(Needs(ATTEMPT))
 READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 

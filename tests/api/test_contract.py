@@ -25,7 +25,9 @@ pytestmark = pytest.mark.timeout(SECONDS + 60)
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with running_redis() as redis, running_service(tmp_path_factory.mktemp("api"), redis.url) as running:
+    # Wrong tokens by the hundred are what is asked for here.
+    settings = {"BATON_FAILED_LOGINS": "0"}
+    with running_redis() as redis, running_service(tmp_path_factory.mktemp("api"), redis.url, **settings) as running:
         yield running
 
 

@@ -7,14 +7,14 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from client.transport import Transport
-from core.domain.access import AuditPage, AuditView, SessionView, TokenCreated, TokenPage, TokenView
+from core.domain.access import AuditPage, AuditView, LinkView, SessionView, TokenCreated, TokenPage, TokenView
 
 PAGE = 100
 _P = TypeVar("_P", TokenPage, AuditPage)
 
 
 class AccessCalls:
-    """What needs a token with the scope admin, but for `whoami`. Errors: `Unreachable` and `ApiError`."""
+    """Errors: `Unreachable` and `ApiError`. All need the scope admin, but for `whoami` and `sign_in_link`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -22,6 +22,10 @@ class AccessCalls:
     def whoami(self) -> SessionView:
         """What this client's token is called, and what it may do."""
         return SessionView.model_validate_json(self._transport.request("GET", "/v1/session").content)
+
+    def sign_in_link(self) -> LinkView:
+        """A link that signs a browser in as this client, once, within 15 minutes; `path` is below the service's URL."""
+        return LinkView.model_validate_json(self._transport.request("POST", "/v1/session/links").content)
 
     def create_token(self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None) -> TokenCreated:
         """Makes a token. Its secret is in this answer and cannot be had again."""

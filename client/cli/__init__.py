@@ -1,11 +1,12 @@
 """The `baton` command line."""
 
-from client.cli import access, doctor, evaluate, fetch, files, follow, jobs, local, plans, report
+from client.cli import access, dashboard, doctor, evaluate, fetch, files, follow, jobs, local, plans, report
 from client.cli.app import app
 
 __all__ = [
     "access",
     "app",
+    "dashboard",
     "doctor",
     "evaluate",
     "fetch",

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from client.cli.app import DONE, app, console, say
+from client.cli.dashboard import HINT, link_or_address
 from client.connection import DEFAULT_DATA
 from client.naming import command_name
 from client.stack.up import Stack, StackOptions, child_environment, run_stack
@@ -40,9 +41,11 @@ def _welcome(stack: Stack) -> None:
     lines = [
         "",
         "[bold]Baton is running.[/bold] Ctrl-C stops it.",
-        f"  URL    {connection.url}",
-        f"  token  {connection.token}",
-        f"  data   {stack.data.root}",
+        f"  dashboard  {link_or_address(connection)}",
+        f"             ({HINT}; another: {baton} dashboard)",
+        f"  URL        {connection.url}",
+        f"  token      {connection.token}",
+        f"  data       {stack.data.root}",
         "",
         "Try next, in another terminal" + (" in this folder:" if here else ":"),
     ]

@@ -110,9 +110,16 @@ class AuditPage(Message):
 
 
 class SessionRequest(Model):
-    """Asks for a session of a browser."""
+    """Asks for a session of a browser. `token`: or the code of a link, which is good once."""
 
     token: Annotated[str, Field(min_length=1, max_length=500, repr=False)]
+
+
+class LinkView(Message):
+    """A link that signs a browser in: `path` below the service's address, with the code in the fragment."""
+
+    path: str = Field(repr=False)
+    expires_at: datetime
 
 
 class SessionView(Message):

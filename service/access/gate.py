@@ -20,7 +20,7 @@ from core.domain.states import HELD_ATTEMPTS
 from service.access.attempts import AttemptTokens
 from service.access.failures import FailedLogins
 from service.access.principal import ATTEMPT, BOOTSTRAP, Hold, Principal
-from service.access.secret import digest, id_of, session_id
+from service.access.secret import digest, id_of, link_id, session_id
 from service.control import audit
 from service.db.access import ApiToken, BrowserSession
 from service.db.engine import Database
@@ -91,9 +91,8 @@ class Gate:
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
-            wait = None if shown.cookie else self.failures.count(address)
-            if wait is not None:
-                raise TooManyFailures(wait) from None
+            if not shown.cookie:
+                self._count(address)
             raise
         self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)), forgotten)
         return principal
@@ -113,6 +112,19 @@ class Gate:
     def session_id(self, cookie: str) -> str:
         """By what a session's row is found."""
         return session_id(cookie, self._bootstrap)
+
+    def link_id(self, code: str) -> str:
+        """By what a link's row is found."""
+        return link_id(code, self._bootstrap)
+
+    def link_owner(self, code: str, address: str) -> Principal:
+        """Who made the link. Raises Unauthorized, TooManyFailures."""
+        try:
+            principal, _ = self._session(self.link_id(code))
+        except Unauthorized:
+            self._count(address)
+            raise Unauthorized("this link was used, or is too old: make another with `baton dashboard`") from None
+        return replace(principal, expires_at=self._token_end(principal))
 
     def audit_failures(self) -> None:
         """Write the wrong tokens that came since the last time into the audit log, as one line."""
@@ -137,10 +149,16 @@ class Gate:
             while len(self._beliefs) > KEPT:
                 self._beliefs.popitem(last=False)
 
+    def _count(self, address: str) -> None:
+        """One more that was wrong. Raises TooManyFailures."""
+        wait = self.failures.count(address)
+        if wait is not None:
+            raise TooManyFailures(wait) from None
+
     def _find(self, shown: Credential) -> tuple[Principal, float]:
         """With the seconds for which that stays so."""
         if shown.cookie:
-            return self._session(shown.text)
+            return self._session(self.session_id(shown.text))
         token_id = id_of(shown.text)
         if token_id is not None:
             return self._token(token_id, shown.text)
@@ -162,10 +180,10 @@ class Gate:
             self._note_use(token_id, row.now)
         return Principal(row.name, frozenset(row.scopes), token_id, row.expires_at), seconds
 
-    def _session(self, cookie: str) -> tuple[Principal, float]:
+    def _session(self, name: str) -> tuple[Principal, float]:
         query = select(*TOKEN_COLUMNS, BrowserSession.token_id, BrowserSession.expires_at.label("ends_at"), NOW)
         query = query.select_from(BrowserSession).outerjoin(ApiToken, ApiToken.id == BrowserSession.token_id)
-        row = self._row(query.where(BrowserSession.id == self.session_id(cookie)))
+        row = self._row(query.where(BrowserSession.id == name))
         if row is None:
             raise Unauthorized("this session is over: log in again")
         seconds = _left("this session", row.ends_at, row.now)
@@ -173,6 +191,11 @@ class Gate:
             return replace(BOOTSTRAP, expires_at=row.ends_at), seconds
         _check_unrevoked(row.name, row.revoked_at)
         return Principal(row.name, frozenset(row.scopes), row.token_id, row.ends_at), seconds
+
+    def _token_end(self, principal: Principal) -> datetime | None:
+        """When the token ends that is behind a session or a link."""
+        row = self._row(select(ApiToken.expires_at).where(ApiToken.id == principal.token_id))
+        return row.expires_at if row is not None else None
 
     def _check_claimant(self, hold: Hold) -> None:
         """What was claimed with a token ends when that is revoked: a thief must not keep a job by its heartbeats."""

@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 
 TOKEN = re.compile(r"baton_([0-9a-f]{12})_[0-9a-f]{64}")
+LINK = re.compile(r"baton_link_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ def draw_cookie() -> str:
 def session_id(cookie: str, bootstrap: str) -> str:
     """By what a session is found. Another BATON_TOKEN finds none: who changes that one ends all sessions."""
     return hmac.new(cookie.encode(), b"session:" + bootstrap.encode(), hashlib.sha256).hexdigest()
+
+
+def draw_link() -> str:
+    """The code of a link that signs a browser in, once."""
+    return f"baton_link_{secrets.token_hex(32)}"
+
+
+def link_id(code: str, bootstrap: str) -> str:
+    """By what a link is found among the sessions. No cookie has such an id, so none opens what a link is for."""
+    return hmac.new(code.encode(), b"link:" + bootstrap.encode(), hashlib.sha256).hexdigest()
 
 
 def csrf_of(cookie: str) -> str:

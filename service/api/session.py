@@ -6,35 +6,59 @@ from datetime import datetime
 
 from fastapi import Request, Response
 
-from core.domain.access import Scope, SessionRequest, SessionView
+from core.domain.access import LinkView, Scope, SessionRequest, SessionView
 from service.access.gate import Credential
 from service.access.principal import Principal
-from service.access.secret import csrf_of, draw_cookie
+from service.access.secret import LINK, csrf_of, draw_cookie, draw_link
 from service.api.depends import Ctx, guarded_router
 from service.api.headers import NO_STORE
 from service.api.problems import BODY, responses
 from service.auth import ANY_TOKEN, COOKIE, OPEN, Caller, address_of, check_site, credential_of
 from service.control import sessions
 from service.db.unit import Unit
-from service.errors import Unauthorized
+from service.errors import Forbidden, Unauthorized
+from service.services import Services
 
 router = guarded_router("session")
+LINK_SECONDS = 900.0
 
 
 @router.post("/session", dependencies=[OPEN], status_code=201, responses=responses(*BODY))
 def open_session(ctx: Ctx, request: Request, response: Response, message: SessionRequest) -> SessionView:
     """Log a browser in: the answer sets a cookie, and says what each write must send along as Baton-CSRF."""
     check_site(request.headers)
-    owner = ctx.gate.verify(Credential(message.token.strip()), address_of(request))
-    if owner.hold is not None:
-        raise Unauthorized("the token of an attempt opens no session")
-    cookie, seconds = draw_cookie(), ctx.settings.session_seconds
+    text, cookie, seconds = message.token.strip(), draw_cookie(), ctx.settings.session_seconds
+    link = text if LINK.fullmatch(text) else None
+    owner = _owner(ctx, text, link, address_of(request))
     with ctx.database.write() as session:
+        if link is not None:
+            sessions.use_link(Unit(session), ctx.gate.link_id(link))
         expires = sessions.open_session(Unit(session), ctx.gate.session_id(cookie), owner, seconds)
     secure = ctx.settings.tls_proxy or request.url.scheme == "https"
     response.set_cookie(COOKIE, cookie, max_age=int(seconds), secure=secure, httponly=True, samesite="strict")
     response.headers["Cache-Control"] = NO_STORE
     return _view(owner, expires, cookie)
+
+
+def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principal:
+    if link is not None:
+        return ctx.gate.link_owner(link, address)
+    owner = ctx.gate.verify(Credential(text), address)
+    if owner.hold is not None:
+        raise Unauthorized("the token of an attempt opens no session")
+    return owner
+
+
+@router.post("/session/links", dependencies=[ANY_TOKEN], status_code=201)
+def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) -> LinkView:
+    """Make a link that signs a browser in as this caller, once, within 15 minutes. A session makes none."""
+    shown, code = credential_of(request), draw_link()
+    if shown is None or shown.cookie:
+        raise Forbidden("a session could prolong itself for ever by links: make them with the token", ())
+    with ctx.database.write() as session:
+        expires = sessions.make_link(Unit(session), ctx.gate.link_id(code), caller, LINK_SECONDS)
+    response.headers["Cache-Control"] = NO_STORE
+    return LinkView(path=f"/#sign-in={code}", expires_at=expires)
 
 
 @router.get("/session", dependencies=[ANY_TOKEN])

@@ -16,7 +16,21 @@ from redis.retry import Retry
 from core.storage import open_store
 from service.access.failures import WINDOW_SECONDS, FailedLogins
 from service.access.gate import Gate
-from service.api import artifacts, attempts, audit, catalog, events, health, jobs, logs, problems, session, tokens
+from service.api import (
+    artifacts,
+    attempts,
+    audit,
+    catalog,
+    curves,
+    events,
+    health,
+    jobs,
+    logs,
+    problems,
+    report,
+    session,
+    tokens,
+)
 from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit
 from service.api.openapi import described
@@ -31,6 +45,7 @@ from service.services import Services
 from service.settings import Settings
 from service.statuses import Statuses
 from service.watch import Watch
+from service.web import pages
 
 REDIS_SECONDS = 3.0
 CONDUCTOR_CONNECTIONS = 3
@@ -45,7 +60,21 @@ def create_app(settings: Settings) -> FastAPI:
     allow_origins(app, settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     problems.install(app)
-    for part in (jobs, events, logs, artifacts, attempts, catalog, tokens, session, audit, health):
+    for part in (
+        jobs,
+        curves,
+        events,
+        logs,
+        artifacts,
+        report,
+        attempts,
+        catalog,
+        tokens,
+        session,
+        audit,
+        health,
+        pages,
+    ):
         app.include_router(part.router)
     app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
     return app

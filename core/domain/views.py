@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.domain.errors import FieldError
 from core.domain.extensions import Kind
+from core.domain.scalars import Real
 from core.domain.spec import Published
 from core.domain.wire import BestMetric, EpochRow, Message, Progress
 
@@ -48,6 +49,7 @@ class JobView(Message):
     """A job as a user sees it. `version` grows with each change; that time passes is none.
 
     `goodput`: seconds by bucket (core.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
+    `events`: how many its log has, the number of the newest.
     `waiting_for`: why nobody trains a job that should run, in words; it may change without a new version.
     """
 
@@ -76,6 +78,7 @@ class JobView(Message):
     phase: str | None
     goodput: dict[str, float]
     waiting_for: str | None = None
+    events: int = 0
 
 
 class JobPage(Message):
@@ -117,6 +120,13 @@ class AttemptView(Message):
     end_step: int | None
     started_at: datetime | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class CurveView(Message):
+    """One metric of a job along its epochs, thinned out: (epoch, value) in order, the newest always among them."""
+
+    job_id: str
+    points: list[tuple[int, Real]]
 
 
 class CheckpointView(Message):

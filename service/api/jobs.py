@@ -207,7 +207,11 @@ def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
 
 
 @router.get("/jobs/{job_id}/history", dependencies=[READ], responses=responses(404))
-def show_history(ctx: Ctx, job_id: JobId) -> History:
+def show_history(
+    ctx: Ctx,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only epochs after this number")] = 0,
+) -> History:
     """One row an epoch."""
     with ctx.database.read() as session:
-        return views.history(Unit(session), job_id)
+        return views.history(Unit(session), job_id, after)

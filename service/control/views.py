@@ -98,6 +98,7 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
             "worker": held.worker if held else None,
             "phase": job.phase if held and held.worker else None,
             "goodput": goodput.of_job(job, attempts, now),
+            "events": job.events,
         }
     )
 
@@ -234,10 +235,11 @@ def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView
     )
 
 
-def history(unit: Unit, job_id: str) -> History:
-    """All recorded epochs in order."""
+def history(unit: Unit, job_id: str, after: int) -> History:
+    """The recorded epochs behind number `after`, in order."""
     job = unit.find_job(job_id)
-    rows = unit.session.scalars(select(Epoch).where(Epoch.job_id == job.id).order_by(Epoch.epoch))
+    query = select(Epoch).where(Epoch.job_id == job.id, Epoch.epoch > after)
+    rows = unit.session.scalars(query.order_by(Epoch.epoch))
     return History(items=[epoch_row(row) for row in rows])
 
 

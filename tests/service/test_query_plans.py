@@ -94,3 +94,12 @@ def test_a_scan_is_seen(api: Api) -> None:
     with asked(engine) as statements, engine.connect() as connection:
         connection.exec_driver_sql("SELECT id FROM jobs WHERE phase = 'training'")
     assert list(whole_tables(engine, statements).values()) == [["SCAN jobs"]]
+
+
+def test_the_curves_of_a_list(api: Api) -> None:
+    hand = api.running()
+    assert hand.epoch(1, 1, 1).status_code == 200
+    with asked(api.services.database.engine) as statements:
+        assert api.http.get("/v1/curves", params={"job": hand.job_id}).json()["items"][0]["points"]
+    assert statements
+    assert whole_tables(api.services.database.engine, statements) == {}

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from core.domain.access import Scope
 from service.auth import READ, SUBMIT, GuardedRoute
+from service.web.pages import VIEWS
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.support.service import ROOT, TOKEN
 
@@ -25,6 +26,9 @@ OPEN = {
     ("GET", "/docs"),
     ("GET", "/docs/oauth2-redirect"),
     ("GET", "/redoc"),
+    # The dashboard's page and files are alike for everybody: what they show they ask for with a session.
+    ("GET", "/assets/{name}/{path:path}"),
+    *(("GET", view) for view in VIEWS),
 }
 NOBODY = "0" * 32
 ANYTHING = {"job_id": NOBODY, "attempt_id": NOBODY, "token_id": "0" * 12, "name": "x", "number": "1"}

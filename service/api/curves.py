@@ -1,0 +1,31 @@
+"""Curves of many jobs with one call, for lists."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from core.domain.views import CurveView, Listing
+from service.api.depends import Ctx, guarded_router
+from service.auth import READ
+from service.control import curves
+from service.db.unit import Unit
+
+router = guarded_router("jobs")
+Ids = Annotated[
+    list[Annotated[str, Query(pattern=r"^[0-9a-f]{32}$")]],
+    Query(min_length=1, max_length=200, alias="job", description="Ids of jobs; one that is not known has no points"),
+]
+
+
+@router.get("/curves", dependencies=[READ])
+def show_curves(
+    ctx: Ctx,
+    job: Ids,
+    metric: curves.Metric = "val_accuracy",
+    points: Annotated[int, Query(ge=2, le=500, description="Of each job, at most")] = 60,
+) -> Listing[CurveView]:
+    """One metric along the epochs of each job, thinned out; the newest epoch is always there."""
+    with ctx.database.read() as session:
+        return Listing(items=curves.curves(Unit(session), list(dict.fromkeys(job)), metric, points))

@@ -1,0 +1,43 @@
+"""A job's report as a page to look at: in a frame of the dashboard, or by itself."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+
+from service.api.depends import Ctx, JobId, guarded_router
+from service.api.headers import PRIVATE, SANDBOX
+from service.api.jobs import matches
+from service.api.problems import responses
+from service.auth import READ
+from service.control import artifacts
+from service.db.unit import Unit
+
+router = guarded_router("artifacts")
+PAGE = "report.html"
+HTML = {"text/html": {"schema": {"type": "string"}}}
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    dependencies=[READ],
+    response_class=HTMLResponse,
+    responses={
+        200: {"content": HTML, "description": "The page"},
+        304: {"description": "Not changed"},
+        **responses(404),
+    },
+)
+def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
+    """The artifact report.html for looking at, where the artifact itself is for keeping. It can run nothing."""
+    with ctx.database.read() as session:
+        row = artifacts.find(Unit(session), job_id, PAGE)
+    headers = {
+        "ETag": f'"{row.crc32c}-{row.size}"',
+        "Cache-Control": PRIVATE,
+        "Content-Security-Policy": SANDBOX,
+    }
+    if matches(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    chunks = ctx.store.open(row.object, 0, row.size)
+    return StreamingResponse(chunks, headers=headers, media_type="text/html; charset=utf-8")

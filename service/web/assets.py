@@ -1,0 +1,58 @@
+"""The dashboard's files, read once, below a name made of their content: browsers may keep them for ever."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("static")
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+SMALL = 600
+"""Bytes below which packing gains nothing."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is sent. `packed`: by gzip, where that is shorter."""
+
+    content: bytes
+    media_type: str
+    packed: bytes | None
+
+
+@dataclass(frozen=True)
+class Assets:
+    """All files by their path below `static`, and the name of this whole state of them."""
+
+    name: str
+    files: dict[str, Asset]
+
+    @property
+    def root(self) -> str:
+        """Where they are served."""
+        return f"/assets/{self.name}"
+
+    def paths(self, suffix: str) -> list[str]:
+        """Where each file of this kind is served."""
+        return [f"{self.root}/{path}" for path in self.files if path.endswith(suffix)]
+
+
+@cache
+def load_assets() -> Assets:
+    """What lies in `static`: scripts, styles and pictures, and nothing else."""
+    files: dict[str, Asset] = {}
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.rglob("*")):
+        if path.suffix in MEDIA_TYPES:
+            name, content = path.relative_to(FOLDER).as_posix(), path.read_bytes()
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+            files[name] = Asset(content, MEDIA_TYPES[path.suffix], _packed(content))
+    return Assets(digest.hexdigest()[:16], files)
+
+
+def _packed(content: bytes) -> bytes | None:
+    packed = gzip.compress(content, mtime=0)
+    return packed if len(content) > SMALL and len(packed) < len(content) else None

@@ -1,0 +1,77 @@
+"""Routes of the dashboard: its one page under the address of each view, and its files."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from service.auth import COOKIE
+from service.errors import NotFound
+from service.web.assets import load_assets
+
+router = APIRouter(include_in_schema=False)
+SHELL = Path(__file__).with_name("index.html")
+METHODS = ["GET", "HEAD"]
+VIEWS = ("/", "/jobs/{job_id}", "/jobs/{job_id}/{tab}", "/compare", "/workers", "/submit")
+FOR_EVER = "public, max-age=31536000, immutable"
+# Scripts and styles are files of Baton's own; what a script would turn into markup must have gone through lit-html.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "frame-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types lit-html",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Vary": "Cookie",
+}
+
+
+def show_view(request: Request) -> Response:
+    """The page. It says whether there is a session, so that a stranger's browser need not be refused to learn it."""
+    return Response(_shell(COOKIE in request.cookies), headers=HEADERS, media_type="text/html; charset=utf-8")
+
+
+for view in VIEWS:
+    router.add_api_route(view, show_view, methods=METHODS)
+
+
+@router.api_route("/assets/{name}/{path:path}", methods=METHODS)
+def show_asset(request: Request, name: str, path: str) -> Response:
+    """A file of this very state of the dashboard; there is none of an older or newer one here."""
+    assets = load_assets()
+    asset = assets.files.get(path)
+    if asset is None or name != assets.name:
+        raise NotFound("there is no such file of the dashboard here; load the page again")
+    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
+    if asset.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        return Response(asset.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.media_type)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)
+
+
+@cache
+def _shell(session: bool) -> str:
+    assets = load_assets()
+    # Baton's own come last, so that they have the last word.
+    found = sorted(assets.paths(".css"), key=lambda path: "/vendor/" not in path)
+    styles = [f'<link rel="stylesheet" href="{escape(path)}">' for path in found]
+    modules = [f'<link rel="modulepreload" href="{escape(path)}">' for path in assets.paths(".js")]
+    text = SHELL.read_text(encoding="utf-8")
+    values = {"ASSETS": assets.root, "SESSION": "yes" if session else "no", "HEAD": "\n".join(styles + modules)}
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text

@@ -1,0 +1,121 @@
+// The dashboard: who is signed in, the frame around the views, and which view is shown.
+import { get, on, send, setCsrf } from "./core/api.js";
+import { drawer, html, nothing } from "./core/html.js";
+import * as router from "./core/router.js";
+import { comparePage } from "./pages/compare.js";
+import { jobPage } from "./pages/job.js";
+import { jobsPage } from "./pages/jobs.js";
+import { signIn } from "./pages/signin.js";
+import { submitPage } from "./pages/submit.js";
+import { workersPage } from "./pages/workers.js";
+
+const PAGES = { jobs: jobsPage, job: jobPage, compare: comparePage, workers: workersPage, submit: submitPage };
+const state = { session: null, route: router.route(), reached: true, why: "" };
+let end = () => {};
+
+export const may = (scope) => Boolean(state.session && [scope, "admin"].some((one) => state.session.scopes.includes(one)));
+
+const draw = drawer(document.getElementById("app"), () => html`${header()} ${outage()}<main id="content" tabindex="-1"></main>`);
+
+function header() {
+  const { session, route } = state;
+  const link = (path, name, text) => html`<a href=${path} aria-current=${route.name === name ? "page" : nothing}>${text}</a>`;
+  return html`<header class="top">
+    <a class="brand" href="/"><svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><rect width="32" height="32" rx="7" fill="currentColor" /><path class="stick" d="M8 24 24 8" /></svg>Baton</a>
+    ${session
+      ? html`<nav aria-label="Main">${link("/", "jobs", "Jobs")} ${link("/workers", "workers", "Workers")} ${may("submit") ? link("/submit", "submit", "New job") : nothing}</nav>
+          <div class="who"><span title=${`May: ${session.scopes.join(", ")}`}>${session.name}</span><button class="button quiet" @click=${signOut}>Sign out</button></div>`
+      : nothing}
+  </header>`;
+}
+
+const outage = () => html`<div role="status" class="outage" ?hidden=${state.reached}>${state.reached ? "" : "The service does not answer. Trying again…"}</div>`;
+
+function show({ anew = false } = {}) {
+  const before = state.route;
+  state.route = router.route();
+  draw();
+  // A view that can go on with another part of itself keeps what it has loaded.
+  if (!anew && before.name === state.route.name && end.move?.(state.route)) return false;
+  queueMicrotask(() => {
+    end();
+    const root = fresh();
+    const make = state.session ? PAGES[state.route.name] || missing : signIn;
+    end = make(root, { ...state.route, may, session: state.session, signedIn, why: state.why }) || (() => {});
+  });
+  return true;
+}
+
+// A new node for each view: nothing of the one before can draw into it.
+function fresh() {
+  const node = document.createElement("div");
+  node.className = "view";
+  document.getElementById("content").replaceChildren(node);
+  window.scrollTo(0, 0);
+  return node;
+}
+
+function missing(root) {
+  document.title = "Nothing here – Baton";
+  root.append(Object.assign(document.createElement("p"), { className: "empty", textContent: "There is no such page. Jobs are listed under “Jobs”." }));
+}
+
+function signedIn(session) {
+  state.session = session;
+  state.why = "";
+  setCsrf(session.csrf);
+  show({ anew: true });
+}
+
+function signedOut(why) {
+  state.session = null;
+  state.why = why;
+  setCsrf(null);
+  show({ anew: true });
+}
+
+async function signOut() {
+  await send("DELETE", "/v1/session");
+  signedOut("");
+}
+
+on("unauthorized", () => state.session && signedOut("The session is over. Sign in again."));
+on("reached", (reached) => {
+  if (reached !== state.reached) {
+    state.reached = reached;
+    draw();
+  }
+});
+
+router.start(() => {
+  if (show()) document.getElementById("content").focus({ preventScroll: true });
+});
+
+// A link that signs in once: its code leaves the address before it is used, and with it the browser's history.
+async function redeem() {
+  const code = /^#sign-in=(baton_link_[0-9a-f]+)$/.exec(window.location.hash)?.[1];
+  if (!code) return false;
+  router.replace(window.location.pathname + window.location.search);
+  try {
+    signedIn(await send("POST", "/v1/session", { token: code }));
+    return true;
+  } catch (error) {
+    state.why = error.message;
+    return false;
+  }
+}
+
+async function begin() {
+  if (await redeem()) return;
+  if (document.querySelector('meta[name="baton-session"]').content === "yes") {
+    try {
+      signedIn(await get("/v1/session"));
+      return;
+    } catch (error) {
+      if (error.status !== 401) state.why = error.message;
+    }
+  }
+  show();
+}
+
+begin();

@@ -1,0 +1,30 @@
+// Where a job's time went, as one bar and as a table.
+import { duration, percent, words } from "../core/format.js";
+import { html, svg } from "../core/html.js";
+
+const BUCKETS = ["training", "validation", "evaluation", "startup", "data_loading", "restore", "checkpoint_stall", "redone", "waiting", "paused", "other"];
+const PRODUCTIVE = 3;
+
+export function goodput({ job }) {
+  const total = job.goodput.total;
+  if (!total) return "";
+  const parts = BUCKETS.map((name, k) => ({ name, seconds: job.goodput[name] || 0, productive: k < PRODUCTIVE })).filter((one) => one.seconds > 0.0005);
+  const spans = placed(parts, total);
+  return html`<section><h2>Goodput</h2>
+    <p><b class="large">${percent(job.goodput.goodput)}</b> of the ${duration(total - (job.goodput.paused || 0))} that were not paused went into training, validation and evaluation.</p>
+    <svg class="stack" role="img" aria-label="Share of time by what it was spent on; the table below has the numbers" height="22">
+      ${spans.map((one) => svg`<rect class=${`bucket-${one.name}`} x=${`${one.from}%`} width=${`${one.share}%`} height="22"><title>${words(one.name)}: ${duration(one.seconds)}</title></rect>`)}
+    </svg>
+    <ul class="buckets">${parts.map((one) => html`<li><svg width="10" height="10" aria-hidden="true"><rect class=${`bucket-${one.name}`} width="10" height="10" rx="2" /></svg>
+      <span>${words(one.name)}</span> <b>${duration(one.seconds)}</b> <small>${percent(one.seconds / total)}</small></li>`)}</ul>
+  </section>`;
+}
+
+function placed(parts, total) {
+  let from = 0;
+  return parts.map((one) => {
+    const share = (100 * one.seconds) / total;
+    from += share;
+    return { ...one, share: share.toFixed(3), from: (from - share).toFixed(3) };
+  });
+}

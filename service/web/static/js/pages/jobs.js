@@ -1,0 +1,186 @@
+// The list of jobs: live, filtered, page by page.
+import { get, items } from "../core/api.js";
+import { ago, between, metric as shown, moment, percent, plural, short, words } from "../core/format.js";
+import { drawer, html, live, nothing, repeat } from "../core/html.js";
+import { poll } from "../core/live.js";
+import { go, replace } from "../core/router.js";
+import { number } from "../core/api.js";
+import { progressBar } from "../parts/progress.js";
+import { sparkline } from "../parts/sparkline.js";
+import { STATUSES, badge, labels } from "../parts/status.js";
+import { empty } from "../parts/table.js";
+
+const PAGE = 25;
+const METRICS = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
+const LIVELY = 2500;
+
+export function jobsPage(root, { query, may }) {
+  document.title = "Jobs – Baton";
+  const state = {
+    status: STATUSES.includes(query.get("status")) ? query.get("status") : "",
+    label: query.get("label") || "",
+    metric: METRICS.includes(query.get("metric")) ? query.get("metric") : METRICS[0],
+    cursors: [""],
+    jobs: null,
+    next: null,
+    curves: new Map(),
+    drawn: new Map(),
+    chosen: new Set(),
+    error: "",
+  };
+  const draw = drawer(root, () => template(state, may, actions));
+  let turn = 0;
+  let asking = null;
+
+  function start() {
+    asking?.stop();
+    turn += 1;
+    draw();
+    const mine = turn;
+    return poll(() => load(mine), LIVELY);
+  }
+
+  async function load(mine) {
+    try {
+      const page = await get(`/v1/jobs?${search(state)}`);
+      if (mine !== turn) return false;
+      Object.assign(state, { jobs: page.items, next: page.next_cursor, error: "" });
+      draw();
+      await loadCurves(mine);
+    } catch (error) {
+      if (mine === turn) state.error = error.message;
+      draw();
+      throw error;
+    }
+    return true;
+  }
+
+  // Only of those that have a new epoch since they were drawn.
+  async function loadCurves(mine) {
+    const key = (job) => `${state.metric} ${job.best?.epoch} ${JSON.stringify(job.metrics)}`;
+    const stale = state.jobs.filter((job) => Object.keys(job.metrics).length && state.drawn.get(job.id) !== key(job));
+    if (!stale.length) return;
+    const found = await items(`/v1/curves?metric=${state.metric}&${stale.map((job) => `job=${job.id}`).join("&")}`);
+    if (mine !== turn) return;
+    for (const curve of found) state.curves.set(curve.job_id, curve.points);
+    for (const job of stale) state.drawn.set(job.id, key(job));
+    draw();
+  }
+
+  const actions = {
+    filter(changes) {
+      Object.assign(state, changes, { cursors: [""], jobs: null });
+      const kept = new URLSearchParams();
+      for (const name of ["status", "label"]) if (state[name]) kept.set(name, state[name]);
+      if (state.metric !== METRICS[0]) kept.set("metric", state.metric);
+      replace(`/${kept.size ? `?${kept}` : ""}`);
+      asking = start();
+    },
+    metric(name) {
+      state.curves.clear();
+      state.drawn.clear();
+      actions.filter({ metric: name });
+    },
+    older() {
+      state.cursors.push(state.next);
+      asking = start();
+    },
+    newer() {
+      state.cursors.pop();
+      asking = start();
+    },
+    choose(id, chosen) {
+      if (chosen) state.chosen.add(id);
+      else state.chosen.delete(id);
+      draw();
+    },
+    compare: () => go(`/compare?${[...state.chosen].map((id) => `job=${id}`).join("&")}`),
+  };
+
+  asking = start();
+  return () => {
+    asking.stop();
+    draw.end();
+  };
+}
+
+function search(state) {
+  const asked = new URLSearchParams({ limit: PAGE });
+  for (const name of ["status", "label"]) if (state[name]) asked.set(name, state[name]);
+  const cursor = state.cursors.at(-1);
+  if (cursor) asked.set("cursor", cursor);
+  return asked;
+}
+
+function template(state, may, actions) {
+  return html`<div class="head">
+      <h1>Jobs</h1>
+      <div class="actions"><button class="button" ?hidden=${state.chosen.size < 2} @click=${actions.compare}>Compare ${state.chosen.size}</button>
+        ${may("submit") ? html`<a class="button primary" href="/submit">New job</a>` : nothing}</div>
+    </div>
+    ${filters(state, actions)}
+    <p class="error" role="alert">${state.error}</p>
+    ${state.jobs ? list(state, actions) : html`<p class="empty" role="status">${state.error ? "" : "Loading…"}</p>`} ${pages(state, actions)}`;
+}
+
+function filters(state, actions) {
+  const apply = (event) => {
+    event.preventDefault();
+    actions.filter({ label: new FormData(event.target).get("label").trim() });
+  };
+  return html`<form class="filters" role="search" aria-label="Jobs" @submit=${apply}>
+    <label>Status
+      <select name="status" @change=${(event) => actions.filter({ status: event.target.value })}>
+        <option value="" ?selected=${!state.status}>all</option>
+        ${STATUSES.map((one) => html`<option ?selected=${state.status === one}>${one}</option>`)}
+      </select></label>
+    <label>Label
+      <input name="label" placeholder="key:value" .value=${state.label} pattern="[^:]+:.*" title="key:value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: event.target.value.trim() })} /></label>
+    <label>Curve
+      <select name="metric" @change=${(event) => actions.metric(event.target.value)}>
+        ${METRICS.map((one) => html`<option value=${one} ?selected=${state.metric === one}>${words(one)}</option>`)}
+      </select></label>
+    ${state.status || state.label ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "" })}>Clear</button>` : nothing}
+  </form>`;
+}
+
+function list(state, actions) {
+  if (!state.jobs.length) return empty(state.status || state.label ? "No job is like this." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
+  const columns = ["Job", "Status", "Progress", words(state.metric), "Best", "Goodput", "Worker", "Submitted"];
+  return html`<table class="jobs">
+    <thead><tr><th scope="col"><span class="hidden">Compare</span></th>${columns.map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>
+    <tbody>${repeat(state.jobs, (job) => job.id, (job) => row(job, state, actions))}</tbody>
+  </table>`;
+}
+
+function row(job, state, actions) {
+  const best = job.best ? shown(job.best.metric, number(job.best.value)) : "–";
+  return html`<tr data-job=${job.id}>
+    <td class="choose"><input type="checkbox" aria-label=${`Compare ${job.name}`} .checked=${live(state.chosen.has(job.id))} @change=${(event) => actions.choose(job.id, event.target.checked)} /></td>
+    <th scope="row"><a class="name" href=${`/jobs/${job.id}`}>${job.name}</a><span class="id">${job.id.slice(0, 8)}</span>
+      ${Object.keys(job.labels).length ? html`<span class="labels">${labels(job.labels)}</span>` : nothing}</th>
+    <td data-label="Status">${badge(job.status)}${because(job)}</td>
+    <td data-label="Progress" class="progress">${progressBar(job)}</td>
+    <td data-label=${words(state.metric)}>${sparkline(state.curves.get(job.id), state.metric)}</td>
+    <td data-label="Best" class="n" title=${job.best ? `${words(job.best.metric)} in epoch ${job.best.epoch}` : ""}>${best}</td>
+    <td data-label="Goodput" class="n">${job.started_at ? percent(job.goodput.goodput, 0) : "–"}<small>${job.preemptions ? plural(job.preemptions, "interruption") : ""}</small></td>
+    <td data-label="Worker">${job.worker || "–"}</td>
+    <td data-label="Submitted" class="times" title=${moment(job.created_at)}>${ago(job.created_at)}<small>${took(job)}</small></td>
+  </tr>`;
+}
+
+function because(job) {
+  const text = job.waiting_for || (job.status === "failed" && job.reason ? words(job.reason) : "");
+  return text ? html`<small class="because" title=${job.message || text}>${text}</small>` : nothing;
+}
+
+const took = (job) => (job.started_at ? `${job.finished_at ? "took" : "for"} ${short(between(job.created_at, job.finished_at))}` : "");
+
+function pages(state, actions) {
+  if (state.cursors.length === 1 && !state.next) return nothing;
+  return html`<nav class="pages" aria-label="Pages">
+    <button class="button" ?disabled=${state.cursors.length === 1} @click=${actions.newer}>Newer</button>
+    <span>Page ${state.cursors.length}</span>
+    <button class="button" ?disabled=${!state.next} @click=${actions.older}>Older</button>
+  </nav>`;
+}

@@ -1,0 +1,40 @@
+// Signing in with a token, which is sent once; the session's cookie, which no script can read, stands for it then.
+import { drawer, html } from "../core/html.js";
+import { send } from "../core/api.js";
+
+export function signIn(root, { signedIn, why }) {
+  document.title = "Sign in – Baton";
+  const state = { error: why, busy: false };
+  const draw = drawer(root, template);
+
+  async function submit(event) {
+    event.preventDefault();
+    Object.assign(state, { busy: true, error: "" });
+    draw();
+    try {
+      signedIn(await send("POST", "/v1/session", { token: new FormData(event.target).get("token") }));
+    } catch (error) {
+      Object.assign(state, { busy: false, error: error.status === 401 ? "This token is not known here, or not any more." : error.message });
+      draw();
+      root.querySelector("input").focus();
+    }
+  }
+
+  function template() {
+    return html`<section class="signin">
+      <h1>Sign in</h1>
+      <p class="soft">With a token of this service. <code>baton up</code> prints its own and a link that signs in by itself; <code>baton dashboard</code> makes such a link anew.</p>
+      <form @submit=${submit}>
+        <input name="username" autocomplete="username" value="baton" hidden />
+        <label for="token">Token</label>
+        <input id="token" name="token" type="password" autocomplete="current-password" spellcheck="false" required aria-describedby="token-error" aria-invalid=${state.error ? "true" : "false"} />
+        <p id="token-error" class="error" role="alert">${state.error}</p>
+        <button class="button primary" ?disabled=${state.busy}>Sign in</button>
+      </form>
+    </section>`;
+  }
+
+  draw();
+  queueMicrotask(() => root.querySelector("input")?.focus());
+  return draw.end;
+}

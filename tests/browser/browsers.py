@@ -1,0 +1,18 @@
+"""Which browser the tests drive."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/browser.sh"
+
+
+@cache
+def find_browser() -> str:
+    """Its path. Raises RuntimeError with what to do where there is none."""
+    done = subprocess.run(["/bin/sh", str(SCRIPT)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    return done.stdout.strip()

@@ -183,7 +183,7 @@ class Runner:
 
     def _doubted(self, grant: Grant, step: int) -> str | None:
         try:
-            attempts = self.client.attempts(grant.job_id) if grant.attempt > 1 else []
+            attempts = self.client.attempts(grant.attempt_id, grant.job_id) if grant.attempt > 1 else []
         except (Refused, ServiceUnavailable) as error:
             log.warning("how the attempts before ended is not known: %s", error)
             return None

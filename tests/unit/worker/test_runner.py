@@ -89,7 +89,7 @@ class Service:
         self.notes.append(note.kind)
         self.words.append(note.message)
 
-    def attempts(self, _job_id: str) -> list[AttemptView]:
+    def attempts(self, _attempt_id: str, _job_id: str) -> list[AttemptView]:
         return self.before
 
     def commit_checkpoint(self, _attempt_id: str, commit: CheckpointCommit) -> None:

@@ -2,5 +2,6 @@
 
 from client.api import BatonClient
 from client.errors import ApiError, ClientError, Unreachable
+from client.job import Job
 
-__all__ = ["ApiError", "BatonClient", "ClientError", "Unreachable"]
+__all__ = ["ApiError", "BatonClient", "ClientError", "Job", "Unreachable"]

@@ -6,19 +6,21 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-import google_crc32c
 import httpx
 from pydantic import BaseModel
 
 from client.access import AccessCalls
-from client.errors import DownloadError, Unreachable
+from client.download import download
+from client.errors import Unreachable
+from client.job import Job, Jobs
 from client.streams import LogPart, Outage, follow_events, follow_log, read_log
-from client.transport import Patience, Transport, checked
+from client.transport import Patience, Transport
 from core.domain.states import TERMINAL_JOBS
 from core.domain.views import (
     ArtifactView,
@@ -26,8 +28,6 @@ from core.domain.views import (
     CheckpointView,
     EventPage,
     EventView,
-    JobPage,
-    JobView,
     PlanView,
     StageView,
     WorkerView,
@@ -43,7 +43,10 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class BatonClient(AccessCalls):
-    """A user's view of a Baton service. Errors: `Unreachable` and `ApiError`."""
+    """A user's view of a Baton service. A job that it answers can be waited for and steered itself: `job.wait()`.
+
+    Errors: `Unreachable` and `ApiError`.
+    """
 
     def __init__(self, url: str, token: str, *, patience: Patience | None = None, timeout: float = TIMEOUT) -> None:
         super().__init__(Transport(url, token, patience, timeout))
@@ -61,30 +64,29 @@ class BatonClient(AccessCalls):
         """Closes the connections."""
         self._transport.close()
 
-    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> JobView:
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Submits a job spec. The same key with the same spec gives the same job, so a lost answer doubles nothing."""
         return self._submit(dict(spec), idempotency_key)
 
     def submit_plan(
         self, plan: str, overrides: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
-    ) -> JobView:
+    ) -> Job:
         """Submits a published plan, with fields changed by dotted path, e.g. `{"stages.0.epochs": 2}`."""
         return self._submit({"plan": plan, "set": dict(overrides or {})}, idempotency_key)
 
-    def _submit(self, body: dict[str, Any], key: str | None) -> JobView:
+    def _submit(self, body: dict[str, Any], key: str | None) -> Job:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return JobView.model_validate_json(
-            self._transport.request("POST", "/v1/jobs", json=body, headers=headers).content
-        )
+        return self._job(self._transport.request("POST", "/v1/jobs", json=body, headers=headers))
 
     def jobs(
         self, *, status: str | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
-    ) -> JobPage:
+    ) -> Jobs:
         """A page of jobs, newest first."""
         params = {"status": status, "label": label, "limit": limit, "cursor": cursor}
-        return JobPage.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
+        page = Jobs.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
+        return page.of(self)
 
-    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[JobView]:
+    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[Job]:
         """All jobs, newest first, page by page."""
         cursor = None
         while True:
@@ -94,25 +96,28 @@ class BatonClient(AccessCalls):
             if cursor is None:
                 return
 
-    def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> JobView:
+    def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> Job:
         """A job; with `wait` (seconds), the answer comes as soon as its version is greater than `version`."""
         params = {"wait": wait, "version": version}
-        return JobView.model_validate_json(self._transport.request("GET", _path(job_id), params=params).content)
+        return self._job(self._transport.request("GET", _path(job_id), params=params))
 
-    def pause(self, job_id: str) -> JobView:
+    def pause(self, job_id: str) -> Job:
         """Asks for a pause; the job saves and gives its worker back."""
         return self._ask(job_id, "pause")
 
-    def resume(self, job_id: str) -> JobView:
+    def resume(self, job_id: str) -> Job:
         """Lets a paused job go on."""
         return self._ask(job_id, "resume")
 
-    def cancel(self, job_id: str) -> JobView:
+    def cancel(self, job_id: str) -> Job:
         """Ends a job for good."""
         return self._ask(job_id, "cancel")
 
-    def _ask(self, job_id: str, action: str) -> JobView:
-        return JobView.model_validate_json(self._transport.request("POST", _path(job_id, action)).content)
+    def _ask(self, job_id: str, action: str) -> Job:
+        return self._job(self._transport.request("POST", _path(job_id, action)))
+
+    def _job(self, answer: httpx.Response) -> Job:
+        return Job.model_validate_json(answer.content).of(self)
 
     def stages(self, job_id: str) -> list[StageView]:
         """The job's stages in order."""
@@ -206,6 +211,14 @@ class BatonClient(AccessCalls):
         """What the service says of its database, Redis and store."""
         return dict(self._transport.request("GET", "/readyz").json())
 
+    def clock_offset(self, clock: Callable[[], float] = time.time) -> float:
+        """Seconds that this machine's clock is ahead of the service's; good to a second or so, as HTTP tells it."""
+        asked = clock()
+        said = self._transport.request("GET", "/healthz").headers.get("Date", "")
+        middle = (asked + clock()) / 2
+        # The header has whole seconds, so what it means lies half a second later on the average.
+        return middle - (parsedate_to_datetime(said).timestamp() + 0.5)
+
     def _items(self, path: str, model: type[_M]) -> list[_M]:
         return [model.model_validate(item) for item in self._transport.request("GET", path).json()["items"]]
 
@@ -215,27 +228,8 @@ class BatonClient(AccessCalls):
         Raises:
             DownloadError: what arrived is not what the service listed.
         """
-        listed = {artifact.name: artifact for artifact in self.artifacts(job_id)}
-        partial = target.with_name(target.name + ".part")
-        checksum = self._fetch(_path(job_id, "artifacts", name), partial)
-        if name in listed and checksum != listed[name].crc32c:
-            partial.unlink()
-            raise DownloadError(f"{name} arrived damaged (its checksum differs): fetch it again")
-        return partial.replace(target)
-
-    def _fetch(self, path: str, target: Path) -> str:
-        checksum: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]  # its package has no annotations
-        try:
-            with self._transport.http.stream("GET", path) as response, target.open("wb") as file:
-                if not response.is_success:
-                    response.read()
-                checked(response)
-                for block in response.iter_bytes():
-                    checksum.update(block)
-                    file.write(block)
-        except httpx.TransportError as error:
-            raise Unreachable(self.url, str(error) or type(error).__name__) from error
-        return str(checksum.digest().hex())
+        listed = {artifact.name: artifact.crc32c for artifact in self.artifacts(job_id)}
+        return download(self._transport, _path(job_id, "artifacts", name), target, listed.get(name))
 
     def follow(
         self,
@@ -244,7 +238,7 @@ class BatonClient(AccessCalls):
         timeout: float | None = None,
         outage: float = OUTAGE,
         on_outage: Callable[[Unreachable], None] | None = None,
-    ) -> Iterator[JobView]:
+    ) -> Iterator[Job]:
         """The job each time that it changes, until it has ended. Survives outages of up to `outage` seconds.
 
         Raises:
@@ -272,13 +266,13 @@ class BatonClient(AccessCalls):
             if job.status in ENDED:
                 return
 
-    def _next(self, job_id: str, version: int | None, end: float) -> JobView:
+    def _next(self, job_id: str, version: int | None, end: float) -> Job:
         left = end - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"job {job_id} has not ended yet")
         return self.job(job_id, wait=None if version is None else round(min(LONG_POLL, left), 3), version=version)
 
-    def wait(self, job_id: str, *, timeout: float | None = None, outage: float = OUTAGE) -> JobView:
+    def wait(self, job_id: str, *, timeout: float | None = None, outage: float = OUTAGE) -> Job:
         """The job when it has ended, as succeeded, failed or cancelled; a restart of the service does not matter.
 
         Raises:

@@ -7,19 +7,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
+from json import dumps
 from pathlib import Path
 
 import typer
 from rich.text import Text
 
-from client.cli.app import DONE, app, client_for, console, exit_status
+from client.api import BatonClient
+from client.cli.app import DONE, Json, app, client_for, console, exit_status
 from client.connection import Connection, find_connection
-from core.domain.access import SessionView
 from core.domain.errors import BatonError
 
 FREE_BYTES = 2 * 10**9
+# Well below the 15 minutes after which Google's and Amazon's stores refuse a signature.
+CLOCK_SECONDS = 30.0
 PACKAGES = ("baton", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
 MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
@@ -104,23 +107,40 @@ def service() -> Iterator[Finding]:
 
 
 def _ask(connection: Connection) -> Iterator[Finding]:
-    questions: tuple[tuple[str, Callable[[], object], str], ...]
     with client_for(connection) as client:
-        questions = (
-            ("service", client.ready, f"ready at {connection.url} (from {connection.source})"),
-            ("token", client.whoami, "valid"),
-        )
-        for what, question, text in questions:
+        for what, question in QUESTIONS:
             try:
-                answer = question()
+                yield from question(client, connection)
             except BatonError as error:
                 yield Finding("bad", what, f"{error}: {_advice(what)}", exit_status(error))
                 return
-            yield Finding("ok", what, text + _scopes(answer))
 
 
-def _scopes(answer: object) -> str:
-    return f", may {', '.join(answer.scopes)}" if isinstance(answer, SessionView) else ""
+def _ready(client: BatonClient, connection: Connection) -> Iterator[Finding]:
+    answer = client.ready()
+    yield Finding("ok", "service", f"ready at {connection.url} (from {connection.source})")
+    parts = ", ".join(f"{name} {state}" for name, state in answer.get("checks", {}).items())
+    yield Finding("ok", "its parts", parts or "it names none")
+
+
+def _token(client: BatonClient, _: Connection) -> Iterator[Finding]:
+    yield Finding("ok", "token", f"valid, may {', '.join(client.whoami().scopes)}")
+
+
+def _clock(client: BatonClient, _: Connection) -> Iterator[Finding]:
+    ahead = client.clock_offset()
+    if abs(ahead) <= CLOCK_SECONDS:
+        yield Finding("ok", "clock", "agrees with the service's")
+        return
+    text = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
+    yield Finding("note", "clock", f"{text}: let this machine keep time (NTP), as buckets refuse a clock that is wrong")
+
+
+QUESTIONS: tuple[tuple[str, Callable[[BatonClient, Connection], Iterator[Finding]]], ...] = (
+    ("service", _ready),
+    ("token", _token),
+    ("clock", _clock),
+)
 
 
 def _advice(what: str) -> str:
@@ -133,13 +153,20 @@ CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, servic
 
 
 @app.command()
-def doctor() -> None:
+def doctor(json: Json = False) -> None:
     """Check this machine and the service, and say what to do."""
-    status = DONE
+    found = []
     for check in CHECKS:
         for finding in check():
-            line = Text(f"{finding.verdict:<5}", style=MARKS[finding.verdict])
-            line.append(f"{finding.what:<11}", style="bold").append(finding.text, style="default")
-            console().print(line, soft_wrap=True)
-            status = status or (finding.status if finding.verdict == "bad" else DONE)
-    raise typer.Exit(status)
+            found.append(finding)
+            if not json:
+                _show(finding)
+    if json:
+        print(dumps([asdict(finding) for finding in found], indent=2))
+    raise typer.Exit(next((finding.status for finding in found if finding.verdict == "bad"), DONE))
+
+
+def _show(finding: Finding) -> None:
+    line = Text(f"{finding.verdict:<5}", style=MARKS[finding.verdict])
+    line.append(f"{finding.what:<11}", style="bold").append(finding.text, style="default")
+    console().print(line, soft_wrap=True)

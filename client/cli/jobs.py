@@ -9,7 +9,7 @@ import typer
 
 from client.api import BatonClient
 from client.cli.app import DONE, JOB_FAILED, Job, Json, Sets, app, connect, console, say
-from client.cli.live import watch
+from client.cli.live import watch, watch_json
 from client.cli.render import (
     as_json,
     attempts_table,
@@ -18,6 +18,7 @@ from client.cli.render import (
     job_panel,
     jobs_table,
     stages_table,
+    workers_table,
 )
 from client.cli.specs import parse_sets, read_spec
 from client.resolve import find_job
@@ -39,7 +40,7 @@ def submit(
         job = client.submit_plan(spec, overrides) if body is None else client.submit(apply_overrides(body, overrides))
         _show_submitted(job, json)
         if watching:
-            _watch_to_end(client, job)
+            _watch_to_end(client, job, json)
 
 
 def _show_submitted(job: JobView, json: bool) -> None:
@@ -80,15 +81,15 @@ def show_status(job: Job, json: Json = False) -> None:
 
 
 @app.command(name="watch")
-def watch_job(job: Job) -> None:
+def watch_job(job: Job, json: Json = False) -> None:
     """Watch a job until it ends. Status 0: it succeeded; 1: it failed or was cancelled."""
     with connect() as client:
-        _watch_to_end(client, find_job(client, job))
+        _watch_to_end(client, find_job(client, job), json)
 
 
-def _watch_to_end(client: BatonClient, job: JobView) -> None:
+def _watch_to_end(client: BatonClient, job: JobView, json: bool) -> None:
     try:
-        ended = watch(client, job.id, console())
+        ended = watch_json(client, job.id) if json else watch(client, job.id, console())
     except KeyboardInterrupt:
         say(f"\nthe job goes on; watch it again with: baton watch {job.id}")
         raise
@@ -100,6 +101,19 @@ def _steer(job: str, action: str, json: bool) -> None:
         found = find_job(client, job)
         asked: JobView = getattr(client, action)(found.id)
     print(as_json(asked) if json else f"{asked.name} ({asked.id}) is {asked.status}")
+
+
+@app.command()
+def workers(json: Json = False) -> None:
+    """List the workers that were seen within a day."""
+    with connect() as client:
+        seen = client.workers()
+    if json:
+        print(as_json(seen))
+    elif seen:
+        console().print(workers_table(seen))
+    else:
+        say("no worker was seen within a day: start one with `baton worker`")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from client.api import ENDED, BatonClient
+from client.cli.app import say
 from client.cli.render import job_panel
 from client.errors import Unreachable
 from core.domain.views import JobView
@@ -72,16 +74,27 @@ SHOWN = ("loss", "val_loss", "val_accuracy")
 
 def watch(client: BatonClient, job_id: str, console: Console) -> JobView:
     """Shows the job until it has ended; outages are said once and waited out."""
+    with Watcher(console) as watcher:
+        return _follow(client, job_id, watcher.show, watcher.note)
+
+
+def watch_json(client: BatonClient, job_id: str) -> JobView:
+    """Prints the job as JSON, a line a change, until it has ended."""
+    return _follow(client, job_id, lambda job: print(job.model_dump_json(), flush=True), say)
+
+
+def _follow(
+    client: BatonClient, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]
+) -> JobView:
     away = False
 
     def outage(error: Unreachable) -> None:
         nonlocal away
         if not away:
-            watcher.note(f"{error}; trying on")
+            note(f"{error}; trying on")
         away = True
 
-    with Watcher(console) as watcher:
-        for job in client.follow(job_id, on_outage=outage):
-            away = False
-            watcher.show(job)
+    for job in client.follow(job_id, on_outage=outage):
+        away = False
+        show(job)
     return job

@@ -16,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from core.domain.goodput import PRODUCTIVE
-from core.domain.views import ArtifactView, AttemptView, CheckpointStatus, EventView, JobView, StageView
+from core.domain.views import ArtifactView, AttemptView, CheckpointStatus, EventView, JobView, StageView, WorkerView
 from core.domain.wire import EpochRow
 
+BAR = 60  # characters, beside a label within 80 columns
 COLORS = {
     "queued": "cyan",
     "running": "green",
@@ -126,6 +127,14 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
     return made
 
 
+def workers_table(workers: Sequence[WorkerView]) -> Table:
+    """Who trains, or could."""
+    made = table("worker", "state", "device", "queues", "job", "seen", right=("seen",), wrap="device")
+    for w in workers:
+        made.add_row(w.name, w.state, w.device, ",".join(w.queues), (w.job_id or "")[:8], ago(w.last_seen_at))
+    return made
+
+
 def _number(value: int | None) -> str:
     return "" if value is None else str(value)
 
@@ -177,8 +186,9 @@ def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
 def job_panel(job: JobView) -> RenderableType:
     """A job at a glance."""
     grid = facts_grid(_facts(job))
-    if job.progress is not None:
-        grid.add_row("", ProgressBar(total=1.0, completed=job.progress.fraction, width=60))
+    if p := job.progress:
+        grid.add_row("epoch", ProgressBar(total=max(p.steps, 1), completed=p.step, width=BAR))
+        grid.add_row("total", ProgressBar(total=1.0, completed=p.fraction, width=BAR))
     return grid
 
 

@@ -51,6 +51,14 @@ def attempt(number: int, state: str, start: int | None, **changes: Any) -> dict[
     return {**base, **changes}
 
 
+def worker(name: str, **changes: Any) -> dict[str, Any]:
+    base = {
+        "name": name, "host": "here", "pid": 1, "version": "1", "device": "cpu", "queues": ["default"],
+        "extensions": [], "state": "idle", "job_id": None, "last_seen_at": NOW,
+    }  # fmt: skip
+    return {**base, **changes}
+
+
 def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     return {
         "type": "about:blank", "title": "No", "status": status, "detail": detail, "code": "no", "errors": errors or []
@@ -163,8 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fake.failures:
             status, headers = self.fake.failures.pop(0)
             return self._send(status, problem(status, "told to fail"), headers)
-        if url.path in {"/readyz", "/v1/plans"}:
-            return self._send(200, {"status": "ok", "items": self.fake.lists.get("plans", [])})
+        if url.path in {"/healthz", "/readyz", "/v1/plans"}:
+            checks = {"database": "ok", "redis": "ok", "store": "ok"}
+            return self._send(200, {"status": "ok", "checks": checks, "items": self.fake.lists.get("plans", [])})
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             return self._send(401, problem(401, "this token is not known"))
         return self._route(url.path, parse_qs(url.query), body)

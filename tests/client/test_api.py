@@ -1,12 +1,14 @@
 """The SDK against a real HTTP server."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from client.api import BatonClient
 from client.errors import ApiError, DownloadError, Unreachable
+from client.job import Job
 from client.resolve import AmbiguousJob, find_job
 from client.transport import Patience
 from tests.client.fake_service import FakeService, attempt, epoch, job
@@ -149,6 +151,36 @@ def test_another_server_is_not_taken_for_baton(fake: FakeService, client: BatonC
     fake.html = True
     with pytest.raises(ApiError, match="is this a Baton service"):
         client.job("nothing")
+
+
+def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: BatonClient) -> None:
+    fake.jobs["j1"] = job("j1")
+    found = client.job("j1")
+    with pytest.raises(TimeoutError, match="j1"):
+        found.wait(timeout=0.2)
+    assert [found.pause().status, found.cancel().status, found.resume().status] == ["pausing", "cancelling", "queued"]
+    fake.jobs["j1"] = job("j1", status="succeeded", version=9)
+    assert (found.status, found.refresh().status) == ("running", "succeeded")
+    assert [seen.status for seen in found.follow()] == ["succeeded"]
+    assert found.wait().id == "j1"
+    assert [one.refresh().status for one in client.all_jobs()] == ["succeeded"]
+    assert "client" not in found.model_dump_json()
+
+
+def test_a_job_that_came_from_no_client_says_how_to_get_one() -> None:
+    with pytest.raises(RuntimeError, match="BatonClient"):
+        Job.model_validate(job("j1")).wait()
+
+
+def test_a_jobs_file_is_fetched_by_it(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+    fake.jobs["j1"] = job("j1")
+    fake.files["best.keras"] = b"weights"
+    assert client.job("j1").download("best.keras", str(tmp_path / "best")).read_bytes() == b"weights"
+
+
+def test_the_clocks_are_compared(client: BatonClient) -> None:
+    assert abs(client.clock_offset()) < 20
+    assert 280 < client.clock_offset(lambda: time.time() + 300) < 320
 
 
 def test_delays_grow_and_stay_bounded() -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from client.cli import app
-from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job
+from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job, worker
 
 Baton = Callable[..., Result]
 LONG = "0123456789abcdef" * 2
@@ -29,7 +29,7 @@ def baton(fake: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_help_names_every_promised_command(baton: Baton) -> None:
     text = baton("--help").stdout
     promised = "up serve worker demo submit list status watch pause resume cancel history events logs artifacts"
-    promised += " plans plan doctor fetch report evaluate token audit dashboard"
+    promised += " plans plan doctor fetch report evaluate token audit dashboard workers"
     assert [name for name in promised.split() if f" {name} " not in text] == []
 
 
@@ -313,11 +313,39 @@ def test_doctor_looks_at_the_service_and_the_token(
     healthy = baton("doctor")
     assert healthy.exit_code == 0, healthy.output
     assert "ready at" in healthy.stdout
+    assert "agrees with the service's" in healthy.stdout
+    told = json.loads(baton("doctor", "--json").stdout)
+    assert {one["what"]: one["verdict"] for one in told}["clock"] == "ok"
     monkeypatch.setenv("BATON_TOKEN", "wrong")
     assert baton("doctor").exit_code == 4
     fake.stop()
     away = baton("doctor")
     assert (away.exit_code, "baton up" in away.stdout) == (3, True)
+
+
+def test_doctor_says_that_a_clock_is_wrong(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.cli.doctor.CHECKS", doctor_checks("service"))
+    monkeypatch.setattr("client.api.BatonClient.clock_offset", lambda _: -4000.0)
+    told = baton("doctor")
+    assert (told.exit_code, "4000 s behind" in told.stdout, "NTP" in told.stdout) == (0, True, True)
+
+
+def test_workers_are_listed(baton: Baton, fake: FakeService) -> None:
+    nobody = baton("workers")
+    assert (nobody.exit_code, "baton worker" in nobody.output) == (0, True)
+    fake.lists["workers"] = [
+        worker("w1", device="NVIDIA H100 80GB HBM3, with a long name that goes on", job_id="j" * 26)
+    ]
+    shown = baton("workers").stdout
+    assert "w1" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert json.loads(baton("workers", "--json").stdout)[0]["name"] == "w1"
+
+
+def test_watch_prints_a_line_of_json_a_change(baton: Baton, fake: FakeService) -> None:
+    fake.jobs["j1"] = job("j1", status="succeeded")
+    shown = baton("watch", "j1", "--json")
+    assert [json.loads(line)["status"] for line in shown.stdout.splitlines()] == ["succeeded"]
 
 
 def doctor_checks(*names: str) -> tuple[object, ...]:

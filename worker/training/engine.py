@@ -78,7 +78,7 @@ class Engine:
         self._shelf = Shelf(devices) if on_gpu or spec.augmentation_engine == "device" else None
         self._learner = Learner(self.network, self._optimizer, self._train_sums, replicas=self.replicas, xla=compiled)
         self._objective = Objective(self.network)
-        self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled)
+        self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled, autograph=False)
         log.info("built the network in %.2f s", time.monotonic() - begun)
 
     def _build(self, spec: JobSpec, classes: int) -> None:

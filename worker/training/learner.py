@@ -48,13 +48,14 @@ class Learner:
 
         if self._replicas.count > 1:
             # XLA compiles what each device does alone; variables of two devices do not go into one program.
-            return tf.function(self._shared_step(tf.function(gradients, jit_compile=self._xla)))
+            alone = tf.function(gradients, jit_compile=self._xla, autograph=False)
+            return tf.function(self._shared_step(alone), autograph=False)
 
         def step(rate: tf.Tensor, *arguments: Any) -> None:
             self._optimizer.learning_rate.assign(rate)
             self._update(*gradients(*arguments))
 
-        return tf.function(step, jit_compile=self._xla)
+        return tf.function(step, jit_compile=self._xla, autograph=False)
 
     def _gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of the whole batch's loss as far as this device's share of the images goes; and the share's sums."""

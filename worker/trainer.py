@@ -41,12 +41,13 @@ class Loaded:
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
-    from worker.training.environment import NO_GPU, compiles, configure, describe, program_machine
+    from worker.training.environment import NO_GPU, compiles, configure, describe, program_machine, take_gpus
 
     folder = None if settings.xla == "off" else open_folder(settings.cache)
     if folder:
         folder.announce()
-    configure(settings.threads, settings.gpus)
+    configure(settings.threads)
+    take_gpus(settings.gpus)
     from worker.training.session import train
 
     environment = describe(settings.threads)

@@ -15,8 +15,8 @@ NO_GPU = "none"
 DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 
 
-def configure(threads: int, gpus: int = 1) -> None:
-    """Fixes what TensorFlow reads once, at import, and which GPUs it may use. To be called before its first import.
+def configure(threads: int) -> None:
+    """Fixes what TensorFlow reads once, at import. To be called before its first import.
 
     Raises:
         RuntimeError: TensorFlow has started already with other settings.
@@ -28,7 +28,13 @@ def configure(threads: int, gpus: int = 1) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:gpus], "GPU")
+
+
+def take_gpus(count: int) -> None:
+    """Leaves TensorFlow at most so many GPUs. It looks for devices here, and reads its XLA flags for good as it does."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:count], "GPU")
 
 
 def use_deterministic_ops(*, compiled: bool) -> None:

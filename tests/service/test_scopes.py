@@ -31,7 +31,14 @@ OPEN = {
     *(("GET", view) for view in VIEWS),
 }
 NOBODY = "0" * 32
-ANYTHING = {"job_id": NOBODY, "attempt_id": NOBODY, "token_id": "0" * 12, "name": "x", "number": "1"}
+ANYTHING = {
+    "queue": "default",
+    "job_id": NOBODY,
+    "attempt_id": NOBODY,
+    "token_id": "0" * 12,
+    "name": "x",
+    "number": "1",
+}
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def configure(threads: int) -> None:
 
 
 def take_gpus(count: int) -> None:
-    """Leaves TensorFlow at most so many GPUs. It looks for devices here, and reads its XLA flags for good as it does."""
+    """Leaves TensorFlow at most so many GPUs. As it looks for devices here, it reads its XLA flags for good."""
     import tensorflow as tf
 
     tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:count], "GPU")

@@ -27,8 +27,8 @@ demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch
 up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 	$(BIN)/baton up $(ARGS)
 
-test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'; ARGS='-n 0' for one after the other
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     """How many attempts of a queue may be held at once; all replicas must say the same."""
     label_limits: LimitMap = Field(default_factory=dict)
     """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
+    connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
+    """Of clients at once, of which one token may use half; beyond it idle ones are closed."""
+    slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long the head of a request may take to come, and then its body; an answer that nobody reads is kept 4 times
+    as long."""
     failed_logins: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     """Wrong tokens a minute from one address, before it is told to wait; 0: any number."""
     session_seconds: Annotated[float, Field(ge=60, le=30 * 86_400)] = 12 * 3600.0

@@ -30,8 +30,8 @@ def on_disk(
         JobFailure: bad_data, naming the file or the member; download_failed; disk_full; cache_unusable.
     """
     path = None if spec.path is None else Path(spec.path).expanduser().resolve()
-    if path is not None:
-        check_path(path, roots)
+    if spec.path is not None:
+        check_path(Path(spec.path).expanduser(), roots)
     if spec.download and path is None:
         path = _downloaded(spec, cache, told, source or _known_source(spec.name))
     elif path is None or path.suffix.lower() != ".zip" or path.is_dir():

@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     token: Annotated[SecretStr, Field(min_length=8)]
-    database_url: str = "sqlite:///.baton/baton.db"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
+    redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     store: str = Field(default_factory=_default_store)
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0

@@ -42,11 +42,12 @@ def _check_events(text: str | bytes, aliases: bool) -> None:
             raise BadYaml(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _check_event(event: Any, aliases: bool) -> None:
+def _check_event(event: object, aliases: bool) -> None:
     if isinstance(event, yaml.AliasEvent) and not aliases:
         raise BadYaml("aliases (*name) are not allowed here")
-    if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None):
-        raise BadYaml(f"tags are not allowed, and {event.tag[:100]!r} is one")
+    tag = getattr(event, "tag", None)
+    if tag:
+        raise BadYaml(f"tags are not allowed, and {tag[:100]!r} is one")
     if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > MAX_SCALAR:
         raise BadYaml(f"a value without quotes may have {MAX_SCALAR} characters")
 

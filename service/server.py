@@ -50,33 +50,44 @@ class PatientProtocol(H11Protocol):
         """The client said something."""
         super().data_received(data)
         if not self.idle:
-            self._head_timer = _cancelled(self._head_timer)
+            self._stop_head_timer()
         elif self._head_timer is None:
             self._await_head()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as is written."""
         super().pause_writing()
-        self._stall_timer = _cancelled(self._stall_timer)
+        self._stop_stall_timer()
         self._stall_timer = self.loop.call_later(PATIENCE_WITH_READERS * self.slow_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client has read some."""
-        self._stall_timer = _cancelled(self._stall_timer)
+        self._stop_stall_timer()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._head_timer, self._stall_timer = _cancelled(self._head_timer), _cancelled(self._stall_timer)
+        self._stop_head_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
         """A request was answered: from here on uvicorn waits for the next one."""
-        self._head_timer = _cancelled(self._head_timer)
+        self._stop_head_timer()
         super().on_response_complete()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.slow_seconds, self._give_up)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _give_up(self) -> None:
         self._head_timer = None
@@ -89,11 +100,6 @@ class PatientProtocol(H11Protocol):
         others = [one for one in others if not one.transport.is_closing()]
         if others:
             min(others, key=lambda one: (one.cycle is not None, one._since)).transport.abort()
-
-
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
 
 
 def protocol(most: int, slow_seconds: float) -> type[PatientProtocol]:

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published images images-try lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
+.PHONY: help install demo up test chaos chaos-control published images images-try lint audit format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -52,6 +52,11 @@ lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_locks.py
+
+audit: $(DEV) ## Ask the vulnerability service about each locked version (needs the network; a finding ends with status 1)
+	@status=0; for lock in requirements/*.txt; do echo "$$lock"; \
+	  $(BIN)/pip-audit --requirement $$lock --require-hashes --disable-pip --strict --progress-spinner off $(ARGS) || status=1; \
+	done; exit $$status
 
 format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .

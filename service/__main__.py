@@ -20,6 +20,7 @@ from core.storage import StoreError
 from service.app import create_app
 from service.db.migrate import UnfitDatabase, migrate
 from service.db.sole import DatabaseTaken, sole_use
+from service.server import possible_connections, protocol
 from service.services import Services
 from service.settings import Settings, SettingsError, load_settings
 
@@ -96,12 +97,17 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
     services: Services = app.state.services
     host, port = services.settings.host, listener.getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    most = possible_connections(services.settings.connections)
     config = uvicorn.Config(
         app,
+        http=protocol(most, services.settings.slow_seconds),
+        ws="none",
+        limit_concurrency=most + 1,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        server_header=False,
     )
     server = Server(config, services, url)
     # uvicorn raises the signal anew when it is done; with its default meaning a clean end would look like a death.

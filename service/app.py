@@ -32,7 +32,7 @@ from service.api import (
     tokens,
 )
 from service.api.headers import SecurityHeaders, allow_origins
-from service.api.limits import BodyLimit
+from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
@@ -55,8 +55,11 @@ def create_app(settings: Settings) -> FastAPI:
     """The service over a database that is migrated already. Raises StoreConfigError."""
     services = _services(settings)
     app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
+    # Its redirect names whatever host the request named.
+    app.router.redirect_slashes = False
     app.state.services = services
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, seconds=settings.slow_seconds)
+    app.add_middleware(ShareLimit, most=max(1, settings.connections // 2))
     allow_origins(app, settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     problems.install(app)

@@ -17,6 +17,7 @@ from core.domain.errors import BatonError
 from service.access.gate import Credential, Gate
 from service.access.principal import ATTEMPT, Hold, Principal
 from service.access.secret import csrf_of
+from service.api.limits import SHARE
 from service.api.text import check_json
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.services import Services
@@ -87,6 +88,7 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if self.needs.scopes:
                 request.state.principal = await admitted(request, self.needs)
+                request.scope[SHARE].take(request.state.principal.key)
             check_json(await request.body())
             return await handler(request)
 

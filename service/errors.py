@@ -95,3 +95,30 @@ class TooManyFailures(BatonError):
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         super().__init__(f"too many wrong tokens came from this address: try again in {seconds} s, with a right one")
+
+
+class TooManyAtOnce(BatonError):
+    """The caller has too much under way already. `most`: requests at once."""
+
+    code = "too-many-at-once"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"this token has {most} requests under way, and may not have more: end some, then try again")
+
+
+class BodyTooLarge(BatonError):
+    """A body that is longer than any that makes sense. `limit`: in bytes."""
+
+    code = "body-too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a body may have {limit} bytes")
+
+
+class BodyTooSlow(BatonError):
+    """A body whose end did not come in time. `seconds`: that it may take."""
+
+    code = "body-too-slow"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body did not come within {seconds:g} s")

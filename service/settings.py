@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     token: Annotated[SecretStr, Field(min_length=8)]
-    database_url: str = "sqlite:///.baton/baton.db"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
+    redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     store: str = Field(default_factory=_default_store)
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     """How many attempts of a queue may be held at once; all replicas must say the same."""
     label_limits: LimitMap = Field(default_factory=dict)
     """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
+    connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
+    """Of clients at once, of which one token may use half; beyond it idle ones are closed."""
+    slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long the head of a request may take to come, and then its body; an answer that nobody reads is kept 4 times
+    as long."""
     failed_logins: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     """Wrong tokens a minute from one address, before it is told to wait; 0: any number."""
     session_seconds: Annotated[float, Field(ge=60, le=30 * 86_400)] = 12 * 3600.0

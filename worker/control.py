@@ -106,6 +106,7 @@ class Workspace:
 
     `downloads`: where data sets come from, by name, instead of their known sources.
     `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
+    `data_roots`: the directories that a spec's paths may lie in; none: anywhere.
     """
 
     cache: Path
@@ -114,6 +115,7 @@ class Workspace:
     downloads: Mapping[str, Download] = field(default_factory=dict)
     reports: bool = False
     xla: str = "auto"
+    data_roots: tuple[Path, ...] = ()
 
 
 class Trainer(Protocol):

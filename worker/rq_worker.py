@@ -58,6 +58,12 @@ class BatonWorker(Worker):
         redis-py's thread that would hear them closes its connection beside RQ, and ended a worker that way.
         """
 
+    def run_maintenance_tasks(self) -> None:
+        """Nothing: RQ's would import and call what a message names as its callback, and send it webhooks.
+
+        Messages that got lost are sent again by the service.
+        """
+
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:

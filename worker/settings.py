@@ -31,6 +31,13 @@ def _checksum(text: str) -> str:
     return text
 
 
+def _absolute(text: str) -> str:
+    odd = [one for one in text.split(os.pathsep) if one and not Path(one).is_absolute()]
+    if odd:
+        raise ValueError(f"must be absolute directories with {os.pathsep} between them, not {odd[0]!r}")
+    return text
+
+
 class WorkerSettings(BaseSettings):
     """Settings with the prefix BATON_. Times in seconds.
 
@@ -40,6 +47,7 @@ class WorkerSettings(BaseSettings):
     `health_file`: touched again and again, for `python -m worker.health`. `augmentation_processes`: None leaves one
     core to the loop. `gpus`: how many of those that it sees train one job together; the others are left alone.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
+    `data_roots`: the directories that a spec's paths may lie in, with colons between them; empty: anywhere.
     `reports`: whether to make a report of each job, in a process of low priority. `xla`: whether steps are compiled;
     auto: on GPUs.
     """
@@ -64,6 +72,13 @@ class WorkerSettings(BaseSettings):
     xla: Literal["auto", "on", "off"] = "auto"
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
+
+    data_roots: Annotated[str, AfterValidator(_absolute)] = ""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Each of `data_roots`."""
+        return tuple(map(Path, filter(None, self.data_roots.split(os.pathsep))))
 
     @property
     def downloads(self) -> dict[str, Download]:

@@ -87,7 +87,13 @@ def _workspace(settings: WorkerSettings) -> Workspace:
     asked = settings.augmentation_processes
     processes = settings.threads - 1 if asked is None else asked
     return Workspace(
-        settings.cache, settings.threads, processes, settings.downloads, reports=settings.reports, xla=settings.xla
+        settings.cache,
+        settings.threads,
+        processes,
+        settings.downloads,
+        reports=settings.reports,
+        xla=settings.xla,
+        data_roots=settings.roots,
     )
 
 

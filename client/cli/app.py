@@ -57,8 +57,11 @@ app = typer.Typer(
 
 
 def console() -> Console:
-    """For people. Made anew, because tests and pipes change what standard output is."""
-    return Console(highlight=False, soft_wrap=False)
+    """For people. Made anew, because tests and pipes change what standard output is.
+
+    No markup: most of what is shown was written by workers and other users.
+    """
+    return Console(highlight=False, soft_wrap=False, markup=False)
 
 
 def say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -15,6 +16,8 @@ from client.errors import Unreachable
 from client.resolve import find_job
 from core.domain.views import EventView
 
+# Control characters but for tab, line feed, carriage return, and the ESC that begins a colour.
+_COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;]*m)")
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")]
 
 
@@ -61,11 +64,16 @@ def logs(
         found = find_job(client, job)
         number = attempt or found.attempts
         if not follow:
-            sys.stdout.write(client.log(found.id, number).data.decode("utf-8", "replace"))
+            _write(client.log(found.id, number).data.decode("utf-8", "replace"))
             return
         for text in _follow_logs(client, found.id, number, only=attempt is not None):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            _write(text)
+
+
+def _write(text: str) -> None:
+    """As it is, but for a terminal: there a log may colour itself and draw bars, and give no other commands."""
+    sys.stdout.write(_COMMAND.sub("\ufffd", text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def _follow_logs(client: BatonClient, job_id: str, number: int, *, only: bool) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _show_submitted(job: JobView, json: bool) -> None:
     if json:
         print(as_json(job))
         return
-    console().print(f"submitted {job.name} as [bold]{job.id}[/bold]; see it with: baton watch {job.id}", soft_wrap=True)
+    console().print(f"submitted {job.name} as {job.id}; see it with: baton watch {job.id}", soft_wrap=True)
 
 
 @app.command(name="list")

@@ -56,7 +56,7 @@ def _welcome(stack: Stack) -> None:
     lines += [f"  {baton} submit digits-demo --watch", f"  {baton} list", f"  {baton} --help"]
     if options.host not in LOOPBACK:
         lines.append("\n[yellow]It listens beyond this machine without TLS: put a proxy with TLS in front.[/yellow]")
-    console().print("\n".join(lines), soft_wrap=True)
+    console().print("\n".join(lines), soft_wrap=True, markup=True)
 
 
 @app.command()

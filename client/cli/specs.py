@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from client.cli.app import USAGE, fail
+from core.yamltext import BadYaml, read_yaml
 
 SUFFIXES = {".yaml", ".yml", ".json"}
 
@@ -29,9 +28,9 @@ def read_spec(source: str) -> dict[str, Any] | None:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        fail(f"{source} is no YAML: {error}", USAGE)
+        data = read_yaml(text, aliases=True)
+    except BadYaml as error:
+        fail(f"{source} is no YAML that is read here: {error}", USAGE)
     if not isinstance(data, dict):
         fail(f"{source} holds no job spec: it must be a mapping of fields such as name, network and stages", USAGE)
     return data
@@ -45,7 +44,7 @@ def parse_sets(items: Sequence[str]) -> dict[str, object]:
         if not equals or not path:
             fail(f"--set takes PATH=VALUE, not '{item}', e.g. --set stages.0.epochs=2", USAGE)
         try:
-            pairs[path] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            pairs[path] = read_yaml(value)
+        except BadYaml:
             fail(f"--set {path}: '{value}' is no YAML value; quote it", USAGE)
     return pairs

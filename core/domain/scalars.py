@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core.domain.queues import QUEUE
 from core.domain.validation import NUMBER, WHOLE
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def shown(text: str) -> str:
+    """The text without what terminals take for commands: each such character becomes U+FFFD, lines and tabs stay."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+Shown = AfterValidator(shown)
+"""For text of workers that people read, in a terminal too."""
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
@@ -20,7 +32,7 @@ Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
 
 QueueName = Annotated[str, Field(pattern=QUEUE)]
-Text = Annotated[str, Field(max_length=20_000)]
+Text = Annotated[str, Field(max_length=20_000), Shown]
 Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
 """Seconds."""
 

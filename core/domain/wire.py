@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from core.domain.events import SERVICE_EVENTS
 from core.domain.extensions import Extensions
 from core.domain.policies import Reason
-from core.domain.scalars import Buckets, Count, Crc32c, Duration, ObjectName, QueueName, Real, Small, Text
+from core.domain.scalars import Buckets, Count, Crc32c, Duration, ObjectName, QueueName, Real, Shown, Small, Text
 from core.domain.validation import NUMBER, WHOLE
 
 
@@ -68,11 +68,11 @@ class Phase(StrEnum):
 class WorkerInfo(Message):
     """Who claims. `claim_id` is drawn anew for each claim, so that a claim whose answer got lost can be repeated."""
 
-    name: str = Field(min_length=1, max_length=200)
-    host: str = Field(max_length=255)
+    name: Annotated[str, Field(min_length=1, max_length=200), Shown]
+    host: Annotated[str, Field(max_length=255), Shown]
     pid: Count
-    version: str = Field(max_length=50)
-    device: str = Field(default="cpu", max_length=200)
+    version: Annotated[str, Field(max_length=50), Shown]
+    device: Annotated[str, Field(max_length=200), Shown] = "cpu"
     extensions: Extensions = ()
 
 
@@ -146,10 +146,10 @@ class Heartbeat(Fenced):
 
     phase: Phase
     progress: Progress | None = None
-    metrics: dict[str, Real] = Field(default_factory=dict)
+    metrics: dict[Annotated[str, Shown], Real] = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
     interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
-    doing: Annotated[str, Field(max_length=500)] | None = None
+    doing: Annotated[str, Field(max_length=500), Shown] | None = None
 
 
 class Directive(StrEnum):
@@ -196,7 +196,7 @@ class CheckpointCommit(Fenced):
 class BestMetric(Message):
     """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
-    metric: str
+    metric: Annotated[str, Shown]
     value: Real
     stage: Small
     epoch: Small
@@ -291,9 +291,9 @@ class Finish(Fenced):
     outcome: Outcome
     reason: Reason | None = None
     message: Text = ""
-    results: dict[str, Real] = Field(default_factory=dict)
+    results: dict[Annotated[str, Shown], Real] = Field(default_factory=dict)
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
     phase: Phase | None = None
     at_step: Count | None = None
-    fault: Annotated[str, Field(max_length=500)] | None = None
+    fault: Annotated[str, Field(max_length=500), Shown] | None = None

@@ -1,5 +1,6 @@
 """The blob store: one port, adapters for a directory and for Google Cloud Storage."""
 
+import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -74,6 +75,7 @@ def _bucket(url: str, parts: SplitResult) -> BlobStore:
 
 
 def _refused(url: str, why: str) -> StoreConfigError:
+    shown = re.sub(r"//[^/@]*@", "//...@", url)  # whatever it is, a password may stand there
     return StoreConfigError(
-        f"{url!r} is no store: {why}. Give file:///absolute/directory or gs://bucket/prefix (BATON_STORE)."
+        f"{shown!r} is no store: {why}. Give file:///absolute/directory or gs://bucket/prefix (BATON_STORE)."
     )

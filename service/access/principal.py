@@ -31,6 +31,11 @@ class Principal:
     expires_at: datetime | None = None
     hold: Hold | None = None
 
+    @property
+    def key(self) -> str:
+        """Alike for all that one token does, its sessions too."""
+        return self.token_id or self.name
+
     def may(self, scope: str) -> bool:
         """Whether one of the scopes is this one, or the one that holds all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import yaml
 from fastapi import Depends, Request
 from pydantic import Field, ValidationError
 
 from core.domain.errors import SpecError
 from core.domain.overrides import apply_overrides
 from core.domain.validation import Model, field_errors
-from service.api.text import MAX_DEPTH, checked_text
+from core.yamltext import BadYaml, read_yaml
+from service.api.text import checked_text
 from service.control.plans import plan_spec
 from service.errors import MalformedBody, UnsupportedMedia
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MAX_YAML = 256 << 10
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 async def decoded_body(request: Request) -> Any:
@@ -66,22 +65,9 @@ def _yaml(raw: bytes) -> Any:
     if len(raw) > MAX_YAML:
         raise MalformedBody(f"a YAML body may have {MAX_YAML} bytes; send JSON instead")
     try:
-        _check_yaml(raw)
-        return yaml.load(raw, Loader=_LOADER)  # noqa: S506 - the loader is the safe one, in C where there is one
-    except (yaml.YAMLError, ValueError, UnicodeError) as error:
-        raise MalformedBody(f"the body is no YAML: {' '.join(str(error).split())}") from None
-
-
-def _check_yaml(raw: bytes) -> None:
-    """Refuse aliases, of which few bytes can make gigabytes, and nesting that would exhaust the stack."""
-    depth = 0
-    for event in yaml.parse(raw, Loader=_LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            raise MalformedBody("aliases (*name) are not allowed in a spec")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
+        return read_yaml(raw)
+    except BadYaml as error:
+        raise MalformedBody(f"the body is no YAML that is read here: {error}") from None
 
 
 class PlanRequest(Model):

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from core.domain.errors import BatonError, FieldError, SpecError
@@ -22,7 +23,7 @@ from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
 from service.api.headers import ALL_ANSWERS
 from service.db.away import away
-from service.errors import Forbidden, TooManyFailures, Unauthorized
+from service.errors import BodyTooLarge, BodyTooSlow, Forbidden, TooManyAtOnce, TooManyFailures, Unauthorized
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -38,6 +39,7 @@ STATUS = {
     "limit-reached": 409,
     "not-installed": 409,
     "body-too-large": 413,
+    "body-too-slow": 408,
     "unsupported-media-type": 415,
     "range-not-satisfiable": 416,
     "invalid-spec": 422,
@@ -45,6 +47,7 @@ STATUS = {
     "invalid-request": 422,
     "idempotency-key-reused": 422,
     "too-many-failures": 429,
+    "too-many-at-once": 429,
 }
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
@@ -88,6 +91,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, _store_error)
     for kind in (OperationalError, InterfaceError, InternalError, PoolTimeout):
         app.add_exception_handler(kind, _database_error)
+    app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -97,10 +101,18 @@ def _baton_error(_request: Request, error: Exception) -> Response:
     return problem(STATUS.get(error.code, 400), error.code, str(error), errors, _advice(error))
 
 
+def _unheard(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # the caller hung up in the middle of the body
+
+
 def _advice(error: BatonError) -> dict[str, str]:
     """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
     if isinstance(error, TooManyFailures):
         return {"Retry-After": str(error.seconds)}
+    if isinstance(error, TooManyAtOnce):
+        return {"Retry-After": "1"}
+    if isinstance(error, BodyTooLarge | BodyTooSlow):
+        return {"Connection": "close"}
     if isinstance(error, Unauthorized | Forbidden):
         scope = f', scope="{" ".join(error.scopes)}"' if error.scopes else ""
         kind = ', error="insufficient_scope"' if isinstance(error, Forbidden) else ""
@@ -171,12 +183,13 @@ _DESCRIPTIONS = {
     401: "No token, or a wrong one",
     403: "The token does not open this",
     404: "There is no such thing",
+    408: "The body did not come in time",
     409: "The state forbids it",
     413: "The body is larger than 1 MiB",
     415: "The body's media type is not read here",
     416: "The range lies beyond the end",
     422: "Fields that cannot be accepted; `errors` names them",
-    429: "Too many wrong tokens came from this address",
+    429: "Too many wrong tokens came from this address, or too much of this caller's is under way",
     500: "A mistake of the service",
     503: "Something that the service stands on does not answer",
 }
@@ -189,4 +202,4 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 ALWAYS = (401, 403, 422, 429, 500, 503)
-BODY = (400, 413, 415)
+BODY = (400, 408, 413, 415)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from core.yamltext import MAX_DEPTH
 from service.errors import MalformedBody
-
-MAX_DEPTH = 32
 
 
 def checked_text(value: Any) -> Any:

@@ -63,5 +63,5 @@ def find(unit: Unit, job_id: str, name: str) -> Artifact:
 def note(unit: Unit, attempt_id: str, message: Note) -> Event:
     """An event of the worker's own. Raises LeaseLost."""
     job, attempt = unit.held(attempt_id, message.fence)
-    data = plain(message)["data"]
-    return unit.event(job, message.kind, actor_of(attempt), message.message, **{**data, "attempt": attempt.number})
+    data = {**plain(message)["data"], "attempt": attempt.number}
+    return unit.record(job, message.kind, actor_of(attempt), message.message, data)

@@ -128,7 +128,11 @@ class Unit:
         job.state = next_job_state(JobState(job.state), event).value
 
     def event(self, job: Job, kind: str, actor: str, message: str, **data: Any) -> Event:
-        """Append a line to the job's log and count the job's version up."""
+        """The same as `record`, for the service's own events."""
+        return self.record(job, kind, actor, message, data)
+
+    def record(self, job: Job, kind: str, actor: str, message: str, data: dict[str, Any]) -> Event:
+        """Append a line to the job's log and count the job's version up. `data` may have any keys."""
         job.events += 1
         job.version += 1
         row = Event(

@@ -44,7 +44,7 @@ def _load(engine: object, file: Path) -> None:
 
     network: keras.Model = engine.network  # type: ignore[attr-defined]
     try:
-        saved = keras.models.load_model(file, compile=False)
+        saved = keras.models.load_model(file, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError) as error:
         raise JobFailure("bad_data", f"{file.name}: cannot be read as a Keras model: {error}") from error
     ours, theirs = ([tuple(v.shape) for v in n.variables] for n in (network, saved))

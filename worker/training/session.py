@@ -265,6 +265,7 @@ class Session:
                     seed=self._spec.seed,
                     told=self._loading,
                     source=self._workspace.downloads.get(self._spec.dataset.name),
+                    roots=self._workspace.data_roots,
                 )
         return self._loaded[size]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.domain.downloads import Download
@@ -24,18 +25,26 @@ def _quiet(_text: str) -> None:
 
 
 def load_images(
-    spec: DatasetSpec, *, size: int, cache: Path, seed: int, told: Told = _quiet, source: Download | None = None
+    spec: DatasetSpec,
+    *,
+    size: int,
+    cache: Path,
+    seed: int,
+    told: Told = _quiet,
+    source: Download | None = None,
+    roots: Sequence[Path] = (),
 ) -> ImageData:
     """A data set with images of `size` pixels a side, decoded once for each machine into the directory `cache`.
 
     The splits are decided by the labels and `seed`, so they are the same at every size. `told` hears in words how far
     downloading, unpacking and decoding are; it may raise to stop. `source`: where `dataset.download` gets it from.
+    `roots`: the directories that `dataset.path` may lie in; none: anywhere.
 
     Raises:
         JobFailure: bad_data, naming the field or the file that is wrong; download_failed; disk_full; cache_unusable.
     """
     begun = time.monotonic()
-    spec = on_disk(spec, cache=cache, told=told, source=source)
+    spec = on_disk(spec, cache=cache, told=told, source=source, roots=roots)
     listing = list_images(spec)
     rows = split_rows(spec, listing, seed)
 

@@ -58,7 +58,7 @@ def _key(listing: Listing, size: int) -> str:
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     """The cache, if it is there and whole."""
     try:
-        images = np.load(file, mmap_mode="r")
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None

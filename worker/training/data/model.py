@@ -49,7 +49,7 @@ class Split:
 
 
 def _reopened(path: Path, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> Split:
-    return Split(np.load(path, mmap_mode="r"), rows, labels)
+    return Split(np.load(path, mmap_mode="r", allow_pickle=False), rows, labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,20 +13,25 @@ from core.domain.spec import DatasetSpec
 from core.download import Wants, download_path, fetch
 from worker.training.data.archive import unpacked
 from worker.training.data.listing import bad_data
+from worker.training.data.roots import check_path
 
 Told = Callable[[str], None]
 """Told in words how far the work is, several times a second; may raise to stop."""
 
 
-def on_disk(spec: DatasetSpec, *, cache: Path, told: Told, source: Download | None = None) -> DatasetSpec:
+def on_disk(
+    spec: DatasetSpec, *, cache: Path, told: Told, source: Download | None = None, roots: Sequence[Path] = ()
+) -> DatasetSpec:
     """The same data set with the path of a directory, if it has files.
 
-    `source`: instead of the one that DATASETS knows.
+    `source`: instead of the one that DATASETS knows. `roots`: where the path may lie; none: anywhere.
 
     Raises:
         JobFailure: bad_data, naming the file or the member; download_failed; disk_full; cache_unusable.
     """
     path = None if spec.path is None else Path(spec.path).expanduser().resolve()
+    if spec.path is not None:
+        check_path(Path(spec.path).expanduser(), roots)
     if spec.download and path is None:
         path = _downloaded(spec, cache, told, source or _known_source(spec.name))
     elif path is None or path.suffix.lower() != ".zip" or path.is_dir():

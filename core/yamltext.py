@@ -1,0 +1,65 @@
+"""YAML as people hand it in: what JSON could say too, and nothing that few bytes make large or dangerous."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+MAX_DEPTH, MAX_SCALAR, MAX_NODES = 32, 4096, 100_000
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class BadYaml(ValueError):
+    """Text that is no YAML, or has what is not read here; the message is one line."""
+
+
+def read_yaml(text: str | bytes, *, aliases: bool = False) -> Any:
+    """The value of one document. `aliases`: whether *name may stand for what &name marks, up to 100,000 values in all.
+
+    Raises:
+        BadYaml: also for tags, nesting over 32 levels and plain scalars over 4,096 characters.
+    """
+    try:
+        _check_events(text, aliases)
+        if aliases:
+            _weigh(yaml.compose(text, Loader=_LOADER), 0, {})
+        return yaml.load(text, Loader=_LOADER)  # noqa: S506 - the loader is the safe one, in C where there is one
+    except BadYaml:
+        raise
+    # PyYAML's own constructors raise OverflowError for 1:0:0...: a number of base 60, and UnicodeError for odd bytes.
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        raise BadYaml(" ".join(str(error).split())) from None
+
+
+def _check_events(text: str | bytes, aliases: bool) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        _check_event(event, aliases)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise BadYaml(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_event(event: object, aliases: bool) -> None:
+    if isinstance(event, yaml.AliasEvent) and not aliases:
+        raise BadYaml("aliases (*name) are not allowed here")
+    tag = getattr(event, "tag", None)
+    if tag:
+        raise BadYaml(f"tags are not allowed, and {tag[:100]!r} is one")
+    if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > MAX_SCALAR:
+        raise BadYaml(f"a value without quotes may have {MAX_SCALAR} characters")
+
+
+def _weigh(node: Any, depth: int, known: dict[int, int]) -> int:
+    """How many values a node comes to, with each alias written out; what holds itself is too deep."""
+    if depth > MAX_DEPTH:
+        raise BadYaml(f"it is nested deeper than {MAX_DEPTH} levels")
+    if id(node) not in known:
+        members = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inside = [one for member in members for one in (member if isinstance(member, tuple) else (member,))]
+        known[id(node)] = 1 + sum(_weigh(one, depth + 1, known) for one in inside)
+    if known[id(node)] > MAX_NODES:
+        raise BadYaml(f"its aliases (*name) come to more than {MAX_NODES:,} values")
+    return known[id(node)]

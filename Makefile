@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published images images-try lint format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
+.PHONY: help install demo up test chaos chaos-control published images images-try lint docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -52,6 +52,11 @@ lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_locks.py
+
+docs: $(DEV) ## Make the documentation as a site in build/docs, without a warning; the reference from the code first
+	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "build/docs/index.html"
 
 format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .

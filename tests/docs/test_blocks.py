@@ -1,4 +1,4 @@
-"""Every block of README.md and docs/: what can be checked without running it, and that a mark says why it is not run."""
+"""Every block of README.md and docs/: what can be known without running it, and that a mark has its reason."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ BLOCKS = [one for one in all_blocks() if one.marker == "write" or (one.marker ==
 PAGES = list(dict.fromkeys(one.page for one in BLOCKS if one.language in RUN))
 NEEDS_JOB = re.compile(r"\$JOB\b|\bjob_id\b|baton (?!submit|plan)[a-z]+ digits-demo|all_jobs")
 """What a page can only show once a digits-demo has been trained."""
-SECONDS = 240
+SECONDS = 600
 
 
 @dataclass
@@ -75,17 +75,22 @@ class House:
         path = f"{self.folder / '.venv/bin'}:{os.environ['PATH']}"
         url, token = self.connection.url, self.connection.token
         named = {"BATON_URL": url, "BATON_TOKEN": token, "JOB": job, "STATE": str(state)}
-        return {**outside(self.folder), **named, "PATH": path, "PYTHONPATH": str(ROOT)}
+        return {**outside(self.folder), **named, "PATH": path}
 
 
 def _sh(text: str) -> str:
     return f'set -euo pipefail\n[ ! -e "$STATE" ] || . "$STATE"\nset -a\n{text}\nexport -p > "$STATE"\n'
 
 
+def packages() -> str:
+    """Baton's folder before whatever the tests were given."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def outside(folder: Path) -> dict[str, str]:
     """The environment of the tests without Baton's variables."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
-    return {**clean, **SETTINGS, "BATON_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    return {**clean, **SETTINGS, "BATON_CACHE": str(folder / "cache"), "PYTHONPATH": packages()}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published images images-try lint audit format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
+.PHONY: help install demo up test chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -57,6 +57,11 @@ audit: $(DEV) ## Ask the vulnerability service about each locked version (needs 
 	@status=0; for lock in requirements/*.txt; do echo "$$lock"; \
 	  $(BIN)/pip-audit --requirement $$lock --require-hashes --disable-pip --strict --progress-spinner off $(ARGS) || status=1; \
 	done; exit $$status
+
+docs: $(DEV) ## Make the documentation as a site in build/docs, without a warning; the reference from the code first
+	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "build/docs/index.html"
 
 format: $(DEV) ## Format the code and sort the imports
 	$(BIN)/ruff format .

@@ -76,13 +76,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     token: Annotated[SecretStr, Field(min_length=8)]
+    """Opens everything; for its owner, and for whoever makes the first tokens."""
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
+    """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
+    """redis:// or rediss://; it carries hints and may lose them."""
     store: str = Field(default_factory=_default_store)
+    """file:///directory or gs://bucket/prefix; .baton/store unless given."""
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """How often workers renew their leases."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port to listen on; 0 takes a free one."""
     conductor_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
     """Time between two passes of the conductor; 0: this process has none."""
     dispatch_again_seconds: Annotated[float, Field(gt=0)] = 15.0

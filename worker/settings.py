@@ -39,41 +39,48 @@ def _absolute(text: str) -> str:
 
 
 class WorkerSettings(BaseSettings):
-    """Settings with the prefix BATON_. Times in seconds.
-
-    `threads`: of TensorFlow's operations; the bits of a result on the CPU depend on it. `grace`: from a signal to the
-    machine's end; clouds say themselves how much is left. `notices`: whose metadata server to watch. `deadline`: the
-    length of the worker's session, such as 11h30m, or none. `idle`: how long without an attempt before it ends.
-    `health_file`: touched again and again, for `python -m worker.health`. `augmentation_processes`: None leaves one
-    core to the loop. `gpus`: how many of those that it sees train one job together; the others are left alone.
-    `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
-    `data_roots`: the directories that a spec's paths may lie in, with colons between them; empty: anywhere.
-    `reports`: whether to make a report of each job, in a process of low priority. `xla`: whether steps are compiled;
-    auto: on GPUs.
-    """
+    """Settings with the prefix BATON_. Times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
     url: Url = "http://127.0.0.1:8080"
+    """The service."""
     token: Annotated[str, Field(min_length=1, repr=False)]
+    """A token of the scope work, or the service's own."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
+    """Where work is waited for; not read by a worker with --poll."""
     store: Annotated[str, Field(min_length=1)]
+    """The service's own: file:///directory or gs://bucket/prefix."""
     worker_name: str = Field(default_factory=_default_name)
+    """What it is called in tables and logs; host and process id unless given."""
     cache: Path = Field(default_factory=default_cache)
+    """Downloads, unpacked zips, decoded images and compiled programs of a machine's workers."""
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    """Of TensorFlow's operations; the bits of a result on the CPU depend on it. All cores unless given."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
+    """Processes that augment on the host; left out: all cores but one."""
     gpus: Annotated[int, Field(ge=1)] = 1
+    """How many of the GPUs that it sees train one job together; the others are left alone."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
+    """From a signal to the machine's end; clouds say themselves how much is left."""
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
+    """Whose metadata server to watch for the machine's end."""
     deadline: str = ""
+    """The length of the worker's session, such as 11h30m, or none; in Colab 11h30m unless given."""
     idle: str = ""
+    """How long to wait for work before it ends, such as 10m; empty: for ever."""
     health_file: Path | None = None
+    """A file that it touches again and again, for `python -m worker.health`."""
     reports: bool = True
+    """Whether to make a report of each job, in a process of low priority."""
     xla: Literal["auto", "on", "off"] = "auto"
+    """Whether steps are compiled; auto: on GPUs."""
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
+    """A mirror of the official zip."""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
-
+    """What the zip must have: md5:…, sha256:…, or none; empty: that of the official one."""
     data_roots: Annotated[str, AfterValidator(_absolute)] = ""
+    """The directories that a spec's paths may lie in, with colons between them; empty: anywhere."""
 
     @property
     def roots(self) -> tuple[Path, ...]:

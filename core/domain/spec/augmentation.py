@@ -44,14 +44,14 @@ class _SomeOf:
 
 
 class AugmentationSpec(Model):
-    """Augmenters, one after the other, or `some_of` them, drawn for each image. `order` random: drawn for each batch.
-
-    `some_of`: how many, or (least, most), most None for all.
-    """
+    """Augmenters, one after the other, or some of them, drawn for each image."""
 
     order: Literal["fixed", "random"] = "fixed"
+    """random: another order for each batch."""
     some_of: Annotated[int | tuple[int, int | None], BeforeValidator(_some), _SomeOf()] | None = None
+    """So many of them, drawn for each image: a number, or [least, most], most null for all; left out: all."""
     augmenters: Augmenters
+    """What is applied, with its parameters."""
 
     @model_validator(mode="after")
     def _has_so_many(self) -> Self:

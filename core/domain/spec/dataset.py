@@ -12,11 +12,14 @@ from core.domain.validation import WHOLE, FieldValueError, Model
 
 
 class SplitFractions(Model):
-    """A stratified division of the training images. `test`: a fraction, or the official validation set."""
+    """A stratified division of the training images. The parts add up to 1 at most."""
 
     train: Fraction
+    """Share of the images that are trained on."""
     val: Fraction
+    """Share that each epoch is judged by."""
     test: Literal["official"] | Fraction | None = None
+    """Share that the best model is judged by in the end, or the official validation images; left out: no test."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -35,20 +38,22 @@ def _known_split(value: object) -> object:
 
 
 class DatasetSpec(Model):
-    """Which images. `classes` and `per_class` take the first classes in sorted order and the first images of each.
-
-    `path`: a directory or a .zip on the worker. `download`: without a path the worker gets it, from where its own
-    settings say: a spec never makes a worker fetch a URL. `options`: arguments of a data set that is
-    installed beside the worker.
-    """
+    """Which images. What is on a disk is named by its path on the worker; a spec never makes a worker fetch a URL."""
 
     name: Annotated[str, one_of(DATASETS, "dataset"), named(DATASETS)]
+    """A data set that comes with Baton, or one that is installed beside the workers."""
     path: str | None = Field(default=None, min_length=1)
+    """A directory or a .zip on the worker."""
     download: StrictBool = False
+    """Without a path the worker gets the data set once, from where its own settings say."""
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
+    """official, or fractions; left out: that of the data set, see the how-to on data sets."""
     classes: Annotated[int, Field(ge=2), WHOLE] | None = None
+    """Only the first so many classes, in sorted order."""
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Only the first so many training images of each class."""
     options: Options = Field(default_factory=dict)
+    """Arguments of a data set that is installed beside the worker."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

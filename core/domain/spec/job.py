@@ -37,31 +37,40 @@ Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string"
 
 
 class JobSpec(Model):
-    """What a user asks for. The same seed and spec give the same bits on the same kind of machine.
-
-    `deterministic`: whether to use only operations that repeat their bits; auto: where that costs nothing, on the CPU.
-    `augmentation_engine`: imgaug in processes of the host, or the training step itself; auto: the step where it runs on
-    a GPU and can do all that the stage asks for.
-
-    `source`: whose plan this is; `published`: what it reports in the end. Both decide nothing.
-    """
+    """What a user asks for. The same seed and spec give the same bits on the same kind of machine."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    """What the job is called; names need not be unique, a command takes the newest job of a name."""
     network: NetworkSpec
+    """Which network is trained."""
     dataset: DatasetSpec
+    """Which images."""
     seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 101
+    """Of everything that is drawn: weights, split, order of the images, augmentation, dropout."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the network computes; bfloat16 keeps the weights as float32."""
     deterministic: Annotated[Literal["auto"] | bool, BeforeValidator(_deterministic)] = "auto"
+    """Whether to use only operations that repeat their bits; auto: where that costs nothing, on the CPU."""
     augmentation_engine: Literal["auto", "imgaug", "device"] = "auto"
+    """imgaug in processes of the host, or the training step itself; auto: the step, on a GPU."""
     optimizer: OptimizerSpec = OptimizerSpec()
+    """The optimizer of the whole job."""
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
+    """Trained one after the other."""
     checkpoint: CheckpointSpec = CheckpointSpec()
+    """When the training state is saved."""
     retry: RetrySpec = RetrySpec()
+    """How often the job is tried again."""
     queue: Annotated[str, Field(pattern=QUEUE)] = "default"
+    """Which workers may take the job: those that serve this queue."""
     priority: Literal["high", "normal", "low"] = "normal"
+    """Which waiting jobs go first; nothing that runs is stopped for it."""
     source: Annotated[str, Field(max_length=500)] | None = None
+    """Whose plan this is; decides nothing."""
     published: Published | None = None
+    """What the source reports of the finished model; decides nothing."""
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
+    """Names with values of your own, to filter and to limit jobs by."""
 
     @property
     def extensions(self) -> list[str]:

@@ -69,12 +69,17 @@ class CheckpointSpec(Model):
     """When to save the training state, and how many checkpoints to keep beside the best."""
 
     every: Cadence = "auto"
+    """auto, a duration such as 60s, or a number such as 500 steps; auto: from measured costs and interruptions."""
     keep: Annotated[int, Field(ge=1, le=1000), WHOLE] = 3
+    """How many committed checkpoints are kept beside that of the best epoch."""
 
 
 class RetrySpec(Model):
-    """How often to try again. `backoff` in seconds doubles with each failure."""
+    """How often to try again."""
 
     max_failures: Annotated[int, Field(ge=0, le=1000), WHOLE] = 3
+    """How many failures that count are forgiven; one more ends the job."""
     max_attempts_without_progress: Annotated[int, Field(ge=1, le=1000), WHOLE] = 5
+    """So many attempts in a row without a new step in a checkpoint end the job."""
     backoff: Seconds = 30.0
+    """Seconds, or a duration, before the try after a failure; doubled with each further one, at most 1 h."""

@@ -1,0 +1,31 @@
+"""Writes the generated pages. With --check it writes none, and ends with 1 where one is not as the code says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from scripts.reference.pages import generated
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status."""
+    stale = [name for name, text in generated(ROOT).items() if _old(ROOT / name) != text]
+    if "--check" in arguments:
+        for name in stale:
+            print(f"{name} is not what the code says: make docs", file=sys.stderr)
+        return 1 if stale else 0
+    for name, text in generated(ROOT).items():
+        (ROOT / name).write_text(text, encoding="utf-8")
+    print(f"docs/reference: {len(stale)} pages changed")
+    return 0
+
+
+def _old(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""Pieces of Markdown that all generated pages are made of."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable, Sequence
+
+SOURCE = "<!-- Made from the code by scripts/reference: change it there, then `make docs`. -->"
+
+
+def page(title: str, *parts: str) -> str:
+    """A page whose parts are paragraphs, tables and sections."""
+    return "\n\n".join([SOURCE, f"# {title}", *(part.strip() for part in parts if part.strip())]) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; a bar or a line break in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(value: object) -> str:
+    """As code, or nothing for nothing."""
+    return f"`{value}`" if value != "" else ""
+
+
+def prose(docstring: str | None) -> str:
+    """A docstring as paragraphs; what a parser of Markdown would take for HTML is escaped."""
+    return inspect.cleandoc(docstring or "").replace("<", "\\<")
+
+
+def field_docs(model: type) -> dict[str, str]:
+    """The docstrings below the fields of a class, in the order of the source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {}
+    for field, following in zip(body.body, body.body[1:], strict=False):
+        told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and told:
+            found[field.target.id] = inspect.cleandoc(following.value.value)  # type: ignore[attr-defined]
+    return found

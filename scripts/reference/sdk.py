@@ -1,0 +1,86 @@
+"""docs/reference/python.md from the docstrings of the package `client`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import client
+from client.job import Job, Jobs
+from client.streams import LogPart
+from client.transport import Patience
+from core.domain import views
+from core.domain.wire import EpochRow
+from scripts.reference.markdown import page, prose, table
+from scripts.reference.schema import shape
+
+INTRODUCTION = """
+The classes of `from client import ...`, for whoever steers Baton from Python. The package needs neither TensorFlow
+nor the service's code. Ids are those that `submit` answers; what is answered is a pydantic model, whose
+`model_dump()` gives plain data.
+"""
+VIEWS: tuple[type[Any], ...] = (
+    views.StageView,
+    views.AttemptView,
+    views.CheckpointView,
+    views.EventView,
+    EpochRow,
+    views.ArtifactView,
+    views.WorkerView,
+)
+
+
+def sdk_page() -> str:
+    """The page."""
+    classes = [_class(one) for one in (client.BatonClient, Job, Jobs, LogPart, Patience)]
+    errors = [f"### {name}\n\n{prose(_error(name).__doc__)}" for name in client.__all__ if name.endswith("Error")]
+    errors.append(f"### Unreachable\n\n{prose(client.Unreachable.__doc__)}")
+    return page(
+        "Python SDK",
+        INTRODUCTION,
+        *classes,
+        "## Errors\n\n" + "\n\n".join(errors),
+        "## What is answered\n\n" + "\n\n".join(map(_view, VIEWS)),
+    )
+
+
+def _error(name: str) -> type:
+    found: type = getattr(client, name)
+    return found
+
+
+def _class(one: type) -> str:
+    parts = [f"## {one.__name__}", prose(one.__doc__)]
+    return "\n\n".join([*parts, *(_method(name, call) for name, call in methods(one))])
+
+
+def methods(one: type) -> Iterator[tuple[str, Any]]:
+    """The public methods that Baton's own code gives a class, base classes first, in the order of the source."""
+    seen: dict[str, Any] = {}
+    for base in reversed(one.__mro__):
+        if base.__module__.startswith("client."):
+            seen |= {n: m for n, m in vars(base).items() if inspect.isfunction(m) and not n.startswith("_")}
+    yield from seen.items()
+
+
+def _method(name: str, call: Any) -> str:
+    signature = re.sub(r"\b(?:client|core|collections\.abc|pathlib|typing)\.(?:\w+\.)*", "", _signature(call))
+    return f"### {call.__qualname__}\n\n```text\n{name}{signature}\n```\n\n{prose(call.__doc__)}"
+
+
+def _signature(call: Any) -> str:
+    found = inspect.signature(call)
+    shown = [one for one in found.parameters.values() if one.name != "self"]
+    return str(found.replace(parameters=shown)).replace("'", "")
+
+
+def _view(model: type[Any]) -> str:
+    schema = model.model_json_schema()
+    rows = [(f"`{name}`", _plain(one)) for name, one in schema["properties"].items()]
+    return f"### {model.__name__}\n\n{prose(model.__doc__)}\n\n" + table(("field", "values"), rows)
+
+
+def _plain(schema: dict[str, Any]) -> str:
+    return re.sub(r"\[(\w+)\]\(#\w+\)", r"\1", shape(schema))

@@ -1,0 +1,87 @@
+"""docs/reference/job-spec.md from the pydantic models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
+from core.domain.spec.augmentation import AugmentationSpec
+from core.domain.spec.dataset import DatasetSpec, SplitFractions
+from core.domain.spec.job import JobSpec
+from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.policies import CheckpointSpec, RetrySpec
+from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
+from core.domain.spec.stage import Published, StageSpec
+from scripts.reference.markdown import code, field_docs, page, prose, table
+from scripts.reference.schema import default, shape
+
+MODELS: tuple[type[BaseModel], ...] = (
+    JobSpec,
+    NetworkSpec,
+    DatasetSpec,
+    SplitFractions,
+    OptimizerSpec,
+    StageSpec,
+    ConstantSchedule,
+    PlateauSchedule,
+    CyclicSchedule,
+    AugmentationSpec,
+    CheckpointSpec,
+    RetrySpec,
+    Published,
+)
+INTRODUCTION = """
+Every field that a job spec may have, for whoever writes one. A spec is YAML or JSON with the fields of
+[JobSpec](#jobspec); `baton plan FILE` says what one comes to without submitting it, and a field that is unknown or
+out of bounds is refused with its path (`stages.0.epochs`), which is also what `--set stages.0.epochs=2` takes.
+Durations are seconds, or text such as `90s`, `1.5m` or `11h30m`.
+"""
+
+
+def spec_page() -> str:
+    """The page."""
+    sections = [_section(model) for model in MODELS]
+    return page("Job spec", INTRODUCTION, *sections, _names())
+
+
+def _section(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema(by_alias=True)
+    docs = field_docs(model)
+    required = schema.get("required", [])
+    rows = [
+        (code(name), shape(_resolved(name, one)), default(one, name in required), docs.get(name, ""))
+        for name, one in schema["properties"].items()
+    ]
+    fields = table(("field", "values", "default", "meaning"), rows)
+    return f"## {model.__name__}\n\n{prose(model.__doc__)}\n\n{fields}"
+
+
+def _resolved(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Augmenters have a page of their own, and the scheme of all of them is of no use in a cell."""
+    if name == "augmenters":
+        return {"type": "array", "items": {"enum": ["see Augmentation"]}, "minItems": 1, "maxItems": 32}
+    if name == "augmentation":
+        return {"anyOf": [{"enum": list(AUGMENTATIONS)}, {"$ref": "#/$defs/AugmentationSpec"}]}
+    return schema
+
+
+def _names() -> str:
+    networks = table(
+        ("network", "what it is", "parameters at width 1 and 200 classes", "image sizes"),
+        [(code(n.name), n.title, f"{n.parameters:,}", f"multiples of {n.size_multiple}") for n in NETWORKS.values()],
+    )
+    datasets = table(
+        ("data set", "what it is", "path", "download"),
+        [(code(d.name), d.title, _path(d), "yes" if d.downloadable else "no") for d in DATASETS.values()],
+    )
+    own = "What else workers have installed may be named too: [own networks](../how-to/own-networks.md)."
+    more = "Augmenters and their keys: [Augmentation](augmentation.md). Published specs: [Plans](plans.md)."
+    return f"## Names that come with Baton\n\n{networks}\n\n{datasets}\n\n{own} {more}"
+
+
+def _path(info: Any) -> str:
+    if not info.needs_path:
+        return "none"
+    return "required, or `download: true`" if info.downloadable else "required"

@@ -1,0 +1,63 @@
+"""docs/reference/states-and-events.md from the table of states, the reasons and the service's events."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from core.domain import states
+from core.domain.events import SERVICE_EVENTS
+from core.domain.policies import Category, Reason, category
+from core.domain.wire import Phase
+from scripts.reference.markdown import code, page, table
+
+INTRODUCTION = """
+What a job, a stage and an attempt can be, what moves them, and the words that answers use for it; for whoever reads a
+status in a script. The tables are those that the service itself asks before it changes anything: what has no entry is
+refused with 409 `conflict`. [Follow a job](../how-to/follow-a-job.md) says what each event means,
+[Scheduling](scheduling.md) what follows each reason.
+"""
+
+
+def states_page() -> str:
+    """The page."""
+    jobs = _moves(states.JobState, states.JobEvent, states.next_job_state)
+    stages = _moves(states.StageState, states.StageEvent, states.next_stage_state)
+    attempts = _moves(states.AttemptState, states.AttemptEvent, states.next_attempt_state)
+    shown = "A job that runs and is asked to stop is shown as `pausing` or `cancelling` until it has stopped."
+    ends = ", ".join(code(one.value) for one in states.JobState if one in states.TERMINAL_JOBS)
+    return page(
+        "States and events",
+        INTRODUCTION,
+        f"## Jobs\n\n{shown} {ends} are final.\n\n{jobs}",
+        f"## Stages\n\n{stages}",
+        f"## Attempts\n\nAn attempt is one worker's hold on a job.\n\n{attempts}",
+        f"## Phases\n\nWhat the worker says that it does: {_list(Phase)}.",
+        f"## Reasons\n\nWhy an attempt or a job ended.\n\n{_reasons()}",
+        "## Kinds of events\n\nWritten by the service; a worker's notes have kinds of their own, such as `notice`.\n\n"
+        + ", ".join(map(code, sorted(SERVICE_EVENTS))),
+    )
+
+
+def _list(values: type[StrEnum]) -> str:
+    return ", ".join(code(one.value) for one in values)
+
+
+def _reasons() -> str:
+    return table(("category", "reasons"), [(one.value, _of(one)) for one in Category])
+
+
+def _of(wanted: Category) -> str:
+    return ", ".join(code(one.value) for one in Reason if category(one) is wanted)
+
+
+def _moves(all_states: type[StrEnum], events: type[StrEnum], following: object) -> str:
+    rows = []
+    for event in events:
+        moves = []
+        for state in all_states:
+            try:
+                moves.append(f"`{state.value}` to `{following(state, event).value}`")  # type: ignore[operator]
+            except states.TransitionError:
+                continue
+        rows.append((code(event.value), ", ".join(moves)))
+    return table(("what happens", "moves"), rows)

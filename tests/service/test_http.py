@@ -246,7 +246,7 @@ def test_the_contract_tells_of_every_error(api: Api) -> None:
             assert "500" in codes, path
             if path.startswith("/v1"):
                 assert {"401", "403", "422", "429", "503"} <= codes, path
-            if "{" in path:
+            if "{" in path and path != "/v1/queues/{queue}":  # any name may be that of a queue
                 assert "404" in codes, path
             if "requestBody" in operation:
                 assert {"400", "413"} <= codes, path

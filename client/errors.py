@@ -32,7 +32,13 @@ class ApiError(ClientError):
     def __init__(self, problem: ProblemView) -> None:
         self.problem = problem
         fields = "".join(f"\n  {e.field}: {e.message}" for e in problem.errors)
-        super().__init__((problem.detail or problem.title) + fields)
+        request = f" (request {problem.request_id})" if problem.request_id else ""
+        super().__init__((problem.detail or problem.title) + request + fields)
+
+    @property
+    def request_id(self) -> str | None:
+        """By what the service's log names the request."""
+        return self.problem.request_id
 
     @property
     def status(self) -> int:

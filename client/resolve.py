@@ -41,7 +41,8 @@ def _search(client: BatonClient, reference: str, not_found: ApiError) -> JobView
     named = [job for job in jobs if job.name == reference]
     for job in (*matching, *named):
         return job
-    raise ApiError(not_found.problem.model_copy(update={"status": 404, "detail": _unknown(reference), "errors": []}))
+    told = {"status": 404, "detail": _unknown(reference), "errors": [], "request_id": None}
+    raise ApiError(not_found.problem.model_copy(update=told))
 
 
 def _unknown(reference: str) -> str:

@@ -120,7 +120,9 @@ class Transport:
 
     def _answer(self, response: httpx.Response) -> httpx.Response:
         if response.status_code in BUSY - {429}:
-            raise Unreachable(self.url, f"it answered {response.status_code}: {_problem(response).detail}")
+            found = _problem(response)
+            request = f"; request {found.request_id}" if found.request_id else ""
+            raise Unreachable(self.url, f"it answered {response.status_code}: {found.detail}{request}")
         return response
 
     def _pause(self, response: httpx.Response, tried: int) -> float:
@@ -154,5 +156,10 @@ def _problem(response: httpx.Response) -> ProblemView:
     except (ValueError, ValidationError):
         detail = f"{response.url} gave {response.reason_phrase or 'no reason'}: is this a Baton service?"
         return ProblemView(
-            type="about:blank", title=response.reason_phrase, status=response.status_code, detail=detail, code="unknown"
+            type="about:blank",
+            title=response.reason_phrase,
+            status=response.status_code,
+            detail=detail,
+            code="unknown",
+            request_id=response.headers.get("X-Request-ID"),
         )

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage import StoreError
+from core.telemetry.logs import set_up
 from service.app import create_app
 from service.db.migrate import UnfitDatabase, migrate
 from service.db.sole import DatabaseTaken, sole_use
@@ -29,6 +30,7 @@ GRACE_SECONDS = 3
 LONG_ENOUGH = 16
 # Workers and pollers come every 10 s or so: their connections last from one time to the next.
 KEEP_ALIVE_SECONDS = 75
+log = logging.getLogger("service")
 
 
 class Server(uvicorn.Server):
@@ -46,7 +48,10 @@ class Server(uvicorn.Server):
             # What is there now stays: looking through it again and again stops every answer for 0.1 s.
             gc.collect()
             gc.freeze()
-            print(f"Baton serves {self._url}", flush=True)
+            if self._services.settings.log_format == "json":
+                log.info("Baton serves %s", self._url)
+            else:
+                print(f"Baton serves {self._url}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end."""
@@ -56,10 +61,10 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Run the service; the exit status."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with ExitStack() as held:
         try:
             settings = load_settings()
+            _set_up_log(settings)
             listener = _listen(settings.host, settings.port)
             _open_database(settings, held)
             app = create_app(settings)
@@ -68,8 +73,20 @@ def main() -> int:
         except StoreError as error:
             return _refuse(f"BATON_STORE: {error}")
         for warning in warnings(settings):
-            print(f"baton: {warning}", file=sys.stderr, flush=True)
+            _warn(settings, warning)
         return _serve(app, listener)
+
+
+def _set_up_log(settings: Settings) -> None:
+    form = settings.log_format
+    set_up(form, settings.log_level or ("info" if form == "json" else "warning"), settings.secrets)
+
+
+def _warn(settings: Settings, warning: str) -> None:
+    if settings.log_format == "json":
+        log.warning(warning)
+    else:
+        print(f"baton: {warning}", file=sys.stderr, flush=True)
 
 
 def warnings(settings: Settings) -> Iterator[str]:

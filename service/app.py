@@ -26,6 +26,7 @@ from service.api import (
     health,
     jobs,
     logs,
+    metrics,
     problems,
     report,
     session,
@@ -34,12 +35,15 @@ from service.api import (
 from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
+from service.api.requests import Requests
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
 from service.logs import LogReader
+from service.metrics.counters import Counters
+from service.metrics.scrape import Scrape
 from service.offers import Offers
 from service.services import Services
 from service.settings import Settings
@@ -58,10 +62,12 @@ def create_app(settings: Settings) -> FastAPI:
     # Its redirect names whatever host the request named.
     app.router.redirect_slashes = False
     app.state.services = services
+    app.state.scrape = Scrape(services)
     app.add_middleware(BodyLimit, seconds=settings.slow_seconds)
     app.add_middleware(ShareLimit, most=max(1, settings.connections // 2))
     allow_origins(app, settings.cors_origins)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Requests, services.counters)
     problems.install(app)
     for part in (
         jobs,
@@ -76,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         session,
         audit,
         health,
+        metrics,
         pages,
     ):
         app.include_router(part.router)
@@ -84,10 +91,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _services(settings: Settings) -> Services:
-    turns = Turns()
-    database = Database(open_engine(settings.database_url, connections=settings.database_connections), turns)
+    turns, counters = Turns(), Counters(_version())
+    heard, most = counters.heard, settings.database_connections
+    database = Database(open_engine(settings.database_url, connections=most), turns, heard)
     # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
-    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns)
+    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard)
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
@@ -100,7 +108,7 @@ def _services(settings: Settings) -> Services:
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
     gate = Gate(database, settings.token.get_secret_value(), FailedLogins(settings.failed_logins))
-    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate)
+    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters)
 
 
 @asynccontextmanager

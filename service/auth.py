@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.domain.access import MEANINGS, Scope
 from core.domain.errors import BatonError
+from core.telemetry import fields
 from service.access.gate import Credential, Gate
 from service.access.principal import ATTEMPT, Hold, Principal
 from service.access.secret import csrf_of
@@ -21,6 +22,7 @@ from service.api.limits import SHARE
 from service.api.text import check_json
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.services import Services
+from service.settings import Settings
 
 COOKIE, CSRF_HEADER = "baton_session", "Baton-CSRF"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -47,14 +49,19 @@ class Needs:
     """What a route asks for: a token with one of these scopes. Without any the route is open to everybody.
 
     `schemes`: how the document says it may be shown. A session does everywhere and is named where it is the matter:
-    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones.
+    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones. `unless`: the setting that
+    opens the route to everybody.
     """
 
-    def __init__(self, *scopes: str, schemes: Sequence[str] = ("bearer",)) -> None:
-        self.scopes, self.schemes = scopes, schemes
+    def __init__(self, *scopes: str, schemes: Sequence[str] = ("bearer",), unless: str = "") -> None:
+        self.scopes, self.schemes, self._unless = scopes, schemes, unless
 
     async def __call__(self) -> None:
         """Nothing: the route itself asks, before it reads the body."""
+
+    def asked_for(self, settings: Settings) -> bool:
+        """Whether a token must be shown here."""
+        return bool(self.scopes) and not (self._unless and getattr(settings, self._unless))
 
     @property
     def text(self) -> str:
@@ -69,6 +76,7 @@ class Needs:
 OPEN = Depends(Needs())
 READ, SUBMIT, WORK, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.WORK, Scope.ADMIN))
 ANY_TOKEN = Depends(Needs(*Scope, schemes=("bearer", "session")))
+METRICS = Depends(Needs(Scope.READ, unless="metrics_public"))
 OF_ATTEMPT = Depends(Needs(ATTEMPT))
 READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 
@@ -86,7 +94,8 @@ class GuardedRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            if self.needs.scopes:
+            fields.bind(job=request.path_params.get("job_id"), attempt_id=request.path_params.get("attempt_id"))
+            if self.needs.asked_for(request.app.state.services.settings):
                 request.state.principal = await admitted(request, self.needs)
                 request.scope[SHARE].take(request.state.principal.key)
             check_json(await request.body())

@@ -12,6 +12,7 @@ from service.conductor.loop import Conductor
 from service.db.engine import Database
 from service.feed import Feed
 from service.logs import LogReader
+from service.metrics.counters import Counters
 from service.offers import Offers
 from service.settings import Settings
 from service.statuses import Statuses
@@ -33,6 +34,7 @@ class Services:
     offers: Offers
     conductor: Conductor
     gate: Gate
+    counters: Counters
 
     def let_go(self) -> None:
         """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""

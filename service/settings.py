@@ -23,6 +23,8 @@ from sqlalchemy.exc import ArgumentError
 
 from core.domain.queues import QUEUE
 from core.domain.spec import LABEL
+from core.telemetry.logs import Format, Level, lower
+from core.telemetry.secrets import Secrets, password_of
 from service.control.limits import ANY, Limits
 
 PREFIX = "BATON_"
@@ -118,6 +120,11 @@ class Settings(BaseSettings):
     """Of pages elsewhere that may ask with a token of their own; sessions are for pages of the service itself."""
     tls_proxy: bool = False
     """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
+    log_format: Annotated[Format, BeforeValidator(lower)] = "text"
+    log_level: Annotated[Level | None, BeforeValidator(lower)] = None
+    """Without it `info` with JSON, and with text, which people read, `warning`."""
+    metrics_public: bool = False
+    """GET /metrics asks for no token."""
 
     @field_validator("database_url")
     @classmethod
@@ -170,6 +177,12 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """How many attempts may be held at once."""
         return Limits(self.queue_limits, self.label_limits)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the log must not tell."""
+        urls = (self.database_url, self.redis_url)
+        return Secrets([self.token.get_secret_value(), *map(password_of, urls)])
 
     @property
     def lost_after(self) -> float:

@@ -286,7 +286,7 @@ class ExtensionView(Message):
 
 
 class ProblemView(Message):
-    """RFC 9457 problem details; `errors` names the fields of a bad spec."""
+    """RFC 9457 problem details; `errors` names the fields of a bad spec, `request_id` the line in the service's log."""
 
     type: str
     title: str
@@ -294,6 +294,7 @@ class ProblemView(Message):
     detail: str
     code: str
     errors: list[FieldError] = Field(default_factory=list)
+    request_id: str | None = None
 
 
 class History(Message):

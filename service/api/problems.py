@@ -16,12 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from core.domain.errors import BatonError, FieldError, SpecError
+from core.domain.errors import BatonError, FieldError, LeaseLost, SpecError
 from core.domain.validation import findings
 from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
 from core.storage import StoreError
-from service.api.headers import ALL_ANSWERS
+from core.telemetry.fields import request_id
+from service.api.headers import ALL_ANSWERS, REQUEST_ID
 from service.db.away import away
 from service.errors import BodyTooLarge, BodyTooSlow, Forbidden, TooManyAtOnce, TooManyFailures, Unauthorized
 
@@ -78,9 +79,11 @@ def problem(
         detail=detail,
         code=code,
         errors=list(errors),
+        request_id=request_id(),
     )
     # With the headers of all answers: this may be said where no middleware hears it.
-    return Response(view.model_dump_json(), status, {**ALL_ANSWERS, **(headers or {})}, MEDIA_TYPE)
+    named = {REQUEST_ID: view.request_id} if view.request_id else {}
+    return Response(view.model_dump_json(), status, {**ALL_ANSWERS, **named, **(headers or {})}, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -95,8 +98,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-def _baton_error(_request: Request, error: Exception) -> Response:
+def _baton_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BatonError)
+    if error.code == LeaseLost.code:
+        request.app.state.services.counters.fenced.inc()
     errors = error.errors if isinstance(error, SpecError) else ()
     return problem(STATUS.get(error.code, 400), error.code, str(error), errors, _advice(error))
 

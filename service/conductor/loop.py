@@ -96,6 +96,10 @@ class Conductor:
         self._leadership.stop()
         self._database.close()
 
+    def leads(self) -> bool:
+        """Whether this replica conducts now."""
+        return bool(self._seconds) and self._leadership.leads()
+
     def leader(self) -> str:
         """Who conducts, in words."""
         return self._leadership.describe() if self._seconds else "not this replica: BATON_CONDUCTOR_SECONDS is 0"

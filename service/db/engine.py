@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.db.happened import HAPPENED, Happened
 from service.db.turns import Turns
 
 BUSY_MILLISECONDS = 30_000
@@ -84,10 +85,15 @@ def _reading(engine: Engine) -> Engine:
 
 
 class Database:
-    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share."""
+    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share.
 
-    def __init__(self, engine: Engine, turns: Turns | None = None) -> None:
-        self.engine = engine
+    `heard`: is told of each event of a job once it is committed; must not fail.
+    """
+
+    def __init__(
+        self, engine: Engine, turns: Turns | None = None, heard: Callable[[Happened], None] = lambda _event: None
+    ) -> None:
+        self.engine, self._heard = engine, heard
         self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if self.shared else (turns or Turns()).turn
         self._readers = sessionmaker(_reading(engine), expire_on_commit=False)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False)
@@ -113,6 +119,8 @@ class Database:
         """A transaction that writes: all of it, or nothing on an exception."""
         with self._turn(), self._writers.begin() as session:
             yield session
+        for one in session.info.pop(HAPPENED, ()):
+            self._heard(one)
 
     def close(self) -> None:
         """Give all connections back."""

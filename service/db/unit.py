@@ -17,6 +17,7 @@ from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
 from core.domain.wire import Message
 from service.db.base import IS_LIVE, CheckpointState
+from service.db.happened import HAPPENED, Happened
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
@@ -145,6 +146,7 @@ class Unit:
             data=data,
         )
         self.session.add(row)
+        self.session.info.setdefault(HAPPENED, []).append(Happened(job.id, kind, actor, row.message, data))
         return row
 
     def good_checkpoints(self, job_id: str) -> list[Checkpoint]:

@@ -90,6 +90,14 @@ def test_what_a_worker_and_a_reader_ask(api: Api) -> None:
     assert whole_tables(engine, statements) == {}
 
 
+def test_what_prometheus_asks(api: Api) -> None:
+    api.running()
+    with asked(api.services.database.engine) as statements:
+        assert "baton_queue_held" in api.http.get("/metrics").text
+    assert 8 <= len(statements) <= 12
+    assert whole_tables(api.services.database.engine, statements) == {}
+
+
 def test_a_scan_is_seen(api: Api) -> None:
     engine = api.services.database.engine
     with asked(engine) as statements, engine.connect() as connection:

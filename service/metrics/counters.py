@@ -1,0 +1,72 @@
+"""What this replica counts itself, from its start on: requests, events of jobs that it committed, writes it refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from core.domain.states import TERMINAL_JOBS
+from service.db.happened import Happened
+
+# Seconds. Up to 60: a long poll waits so long.
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+ENDED = "attempt_"
+log = logging.getLogger("service.events")
+
+
+class Counters:
+    """Safe for several threads. Each app has a registry of its own."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = made = CollectorRegistry()
+        ProcessCollector(registry=made)
+        Gauge("baton_build_info", "1, with the version of this replica", ["version"], registry=made).labels(version)
+        made_of = {"registry": made}
+        self.requests = Histogram(
+            "baton_http_request_duration_seconds",
+            "Seconds until the head of an answer, by route, method and status; _count counts the requests",
+            ["method", "route", "status"],
+            buckets=BUCKETS,
+            registry=made,
+        )
+        self.in_progress = Gauge(
+            "baton_http_requests_in_progress", "Requests that are answered now, long polls and streams too", **made_of
+        )
+        self.submitted = Counter("baton_jobs_submitted", "Jobs that were submitted", **made_of)
+        self.jobs_ended = Counter("baton_jobs_ended", "Jobs that ended, by how", ["status"], **made_of)
+        self.attempts_ended = Counter(
+            "baton_attempts_ended", "Attempts that ended, by outcome and reason", ["outcome", "reason"], **made_of
+        )
+        self.leases_expired = Counter("baton_leases_expired", "Attempts whose lease ran out", **made_of)
+        self.checkpoints = Counter("baton_checkpoints_committed", "Checkpoints that were committed", **made_of)
+        self.quarantined = Counter("baton_checkpoints_quarantined", "Checkpoints that could not be read", **made_of)
+        self.fenced = Counter(
+            "baton_fenced_writes_refused", "Writes of workers that held the attempt no more (409 lease-lost)", **made_of
+        )
+        for status in TERMINAL_JOBS:
+            self.jobs_ended.labels(status.value)
+
+    def heard(self, event: Happened) -> None:
+        """An event of a job was committed here."""
+        extra = {"job": event.job_id, "event": event.kind, "actor": event.actor, "attempt": event.data.get("attempt")}
+        log.info("%s", event.message, extra=extra)
+        if event.kind.startswith(ENDED):
+            self._ended(event.kind.removeprefix(ENDED), str(event.data.get("reason") or "none"))
+        elif event.kind in TERMINAL_JOBS:
+            self.jobs_ended.labels(event.kind).inc()
+        elif (count := self._counted().get(event.kind)) is not None:
+            count()
+
+    def _ended(self, outcome: str, reason: str) -> None:
+        self.attempts_ended.labels(outcome, reason).inc()
+        if outcome == "lost":
+            self.leases_expired.inc()
+
+    def _counted(self) -> dict[str, Callable[[], None]]:
+        return {
+            "submitted": self.submitted.inc,
+            "checkpoint": self.checkpoints.inc,
+            "quarantined": self.quarantined.inc,
+        }

@@ -1,0 +1,142 @@
+"""The numbers that the database has: the same at each replica. A few queries that no ended job makes slower."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select
+
+from core.domain.goodput import Bucket
+from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
+from service.control import goodput, workers
+from service.control.limits import Limits
+from service.control.startable import startable
+from service.db.base import IS_LIVE
+from service.db.tables import Attempt, Job
+from service.db.unit import Unit
+
+QUEUES = 100
+"""So many queues have labels of their own, the busiest; the others share OTHERS."""
+
+OTHERS = "(others)"
+LIVE_JOBS = 500
+"""Of so many jobs that have not ended, the newest, the time is divided."""
+
+STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
+WORKERS = ("idle", "busy", "lost")
+
+
+@dataclass
+class Queue:
+    """One queue. `queued`: attempts that wait; `waiting`: those of them that may start now; `held`: under way.
+
+    `oldest`: seconds since the first of the queued might have started. `remaining`: seconds of all that runs, as its
+    workers guess. `overdue`: jobs that train and do not get a checkpoint out.
+    """
+
+    queued: int = 0
+    waiting: int = 0
+    held: int = 0
+    oldest: float = 0.0
+    images_per_second: float = 0.0
+    remaining: float = 0.0
+    overdue: int = 0
+
+    def add(self, other: Queue) -> None:
+        """Count the other's as its own."""
+        for name, value in vars(other).items():
+            setattr(self, name, max(self.oldest, value) if name == "oldest" else getattr(self, name) + value)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All that was read at once. `seconds`: of jobs that have not ended, by bucket."""
+
+    jobs: Mapping[str, int]
+    workers: Mapping[str, int]
+    queues: Mapping[str, Queue]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
+    """One state of the database in numbers."""
+    now = unit.now()
+    return Rows(_jobs(unit), _workers(unit, lost_after), few(_queues(unit, limits, now)), _seconds(unit, now))
+
+
+def _jobs(unit: Unit) -> dict[str, int]:
+    found = dict.fromkeys(STATUSES, 0)
+    query = select(Job.state, Job.desired, func.count()).where(Job.state.in_([*ACTIVE_JOBS]))
+    for state, desired, count in unit.session.execute(query.group_by(Job.state, Job.desired)):
+        found[shown_status(JobState(state), DesiredState(desired))] += count
+    return found
+
+
+def _workers(unit: Unit, lost_after: float) -> dict[str, int]:
+    return {**dict.fromkeys(WORKERS, 0), **Counter(one.state for one in workers.list_workers(unit, lost_after))}
+
+
+def _queues(unit: Unit, limits: Limits, now: datetime) -> dict[str, Queue]:
+    found: defaultdict[str, Queue] = defaultdict(Queue)
+    _count_attempts(unit, found, now)
+    for one in startable(unit.session, limits):
+        found[one.queue].waiting += 1
+    _add_what_runs(unit, found)
+    return found
+
+
+def _count_attempts(unit: Unit, found: defaultdict[str, Queue], now: datetime) -> None:
+    query = select(Job.queue, Attempt.state, func.count(), func.min(Attempt.not_before)).select_from(Attempt).join(Job)
+    runs = or_(Attempt.state.in_(HELD_ATTEMPTS), Job.desired == DesiredState.RUN)
+    for name, state, count, since in unit.session.execute(
+        query.where(IS_LIVE, runs).group_by(Job.queue, Attempt.state)
+    ):
+        if state == AttemptState.QUEUED:
+            found[name].queued += count
+            found[name].oldest = max(0.0, (now - since).total_seconds())
+        else:
+            found[name].held += count
+
+
+def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
+    query = select(Job.queue, Job.progress, Job.overdue_since).select_from(Attempt).join(Job)
+    for name, progress, overdue in unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))):
+        told = progress or {}
+        found[name].images_per_second += _real(told.get("images_per_second"))
+        found[name].remaining += _real(told.get("eta_seconds"))
+        found[name].overdue += overdue is not None
+
+
+def _real(value: Any) -> float:
+    """Rows have NaN as text, and nothing where nothing was told."""
+    number = float(value or 0.0)
+    return number if math.isfinite(number) else 0.0
+
+
+def few(queues: Mapping[str, Queue]) -> dict[str, Queue]:
+    """No more than QUEUES of them, whatever users call theirs."""
+    busiest = sorted(queues.items(), key=lambda item: (-item[1].queued - item[1].held, item[0]))
+    found = dict(busiest[:QUEUES])
+    if len(busiest) > QUEUES:
+        found[OTHERS] = _sum(queue for _, queue in busiest[QUEUES:])
+    return found
+
+
+def _sum(queues: Iterable[Queue]) -> Queue:
+    found = Queue()
+    for one in queues:
+        found.add(one)
+    return found
+
+
+def _seconds(unit: Unit, now: datetime) -> dict[str, float]:
+    query = select(Job).where(Job.state.in_([*ACTIVE_JOBS])).order_by(Job.number.desc()).limit(LIVE_JOBS)
+    jobs = list(unit.session.scalars(query))
+    attempts = goodput.attempts_of(unit, [job.id for job in jobs])
+    each = [goodput.of_job(job, attempts[job.id], now) for job in jobs]
+    return {bucket.value: sum(one[bucket.value] for one in each) for bucket in Bucket}

@@ -1,0 +1,121 @@
+"""One answer to Prometheus: what this replica counted, what the rows say, and what it reaches."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.checks import CHECKS, OK
+from service.db.unit import Unit
+from service.metrics.rows import Queue, Rows, read
+from service.services import Services
+
+KEPT_SECONDS = 5.0
+"""What was read is told again for so long: however many ask, the database is asked so often."""
+
+QUEUES: Mapping[str, tuple[str, str]] = {
+    "queued": ("baton_queue_queued", "Attempts that wait in the queue, for a backoff or a limit too"),
+    "waiting": ("baton_queue_waiting", "Attempts of the queue that may start now and want a worker"),
+    "held": ("baton_queue_held", "Attempts of the queue that workers hold"),
+    "oldest": ("baton_queue_oldest_seconds", "Seconds that the first of those that wait could have begun"),
+    "images_per_second": (
+        "baton_running_images_per_second",
+        "Images a second of all that trains, as workers told last",
+    ),
+    "remaining": (
+        "baton_running_remaining_seconds",
+        "Seconds of training that jobs under way still need, as they guess",
+    ),
+    "overdue": ("baton_running_overdue", "Jobs that train and whose newest checkpoint is overdue"),
+}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    up: Mapping[str, bool]
+    rows: Rows | None
+    seconds: float
+    at: float
+
+
+class Scrape(Collector):
+    """Reads when it is asked, at most once in KEPT_SECONDS. Safe for several threads."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = Lock()
+        self._last: _Reading | None = None
+        services.counters.registry.register(self)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format 0.0.4."""
+        return generate_latest(self._services.counters.registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: names are known, and asking for them at the start must not ask the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All that this replica did not count itself."""
+        with self._lock:
+            if self._last is None or time.monotonic() > self._last.at + KEPT_SECONDS:
+                self._last = self._read()
+            reading = self._last
+        leads = self._services.conductor.leads()
+        yield GaugeMetricFamily("baton_conductor_leads", "1: this replica conducts", value=float(leads))
+        yield GaugeMetricFamily("baton_metrics_read_seconds", "What reading these took", value=reading.seconds)
+        yield _labelled("baton_dependency_up", "1: it answers this replica", "dependency", reading.up)
+        if reading.rows is not None:
+            yield from _of_rows(reading.rows)
+
+    def _read(self) -> _Reading:
+        begun = time.monotonic()
+        up = self._look()
+        rows = self._rows() if up["database"] else None
+        now = time.monotonic()
+        return _Reading(up, rows, now - begun, now)
+
+    def _look(self) -> dict[str, bool]:
+        # At once: of several that are away each takes its time to say so.
+        with ThreadPoolExecutor(len(CHECKS)) as pool:
+            found = pool.map(lambda check: check(self._services) == OK, CHECKS.values())
+            return dict(zip(CHECKS, found, strict=True))
+
+    def _rows(self) -> Rows | None:
+        settings = self._services.settings
+        try:
+            with self._services.database.read() as session:
+                return read(Unit(session), settings.limits, settings.lost_after)
+        except SQLAlchemyError as error:
+            log.warning("the numbers of the database could not be read: %s", type(error).__name__)
+            return None
+
+
+def _of_rows(rows: Rows) -> Iterator[Metric]:
+    yield _labelled("baton_jobs", "Jobs that have not ended, by status", "status", rows.jobs)
+    yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
+    help_text = "Seconds of the jobs that have not ended, by what they were spent on"
+    yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
+    for part, (name, text) in QUEUES.items():
+        yield _labelled(name, text, "queue", {queue: _part(found, part) for queue, found in rows.queues.items()})
+
+
+def _part(queue: Queue, name: str) -> float:
+    return float(getattr(queue, name))
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    found = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        found.add_metric([key], float(value))
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -84,13 +84,17 @@ def _reading(engine: Engine) -> Engine:
 
 
 class Database:
-    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share."""
+    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share.
 
-    def __init__(self, engine: Engine, turns: Turns | None = None) -> None:
+    `info`: what its sessions carry along for the use cases, by name.
+    """
+
+    def __init__(self, engine: Engine, turns: Turns | None = None, info: Mapping[str, Any] | None = None) -> None:
         self.engine = engine
         self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if self.shared else (turns or Turns()).turn
-        self._readers = sessionmaker(_reading(engine), expire_on_commit=False)
-        self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False)
+        carried = dict(info or {})
+        self._readers = sessionmaker(_reading(engine), expire_on_commit=False, info=carried)
+        self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)
         self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
 
     @property

@@ -14,6 +14,7 @@ from core.domain.extensions import extension
 from core.domain.queues import QUEUE
 from core.domain.spec.dataset import DatasetSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
 from core.domain.spec.stage import Published, StageSpec
 from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
@@ -57,6 +58,7 @@ class JobSpec(Model):
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
     checkpoint: CheckpointSpec = CheckpointSpec()
     retry: RetrySpec = RetrySpec()
+    notify: NotifySpec | None = None
     queue: Annotated[str, Field(pattern=QUEUE)] = "default"
     priority: Literal["high", "normal", "low"] = "normal"
     source: Annotated[str, Field(max_length=500)] | None = None

@@ -63,8 +63,17 @@ class Post:
 
 def _hush() -> None:
     """Apprise's log names hosts, and at its finer levels whole URLs; so does urllib3's. What is worth it we say."""
-    logging.getLogger("apprise").propagate = False
+    apprise = logging.getLogger("apprise")
+    apprise.propagate = False
+    apprise.addFilter(_status_alone)
     logging.getLogger("urllib3.connectionpool").addFilter(_is_not_ours)
+
+
+def _status_alone(record: logging.LogRecord) -> bool:
+    """Leaves of a record an HTTP status, and nothing of one that has none: whoever else listens hears no more."""
+    status = _REFUSED.search(record.getMessage())
+    record.msg, record.args, record.exc_info = status[0] if status else "", (), None
+    return status is not None
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:

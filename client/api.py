@@ -19,6 +19,7 @@ from client.access import AccessCalls
 from client.download import download
 from client.errors import Unreachable
 from client.job import Job, Jobs
+from client.notices import NoticeCalls
 from client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from client.transport import Patience, Transport
 from core.domain.states import TERMINAL_JOBS
@@ -42,7 +43,7 @@ ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class BatonClient(AccessCalls):
+class BatonClient(AccessCalls, NoticeCalls):
     """A user's view of a Baton service. A job that it answers can be waited for and steered itself: `job.wait()`.
 
     Errors: `Unreachable` and `ApiError`.

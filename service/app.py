@@ -27,6 +27,7 @@ from service.api import (
     jobs,
     logs,
     metrics,
+    notifications,
     problems,
     report,
     session,
@@ -38,12 +39,15 @@ from service.api.openapi import described
 from service.api.requests import Requests
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
+from service.control.notices import INFO, Policy
 from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
 from service.logs import LogReader
 from service.metrics.counters import Counters
 from service.metrics.scrape import Scrape
+from service.notify.post import Post
+from service.notify.targets import chosen, load_urls
 from service.offers import Offers
 from service.services import Services
 from service.settings import Settings
@@ -52,11 +56,11 @@ from service.watch import Watch
 from service.web import pages
 
 REDIS_SECONDS = 3.0
-CONDUCTOR_CONNECTIONS = 3
+CONDUCTOR_CONNECTIONS = 4
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service over a database that is migrated already. Raises StoreConfigError."""
+    """The service over a database that is migrated already. Raises StoreConfigError, SettingsError."""
     services = _services(settings)
     app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
     # Its redirect names whatever host the request named.
@@ -78,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         report,
         attempts,
         catalog,
+        notifications,
         tokens,
         session,
         audit,
@@ -92,10 +97,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
-    heard, most = counters.heard, settings.database_connections
-    database = Database(open_engine(settings.database_url, connections=most), turns, heard)
+    post, policy = _notices(settings)
+    info, heard, most = {INFO: policy}, counters.heard, settings.database_connections
+    database = Database(open_engine(settings.database_url, connections=most), turns, heard, info)
     # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
-    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard)
+    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard, info)
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
@@ -103,12 +109,22 @@ def _services(settings: Settings) -> Services:
         retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
     )
     store = open_store(settings.store)
-    conductor = Conductor(settings, apart, Messages(redis), store)
+    conductor = Conductor(settings, apart, Messages(redis), store, post)
     watch, offers = Watch(database), Offers(database, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
     gate = Gate(database, settings.token.get_secret_value(), FailedLogins(settings.failed_logins))
-    return Services(settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters)
+    return Services(
+        settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters, post, policy
+    )
+
+
+def _notices(settings: Settings) -> tuple[Post, Policy]:
+    """The way to the targets, and what every transaction knows of them."""
+    urls = load_urls(settings)
+    targets = chosen(settings, urls)
+    policy = Policy(targets, settings.notify_on, settings.notify_recoveries, settings.public_url)
+    return Post(urls, settings.notify_timeout_seconds), policy
 
 
 @asynccontextmanager

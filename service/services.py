@@ -9,10 +9,12 @@ from redis import Redis
 from core.storage import BlobStore
 from service.access.gate import Gate
 from service.conductor.loop import Conductor
+from service.control.notices import Policy
 from service.db.engine import Database
 from service.feed import Feed
 from service.logs import LogReader
 from service.metrics.counters import Counters
+from service.notify.post import Post
 from service.offers import Offers
 from service.settings import Settings
 from service.statuses import Statuses
@@ -35,6 +37,8 @@ class Services:
     conductor: Conductor
     gate: Gate
     counters: Counters
+    post: Post
+    policy: Policy
 
     def let_go(self) -> None:
         """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""

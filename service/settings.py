@@ -21,6 +21,7 @@ from redis.connection import parse_url
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from core.domain.notices import USUAL, Notice
 from core.domain.queues import QUEUE
 from core.domain.spec import LABEL
 from core.telemetry.logs import Format, Level, lower
@@ -35,6 +36,8 @@ ADVICE = {
     "queue_limits": """give attempts at once by queue as JSON, e.g. {"default": 4}""",
     "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
+    "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
+    "notify_on": "give some of succeeded, failed, cancelled and recovering, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
 }
 
@@ -72,6 +75,16 @@ def _origin(value: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_read_list)]
 
 
+Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_read_list)]
+Notices = Annotated[tuple[Notice, ...], NoDecode, BeforeValidator(_read_list)]
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#@]+", value):
+        raise ValueError(f"has {value[:100]!r}, which is no address")
+    return value.rstrip("/")
+
+
 class Settings(BaseSettings):
     """What the service needs to know. Times in seconds."""
 
@@ -100,7 +113,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How long the conductor of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Of each replica to PostgreSQL, at most; its conductor has 3 more."""
+    """Of each replica to PostgreSQL, at most; its conductor has 4 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
@@ -121,10 +134,29 @@ class Settings(BaseSettings):
     tls_proxy: bool = False
     """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
+    """`json`: one object a line."""
     log_level: Annotated[Level | None, BeforeValidator(lower)] = None
     """Without it `info` with JSON, and with text, which people read, `warning`."""
     metrics_public: bool = False
     """GET /metrics asks for no token."""
+    public_url: Annotated[str, AfterValidator(_address)] | None = None
+    """Where people find the dashboard, for links in what they are sent."""
+    notify_urls: SecretStr = SecretStr("")
+    """Targets of notifications as Apprise URLs, or NAME=URL, one a line or separated by commas."""
+    notify_file: Path | None = None
+    """A file with more of them, one a line."""
+    notify_targets: Names = None
+    """Who is told of jobs whose spec names nobody; all, if not set."""
+    notify_on: Notices = USUAL
+    """Of what, where a spec does not say."""
+    notify_recoveries: Annotated[int, Field(ge=0, le=100_000)] = 3
+    """How many interruptions of a job are nothing to tell of, where its spec does not say."""
+    notify_tries: Annotated[int, Field(ge=1, le=100)] = 12
+    """How often one notification is tried before it is given up."""
+    notify_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 15.0
+    """How long one try may take."""
+    notify_backoff_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """After the first try that failed; it doubles with each, up to an hour."""
 
     @field_validator("database_url")
     @classmethod

@@ -1,6 +1,6 @@
 """The `baton` command line."""
 
-from client.cli import access, dashboard, doctor, evaluate, fetch, files, follow, jobs, local, plans, report
+from client.cli import access, dashboard, doctor, evaluate, fetch, files, follow, jobs, local, notify, plans, report
 from client.cli.app import app
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "jobs",
     "local",
     "main",
+    "notify",
     "plans",
     "report",
 ]

@@ -31,6 +31,8 @@ _OF_THE_JOB = (
     "checkpoint_resumed",
     "quarantined",
     "artifact",
+    # whom nobody could reach
+    "notification_failed",
 )
 SERVICE_EVENTS = frozenset(_OF_THE_JOB) | {f"attempt_{state.value}" for state in AttemptState}
 """What no worker's note may be called."""

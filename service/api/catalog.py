@@ -10,6 +10,7 @@ from fastapi import Path, Query
 from core.domain.catalog import NETWORKS
 from core.domain.extensions import Extension
 from core.domain.queues import QUEUE
+from core.domain.spec import NotifySpec
 from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, QueueView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
@@ -17,6 +18,7 @@ from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import READ, SUBMIT, WORK
 from service.control import demand, plans, workers
+from service.control.notices import check_targets
 from service.db.unit import Unit
 
 router = guarded_router("catalog")
@@ -38,7 +40,9 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """What a plan with changes, or a spec, would come to; nothing is submitted."""
     request = requested_plan(body)
-    return plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
+    view = plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
+    check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
+    return view
 
 
 @router.get("/networks", dependencies=[READ])

@@ -26,6 +26,7 @@ from service.api.depends import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
 from service.control import audit, owner, views
+from service.control.notices import check_targets
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
 from service.db.unit import Unit
@@ -91,6 +92,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     if known is not None:
         return tagged(known)
     spec = parse_spec(requested_spec(body), installed(ctx))
+    check_targets(spec.notify, ctx.post.names)
     try:
         return tagged(_submit(ctx, spec, caller, key, digest), 201)
     except IntegrityError:

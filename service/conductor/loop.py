@@ -1,4 +1,4 @@
-"""The conductor's threads: one for what must be quick, one for what waits for the store."""
+"""The conductor's threads: one for what must be quick, one for what waits for the store, one for notifications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from core.storage import BlobStore
 from service.conductor import cadence, control, housekeeping
 from service.conductor.leadership import leadership
 from service.conductor.messages import Messages
+from service.conductor.notifying import Notifier, Patience
 from service.db.engine import Database
+from service.notify.post import Post
 from service.settings import Settings
 
 WATCH_SECONDS = 2.0
@@ -59,7 +61,9 @@ class Conductor:
     A pass that two replicas run at once does no harm: each step looks again, at rows that it holds, before it acts.
     """
 
-    def __init__(self, settings: Settings, database: Database, messages: Messages, store: BlobStore) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, messages: Messages, store: BlobStore, post: Post
+    ) -> None:
         again, limits = settings.dispatch_again_seconds, settings.limits
         self.quick = [
             Step("expiring leases", lambda: control.expire_leases(database)),
@@ -73,6 +77,8 @@ class Conductor:
             Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
             Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
         ]
+        patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
+        self.telling = [Step("sending notifications", Notifier(database, post, patience).send_due)]
         self._database = database
         self._seconds = settings.conductor_seconds
         self._leadership = leadership(database, settings.leader_seconds)
@@ -83,7 +89,7 @@ class Conductor:
         """Begin to run passes whenever this replica leads, unless the settings say that this process has none."""
         if self._seconds:
             self._leadership.start()
-            for name, steps in (("conductor", self.quick), ("housekeeping", self.slow)):
+            for name, steps in (("conductor", self.quick), ("housekeeping", self.slow), ("notifying", self.telling)):
                 thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -106,7 +112,7 @@ class Conductor:
 
     def run_once(self) -> None:
         """One whole pass."""
-        for step in [*self.quick, *self.slow]:
+        for step in [*self.quick, *self.slow, *self.telling]:
             step.run(forced=True)
 
     def _run(self, steps: list[Step]) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.domain.notices import Notice
 from core.domain.policies import (
     GiveUp,
     Reason,
@@ -25,6 +26,7 @@ from core.domain.states import (
 )
 from core.domain.wire import Finish, Outcome, Phase
 from service.control.history import finish_all
+from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
@@ -125,6 +127,7 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     job.finished_at, job.without_progress = unit.now(), 0
     job.reason = job.message = None
     unit.event(job, "succeeded", actor, "job succeeded")
+    tell(unit, job, Notice.SUCCEEDED)
 
 
 def _obey(unit: Unit, job: Job, actor: str) -> None:
@@ -142,6 +145,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message
             unit.event(job, "recovering", actor, "job recovering", reason=attempt.reason)
+            tell(unit, job, Notice.RECOVERING)
             queue_attempt(unit, job, after=after, actor=actor)
         case _:
             _obey(unit, job, actor)
@@ -157,6 +161,7 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
+    tell(unit, job, Notice.FAILED)
 
 
 def expire(unit: Unit, attempt_id: str, actor: str, draw: Callable[[], float] = _draw) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.domain.notices import Notice
 from core.domain.policies import Reason
 from core.domain.states import (
     AttemptEvent,
@@ -12,6 +13,7 @@ from core.domain.states import (
     next_attempt_state,
     next_job_state,
 )
+from service.control.notices import tell
 from service.control.submit import queue_attempt
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
@@ -114,3 +116,4 @@ def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, "job cancelled", reason=job.reason)
+    tell(unit, job, Notice.CANCELLED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -87,16 +87,22 @@ def _reading(engine: Engine) -> Engine:
 class Database:
     """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share.
 
-    `heard`: is told of each event of a job once it is committed; must not fail.
+    `heard`: is told of each event of a job once it is committed; must not fail. `info`: what its sessions carry along
+    for the use cases, by name.
     """
 
     def __init__(
-        self, engine: Engine, turns: Turns | None = None, heard: Callable[[Happened], None] = lambda _event: None
+        self,
+        engine: Engine,
+        turns: Turns | None = None,
+        heard: Callable[[Happened], None] = lambda _event: None,
+        info: Mapping[str, Any] | None = None,
     ) -> None:
         self.engine, self._heard = engine, heard
         self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if self.shared else (turns or Turns()).turn
-        self._readers = sessionmaker(_reading(engine), expire_on_commit=False)
-        self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False)
+        carried = dict(info or {})
+        self._readers = sessionmaker(_reading(engine), expire_on_commit=False, info=carried)
+        self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)
         self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
 
     @property

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
-from service.db import access, leaders  # noqa: F401 - Base knows their tables then
+from service.db import access, leaders, notices  # noqa: F401 - Base knows their tables then
 from service.db.base import LIVE, UNPUBLISHED, USELESS, Base, CheckpointState, Id, Number, one_of
 from service.db.types import Real
 

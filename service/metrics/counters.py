@@ -23,7 +23,6 @@ class Counters:
         self.registry = made = CollectorRegistry()
         ProcessCollector(registry=made)
         Gauge("baton_build_info", "1, with the version of this replica", ["version"], registry=made).labels(version)
-        made_of = {"registry": made}
         self.requests = Histogram(
             "baton_http_request_duration_seconds",
             "Seconds until the head of an answer, by route, method and status; _count counts the requests",
@@ -32,18 +31,22 @@ class Counters:
             registry=made,
         )
         self.in_progress = Gauge(
-            "baton_http_requests_in_progress", "Requests that are answered now, long polls and streams too", **made_of
+            "baton_http_requests_in_progress",
+            "Requests that are answered now, long polls and streams too",
+            registry=made,
         )
-        self.submitted = Counter("baton_jobs_submitted", "Jobs that were submitted", **made_of)
-        self.jobs_ended = Counter("baton_jobs_ended", "Jobs that ended, by how", ["status"], **made_of)
+        self.submitted = Counter("baton_jobs_submitted", "Jobs that were submitted", registry=made)
+        self.jobs_ended = Counter("baton_jobs_ended", "Jobs that ended, by how", ["status"], registry=made)
         self.attempts_ended = Counter(
-            "baton_attempts_ended", "Attempts that ended, by outcome and reason", ["outcome", "reason"], **made_of
+            "baton_attempts_ended", "Attempts that ended, by outcome and reason", ["outcome", "reason"], registry=made
         )
-        self.leases_expired = Counter("baton_leases_expired", "Attempts whose lease ran out", **made_of)
-        self.checkpoints = Counter("baton_checkpoints_committed", "Checkpoints that were committed", **made_of)
-        self.quarantined = Counter("baton_checkpoints_quarantined", "Checkpoints that could not be read", **made_of)
+        self.leases_expired = Counter("baton_leases_expired", "Attempts whose lease ran out", registry=made)
+        self.checkpoints = Counter("baton_checkpoints_committed", "Checkpoints that were committed", registry=made)
+        self.quarantined = Counter("baton_checkpoints_quarantined", "Checkpoints that could not be read", registry=made)
         self.fenced = Counter(
-            "baton_fenced_writes_refused", "Writes of workers that held the attempt no more (409 lease-lost)", **made_of
+            "baton_fenced_writes_refused",
+            "Writes of workers that held the attempt no more (409 lease-lost)",
+            registry=made,
         )
         for status in TERMINAL_JOBS:
             self.jobs_ended.labels(status.value)

@@ -29,7 +29,7 @@ def baton(fake: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_help_names_every_promised_command(baton: Baton) -> None:
     text = baton("--help").stdout
     promised = "up serve worker demo submit list status watch pause resume cancel history events logs artifacts"
-    promised += " plans plan doctor fetch report evaluate token audit dashboard workers"
+    promised += " plans plan doctor fetch report evaluate token audit dashboard workers notify"
     assert [name for name in promised.split() if f" {name} " not in text] == []
 
 

@@ -65,6 +65,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "leaders": [{"name": "conductor", "holder": "box:7", "term": 2**40, "expires_at": TIME}],
+    "notifications": [
+        {
+            "job_id": JOBS[0], "kind": "recovering", "count": 4, "target": "ops", "title": "x", "body": "y\nz",
+            "state": "waiting", "tries": 2, "created_at": TIME, "next_at": TIME,
+        }
+    ],
     "tokens": [
         {
             "id": "0123456789ab", "name": "ci", "digest": "d" * 64, "scopes": ["read", "submit"], "created_at": TIME,

@@ -4,12 +4,13 @@ from core.domain.spec.augmentation import Augmentation, AugmentationSpec
 from core.domain.spec.dataset import DatasetSpec, SplitFractions
 from core.domain.spec.job import LABEL, JobSpec, dump_spec, parse_spec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, EverySeconds, EverySteps, RetrySpec
 from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule, Schedule
 from core.domain.spec.stage import Published, StageSpec
 
 __all__ = (
     "LABEL", "Augmentation", "AugmentationSpec", "CheckpointSpec", "ConstantSchedule", "CyclicSchedule", "DatasetSpec",
-    "EverySeconds", "EverySteps", "JobSpec", "NetworkSpec", "OptimizerSpec", "PlateauSchedule", "Published",
-    "RetrySpec", "Schedule", "SplitFractions", "StageSpec", "dump_spec", "parse_spec",
+    "EverySeconds", "EverySteps", "JobSpec", "NetworkSpec", "NotifySpec", "OptimizerSpec", "PlateauSchedule",
+    "Published", "RetrySpec", "Schedule", "SplitFractions", "StageSpec", "dump_spec", "parse_spec",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from core.domain.extensions import extension
 from core.domain.queues import QUEUE
 from core.domain.spec.dataset import DatasetSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
 from core.domain.spec.stage import Published, StageSpec
 from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
@@ -61,6 +62,8 @@ class JobSpec(Model):
     """When the training state is saved."""
     retry: RetrySpec = RetrySpec()
     """How often the job is tried again."""
+    notify: NotifySpec | None = None
+    """Who is told of what happens to it; left out: as the service is set."""
     queue: Annotated[str, Field(pattern=QUEUE)] = "default"
     """Which workers may take the job: those that serve this queue."""
     priority: Literal["high", "normal", "low"] = "normal"

@@ -1,0 +1,21 @@
+"""Who is told what of a job. The targets are names: their URLs are secrets of the service's, and no spec holds one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.domain.notices import Notice, TargetName
+from core.domain.validation import WHOLE, Model
+
+
+class NotifySpec(Model):
+    """What is not given is as the service says. No targets, or nothing in `on`: nobody is told.
+
+    `recoveries`: how many interruptions are nothing to tell of.
+    """
+
+    targets: Annotated[tuple[TargetName, ...], Field(max_length=20)] | None = None
+    on: Annotated[tuple[Notice, ...], Field(max_length=20)] | None = None
+    recoveries: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None

@@ -1,0 +1,62 @@
+"""Whom the service can tell, and whether they hear it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+from core.domain.targets import NotificationTest, NotificationTested, TargetView
+from core.domain.views import Listing
+from service.access.principal import Principal
+from service.api.depends import Ctx, guarded_router
+from service.api.problems import BODY, responses
+from service.auth import ADMIN, READ, Caller
+from service.control import audit
+from service.db.unit import Unit
+from service.errors import Conflict, NotFound
+from service.services import Services
+
+router = guarded_router("notifications")
+TITLE = "Baton: a test"
+TEXT = "This is a test of Baton's notifications. {name} sent it; no job has anything to do with it."
+# Tests wait for endpoints in the threads that answer requests: one at a time leaves the others to everybody else.
+_testing = Lock()
+
+
+@router.get("/notifications/targets", dependencies=[READ])
+def list_targets(ctx: Ctx) -> Listing[TargetView]:
+    """Whom a job's spec may name under `notify.targets`. Their URLs nobody is told."""
+    return Listing(items=[TargetView(name=name, default=name in ctx.policy.targets) for name in ctx.post.names])
+
+
+@router.post("/notifications:test", dependencies=[ADMIN], responses=responses(404, 409, *BODY))
+def test_targets(ctx: Ctx, caller: Caller, request: NotificationTest) -> Listing[NotificationTested]:
+    """Send a test message to one target, or to all, and say what became of it. One test at a time."""
+    names = _asked(ctx, request)
+    if not _testing.acquire(blocking=False):
+        raise Conflict("another test is under way; ask again when it is over")
+    try:
+        found = _send(ctx, names, caller)
+    finally:
+        _testing.release()
+    with ctx.database.write() as session:
+        audit.record(Unit(session), "notifications_tested", caller, f"test sent to {', '.join(names) or 'nobody'}")
+    return Listing(items=found)
+
+
+def _asked(ctx: Services, request: NotificationTest) -> tuple[str, ...]:
+    names = ctx.post.names
+    if request.target is None:
+        return names
+    if request.target not in names:
+        raise NotFound(f"there is no target {request.target!r}; there are: {', '.join(names) or 'none'}")
+    return (request.target,)
+
+
+def _send(ctx: Services, names: tuple[str, ...], caller: Principal) -> list[NotificationTested]:
+    def one(name: str) -> NotificationTested:
+        problem = ctx.post.send(name, TITLE, TEXT.format(name=caller.name))
+        return NotificationTested(target=name, sent=problem is None, problem=problem)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+        return list(pool.map(one, names))

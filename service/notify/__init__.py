@@ -1,0 +1,1 @@
+"""Targets of notifications and the way to them, by Apprise."""

@@ -21,6 +21,21 @@ def shape(schema: dict[str, Any]) -> str:
     return ", ".join([_kind(schema), *_limits(schema)])
 
 
+def fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a model's schema, with the choices of an enumeration in place of its name."""
+    choices = {f"#/$defs/{name}": one for name, one in schema.get("$defs", {}).items() if "enum" in one}
+    found: dict[str, Any] = _inlined(schema["properties"], choices)
+    return found
+
+
+def _inlined(schema: Any, choices: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(one, choices) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return choices.get(schema.get("$ref", "")) or {name: _inlined(one, choices) for name, one in schema.items()}
+
+
 def _kind(schema: dict[str, Any]) -> str:
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{_plain(value)}`" for value in schema.get("enum", [schema.get("const")]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic_settings import BaseSettings
 
 from scripts.reference.markdown import code, field_docs, page, table
-from scripts.reference.schema import default, shape
+from scripts.reference.schema import default, fields, shape
 from service.settings import Settings
 from worker.settings import WorkerSettings
 
@@ -48,7 +48,7 @@ def _table(settings: type[BaseSettings]) -> str:
     docs, required = field_docs(settings), schema.get("required", [])
     rows = [
         (f"`BATON_{name.upper()}`", shape(one), default(one, name in required), docs[name])
-        for name, one in schema["properties"].items()
+        for name, one in fields(schema).items()
     ]
     return table(("variable", "values", "default", "meaning"), rows)
 

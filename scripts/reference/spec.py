@@ -11,11 +11,12 @@ from core.domain.spec.augmentation import AugmentationSpec
 from core.domain.spec.dataset import DatasetSpec, SplitFractions
 from core.domain.spec.job import JobSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
+from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
 from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
 from core.domain.spec.stage import Published, StageSpec
 from scripts.reference.markdown import code, field_docs, page, prose, table
-from scripts.reference.schema import default, shape
+from scripts.reference.schema import default, fields, shape
 
 MODELS: tuple[type[BaseModel], ...] = (
     JobSpec,
@@ -30,6 +31,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     AugmentationSpec,
     CheckpointSpec,
     RetrySpec,
+    NotifySpec,
     Published,
 )
 INTRODUCTION = """
@@ -52,10 +54,10 @@ def _section(model: type[BaseModel]) -> str:
     required = schema.get("required", [])
     rows = [
         (code(name), shape(_resolved(name, one)), default(one, name in required), docs.get(name, ""))
-        for name, one in schema["properties"].items()
+        for name, one in fields(schema).items()
     ]
-    fields = table(("field", "values", "default", "meaning"), rows)
-    return f"## {model.__name__}\n\n{prose(model.__doc__)}\n\n{fields}"
+    listed = table(("field", "values", "default", "meaning"), rows)
+    return f"## {model.__name__}\n\n{prose(model.__doc__)}\n\n{listed}"
 
 
 def _resolved(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from core.domain.validation import WHOLE, Model
 
 
 class NotifySpec(Model):
-    """What is not given is as the service says. No targets, or nothing in `on`: nobody is told.
-
-    `recoveries`: how many interruptions are nothing to tell of.
-    """
+    """What is not given is as the service says. No targets, or nothing in `on`: nobody is told."""
 
     targets: Annotated[tuple[TargetName, ...], Field(max_length=20)] | None = None
+    """Who is told, by the names that the service has for them."""
     on: Annotated[tuple[Notice, ...], Field(max_length=20)] | None = None
+    """Of what."""
     recoveries: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None
+    """How many interruptions are nothing to tell of."""

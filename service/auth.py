@@ -48,8 +48,8 @@ class Needs:
     """What a route asks for: a token with one of these scopes. Without any the route is open to everybody.
 
     `schemes`: how the document says it may be shown. A session does everywhere and is named where it is the matter:
-    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones. `unless`: the setting that
-    opens the route to everybody.
+    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones. `unless`: the setting
+    that opens the route to everybody.
     """
 
     def __init__(self, *scopes: str, schemes: Sequence[str] = ("bearer",), unless: str = "") -> None:

@@ -7,12 +7,14 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.caches import default_cache
 from core.domain.catalog import TINY_IMAGENET_ZIP
 from core.domain.downloads import Checksum, Download, http_url
+from core.telemetry.logs import Format, Level, lower
+from core.telemetry.secrets import Secrets, password_of
 from worker.notice import DEFAULT_GRACE
 
 VERSION = "0.1.0"
@@ -41,7 +43,7 @@ class WorkerSettings(BaseSettings):
     core to the loop. `gpus`: how many of those that it sees train one job together; the others are left alone.
     `tiny_imagenet_url`: a mirror of the official zip; `tiny_imagenet_checksum`: what it must have, or none.
     `reports`: whether to make a report of each job, in a process of low priority. `xla`: whether steps are compiled;
-    auto: on GPUs.
+    auto: on GPUs. `log_format`: of what the worker says; training processes, whose words people read, speak text.
     """
 
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
@@ -62,8 +64,16 @@ class WorkerSettings(BaseSettings):
     health_file: Path | None = None
     reports: bool = True
     xla: Literal["auto", "on", "off"] = "auto"
+    log_format: Annotated[Format, BeforeValidator(lower)] = "text"
+    log_level: Annotated[Level, BeforeValidator(lower)] = "info"
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the log must not tell."""
+        urls = (self.redis_url, self.url, self.tiny_imagenet_url)
+        return Secrets([self.token, *map(password_of, urls)])
 
     @property
     def downloads(self) -> dict[str, Download]:

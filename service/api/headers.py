@@ -36,7 +36,8 @@ ALL_ANSWERS: Mapping[str, str] = {
 }
 REQUEST_ID = "X-Request-ID"
 ASKED_WITH = (
-    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range", "If-Range", REQUEST_ID,
+    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Range", "If-Range",
+    REQUEST_ID,
 )  # fmt: skip
 ANSWERED_WITH = ("ETag", "Location", "Retry-After", "Content-Range", "Baton-Next-Offset", "Baton-Complete", REQUEST_ID)
 

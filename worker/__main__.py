@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 
 from pydantic import ValidationError
 
+from core.telemetry import fields
+from core.telemetry.logs import set_up
 from worker.deadline import Deadline, process_started, read_deadline
 from worker.ending import woken_for_the_end
 from worker.idle import read_idle
@@ -34,11 +35,11 @@ def main(module: str = TRAINER) -> int:
     `module`: what the training processes run.
     """
     options = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = _settings()
     if settings is None:
         return USAGE
+    formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
+    fields.for_process(worker=settings.worker_name)
     try:
         deadline, idle = _ends(options, settings)
     except ValueError as error:
@@ -47,6 +48,8 @@ def main(module: str = TRAINER) -> int:
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token)
     logs, pulse = Logs(settings.store), Pulse(settings.health_file)
+    if settings.log_format == "json":
+        logs.shown_as(formatter)
     pulse.beat()
     with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse) as seat:
         with woken_for_the_end(seat, deadline, settings.notices, idle) as retire:

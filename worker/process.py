@@ -63,7 +63,7 @@ class TrainingProcess:
     def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
         self._shipper = shipper
-        self._output = Output(shipper.hear if shipper else lambda _data: None)
+        self._output = Output(shipper.hear, shipper.show) if shipper else Output(lambda _data: None)
         self._report, child_end = os.pipe()
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
         # The same process group as the worker: whatever kills the group leaves no half behind.

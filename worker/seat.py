@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
+from core.telemetry import fields
 from worker.deadline import Deadline
 from worker.logs.shipper import Logs
 from worker.notice import Departure
@@ -112,6 +113,13 @@ class Seat:
 
     def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
         """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
+        fields.for_process(attempt_id=attempt_id)
+        try:
+            return self._train(attempt_id, beat)
+        finally:
+            fields.for_process(attempt_id=None, job=None, attempt=None)
+
+    def _train(self, attempt_id: str, beat: Callable[[], object]) -> bool:
         self.warm_up()
         training, self._too_late = self._training, False
         if training is None:
@@ -184,6 +192,8 @@ class Seat:
         beaten = time.monotonic()
         while not training.wait(POLL_SECONDS):
             self.pulse.beat()
+            if held := training.held():
+                fields.for_process(job=held.job_id, attempt=held.attempt)
             if training.refused(attempt_id):
                 return False
             if time.monotonic() - beaten >= BEAT_SECONDS:

@@ -7,12 +7,14 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.caches import default_cache
 from core.domain.catalog import TINY_IMAGENET_ZIP
 from core.domain.downloads import Checksum, Download, http_url
+from core.telemetry.logs import Format, Level, lower
+from core.telemetry.secrets import Secrets, password_of
 from worker.notice import DEFAULT_GRACE
 
 VERSION = "0.1.0"
@@ -75,6 +77,10 @@ class WorkerSettings(BaseSettings):
     """Whether to make a report of each job, in a process of low priority."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Whether steps are compiled; auto: on GPUs."""
+    log_format: Annotated[Format, BeforeValidator(lower)] = "text"
+    """Of what the worker says, `json`: one object a line; training processes, whose words people read, speak text."""
+    log_level: Annotated[Level, BeforeValidator(lower)] = "info"
+    """From which level on the worker says something."""
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
     """A mirror of the official zip."""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
@@ -86,6 +92,12 @@ class WorkerSettings(BaseSettings):
     def roots(self) -> tuple[Path, ...]:
         """Each of `data_roots`."""
         return tuple(map(Path, filter(None, self.data_roots.split(os.pathsep))))
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the log must not tell."""
+        urls = (self.redis_url, self.url, self.tiny_imagenet_url)
+        return Secrets([self.token, *map(password_of, urls)])
 
     @property
     def downloads(self) -> dict[str, Download]:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from core.lifeline import die_with_parent
 from core.storage import open_store
+from core.telemetry.logs import set_up
 from worker.control import Trainer, Workspace
 from worker.notice import Notice
 from worker.orders import read_orders
@@ -66,8 +67,8 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     settings, notice = WorkerSettings(), Notice()
     notice.listen(settings.grace)
     die_with_parent(parent)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # The log of the attempt, which people read; the worker makes JSON of it on its own standard error.
+    set_up("text", settings.log_level, settings.secrets)
     orders = read_orders(sys.stdin, notice, settings.grace)
     loaded = load(settings)
     runner = _runner(settings, loaded, notice, report)

@@ -29,11 +29,11 @@ QUEUES: Mapping[str, tuple[str, str]] = {
     "oldest": ("baton_queue_oldest_seconds", "Seconds that the first of those that wait could have begun"),
     "images_per_second": (
         "baton_running_images_per_second",
-        "Images a second of all that trains, as workers told last",
+        "Images a second of what trains, as told last",
     ),
     "remaining": (
         "baton_running_remaining_seconds",
-        "Seconds of training that jobs under way still need, as they guess",
+        "Seconds that jobs under way still need, by their guess",
     ),
     "overdue": ("baton_running_overdue", "Jobs that train and whose newest checkpoint is overdue"),
 }

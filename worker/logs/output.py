@@ -18,14 +18,15 @@ STDERR = 2
 
 
 class Output:
-    """Give it to Popen as stdout and stderr. A thread hands on all that is written: to `hear`, and to our own stderr.
+    """Give it to Popen as stdout and stderr. A thread hands on all that is written: to `hear`, and to our own stderr,
+    there as `show` says, which is given whole lines.
 
     The file has no name, so whatever ends this process leaves nothing behind. It is cut when it has been read beyond
     MAX_FILE_BYTES; a line that is written in that very moment is lost.
     """
 
-    def __init__(self, hear: Callable[[bytes], None]) -> None:
-        self._hear, self._tee, self._offset = hear, _Tee(), 0
+    def __init__(self, hear: Callable[[bytes], None], show: Callable[[bytes], bytes] = lambda text: text) -> None:
+        self._hear, self._tee, self._offset = hear, _Tee(show), 0
         self._file = tempfile.TemporaryFile(prefix="baton-output-", buffering=0)  # noqa: SIM115 - open until close()
         flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
         fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)  # so that who writes goes on at a new end
@@ -62,10 +63,10 @@ class Output:
 
 
 class _Tee:
-    """Our own stderr, in whole lines: the worker writes its own between them."""
+    """Our own stderr, in whole lines: the worker writes its own between them. `show`: how they are written there."""
 
-    def __init__(self) -> None:
-        self._line = b""
+    def __init__(self, show: Callable[[bytes], bytes]) -> None:
+        self._line, self._as = b"", show
 
     def write(self, chunk: bytes) -> None:
         """Shows all lines that are whole."""
@@ -81,7 +82,7 @@ class _Tee:
         text, self._line = self._line[:end], self._line[end:]
         if text:
             with suppress(OSError):  # a stderr that is gone is no reason to stop
-                _write(text)
+                _write(self._as(text))
 
 
 def _write(text: bytes) -> None:

@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from core.storage import AlreadyExists, BlobStore, Corrupted, StoreError, StoreUnavailable, open_store
 from worker.logs.backlog import Backlog
+from worker.logs.records import as_records
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
@@ -46,10 +48,12 @@ class _GaveUp(Exception):
 
 
 class Shipper:
-    """Ships the log of one process, once it is known whose it is."""
+    """Ships the log of one process, once it is known whose it is. `show`: how the worker shows it on its own stderr."""
 
-    def __init__(self, store: Callable[[], BlobStore], pace: Pace = Pace()) -> None:
-        self._store, self._pace = store, pace
+    def __init__(
+        self, store: Callable[[], BlobStore], pace: Pace = Pace(), show: Callable[[bytes], bytes] = lambda text: text
+    ) -> None:
+        self._store, self._pace, self.show = store, pace, show
         self._backlog = Backlog(pace.limit, pace.tail)
         self._name: Callable[[int], str] | None = None
         self._news = threading.Condition()
@@ -151,11 +155,16 @@ class Logs:
         self._url, self._pace = store_url, pace
         self._store: BlobStore | None = None
         self._shippers: list[Shipper] = []
+        self._show: Callable[[bytes], bytes] = lambda text: text
+
+    def shown_as(self, formatter: logging.Formatter) -> None:
+        """On the worker's own standard error each line of a training process is a record of this form."""
+        self._show = partial(as_records, formatter)
 
     def new(self) -> Shipper:
         """For one more process."""
         self._shippers = [one for one in self._shippers if not one.wait(0)]
-        shipper = Shipper(self._open, self._pace)
+        shipper = Shipper(self._open, self._pace, self._show)
         self._shippers.append(shipper)
         return shipper
 

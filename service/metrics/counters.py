@@ -15,7 +15,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 ENDED = "attempt_"
 log = logging.getLogger("service.events")
 # When each was made: half of all lines, of which nobody makes anything.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the package annotates it not
 
 
 class Counters:

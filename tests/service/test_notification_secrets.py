@@ -25,11 +25,11 @@ from tests.support.redis import RedisServer, free_port
 from tests.support.service import TOKEN, running_service
 
 SECRET = "s3cretS3CRETs3cret"
-PATIENCE = 60
+PATIENCE = 120
 
 
-def planted(port: int, more: str = "") -> str:
-    return f"json://me:{SECRET}@127.0.0.1:{port}/{SECRET}/hook?-token={SECRET}{more}"
+def planted(port: int) -> str:
+    return f"json://me:{SECRET}@127.0.0.1:{port}/{SECRET}/hook?-token={SECRET}&rto=60&cto=60"
 
 
 def submit_and_end(api: Api) -> str:
@@ -46,6 +46,7 @@ def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secr
         "BATON_NOTIFY_URLS": f"ops={planted(ear.port)}\nnobody={planted(free_port())}",
         "BATON_NOTIFY_BACKOFF_SECONDS": "0.1",
         "BATON_NOTIFY_TRIES": "3",
+        "BATON_NOTIFY_TIMEOUT_SECONDS": "30",
         "BATON_CONDUCTOR_SECONDS": "0",
     }
     with running_service(tmp_path, redis_server.url, **settings) as service, service.client() as http:
@@ -116,7 +117,7 @@ def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler
     caplog.set_level(1)
     with listening() as ear, listening(status=401) as wrong:
         ports = {"good": ear.port, "wrong": wrong.port, "away": free_port(), "odd": garbler}
-        post = Post({name: SecretStr(planted(port)) for name, port in ports.items()}, 10.0)
+        post = Post({name: SecretStr(planted(port)) for name, port in ports.items()}, 60.0)
         found = {name: post.send(name, "title", "body") for name in ports}
         assert ear.titles == ["title"]
         assert found == {
@@ -133,7 +134,7 @@ def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler
 
 def test_a_plugin_that_breaks_says_nothing_of_its_url(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    post = Post({"ops": SecretStr(planted(free_port()))}, 10.0)
+    post = Post({"ops": SecretStr(planted(free_port()))}, 60.0)
 
     class Broken:
         def notify(self, **_given: Any) -> bool:
@@ -146,7 +147,7 @@ def test_a_plugin_that_breaks_says_nothing_of_its_url(caplog: pytest.LogCaptureF
 
 def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None:
     with listening(hold=threading.Event()) as deaf:
-        post = Post({"ops": SecretStr(deaf.url("?rto=60"))}, 0.3)
+        post = Post({"ops": SecretStr(deaf.url())}, 0.3)
         assert post.send("ops", "one", "x") == "no answer within 0.3 s"
         assert post.send("ops", "two", "x") == "the message before this one still waits for an answer"
         (thread,) = [one for one in threading.enumerate() if one.name == "notification ops"]
@@ -166,7 +167,7 @@ def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None
 )
 def test_a_message_is_escaped_as_its_target_wants_it(form: str, shown: str) -> None:
     with listening() as ear:
-        post = Post({"ops": SecretStr(ear.url(f"?format={form}"))}, 10.0)
+        post = Post({"ops": SecretStr(ear.url(f"?format={form}"))}, 60.0)
         assert post.send("ops", "title", "a <b> & *c*") is None
         assert ear.posts[0]["message"] == shown
 

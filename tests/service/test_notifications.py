@@ -34,7 +34,7 @@ def tell(start: Callable[..., Api], ear: Listener) -> Callable[..., Api]:
     return lambda **changes: start(
         **{
             "notify_urls": f"ops={ear.url('ops')}",
-            "notify_timeout_seconds": 5,
+            "notify_timeout_seconds": 60,
             "notify_backoff_seconds": 0.001,
             "notify_tries": 3,
             **changes,
@@ -206,13 +206,13 @@ def test_a_target_that_is_configured_no_more_is_given_up_at_once(start: Callable
 def test_one_that_hangs_holds_up_neither_work_nor_other_targets(tell: Callable[..., Api], ear: Listener) -> None:
     with listening(hold=threading.Event()) as deaf:
         urls = f"deaf={deaf.url()}\nops={ear.url()}"
-        api = tell(notify_urls=urls, notify_timeout_seconds=0.5, conductor_seconds=0.05, notify_tries=100)
+        api = tell(notify_urls=urls, notify_timeout_seconds=2, conductor_seconds=0.05, notify_tries=100)
         jobs = [end(api, name=f"j{n}") for n in range(3)]
-        eventually(lambda: len(ear.posts) == 3, 30)
+        eventually(lambda: len(set(ear.titles)) == 3, 60)
         # The conductor's other threads and the requests go on, while a sending waits for its answer.
         hand = api.running()
         api.let_lease_run_out(hand.attempt_id)
-        eventually(lambda: api.job(hand.job_id)["status"] == "recovering", 30)
+        eventually(lambda: api.job(hand.job_id)["status"] == "recovering", 60)
         assert all("notification_failed" not in api.kinds(job) for job in jobs)
         states = {(target, state) for _, _, target, state, _ in rows(api)}
         assert ("deaf", "sent") not in states
@@ -248,7 +248,7 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
     barrier = threading.Barrier(2)
 
     def send() -> None:
-        notifier = Notifier(api.services.database, api.services.post, Patience(3, 5.0, 0.001))
+        notifier = Notifier(api.services.database, api.services.post, Patience(3, 100.0, 0.001))
         barrier.wait(10)
         notifier.send_due()
 
@@ -301,7 +301,7 @@ def test_one_test_at_a_time(tell: Callable[..., Api]) -> None:
 def test_the_wait_between_two_tries_doubles(api: Api, ear: Listener) -> None:
     ear.status = 500
     end(api)
-    notifier = Notifier(api.services.database, api.services.post, Patience(9, 5.0, 60.0), draw=lambda: 0.0)
+    notifier = Notifier(api.services.database, api.services.post, Patience(9, 5.0, 600.0), draw=lambda: 0.0)
     waits = []
     for _ in range(3):
         before = time.time()
@@ -309,4 +309,4 @@ def test_the_wait_between_two_tries_doubles(api: Api, ear: Listener) -> None:
         with api.services.database.write() as session:
             waits.append(session.execute(select(Notification.next_at)).scalar_one().timestamp() - before)
             session.execute(update(Notification).values(next_at=db_now()))
-    assert [round(wait / 30) for wait in waits] == [1, 2, 4]
+    assert [round(wait / 300) for wait in waits] == [1, 2, 4]

@@ -25,8 +25,8 @@ class Listener:
     _server: ThreadingHTTPServer | None = None
 
     def url(self, path: str = "") -> str:
-        """As Apprise takes it."""
-        return f"json://127.0.0.1:{self.port}/{path}"
+        """As Apprise takes it, with patience: 4 s, its own, may be short where much else runs."""
+        return f"json://127.0.0.1:{self.port}/{path}{'&' if '?' in path else '?'}rto=60&cto=60"
 
     @property
     def titles(self) -> list[str]:

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,27 @@ from service.settings import Settings, SettingsError
 from tests.service.helpers import ON_SQLITE, Api, eventually
 from tests.support.listener import Listener, listening
 from tests.support.redis import RedisServer, free_port
-from tests.support.service import TOKEN, running_service
+from tests.support.service import TOKEN, ServiceProcess
 
 SECRET = "s3cretS3CRETs3cret"
-PATIENCE = 120
+PATIENCE = 180
 
 
 def planted(port: int) -> str:
     return f"json://me:{SECRET}@127.0.0.1:{port}/{SECRET}/hook?-token={SECRET}&rto=60&cto=60"
+
+
+@contextmanager
+def started(folder: Path, redis_url: str, settings: dict[str, str]) -> Iterator[ServiceProcess]:
+    """With more patience than most: with targets it loads Apprise first."""
+    store, log = (folder / "store").as_uri(), folder / "service.log"
+    service = ServiceProcess(f"sqlite:///{folder}/baton.db", redis_url, store, log, settings=settings)
+    try:
+        service.spawn()
+        service.await_ready(PATIENCE)
+        yield service
+    finally:
+        service.kill()
 
 
 def submit_and_end(api: Api) -> str:
@@ -38,6 +52,7 @@ def submit_and_end(api: Api) -> str:
     return hand.job_id
 
 
+@pytest.mark.timeout(900)
 def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secrets(
     tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,13 +64,14 @@ def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secr
         "BATON_NOTIFY_TIMEOUT_SECONDS": "30",
         "BATON_CONDUCTOR_SECONDS": "0",
     }
-    with running_service(tmp_path, redis_server.url, **settings) as service, service.client() as http:
+    with started(tmp_path, redis_server.url, settings) as service, service.client() as http:
         api = Api(http)
         job = submit_and_end(api)
         service.kill()
         ear.start()
         service.settings = {**settings, "BATON_CONDUCTOR_SECONDS": "0.1"}
-        service.start()
+        service.spawn()
+        service.await_ready(PATIENCE)
         eventually(lambda: ear.titles == ["Baton: small succeeded"], PATIENCE)
         assert ear.paths[0] == f"/{SECRET}/hook?token={SECRET}"
         eventually(lambda: "notification_failed" in api.kinds(job), PATIENCE)

@@ -53,7 +53,7 @@ def tell(unit: Unit, job: Job, kind: Notice) -> None:
     policy = policy_of(unit)
     own = NotifySpec.model_validate(job.spec.get("notify") or {})
     targets = dict.fromkeys(policy.targets if own.targets is None else own.targets)
-    if not targets or kind not in (policy.on if own.on is None else own.on):
+    if not targets or kind not in (policy.on if own.when is None else own.when):
         return
     count = 0
     if kind is Notice.RECOVERING:

@@ -128,12 +128,14 @@ def test_recovering_is_told_first_above_the_limit_and_then_as_it_doubles(api: Ap
 def test_a_spec_says_whom_and_of_what(tell: Callable[..., Api], ear: Listener) -> None:
     urls = f"ops={ear.url('ops')}, {ear.url('me')}\n# nobody\nml={ear.url('ml')}"
     api = tell(notify_urls=urls, notify_targets="default", notify_recoveries=0)
-    job = api.submit(notify={"targets": ["ml", "ops"], "on": ["cancelled", "recovering"], "recoveries": 1}, retry=RETRY)
+    job = api.submit(
+        notify={"targets": ["ml", "ops"], "when": ["cancelled", "recovering"], "recoveries": 1}, retry=RETRY
+    )
     interrupt(api, job["id"], 2)
     api.ask(job["id"], "cancel")
     end(api, notify={"targets": []})
-    end(api, notify={"on": []})
-    end(api, notify={"on": ["failed"]})
+    end(api, notify={"when": []})
+    end(api, notify={"when": ["failed"]})
     end(api)
     assert [row[:3] for row in rows(api)] == [
         ("recovering", 2, "ml"),

@@ -11,11 +11,14 @@ from core.domain.validation import WHOLE, Model
 
 
 class NotifySpec(Model):
-    """What is not given is as the service says. No targets, or nothing in `on`: nobody is told."""
+    """What is not given is as the service says. No targets, or nothing in `when`: nobody is told.
+
+    `when` and not `on`, which YAML 1.1 reads as true.
+    """
 
     targets: Annotated[tuple[TargetName, ...], Field(max_length=20)] | None = None
     """Who is told, by the names that the service has for them."""
-    on: Annotated[tuple[Notice, ...], Field(max_length=20)] | None = None
+    when: Annotated[tuple[Notice, ...], Field(max_length=20)] | None = None
     """Of what."""
     recoveries: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None
     """How many interruptions are nothing to tell of."""

@@ -93,12 +93,12 @@ def test_a_job_that_succeeded_is_told_with_all_that_one_wants_to_know(tell: Call
 
 def test_a_job_that_failed_is_told_with_its_reason_and_calls_nobody(api: Api, ear: Listener) -> None:
     hand = api.running(retry={**RETRY, "max_failures": 0})
-    hand.finish("failed", message="ValueError: <b>@everyone</b> <!channel>\x1b[31m\n" + "x" * 5000 + " the end")
+    hand.finish("failed", message="ValueError: <b>@everyone</b> <!channel>\u202e\x1b[31m\n" + "x" * 5000 + " the end")
     api.conduct()
     (post,) = ear.posts
     assert (post["title"], post["type"]) == ("Baton: small failed", "failure")
     assert "Reason: too_many_failures" in post["message"]
-    assert "@\u200beveryone</b> <\u200b!channel> [31m\n" in post["message"]
+    assert "@\u200beveryone</b> <\u200b!channel> \ufffd[31m\n" in post["message"]
     assert " the end\n" in post["message"]
     assert len(post["message"]) < 2500
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage import StoreError
+from core.telemetry import traces
 from core.telemetry.logs import set_up
 from service.app import create_app
 from service.db.migrate import UnfitDatabase, migrate
@@ -72,7 +73,7 @@ def main() -> int:
             return _refuse(str(error))
         except StoreError as error:
             return _refuse(f"BATON_STORE: {error}")
-        for warning in warnings(settings):
+        for warning in (*warnings(settings), *filter(None, [traces.set_up("baton-service")])):
             _warn(settings, warning)
         return _serve(app, listener)
 
@@ -131,6 +132,7 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run(sockets=[listener])
+    traces.flush()
     return 0 if server.started else 1
 
 

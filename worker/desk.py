@@ -29,6 +29,7 @@ from core.domain.wire import (
 )
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
+from core.telemetry import traces
 from worker.checkpointing.files import Owner, Written, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
@@ -84,6 +85,8 @@ class Desk:
         self._grant, self._spec = grant, spec
         self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
         self._carrier: Carrier | None = None
+        # Of the attempt: its checkpoints are written by another thread.
+        self._trace = traces.carrier()
         self._numbers = count()
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
@@ -185,11 +188,12 @@ class Desk:
     def _write(self, save: _Save) -> None:
         # Once for each program, and before the clock starts: it says nothing about what the next save takes.
         programs = self._carrier.send(save.programs) if self._carrier else None
-        begun = time.monotonic()
-        written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
-        self._save_seconds = time.monotonic() - begun
-        self._pace.saved(save.cost.stall, self._save_seconds)
-        self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
+        begun, step = time.monotonic(), save.snapshot.position.global_step
+        with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
+            written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
+            self._save_seconds = time.monotonic() - begun
+            self._pace.saved(save.cost.stall, self._save_seconds)
+            self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
         if self._carrier:
             self._carrier.keep(save.programs)
 

@@ -24,6 +24,7 @@ from core.domain.wire import (
     Quarantine,
     WorkerReport,
 )
+from core.telemetry import traces
 
 ANSWER_SECONDS, CONNECT_SECONDS = 10.0, 5.0
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -48,7 +49,8 @@ class Refused(BatonError):
 def _problem(response: httpx.Response) -> tuple[str, str]:
     try:
         body = response.json()
-        return str(body.get("code", "")), str(body.get("detail", response.text))
+        request = f" (request {name})" if (name := body.get("request_id")) else ""
+        return str(body.get("code", "")), f"{body.get('detail', response.text)}{request}"
     except (ValueError, AttributeError):
         return "", response.text[:500]
 
@@ -148,7 +150,7 @@ class ServiceClient:
 
     def _speaking_for(self, attempt_id: str | None) -> dict[str, str]:
         token = self._attempt_tokens.get(attempt_id or "")
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return {**traces.carrier(), **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def _get(self, path: str, answer: type[_Answer], attempt: str) -> _Answer:
         try:

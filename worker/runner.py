@@ -16,6 +16,7 @@ from core.domain.spec import parse_spec
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
 from core.storage.errors import StoreUnavailable
+from core.telemetry import traces
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
@@ -72,7 +73,8 @@ class Runner:
         self.claimed(grant)
         log.info("attempt %s of job %s, fence %d", grant.attempt, grant.job_id, grant.fence)
         pace = Pace(deadline)
-        with Lease(self.client, grant) as lease:
+        with traces.span("attempt", baton__job=grant.job_id) as span, Lease(self.client, grant) as lease:
+            span.tell(baton__attempt=grant.attempt, baton__worker=self.worker.name, baton__fence=grant.fence)
             self._hold(grant, lease, pace)
         self.spent(pace.cost)
         return True
@@ -151,7 +153,7 @@ class Runner:
     def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
         if grant.checkpoints:
             lease.tell(Phase.RESTORING)
-            with lease.watch.measure(Bucket.RESTORE):
+            with lease.watch.measure(Bucket.RESTORE), traces.span("restore"):
                 for candidate in grant.checkpoints:
                     try:
                         return self._read(candidate, grant, desk, carrier)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from core.lifeline import die_with_parent
 from core.storage import open_store
+from core.telemetry import traces
 from core.telemetry.logs import set_up
 from worker.control import Trainer, Workspace
 from worker.notice import Notice
@@ -69,6 +70,8 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     die_with_parent(parent)
     # The log of the attempt, which people read; the worker makes JSON of it on its own standard error.
     set_up("text", settings.log_level, settings.secrets)
+    if missing := traces.set_up("baton-worker"):
+        log.warning("%s", missing)
     orders = read_orders(sys.stdin, notice, settings.grace)
     loaded = load(settings)
     runner = _runner(settings, loaded, notice, report)
@@ -116,6 +119,7 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: in
 
 def _leave() -> NoReturn:
     # TensorFlow takes seconds to tear down, in which a signal would look like a death in the middle of the work.
+    traces.flush()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

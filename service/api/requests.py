@@ -11,12 +11,13 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.telemetry import fields
+from core.telemetry import fields, traces
 from service.api.headers import REQUEST_ID
 from service.api.problems import METHODS
 from service.metrics.counters import Counters
 
 FORM = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+TRACED = (b"traceparent", b"tracestate")
 PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked so often that a line each would be most of the log: they have theirs at the level debug."""
 
@@ -69,10 +70,13 @@ class Requests:
                 seen.answered(message["status"])
             await send(message)
 
-        with self._counters.in_progress.track_inprogress():
+        under_way = self._counters.in_progress.track_inprogress()
+        with under_way, traces.span(seen.method, _carrier(scope), server=True) as span:
+            fields.bind(trace_id=span.trace_id)
             try:
                 await self._app(scope, receive, tell)
             finally:
+                _trace(span, seen, name)
                 self._tell(seen)
 
     def _tell(self, seen: _Seen) -> None:
@@ -95,6 +99,17 @@ def _extra(seen: _Seen) -> dict[str, Any]:
         "client": client[0] if client else None,
         "user": getattr(principal, "name", None),
     }
+
+
+def _carrier(scope: Scope) -> dict[str, str]:
+    return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"] if key in TRACED}
+
+
+def _trace(span: traces.Span, seen: _Seen, name: str) -> None:
+    span.call(f"{seen.method} {seen.route}")
+    span.tell(http__request__method=seen.method, http__route=seen.route, http__response__status_code=seen.status)
+    found = seen.scope.get("path_params", {})
+    span.tell(baton__request_id=name, baton__job=found.get("job_id"), baton__attempt_id=found.get("attempt_id"))
 
 
 def name_of(scope: Scope) -> str:

@@ -24,7 +24,9 @@ class Counters:
     def __init__(self, version: str) -> None:
         self.registry = made = CollectorRegistry()
         ProcessCollector(registry=made)
-        Gauge("baton_build_info", "1, with the version of this replica", ["version"], registry=made).labels(version)
+        Gauge("baton_build_info", "1, with the version of this replica", ["version"], registry=made).labels(
+            version
+        ).set(1)
         self.requests = Histogram(
             "baton_http_request_duration_seconds",
             "Seconds until the head of an answer, by route, method and status; _count counts the requests",

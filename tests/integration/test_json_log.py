@@ -25,7 +25,7 @@ def test_the_worker_speaks_json_and_the_attempt_text(workers: Workers, jobs: Job
     worker = workers.start("--once", "--poll", BATON_LOG_FORMAT="json")
     job = jobs.submit(tiny())
     assert worker.process is not None
-    assert worker.process.wait(60) == 0
+    assert worker.process.wait(200) == 0
     lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
     assert {one["worker"] for one in lines} == {"worker-1"}
     assert all({"ts", "level", "logger", "message"} <= one.keys() for one in lines)

@@ -159,7 +159,9 @@ def test_one_replica_leads(start: Callable[..., Api]) -> None:
 
 @ON_SQLITE
 def test_a_replica_without_a_conductor_leads_nothing(api: Api) -> None:
-    assert value(scraped(api), "baton_conductor_leads") == 0
+    found = scraped(api)
+    assert value(found, "baton_conductor_leads") == 0
+    assert [number for (name, _), number in found.items() if name == "baton_build_info"] == [1]
 
 
 def test_queues_have_no_more_labels_than_some() -> None:

@@ -11,6 +11,7 @@ from core.domain.goodput import Bucket
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from core.telemetry import traces
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
@@ -117,8 +118,9 @@ class Session:
         steps, processes = self._plan.steps[number], self._workspace.processes
         source = make_source(self._spec, self._engine, train, number, steps, processes)
         try:
-            while self._at.epoch < stage.epochs:
-                self._train_epoch(source)
+            with traces.span("stage", baton__stage=number + 1):
+                while self._at.epoch < stage.epochs:
+                    self._train_epoch(source)
         finally:
             with self._watch.measure(Bucket.OTHER):
                 source.close()

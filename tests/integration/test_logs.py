@@ -57,7 +57,7 @@ def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: Bato
     gate = tmp_path / "gate"
     worker = workers.start("--once", BATON_TALK_GATE=str(gate))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 30, "what was said before the gate")
+    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
     part = client.log(job, 1)
     assert not part.complete
     assert talk(part.data.decode()) == said(1, 0, STEPS // 2 + 1)
@@ -109,7 +109,7 @@ def test_a_stopped_worker_does_not_stop_its_training(
     gate = tmp_path / "gate"
     worker = workers.start(BATON_TALK_GATE=str(gate))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 30, "what was said before the gate")
+    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
     os.kill(worker.pid, signal.SIGSTOP)
     gate.touch()
     assert jobs.await_end(job)["status"] == "succeeded"  # and 200 KB were more than a pipe holds
@@ -120,7 +120,7 @@ def test_a_stopped_worker_does_not_stop_its_training(
 def test_what_a_lost_worker_shipped_stays(workers: Workers, jobs: Jobs, client: BatonClient, tmp_path: Path) -> None:
     worker = workers.start(BATON_TALK_GATE=str(tmp_path / "never"))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 30, "what was said before the gate")
+    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
     worker.kill_group()
     (tmp_path / "gate").touch()
     workers.start(BATON_TALK_GATE=str(tmp_path / "gate"))

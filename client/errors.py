@@ -31,9 +31,11 @@ class ApiError(ClientError):
 
     def __init__(self, problem: ProblemView) -> None:
         self.problem = problem
-        fields = "".join(f"\n  {e.field}: {e.message}" for e in problem.errors)
+        said = problem.detail or problem.title
+        fields = [f"{e.field}: {e.message}" for e in problem.errors]
         request = f" (request {problem.request_id})" if problem.request_id else ""
-        super().__init__((problem.detail or problem.title) + request + fields)
+        listed = "" if fields == [said] else "".join(f"\n  {field}" for field in fields)
+        super().__init__(said + request + listed)
 
     @property
     def request_id(self) -> str | None:

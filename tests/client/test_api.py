@@ -11,6 +11,8 @@ from client.errors import ApiError, DownloadError, Unreachable
 from client.job import Job
 from client.resolve import AmbiguousJob, find_job
 from client.transport import Patience
+from core.domain.errors import FieldError
+from core.domain.views import ProblemView
 from tests.client.fake_service import FakeService, attempt, epoch, job
 
 QUICK = Patience(tries=3, first_delay=0.01)
@@ -55,6 +57,16 @@ def test_a_bad_spec_names_its_fields(client: BatonClient) -> None:
         client.submit({"name": "bad"})
     assert refused.value.problem.errors[0].field == "stages.0.epochs"
     assert "stages.0.epochs: at least 1" in str(refused.value)
+
+
+def test_a_lone_mistake_is_told_once() -> None:
+    wrong = FieldError(field="seed", message="must be a whole number")
+    told = ApiError(
+        ProblemView(
+            type="about:blank", title="No", status=422, detail="seed: must be a whole number", code="x", errors=[wrong]
+        )
+    )
+    assert str(told) == "seed: must be a whole number"
 
 
 def test_a_wrong_token_is_refused_without_repeating(fake: FakeService) -> None:

@@ -16,6 +16,7 @@ import yaml
 from client.cli import app
 from core.domain.errors import SpecError
 from core.domain.spec import parse_spec
+from core.yamltext import BadYaml, read_yaml
 from tests.deploy.settings import SERVICE, WORKER
 from tests.docs.blocks import COMMANDS, Block
 
@@ -54,10 +55,17 @@ def shell(block: Block) -> list[str]:
 def invocations(script: str) -> Iterator[list[str]]:
     """The words of each `baton ...` in a script."""
     plain = HEREDOC.sub("", script).replace("\\\n", " ")
+    begun = ""
     for line in re.sub(r"\$\(|`", " ( ", plain).splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer = shlex.shlex(begun + line, posix=True, punctuation_chars=True)
         lexer.commenters, lexer.whitespace_split = "#", True
-        yield from _of_line(list(lexer))
+        try:
+            words = list(lexer)
+        except ValueError:  # a quotation that goes on
+            begun += line + "\n"
+            continue
+        begun = ""
+        yield from _of_line(words)
 
 
 def _of_line(words: list[str]) -> Iterator[list[str]]:
@@ -114,8 +122,8 @@ def specs(block: Block) -> list[str]:
     wrong = []
     for text in block.text.splitlines() if block.marker == "one a line" else [block.text]:
         try:
-            parse_spec(_whole(block, yaml.safe_load(text)), EXTENSIONS)
-        except (SpecError, yaml.YAMLError) as error:
+            parse_spec(_whole(block, read_yaml(text)), EXTENSIONS)
+        except (SpecError, BadYaml) as error:
             wrong.append(f"{text.strip()}: {error}")
     return wrong
 

@@ -63,14 +63,16 @@ def test_other_users_may_read_what_the_umask_allows(store: BlobStore, root: Path
 
 @pytest.mark.parametrize("round_", range(4))
 def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store: BlobStore, root: Path, round_: int) -> None:
-    size = 3_000_000
+    size = 12_000_000
     command = [sys.executable, "-m", "tests.contract.endless_writer", store.url, "a", str(size)]
     with subprocess.Popen(command) as writer:
-        until(lambda: store.stat("a") is not None, 20, "the writer's first object")
-        until(lambda: store.get("a")[0] > round_, 20, "some more")
-        # in the middle of a write: its temporary file is there and not yet complete
-        until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 20, "a half-written temporary file")
-        writer.kill()
+        try:
+            until(lambda: store.stat("a") is not None, 60, "the writer's first object")
+            until(lambda: store.get("a")[0] > round_, 20, "some more")
+            # in the middle of a write: its temporary file is there and not yet complete
+            until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 20, "a half-written temporary file")
+        finally:
+            writer.kill()
     content = store.get("a")
     assert content == bytes([content[0]]) * size
     assert names(store) == ["a"]

@@ -13,6 +13,7 @@ import pytest
 from client.api import BatonClient
 from client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, spec
+from tests.support.gcs import until
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
@@ -74,6 +75,8 @@ def test_each_line_of_the_log_is_an_object(service: ServiceProcess) -> None:
     with service.client() as http:
         job = http.post("/v1/jobs", json=spec(), headers={"X-Request-ID": MINE}).json()["id"]
         http.get(f"/v1/jobs/{job}?limit=secret-query", headers={"X-Request-ID": "look-1"})
+    # The line is written once the answer is out.
+    until(lambda: bool(lines(service, "look-1")), 20, "the last request's line")
     happened, access = [one for one in lines(service, MINE) if one["logger"] != "asyncio"][-2:]
     assert (happened["logger"], happened["event"], happened["job"]) == ("service.events", "queued", job)
     assert access["logger"] == "service.requests"
@@ -96,8 +99,8 @@ def test_no_secret_is_in_the_log(service: ServiceProcess) -> None:
         opened = http.post("/v1/session", json={"token": drawn})
         cookie = opened.cookies["baton_session"]
         http.get("/readyz")
-    text = service.log.read_text()
-    assert "/readyz" in text  # at the level debug, which hides nothing else
+    until(lambda: "/readyz" in service.log.read_text(), 20, "the last request's line")
+    text = service.log.read_text()  # at the level debug, which hides nothing else
     for secret in (TOKEN, drawn, "redis-password", cookie, "secret-query"):
         assert secret not in text
 
@@ -108,6 +111,7 @@ def test_the_sdk_says_which_request_it_was(service: ServiceProcess) -> None:
     name = refused.value.request_id
     assert name
     assert f"(request {name})" in str(refused.value)
+    until(lambda: bool(lines(service, name)), 20, "the request's line")
     assert lines(service, name)[-1]["status"] == 404
 
 

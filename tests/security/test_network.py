@@ -27,7 +27,10 @@ def test_a_head_that_never_ends_is_left(service: ServiceProcess, stranger: httpx
 
 def test_a_later_head_that_never_ends_is_left_too(service: ServiceProcess) -> None:
     with Wire(service, "GET /healthz HTTP/1.1", HOST) as slow:
-        assert slow.receive().startswith(b"HTTP/1.1 200")
+        answer = slow.receive()
+        while not answer.endswith(b"}"):  # head and body may come apart
+            answer += slow.receive()
+        assert answer.startswith(b"HTTP/1.1 200")
         slow.send(b"GET /healthz HTTP/1.1\r\n")
         assert slow.drip(b"X-A: b\r\n") == b""
 

@@ -12,7 +12,7 @@ from core.telemetry import fields
 from core.telemetry.logs import set_up
 from worker.deadline import Deadline, process_started, read_deadline
 from worker.ending import woken_for_the_end
-from worker.idle import read_idle
+from worker.limits import read_limit
 from worker.logs.shipper import Logs
 from worker.presence import Presence
 from worker.process import TRAINER
@@ -76,7 +76,7 @@ def _ends(options: argparse.Namespace, settings: WorkerSettings) -> tuple[Deadli
         option = "--deadline (BATON_DEADLINE)"
         deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
         option = "--idle (BATON_IDLE)"
-        return deadline, read_idle(options.idle or settings.idle)
+        return deadline, read_limit(options.idle or settings.idle)
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.domain.validation import parse_duration
+from worker.limits import read_limit
 
 COLAB_SESSION = "11h30m"
 COLAB_VARIABLES = ("COLAB_RELEASE_TAG", "COLAB_GPU")
@@ -85,14 +85,9 @@ def read_deadline(given: str | None, environment: Mapping[str, str], started: fl
     if not text and in_colab(environment):
         text = COLAB_SESSION
         log.info("this is Colab: as with --deadline %s (--deadline none trains until the cut-off)", text)
-    if not text or text.lower() == "none":
+    seconds = read_limit(text)
+    if seconds == math.inf:
         return Deadline(grace=grace)
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or none; not {text!r}") from None
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"must be more than 0 s, not {text!r}")
     return Deadline(text, started + seconds, grace)
 
 

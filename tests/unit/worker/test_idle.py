@@ -8,20 +8,21 @@ import time
 
 import pytest
 
-from worker.idle import read_idle, watch_idleness
+from worker.idle import watch_idleness
+from worker.limits import read_limit
 
 SOON = 10.0
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("10m", 600.0), (" 90s ", 90.0), ("", math.inf), ("none", math.inf)])
 def test_what_a_user_gives(text: str, seconds: float) -> None:
-    assert read_idle(text) == seconds
+    assert read_limit(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["10", "0s", "soon"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
-        read_idle(text)
+        read_limit(text)
 
 
 def test_it_tells_once_and_not_while_there_is_work() -> None:

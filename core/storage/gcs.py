@@ -1,5 +1,6 @@
 """The store in a Google Cloud Storage bucket (or its emulator, where STORAGE_EMULATOR_HOST is set)."""
 
+import itertools
 import os
 import re
 import time
@@ -170,15 +171,16 @@ class GcsStore:
         return blob
 
     def _whole(self, name: str, consume: Callable[[Iterator[bytes]], T]) -> tuple[BlobInfo, T]:
-        """Read the whole object, from the start again where it is replaced meanwhile."""
-        for last in [False] * (_READ_TRIES - 1) + [True]:
+        """Read the whole object, again from its start where it is replaced meanwhile, until tries and time are up."""
+        ends = time.monotonic() + self._deadline
+        for tries in itertools.count(1):
             blob = self._found(name)
             try:
                 return self._info(blob), consume(self._chunks(name, blob, 0, None))
             except ObjectChanged:
-                if last:
+                if tries >= _READ_TRIES and time.monotonic() >= ends:
                     raise
-        raise AssertionError("unreachable: the last try returns or raises")
+        raise AssertionError("unreachable: a count has no end")
 
     def _chunks(self, name: str, blob: Blob, start: int, end: int | None) -> Iterator[bytes]:
         size, total = int(blob.size), Crc32c()

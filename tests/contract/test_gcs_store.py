@@ -1,6 +1,7 @@
 """What only the Google Cloud Storage adapter can get wrong: a network that fails, in front of a real emulator."""
 
 import base64
+import itertools
 import json
 import threading
 import time
@@ -188,6 +189,37 @@ def replace_before_second_get(proxy: FlakyProxy, direct: BlobStore, content: byt
             direct.put("latest.keras", content) if content else direct.delete("latest.keras")
 
     proxy.before = before
+
+
+def test_a_reader_outlasts_a_writer_that_does_not_rest(store: GcsStore, proxy: FlakyProxy, direct: BlobStore) -> None:
+    store.put("latest.keras", b"0")
+    replaced = replace_before_each_read(proxy, direct, times=12)
+    assert store.get("latest.keras") == b"12"
+    assert len(replaced) == 12
+
+
+def test_a_reader_of_an_object_that_never_rests_gives_up_in_time(
+    store: GcsStore, proxy: FlakyProxy, direct: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_deadline", 0.3)
+    store.put("latest.keras", b"0")
+    replaced = replace_before_each_read(proxy, direct, times=10_000)
+    with pytest.raises(ObjectChanged):
+        store.get("latest.keras")
+    assert 5 <= len(replaced) < 10_000
+
+
+def replace_before_each_read(proxy: FlakyProxy, direct: BlobStore, times: int) -> list[int]:
+    """Replace the object between the look at it and the read of it, so often; the numbers written so far."""
+    gets, written = itertools.count(1), list[int]()
+
+    def before(method: str) -> None:
+        if method == "GET" and next(gets) % 2 == 0 and len(written) < times:
+            written.append(len(written) + 1)
+            direct.put("latest.keras", str(len(written)).encode())
+
+    proxy.before = before
+    return written
 
 
 def test_a_stream_whose_object_is_replaced_says_so(store: GcsStore, direct: BlobStore) -> None:

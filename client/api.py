@@ -22,17 +22,9 @@ from client.job import Job, Jobs
 from client.notices import NoticeCalls
 from client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from client.transport import Patience, Transport
+from core.domain.plan_views import PlanView
 from core.domain.states import TERMINAL_JOBS
-from core.domain.views import (
-    ArtifactView,
-    AttemptView,
-    CheckpointView,
-    EventPage,
-    EventView,
-    PlanView,
-    StageView,
-    WorkerView,
-)
+from core.domain.views import ArtifactView, AttemptView, CheckpointView, EventPage, EventView, StageView, WorkerView
 from core.domain.wire import EpochRow
 
 LONG_POLL = 20.0

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from client.cli.render import facts_grid, table
+from core.domain.plan_views import PlanStageView, PlanView
 from core.domain.spec import Published
-from core.domain.views import PlanStageView, PlanView
 
 NUMBERS = ("parameters", "stages", "epochs", "steps", "images", "#", "px", "val", "batch", "end", "best")
 LEGEND = "px, val: size in training, in validation; steps: an epoch; end, best: published validation accuracy in %"

@@ -13,7 +13,7 @@ from client.cli.plan_tables import plan_facts, plan_stages, plans_notes, plans_t
 from client.cli.render import as_json
 from client.cli.specs import parse_sets, read_spec
 from core.domain.overrides import apply_overrides
-from core.domain.views import PlanView
+from core.domain.plan_views import PlanView
 
 
 @app.command()

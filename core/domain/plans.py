@@ -8,9 +8,9 @@ from typing import Any
 from core.domain.errors import FieldError, SpecError
 from core.domain.images import class_count, split_of, training_images
 from core.domain.parameters import count_parameters
+from core.domain.plan_views import PlanStageView, PlanTotals, PlanView
 from core.domain.spec import JobSpec, StageSpec, parse_spec
 from core.domain.steps import stage_steps, steps_per_epoch
-from core.domain.views import PlanStageView, PlanTotals, PlanView
 
 PATH = "dataset.path"
 

@@ -9,9 +9,10 @@ from fastapi import Path, Query
 
 from core.domain.catalog import NETWORKS
 from core.domain.extensions import Extension
+from core.domain.plan_views import ExtensionView, NetworkView, PlanView
 from core.domain.queues import QUEUE
 from core.domain.spec import NotifySpec
-from core.domain.views import ExtensionView, Listing, NetworkView, PlanView, QueueView, WorkerView
+from core.domain.views import Listing, QueueView, WorkerView
 from core.domain.wire import WorkerReport
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router, installed

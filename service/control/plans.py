@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from core.domain.errors import FieldError, SpecError
+from core.domain.plan_views import PlanView
 from core.domain.plans import describe
-from core.domain.views import PlanView
 from service.errors import NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")

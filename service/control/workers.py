@@ -8,8 +8,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.extensions import KINDS, extension, names_of
+from core.domain.plan_views import ExtensionView
 from core.domain.states import HELD_ATTEMPTS
-from core.domain.views import ExtensionView, WorkerView
+from core.domain.views import WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Worker

@@ -23,7 +23,8 @@ from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
 from service.db import access, leaders, notices  # noqa: F401 - Base knows their tables then
-from service.db.base import LIVE, UNPUBLISHED, USELESS, Base, CheckpointState, Id, Number, one_of
+from service.db.base import LIVE, USELESS, Base, CheckpointState, Id, Number, one_of
+from service.db.files import Artifact, Garbage
 from service.db.types import Real
 
 __all__ = (
@@ -255,34 +256,6 @@ class Event(Base):
     actor: Mapped[str] = mapped_column(String(220))
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]]
-
-
-class Artifact(Base):
-    """A file for people: `object` is where it lies, `published` the object whose copy bears the plain name."""
-
-    __tablename__ = "artifacts"
-    __table_args__ = (
-        Index("ix_artifacts_unpublished", "committed_at", sqlite_where=UNPUBLISHED, postgresql_where=UNPUBLISHED),
-    )
-
-    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    object: Mapped[str] = mapped_column(String(900))
-    size: Mapped[int] = mapped_column(BigInteger)
-    crc32c: Mapped[str] = mapped_column(String(8))
-    content_type: Mapped[str] = mapped_column(String(100))
-    fence: Mapped[int] = mapped_column(BigInteger)
-    committed_at: Mapped[datetime]
-    published: Mapped[str | None] = mapped_column(String(900))
-
-
-class Garbage(Base):
-    """An object that nothing names any more, to be deleted after `not_before`: somebody may still be reading it."""
-
-    __tablename__ = "garbage"
-
-    object: Mapped[str] = mapped_column(String(900), primary_key=True)
-    not_before: Mapped[datetime] = mapped_column(index=True)
 
 
 class Worker(Base):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from core.domain.plan_views import PlanStageView, PlanView
 from core.domain.plans import describe
-from core.domain.views import PlanStageView, PlanView
 from service.control.plans import list_plans, load_plan
 from tests.service.helpers import ON_SQLITE, Api, assert_problem
 

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
+from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 from tests.deploy.settings import SERVICE, WORKER
 from tests.support.service import ROOT
@@ -29,9 +30,18 @@ FULL = {
     **BASE,
     "workers": POOLS,
     "ingress": {"enabled": True, "className": "nginx", "host": "baton.example", "tlsSecret": "baton-tls"},
-    "service": {"replicas": 3, "settings": {"BATON_QUEUE_LIMITS": '{"default": 8}'}, "forwardedAllowIps": "10.0.0.0/8"},
+    "service": {
+        "replicas": 3,
+        "settings": {"BATON_QUEUE_LIMITS": '{"default": 8}'},
+        "secretSettings": ["BATON_NOTIFY_URLS"],
+        "forwardedAllowIps": "10.0.0.0/8",
+    },
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "metricsToken": {"secret": "baton-metrics", "key": "token"},
     "workerServiceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "w@p.iam.gserviceaccount.com"}},
 }
+OPERATORS = ("keda.sh/", "monitoring.coreos.com/")
+"""Whose objects Kubernetes' own schemas do not know."""
 ENVIRONMENTS = [BASE, FULL]
 
 
@@ -77,7 +87,7 @@ def test_helm_lints_it(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("values", ENVIRONMENTS, ids=["least", "full"])
 def test_kubernetes_takes_what_comes_out(values: dict[str, Any], version: str) -> None:
-    judged = [one for one in rendered(values) if not one["apiVersion"].startswith("keda.sh/")]
+    judged = [one for one in rendered(values) if not one["apiVersion"].startswith(OPERATORS)]
     assert {"Deployment", "Service", "PodDisruptionBudget"} <= {one["kind"] for one in judged}
     for one in judged:
         kubernetes_validate.validate(one, version, strict=True)
@@ -106,6 +116,33 @@ def test_keda_takes_what_is_its_own(full: list[dict[str, Any]]) -> None:
     assert known(keda.ScaledJob, spoiled) != spoiled
 
 
+def test_the_operator_of_prometheus_takes_the_monitor(full: list[dict[str, Any]]) -> None:
+    (monitor,) = of_kind(full, "ServiceMonitor").values()
+    assert known(prometheus.ServiceMonitor, monitor) == monitor
+    spoiled = copy.deepcopy(monitor)
+    spoiled["spec"]["endpoints"][0]["intervall"] = "30s"
+    assert known(prometheus.ServiceMonitor, spoiled) != spoiled
+    assert of_kind(rendered(BASE), "ServiceMonitor") == {}
+
+
+def test_the_monitor_finds_the_replicas_by_what_they_bear(full: list[dict[str, Any]]) -> None:
+    """Its selector is of the Service's labels, its port one of the Service's, its job what the alerts ask for."""
+    (monitor,) = of_kind(full, "ServiceMonitor").values()
+    (service,) = of_kind(full, "Service").values()
+    spec, labels = monitor["spec"], service["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    (endpoint,) = spec["endpoints"]
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["authorization"]["credentials"] == {"name": "baton-metrics", "key": "token"}
+    assert labels[spec["jobLabel"]] == "baton"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_secret_settings_come_from_the_secret(full: list[dict[str, Any]]) -> None:
+    found = environment(pod(full, "baton"))["BATON_NOTIFY_URLS"]
+    assert found == {"secretKeyRef": {"name": "baton", "key": "BATON_NOTIFY_URLS"}}
+
+
 def without_pod(given: dict[str, Any]) -> dict[str, Any]:
     """Of a ScaledJob what is KEDA's: its pod is held to Kubernetes' schema above; the models err in its quantities."""
     found = copy.deepcopy(given)
@@ -128,6 +165,8 @@ def known(model: Any, given: dict[str, Any]) -> dict[str, Any]:
         ({"workers": [{"image": "worker-cpu"}]}, "name"),
         ({"workers": [{"name": "x", "maximum": 3}]}, "maximum"),
         ({"ingress": {"enabled": True, "host": "b"}}, "tlsSecret"),
+        ({"serviceMonitor": {"interval": "often"}}, "interval"),
+        ({"service": {"secretSettings": ["baton notify"]}}, "secretSettings"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes: dict[str, Any], word: str) -> None:
@@ -153,7 +192,7 @@ def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> 
         secrets = {
             one for one, value in environment(spec).items() if isinstance(value, dict) and "secretKeyRef" in value
         }
-        everything = {"BATON_TOKEN", "BATON_DATABASE_URL", "BATON_REDIS_URL"}
+        everything = {"BATON_TOKEN", "BATON_DATABASE_URL", "BATON_REDIS_URL", "BATON_NOTIFY_URLS"}
         assert secrets == (everything if name == "baton" else {"BATON_TOKEN"})
         assert ("--poll" in spec["containers"][0].get("args", [])) == (name != "baton")
 

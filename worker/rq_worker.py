@@ -45,10 +45,13 @@ def attempt_of(job: Job) -> str | None:
 
 
 class BatonWorker(Worker):
-    """Runs attempts on its seat and nothing else, whatever a message names."""
+    """Runs attempts on its seat and nothing else, whatever a message names; with `once` it ends after the first.
 
-    def __init__(self, queues: list[Queue], seat: Seat, **options: Any) -> None:
-        self._seat = seat
+    `done`: it did. A message whose attempt was not claimed here does not count: it is stale, or another was faster.
+    """
+
+    def __init__(self, queues: list[Queue], seat: Seat, *, once: bool = False, **options: Any) -> None:
+        self._seat, self._once, self.done = seat, once, False
         options |= {"job_monitoring_interval": BEAT_SECONDS, "worker_ttl": TTL_SECONDS}
         super().__init__(queues, serializer=JSONSerializer, **options)
 
@@ -87,16 +90,22 @@ class BatonWorker(Worker):
             log.error("dropped message %s: it is none of Baton's", job.id)
             self._quietly(job.delete)
             return
+        self.done = self._train(job, attempt_id) and self._once
+        if self.done:
+            raise StopRequested
+        if not self._seat.stopping:
+            self._seat.warm_up()
+
+    def _train(self, job: Job, attempt_id: str) -> bool:
+        """Whether the attempt was claimed here."""
         execution: Execution | None = None
         try:
             with self._seat.taken():
                 execution = self._quietly(lambda: self.prepare_execution(job))
-                self._seat.train(attempt_id, lambda: self._quietly(lambda: self._beat_redis(job, execution)))
+                return self._seat.train(attempt_id, lambda: self._quietly(lambda: self._beat_redis(job, execution)))
         finally:
             self._quietly(lambda: self._settle(job, execution))
             self._quietly(lambda: self.set_state(WorkerStatus.IDLE))
-        if not self._seat.stopping:
-            self._seat.warm_up()
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
         """Ends the training process alone: it shares our process group, which RQ's own way would kill."""
@@ -138,7 +147,7 @@ def listen(names: list[str], connection: redis.Redis) -> list[Queue]:
 
 
 def work(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool) -> None:
-    """Runs what Redis tells of until the worker is asked to end, or with `once` for one message."""
+    """Runs what Redis tells of until the worker is asked to end, or with `once` until one attempt has ended."""
     try:
         try:
             seat.end_wait = _stop_waiting
@@ -159,13 +168,16 @@ def _serve(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: boo
     """Whether the worker's work is done; False after a loss of Redis."""
     connection = redis.Redis.from_url(settings.redis_url, socket_keepalive=True, health_check_interval=30)
     name = f"{settings.worker_name}-{uuid.uuid4().hex[:8]}"
+    done = False
     try:
-        worker = BatonWorker(listen(rq_queues(queues), connection), seat, name=name, connection=connection)
+        worker = BatonWorker(listen(rq_queues(queues), connection), seat, once=once, name=name, connection=connection)
         seat.warm_up()
-        worked = worker.work(logging_level="WARNING", max_jobs=1 if once else None)
-        return seat.stopping or (once and bool(worked))
+        try:
+            worker.work(logging_level="WARNING")
+        finally:
+            done = worker.done
     except (redis.RedisError, OSError) as error:
         log.warning("Redis is away, trying again: %s", error)
-        return seat.stopping
     finally:
         seat.close()
+    return seat.stopping or done

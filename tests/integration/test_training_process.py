@@ -36,6 +36,19 @@ def test_a_refused_claim_keeps_the_warm_process(jobs: Jobs, workers: Workers, re
     assert jobs.await_end(job)["status"] == "succeeded"
 
 
+def test_once_means_one_attempt_and_not_one_message(jobs: Jobs, workers: Workers, redis_url: str) -> None:
+    queue = Queue(rq_queue("once", "normal"), connection=redis.Redis.from_url(redis_url), serializer=JSONSerializer)
+    queue.enqueue_call(FUNCTION, args=["0" * 32], job_id="0" * 32)
+    worker = workers.start("--queue", "once", "--once")
+    until(lambda: "did not get attempt " + "0" * 32 in worker.log.read_text(), 60, "the refusal")
+    first = jobs.submit(tiny(queue="once", stages=SHORT))
+    assert jobs.await_end(first)["status"] == "succeeded"
+    assert worker.process is not None
+    assert worker.process.wait(20) == 0
+    second = jobs.submit(tiny(queue="once", stages=SHORT))
+    assert jobs.show(second)["status"] == "queued"
+
+
 def test_only_a_warm_worker_takes_an_attempt(jobs: Jobs, workers: Workers) -> None:
     job = jobs.submit(tiny(queue="warm", stages=SHORT))
     worker = workers.start("--queue", "warm")

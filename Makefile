@@ -28,7 +28,7 @@ up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 	$(BIN)/baton up $(ARGS)
 
 test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'; ARGS='-n 0' for one after the other
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)

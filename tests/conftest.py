@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,22 @@ from tests.support.jobs import Jobs
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
     from tests.support.service import ServiceProcess
+
+
+LONG = (
+    "integration/test_preemption.py", "api/test_contract.py", "docs/test_runs.py", "resume/test_step_that_augments.py",
+    "integration/test_notices.py", "resume/test_session.py", "control/test_chaos.py", "resume/test_chaos.py",
+    "integration/test_extensions.py", "integration/test_logs.py", "control/test_notices.py", "resume/test_moves.py",
+    "faults/test_store_away.py", "control/test_zombie.py", "service/test_rules.py",
+)  # fmt: skip
+"""Files of 40 s and more, the longest first: where files are run side by side, the last must not be a long one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, in that order; the others as they were."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    assert all(path.exists() for path in rank), "a long file was moved: change LONG"
+    items.sort(key=lambda item: rank.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session")

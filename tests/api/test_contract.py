@@ -18,7 +18,7 @@ from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-EXAMPLES = os.environ.get("BATON_API_EXAMPLES", "8")
+EXAMPLES = os.environ.get("BATON_API_EXAMPLES", "6")
 SECONDS = 900
 pytestmark = pytest.mark.timeout(SECONDS + 60)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sqlite3
@@ -120,9 +121,13 @@ def garbler() -> Iterator[int]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, contextlib.suppress(OSError):
+                    connection.settimeout(10)
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\n no header\r\n\tat all\r\n\r\n")
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # closed with a body unread, it would take back its answer
+                        pass
 
         threading.Thread(target=serve, daemon=True).start()
         yield server.getsockname()[1]

@@ -31,6 +31,8 @@ _OF_THE_JOB = (
     "checkpoint_resumed",
     "quarantined",
     "artifact",
+    # what the reconciler could not do
+    "item_failed",
     # whom nobody could reach
     "notification_failed",
 )

@@ -1,4 +1,4 @@
-"""The conductor's threads: one for what must be quick, one for what waits for the store, one for notifications."""
+"""The conductor's threads: for leases, for messages to Redis, for what waits for the store, for notifications."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, housekeeping
+from service.conductor import cadence, control, dispatch, housekeeping
 from service.conductor.leadership import leadership
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
@@ -68,9 +68,9 @@ class Conductor:
         self.quick = [
             Step("expiring leases", lambda: control.expire_leases(database)),
             Step("settling jobs", lambda: control.settle(database)),
-            Step("dispatching to Redis", lambda: control.dispatch(database, messages, again, limits)),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database), every=WATCH_SECONDS),
         ]
+        self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
         self.slow = [
             Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
             Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
@@ -89,7 +89,12 @@ class Conductor:
         """Begin to run passes whenever this replica leads, unless the settings say that this process has none."""
         if self._seconds:
             self._leadership.start()
-            for name, steps in (("conductor", self.quick), ("housekeeping", self.slow), ("notifying", self.telling)):
+            for name, steps in (
+                ("conductor", self.quick),
+                ("dispatching", self.sending),
+                ("housekeeping", self.slow),
+                ("notifying", self.telling),
+            ):
                 thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -112,7 +117,7 @@ class Conductor:
 
     def run_once(self) -> None:
         """One whole pass."""
-        for step in [*self.quick, *self.slow, *self.telling]:
+        for step in [*self.quick, *self.sending, *self.slow, *self.telling]:
             step.run(forced=True)
 
     def _run(self, steps: list[Step]) -> None:

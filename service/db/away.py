@@ -15,3 +15,12 @@ def away(error: Exception) -> bool:
     # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
     return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
+
+
+BUSY = frozenset({"55P03", "40P01", "40001"})
+"""SQLSTATE of: lock not available, deadlock detected, serialization failure."""
+
+
+def busy(error: Exception) -> bool:
+    """Whether another transaction stood in the way of this one: the same call goes well once that has ended."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in BUSY

@@ -44,9 +44,19 @@ def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
 
 LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
 USELESS = text("collected_at IS NULL AND state <> 'committed'")
+QUEUED = text("state = 'queued'")
+UNPLACED = text("state = 'queued' AND queue IS NULL")
+DISPATCHED = text("dispatched_at IS NOT NULL")
+WISHED = text("desired <> 'run'")
+COMMITTED = text("state = 'committed'")
 UNPUBLISHED = text("published IS NULL OR published <> object")
 # A partial index serves only where a query repeats its condition, to the letter.
 IS_LIVE = text(f"attempts.{LIVE.text}")
+IS_QUEUED = text("attempts.state = 'queued'")
+IS_UNPLACED = text("attempts.state = 'queued' AND attempts.queue IS NULL")
+IS_DISPATCHED = text("attempts.dispatched_at IS NOT NULL")
+IS_WISHED = text("jobs.desired <> 'run'")
+IS_COMMITTED = text("checkpoints.state = 'committed'")
 IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
 
 

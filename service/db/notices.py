@@ -8,7 +8,6 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.domain.notices import Notice
 from service.db.base import Base, Id, Number, one_of
 
 WAITING = text("state = 'waiting'")
@@ -31,7 +30,6 @@ class Notification(Base):
 
     __tablename__ = "notifications"
     __table_args__ = (
-        one_of("kind", Notice),
         one_of("state", NoticeState),
         UniqueConstraint("job_id", "kind", "count", "target"),
         Index("ix_notifications_waiting", "target", "next_at", sqlite_where=WAITING, postgresql_where=WAITING),

@@ -22,8 +22,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core.domain.queues import PRIORITIES
 from core.domain.states import AttemptState, DesiredState, JobState, StageState
 from core.domain.wire import CheckpointRole
-from service.db import access, leaders, notices  # noqa: F401 - Base knows their tables then
-from service.db.base import LIVE, USELESS, Base, CheckpointState, Id, Number, one_of
+from service.db import access, leaders, notices, operations  # noqa: F401 - Base knows their tables then
+from service.db.base import (
+    COMMITTED,
+    DISPATCHED,
+    LIVE,
+    QUEUED,
+    UNPLACED,
+    USELESS,
+    WISHED,
+    Base,
+    CheckpointState,
+    Id,
+    Number,
+    one_of,
+)
 from service.db.files import Artifact, Garbage
 from service.db.types import Real
 
@@ -31,7 +44,7 @@ __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job", "JobLabel",
     "Pointer", "Stage", "Worker",
 )  # fmt: skip
-NOTHING, NO_ITEMS, ZERO = text("'{}'"), text("'[]'"), text("0")
+NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
 
 class Job(Base):
@@ -49,6 +62,7 @@ class Job(Base):
         one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
         Index("ix_jobs_sweep_at", "sweep_at"),
+        Index("ix_jobs_desired_at", "desired_at", sqlite_where=WISHED, postgresql_where=WISHED),
         {"sqlite_autoincrement": True},
     )
 
@@ -62,6 +76,8 @@ class Job(Base):
     priority: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(16))
     desired: Mapped[str] = mapped_column(String(16))
+    desired_at: Mapped[datetime | None]
+    spec_version: Mapped[int] = mapped_column(default=1, server_default=ONE)
     reason: Mapped[str | None] = mapped_column(String(50))
     message: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(BigInteger, default=1)
@@ -72,6 +88,8 @@ class Job(Base):
     failures: Mapped[int] = mapped_column(default=0)
     without_progress: Mapped[int] = mapped_column(default=0)
     restore_failures: Mapped[int] = mapped_column(default=0, server_default=ZERO)
+    held_seconds: Mapped[float | None] = mapped_column(Float(53))
+    spent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     paused_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
     paused_at: Mapped[datetime | None]
     overdue_since: Mapped[datetime | None]
@@ -142,6 +160,17 @@ class Attempt(Base):
         Index("uq_attempts_one_live", "job_id", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
         Index("ix_attempts_live", "state", "lease_expires_at", sqlite_where=LIVE, postgresql_where=LIVE),
         Index("ix_attempts_worker_live", "worker", sqlite_where=LIVE, postgresql_where=LIVE),
+        Index(
+            "ix_attempts_waiting",
+            "queue",
+            "needs_key",
+            "urgency",
+            "job_number",
+            sqlite_where=QUEUED,
+            postgresql_where=QUEUED,
+        ),
+        Index("ix_attempts_unplaced", "job_id", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
+        Index("ix_attempts_dispatched", "dispatched_at", sqlite_where=DISPATCHED, postgresql_where=DISPATCHED),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -170,6 +199,13 @@ class Attempt(Base):
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=NOTHING)
     covered_seconds: Mapped[float] = mapped_column(Float(53), default=0.0, server_default=ZERO)
     interval_seconds: Mapped[float | None] = mapped_column(Float(53))
+    queue: Mapped[str | None] = mapped_column(String(63))
+    needs_key: Mapped[str | None] = mapped_column(String(32))
+    urgency: Mapped[int | None]
+    job_number: Mapped[int | None] = mapped_column(Number)
+    beat_at: Mapped[datetime | None]
+    silent_since: Mapped[datetime | None]
+    protocol: Mapped[int | None]
 
 
 class Checkpoint(Base):
@@ -184,6 +220,7 @@ class Checkpoint(Base):
         one_of("state", CheckpointState),
         UniqueConstraint("job_id", "prefix"),
         Index("ix_checkpoints_useless", "job_id", sqlite_where=USELESS, postgresql_where=USELESS),
+        Index("ix_checkpoints_committed", "job_id", "number", sqlite_where=COMMITTED, postgresql_where=COMMITTED),
         {"sqlite_autoincrement": True},
     )
 
@@ -271,4 +308,10 @@ class Worker(Base):
     queues: Mapped[list[str]]
     extensions: Mapped[list[str]] = mapped_column(default=list, server_default=NO_ITEMS)
     busy: Mapped[bool]
-    last_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+    protocol: Mapped[int] = mapped_column(default=1, server_default=ONE)
+    spec_version: Mapped[int] = mapped_column(default=1, server_default=ONE)
+    store_id: Mapped[str | None] = mapped_column(String(32))
+    refusal: Mapped[str | None] = mapped_column(Text)
+    since: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]

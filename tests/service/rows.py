@@ -65,6 +65,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "leaders": [{"name": "conductor", "holder": "box:7", "term": 2**40, "expires_at": TIME}],
+    "pass_failures": [
+        {"step": "expiry", "item": "7" * 32, "tries": 2, "error": "KeyError: x", "first_at": TIME, "retry_at": TIME}
+    ],
+    "replicas": [{"name": "box:7", "started_at": TIME, "last_write_at": TIME}],
+    "stores": [{"id": "ab" * 16, "url": "file:///store", "first_used_at": TIME, "last_used_at": TIME}],
     "notifications": [
         {
             "job_id": JOBS[0], "kind": "recovering", "count": 4, "target": "ops", "title": "x", "body": "y\nz",

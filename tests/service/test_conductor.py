@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from core.domain.queues import FUNCTION, rq_queue, rq_queues
 from core.storage import StoreUnavailable
-from service.conductor import control
+from service.conductor import control, dispatch
 from service.conductor.messages import Messages
 from service.control.limits import Limits
 from service.db.tables import Attempt, Job
@@ -249,7 +249,7 @@ def test_one_pass_repairs_a_redis_that_lost_all(start: Callable[..., Api], loss:
             api.conduct()
             assert {name: listed(first, name) for name in names} == before
         else:
-            control.dispatch(api.services.database, Messages(second.client()), 15.0, Limits())
+            dispatch.dispatch(api.services.database, Messages(second.client()), 15.0, Limits())
             assert {name: listed(second, name) for name in names} == before
 
 
@@ -282,7 +282,8 @@ def test_each_step_of_a_pass_may_be_done_twice(api: Api, redis_server: RedisServ
     api.let_lease_run_out(lost.attempt_id)
     preempted.artifact("a.txt", b"a")
     preempted.finish("preempted")
-    for step in [*api.services.conductor.quick, *api.services.conductor.slow]:
+    conductor = api.services.conductor
+    for step in [*conductor.quick, *conductor.sending, *conductor.slow]:
         for _ in range(2):
             step.run(forced=True)
             assert step.failing is None, step.name

@@ -1,0 +1,48 @@
+"""Tables that serve the operation of the service itself: failures of single items, replicas, stores."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.db.base import Base, Id
+
+
+class PassFailure(Base):
+    """An item that a step of the reconciler could not handle. It is tried again after `retry_at`.
+
+    `step`: the name of the step; `item`: the id of the row or the name of the object; `job_id`: whose it is, if known.
+    """
+
+    __tablename__ = "pass_failures"
+
+    step: Mapped[str] = mapped_column(String(32), primary_key=True)
+    item: Mapped[str] = mapped_column(String(900), primary_key=True)
+    job_id: Mapped[str | None] = mapped_column(Id)
+    tries: Mapped[int]
+    error: Mapped[str] = mapped_column(Text)
+    first_at: Mapped[datetime]
+    retry_at: Mapped[datetime]
+
+
+class Replica(Base):
+    """A process of the service. `last_write_at`: when it last committed a write, by the database's clock."""
+
+    __tablename__ = "replicas"
+
+    name: Mapped[str] = mapped_column(String(300), primary_key=True)
+    started_at: Mapped[datetime]
+    last_write_at: Mapped[datetime]
+
+
+class KnownStore(Base):
+    """A store that this service has used. `id`: the identity that is kept in the store itself."""
+
+    __tablename__ = "stores"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    url: Mapped[str] = mapped_column(String(1000))
+    first_used_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]

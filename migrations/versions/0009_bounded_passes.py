@@ -15,6 +15,8 @@ INDEXES = (
     ("ix_attempts_dispatched", "attempts", ["dispatched_at"], "dispatched_at IS NOT NULL"),
     ("ix_jobs_desired_at", "jobs", ["desired_at"], "desired <> 'run'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
+    ("ix_checkpoints_past", "checkpoints", ["job_id", "number"], "state <> 'committed'"),
+    ("ix_jobs_uncounted", "jobs", ["number"], "spent IS NULL"),
     ("ix_workers_last_seen_at", "workers", ["last_seen_at"], None),
 )
 

@@ -203,7 +203,7 @@ def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
 
 @router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
 def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
-    """The job's checkpoints, newest first."""
+    """The checkpoints that exist, committed or quarantined, and the newest 100 that were deleted, newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, dispatch, housekeeping
+from service.conductor import cadence, control, counting, dispatch, housekeeping
+from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
@@ -75,6 +76,7 @@ class Conductor:
             Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
             Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
             Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
+            Step("adding up attempts", lambda: counting.count_attempts(database, Isolation(database))),
             Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
         ]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)

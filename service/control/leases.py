@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, update
 
 from core.domain.extensions import missing
-from core.domain.policies import Reason, seconds_between_interruptions
+from core.domain.policies import seconds_between_interruptions
 from core.domain.states import (
     HELD_ATTEMPTS,
     AttemptEvent,
@@ -28,6 +28,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
+from service.control import totals
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
@@ -151,16 +152,10 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         heartbeat_seconds=terms.heartbeat,
         spec=job.spec,
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
-        seconds_between_interruptions=_between_interruptions(unit, job),
+        seconds_between_interruptions=seconds_between_interruptions(
+            totals.of_job(unit, job, live=True).held, job.preemptions
+        ),
     )
-
-
-def _between_interruptions(unit: Unit, job: Job) -> float:
-    query = select(Attempt).where(Attempt.job_id == job.id, Attempt.claimed_at.is_not(None))
-    ended = [a for a in unit.session.scalars(query) if a.claimed_at and a.finished_at]
-    held = sum((a.finished_at - a.claimed_at).total_seconds() for a in ended if a.finished_at and a.claimed_at)
-    taken = sum(a.reason in (Reason.PREEMPTED, Reason.LEASE_EXPIRED) for a in ended)
-    return seconds_between_interruptions(held, taken)
 
 
 def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> Beat:

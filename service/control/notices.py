@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-
 from core.domain.errors import FieldError, SpecError
 from core.domain.notices import USUAL, Notice, tells_of_recovery
 from core.domain.spec import NotifySpec
-from core.domain.states import AttemptState
+from service.control import totals
 from service.control.notice_text import body, title
 from service.db.notices import Notification
-from service.db.tables import Attempt, Job
+from service.db.tables import Job
 from service.db.unit import Unit
 
 INFO = "notices"
-INTERRUPTED = (AttemptState.PREEMPTED, AttemptState.LOST, AttemptState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,10 @@ def tell(unit: Unit, job: Job, kind: Notice) -> None:
         return
     count = 0
     if kind is Notice.RECOVERING:
-        count = _interruptions(unit, job)
+        count = totals.of_job(unit, job, live=False).interruptions
         if not tells_of_recovery(count, policy.recoveries if own.recoveries is None else own.recoveries):
             return
     _write(unit, job, kind, count, list(targets))
-
-
-def _interruptions(unit: Unit, job: Job) -> int:
-    unit.session.flush()
-    ended = [state.value for state in INTERRUPTED]
-    query = select(func.count()).where(Attempt.job_id == job.id, Attempt.state.in_(ended))
-    return unit.session.scalar(query) or 0
 
 
 def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from core.domain.spec import JobSpec, dump_spec
 from core.domain.states import AttemptState, DesiredState, JobState
+from service.control import totals
 from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
 from service.db.unit import Unit, new_id
 from service.errors import KeyReused
@@ -67,6 +68,8 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         preemptions=0,
         failures=0,
         without_progress=0,
+        held_seconds=0.0,
+        spent=totals.EMPTY,
         metrics={},
         results={},
         created_at=now,

@@ -24,9 +24,10 @@ from core.domain.views import (
     StageView,
 )
 from core.domain.wire import CheckpointRole, EpochRow
-from service.control import goodput, waiting
+from service.control import goodput, totals, waiting
 from service.control.history import epochs_done
 from service.control.limits import Limits
+from service.db.base import IS_PAST, IS_USELESS, CheckpointState
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer, Stage
 from service.db.unit import Unit
 
@@ -34,6 +35,9 @@ Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
 """What a user sees: the states of a job, and two for a wish that has not come true yet."""
+
+PAST = 100
+"""So many checkpoints that were deleted or quarantined are listed, the newest."""
 
 
 def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
@@ -44,25 +48,46 @@ def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
 def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
-    attempts = goodput.attempts_of(unit, ids)
-    latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
-    latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
-    checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
-    waits = waiting.waits(unit, jobs, attempts, limits, now)
-    found = [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
+    newest = totals.newest_attempts(unit, ids)
+    spent, latest = totals.of_jobs(unit, jobs, newest), _latest(unit, ids)
+    ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
+    waits = waiting.waits(unit, jobs, ends, limits, now)
+    found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
     return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 
 
-def _checkpoint_status(
-    job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime
-) -> CheckpointStatus | None:
-    if latest is None:
+@dataclass(frozen=True)
+class _Latest:
+    """The latest checkpoint, and the seconds between two that its attempt told last."""
+
+    row: Checkpoint
+    interval: float | None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a job's view needs beside its row: as many rows however old the job is."""
+
+    newest: Attempt | None
+    spent: totals.Totals
+    latest: _Latest | None
+
+
+def _latest(unit: Unit, job_ids: Sequence[str]) -> dict[str, _Latest]:
+    query = select(Checkpoint, Attempt.interval_seconds).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
+    query = query.join(Attempt, Attempt.id == Checkpoint.attempt_id)
+    query = query.where(Pointer.job_id.in_(job_ids), Pointer.role == CheckpointRole.LATEST.value)
+    return {row.job_id: _Latest(row, interval) for row, interval in unit.session.execute(query)}
+
+
+def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:
+    if parts.latest is None:
         return None
-    intervals = [row.interval_seconds for row in attempts if row.interval_seconds is not None]
+    latest, told = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
     return CheckpointStatus(
         global_step=latest.global_step,
         committed_at=latest.committed_at,
-        interval_seconds=intervals[-1] if intervals else None,
+        interval_seconds=parts.latest.interval if told is None else told,
         save_seconds=latest.seconds,
         stall_seconds=latest.stall_seconds,
         age_seconds=max(0.0, ((job.finished_at or now) - latest.committed_at).total_seconds()),
@@ -70,8 +95,8 @@ def _checkpoint_status(
     )
 
 
-def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
-    held = next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
+def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
+    held = parts.newest if parts.newest is not None and parts.newest.state in HELD_ATTEMPTS else None
     return JobView.model_validate(
         {
             "id": job.id,
@@ -94,10 +119,10 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
             "attempts": job.attempts,
             "preemptions": job.preemptions,
             "failures": job.failures,
-            "checkpoint": _checkpoint_status(job, attempts, latest, now),
+            "checkpoint": _checkpoint_status(job, parts, now),
             "worker": held.worker if held else None,
             "phase": job.phase if held and held.worker else None,
-            "goodput": goodput.of_job(job, attempts, now),
+            "goodput": goodput.of_job(job, parts.spent.seconds, parts.newest, now),
             "events": job.events,
         }
     )
@@ -207,13 +232,19 @@ def attempt_view(row: Attempt, now: datetime) -> AttemptView:
 
 
 def checkpoint_views(unit: Unit, job_id: str) -> Listing[CheckpointView]:
-    """The checkpoints of a job, newest first; `roles`: the pointers that name them now."""
+    """The checkpoints of a job that exist and the newest PAST of the others, newest first.
+
+    `roles`: the pointers that name them now.
+    """
     job = unit.find_job(job_id)
     pointers = unit.pointers(job.id)
-    rows = unit.session.scalars(
-        select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.number.desc())
-    )
-    return Listing(items=[checkpoint_view(row, pointers) for row in rows])
+    newest_first, of_job = select(Checkpoint).order_by(Checkpoint.number.desc()), Checkpoint.job_id == job.id
+    bad = newest_first.where(of_job, IS_USELESS, Checkpoint.state == CheckpointState.QUARANTINED).limit(PAST)
+    past = newest_first.where(of_job, IS_PAST).limit(PAST)
+    # By number: a bad checkpoint whose objects are still there may also be one of the newest past ones.
+    rows = {row.number: row for query in (bad, past) for row in unit.session.scalars(query)}
+    rows |= {row.number: row for row in unit.committed_checkpoints(job.id)}
+    return Listing(items=[checkpoint_view(rows[number], pointers) for number in sorted(rows, reverse=True)])
 
 
 def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView:

@@ -49,6 +49,8 @@ UNPLACED = text("state = 'queued' AND queue IS NULL")
 DISPATCHED = text("dispatched_at IS NOT NULL")
 WISHED = text("desired <> 'run'")
 COMMITTED = text("state = 'committed'")
+PAST = text("state <> 'committed'")
+UNCOUNTED = text("spent IS NULL")
 UNPUBLISHED = text("published IS NULL OR published <> object")
 # A partial index serves only where a query repeats its condition, to the letter.
 IS_LIVE = text(f"attempts.{LIVE.text}")
@@ -57,6 +59,8 @@ IS_UNPLACED = text("attempts.state = 'queued' AND attempts.queue IS NULL")
 IS_DISPATCHED = text("attempts.dispatched_at IS NOT NULL")
 IS_WISHED = text("jobs.desired <> 'run'")
 IS_COMMITTED = text("checkpoints.state = 'committed'")
+IS_PAST = text("checkpoints.state <> 'committed'")
+IS_UNCOUNTED = text("jobs.spent IS NULL")
 IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
 
 

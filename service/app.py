@@ -74,13 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Requests, services.counters)
     problems.install(app)
     for part in (
+        attempts,  # first: routes are tried in order, and most requests are heartbeats
         jobs,
         curves,
         events,
         logs,
         artifacts,
         report,
-        attempts,
         catalog,
         notifications,
         tokens,

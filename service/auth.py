@@ -191,7 +191,7 @@ async def _belongs(gate: Gate, hold: Hold, path: Mapping[str, Any]) -> bool:
     return path.get("job_id") == hold.job_id and await run_in_threadpool(gate.holds, hold)
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     return cast(Principal, request.state.principal)
 
 

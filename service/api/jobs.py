@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 from sqlalchemy.exc import IntegrityError
 
+from core.domain.errors import SpecError
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.views import (
     AttemptView,
@@ -91,7 +92,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     known = _known(ctx, key, digest)
     if known is not None:
         return tagged(known)
-    spec = parse_spec(requested_spec(body), installed(ctx))
+    spec = _parsed(ctx, requested_spec(body))
     check_targets(spec.notify, ctx.post.names)
     try:
         return tagged(_submit(ctx, spec, caller, key, digest), 201)
@@ -101,6 +102,13 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         if known is None:
             raise
         return tagged(known)
+
+
+def _parsed(ctx: Services, spec: object) -> JobSpec:
+    try:
+        return parse_spec(spec)
+    except SpecError:  # only now it matters what workers have installed, which is a question to the database
+        return parse_spec(spec, installed(ctx))
 
 
 def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:

@@ -78,7 +78,8 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
-    _take(unit, job, attempt, message, now + timedelta(seconds=terms.lease))
+    # Asked anew: other claims may have been waited for.
+    _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
     saw(unit, message.worker, busy=True, now=now)
     return _grant(unit, job, attempt, terms)
 
@@ -164,14 +165,22 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     A lease that ran out unnoticed is renewed: as long as the conductor has not ended the attempt, no other can exist.
     """
     job, attempt = unit.held(attempt_id, message.fence)
-    now = unit.now()
+    now, renewed = unit.now(), attempt.lease_expires_at
     attempt.lease_expires_at = now + timedelta(seconds=lease)
+    known = attempt.state == AttemptState.RUNNING and job.progress
     _follow_phase(unit, job, attempt, message.phase)
     _keep_progress(job, attempt, message)
     if message.phase in TRAINS and message.progress is not None:
-        start_stage(unit, job, message.progress.stage, actor_of(attempt))
-    saw_again(unit, attempt.worker, now)
+        if not known or known.get("stage") != message.progress.stage:
+            start_stage(unit, job, message.progress.stage, actor_of(attempt))
+    if _in_another_half(renewed, attempt.lease_expires_at, lease):
+        saw_again(unit, attempt.worker, now)
     return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+
+
+def _in_another_half(before: datetime | None, after: datetime, lease: float) -> bool:
+    """Whether the worker's own row is due: once in half a lease is enough, as nothing looks at it more closely."""
+    return before is None or before.timestamp() // (lease / 2) != after.timestamp() // (lease / 2)
 
 
 def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:

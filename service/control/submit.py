@@ -106,10 +106,10 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
         not_before=now + timedelta(seconds=after),
         created_at=now,
     )
-    # The attempt before this one must have ended in the database before the index sees the new one.
-    unit.session.flush()
+    if attempt.number > 1:
+        # The attempt before this one must have ended in the database before the index sees the new one.
+        unit.session.flush()
     unit.session.add(attempt)
-    unit.session.flush()
     wait = f" in {after:.0f} s" if after else ""
     unit.event(job, "queued", actor, f"attempt {attempt.number} queued{wait}", attempt=attempt.number, after=after)
     return attempt

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from core.domain.goodput import Bucket, attempt_seconds
 from core.domain.states import LIVE_ATTEMPTS, AttemptState
@@ -47,6 +47,13 @@ class Totals:
 NOTHING = Totals()
 EMPTY: dict[str, Any] = {"attempts": 0, "interruptions": 0, "seconds": {}}
 """What a new job has in `spent`."""
+
+_NEWEST = (
+    select(Attempt)
+    .join(Job, (Job.id == Attempt.job_id) & (Job.attempts == Attempt.number))
+    .where(Job.id.in_(bindparam("job_ids", expanding=True)))
+    .options(goodput.WITHOUT_ENDING)
+)
 
 
 def count(unit: Unit, job: Job, attempt: Attempt) -> Totals:
@@ -84,9 +91,7 @@ def of_jobs(unit: Unit, jobs: Iterable[Job], newest: Mapping[str, Attempt]) -> d
 
 def newest_attempts(unit: Unit, job_ids: Sequence[str]) -> dict[str, Attempt]:
     """The newest attempt of each job, by id of the job. Reads one row a job."""
-    query = select(Attempt).join(Job, (Job.id == Attempt.job_id) & (Job.attempts == Attempt.number))
-    query = query.where(Job.id.in_(job_ids)).options(goodput.WITHOUT_ENDING)
-    return {row.job_id: row for row in unit.session.scalars(query)}
+    return {row.job_id: row for row in unit.session.scalars(_NEWEST, {"job_ids": list(job_ids)})}
 
 
 def _stored(job: Job) -> Totals | None:

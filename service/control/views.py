@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Mapped
 
 from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
@@ -39,6 +39,13 @@ Status = Literal[
 PAST = 100
 """So many checkpoints that were deleted or quarantined are listed, the newest."""
 
+_LATEST = (
+    select(Checkpoint, Attempt.interval_seconds)
+    .join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
+    .join(Attempt, Attempt.id == Checkpoint.attempt_id)
+    .where(Pointer.job_id.in_(bindparam("job_ids", expanding=True)), Pointer.role == CheckpointRole.LATEST.value)
+)
+
 
 def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
     """One job."""
@@ -49,7 +56,9 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
     newest = totals.newest_attempts(unit, ids)
-    spent, latest = totals.of_jobs(unit, jobs, newest), _latest(unit, ids)
+    spent = totals.of_jobs(unit, jobs, newest)
+    saved = [job.id for job in jobs if job.furthest is not None]
+    latest = _latest(unit, saved) if saved else {}
     ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
     waits = waiting.waits(unit, jobs, ends, limits, now)
     found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
@@ -74,10 +83,8 @@ class _Parts:
 
 
 def _latest(unit: Unit, job_ids: Sequence[str]) -> dict[str, _Latest]:
-    query = select(Checkpoint, Attempt.interval_seconds).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
-    query = query.join(Attempt, Attempt.id == Checkpoint.attempt_id)
-    query = query.where(Pointer.job_id.in_(job_ids), Pointer.role == CheckpointRole.LATEST.value)
-    return {row.job_id: _Latest(row, interval) for row, interval in unit.session.execute(query)}
+    rows = unit.session.execute(_LATEST, {"job_ids": list(job_ids)})
+    return {row.job_id: _Latest(row, interval) for row, interval in rows}
 
 
 def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:

@@ -30,6 +30,10 @@ _CLOCK = select(db_now())
 _JOB = select(Job).where(Job.id == bindparam("job_id")).with_for_update().execution_options(**_FRESH)
 _OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
 _JOB_OF_ATTEMPT = select(Job).where(Job.id == _OWNER).with_for_update(of=Job).execution_options(**_FRESH)
+_COMMITTED = (
+    select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id"), IS_COMMITTED).order_by(Checkpoint.number.desc())
+)
+_POINTERS = select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == bindparam("job_id"))
 _ATTEMPT = select(Attempt, db_now()).where(Attempt.id == bindparam("attempt_id")).execution_options(**_FRESH)
 
 
@@ -176,8 +180,7 @@ class Unit:
 
     def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The checkpoints in state `committed`, newest first. However many were deleted, only these are read."""
-        query = select(Checkpoint).where(Checkpoint.job_id == job_id, IS_COMMITTED)
-        return list(self.session.scalars(query.order_by(Checkpoint.number.desc())))
+        return list(self.session.scalars(_COMMITTED, {"job_id": job_id}))
 
     def good_checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The committed checkpoints that can be resumed from, newest first: without those that need a missing one."""
@@ -189,5 +192,4 @@ class Unit:
 
     def pointers(self, job_id: str) -> dict[str, str]:
         """Role -> id of the checkpoint that has it."""
-        rows = self.session.execute(select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == job_id))
-        return dict(rows.all())
+        return dict(self.session.execute(_POINTERS, {"job_id": job_id}).all())

@@ -16,6 +16,7 @@ INDEXES = (
     ("ix_jobs_desired_at", "jobs", ["desired_at"], "desired <> 'run'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
     ("ix_checkpoints_past", "checkpoints", ["job_id", "number"], "state <> 'committed'"),
+    ("ix_jobs_wanted", "jobs", ["desired", "state"], "desired <> 'run' AND finished_at IS NULL"),
     ("ix_jobs_uncounted", "jobs", ["number"], "spent IS NULL"),
     ("ix_workers_last_seen_at", "workers", ["last_seen_at"], None),
 )

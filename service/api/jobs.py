@@ -26,7 +26,8 @@ from service.api.body import SPEC_BODY, Body, requested_spec
 from service.api.depends import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
-from service.control import audit, owner, views
+from service.control import audit, filters, owner, views
+from service.control.filters import JobFilter
 from service.control.notices import check_targets
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
@@ -133,14 +134,14 @@ def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, di
 @router.get("/jobs", dependencies=[READ])
 def list_jobs(
     ctx: Ctx,
-    status: views.Status | None = None,
+    status: filters.Status | None = None,
     label: LabelFilter | None = None,
     limit: PageSize = 50,
     cursor: Cursor | None = None,
 ) -> JobPage:
     """A page of jobs, newest first."""
     with ctx.database.read() as session:
-        return views.list_jobs(Unit(session), views.JobFilter(status, label, cursor, limit), ctx.settings.limits)
+        return views.list_jobs(Unit(session), JobFilter(status, label, cursor, limit), ctx.settings.limits)
 
 
 @router.get(

@@ -167,12 +167,11 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     job, attempt = unit.held(attempt_id, message.fence)
     now, renewed = unit.now(), attempt.lease_expires_at
     attempt.lease_expires_at = now + timedelta(seconds=lease)
-    known = attempt.state == AttemptState.RUNNING and job.progress
+    before = (job.progress or {}).get("stage") if attempt.state == AttemptState.RUNNING else None
     _follow_phase(unit, job, attempt, message.phase)
     _keep_progress(job, attempt, message)
-    if message.phase in TRAINS and message.progress is not None:
-        if not known or known.get("stage") != message.progress.stage:
-            start_stage(unit, job, message.progress.stage, actor_of(attempt))
+    if message.phase in TRAINS and message.progress is not None and message.progress.stage != before:
+        start_stage(unit, job, message.progress.stage, actor_of(attempt))
     if _in_another_half(renewed, attempt.lease_expires_at, lease):
         saw_again(unit, attempt.worker, now)
     return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)

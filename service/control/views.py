@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from sqlalchemy import Select, bindparam, select
-from sqlalchemy.orm import Mapped
+from sqlalchemy import bindparam, select
 
-from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
+from core.domain.states import HELD_ATTEMPTS, DesiredState, JobState, shown_status
 from core.domain.views import (
     ArtifactView,
     AttemptView,
@@ -24,17 +22,13 @@ from core.domain.views import (
     StageView,
 )
 from core.domain.wire import CheckpointRole, EpochRow
-from service.control import goodput, totals, waiting
+from service.control import filters, goodput, totals, waiting
+from service.control.filters import JobFilter
 from service.control.history import epochs_done
 from service.control.limits import Limits
 from service.db.base import IS_PAST, IS_USELESS, CheckpointState
-from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer, Stage
+from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit import Unit
-
-Status = Literal[
-    "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
-]
-"""What a user sees: the states of a job, and two for a wish that has not come true yet."""
 
 PAST = 100
 """So many checkpoints that were deleted or quarantined are listed, the newest."""
@@ -143,48 +137,12 @@ def _progress(job: Job) -> ProgressView | None:
     return ProgressView.model_validate({**job.progress, "fraction": fraction})
 
 
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs a list shows. `label` is `key:value`, `cursor` comes from the page before."""
-
-    status: Status | None = None
-    label: str | None = None
-    cursor: str | None = None
-    limit: int = 50
-
-
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
     """A page of jobs, newest first."""
-    query, number = _labelled(_with_status(select(Job), wanted.status), wanted.label)
-    if wanted.cursor is not None:
-        query = query.where(number < int(wanted.cursor))
-    jobs = list(unit.session.scalars(query.order_by(number.desc()).limit(wanted.limit + 1)))
+    jobs = list(unit.session.scalars(filters.page(wanted)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
     return JobPage(items=job_views(unit, page, limits), next_cursor=str(page[-1].number) if more else None)
-
-
-def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
-    if status is None:
-        return query
-    running = Job.state.in_([*ACTIVE_JOBS])
-    if status == "cancelling":
-        return query.where(running, Job.desired == DesiredState.CANCEL)
-    if status == "pausing":
-        return query.where(running, Job.desired == DesiredState.PAUSE, Job.state != JobState.PAUSED)
-    if status in TERMINAL_JOBS:
-        return query.where(Job.state == status)
-    desired = DesiredState.PAUSE if status == JobState.PAUSED.value else DesiredState.RUN
-    return query.where(Job.state == status, Job.desired == desired)
-
-
-def _labelled(query: Select[Job], label: str | None) -> tuple[Select[Job], Mapped[int]]:
-    """With the column that holds the jobs' numbers in order: that of an index, so that a page costs a page."""
-    if label is None:
-        return query, Job.number
-    key, _, value = label.partition(":")
-    query = query.join(JobLabel, JobLabel.job_number == Job.number)
-    return query.where(JobLabel.key == key, JobLabel.value == value), JobLabel.job_number
 
 
 def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:

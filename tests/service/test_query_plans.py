@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Engine, event
 
-from service.control.views import Status
+from service.control.filters import Status
 from tests.service.helpers import Api, worker_info
 
 GROWING = ("jobs", "job_labels", "attempts", "checkpoints", "epochs", "events", "artifacts", "pointers", "stages")

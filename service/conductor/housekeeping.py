@@ -10,13 +10,14 @@ from sqlalchemy import case, delete, or_, select, update
 from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix, programs_prefix
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
 from core.storage import BlobStore, NotFound, StoreError
-from service.db.base import IS_USELESS, UNPUBLISHED, CheckpointState
+from service.db.base import IS_COMMITTED, IS_USELESS, UNPUBLISHED, CheckpointState
 from service.db.engine import Database
 from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
 from service.db.unit import Unit
 
 BATCH = 20
+NAMES = 500
 SWEEP_EVERY = timedelta(minutes=5)
 SWEEP_AFTER_END = timedelta(hours=2)
 
@@ -120,14 +121,26 @@ def _sweep_job(database: Database, store: BlobStore, job_id: str) -> None:
     for blob in list(store.list(f"{job_prefix(job_id)}/checkpoints/")):
         if known.orphan_checkpoint(blob.name):
             store.delete(blob.name)
-    for blob in list(store.list(f"{job_prefix(job_id)}/versions/")):
-        if known.orphan_version(blob.name):
-            store.delete(blob.name)
+    versions = [blob.name for blob in store.list(f"{job_prefix(job_id)}/versions/") if known.orphan_version(blob.name)]
+    leaving = _leaving(database, versions)
+    for name in versions:
+        if name not in leaving:
+            store.delete(name)
     if known.over:
         # Only manifests tell which of them a checkpoint names; but nobody goes on from a job that has ended.
         for blob in list(store.list(f"{programs_prefix(job_id)}/")):
             store.delete(blob.name)
     _plan_next(database, known)
+
+
+def _leaving(database: Database, names: list[str]) -> set[str]:
+    """Of these objects those that are garbage already, and have their time. By name: garbage knows no job."""
+    found: set[str] = set()
+    with database.read() as session:
+        for start in range(0, len(names), NAMES):
+            query = select(Garbage.object).where(Garbage.object.in_(names[start : start + NAMES]))
+            found.update(session.scalars(query))
+    return found
 
 
 def _plan_next(database: Database, known: _Known) -> None:
@@ -140,9 +153,11 @@ def _plan_next(database: Database, known: _Known) -> None:
 def _known(unit: Unit, job_id: str) -> _Known:
     session, job = unit.session, unit.find_job(job_id)
     held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
-    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id, Checkpoint.collected_at.is_(None))
-    pointed = select(Artifact.object).where(Artifact.job_id == job_id)
-    leaving = select(Garbage.object).where(Garbage.object.startswith(job_prefix(job_id) + "/", autoescape=True))
-    objects = frozenset(session.scalars(pointed)) | frozenset(session.scalars(leaving))
+    # Two questions, each with an index of its own: not the rows of all checkpoints that the job ever had.
+    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)
+    prefixes = frozenset(session.scalars(there.where(IS_COMMITTED))) | frozenset(
+        session.scalars(there.where(IS_USELESS))
+    )
+    objects = frozenset(session.scalars(select(Artifact.object).where(Artifact.job_id == job_id)))
     over = job.finished_at is not None and job.finished_at < unit.now() - SWEEP_AFTER_END
-    return _Known(job_id, over, job.fence, held, frozenset(session.scalars(there)), objects)
+    return _Known(job_id, over, job.fence, held, prefixes, objects)

@@ -74,10 +74,12 @@ def extension_views(unit: Unit) -> list[ExtensionView]:
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     """All workers seen within a day, by name; `lost` when silent for `lost_after` seconds."""
     now = unit.now()
-    rows = unit.session.scalars(select(Worker).where(Worker.last_seen_at > now - FORGET_AFTER).order_by(Worker.name))
+    rows = unit.session.scalars(select(Worker).where(Worker.last_seen_at > now - FORGET_AFTER))
     held = select(Attempt.worker, Attempt.job_id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     jobs = dict(unit.session.execute(held).all())
-    return [_view(row, jobs.get(row.name), now - timedelta(seconds=lost_after)) for row in rows]
+    # Put in order here: in the order of its key SQLite would read all workers there ever were.
+    by_name = sorted(rows, key=lambda row: row.name)
+    return [_view(row, jobs.get(row.name), now - timedelta(seconds=lost_after)) for row in by_name]
 
 
 def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:

@@ -48,6 +48,8 @@ Rows = dict[Any, list[Row]]
 """Of one job, by table."""
 
 Column = ColumnElement[int]
+Changes = Callable[[Column], Row]
+"""From the number of a copy, which counts from 1, to the columns in which it differs."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,11 @@ class Crowd:
                 Pointer: {"checkpoint_id": self._id("c", base + k), **own},
             }.get(kind, own)
 
-        for kind in (Job, JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch):
-            for row in of[kind]:
-                self._copy(kind, row, many, partial(changed, kind))
+        # At once: a queued job without an attempt would be given one by the service.
+        with self._engine.begin() as connection:
+            for kind in (Job, JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch):
+                for row in of[kind]:
+                    _copy(connection, kind, row, many, partial(changed, kind))
         self._renumber()
         return base
 
@@ -178,18 +182,9 @@ class Crowd:
         times = dict.fromkeys(("created_at", "next_at", "ended_at"), LONG_AGO)
         self._copy(Notification, {**told, **times}, year.others, lambda k: {"count": k, **job(k)})
 
-    def _copy(self, kind: Any, row: Row, many: int, changes: Callable[[Column], Row]) -> None:
-        """So many copies of the row. `changes`: from the copy's number (from 1) to the columns that differ."""
-        table: Table = kind.__table__
-        for start in range(1, many + 1, CHUNK):
-            numbers = _numbers(start, min(start + CHUNK - 1, many))
-            wanted = {**row, **changes(numbers.c.k)}
-            if kind in (Checkpoint, AuditEntry, Notification):
-                wanted.pop("number", None)  # the database draws it
-            names = [name for name in wanted if name in table.c]
-            values = [_value(table, name, wanted[name]) for name in names]
-            with self._engine.begin() as connection:
-                connection.execute(insert(table).from_select(names, select(*values).select_from(numbers)))
+    def _copy(self, kind: Any, row: Row, many: int, changes: Changes) -> None:
+        with self._engine.begin() as connection:
+            _copy(connection, kind, row, many, changes)
 
     def _id(self, letter: str, number: Column) -> ColumnElement[str]:
         """An id of 32 hex digits that begins with the letter."""
@@ -203,6 +198,19 @@ class Crowd:
             with self._engine.begin() as connection:
                 last = "(SELECT max(number) FROM jobs)"
                 connection.execute(text(f"SELECT setval(pg_get_serial_sequence('jobs', 'number'), {last})"))
+
+
+def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Changes) -> None:
+    """So many copies of the row."""
+    table: Table = kind.__table__
+    for start in range(1, many + 1, CHUNK):
+        numbers = _numbers(start, min(start + CHUNK - 1, many))
+        wanted = {**row, **changes(numbers.c.k)}
+        if kind in (Checkpoint, AuditEntry, Notification):
+            wanted.pop("number", None)  # the database draws it
+        names = [name for name in wanted if name in table.c]
+        values = [_value(table, name, wanted[name]) for name in names]
+        connection.execute(insert(table).from_select(names, select(*values).select_from(numbers)))
 
 
 def settle(engine: Engine) -> None:

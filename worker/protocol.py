@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -84,8 +85,11 @@ class ServiceClient:
     Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, name: str = "") -> None:
+        """`name`: the worker's; the service bounds the connections of each worker by it."""
         headers = {"Authorization": f"Bearer {token}"}
+        if name:
+            headers["Baton-Worker"] = quote(name)[:200]
         self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
         self._attempt_tokens: dict[str, str] = {}
 

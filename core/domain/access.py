@@ -15,7 +15,8 @@ from core.domain.wire import Message
 MAX_EXPIRY = 10 * 366 * 86_400.0
 # What the logs call those who have no token of their own: no token may go by these names.
 OWNER, NOBODY = "user", "nobody"
-TAKEN_NAMES = (OWNER, NOBODY, "conductor")
+WORK_BOOTSTRAP, READ_BOOTSTRAP = "work-bootstrap", "read-bootstrap"
+TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP)
 TOKEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$"  # noqa: S105 - a form, no secret
 
 

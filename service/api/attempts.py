@@ -30,7 +30,7 @@ from service.access.principal import Hold, Principal
 from service.api.depends import AttemptId, Ctx, guarded_router
 from service.api.problems import BODY, responses
 from service.api.waiting import unless_gone
-from service.auth import OF_ATTEMPT, WORK, Caller
+from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
 from service.errors import LimitReached, NotInstalled
@@ -42,7 +42,7 @@ OTHER_WORKER_SECONDS = 2.0
 ERRORS = responses(404, 409, *BODY)
 
 
-@router.post("/attempts:next", dependencies=[WORK], responses=responses(*BODY))
+@router.post("/attempts:next", dependencies=[POLL], responses=responses(*BODY))
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
     await run_in_threadpool(_note_idle, ctx, message)

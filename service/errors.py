@@ -106,6 +106,16 @@ class TooManyAtOnce(BatonError):
         super().__init__(f"{who} {most} requests under way, and may not have more: end some, or try again in a moment")
 
 
+class TooManyWrites(BatonError):
+    """An attempt writes too often what has no other bound. `seconds`: until it may again."""
+
+    code = "too-many-writes"
+
+    def __init__(self, what: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"this attempt has sent too many {what}: the next is taken in {seconds} s")
+
+
 class BodyTooLarge(BatonError):
     """A body that is longer than any that makes sense. `limit`: in bytes."""
 

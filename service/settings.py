@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     tls_proxy: bool = False
     """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
     forwarded_allow_ips: Proxies = Field(default_factory=_default_proxies, validate_default=True)
-    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count: addresses and networks, or `*` for any peer; unless
-    set, what FORWARDED_ALLOW_IPS says, else loopback."""
+    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count: addresses and networks, or `*` for any peer;
+    unless set, what FORWARDED_ALLOW_IPS says, else loopback."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """`json`: one object a line."""
     log_level: Annotated[Level | None, BeforeValidator(lower)] = None

@@ -60,6 +60,8 @@ def _check(response: httpx.Response) -> None:
     if response.is_success:
         return
     problem, detail = _problem(response)
+    if problem == "too-many-writes":
+        raise Refused(response.status_code, problem, detail)
     if response.status_code >= 500 or response.status_code in (408, 425, 429):
         raise ServiceUnavailable(f"the service answered {response.status_code}: {detail}")
     if problem == LeaseLost.code:

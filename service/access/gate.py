@@ -17,6 +17,7 @@ from sqlalchemy import Executable, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.domain.states import HELD_ATTEMPTS
+from service.access.allowances import ARTIFACTS, NOTES, Allowance
 from service.access.attempts import AttemptTokens
 from service.access.failures import FailedLogins
 from service.access.principal import ATTEMPT, BOOTSTRAP, Hold, Principal
@@ -72,6 +73,7 @@ class Gate:
         tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
         self.failures, self.attempts = failures, AttemptTokens(database)
+        self.notes, self.artifacts = Allowance("notes", *NOTES), Allowance("versions of artifacts", *ARTIFACTS)
         self._beliefs: OrderedDict[tuple[bool, str], _Belief] = OrderedDict()
         self._forgotten = 0
         self._lock = Lock()

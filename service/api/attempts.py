@@ -119,6 +119,7 @@ def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> Epoch
 @router.post("/attempts/{attempt_id}/artifacts", dependencies=[OF_ATTEMPT], responses=ERRORS)
 def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
     """Point an artifact at a new object."""
+    ctx.gate.artifacts.take(attempt_id)
     with ctx.database.write() as session:
         return views.artifact_view(artifacts.commit(Unit(session), attempt_id, message))
 
@@ -126,6 +127,7 @@ def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) ->
 @router.post("/attempts/{attempt_id}/notes", dependencies=[OF_ATTEMPT], status_code=201, responses=ERRORS)
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
+    ctx.gate.notes.take(attempt_id)
     with ctx.database.write() as session:
         return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 

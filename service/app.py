@@ -23,6 +23,7 @@ from service.api import (
     audit,
     catalog,
     curves,
+    docs,
     events,
     health,
     jobs,
@@ -34,6 +35,7 @@ from service.api import (
     session,
     tokens,
 )
+from service.api.contract import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
 from service.api.forwarded import Forwarded
 from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit, ShareLimit
@@ -65,7 +67,18 @@ CONDUCTOR_CONNECTIONS = 4
 def create_app(settings: Settings) -> FastAPI:
     """The service over a database that is migrated already. Raises StoreConfigError, SettingsError."""
     services = _services(settings)
-    app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
+    app = FastAPI(
+        title="Baton",
+        version=_version(),
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        openapi_tags=tag_descriptions(),
+        generate_unique_id_function=operation_id,
+        # FastAPI's own pages run scripts of a third party in the dashboard's origin.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
     # Its redirect names whatever host the request named.
     app.router.redirect_slashes = False
     app.state.services = services
@@ -92,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         audit,
         health,
         metrics,
+        docs,
         pages,
     ):
         app.include_router(part.router)

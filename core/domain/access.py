@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from core.domain.shown import ShownAudit
 from core.domain.validation import NUMBER, Model
 from core.domain.wire import Message
 
@@ -95,7 +96,7 @@ class AuditView(Message):
 
     number: int
     at: datetime
-    kind: str
+    kind: ShownAudit
     actor: str
     token_id: str | None
     subject: str | None

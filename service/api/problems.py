@@ -59,6 +59,10 @@ STATUS = {
     "too-many-at-once": 429,
     "too-many-writes": 429,
 }
+OTHERS = ("database-unavailable", "error", "internal-error", "method-not-allowed", "not-ready", "store-unavailable")
+PROBLEMS = frozenset(STATUS) | frozenset(OTHERS)
+"""All codes that an answer may have."""
+
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
 _said_at = float("-inf")

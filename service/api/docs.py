@@ -24,6 +24,7 @@ details { margin: .4rem 0; padding: .3rem .6rem; border: 1px solid #d0d7de; bord
 summary { cursor: pointer; }
 code { font: 14px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
+td:first-child code { overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .5rem; border-bottom: 1px solid #d0d7de; }
 a { color: #0a58a8; }
 @media (prefers-color-scheme: dark) {
@@ -132,6 +133,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return f'<a href="#schema-{name}">{name}</a>'
     if "enum" in schema:
         return " | ".join(f"<code>{escape(str(one))}</code>" for one in schema["enum"])
+    if schema.get("type") == "string" and "anyOf" in schema:
+        return f"{_kind(schema['anyOf'][0])} or others"
     for word in ("anyOf", "oneOf", "allOf"):
         if word in schema:
             return " or ".join(dict.fromkeys(filter(None, map(_kind, schema[word]))))

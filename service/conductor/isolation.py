@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from core.domain.backoff import backoff
-from service.db.away import away, busy
+from service.db.away import away, busy, refused
 from service.db.engine import Database
 from service.db.operations import PassFailure
 from service.db.types import db_now
@@ -25,6 +25,7 @@ from service.errors import NotFound
 
 ACTOR = "conductor"
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
+FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
 EVENT = "item_failed"
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Isolation:
             except Exception as error:
                 if busy(error):
                     continue  # another transaction holds the row: the next pass comes soon
-                if away(error):
+                if away(error) and not refused(error):
                     raise
                 self._record(step, item, error)
             else:
@@ -105,6 +106,12 @@ class Isolation:
     def _forget(self, step: str, key: str) -> None:
         with self._database.write() as session:
             session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item == key))
+
+    def forget_old(self) -> None:
+        """Drop what is about items that are not there any more: one that is there is tried at its time."""
+        with self._database.write() as session:
+            old = PassFailure.retry_at < Unit(session).now() - FORGOTTEN_AFTER
+            session.execute(delete(PassFailure).where(old))
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

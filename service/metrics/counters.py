@@ -52,8 +52,18 @@ class Counters:
             "Writes of workers that held the attempt no more (409 lease-lost)",
             registry=made,
         )
+        self.item_failures = Counter(
+            "baton_item_failures",
+            "Failures of single items (a job, an attempt, an object) in the steps of the conductor; others went on",
+            ["step"],
+            registry=made,
+        )
         for status in TERMINAL_JOBS:
             self.jobs_ended.labels(status.value)
+
+    def item_failed(self, step: str) -> None:
+        """An item of this step of the conductor could not be handled; it is tried again."""
+        self.item_failures.labels(step).inc()
 
     def heard(self, event: Happened) -> None:
         """An event of a job was committed here."""

@@ -77,15 +77,14 @@ class Isolation:
         self._failed(step)
         text = clean(f"{type(error).__name__}: {error}")[:MAX_ERROR]
         with self._database.write() as session:
-            unit = Unit(session)
+            now = Unit(session).now()
             row = session.get(PassFailure, (step, item.key))
+            tries = 1 if row is None else row.tries + 1
+            wait = backoff(FIRST_SECONDS, tries, LONGEST_SECONDS, _draw())
             if row is None:
-                row = PassFailure(step=step, item=item.key, job_id=item.job_id, tries=0, first_at=unit.now())
+                row = PassFailure(step=step, item=item.key, job_id=item.job_id, first_at=now)
                 session.add(row)
-            row.tries, row.error = row.tries + 1, text
-            wait = backoff(FIRST_SECONDS, row.tries, LONGEST_SECONDS, _draw())
-            row.retry_at = unit.now() + timedelta(seconds=wait)
-            tries = row.tries
+            row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
         if item.job_id is not None and tries & (tries - 1) == 0:  # the first, then each doubling
             self._tell_job(step, item.job_id, tries, text, wait)

@@ -21,6 +21,7 @@ from service.db.base import IS_LIVE
 from service.db.operations import PassFailure
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
+from service.metrics.counters import STEPS
 
 QUEUES = 100
 """So many queues have labels of their own, the busiest; the others share OTHERS."""
@@ -78,7 +79,7 @@ def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
 
 def _failing(unit: Unit) -> dict[str, float]:
     query = select(PassFailure.step, func.count()).group_by(PassFailure.step)
-    return {step: float(count) for step, count in unit.session.execute(query)}
+    return {**dict.fromkeys(STEPS, 0.0), **{step: float(count) for step, count in unit.session.execute(query)}}
 
 
 def _jobs(unit: Unit) -> dict[str, int]:

@@ -29,8 +29,12 @@ EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
 log = logging.getLogger(__name__)
 
 
-def expire_leases(database: Database, isolation: Isolation, lease: Lease) -> None:
-    """End the attempts whose workers were not heard of. After an outage of the service renew their leases instead."""
+def expire_leases(database: Database, isolation: Isolation | None = None, lease: Lease | None = None) -> None:
+    """End the attempts whose workers were not heard of. After an outage of the service renew their leases instead.
+
+    Without `lease` the database's clock alone decides: for whoever knows that there was no outage.
+    """
+    isolation, lease = isolation or Isolation(database), lease or _by_the_clock(database)
     served = lease.served
     if not served.has_served(lease.seconds):
         with database.write() as session:
@@ -40,6 +44,12 @@ def expire_leases(database: Database, isolation: Isolation, lease: Lease) -> Non
     with database.read() as session:
         overdue = _items(session, _expired(lease))
     isolation.each(EXPIRY, overdue, _each(database, lambda unit, key: endings.expire(unit, key, ACTOR, lease)))
+
+
+def _by_the_clock(database: Database) -> Lease:
+    with database.read() as session:
+        now = Unit(session).now()
+    return Lease(Served(now, now), 0.0)
 
 
 def _expired(lease: Lease) -> Select[str, str]:
@@ -76,6 +86,11 @@ def _each(database: Database, act: Callable[[Unit, str], object]) -> Callable[[s
             act(Unit(session, wait=False), key)
 
     return run
+
+
+def settle(database: Database, isolation: Isolation | None = None) -> None:
+    """The first pass of `Repairs`."""
+    Repairs(database, isolation or Isolation(database)).run()
 
 
 class Repairs:

@@ -184,7 +184,7 @@ def test_a_wish_that_was_left_over_takes_effect(api: Api, desired: str, status: 
     job_id = api.submit()["id"]
     with api.services.database.write() as session:
         session.execute(update(Job).where(Job.id == job_id).values(desired=desired))
-    control.Repairs(api.services.database, api.services.conductor.isolation).run()
+    control.settle(api.services.database)
     assert api.job(job_id)["status"] == status
     assert api.attempt(job_id)["state"] == status
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from core.domain.outages import Served
@@ -65,13 +65,22 @@ def _expired(lease: Lease) -> Select[str, str]:
 def enforce_orders(database: Database, isolation: Isolation, served: Served, patience: Patience) -> None:
     """End the attempts whose workers did not carry out a pause or a cancellation in time."""
     # From the attempts to their jobs: few are held, and of jobs that were cancelled there are ever more.
-    wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN)
+    wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(served, patience))
     held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     query = select(Attempt.id, Attempt.job_id).where(*held, wanted, ready(ORDERS, Attempt.id))
     with database.read() as session:
         ordered = _items(session, query.limit(BATCH))
     act = _each(database, lambda unit, key: endings.overrule(unit, key, ACTOR, served, patience))
     isolation.each(ORDERS, ordered, act)
+
+
+def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
+    """Whether a job's order is so old that it is looked at, or nobody wrote down how old it is."""
+    late = [
+        (Job.desired == desired) & (Job.desired_at <= served.now - timedelta(seconds=patience.of(desired)))
+        for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
+    ]
+    return or_(Job.desired_at.is_(None), *late)
 
 
 def _items(session: Session, query: Select[str, str]) -> list[Item]:
@@ -121,7 +130,7 @@ class Repairs:
         return [Item(job_id, job_id) for job_id in session.scalars(query.where(_at_odds(), ready(REPAIR, Job.id)))]
 
 
-def _at_odds() -> Any:
+def _at_odds() -> ColumnElement[bool]:
     live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
     unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)

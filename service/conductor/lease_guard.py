@@ -74,6 +74,7 @@ class LeaseGuard:
         self._process = f"{platform.node()[:200]}:{os.getpid()}:{new_id()[:8]}"
         self._rows = 0
         self._last: _Look | None = None
+        self._written = float("-inf")
         self._anchor: _Look | None = None
         self._since: datetime | None = None
         self._long_before: datetime | None = None
@@ -94,7 +95,10 @@ class LeaseGuard:
             self._thread.join(timeout=2.0)
 
     def look(self) -> Served:
-        """Write, compare the clocks, and say what time counts. Raises what the database raises."""
+        """Compare the clocks, write if the last time was a while ago, and say what time counts.
+
+        Raises what the database raises.
+        """
         with self._lock:
             look, new = self._write()
             if new is None and (new := self._broken(look)) is not None:
@@ -112,14 +116,18 @@ class LeaseGuard:
         """With why a new row was begun, if it was."""
         if self._last is None:
             return self._begin_row(), _Break("the process is new", start=True)
-        if not self._database.shared and (idle := self._idle()) is not None:
-            return idle, None
         begun = self._clock()
+        if begun < self._written + self._every or (not self._database.shared and not self._any_held()):
+            # Written just now; or nothing is held, and a file need not be synced each second for nothing.
+            with self._database.peek() as connection:
+                moment = connection.execute(select(db_now())).scalar_one()
+            return _Look(moment, begun, self._clock()), None
         with self._connect() as connection:
-            moment = connection.execute(self._renewal(self._last.at)).scalar_one_or_none()
-        if moment is None:
+            renewed = connection.execute(self._renewal(self._last.at)).scalar_one_or_none()
+        if renewed is None:
             return self._begin_row(), _Break("its row was too old, by the database's clock")
-        return _Look(moment, begun, self._clock()), None
+        self._written = self._clock()
+        return _Look(renewed, begun, self._written), None
 
     def _renewal(self, last: datetime) -> Any:
         # The database decides too: between a look at the clocks and this write a process may have stood still.
@@ -127,13 +135,10 @@ class LeaseGuard:
         query = update(Replica).where(Replica.name == self._name, db_now() <= last + margin, db_now() >= last - margin)
         return query.values(last_write_at=db_now()).returning(Replica.last_write_at)
 
-    def _idle(self) -> _Look | None:
-        """A look without a write, where no attempt is held: a file need not be synced each second for nothing."""
+    def _any_held(self) -> bool:
         held = exists().where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
-        begun = self._clock()
         with self._database.peek() as connection:
-            moment, any_held = connection.execute(select(db_now(), held)).one()
-        return None if any_held else _Look(moment, begun, self._clock())
+            return bool(connection.execute(select(held)).scalar_one())
 
     def _begin_row(self) -> _Look:
         begun = self._clock()
@@ -146,7 +151,8 @@ class LeaseGuard:
                 Replica.last_write_at > moment + timedelta(seconds=self._gap)
             )
             connection.execute(delete(Replica).where(old, Replica.name != self._name))
-        return _Look(moment, begun, self._clock())
+        self._written = self._clock()
+        return _Look(moment, begun, self._written)
 
     @property
     def _name(self) -> str:

@@ -145,10 +145,12 @@ def test_a_service_that_takes_the_place_of_another_gives_nobody_more_time(start:
 def test_a_crash_loop_does_not_keep_a_dead_worker(start: Callable[..., Api]) -> None:
     """Each life is shorter than a lease; together they are more than three."""
     api = start(after_outage=True)
-    dead, slow = api.running("dead"), api.running("slow")
+    dead, slow, guard = api.running("dead"), api.running("slow"), api.services.conductor.guard
+    guard.stop()
     spans(api, *[(10 + 40.0 * n, 40.0 * n) for n in range(1, 11)])  # lives of 10 s, 30 s apart
     run_out(api, dead, ago=400)
     run_out(api, slow, ago=300)  # 80 s of those were served
+    guard._last = None  # the next life begins
     api.conduct()
     assert api.job(dead.job_id)["status"] == "recovering"
     assert api.job(slow.job_id)["status"] == "running"
@@ -222,6 +224,7 @@ def test_a_lease_is_measured_at_the_time_that_was_compared(api: Api, moved: Move
 
 def test_a_file_is_not_written_while_nobody_holds_an_attempt(api: Api) -> None:
     guard = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT)
+    guard._every = 0.0
 
     def written() -> datetime:
         with api.services.database.read() as session:

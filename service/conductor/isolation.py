@@ -55,16 +55,25 @@ class Isolation:
         known = self._known(step, [item.key for item in due])
         for item in due:
             try:
-                act(item.key)
+                self._one(step, item, act, item.key in known)
             except Exception as error:
-                if busy(error):
-                    continue  # another transaction holds the row: the next pass comes soon
-                if away(error) and not refused(error):
+                if away(error) and not busy(error) and not refused(error):
                     raise
-                self._record(step, item, error)
-            else:
-                if item.key in known:
-                    self._forget(step, item.key)
+                # Not the item's own failure, which has its row: that the row could not be written.
+                if not busy(error):
+                    log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
+
+    def _one(self, step: str, item: Item, act: Callable[[str], object], known: bool) -> None:
+        try:
+            act(item.key)
+        except Exception as error:
+            # Another transaction holds the row: the next pass comes soon.
+            if busy(error) or (away(error) and not refused(error)):
+                raise
+            self._record(step, item, error)
+        else:
+            if known:
+                self._forget(step, item.key)
 
     def _known(self, step: str, keys: Sequence[str]) -> set[str]:
         if not keys:
@@ -93,12 +102,12 @@ class Isolation:
         message = f"{step} failed for this job (try {tries}) and is tried again in {wait:.0f} s: {text}"
         try:
             with self._database.write() as session:
-                unit = Unit(session)
+                unit = Unit(session, wait=False)
                 unit.event(unit.lock_job(job_id), EVENT, ACTOR, message, step=step, tries=tries)
         except NotFound:
             return
         except Exception as error:
-            if away(error):
+            if away(error) and not busy(error):
                 raise
             log.error("the event of that failure could not be written: %s: %s", type(error).__name__, error)
 

@@ -61,7 +61,7 @@ from service.watch import Watch
 from service.web import pages
 
 REDIS_SECONDS = 3.0
-CONDUCTOR_CONNECTIONS = 4
+CONDUCTOR_CONNECTIONS = 8
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -127,7 +127,7 @@ def _services(settings: Settings) -> Services:
         retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
     )
     store = open_store(settings.store)
-    conductor = Conductor(settings, apart, Messages(redis), store, post)
+    conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
     watch, offers = Watch(database), Offers(database, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)

@@ -42,7 +42,7 @@ ADVICE = {
     "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
-    "notify_on": "give some of succeeded, failed, cancelled and recovering, separated by commas",
+    "notify_on": f"give some of {', '.join(Notice)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
 }
 
@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """How often workers renew their leases."""
+    cancel_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
+    """How long a worker has to carry out a cancellation; then its attempt is ended without it."""
+    pause_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """The same for a pause; what it trained since its last checkpoint is then done again."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -132,7 +136,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How long the conductor of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Of each replica to PostgreSQL, at most; its conductor has 4 more."""
+    """Of each replica to PostgreSQL, at most; its conductor has 8 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from core.domain.states import TERMINAL_JOBS
+from core.domain.stored import mapping
 from core.domain.views import EventPage, EventView
 from service.db.tables import Event
 from service.db.unit import Unit
@@ -72,5 +73,5 @@ def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[Even
 def event_view(row: Event) -> EventView:
     """One line of the log."""
     return EventView(
-        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=row.data
+        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=mapping(row.data)
     )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, event, text
 
 SCHEMA = "moved_clock"
-_MAKE = f"""
+MAKE = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.moved (seconds double precision NOT NULL);
 TRUNCATE {SCHEMA}.moved;
@@ -74,7 +74,7 @@ def moved_clock(*engines: Engine) -> Iterator[MovedClock]:
     else:
         clock = _OnPostgresql(engines[0])
         with engines[0].begin() as connection:
-            connection.execute(text(_MAKE))
+            connection.execute(text(MAKE))
     for engine in engines:
         event.listen(engine, "connect", clock.connected)
         engine.dispose()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
+from pydantic import WithJsonSchema
 
 from core.domain.errors import FieldError
+from core.domain.shown import open_set
 from core.domain.wire import Message
 from service.api.depends import Ctx
 from service.api.problems import problem, responses
@@ -16,7 +20,7 @@ router = APIRouter(tags=["health"])
 class Health(Message):
     """How it stands; `checks` names each part, `conductor` who conducts."""
 
-    status: str
+    status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
     checks: dict[str, str]
     conductor: str | None = None
 

@@ -24,7 +24,15 @@ from core.storage import StoreError
 from core.telemetry.fields import request_id
 from service.api.headers import ALL_ANSWERS, REQUEST_ID
 from service.db.away import away
-from service.errors import BodyTooLarge, BodyTooSlow, Forbidden, TooManyAtOnce, TooManyFailures, Unauthorized
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    Forbidden,
+    TooManyAtOnce,
+    TooManyFailures,
+    TooManyWrites,
+    Unauthorized,
+)
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -49,7 +57,12 @@ STATUS = {
     "idempotency-key-reused": 422,
     "too-many-failures": 429,
     "too-many-at-once": 429,
+    "too-many-writes": 429,
 }
+OTHERS = ("database-unavailable", "error", "internal-error", "method-not-allowed", "not-ready", "store-unavailable")
+PROBLEMS = frozenset(STATUS) | frozenset(OTHERS)
+"""All codes that an answer may have."""
+
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
 _said_at = float("-inf")
@@ -112,7 +125,7 @@ def _unheard(_request: Request, _error: Exception) -> Response:
 
 def _advice(error: BatonError) -> dict[str, str]:
     """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
-    if isinstance(error, TooManyFailures):
+    if isinstance(error, TooManyFailures | TooManyWrites):
         return {"Retry-After": str(error.seconds)}
     if isinstance(error, TooManyAtOnce):
         return {"Retry-After": "1"}
@@ -194,7 +207,7 @@ _DESCRIPTIONS = {
     415: "The body's media type is not read here",
     416: "The range lies beyond the end",
     422: "Fields that cannot be accepted; `errors` names them",
-    429: "Too many wrong tokens came from this address, or too much of this caller's is under way",
+    429: "Too many wrong tokens from this address, too many requests of this caller at once, or too many writes",
     500: "A mistake of the service",
     503: "Something that the service stands on does not answer",
 }

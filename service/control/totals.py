@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from core.domain.goodput import Bucket, attempt_seconds
 from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from core.domain.stored import mapping, number_or
 from service.control import goodput
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
@@ -95,10 +96,11 @@ def newest_attempts(unit: Unit, job_ids: Sequence[str]) -> dict[str, Attempt]:
 
 
 def _stored(job: Job) -> Totals | None:
-    kept = job.spent
-    if not kept or job.held_seconds is None or not isinstance(kept.get("attempts"), int):
+    kept = mapping(job.spent)
+    if job.held_seconds is None or not isinstance(kept.get("attempts"), int):
         return None
-    return Totals(kept["attempts"], kept.get("interruptions", 0), job.held_seconds, kept.get("seconds", {}))
+    seconds = {name: number_or(value) for name, value in mapping(kept.get("seconds")).items()}
+    return Totals(kept["attempts"], int(number_or(kept.get("interruptions"))), job.held_seconds, seconds)
 
 
 def _store(job: Job, found: Totals) -> Totals:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from core.domain.states import HELD_ATTEMPTS, DesiredState, JobState, shown_status
+from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
     AttemptView,
@@ -39,6 +41,12 @@ _LATEST = (
     .join(Attempt, Attempt.id == Checkpoint.attempt_id)
     .where(Pointer.job_id.in_(bindparam("job_ids", expanding=True)), Pointer.role == CheckpointRole.LATEST.value)
 )
+
+BLANK: dict[str, Any] = {
+    **dict.fromkeys(("reason", "message", "progress", "best", "checkpoint", "worker", "phase")),
+    **{name: {} for name in ("labels", "spec", "metrics", "results", "goodput")},
+}
+"""What is shown for a field that cannot be read: one such row must not hide the others of its page."""
 
 
 def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
@@ -98,7 +106,8 @@ def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStat
 
 def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
     held = parts.newest if parts.newest is not None and parts.newest.state in HELD_ATTEMPTS else None
-    return JobView.model_validate(
+    return read_stored(
+        JobView,
         {
             "id": job.id,
             "name": job.name,
@@ -125,16 +134,17 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
             "phase": job.phase if held and held.worker else None,
             "goodput": goodput.of_job(job, parts.spent.seconds, parts.newest, now),
             "events": job.events,
-        }
+        },
+        BLANK,
     )
 
 
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
-    total = job.progress["total_steps"]
-    fraction = min(job.progress["global_step"] / total, 1.0) if total else 0.0
-    return ProgressView.model_validate({**job.progress, "fraction": fraction})
+    told = mapping(job.progress)
+    done, total = number_or(told.get("global_step")), number_or(told.get("total_steps"))
+    return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:

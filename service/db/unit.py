@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
@@ -24,17 +24,26 @@ from service.errors import NotFound
 
 MAX_TEXT = 20_000
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _locked(which: ColumnElement[bool]) -> dict[bool, Select[Job]]:
+    """A job with a lock on its row: whether to wait for the lock -> the query."""
+    query = select(Job).where(which).execution_options(populate_existing=True)
+    return {wait: query.with_for_update(of=Job, nowait=not wait) for wait in (True, False)}
+
+
 # Built once, because every write of a worker needs them: to build a statement costs as much as to execute it.
-_FRESH = {"populate_existing": True}
 _CLOCK = select(db_now())
-_JOB = select(Job).where(Job.id == bindparam("job_id")).with_for_update().execution_options(**_FRESH)
+_JOB = _locked(Job.id == bindparam("job_id"))
 _OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
-_JOB_OF_ATTEMPT = select(Job).where(Job.id == _OWNER).with_for_update(of=Job).execution_options(**_FRESH)
+_JOB_OF_ATTEMPT = _locked(Job.id == _OWNER)
 _COMMITTED = (
     select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id"), IS_COMMITTED).order_by(Checkpoint.number.desc())
 )
 _POINTERS = select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == bindparam("job_id"))
-_ATTEMPT = select(Attempt, db_now()).where(Attempt.id == bindparam("attempt_id")).execution_options(**_FRESH)
+_ATTEMPT = (
+    select(Attempt, db_now()).where(Attempt.id == bindparam("attempt_id")).execution_options(populate_existing=True)
+)
 
 
 def new_id() -> str:
@@ -80,17 +89,21 @@ def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
     rows = committed
     while True:
         there = {row.prefix for row in rows}
-        whole = [row for row in rows if there.issuperset(row.needs)]
+        whole = [row for row in rows if isinstance(row.needs, list) and there.issuperset(map(str, row.needs))]
         if len(whole) == len(rows):
             return rows
         rows = whole
 
 
 class Unit:
-    """A unit of work over one session. Whoever changes a job or what hangs on it holds the job's row first."""
+    """A unit of work over one session. Whoever changes a job or what hangs on it holds the job's row first.
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    `wait`: whether to wait for a row that another transaction holds. Without it the lock fails at once (`busy` in
+    service.db.away says so): a pass over many jobs must not stand behind one of them. SQLite has no locks of rows.
+    """
+
+    def __init__(self, session: Session, *, wait: bool = True) -> None:
+        self.session, self._wait = session, wait
         self._now: datetime | None = None
 
     def now(self) -> datetime:
@@ -111,7 +124,7 @@ class Unit:
 
     def lock_job(self, job_id: str) -> Job:
         """The job with its row held until the end of the transaction. Raises NotFound."""
-        job = self.session.scalar(_JOB, {"job_id": known_form(job_id, "job")})
+        job = self.session.scalar(_JOB[self._wait], {"job_id": known_form(job_id, "job")})
         if job is None:
             raise no_job(job_id)
         self._now = None
@@ -120,7 +133,7 @@ class Unit:
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
         """The attempt and its job, the job's row held. Raises NotFound."""
         which = {"attempt_id": known_form(attempt_id, "attempt")}
-        job = self.session.scalar(_JOB_OF_ATTEMPT, which)
+        job = self.session.scalar(_JOB_OF_ATTEMPT[self._wait], which)
         if job is None:
             raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
         # Read after the lock is held: PostgreSQL would return the attempt as it was before the wait.

@@ -26,6 +26,12 @@ class Kind(StrEnum):
     STALL_LINK = "stall link"
     REFUSE_LINK = "refuse link"
     LOSE_ON_LINK = "lose on link"
+    FREEZE_LEADER = "freeze leader"
+    STOP_DATABASE = "stop database"
+    HANG_STORE = "hang store"
+    STEP_CLOCK = "step clock"
+    POISON_ROW = "poison row"
+    OLD_WORKER = "old worker"
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,17 @@ DRAWS = {
     Kind.STALL_LINK: Draw(3, 0.5, 5),
     Kind.REFUSE_LINK: Draw(3, 0.5, 4),
     Kind.LOSE_ON_LINK: Draw(6, 1, 4),
+    # Beyond a lease: another replica leads when it goes on.
+    Kind.FREEZE_LEADER: Draw(1, 4, 8),
+    # Two leases: no replica can take a heartbeat.
+    Kind.STOP_DATABASE: Draw(1, 6, 7),
+    Kind.HANG_STORE: Draw(1, 60, 60),
+    Kind.STEP_CLOCK: Draw(2, 4, 12),
+    Kind.POISON_ROW: Draw(2, 0, 0),
+    Kind.OLD_WORKER: Draw(1, 15, 30),
 }
+SHARE = 1 / 8
+"""The longest part of a storm that one fault takes: a short storm has short faults."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ def blows(seed: int, seconds: float, every: float) -> list[Blow]:
     while (at := at + draw.expovariate(1 / every)) < seconds:
         bag = bag or _bag(draw)
         kind = bag.pop()
-        lasts = draw.uniform(DRAWS[kind].shortest, DRAWS[kind].longest)
+        lasts = min(draw.uniform(DRAWS[kind].shortest, DRAWS[kind].longest), SHARE * seconds)
         found.append(Blow(at, kind, draw.randrange(2**16), lasts))
     return found
 

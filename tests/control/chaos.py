@@ -18,17 +18,20 @@ from pathlib import Path
 
 from sqlalchemy import func, or_, select
 
-from core.domain.states import AttemptState
-from service.db.tables import Artifact
+from core.domain.states import ACTIVE_JOBS, AttemptState
+from service.db.tables import Artifact, Job
+from tests.control.backlog import plant_backlog
 from tests.control.blows import blows
 from tests.control.orders import Order, orders
 from tests.control.record import Record
+from tests.control.steady import SteadyWorkers
 from tests.control.storm import Storm
 from tests.control.town import Town, running_town
 from tests.control.users import Users
 from tests.control.verdict import Chain, Verdict
 
 JOBS, JOBS_A_MINUTE = 100, 60
+BACKLOG = 20_000
 BLOW_EVERY = 1.2
 DRAIN_SECONDS, SETTLE_SECONDS = 180.0, 60.0
 """How long after the storm nothing may end although something is open; how long files may take after that."""
@@ -46,6 +49,7 @@ class Outcome:
     refused: int
     losses: Counter[str]
     user_tries: int
+    beats: int
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -59,17 +63,23 @@ class Outcome:
         spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
         said.append(
             f"{self.attempts[AttemptState.LOST]} leases expired, {self.refused} writes were refused as lease-lost, "
-            f"users asked {self.user_tries} times"
+            f"users asked {self.user_tries} times, steady workers beat {self.beats} times"
         )
         said.append(f"seed {self.seed}: {len(self.wrong)} things wrong; {spent}")
         return "\n".join(said)
 
 
-def run(folder: Path, seed: int, seconds: float, *, jobs: int = JOBS, postgres: bool = True) -> Outcome:
-    """One storm of so many seconds, and what is left after it."""
+def run(
+    folder: Path, seed: int, seconds: float, *, jobs: int = JOBS, postgres: bool = True, backlog: int = BACKLOG
+) -> Outcome:
+    """One storm of so many seconds, and what is left after it. `backlog`: queued jobs that no worker takes."""
     begun = time.monotonic()
     with running_town(folder, seed, postgres=postgres) as town:
         town.start()
+        steady = SteadyWorkers([service.url for service in town.services])
+        steady.start()
+        with town.services[0].client() as http:
+            plant_backlog(http, town.database, backlog)
         started = time.monotonic()
         ordered = orders(seed, jobs, 0.8 * seconds)
         users, storm = Users(town.front, ordered, seed, town.open_jobs, JOBS), Storm(town)
@@ -81,9 +91,13 @@ def run(folder: Path, seed: int, seconds: float, *, jobs: int = JOBS, postgres: 
         asking.join(DRAIN_SECONDS)
         verdict = _verdict(town, users, ordered)
         wrong = _drained(town, storm, verdict)
+        for mend in storm.poisoned.values():
+            mend()
+        steady.end()
+        wrong += _still_open(town, [*steady.jobs, *storm.poisoned])
         drained = time.monotonic()
-        wrong += [*users.wrong, *storm.wrong, *verdict.of_all()]
-        outcome = _outcome(town, storm, users, verdict.records(), seed, wrong)
+        wrong += [*users.wrong, *storm.wrong, *steady.wrong, *verdict.of_all()]
+        outcome = _outcome(town, storm, users, steady, verdict.records(), seed, wrong)
         if wrong:
             (folder / "wrong.txt").write_text("\n".join(wrong))
     outcome.seconds = {
@@ -114,6 +128,20 @@ def _drained(town: Town, storm: Storm, verdict: Verdict) -> list[str]:
     return []
 
 
+def _still_open(town: Town, job_ids: list[str]) -> list[str]:
+    """Which of these jobs have not ended although nothing keeps them from it."""
+    query = select(Job.name).where(Job.id.in_(job_ids), Job.state.in_([*ACTIVE_JOBS]))
+
+    def left() -> list[str]:
+        with town.database.read() as session:
+            return list(session.scalars(query))
+
+    give_up = time.monotonic() + DRAIN_SECONDS
+    while left() and time.monotonic() < give_up:
+        time.sleep(0.5)
+    return [f"{name} is still open after {DRAIN_SECONDS:.0f} s" for name in left()]
+
+
 def _within(seconds: float, storm: Storm, condition: Callable[[], bool]) -> bool:
     give_up = time.monotonic() + seconds
     while not condition():
@@ -130,7 +158,15 @@ def _unpublished(town: Town) -> int:
         return session.scalar(select(func.count()).select_from(Artifact).where(changed)) or 0
 
 
-def _outcome(town: Town, storm: Storm, users: Users, records: list[Record], seed: int, wrong: list[str]) -> Outcome:
+def _outcome(
+    town: Town,
+    storm: Storm,
+    users: Users,
+    steady: SteadyWorkers,
+    records: list[Record],
+    seed: int,
+    wrong: list[str],
+) -> Outcome:
     losses: Counter[str] = Counter()
     for proxy in town.links.values():
         losses.update(proxy.happened)
@@ -143,6 +179,7 @@ def _outcome(town: Town, storm: Storm, users: Users, records: list[Record], seed
         refused=town.refused["lease-lost"],
         losses=losses,
         user_tries=users.tries,
+        beats=steady.beats,
     )
 
 
@@ -158,7 +195,7 @@ def main() -> int:
     jobs = options.jobs or max(JOBS, int(JOBS_A_MINUTE * options.minutes))
     folder = Path(tempfile.mkdtemp(prefix="baton-storm-"))
     print(f"seed {seed}: {jobs} jobs, {options.minutes:g} minutes of storm on {options.database}", flush=True)
-    outcome = run(folder, seed, seconds, jobs=jobs, postgres=options.database == "postgresql")
+    outcome = run(folder, seed, seconds, jobs=jobs, postgres=options.database == "postgresql", backlog=options.backlog)
     print(outcome)
     if outcome.wrong:
         print("\n".join(outcome.wrong))
@@ -173,6 +210,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=2.0, help="how long the storm lasts (%(default)s)")
     parser.add_argument("--seed", type=int, help="of jobs and blows; drawn from the clock where it is not given")
     parser.add_argument("--jobs", type=int, help=f"how many ({JOBS}, or {JOBS_A_MINUTE} a minute)")
+    parser.add_argument("--backlog", type=int, default=BACKLOG, help="queued jobs that no worker takes (%(default)s)")
     parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql", help="(%(default)s)")
     return parser.parse_args()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from core.domain.spec import JobSpec, parse_spec
@@ -145,9 +145,9 @@ def load(session: Session, job_id: str) -> Record:
     )
 
 
-def job_ids(session: Session) -> Sequence[str]:
-    """All jobs, oldest first."""
-    return session.scalars(select(tables.Job.id).order_by(tables.Job.number)).all()
+def job_ids(session: Session, *conditions: ColumnElement[bool]) -> Sequence[str]:
+    """The jobs that fulfil the conditions, oldest first."""
+    return session.scalars(select(tables.Job.id).where(*conditions).order_by(tables.Job.number)).all()
 
 
 def _copy(kind: type[_T], row: Any) -> _T:

@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NoReturn
 
+from tests.control import lines, outages
 from tests.control.blows import Blow, Kind
 from tests.control.members import group_is_empty, is_dead, send, wake_group, wake_service
 from tests.control.town import Town
-from tests.support.proxy import Fault, Proxy
+from tests.support.proxy import Proxy
 from tests.support.service import ServiceProcess
 from tests.support.worker import WorkerProcess
 
-LOSSES = {Fault.LOSE_REQUEST: 0.1, Fault.LOSE_ANSWER: 0.2, Fault.CUT_ANSWER: 0.1}
 GONE_SECONDS = 30.0
 """How long a worker that was asked to end may take, beyond its grace of 8 s, on a machine with no time."""
 
@@ -37,11 +38,16 @@ class _NotNow(Exception):
 
 @dataclass
 class Storm:
-    """Follows a list of blows. `counts`: what happened; `wrong`: what members did that they must not do."""
+    """Follows a list of blows.
+
+    `counts`: what happened; `wrong`: what members did that they must not do; `poisoned`: jobs with a damaged row,
+    and how it is mended.
+    """
 
     town: Town
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    poisoned: dict[str, _Act] = field(default_factory=dict)
     _agenda: list[tuple[float, int, _Act]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
     _hurt: set[int] = field(default_factory=set)
@@ -89,7 +95,7 @@ class Storm:
         self.counts[blow.kind] += 1
         self._at(time.monotonic() + blow.seconds, heal)
 
-    def _hit(self, member: _Member, heal: _Heal) -> _Act:
+    def hit(self, member: _Member, heal: _Heal) -> _Act:
         """Marks a member as hurt until it is healed."""
         self._hurt.add(id(member))
 
@@ -101,18 +107,26 @@ class Storm:
 
         return healed
 
-    def _whole(self, member: _Member) -> None:
-        if id(member) in self._hurt:
+    def is_hurt(self, member: _Member) -> bool:
+        """Whether it is."""
+        return id(member) in self._hurt
+
+    def nothing(self) -> NoReturn:
+        """This blow finds no target."""
+        raise _NotNow
+
+    def whole(self, member: _Member) -> None:
+        if self.is_hurt(member):
             raise _NotNow
 
     def _service(self, blow: Blow) -> ServiceProcess:
         service = self.town.services[blow.target % len(self.town.services)]
-        self._whole(service)
+        self.whole(service)
         return service
 
     def _worker(self, blow: Blow) -> WorkerProcess:
         worker = self.town.workers[blow.target % len(self.town.workers)]
-        self._whole(worker)
+        self.whole(worker)
         return worker
 
     # --- services ---
@@ -121,7 +135,7 @@ class Storm:
         """SIGKILL, and a new one on its port."""
         service = self._service(blow)
         service.kill()
-        return self._hit(service, service.spawn)
+        return self.hit(service, service.spawn)
 
     def stop_service(self, blow: Blow) -> _Act:
         """SIGTERM, and a new one once it is gone."""
@@ -129,7 +143,7 @@ class Storm:
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
         give_up = time.monotonic() + GONE_SECONDS
-        return self._hit(service, lambda: self._start_again(service, give_up))
+        return self.hit(service, lambda: self._start_again(service, give_up))
 
     def _start_again(self, service: ServiceProcess, give_up: float) -> bool:
         if not is_dead(service) and time.monotonic() < give_up:
@@ -145,7 +159,7 @@ class Storm:
         service = self._service(blow)
         assert service.process is not None
         service.process.send_signal(signal.SIGSTOP)
-        return self._hit(service, lambda: wake_service(service))
+        return self.hit(service, lambda: wake_service(service))
 
     # --- workers ---
 
@@ -155,7 +169,7 @@ class Storm:
         worker.process.kill()  # type: ignore[union-attr]
         worker.process.wait()  # type: ignore[union-attr]
         give_up = time.monotonic() + ORPHAN_SECONDS
-        return self._hit(worker, lambda: self._replace(worker, give_up))
+        return self.hit(worker, lambda: self._replace(worker, give_up))
 
     def _replace(self, worker: WorkerProcess, give_up: float) -> bool:
         if not group_is_empty(worker.pid):
@@ -172,7 +186,7 @@ class Storm:
         worker = self._worker(blow)
         worker.terminate()
         give_up = time.monotonic() + GONE_SECONDS
-        return self._hit(worker, lambda: self._start_anew(worker, give_up))
+        return self.hit(worker, lambda: self._start_anew(worker, give_up))
 
     def _start_anew(self, worker: WorkerProcess, give_up: float) -> bool:
         assert worker.process is not None
@@ -195,7 +209,7 @@ class Storm:
         """SIGSTOP to worker and training process, beyond the lease; then SIGCONT."""
         worker = self._worker(blow)
         os.killpg(worker.pid, signal.SIGSTOP)
-        return self._hit(worker, lambda: wake_group(worker))
+        return self.hit(worker, lambda: wake_group(worker))
 
     def kill_training(self, blow: Blow) -> _Act:
         """SIGKILL to the training process alone."""
@@ -215,45 +229,6 @@ class Storm:
             if children:
                 return children[0]
         raise _NotNow
-
-    # --- the others ---
-
-    def kill_redis(self, blow: Blow) -> _Act:
-        """SIGKILL, and an empty one in its place."""
-        redis = self.town.redis
-        self._whole("redis")
-        redis.stop()
-        return self._hit("redis", redis.start)
-
-    def reset_link(self, blow: Blow) -> _Act:
-        """All connections of a line break."""
-        self._link(blow).reset_all()
-        return lambda: None
-
-    def stall_link(self, blow: Blow) -> _Act:
-        """Nothing gets through."""
-        proxy = self._link(blow)
-        proxy.stall()
-        return self._hit(proxy, proxy.flow)
-
-    def refuse_link(self, blow: Blow) -> _Act:
-        """Nobody gets through: open connections break, and new ones are refused."""
-        proxy = self._link(blow)
-        proxy.refuse()
-        proxy.reset_all()
-        return self._hit(proxy, proxy.accept)
-
-    def lose_on_link(self, blow: Blow) -> _Act:
-        """Requests and answers get lost."""
-        proxy = self._link(blow)
-        proxy.hurt(LOSSES)
-        return self._hit(proxy, lambda: proxy.hurt({}))
-
-    def _link(self, blow: Blow) -> Proxy:
-        proxies = list(self.town.links.values())
-        proxy = proxies[blow.target % len(proxies)]
-        self._whole(proxy)
-        return proxy
 
     # --- whoever ends uncalled ---
 
@@ -290,9 +265,15 @@ _STRIKES: dict[Kind, Callable[[Storm, Blow], _Act]] = {
     Kind.FREEZE_WORKER: Storm.freeze_worker,
     Kind.KILL_TRAINING: Storm.kill_training,
     Kind.FREEZE_TRAINING: Storm.freeze_training,
-    Kind.KILL_REDIS: Storm.kill_redis,
-    Kind.RESET_LINK: Storm.reset_link,
-    Kind.STALL_LINK: Storm.stall_link,
-    Kind.REFUSE_LINK: Storm.refuse_link,
-    Kind.LOSE_ON_LINK: Storm.lose_on_link,
+    Kind.KILL_REDIS: lines.kill_redis,
+    Kind.RESET_LINK: lines.reset_link,
+    Kind.STALL_LINK: lines.stall_link,
+    Kind.REFUSE_LINK: lines.refuse_link,
+    Kind.LOSE_ON_LINK: lines.lose_on_link,
+    Kind.FREEZE_LEADER: outages.freeze_leader,
+    Kind.STOP_DATABASE: outages.stop_database,
+    Kind.HANG_STORE: outages.hang_store,
+    Kind.STEP_CLOCK: outages.step_clock,
+    Kind.POISON_ROW: outages.poison_row,
+    Kind.OLD_WORKER: outages.old_worker,
 }

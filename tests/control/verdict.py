@@ -9,6 +9,7 @@ from core.domain.manifest import artifact_name
 from core.domain.states import TERMINAL_JOBS, JobState
 from core.storage import BlobStore, NotFound
 from service.db.engine import Database
+from tests.control.backlog import IS_ORDERED
 from tests.control.checker import check
 from tests.control.orders import Order
 from tests.control.record import Record, job_ids, load
@@ -39,9 +40,9 @@ class Verdict:
     chain: Chain
 
     def records(self) -> list[Record]:
-        """Of all jobs there are."""
+        """Of all jobs that users ordered."""
         with self.database.read() as session:
-            return [load(session, job) for job in job_ids(session)]
+            return [load(session, job) for job in job_ids(session, IS_ORDERED)]
 
     def unfinished(self) -> list[str]:
         """Jobs that have not ended."""

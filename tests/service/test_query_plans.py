@@ -19,8 +19,11 @@ from service.db.tables import Base
 from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, worker_info
 from tests.support.listener import listening
 
-FEW = {"leaders", "signing_keys", "stores"}
-"""Tables of as many rows as there are replicas, keys, or stores."""
+FEW = {"leaders", "replicas", "signing_keys", "stores"}
+"""Tables of as many rows as there are replicas, keys, or stores: a replica that ended is forgotten within a day."""
+
+COUNTED = "SELECT pass_failures.step, count(*)"
+"""For the metrics: what fails now is counted, and no more than that is kept."""
 
 GROWING = {table.name for table in Base.metadata.sorted_tables} - FEW
 SCAN = re.compile(r"SCAN (\w+)(?: AS \w+)?(?: USING (?:COVERING )?INDEX (\w+))?")
@@ -41,8 +44,10 @@ def asked() -> Iterator[dict[str, Any]]:
             found[statement] = parameters[0] if many else parameters
 
     event.listen(Engine, "before_cursor_execute", heard)
-    yield found
-    event.remove(Engine, "before_cursor_execute", heard)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", heard)
 
 
 def whole_tables(api: Api, statements: dict[str, Any]) -> dict[str, list[str]]:
@@ -52,7 +57,8 @@ def whole_tables(api: Api, statements: dict[str, Any]) -> dict[str, list[str]]:
         look = _of_postgresql if engine.dialect.name == "postgresql" else _of_sqlite
         partial = _partial_indexes(connection)
         for statement, parameters in statements.items():
-            scans = [scan for scan in look(connection, statement, parameters, partial) if not NEWEST.search(statement)]
+            fine = NEWEST.search(statement) or statement.startswith(COUNTED)
+            scans = [] if fine else list(look(connection, statement, parameters, partial))
             if scans:
                 found[" ".join(statement.split())] = scans
     return found

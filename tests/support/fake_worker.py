@@ -11,13 +11,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
+from pydantic import BaseModel, RootModel
 
 import worker.process
 from tests.support import fake_process
 from tests.support.forked import Forked
 from worker.__main__ import main
+from worker.protocol import ServiceClient
 
 
 def _import_everything() -> None:
@@ -36,7 +39,33 @@ def _fork_in_place_of_exec() -> None:
     vars(worker.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
 
 
+NEW_FIELDS = ("protocol", "spec_version", "store")
+"""What the messages of a worker of the last release, commit e9172d9, do not have."""
+
+
+def _speak_as_the_last_release() -> None:
+    """Leave the new fields out of all that is sent."""
+    send = ServiceClient._post
+
+    def post(self: ServiceClient, path: str, message: BaseModel, *more: Any, **options: Any) -> httpx.Response:
+        return send(self, path, _Older(_without_new(message.model_dump(mode="json"))), *more, **options)
+
+    ServiceClient._post = post  # type: ignore[method-assign]
+
+
+class _Older(RootModel[dict[str, Any]]):
+    """A message as it is sent."""
+
+
+def _without_new(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_new(one) for key, one in value.items() if key not in NEW_FIELDS}
+    return value
+
+
 if __name__ == "__main__":
+    if os.environ.get("BATON_FAKE_OLD"):
+        _speak_as_the_last_release()
     if not os.environ.get("BATON_FAKE_EXEC"):
         _fork_in_place_of_exec()
     sys.exit(main(fake_process.__name__))

@@ -37,6 +37,7 @@ from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Story
 from worker.deadline import Pace
+from worker.failures import wrong_store_told
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
@@ -203,7 +204,8 @@ class Desk:
             written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
             self._save_seconds = time.monotonic() - begun
             self._pace.saved(save.cost.stall, self._save_seconds)
-            self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
+            with wrong_store_told(self._store):
+                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
         if self._carrier:
             self._carrier.keep(save.programs)
 
@@ -234,7 +236,8 @@ class Desk:
                 crc32c=crc32c_of(path),
                 content_type=content_type,
             )
-        self._client.commit_artifact(self._grant.attempt_id, commit)
+        with wrong_store_told(self._store):
+            self._client.commit_artifact(self._grant.attempt_id, commit)
 
     def wait_unless_stopping(self, seconds: float) -> None:
         """Sleeps, before there is any state to save. Raises LeaseLost, and Stopped when asked to stop."""

@@ -149,7 +149,8 @@ class Runner:
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
-            message += "; the last state could not be saved in time"
+            trouble = lease.troubles.told()
+            message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
 
     def _seconds_to_save(self) -> float:
@@ -159,12 +160,16 @@ class Runner:
     def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
         if grant.checkpoints:
             lease.tell(Phase.RESTORING)
+            errors: list[CorruptCheckpoint] = []
             with lease.watch.measure(Bucket.RESTORE), traces.span("restore"):
                 for candidate in grant.checkpoints:
                     try:
                         return self._read(candidate, grant, desk, carrier)
                     except CorruptCheckpoint as error:
                         self._quarantine(grant, error, desk.wait_unless_stopping)
+                        errors.append(error)
+            if all(error.missing for error in errors):  # told by a newer service, and ended there
+                raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         if carrier:
             carrier.begin(afresh=self._doubted(grant, 0) is not None)
@@ -174,7 +179,7 @@ class Runner:
         read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
         begun = time.monotonic()
         try:
-            snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+            snapshot, manifest = desk.persist("reading a checkpoint", read, RESTORE_SECONDS)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
@@ -187,7 +192,7 @@ class Runner:
         return snapshot
 
     def _fetch(self, desk: Desk, name: str) -> bytes:
-        return persist(lambda: self.store.get(name), wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+        return desk.persist("reading a program", lambda: self.store.get(name), RESTORE_SECONDS)
 
     def _doubted(self, grant: Grant, step: int) -> str | None:
         try:

@@ -1,0 +1,73 @@
+"""What fails just now and is tried again: told with each heartbeat, so that the job's status names the true reason."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from core.domain.store_identity import Trouble
+from worker.patience import TRANSIENT, persist
+
+WORTH_TELLING_SECONDS = 2.0
+"""What works again within this is not told."""
+_T = TypeVar("_T")
+
+
+class Troubles:
+    """Of one attempt, by the work that waits. `changed`: called once for each failure that begins to be told."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self.changed = changed
+        self._lock = threading.Lock()
+        self._failing: dict[str, tuple[float, str, str]] = {}
+
+    def persist(
+        self,
+        what: str,
+        call: Callable[[], _T],
+        *,
+        wait: Callable[[float], object] = time.sleep,
+        seconds: float | None = None,
+    ) -> _T:
+        """`worker.patience.persist`, whose failures are told for as long as it tries."""
+
+        def watched() -> _T:
+            try:
+                result = call()
+            except TRANSIENT as error:
+                self._failed(what, error)
+                raise
+            except Exception:
+                self._ended(what)
+                raise
+            self._ended(what)
+            return result
+
+        return persist(watched, wait=wait, seconds=seconds)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        code, now = str(getattr(error, "code", type(error).__name__)), time.monotonic()
+        with self._lock:
+            since, before, _ = self._failing.get(what, (now, "", ""))
+            self._failing[what] = (since, code, " ".join(str(error).split()))
+            news = now - since >= WORTH_TELLING_SECONDS and code != before
+        if news:
+            self.changed()
+
+    def _ended(self, what: str) -> None:
+        with self._lock:
+            self._failing.pop(what, None)
+
+    def told(self) -> Trouble | None:
+        """What has failed longest, if that is long enough to be told."""
+        with self._lock:
+            found = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
+        if not found:
+            return None
+        since, what, code, reason = min(found)
+        seconds = time.monotonic() - since
+        if seconds < WORTH_TELLING_SECONDS:
+            return None
+        return Trouble(what=what[:50], code=code[:50], reason=reason[:2000], seconds=seconds)

@@ -12,12 +12,13 @@ from core.domain.wire import ArtifactCommit, CheckpointCommit
 from core.storage import BlobStore, NotFound, StoreUnavailable, crc32c_of
 from core.storage.identity import read_identity
 from service.errors import NotInStore
-from service.lanes import STORE
+from service.lanes import Lane
 from service.store_identity import OwnStore
 
 SECONDS = 8.0
 """Of one look: a worker waits 10 s for an answer."""
 MOST_BYTES = 16 << 20
+_LANE = Lane(16)  # not that of downloads: people who fetch large files delay no commit
 _T = TypeVar("_T")
 
 
@@ -86,7 +87,7 @@ class Looks:
                 raise StoreUnavailable("The look was given up.")
             return call()
 
-        look = asyncio.ensure_future(STORE.run(unless_given_up))
+        look = asyncio.ensure_future(_LANE.run(unless_given_up))
         done, _ = await asyncio.wait({look}, timeout=self._seconds)
         if done:
             return look.result()

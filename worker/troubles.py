@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from core.domain.store_identity import Trouble
+from core.domain.store_identity import SLOW, Trouble
 from worker.patience import TRANSIENT, persist
 
 WORTH_TELLING_SECONDS = 2.0
 """What works again within this is not told."""
+SLOW_SECONDS, SLOW_TIMES = 60.0, 3.0
+"""A call is slow beyond both: so many seconds, and so many times the longest of its kind that succeeded."""
 _T = TypeVar("_T")
 
 
@@ -22,6 +24,8 @@ class Troubles:
         self.changed = changed
         self._lock = threading.Lock()
         self._failing: dict[str, tuple[float, str, str]] = {}
+        self._under_way: dict[str, float] = {}
+        self._longest: dict[str, float] = {}
 
     def persist(
         self,
@@ -34,6 +38,9 @@ class Troubles:
         """`worker.patience.persist`, whose failures are told for as long as it tries."""
 
         def watched() -> _T:
+            begun = time.monotonic()
+            with self._lock:
+                self._under_way[what] = begun
             try:
                 result = call()
             except TRANSIENT as error:
@@ -42,7 +49,7 @@ class Troubles:
             except Exception:
                 self._ended(what)
                 raise
-            self._ended(what)
+            self._ended(what, time.monotonic() - begun)
             return result
 
         return persist(watched, wait=wait, seconds=seconds)
@@ -50,24 +57,30 @@ class Troubles:
     def _failed(self, what: str, error: Exception) -> None:
         code, now = str(getattr(error, "code", type(error).__name__)), time.monotonic()
         with self._lock:
+            self._under_way.pop(what, None)
             since, before, _ = self._failing.get(what, (now, "", ""))
             self._failing[what] = (since, code, " ".join(str(error).split()))
             news = now - since >= WORTH_TELLING_SECONDS and code != before
         if news:
             self.changed()
 
-    def _ended(self, what: str) -> None:
+    def _ended(self, what: str, took: float = 0.0) -> None:
         with self._lock:
             self._failing.pop(what, None)
+            self._under_way.pop(what, None)
+            self._longest[what] = max(self._longest.get(what, 0.0), took)
 
     def told(self) -> Trouble | None:
-        """What has failed longest, if that is long enough to be told."""
+        """What has failed longest, if that is long enough to be told; else what is slow."""
+        now = time.monotonic()
         with self._lock:
-            found = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
-        if not found:
+            failing = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
+            slow = [(since, what, SLOW, "") for what, since in self._under_way.items() if self._slow(what, now - since)]
+        failing = [one for one in failing if now - one[0] >= WORTH_TELLING_SECONDS]
+        if not (found := failing or slow):
             return None
         since, what, code, reason = min(found)
-        seconds = time.monotonic() - since
-        if seconds < WORTH_TELLING_SECONDS:
-            return None
-        return Trouble(what=what[:50], code=code[:50], reason=reason[:2000], seconds=seconds)
+        return Trouble(what=what[:50], code=code[:50], reason=reason[:2000], seconds=now - since)
+
+    def _slow(self, what: str, seconds: float) -> bool:
+        return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

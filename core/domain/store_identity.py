@@ -16,6 +16,7 @@ IDENTITY = "baton-store.json"
 WRONG_STORE, STORE_UNREACHABLE, NOT_IN_STORE = "wrong-store", "store-unreachable", "not-in-store"
 """Codes of the service's refusals that a worker acts on."""
 
+SLOW = "slow"
 StoreId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
@@ -42,7 +43,8 @@ class StoreRef(_Part):
 class Trouble(_Part):
     """Calls to the store, or to the service, that fail and are repeated: `code` of the error, and its words.
 
-    `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row.
+    `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The code `SLOW` is no
+    failure: a call that has not returned for `seconds`.
     """
 
     what: Annotated[str, Field(max_length=50), Shown]
@@ -51,6 +53,8 @@ class Trouble(_Part):
     seconds: Duration
 
     def __str__(self) -> str:
+        if self.code == SLOW:
+            return f"{self.what} has been under way for {self.seconds:.0f} s and is not done"
         return f"{self.what} fails for {self.seconds:.0f} s: {self.reason}"
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from core.domain.store_identity import Trouble
+from core.domain.store_identity import SLOW, Trouble
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean
 
 
 def follow(unit: Unit, job: Job, attempt: Attempt, told: Trouble | None) -> None:
-    """Keep what the heartbeat tells. One event for each change of the error's code, and one when all works again."""
-    before = trouble_of(attempt)
+    """Keep what the heartbeat tells. One event for each change of the error's code, and one when all works again.
+
+    What is slow is in the status and in no event: a large upload is no failure.
+    """
+    before, now = _failure(trouble_of(attempt)), _failure(told)
     attempt.trouble = None if told is None else told.model_dump()
     data = {"attempt": attempt.number}
-    if told is None:
+    if now is None:
         if before is not None:
             text = f"{before.what} works again, after {before.seconds:.0f} s or more"
             unit.event(job, "store_works_again", actor_of(attempt), text, **data)
-    elif before is None or (before.what, before.code) != (told.what, told.code):
-        unit.event(job, "store_failing", actor_of(attempt), str(told), code=told.code, what=told.what, **data)
+    elif before is None or (before.what, before.code) != (now.what, now.code):
+        unit.event(job, "store_failing", actor_of(attempt), str(now), code=now.code, what=now.what, **data)
+
+
+def _failure(trouble: Trouble | None) -> Trouble | None:
+    return None if trouble is None or trouble.code == SLOW else trouble
 
 
 def trouble_of(attempt: Attempt) -> Trouble | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -151,6 +152,26 @@ def test_while_the_store_is_away_a_commit_is_to_be_repeated(known: Api, monkeypa
     assert hand.checkpoint(5, **hand_over).status_code == 201
 
 
+def test_a_store_that_hangs_holds_up_nobody_else(known: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = [known.running(f"w{number}") for number in range(3)]
+    answers, go_on = [], threading.Event()
+    for hand in hands:
+        prefix = hand.prefix(5)
+        known.put(f"{prefix}/{MANIFEST}", prefix.encode())
+    monkeypatch.setattr(known.services.looks, "_seconds", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(known.services.store), "stat", lambda *_: go_on.wait())
+        for hand in hands:
+            for _ in range(8):
+                answers.append(hand.checkpoint(5, written=False))
+            assert hand.beat().status_code == 200
+        go_on.set()
+    for answer in answers:
+        assert_problem(answer, 503, "store-unavailable")
+    monkeypatch.setattr(known.services.looks, "_seconds", 8.0)
+    assert hands[0].checkpoint(6).status_code == 201
+
+
 def _away(*_: object) -> None:
     raise StoreUnavailable("the bucket does not answer")
 
@@ -278,6 +299,8 @@ def test_trouble_is_told_once_for_each_cause(known: Api) -> None:
     assert beat("store_full") == "saving fails for 40 s: the disk is full"
     assert beat("store_full", 50.0) == "saving fails for 50 s: the disk is full"
     beat("store_unavailable")
+    assert beat(None) is None
+    assert beat("slow") == "saving has been under way for 40 s and is not done"
     assert beat(None) is None
     kinds = [kind for kind in known.kinds(hand.job_id) if kind.startswith("store_")]
     assert kinds == ["store_failing", "store_failing", "store_works_again"]

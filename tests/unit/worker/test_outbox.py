@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -199,6 +200,26 @@ def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPa
     full = "saving: store_full: The disk is full."
     assert seen == [full, full, "saving: service-unavailable: away"]
     assert len(news) == 2
+    assert told.told() is None
+
+
+def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_long_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(troubles.time, "monotonic", lambda: now[0])
+    told, seen = Troubles(), []
+
+    def takes(seconds: float) -> None:
+        now[0] += seconds
+        seen.append(str(told.told()))
+
+    for seconds in (61.0, 100.0, 190.0):
+        told.persist("saving", partial(takes, seconds))
+    under_way = "saving has been under way for {} s and is not done"
+    assert seen == [under_way.format(61), "None", "None"]
+    told.persist("saving", partial(takes, 571.0))
+    assert seen[-1] == under_way.format(571)
     assert told.told() is None
 
 

@@ -79,8 +79,8 @@ class Troubles:
         failing = [one for one in failing if now - one[0] >= WORTH_TELLING_SECONDS]
         if not (found := failing or slow):
             return None
-        since, what, code, reason = min(found)
-        return Trouble(what=what[:50], code=code[:50], reason=reason[:2000], seconds=now - since)
+        since, what, cause, detail = min(found)
+        return Trouble(what=what[:50], cause=cause[:50], detail=detail[:2000], seconds=now - since)
 
     def _slow(self, what: str, seconds: float) -> bool:
         return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

@@ -41,21 +41,21 @@ class StoreRef(_Part):
 
 
 class Trouble(_Part):
-    """Calls to the store, or to the service, that fail and are repeated: `code` of the error, and its words.
+    """Calls to the store, or to the service, that fail and are repeated: `cause` is the code of the error, `detail` its words.
 
-    `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The code `SLOW` is no
+    `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The cause `SLOW` is no
     failure: a call that has not returned for `seconds`.
     """
 
     what: Annotated[str, Field(max_length=50), Shown]
-    code: Annotated[str, Field(max_length=50), Shown]
-    reason: Annotated[str, Field(max_length=2000), Shown]
+    cause: Annotated[str, Field(max_length=50), Shown]
+    detail: Annotated[str, Field(max_length=2000), Shown]
     seconds: Duration
 
     def __str__(self) -> str:
-        if self.code == SLOW:
+        if self.cause == SLOW:
             return f"{self.what} has been under way for {self.seconds:.0f} s and is not done"
-        return f"{self.what} fails for {self.seconds:.0f} s: {self.reason}"
+        return f"{self.what} fails for {self.seconds:.0f} s: {self.detail}"
 
 
 def shown_url(url: str) -> str:

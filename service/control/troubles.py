@@ -8,7 +8,7 @@ from service.db.unit import Unit, actor_of, clean
 
 
 def follow(unit: Unit, job: Job, attempt: Attempt, told: Trouble | None) -> None:
-    """Keep what the heartbeat tells. One event for each change of the error's code, and one when all works again.
+    """Keep what the heartbeat tells. One event for each change of the cause, and one when all works again.
 
     What is slow is in the status and in no event: a large upload is no failure.
     """
@@ -19,12 +19,12 @@ def follow(unit: Unit, job: Job, attempt: Attempt, told: Trouble | None) -> None
         if before is not None:
             text = f"{before.what} works again, after {before.seconds:.0f} s or more"
             unit.event(job, "store_works_again", actor_of(attempt), text, **data)
-    elif before is None or (before.what, before.code) != (now.what, now.code):
-        unit.event(job, "store_failing", actor_of(attempt), str(now), code=now.code, what=now.what, **data)
+    elif before is None or (before.what, before.cause) != (now.what, now.cause):
+        unit.event(job, "store_failing", actor_of(attempt), str(now), cause=now.cause, what=now.what, **data)
 
 
 def _failure(trouble: Trouble | None) -> Trouble | None:
-    return None if trouble is None or trouble.code == SLOW else trouble
+    return None if trouble is None or trouble.cause == SLOW else trouble
 
 
 def trouble_of(attempt: Attempt) -> Trouble | None:

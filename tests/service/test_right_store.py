@@ -291,9 +291,9 @@ def test_a_service_in_doubt_gives_no_work_and_says_so(known: Api) -> None:
 def test_trouble_is_told_once_for_each_cause(known: Api) -> None:
     hand = known.running()
 
-    def beat(code: str | None, seconds: float = 40.0) -> str | None:
-        told = {"what": "saving", "code": code, "reason": "the disk is full", "seconds": seconds}
-        assert hand.beat(trouble=told if code else None, doing=None).status_code == 200
+    def beat(cause: str | None, seconds: float = 40.0) -> str | None:
+        told = {"what": "saving", "cause": cause, "detail": "the disk is full", "seconds": seconds}
+        assert hand.beat(trouble=told if cause else None, doing=None).status_code == 200
         return known.job(hand.job_id)["message"]
 
     assert beat("store_full") == "saving fails for 40 s: the disk is full"
@@ -308,7 +308,7 @@ def test_trouble_is_told_once_for_each_cause(known: Api) -> None:
 
 def test_an_overdue_checkpoint_names_what_fails(known: Api) -> None:
     hand = known.running()
-    told = {"what": "saving", "code": "store_full", "reason": "the disk is full", "seconds": 200.0}
+    told = {"what": "saving", "cause": "store_full", "detail": "the disk is full", "seconds": 200.0}
     hand.beat(trouble=told, interval_seconds=20.0)
     with known.services.database.read() as session:
         long_ago = Unit(session).now() - timedelta(hours=1)

@@ -194,7 +194,7 @@ def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPa
     def look(_seconds: float) -> None:
         trouble = told.told()
         assert trouble is not None
-        seen.append(f"{trouble.what}: {trouble.code}: {trouble.reason}")
+        seen.append(f"{trouble.what}: {trouble.cause}: {trouble.detail}")
 
     told.persist("saving", send, wait=look)
     full = "saving: store_full: The disk is full."

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from core.domain.store_identity import SLOW, Trouble
+from core.domain.store_identity import SLOW, Trouble, one_line
 from worker.patience import TRANSIENT, persist
 
 WORTH_TELLING_SECONDS = 2.0
@@ -59,7 +59,7 @@ class Troubles:
         with self._lock:
             self._under_way.pop(what, None)
             since, before, _ = self._failing.get(what, (now, "", ""))
-            self._failing[what] = (since, code, " ".join(str(error).split()))
+            self._failing[what] = (since, code, one_line(error))
             news = now - since >= WORTH_TELLING_SECONDS and code != before
         if news:
             self.changed()
@@ -80,7 +80,7 @@ class Troubles:
         if not (found := failing or slow):
             return None
         since, what, cause, detail = min(found)
-        return Trouble(what=what[:50], cause=cause[:50], detail=detail[:2000], seconds=now - since)
+        return Trouble(what=what[:50], cause=cause[:50], detail=detail, seconds=now - since)
 
     def _slow(self, what: str, seconds: float) -> bool:
         return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

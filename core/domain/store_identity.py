@@ -41,9 +41,9 @@ class StoreRef(_Part):
 
 
 class Trouble(_Part):
-    """Calls to the store, or to the service, that fail and are repeated: `cause` is the code of the error, `detail` its words.
+    """Calls to the store, or to the service, that fail and are repeated.
 
-    `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The cause `SLOW` is no
+    `cause`: the code of the error, `detail`: its words. `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The cause `SLOW` is no
     failure: a call that has not returned for `seconds`.
     """
 
@@ -56,6 +56,12 @@ class Trouble(_Part):
         if self.cause == SLOW:
             return f"{self.what} has been under way for {self.seconds:.0f} s and is not done"
         return f"{self.what} fails for {self.seconds:.0f} s: {self.detail}"
+
+
+def one_line(error: BaseException) -> str:
+    """The words of an error as any message can carry them, whatever file name stands in them."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.encode(errors="backslashreplace").decode()[:2000]
 
 
 def shown_url(url: str) -> str:

@@ -1,6 +1,6 @@
 """Reading and writing the identity object of a store."""
 
-from core.domain.store_identity import IDENTITY, StoreIdentity, StoreRef, shown_url
+from core.domain.store_identity import IDENTITY, StoreIdentity, StoreRef, one_line, shown_url
 from core.storage.errors import AlreadyExists, NotFound, StoreConfigError, StoreError, StoreUnavailable
 from core.storage.port import BlobStore
 
@@ -40,4 +40,4 @@ def describe(store: BlobStore) -> StoreRef:
     try:
         return StoreRef(url=url, id=read_identity(store))
     except StoreError as error:
-        return StoreRef(url=url, problem=str(error)[:2000] or type(error).__name__)
+        return StoreRef(url=url, problem=one_line(error))

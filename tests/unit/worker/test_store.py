@@ -75,3 +75,11 @@ def test_a_store_that_comes_back_is_noticed(store: Moody, monkeypatch: pytest.Mo
     store.away = True
     own.recheck()
     until(lambda: not own.usable, 10, "that it is away")
+
+
+def test_whatever_stands_in_an_error_can_be_told(store: Moody, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(_name: str) -> bytes:
+        raise StoreUnavailable("bad\udcff\nname")
+
+    monkeypatch.setattr(store, "get", odd)
+    assert describe_in_time(store).problem == r"bad\udcff name"

@@ -43,8 +43,8 @@ class StoreRef(_Part):
 class Trouble(_Part):
     """Calls to the store, or to the service, that fail and are repeated.
 
-    `cause`: the code of the error, `detail`: its words. `what`: the work that waits, such as `saving`. `seconds` since the first failure in a row. The cause `SLOW` is no
-    failure: a call that has not returned for `seconds`.
+    `cause`: the code of the error, `detail`: its words. `what`: the work that waits, such as `saving`. `seconds` since
+    the first failure in a row. The cause `SLOW` is no failure: a call that has not returned for `seconds`.
     """
 
     what: Annotated[str, Field(max_length=50), Shown]

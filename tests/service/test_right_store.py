@@ -16,10 +16,10 @@ from core.domain.store_identity import IDENTITY
 from core.storage import BlobStore, StoreUnavailable
 from core.storage.directory import DirectoryStore
 from core.storage.identity import read_identity
-from service.conductor.cadence import watch_checkpoints
 from service.db.tables import Attempt, Worker
 from service.db.unit import Unit
 from service.store_identity import OwnStore
+from tests.service.clock import MovedClock
 from tests.service.helpers import Api, assert_problem, eventually, worker_info
 
 OTHER = "ab" * 16
@@ -306,13 +306,11 @@ def test_trouble_is_told_once_for_each_cause(known: Api) -> None:
     assert kinds == ["store_failing", "store_failing", "store_works_again"]
 
 
-def test_an_overdue_checkpoint_names_what_fails(known: Api) -> None:
+def test_an_overdue_checkpoint_names_what_fails(known: Api, clock: MovedClock) -> None:
     hand = known.running()
     told = {"what": "saving", "cause": "store_full", "detail": "the disk is full", "seconds": 200.0}
     hand.beat(trouble=told, interval_seconds=20.0)
-    with known.services.database.read() as session:
-        long_ago = Unit(session).now() - timedelta(hours=1)
-    known.set_attempt(hand.attempt_id, started_at=long_ago)
-    watch_checkpoints(known.services.database)
+    clock.to(91)
+    known.conduct()
     overdue = [event for event in known.items(hand.job_id, "events") if event["kind"] == "checkpoint_overdue"]
     assert "saving fails for 200 s: the disk is full" in overdue[0]["message"]

@@ -48,6 +48,7 @@ from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
 from service.logs import LogReader
+from service.looks import Looks
 from service.metrics.counters import Counters
 from service.metrics.scrape import Scrape
 from service.notify.post import Post
@@ -57,6 +58,7 @@ from service.server import possible_connections
 from service.services import Services
 from service.settings import Settings
 from service.statuses import Statuses
+from service.store_identity import OwnStore
 from service.watch import Watch
 from service.web import pages
 
@@ -132,8 +134,24 @@ def _services(settings: Settings) -> Services:
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
     gate = _gate(settings, database)
+    own = OwnStore(store, database, settings.store_replaces)
     return Services(
-        settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters, post, policy
+        settings,
+        database,
+        redis,
+        store,
+        statuses,
+        watch,
+        feed,
+        logs,
+        offers,
+        conductor,
+        gate,
+        counters,
+        post,
+        policy,
+        own,
+        Looks(store, own),
     )
 
 
@@ -155,12 +173,14 @@ def _notices(settings: Settings) -> tuple[Post, Policy]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    services.own_store.start()
     services.conductor.start()
     telling = asyncio.create_task(_tell_failures(services.gate))
     yield
     services.let_go()
     telling.cancel()
     await run_in_threadpool(services.gate.audit_failures)
+    services.own_store.stop()
     services.conductor.stop()
     services.redis.close()
     services.database.close()

@@ -36,7 +36,7 @@ def _store(ctx: Services) -> str:
         ctx.store.check()
     except StoreError as error:
         return str(error)
-    return OK
+    return ctx.own_store.doubt or OK
 
 
 CHECKS: dict[str, Callable[[Services], str]] = {"database": _database, "redis": _redis, "store": _store}

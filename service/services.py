@@ -13,11 +13,13 @@ from service.control.notices import Policy
 from service.db.engine import Database
 from service.feed import Feed
 from service.logs import LogReader
+from service.looks import Looks
 from service.metrics.counters import Counters
 from service.notify.post import Post
 from service.offers import Offers
 from service.settings import Settings
 from service.statuses import Statuses
+from service.store_identity import OwnStore
 from service.watch import Watch
 
 
@@ -39,6 +41,8 @@ class Services:
     counters: Counters
     post: Post
     policy: Policy
+    own_store: OwnStore
+    looks: Looks
 
     def let_go(self) -> None:
         """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""

@@ -44,6 +44,7 @@ ADVICE = {
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
     "notify_on": f"give some of {', '.join(Notice)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
+    "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
 }
 
 
@@ -117,6 +118,9 @@ class Settings(BaseSettings):
     """redis:// or rediss://; it carries hints and may lose them."""
     store: str = Field(default_factory=_default_store)
     """file:///directory or gs://bucket/prefix; .baton/store unless given."""
+    store_replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """The identity of a store that was used before and is given up, as the service's log names it: jobs whose
+    checkpoints are there alone fail with wrong_store."""
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 
+from core.domain.store_identity import WRONG_STORE
 from core.domain.wire import WorkerInfo, WorkerReport
 from worker.extensions import installed
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.seat import Seat
 from worker.settings import VERSION, WorkerSettings
+from worker.store import OwnStore
 
-REPORT_SECONDS = 10.0
+REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
 
@@ -36,33 +38,56 @@ def worker_info(settings: WorkerSettings, device: str) -> WorkerInfo:
 class Presence:
     """Says every REPORT_SECONDS that this worker is there, until the process ends.
 
-    `retire`: told once the service takes no work from this token, revoked or wrong: a worker that can claim nothing
-    must not take messages from those that can. `refusal`: what it said.
+    `retire`: told once the service gives this worker no work, because its token is revoked or wrong, or because its
+    store is not the service's: a worker that can claim nothing must not take messages from those that can. `refusal`:
+    what it said.
     """
 
     def __init__(
-        self, client: ServiceClient, settings: WorkerSettings, queues: list[str], retire: Callable[[str], None]
+        self,
+        client: ServiceClient,
+        settings: WorkerSettings,
+        queues: list[str],
+        retire: Callable[[str], None],
+        store: OwnStore,
     ) -> None:
         self._client, self._settings, self._queues, self._retire = client, settings, queues, retire
+        self._store = store
+        self._told = threading.Event()
         self.refusal: Refused | None = None
 
     def start(self, seat: Seat) -> None:
-        """From now on."""
+        """From now on. Waits for the first answer, for a while: a worker with a wrong store takes no message."""
         threading.Thread(target=self._run, args=(seat,), name="report", daemon=True).start()
+        self._told.wait(FIRST_ANSWER_SECONDS)
 
     def _run(self, seat: Seat) -> None:
         while True:
             self.tell(seat)
+            self._told.set()
             time.sleep(REPORT_SECONDS)
 
     def tell(self, seat: Seat) -> None:
         """Says it once."""
-        info = worker_info(self._settings, seat.device)
-        report = WorkerReport(**info.model_dump(), queues=tuple(self._queues), busy=seat.busy)
         try:
-            self._client.report(report)
+            try:
+                self._client.report(self._report(seat))
+            except Refused as error:
+                # The store may have been mounted, or got its identity, since it was looked at.
+                if error.problem != WRONG_STORE or self._store.ref == self._store.look():
+                    raise
+                self._client.report(self._report(seat))
         except (ServiceUnavailable, Refused) as error:
             log.warning("the service does not know of this worker: %s", error)
-            if self.refusal is None and isinstance(error, Refused) and error.status in SHUT_OUT:
+            if self.refusal is None and isinstance(error, Refused) and is_final(error):
                 self.refusal = error
-                self._retire("the service takes no work from this token")
+                self._retire("the service gives no work to this worker")
+
+    def _report(self, seat: Seat) -> WorkerReport:
+        info = worker_info(self._settings, seat.device).model_copy(update={"store": self._store.ref})
+        return WorkerReport(**info.model_dump(), queues=tuple(self._queues), busy=seat.busy)
+
+
+def is_final(error: Refused) -> bool:
+    """Whether the service will give this worker no work whenever it asks."""
+    return error.status in SHUT_OUT or error.problem == WRONG_STORE

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     DOWNLOAD_FAILED = "download_failed"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_REFUSED = "store_refused"
+    WRONG_STORE = "wrong_store"
     RESTORE_FAILED = "restore_failed"
     EXCEPTION = "exception"
     TOO_MANY_FAILURES = "too_many_failures"
@@ -158,9 +159,11 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 def counts_as_restore_failure(reason: str) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away: that is waited for.
+    A stop on notice says nothing about them, nor does a store that is away, which is waited for, nor a worker that uses
+    another store.
     """
-    return reason not in (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE)
+    says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE, Reason.WRONG_STORE)
+    return reason not in says_nothing
 
 
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:

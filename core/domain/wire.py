@@ -26,6 +26,7 @@ from core.domain.scalars import (
     Small,
     Text,
 )
+from core.domain.store_identity import StoreRef, Trouble
 from core.domain.validation import NUMBER, WHOLE
 
 
@@ -79,7 +80,7 @@ class Phase(StrEnum):
 
 
 class WorkerInfo(Message):
-    """Who claims. `claim_id` is drawn anew for each claim, so that a claim whose answer got lost can be repeated."""
+    """Who claims. `store`: the one that it uses; None from a worker of a release that does not say it."""
 
     name: Annotated[str, Field(min_length=1, max_length=200), Shown]
     host: Annotated[str, Field(max_length=255), Shown]
@@ -87,6 +88,7 @@ class WorkerInfo(Message):
     version: Annotated[str, Field(max_length=50), Shown]
     device: Annotated[str, Field(max_length=200), Shown] = "cpu"
     extensions: Extensions = ()
+    store: StoreRef | None = None
 
 
 class WorkerReport(WorkerInfo):
@@ -111,7 +113,7 @@ class Offer(Message):
 
 
 class Claim(Message):
-    """Asks for an attempt."""
+    """Asks for an attempt. `claim_id` is drawn anew for each, so that a claim whose answer got lost can be repeated."""
 
     claim_id: str = Field(min_length=8, max_length=64)
     worker: WorkerInfo
@@ -154,7 +156,8 @@ class Fenced(Message):
 class Heartbeat(Fenced):
     """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet.
 
-    `doing`: what the phase is about in words, where there is more to say, such as how far loading is.
+    `doing`: what the phase is about in words, where there is more to say, such as how far loading is. `trouble`: what
+    fails just now and is tried again.
     """
 
     phase: Phase
@@ -163,6 +166,7 @@ class Heartbeat(Fenced):
     seconds: Buckets = Field(default_factory=dict)
     interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
     doing: Annotated[str, Field(max_length=500), Shown] | None = None
+    trouble: Trouble | None = None
 
 
 class Directive(StrEnum):
@@ -278,10 +282,14 @@ class Note(Fenced):
 
 
 class Quarantine(Fenced):
-    """A checkpoint that cannot be read is never offered again."""
+    """A checkpoint that cannot be read is never offered again.
+
+    `missing`: the store holds no manifest of it, as opposed to damaged bytes; None from a worker that does not say it.
+    """
 
     prefix: ObjectName
     message: Text
+    missing: StrictBool | None = None
 
 
 class Outcome(StrEnum):

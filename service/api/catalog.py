@@ -14,6 +14,7 @@ from core.domain.queues import QUEUE
 from core.domain.spec import NotifySpec
 from core.domain.views import Listing, QueueView, WorkerView
 from core.domain.wire import WorkerReport
+from service.api.attempts import admit
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
@@ -66,9 +67,11 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
         return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
 
 
-@router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(*BODY))
+@router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
-    """A worker says that it is there."""
+    """A worker says that it is there. 409 `wrong-store`: it uses another store than the service."""
+    if message.store is None or message.store.problem is None:
+        admit(ctx, message)
     with ctx.database.write() as session:
         workers.report(Unit(session), message)
 

@@ -181,6 +181,18 @@ class Lease:
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
 
 
+def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
+    """End a held attempt, and its job as failed, because no other attempt can do better. Raises LeaseLost, NotFound."""
+    job, attempt = unit.held(attempt_id, fence)
+    actor = actor_of(attempt)
+    _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
+    _log(unit, job, attempt, actor)
+    if job.desired == DesiredState.CANCEL:
+        mark_cancelled(unit, job, actor)
+    else:
+        fail(unit, job, reason, text, actor)
+
+
 def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable[[], float] = _draw) -> bool:
     """End an attempt whose lease ran out; False if it was renewed or ended meanwhile.
 

@@ -31,6 +31,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
+from service.control import troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
@@ -39,7 +40,7 @@ from service.control.workers import saw, saw_again
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
-from service.db.unit import Unit, actor_of, clean, plain
+from service.db.unit import Unit, actor_of, plain
 from service.errors import Conflict, LimitReached, NotInstalled
 
 SLACK_SECONDS = 1.0
@@ -182,6 +183,7 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     _heard_of(unit, job, attempt, now)
     _follow_phase(unit, job, attempt, message.phase)
     _keep_progress(job, attempt, message)
+    troubles.follow(unit, job, attempt, message.trouble)
     if message.phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
     saw_again(unit, attempt.worker, now)
@@ -241,7 +243,7 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     sent = plain(message)
     attempt.seconds = sent["seconds"] or attempt.seconds
     # An attempt's own message comes with its end: until then the column holds what it does.
-    attempt.message = clean(message.doing or "") or None
+    attempt.message = troubles.status_text(message.doing, message.trouble)
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress

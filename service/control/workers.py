@@ -32,7 +32,13 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     row = unit.session.get(Worker, name, with_for_update=True) or _new(unit, name, now)
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
+    row.store_id, row.refusal = (info.store.id, info.store.problem) if info.store else (None, None)
     return row
+
+
+def refused(unit: Unit, info: WorkerInfo, why: str) -> None:
+    """Note a worker that gets no work, and why."""
+    saw(unit, info, busy=False, now=unit.now()).refusal = clean(why)
 
 
 def _new(unit: Unit, name: str, now: datetime) -> Worker:

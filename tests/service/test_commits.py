@@ -260,7 +260,9 @@ def test_the_events_of_the_service_are_known() -> None:
     said = {
         kind
         for source in Path(service.__file__).parent.rglob("*.py")
-        for kind in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"', source.read_text())
+        for found in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"|^EVENT = "(\w+)"', source.read_text(), re.M)
+        for kind in found
+        if kind
     }
     assert said
     assert said == {kind for kind in SERVICE_EVENTS if not kind.startswith("attempt_")}

@@ -20,12 +20,15 @@ from worker.checkpointing.snapshot import Snapshot
 
 
 class CorruptCheckpoint(BatonError):
-    """A checkpoint that is not what its manifest says; the one before it is to be used."""
+    """A checkpoint that is not what its manifest says; the one before it is to be used.
+
+    `missing`: the store holds no manifest of it, and answered so.
+    """
 
     code = "corrupt-checkpoint"
 
-    def __init__(self, prefix: str, what: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, what: str, *, missing: bool = False) -> None:
+        self.prefix, self.missing = prefix, missing
         super().__init__(f"{prefix}: {what}")
 
 
@@ -109,7 +112,9 @@ def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
     try:
         data = store.get(f"{prefix}/{MANIFEST}")
         manifest = Manifest.model_validate_json(data)
-    except (NotFound, Corrupted, ValidationError) as error:
+    except NotFound as error:
+        raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}", missing=True) from error
+    except (Corrupted, ValidationError) as error:
         raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}") from error
     if crc32c not in (None, crc32c_of(data)):
         raise CorruptCheckpoint(prefix, f"{MANIFEST} is not the one that was committed")

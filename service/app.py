@@ -37,6 +37,7 @@ from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
 from service.api.requests import Requests
+from service.checks import Readiness, checks
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.control.notices import INFO, Policy
@@ -56,7 +57,9 @@ from service.watch import Watch
 from service.web import pages
 
 REDIS_SECONDS = 3.0
-CONDUCTOR_CONNECTIONS = 4
+CONDUCTOR_CONNECTIONS = 6
+LEASES_SHARE = (2, 5)
+"""Of the connections for requests so many are kept for the LEASES lane."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -99,9 +102,18 @@ def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
     info, heard, most = {INFO: policy}, counters.heard, settings.database_connections
-    database = Database(open_engine(settings.database_url, connections=most), turns, heard, info)
-    # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
-    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard, info)
+
+    def connected(connections: int) -> Database:
+        return Database(open_engine(settings.database_url, connections=connections), turns, heard, info)
+
+    # Connections of their own: however many requests wait for one, heartbeats and claims are answered, leases are
+    # looked after and leadership is kept.
+    for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])
+    database, leases, apart = (
+        connected(max(1, most - for_leases)),
+        connected(for_leases),
+        connected(CONDUCTOR_CONNECTIONS),
+    )
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
@@ -110,12 +122,28 @@ def _services(settings: Settings) -> Services:
     )
     store = open_store(settings.store)
     conductor = Conductor(settings, apart, Messages(redis), store, post)
-    watch, offers = Watch(database), Offers(database, settings.limits)
+    watch, offers = Watch(database), Offers(leases, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
     gate = Gate(database, settings.token.get_secret_value(), FailedLogins(settings.failed_logins))
     return Services(
-        settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters, post, policy
+        settings=settings,
+        database=database,
+        leases=leases,
+        redis=redis,
+        store=store,
+        statuses=statuses,
+        watch=watch,
+        feed=feed,
+        logs=logs,
+        offers=offers,
+        conductor=conductor,
+        readiness=Readiness(checks(leases, redis, store)),
+        gate=gate,
+        lease_gate=gate.on(leases),
+        counters=counters,
+        post=post,
+        policy=policy,
     )
 
 
@@ -130,6 +158,7 @@ def _notices(settings: Settings) -> tuple[Post, Policy]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    services.readiness.start()
     services.conductor.start()
     telling = asyncio.create_task(_tell_failures(services.gate))
     yield
@@ -137,7 +166,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     telling.cancel()
     await run_in_threadpool(services.gate.audit_failures)
     services.conductor.stop()
+    services.readiness.stop()
     services.redis.close()
+    services.leases.close()
     services.database.close()
 
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -53,6 +53,15 @@ class _Belief:
     until: float
 
 
+@dataclass
+class _Beliefs:
+    """What was found lately. Gates on several databases' connections share it."""
+
+    found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
+    forgotten: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
 class Gate:
     """Knows tokens, sessions and tokens of attempts. Safe for several threads.
 
@@ -69,17 +78,21 @@ class Gate:
         self._database, self._bootstrap, self._clock = database, bootstrap, clock
         self._bootstrap_digest = digest(bootstrap)
         self.failures, self.attempts = failures, AttemptTokens(database)
-        self._beliefs: OrderedDict[tuple[bool, str], _Belief] = OrderedDict()
-        self._forgotten = 0
-        self._lock = Lock()
+        self._beliefs = _Beliefs()
+
+    def on(self, database: Database) -> Gate:
+        """A gate that asks over other connections. What one of them finds or forgets, both do."""
+        other = Gate(database, self._bootstrap, self.failures, self._clock)
+        other._beliefs = self._beliefs
+        return other
 
     def known(self, shown: Credential) -> Principal | None:
         """Whose it is, if that was found out just now. Asks nobody."""
         name = digest(shown.text)
         if not shown.cookie and hmac.compare_digest(name, self._bootstrap_digest):
             return BOOTSTRAP
-        with self._lock:
-            belief = self._beliefs.get((shown.cookie, name))
+        with self._beliefs.lock:
+            belief = self._beliefs.found.get((shown.cookie, name))
         return belief.principal if belief is not None and self._clock() < belief.until else None
 
     def verify(self, shown: Credential, address: str) -> Principal:
@@ -87,7 +100,7 @@ class Gate:
         known = self.known(shown)
         if known is not None:
             return known
-        begun, forgotten = self._clock(), self._forgotten
+        begun, forgotten = self._clock(), self._beliefs.forgotten
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
@@ -99,9 +112,9 @@ class Gate:
 
     def forget(self) -> None:
         """Believe nothing that was found before: something was revoked here."""
-        with self._lock:
-            self._beliefs.clear()
-            self._forgotten += 1
+        with self._beliefs.lock:
+            self._beliefs.found.clear()
+            self._beliefs.forgotten += 1
 
     def holds(self, hold: Hold) -> bool:
         """Whether the attempt is still held with this fence."""
@@ -140,14 +153,14 @@ class Gate:
             log.warning("the audit log does not tell of them: %s", type(error).__name__)
 
     def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
-        key = (shown.cookie, digest(shown.text))
-        with self._lock:
-            if forgotten != self._forgotten:
+        key, kept = (shown.cookie, digest(shown.text)), self._beliefs
+        with kept.lock:
+            if forgotten != kept.forgotten:
                 return  # what was read may be older than what was revoked meanwhile
-            self._beliefs[key] = belief
-            self._beliefs.move_to_end(key)
-            while len(self._beliefs) > KEPT:
-                self._beliefs.popitem(last=False)
+            kept.found[key] = belief
+            kept.found.move_to_end(key)
+            while len(kept.found) > KEPT:
+                kept.found.popitem(last=False)
 
     def _count(self, address: str) -> None:
         """One more that was wrong. Raises TooManyFailures."""

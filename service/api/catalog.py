@@ -21,6 +21,7 @@ from service.auth import READ, SUBMIT, WORK
 from service.control import demand, plans, workers
 from service.control.notices import check_targets
 from service.db.unit import Unit
+from service.lanes import LEASES
 
 router = guarded_router("catalog")
 
@@ -67,9 +68,10 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
 
 
 @router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(*BODY))
+@LEASES.route
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
     """A worker says that it is there."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         workers.report(Unit(session), message)
 
 

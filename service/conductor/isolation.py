@@ -76,14 +76,14 @@ class Isolation:
         self._failed(step)
         text = clean(f"{type(error).__name__}: {error}")[:MAX_ERROR]
         with self._database.write() as session:
-            unit = Unit(session)
+            now = Unit(session).now()  # asked first: a later query would flush a row that is not complete
             row = session.get(PassFailure, (step, item.key))
             if row is None:
-                row = PassFailure(step=step, item=item.key, job_id=item.job_id, tries=0, first_at=unit.now())
+                row = PassFailure(step=step, item=item.key, job_id=item.job_id, tries=0, first_at=now)
                 session.add(row)
             row.tries, row.error = row.tries + 1, text
             wait = backoff(FIRST_SECONDS, row.tries, LONGEST_SECONDS, _draw())
-            row.retry_at = unit.now() + timedelta(seconds=wait)
+            row.retry_at = now + timedelta(seconds=wait)
             tries = row.tries
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
         if item.job_id is not None and tries & (tries - 1) == 0:  # the first, then each doubling

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from core.storage import BlobStore
 from service.conductor import cadence, control, dispatch, housekeeping
+from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
+from service.conductor.sweeping import sweep
 from service.db.engine import Database
 from service.notify.post import Post
 from service.settings import Settings
@@ -71,12 +73,14 @@ class Conductor:
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database), every=WATCH_SECONDS),
         ]
         self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
-        self.slow = [
-            Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
-            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
-            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
-            Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
+        apart = Isolation(database)
+        # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
+        self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
+        self.deleting = [
+            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store, apart)),
+            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store, apart)),
         ]
+        self.sweeping = [Step("sweeping", lambda: sweep(database, store, apart), every=settings.sweep_seconds)]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
         self.telling = [Step("sending notifications", Notifier(database, post, patience).send_due)]
         self._database = database
@@ -92,7 +96,9 @@ class Conductor:
             for name, steps in (
                 ("conductor", self.quick),
                 ("dispatching", self.sending),
-                ("housekeeping", self.slow),
+                ("publishing", self.publishing),
+                ("deleting", self.deleting),
+                ("sweeping", self.sweeping),
                 ("notifying", self.telling),
             ):
                 thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
@@ -117,7 +123,8 @@ class Conductor:
 
     def run_once(self) -> None:
         """One whole pass."""
-        for step in [*self.quick, *self.sending, *self.slow, *self.telling]:
+        stored = [*self.publishing, *self.deleting, *self.sweeping]
+        for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
 
     def _run(self, steps: list[Step]) -> None:

@@ -19,6 +19,7 @@ from service.control.startable import startable
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
+from service.metrics.backlog import backlog
 
 QUEUES = 100
 """So many queues have labels of their own, the busiest; the others share OTHERS."""
@@ -55,18 +56,20 @@ class Queue:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that was read at once. `seconds`: of jobs that have not ended, by bucket."""
+    """All that was read at once. `seconds`: of jobs that have not ended, by bucket. `backlog`: rows, by kind."""
 
     jobs: Mapping[str, int]
     workers: Mapping[str, int]
     queues: Mapping[str, Queue]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    backlog: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
     """One state of the database in numbers."""
     now = unit.now()
-    return Rows(_jobs(unit), _workers(unit, lost_after), few(_queues(unit, limits, now)), _seconds(unit, now))
+    queues, seconds = few(_queues(unit, limits, now)), _seconds(unit, now)
+    return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, backlog(unit))
 
 
 def _jobs(unit: Unit) -> dict[str, int]:

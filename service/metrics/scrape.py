@@ -98,6 +98,7 @@ def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
     help_text = "Seconds of the jobs that have not ended, by what they were spent on"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
+    yield _labelled("baton_garbage_backlog", "Rows that housekeeping has to handle, by kind", "kind", rows.backlog)
     for part, (name, text) in QUEUES.items():
         yield _labelled(name, text, "queue", {queue: _part(found, part) for queue, found in rows.queues.items()})
 

@@ -285,7 +285,7 @@ def test_each_step_of_a_pass_may_be_done_twice(api: Api, redis_server: RedisServ
     preempted.artifact("a.txt", b"a")
     preempted.finish("preempted")
     conductor = api.services.conductor
-    for step in [*conductor.quick, *conductor.sending, *conductor.slow]:
+    for step in [*conductor.quick, *conductor.sending, *conductor.publishing, *conductor.deleting]:
         for _ in range(2):
             step.run(forced=True)
             assert step.failing is None, step.name

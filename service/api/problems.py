@@ -185,7 +185,7 @@ def _database_error(request: Request, error: Exception) -> Response:
 
 def _disk_full(where: str) -> Response:
     _say(where)
-    return problem(503, "disk-full", where, headers={"Retry-After": "10"})
+    return problem(503, "disk-full", where, headers={"Retry-After": "5"})
 
 
 def _say_away(error: Exception, failing: str | None) -> None:

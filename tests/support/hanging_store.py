@@ -24,6 +24,10 @@ class HangingStore:
         """What a process needs in its environment to use it."""
         return {"STORAGE_EMULATOR_HOST": self.proxy.host}
 
+    def wait(self, _method: str) -> None:
+        """For what a request waits."""
+        self.open.wait(300)
+
     def hang(self) -> None:
         """From now on requests are accepted and not answered."""
         self.open.clear()
@@ -39,7 +43,7 @@ def hanging_store() -> Iterator[HangingStore]:
     with gcs_emulator("hanging") as emulator, flaky_proxy(emulator.host) as proxy:
         store = HangingStore(emulator.store_url("baton"), proxy, threading.Event())
         store.go_on()
-        proxy.before = lambda _method: bool(store.open.wait(300)) and None
+        proxy.before = store.wait
         try:
             yield store
         finally:

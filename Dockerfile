@@ -1,6 +1,7 @@
 # Targets: service, worker-cpu, worker-gpu. Everything comes from the lock files; nothing runs as root.
 #   make images          builds them with docker, podman or buildah
-# BASE is any Debian with Python 3.11 to 3.13. An index or certificate of your own comes as a secret and stays in no layer:
+# BASE is any Debian with Python 3.11 to 3.13; scripts/pin_images.sh says it with a digest, which `make images` then takes.
+# An index or certificate of your own comes as a secret and stays in no layer:
 #   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem ...   (in pip.conf: cert = /run/secrets/ca)
 ARG BASE=docker.io/library/python:3.12-slim
 
@@ -48,14 +49,17 @@ COPY models/plans ./models/plans
 USER 10001:10001
 ENV BATON_HOST=0.0.0.0 BATON_PORT=8080
 EXPOSE 8080
+# Not /readyz: it fails while Redis or the store is away, and whoever restarts what is unhealthy would cut off heartbeats.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
-    ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BATON_PORT\"]}/readyz', timeout=4)"]
+    ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BATON_PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "service"]
 
 FROM base AS worker
 USER 10001:10001
-ENV BATON_HEALTH_FILE=/tmp/baton-worker.health
+# With a read-only root file system these two and /data can be written: what libraries keep for themselves goes there.
+ENV BATON_HEALTH_FILE=/tmp/baton-worker.health MPLCONFIGDIR=/tmp/matplotlib KERAS_HOME=/tmp/keras \
+    CUDA_CACHE_PATH=/home/baton/.cache/baton/nv
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-m", "worker.health"]
 # The engine must leave more time before it kills than BATON_GRACE: --stop-timeout, stop_grace_period.
 STOPSIGNAL SIGTERM

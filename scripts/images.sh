@@ -31,7 +31,10 @@ choose_isolation() {
   fi
 }
 
-default_base() { sed -n 's/^ARG BASE=//p' Dockerfile; }
+# By digest, if scripts/pin_images.sh has written one.
+default_base() {
+  if [ -f deploy/images.env ]; then sed -n 's/^BASE=//p' deploy/images.env; else sed -n 's/^ARG BASE=//p' Dockerfile; fi
+}
 
 choose_base() {
   local image

@@ -16,12 +16,14 @@ from redis.retry import Retry
 from core.storage import open_store
 from service.access.failures import WINDOW_SECONDS, FailedLogins
 from service.access.gate import Gate
+from service.access.principal import READERS, WORKERS
 from service.api import (
     artifacts,
     attempts,
     audit,
     catalog,
     curves,
+    docs,
     events,
     health,
     jobs,
@@ -33,6 +35,8 @@ from service.api import (
     session,
     tokens,
 )
+from service.api.contract import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
+from service.api.forwarded import Forwarded
 from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
@@ -50,6 +54,7 @@ from service.metrics.scrape import Scrape
 from service.notify.post import Post
 from service.notify.targets import chosen, load_urls
 from service.offers import Offers
+from service.server import possible_connections
 from service.services import Services
 from service.settings import Settings
 from service.statuses import Statuses
@@ -65,16 +70,28 @@ LEASES_SHARE = (2, 5)
 def create_app(settings: Settings) -> FastAPI:
     """The service over a database that is migrated already. Raises StoreConfigError, SettingsError."""
     services = _services(settings)
-    app = FastAPI(title="Baton", version=_version(), description=__doc__ or "", lifespan=_lifespan)
+    app = FastAPI(
+        title="Baton",
+        version=_version(),
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        openapi_tags=tag_descriptions(),
+        generate_unique_id_function=operation_id,
+        # FastAPI's own pages run scripts of a third party in the dashboard's origin.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
     # Its redirect names whatever host the request named.
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.scrape = Scrape(services)
     app.add_middleware(BodyLimit, seconds=settings.slow_seconds)
-    app.add_middleware(ShareLimit, most=max(1, settings.connections // 2))
+    app.add_middleware(ShareLimit, connections=possible_connections(settings.connections))
     allow_origins(app, settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Requests, services.counters)
+    app.add_middleware(Forwarded, trusted=settings.forwarded_allow_ips)
     problems.install(app)
     for part in (
         jobs,
@@ -91,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         audit,
         health,
         metrics,
+        docs,
         pages,
     ):
         app.include_router(part.router)
@@ -101,18 +119,13 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
-    info, heard, most = {INFO: policy}, counters.heard, settings.database_connections
-
-    def connected(connections: int) -> Database:
-        return Database(open_engine(settings.database_url, connections=connections), turns, heard, info)
-
+    info, most = {INFO: policy}, settings.database_connections
     # Connections of their own: however many requests wait for one, heartbeats and claims are answered, leases are
     # looked after and leadership is kept.
     for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])
     database, leases, apart = (
-        connected(max(1, most - for_leases)),
-        connected(for_leases),
-        connected(CONDUCTOR_CONNECTIONS),
+        Database(open_engine(settings.database_url, connections=number), turns, counters.heard, info)
+        for number in (max(1, most - for_leases), for_leases, CONDUCTOR_CONNECTIONS)
     )
     redis = Redis.from_url(
         settings.redis_url,
@@ -121,11 +134,11 @@ def _services(settings: Settings) -> Services:
         retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
     )
     store = open_store(settings.store)
-    conductor = Conductor(settings, apart, Messages(redis), store, post)
+    conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
     watch, offers = Watch(database), Offers(leases, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits)
-    gate = Gate(database, settings.token.get_secret_value(), FailedLogins(settings.failed_logins))
+    gate = _gate(settings, database)
     return Services(
         settings=settings,
         database=database,
@@ -145,6 +158,13 @@ def _services(settings: Settings) -> Services:
         post=post,
         policy=policy,
     )
+
+
+def _gate(settings: Settings, database: Database) -> Gate:
+    given = ((settings.work_token, WORKERS), (settings.read_token, READERS))
+    machines = {secret.get_secret_value(): owner for secret, owner in given if secret is not None}
+    failures = FailedLogins(settings.failed_logins)
+    return Gate(database, settings.token.get_secret_value(), failures, machines=machines)
 
 
 def _notices(settings: Settings) -> tuple[Post, Policy]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, cast
 
@@ -18,7 +19,7 @@ from core.telemetry import fields
 from service.access.gate import Credential, Gate
 from service.access.principal import ATTEMPT, Hold, Principal
 from service.access.secret import csrf_of
-from service.api.limits import SHARE
+from service.api.limits import SHARE, Group, Sharer
 from service.api.text import check_json
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.lanes import LEASES, Lane, lane_of
@@ -26,6 +27,8 @@ from service.services import Services
 from service.settings import Settings
 
 COOKIE, CSRF_HEADER = "baton_session", "Baton-CSRF"
+WORKER_HEADER = "Baton-Worker"
+WORKER_NAME = re.compile(r"[\x21-\x7e]{1,200}")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_PAGES = frozenset({"same-origin", "none"})
 SCHEMES: dict[str, dict[str, str]] = {
@@ -51,11 +54,13 @@ class Needs:
 
     `schemes`: how the document says it may be shown. A session does everywhere and is named where it is the matter:
     with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones. `unless`: the setting
-    that opens the route to everybody.
+    that opens the route to everybody. `waits`: a worker may wait long for the answer.
     """
 
-    def __init__(self, *scopes: str, schemes: Sequence[str] = ("bearer",), unless: str = "") -> None:
-        self.scopes, self.schemes, self._unless = scopes, schemes, unless
+    def __init__(
+        self, *scopes: str, schemes: Sequence[str] = ("bearer",), unless: str = "", waits: bool = False
+    ) -> None:
+        self.scopes, self.schemes, self._unless, self._waits = scopes, schemes, unless, waits
 
     async def __call__(self) -> None:
         """Nothing: the route itself asks, before it reads the body."""
@@ -63,6 +68,14 @@ class Needs:
     def asked_for(self, settings: Settings) -> bool:
         """Whether a token must be shown here."""
         return bool(self.scopes) and not (self._unless and getattr(settings, self._unless))
+
+    def sharer(self, principal: Principal, request: Request) -> Sharer:
+        """Whose share of the connections the request counts against."""
+        if principal.hold is not None:
+            return Sharer(Group.ATTEMPT, principal.key, one_worker=True)
+        if self.scopes == (Scope.WORK,):
+            return _worker(Group.POLL if self._waits else Group.WORK, principal, request)
+        return Sharer(Group.ADMIN if Scope.ADMIN in principal.scopes else Group.USER, principal.key)
 
     @property
     def text(self) -> str:
@@ -78,8 +91,17 @@ OPEN = Depends(Needs())
 READ, SUBMIT, WORK, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.WORK, Scope.ADMIN))
 ANY_TOKEN = Depends(Needs(*Scope, schemes=("bearer", "session")))
 METRICS = Depends(Needs(Scope.READ, unless="metrics_public"))
+POLL = Depends(Needs(Scope.WORK, waits=True))
 OF_ATTEMPT = Depends(Needs(ATTEMPT))
 READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
+
+
+def _worker(group: Group, principal: Principal, request: Request) -> Sharer:
+    """One worker among those that send the same token. One that gives no name, as older ones do, has its address."""
+    name = request.headers.get(WORKER_HEADER, "")
+    if WORKER_NAME.fullmatch(name):
+        return Sharer(group, f"{principal.key} worker {name}", one_worker=True)
+    return Sharer(group, f"{principal.key} address {address_of(request)}")
 
 
 class GuardedRoute(APIRoute):
@@ -99,7 +121,7 @@ class GuardedRoute(APIRoute):
             fields.bind(job=request.path_params.get("job_id"), attempt_id=request.path_params.get("attempt_id"))
             if self.needs.asked_for(request.app.state.services.settings):
                 request.state.principal = await admitted(request, self.needs, self.lane)
-                request.scope[SHARE].take(request.state.principal.key)
+                request.scope[SHARE].take(self.needs.sharer(request.state.principal, request))
             check_json(await request.body())
             return await handler(request)
 
@@ -142,7 +164,7 @@ async def identified(request: Request, shown: Credential, lane: Lane | None = No
 
 
 def address_of(request: Request) -> str:
-    """Where it comes from: what a proxy on this machine says, or whom FORWARDED_ALLOW_IPS trusts (uvicorn's)."""
+    """The client's address, behind trusted proxies too (service.api.forwarded)."""
     return request.client.host if request.client else "unknown"
 
 

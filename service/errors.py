@@ -98,12 +98,22 @@ class TooManyFailures(BatonError):
 
 
 class TooManyAtOnce(BatonError):
-    """The caller has too much under way already. `most`: requests at once."""
+    """The caller has too many requests under way. `most`: at once; `who`: that has them."""
 
     code = "too-many-at-once"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"this token has {most} requests under way, and may not have more: end some, then try again")
+    def __init__(self, most: int, who: str = "this caller has") -> None:
+        super().__init__(f"{who} {most} requests under way, and may not have more: end some, or try again in a moment")
+
+
+class TooManyWrites(BatonError):
+    """An attempt writes too often what has no other bound. `seconds`: until it may again."""
+
+    code = "too-many-writes"
+
+    def __init__(self, what: str, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"this attempt has sent too many {what}: the next is taken in {seconds} s")
 
 
 class BodyTooLarge(BatonError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -26,18 +27,22 @@ from core.domain.queues import QUEUE
 from core.domain.spec import LABEL
 from core.telemetry.logs import Format, Level, lower
 from core.telemetry.secrets import Secrets, password_of
+from service.api.forwarded import checked_proxy
 from service.control.limits import ANY, Limits
 
 PREFIX = "BATON_"
 ADVICE = {
-    "token": "set BATON_TOKEN to a secret of at least 8 characters that users and workers send",
+    "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
+    "work_token": "set BATON_WORK_TOKEN to a secret of at least 8 characters that workers send",
+    "read_token": "set BATON_READ_TOKEN to a secret of at least 8 characters that autoscalers and Prometheus send",
+    "forwarded_allow_ips": "give addresses and networks such as 10.0.0.7,10.8.0.0/16, or * for any",
     "database_url": "give sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
     "redis_url": "give redis://HOST:PORT/NUMBER or rediss://...",
     "queue_limits": """give attempts at once by queue as JSON, e.g. {"default": 4}""",
     "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
-    "notify_on": "give some of succeeded, failed, cancelled and recovering, separated by commas",
+    "notify_on": f"give some of {', '.join(Notice)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
 }
 
@@ -75,6 +80,16 @@ def _origin(value: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_read_list)]
 
 
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(checked_proxy)], ...], NoDecode, BeforeValidator(_read_list)]
+
+
+def _default_proxies() -> tuple[str, ...]:
+    # uvicorn's own variable, which deployments set before there was one of Baton's.
+    return tuple(
+        one.strip() for one in os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1").split(",") if one.strip()
+    )
+
+
 Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_read_list)]
 Notices = Annotated[tuple[Notice, ...], NoDecode, BeforeValidator(_read_list)]
 
@@ -92,6 +107,10 @@ class Settings(BaseSettings):
 
     token: Annotated[SecretStr, Field(min_length=8)]
     """Opens everything; for its owner, and for whoever makes the first tokens."""
+    work_token: Annotated[SecretStr, Field(min_length=8)] | None = None
+    """A token with exactly the scope `work`, for the workers of a deployment; it needs no call to make it."""
+    read_token: Annotated[SecretStr, Field(min_length=8)] | None = None
+    """A token with exactly the scope `read`, for autoscalers and Prometheus."""
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
     """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
@@ -102,6 +121,10 @@ class Settings(BaseSettings):
     """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """How often workers renew their leases."""
+    cancel_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
+    """How long a worker has to carry out a cancellation; then its attempt is ended without it."""
+    pause_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """The same for a pause; what it trained since its last checkpoint is then done again."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -121,7 +144,7 @@ class Settings(BaseSettings):
     label_limits: LimitMap = Field(default_factory=dict)
     """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
     connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
-    """Of clients at once, of which one token may use half; beyond it idle ones are closed."""
+    """Of clients at once; beyond it idle ones are closed. One token may use half, the administrator has a reserve."""
     slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long the head of a request may take to come, and then its body; an answer that nobody reads is kept 4 times
     as long."""
@@ -133,6 +156,9 @@ class Settings(BaseSettings):
     """Of pages elsewhere that may ask with a token of their own; sessions are for pages of the service itself."""
     tls_proxy: bool = False
     """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
+    forwarded_allow_ips: Proxies = Field(default_factory=_default_proxies, validate_default=True)
+    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count: addresses and networks, or `*` for any peer;
+    unless set, what FORWARDED_ALLOW_IPS says, else loopback."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """`json`: one object a line."""
     log_level: Annotated[Level | None, BeforeValidator(lower)] = None
@@ -205,6 +231,26 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> Self:
+        named = {"BATON_TOKEN": self.token, "BATON_WORK_TOKEN": self.work_token, "BATON_READ_TOKEN": self.read_token}
+        seen: dict[str, str] = {}
+        for name, secret in named.items():
+            text = secret.get_secret_value() if secret is not None else None
+            if text is not None and text in seen:
+                raise ValueError(
+                    f"{name} must differ from {seen[text]}: each token has scopes of its own; draw another"
+                )
+            if text is not None:
+                seen[text] = name
+        return self
+
+    @property
+    def tokens(self) -> list[str]:
+        """The secrets of all tokens that the settings name."""
+        found = (self.token, self.work_token, self.read_token)
+        return [one.get_secret_value() for one in found if one is not None]
+
     @property
     def limits(self) -> Limits:
         """How many attempts may be held at once."""
@@ -214,7 +260,7 @@ class Settings(BaseSettings):
     def secrets(self) -> Secrets:
         """What the log must not tell."""
         urls = (self.database_url, self.redis_url)
-        return Secrets([self.token.get_secret_value(), *map(password_of, urls)])
+        return Secrets([*self.tokens, *map(password_of, urls)])
 
     @property
     def lost_after(self) -> float:

@@ -46,7 +46,7 @@ def main(module: str = TRAINER) -> int:
         print(f"baton worker: {error}", file=sys.stderr)
         return USAGE
     queues = options.queue or ["default"]
-    client = ServiceClient(settings.url, settings.token)
+    client = ServiceClient(settings.url, settings.token, settings.worker_name)
     logs, pulse = Logs(settings.store), Pulse(settings.health_file)
     if settings.log_format == "json":
         logs.shown_as(formatter)

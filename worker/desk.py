@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from core.domain.goodput import Bucket, Stopwatch
 from core.domain.manifest import artifact_object, checkpoint_prefix
+from core.domain.notes import fitting_data, fitting_text
 from core.domain.policies import Since, checkpoint_due, interval_seconds
 from core.domain.spec import JobSpec
 from core.domain.wire import (
@@ -44,6 +46,7 @@ from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
+log = logging.getLogger(__name__)
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
 
 
@@ -173,9 +176,16 @@ class Desk:
         self.outbox.put(parcel)
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
-        """Queues an event."""
-        note = Note(fence=self._grant.fence, kind=kind, message=message, data=dict(data or {}))
-        self.outbox.put(Parcel(lambda: self._client.note(self._grant.attempt_id, note)))
+        """Queues an event; what is longer than the service takes is cut."""
+        note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
+        self.outbox.put(Parcel(lambda: self._send_note(note)))
+
+    def _send_note(self, note: Note) -> None:
+        """A note that the service does not take is left out: no job fails by what is told of it."""
+        try:
+            self._client.note(self._grant.attempt_id, note)
+        except Refused as error:
+            log.warning("the job's log does not tell of %s: %s", note.kind, error)
 
     def story(self) -> Story | None:
         """One try: what is told of the job is worth no waiting."""

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from core.domain.errors import JobFailure, SpecError
+from core.domain.notes import fitting_text
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from core.storage.errors import StoreError, StoreUnavailable
@@ -20,7 +21,9 @@ def failed(fence: int, error: Exception, at_step: int | None) -> Finish:
     """The words with which an attempt ends. `at_step`: where the loop stood, if it had begun."""
     reason, message = _why(error)
     fault = fault_of(error)
-    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=message, at_step=at_step, fault=fault)
+    return Finish(
+        fence=fence, outcome=Outcome.FAILED, reason=reason, message=fitting_text(message), at_step=at_step, fault=fault
+    )
 
 
 def fault_of(error: BaseException) -> str:

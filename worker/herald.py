@@ -6,6 +6,7 @@ import logging
 import threading
 
 from core.domain.errors import LeaseLost
+from core.domain.notes import fitting_data, fitting_text
 from core.domain.wire import Grant, Note
 from worker.notice import Departure, Notice
 from worker.patience import persist
@@ -41,7 +42,8 @@ class Herald:
     def _send(self, word: Departure) -> None:
         text = f"{word}: {_consequence(word)}"
         data = {"source": word.source, "cause": word.cause, "seconds": round(word.seconds, 1), "certain": word.certain}
-        self._client.note(self._grant.attempt_id, Note(fence=self._grant.fence, kind=KIND, message=text, data=data))
+        note = Note(fence=self._grant.fence, kind=KIND, message=fitting_text(text), data=fitting_data(data))
+        self._client.note(self._grant.attempt_id, note)
 
 
 def _consequence(word: Departure) -> str:

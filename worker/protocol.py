@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -59,6 +60,8 @@ def _check(response: httpx.Response) -> None:
     if response.is_success:
         return
     problem, detail = _problem(response)
+    if problem == "too-many-writes":
+        raise Refused(response.status_code, problem, detail)
     if response.status_code >= 500 or response.status_code in (408, 425, 429):
         raise ServiceUnavailable(f"the service answered {response.status_code}: {detail}")
     if problem == LeaseLost.code:
@@ -84,8 +87,11 @@ class ServiceClient:
     Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, name: str = "") -> None:
+        """`name`: the worker's; the service bounds the connections of each worker by it."""
         headers = {"Authorization": f"Bearer {token}"}
+        if name:
+            headers["Baton-Worker"] = quote(name)[:200]
         self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
         self._attempt_tokens: dict[str, str] = {}
 

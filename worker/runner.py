@@ -11,6 +11,7 @@ from functools import partial
 
 from core.domain.errors import JobFailure, LeaseLost
 from core.domain.goodput import Bucket
+from core.domain.notes import fitting_text
 from core.domain.policies import Reason
 from core.domain.spec import parse_spec
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
@@ -193,7 +194,7 @@ class Runner:
 
     def _quarantine(self, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]) -> None:
         log.error("quarantined a checkpoint: %s", error)
-        quarantine = Quarantine(fence=grant.fence, prefix=error.prefix, message=str(error))
+        quarantine = Quarantine(fence=grant.fence, prefix=error.prefix, message=fitting_text(str(error)))
         persist(lambda: self.client.quarantine(grant.attempt_id, quarantine), wait=wait)
 
     def _compare(self, desk: Desk, before: Mapping[str, str], anew: str | None) -> None:

@@ -103,7 +103,7 @@ def _workspace(settings: WorkerSettings) -> Workspace:
 
 def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
     return Runner(
-        client=ServiceClient(settings.url, settings.token),
+        client=ServiceClient(settings.url, settings.token, settings.worker_name),
         store=open_store(settings.store),
         trainer=loaded.trainer,
         workspace=_workspace(settings),

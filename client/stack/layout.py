@@ -57,8 +57,15 @@ class DataDirectory:
         return path
 
     def token(self) -> str:
-        """The token of this stack, drawn once."""
-        path = self.root / "token"
+        """The token of this stack that opens everything, drawn once."""
+        return self._secret("token")
+
+    def work_token(self) -> str:
+        """The token of this stack's workers, drawn once."""
+        return self._secret("work-token")
+
+    def _secret(self, name: str) -> str:
+        path = self.root / name
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))
         return path.read_text().strip()

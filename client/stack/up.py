@@ -57,6 +57,8 @@ class Stack:
             **self._settings(),
             "BATON_HOST": self.options.host,
             "BATON_PORT": str(self.port),
+            "BATON_TOKEN": self.connection.token,
+            "BATON_WORK_TOKEN": self.data.work_token(),
             "BATON_DATABASE_URL": self.data.database_url,
         }
         return ChildSpec("service", self.options.service_command, environment, self.data.log("service"))
@@ -67,14 +69,14 @@ class Stack:
         return [self._worker(f"worker-{k}", environment) for k, environment in enumerate(own, start=1)]
 
     def _worker(self, name: str, own: Mapping[str, str]) -> ChildSpec:
-        settings = {**self._settings(), **own}
+        settings = {**self._settings(), **own, "BATON_TOKEN": self.data.work_token()}
+        settings.pop("BATON_WORK_TOKEN", None)
         return ChildSpec(name, self.options.worker_command, settings, self.data.log(name), WORKER_GRACE)
 
     def _settings(self) -> dict[str, str]:
         return {
             **self._common,
             "BATON_URL": self.connection.url,
-            "BATON_TOKEN": self.connection.token,
             "BATON_REDIS_URL": self.redis.url,
             "BATON_STORE": self.data.store_url,
         }

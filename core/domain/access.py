@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from core.domain.shown import ShownAudit
 from core.domain.validation import NUMBER, Model
 from core.domain.wire import Message
 
 MAX_EXPIRY = 10 * 366 * 86_400.0
 # What the logs call those who have no token of their own: no token may go by these names.
 OWNER, NOBODY = "user", "nobody"
-TAKEN_NAMES = (OWNER, NOBODY, "conductor")
+WORK_BOOTSTRAP, READ_BOOTSTRAP = "work-bootstrap", "read-bootstrap"
+TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP)
 TOKEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$"  # noqa: S105 - a form, no secret
 
 
@@ -94,7 +96,7 @@ class AuditView(Message):
 
     number: int
     at: datetime
-    kind: str
+    kind: ShownAudit
     actor: str
     token_id: str | None
     subject: str | None

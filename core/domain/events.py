@@ -30,6 +30,8 @@ _OF_THE_JOB = (
     "checkpoint_overdue",
     "checkpoint_resumed",
     "quarantined",
+    "worker_silent",
+    "worker_back",
     "artifact",
     # what the reconciler could not do
     "item_failed",

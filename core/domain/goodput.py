@@ -48,6 +48,7 @@ _PHASES = {
     Phase.EVALUATING: Bucket.EVALUATION,
     Phase.STOPPING: Bucket.CHECKPOINT_STALL,
 }
+_PHASES_BY_NAME = {phase.value: bucket for phase, bucket in _PHASES.items()}
 Seconds = dict[Bucket, float]
 
 
@@ -161,7 +162,7 @@ def _told(span: Span) -> Seconds:
 def _untold(span: Span) -> Bucket:
     if span.finished_at is not None or span.phase is None:
         return Bucket.OTHER
-    return _PHASES[Phase(span.phase)]
+    return _PHASES_BY_NAME.get(span.phase, Bucket.OTHER)
 
 
 def job_seconds(life: Life, spans: Sequence[Span], now: datetime) -> dict[str, float]:

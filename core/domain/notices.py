@@ -19,9 +19,11 @@ class Notice(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RECOVERING = "recovering"
+    OVERDUE = "overdue"
+    SILENT = "silent"
 
 
-USUAL = (Notice.SUCCEEDED, Notice.FAILED, Notice.RECOVERING)
+USUAL = (Notice.SUCCEEDED, Notice.FAILED, Notice.RECOVERING, Notice.OVERDUE)
 
 
 def tells_of_recovery(interruptions: int, recoveries: int) -> bool:

@@ -62,8 +62,8 @@ _CATEGORIES = {
 }
 
 
-def category(reason: Reason) -> Category:
-    """The category of a reason; whatever is nobody's special case is the infrastructure's."""
+def category(reason: str) -> Category:
+    """The category of a reason. What is in no other, or was written by another version, is the infrastructure's."""
     for found, reasons in _CATEGORIES.items():
         if reason in reasons:
             return found
@@ -90,10 +90,10 @@ class EndedAttempt:
     """What the retry policy needs to know. `failures` and `without_progress` count this one, if it is one;
     `restore_failures` counts those in a row that ended while they restored a checkpoint, `outages` those in a row that
     ended because the store was away. `repeated_at`: the global step at which this attempt failed just as the failed one
-    before it did.
+    before it did. `reason` as it is stored: another version may have written one that this one does not know.
     """
 
-    reason: Reason
+    reason: str
     message: str
     failures: int
     without_progress: int
@@ -102,9 +102,9 @@ class EndedAttempt:
     repeated_at: int | None = None
 
 
-def is_outage(reason: Reason) -> bool:
+def is_outage(reason: str) -> bool:
     """Whether an attempt ended because something else was away. That is waited for, and costs no budget."""
-    return reason is Reason.STORE_UNAVAILABLE
+    return reason == Reason.STORE_UNAVAILABLE
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -117,7 +117,7 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     kind = category(ended.reason)
     if is_outage(ended.reason):
         return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
-    hopeless = GiveUp(ended.reason, ended.message) if kind is Category.USER else _hopeless(ended, retry)
+    hopeless = GiveUp(Reason(ended.reason), ended.message) if kind is Category.USER else _hopeless(ended, retry)
     if hopeless is not None:
         return hopeless
     if kind is Category.PREEMPTION:
@@ -155,7 +155,7 @@ def _cannot_restore(ended: EndedAttempt) -> str:
     )
 
 
-def counts_as_restore_failure(reason: Reason) -> bool:
+def counts_as_restore_failure(reason: str) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
     A stop on notice says nothing about them, nor does a store that is away: that is waited for.

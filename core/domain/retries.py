@@ -18,7 +18,7 @@ class Trace:
     `at_step`: where it failed, `fault`: what failed there; None unless both are known and it had begun to train.
     """
 
-    reason: Reason | None
+    reason: str | None
     failed: bool
     covered_seconds: float = 0.0
     at_step: int | None = None
@@ -60,5 +60,5 @@ def repeated_at(newest_first: Sequence[Trace]) -> int | None:
     last, before = failed
     alike = (last.reason, last.fault, last.at_step) == (before.reason, before.fault, before.at_step)
     known = last.fault is not None and last.at_step is not None
-    elsewhere = last.reason is Reason.OUT_OF_MEMORY and last.device != before.device
+    elsewhere = last.reason == Reason.OUT_OF_MEMORY and last.device != before.device
     return last.at_step if alike and known and not elsewhere else None

@@ -39,5 +39,8 @@ Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
 Real = Annotated[float, NUMBER]
 """Any number, NaN too."""
 
+Numbers = Annotated[dict[Annotated[str, Field(max_length=200), Shown], Real], Field(max_length=200)]
+"""Numbers by name, such as metrics: each view of the job shows them all."""
+
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
 """Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""

@@ -9,6 +9,18 @@ from pydantic import Field
 
 from core.domain.errors import FieldError
 from core.domain.scalars import Real
+from core.domain.shown import (
+    ShownAttemptState,
+    ShownCheckpointState,
+    ShownEvent,
+    ShownPhase,
+    ShownPriority,
+    ShownReason,
+    ShownRole,
+    ShownStageState,
+    ShownStatus,
+    ShownWorkerState,
+)
 from core.domain.wire import BestMetric, EpochRow, Message, Progress
 
 _T = TypeVar("_T")
@@ -53,12 +65,12 @@ class JobView(Message):
 
     id: str
     name: str
-    status: str
-    reason: str | None
+    status: ShownStatus
+    reason: ShownReason | None
     message: str | None
     version: int
     queue: str
-    priority: str
+    priority: ShownPriority
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -73,7 +85,7 @@ class JobView(Message):
     failures: int
     checkpoint: CheckpointStatus | None
     worker: str | None
-    phase: str | None
+    phase: ShownPhase | None
     goodput: dict[str, float]
     waiting_for: str | None = None
     events: int = 0
@@ -91,7 +103,7 @@ class StageView(Message):
 
     stage: int
     name: str
-    state: str
+    state: ShownStageState
     epochs: int
     epochs_done: int
     image_size: int
@@ -105,10 +117,10 @@ class AttemptView(Message):
 
     id: str
     attempt: int
-    state: str
+    state: ShownAttemptState
     fence: int
     worker: str | None
-    reason: str | None
+    reason: ShownReason | None
     message: str | None
     created_at: datetime
     claimed_at: datetime | None
@@ -140,8 +152,8 @@ class CheckpointView(Message):
     epoch: int
     step: int
     fence: int
-    roles: list[str]
-    state: str
+    roles: list[ShownRole]
+    state: ShownCheckpointState
     bytes: int
     seconds: float
     committed_at: datetime
@@ -153,7 +165,7 @@ class EventView(Message):
 
     sequence: int
     at: datetime
-    kind: str
+    kind: ShownEvent
     actor: str
     message: str
     data: dict[str, Any]
@@ -187,7 +199,7 @@ class WorkerView(Message):
     device: str
     queues: list[str]
     extensions: list[str]
-    state: str
+    state: ShownWorkerState
     job_id: str | None
     last_seen_at: datetime
 

@@ -11,8 +11,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.extensions import Extensions
+from core.domain.notes import checked_data
 from core.domain.policies import Reason
-from core.domain.scalars import Buckets, Count, Crc32c, Duration, ObjectName, QueueName, Real, Shown, Small, Text
+from core.domain.scalars import (
+    Buckets,
+    Count,
+    Crc32c,
+    Duration,
+    Numbers,
+    ObjectName,
+    QueueName,
+    Real,
+    Shown,
+    Small,
+    Text,
+)
 from core.domain.validation import NUMBER, WHOLE
 
 
@@ -79,7 +92,7 @@ class WorkerInfo(Message):
 class WorkerReport(WorkerInfo):
     """A worker says that it is there."""
 
-    queues: tuple[str, ...] = ()
+    queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
 
 
@@ -146,7 +159,7 @@ class Heartbeat(Fenced):
 
     phase: Phase
     progress: Progress | None = None
-    metrics: dict[Annotated[str, Shown], Real] = Field(default_factory=dict)
+    metrics: Numbers = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
     interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
     doing: Annotated[str, Field(max_length=500), Shown] | None = None
@@ -187,8 +200,8 @@ class CheckpointCommit(Fenced):
     position: Position
     bytes: Count
     seconds: Duration
-    roles: tuple[CheckpointRole, ...]
-    needs: tuple[ObjectName, ...] = ()
+    roles: Annotated[tuple[CheckpointRole, ...], Field(max_length=50)]
+    needs: Annotated[tuple[ObjectName, ...], Field(max_length=100)] = ()
     stall_seconds: Duration = 0.0
     trained_seconds: Duration = 0.0
 
@@ -196,7 +209,7 @@ class CheckpointCommit(Fenced):
 class BestMetric(Message):
     """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
-    metric: Annotated[str, Shown]
+    metric: Annotated[str, Field(max_length=200), Shown]
     value: Real
     stage: Small
     epoch: Small
@@ -261,7 +274,7 @@ class Note(Fenced):
         AfterValidator(_no_service_event),
     ]
     message: Text
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: Annotated[dict[str, Any], AfterValidator(checked_data)] = Field(default_factory=dict)
 
 
 class Quarantine(Fenced):
@@ -291,7 +304,7 @@ class Finish(Fenced):
     outcome: Outcome
     reason: Reason | None = None
     message: Text = ""
-    results: dict[Annotated[str, Shown], Real] = Field(default_factory=dict)
+    results: Numbers = Field(default_factory=dict)
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
     phase: Phase | None = None

@@ -21,7 +21,7 @@ COMMAND_LINE = (
 OF_OTHERS = (
     ("GOOGLE_APPLICATION_CREDENTIALS", "Google's library", "a key file, where the machine has no service account"),
     ("STORAGE_EMULATOR_HOST", "Google's library", "an emulator of Cloud Storage, such as `http://127.0.0.1:4443`"),
-    ("FORWARDED_ALLOW_IPS", "uvicorn", "whose `X-Forwarded-For` the service believes"),
+    ("FORWARDED_ALLOW_IPS", "uvicorn", "the service believes it where `BATON_FORWARDED_ALLOW_IPS` is not set"),
     ("HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "httpx", "[proxies and certificates](../how-to/workers-without-redis.md)"),
     ("CUDA_VISIBLE_DEVICES", "CUDA", "which GPUs a worker sees"),
     ("XDG_CACHE_HOME", "Baton", "where `BATON_CACHE` lies unless given; `~/.cache`"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.domain.access import OWNER, Scope
+from core.domain.access import OWNER, READ_BOOTSTRAP, WORK_BOOTSTRAP, Scope
 
 ATTEMPT = "attempt"
 """The scope of an attempt's own token: what belongs to that one attempt. No other token can be given it."""
@@ -23,13 +23,17 @@ class Hold:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks, as the logs call them. `token_id`: None for BATON_TOKEN; `hold`: of an attempt's own token alone."""
+    """Who asks, as the logs call them. `token_id`: None for the tokens of the settings; `hold`: of an attempt's token.
+
+    `machine`: the token is for a program alone, and opens no session of a browser.
+    """
 
     name: str
     scopes: frozenset[str]
     token_id: str | None = None
     expires_at: datetime | None = None
     hold: Hold | None = None
+    machine: bool = False
 
     @property
     def key(self) -> str:
@@ -43,3 +47,9 @@ class Principal:
 
 BOOTSTRAP = Principal(OWNER, frozenset(Scope))
 """Whoever has BATON_TOKEN."""
+
+WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
+"""Whoever has BATON_WORK_TOKEN: the workers of a deployment."""
+
+READERS = Principal(READ_BOOTSTRAP, frozenset({Scope.READ}), machine=True)
+"""Whoever has BATON_READ_TOKEN: an autoscaler, Prometheus."""

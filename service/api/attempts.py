@@ -31,7 +31,7 @@ from service.access.principal import Hold, Principal
 from service.api.depends import AttemptId, Ctx, guarded_router
 from service.api.problems import BODY, responses
 from service.api.waiting import unless_gone
-from service.auth import OF_ATTEMPT, WORK, Caller
+from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
 from service.errors import LimitReached, NotInstalled
@@ -44,7 +44,7 @@ OTHER_WORKER_SECONDS = 2.0
 ERRORS = responses(404, 409, *BODY)
 
 
-@router.post("/attempts:next", dependencies=[WORK], responses=responses(*BODY))
+@router.post("/attempts:next", dependencies=[POLL], responses=responses(*BODY))
 @LEASES.marked
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
@@ -127,6 +127,7 @@ def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> Epoch
 @LEASES.route
 def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
     """Point an artifact at a new object."""
+    ctx.lease_gate.artifacts.take(attempt_id)
     with ctx.leases.write() as session:
         return views.artifact_view(artifacts.commit(Unit(session), attempt_id, message))
 
@@ -135,6 +136,7 @@ def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) ->
 @LEASES.route
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
+    ctx.lease_gate.notes.take(attempt_id)
     with ctx.leases.write() as session:
         return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 

@@ -17,15 +17,6 @@ SANDBOX = (
     "base-uri 'none'; form-action 'none'"
 )
 """For what workers wrote: no scripts, and an origin of its own, however it is shown."""
-
-# FastAPI's pages of the API fetch their program from there, and have a line of it within themselves.
-_DOCS = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; connect-src 'self'; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; worker-src blob:; "
-    "font-src https://fonts.gstatic.com; img-src data: https://fastapi.tiangolo.com https://cdn.redoc.ly; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-DOCS = {"/docs": _DOCS, "/redoc": _DOCS}
 ALL_ANSWERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -56,15 +47,13 @@ class SecurityHeaders:
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _complete(MutableHeaders(scope=message), scope["path"])
+                _complete(MutableHeaders(scope=message))
             await send(message)
 
         await self._app(scope, receive, tell)
 
 
-def _complete(headers: MutableHeaders, path: str) -> None:
-    if path in DOCS:
-        headers.setdefault("Content-Security-Policy", DOCS[path])
+def _complete(headers: MutableHeaders) -> None:
     for name, value in ALL_ANSWERS.items():
         headers.setdefault(name, value)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from core.domain.errors import FieldError
+from core.domain.shown import open_set
 from core.domain.wire import Message
 from service.api.depends import Ctx
 from service.api.problems import problem, responses
@@ -16,12 +19,13 @@ router = APIRouter(tags=["health"])
 class Health(Message):
     """How it stands; `checks` names each part, `conductor` who conducts.
 
-    `ages`: seconds since each part last answered its check.
+    `ages`: seconds since each part last answered its check; `passes`: since each thread of the conductor ended a pass.
     """
 
-    status: str
+    status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
     checks: dict[str, str]
     ages: dict[str, float] = Field(default_factory=dict)
+    passes: dict[str, float] = Field(default_factory=dict)
     conductor: str | None = None
 
 
@@ -42,5 +46,6 @@ async def readyz(ctx: Ctx) -> Health | Response:
         status="ready",
         checks={name: state.text for name, state in states.items()},
         ages={name: round(state.age, 1) for name, state in states.items() if state.age is not None},
+        passes={name: round(age, 1) for name, age in ctx.conductor.pass_ages().items()},
         conductor=ctx.conductor.leader(),
     )

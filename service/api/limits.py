@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +14,8 @@ from service.errors import BodyTooLarge, BodyTooSlow, TooManyAtOnce
 
 MAX_BODY = 1 << 20
 SHARE = "baton.share"
+LEAST_OF_A_WORKER = 8
+"""A worker polls, renews its lease, sends checkpoints and logs, and repeats what was not answered in time."""
 
 
 class BodyLimit:
@@ -66,44 +70,106 @@ def _declared(scope: Scope) -> int:
     return int(text) if text.isdigit() else 0
 
 
-class ShareLimit:
-    """ASGI middleware: of all that is under way at once, streams and long polls too, no caller may have over `most`.
+class Group(StrEnum):
+    """Kinds of callers that share the connections of a replica."""
 
-    So whoever holds a token cannot keep all connections for themselves. A caller is known once the route knows it.
+    ADMIN = "admin"
+    """Tokens with the scope admin."""
+    ATTEMPT = "attempt"
+    """Whatever comes with the token of an attempt: heartbeats, commits."""
+    WORK = "work"
+    """Registrations and claims of workers."""
+    POLL = "poll"
+    """Workers that wait for work."""
+    USER = "user"
+    """Everybody else: lists, logs, streams of events."""
+
+
+SIXTEENTHS = {
+    frozenset({Group.POLL}): 10,
+    frozenset({Group.USER}): 10,
+    frozenset({Group.POLL, Group.USER}): 12,
+    frozenset({Group.POLL, Group.USER, Group.WORK}): 13,
+    frozenset({Group.POLL, Group.USER, Group.WORK, Group.ATTEMPT}): 15,
+}
+"""How many sixteenths of the connections these groups may use together.
+
+So polls and users leave room for each other, both for claims, all three for heartbeats, and all of them for the
+administrator.
+"""
+
+
+@dataclass(frozen=True)
+class Sharer:
+    """Whose share a request counts against. `key`: the token, for workers with the worker's name or address.
+
+    `one_worker`: the key is one worker, which needs few connections at once.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
-        self._under_way: Counter[str] = Counter()
+    group: Group
+    key: str
+    one_worker: bool = False
+
+
+class ShareLimit:
+    """ASGI middleware: bounds the requests under way at once, streams and long polls too, by caller and by group.
+
+    The caller is known once the route knows it.
+    """
+
+    def __init__(self, app: ASGIApp, connections: int) -> None:
+        self._app, self._connections = app, connections
+        self._under_way: Counter[Sharer] = Counter()
+        self._groups: Counter[Group] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        share = Share(self._under_way, self._most)
+        share = Share(self)
         scope[SHARE] = share
         try:
             await self._app(scope, receive, send)
         finally:
             share.give_back()
 
+    def take(self, sharer: Sharer) -> None:
+        """Count one more request of this caller. Raises TooManyAtOnce."""
+        most = self._most(sharer)
+        if self._under_way[sharer] >= most:
+            raise TooManyAtOnce(most)
+        for groups, sixteenths in SIXTEENTHS.items():
+            together = self._connections * sixteenths // 16
+            if sharer.group in groups and sum(self._groups[one] for one in groups) >= together:
+                raise TooManyAtOnce(together, "all callers of this kind together have")
+        self._under_way[sharer] += 1
+        self._groups[sharer.group] += 1
+
+    def give_back(self, sharer: Sharer) -> None:
+        """A request of this caller is over."""
+        self._groups[sharer.group] -= 1
+        self._under_way[sharer] -= 1
+        if not self._under_way[sharer]:
+            del self._under_way[sharer]
+
+    def _most(self, sharer: Sharer) -> int:
+        if sharer.one_worker:
+            return max(LEAST_OF_A_WORKER, self._connections // 32)
+        return max(1, self._connections // 2)
+
 
 class Share:
-    """That of one request. Of the event loop's thread."""
+    """The share of one request. Of the event loop's thread."""
 
-    def __init__(self, under_way: Counter[str], most: int) -> None:
-        self._under_way, self._most = under_way, most
-        self._caller: str | None = None
+    def __init__(self, limit: ShareLimit) -> None:
+        self._limit = limit
+        self._sharer: Sharer | None = None
 
-    def take(self, caller: str) -> None:
+    def take(self, sharer: Sharer) -> None:
         """Count the request as this caller's, until it is answered. Raises TooManyAtOnce."""
-        if self._under_way[caller] >= self._most:
-            raise TooManyAtOnce(self._most)
-        self._under_way[caller] += 1
-        self._caller = caller
+        self._limit.take(sharer)
+        self._sharer = sharer
 
     def give_back(self) -> None:
         """The request is over."""
-        if self._caller is None:
-            return
-        self._under_way[self._caller] -= 1
-        if not self._under_way[self._caller]:
-            del self._under_way[self._caller]
+        if self._sharer is not None:
+            self._limit.give_back(self._sharer)
+            self._sharer = None

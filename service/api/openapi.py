@@ -8,9 +8,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from core.domain.shown import CODE, open_set
 from core.domain.spec import JobSpec
 from core.domain.views import ProblemView
 from service.api.body import PlanRequest
+from service.api.problems import PROBLEMS
 from service.auth import SCHEMES
 
 UNUSED = ("HTTPValidationError", "ValidationError")
@@ -30,7 +32,14 @@ def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    found = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        tags=app.openapi_tags,
+        routes=app.routes,
+    )
     schemas = found["components"]["schemas"]
     for name in UNUSED:
         schemas.pop(name, None)
@@ -38,6 +47,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "Which problem it is.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
     _link(found["paths"])
     return found

@@ -25,7 +25,15 @@ from core.telemetry.fields import request_id
 from service.api.headers import ALL_ANSWERS, REQUEST_ID
 from service.db.away import away
 from service.db.disk import failing_disk, full_disk
-from service.errors import BodyTooLarge, BodyTooSlow, Forbidden, TooManyAtOnce, TooManyFailures, Unauthorized
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    Forbidden,
+    TooManyAtOnce,
+    TooManyFailures,
+    TooManyWrites,
+    Unauthorized,
+)
 from service.lanes import LaneFull
 
 log = logging.getLogger(__name__)
@@ -51,8 +59,21 @@ STATUS = {
     "idempotency-key-reused": 422,
     "too-many-failures": 429,
     "too-many-at-once": 429,
+    "too-many-writes": 429,
     "busy": 503,
 }
+OTHERS = (
+    "database-unavailable",
+    "disk-full",
+    "error",
+    "internal-error",
+    "method-not-allowed",
+    "not-ready",
+    "store-unavailable",
+)
+PROBLEMS = frozenset(STATUS) | frozenset(OTHERS)
+"""All codes that an answer may have."""
+
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
 _said_at = float("-inf")
@@ -117,7 +138,7 @@ def _unheard(_request: Request, _error: Exception) -> Response:
 
 def _advice(error: BatonError) -> dict[str, str]:
     """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
-    if isinstance(error, TooManyFailures | LaneFull):
+    if isinstance(error, TooManyFailures | TooManyWrites | LaneFull):
         return {"Retry-After": str(error.seconds)}
     if isinstance(error, TooManyAtOnce):
         return {"Retry-After": "1"}
@@ -215,7 +236,7 @@ _DESCRIPTIONS = {
     415: "The body's media type is not read here",
     416: "The range lies beyond the end",
     422: "Fields that cannot be accepted; `errors` names them",
-    429: "Too many wrong tokens came from this address, or too much of this caller's is under way",
+    429: "Too many wrong tokens from this address, too many requests of this caller at once, or too many writes",
     500: "A mistake of the service",
     503: "Something that the service stands on does not answer",
 }

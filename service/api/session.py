@@ -46,7 +46,14 @@ def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principa
     owner = ctx.gate.verify(Credential(text), address)
     if owner.hold is not None:
         raise Unauthorized("the token of an attempt opens no session")
+    _check_person(owner)
     return owner
+
+
+def _check_person(owner: Principal) -> None:
+    """A session without a token's id is the administrator's: no machine may get one. Raises Forbidden."""
+    if owner.machine:
+        raise Forbidden(f"the token {owner.name} is for programs: make one for people with `baton token create`", ())
 
 
 @router.post("/session/links", dependencies=[ANY_TOKEN], status_code=201)
@@ -55,6 +62,7 @@ def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) ->
     shown, code = credential_of(request), draw_link()
     if shown is None or shown.cookie:
         raise Forbidden("a session could prolong itself for ever by links: make them with the token", ())
+    _check_person(caller)
     with ctx.database.write() as session:
         expires = sessions.make_link(Unit(session), ctx.gate.link_id(code), caller, LINK_SECONDS)
     response.headers["Cache-Control"] = NO_STORE

@@ -8,15 +8,20 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
+from core.domain.notices import Notice
+from core.domain.outages import Served
 from core.domain.policies import checkpoint_overdue
 from core.domain.states import AttemptState
 from core.domain.wire import CheckpointRole, Phase
+from service.conductor.isolation import Isolation, Item, ready
+from service.control.notices import tell_once
 from service.db.base import IS_LIVE
 from service.db.engine import Database
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit
 
-ACTOR = "conductor"
+ACTOR, STEP = "conductor", "checkpoints"
+BATCH = 1_000
 # An evaluation saves nothing, and neither does what comes before the first step.
 SAVES = (Phase.TRAINING.value, Phase.VALIDATING.value)
 
@@ -26,6 +31,7 @@ class _Training:
     """An attempt that should be saving. Times of the database's clock; `interval` in seconds."""
 
     attempt_id: str
+    job_id: str
     interval: float | None
     begun: datetime
     committed: datetime | None
@@ -34,43 +40,51 @@ class _Training:
         """Seconds without a commit. The time that a job waited for a worker is no fault of its cadence."""
         return (now - max(self.begun, self.committed or self.begun)).total_seconds()
 
-    def overdue(self, now: datetime) -> bool:
-        """Whether that is too long."""
-        return checkpoint_overdue(self.age(now), self.interval)
+    def overdue(self, now: datetime, since: datetime) -> bool:
+        """Whether that is too long. While the service was away, until `since`, none could be committed."""
+        return checkpoint_overdue(min(self.age(now), (now - since).total_seconds()), self.interval)
 
 
-def watch_checkpoints(database: Database) -> None:
+def watch_checkpoints(database: Database, isolation: Isolation, served: Served) -> None:
     """Write `checkpoint_overdue` for each job whose checkpoints stay away, once until one is committed."""
-    with database.read() as session:
-        now, found = Unit(session).now(), _training(session)
-    for one in found:
-        if one.overdue(now):
-            _say(database, one.attempt_id)
+    last = ""
+    while True:
+        with database.read() as session:
+            now = Unit(session).now()
+            found = _training(session, Attempt.id > last, ready(STEP, Attempt.id))
+        late = [Item(one.attempt_id, one.job_id) for one in found if one.overdue(now, served.since)]
+        isolation.each(STEP, late, lambda key: _say(database, key, served))
+        if len(found) < BATCH:
+            return
+        last = found[-1].attempt_id
 
 
 def _training(session: Session, *conditions: ColumnElement[bool]) -> list[_Training]:
     latest = and_(Pointer.job_id == Attempt.job_id, Pointer.role == CheckpointRole.LATEST.value)
     begun = func.coalesce(Attempt.started_at, Attempt.claimed_at)
     query = (
-        select(Attempt.id, Attempt.interval_seconds, begun, Checkpoint.committed_at)
+        select(Attempt.id, Attempt.job_id, Attempt.interval_seconds, begun, Checkpoint.committed_at)
         .join(Job, Job.id == Attempt.job_id)
         .outerjoin(Pointer, latest)
         .outerjoin(Checkpoint, Checkpoint.id == Pointer.checkpoint_id)
         .where(IS_LIVE, Attempt.state == AttemptState.RUNNING, Attempt.phase.in_(SAVES), Job.overdue_since.is_(None))
     )
-    return [_Training(*row) for row in session.execute(query.where(*conditions))]
+    query = query.where(*conditions).order_by(Attempt.id).limit(BATCH)
+    return [_Training(*row) for row in session.execute(query)]
 
 
-def _say(database: Database, attempt_id: str) -> None:
+def _say(database: Database, attempt_id: str, served: Served) -> None:
     with database.write() as session:
-        unit = Unit(session)
+        unit = Unit(session, wait=False)
         job, attempt = unit.lock_attempt(attempt_id)
         now = unit.now()
         for one in _training(session, Attempt.id == attempt_id):
-            if one.overdue(now):
+            if one.overdue(now, served.since):
                 job.overdue_since = now
-                data = {"attempt": attempt.number, "age_seconds": one.age(now), "interval_seconds": one.interval}
-                unit.event(job, "checkpoint_overdue", ACTOR, _text(one, now), **data)
+                age, text = one.age(now), _text(one, now)
+                data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
+                unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
+                tell_once(unit, job, Notice.OVERDUE, attempt.number, text)
 
 
 def _text(one: _Training, now: datetime) -> str:

@@ -1,47 +1,143 @@
-"""The quick steps of a pass: leases and desired states. Each can be repeated at any point without harm."""
+"""The quick steps of a pass: leases, orders, repairs. Each can be repeated at any point without harm."""
 
 from __future__ import annotations
 
-from sqlalchemy import exists, select
+import logging
+from collections.abc import Callable
+from datetime import timedelta
 
-from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
-from service.control import endings, owner
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from core.domain.outages import Served
+from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
+from service.conductor.isolation import Isolation, Item, ready
+from service.control import endings, leases, owner
+from service.control.endings import Lease, Patience
 from service.control.submit import queue_attempt
 from service.db.base import IS_LIVE
 from service.db.engine import Database
 from service.db.tables import Attempt, Job
-from service.db.types import db_now
 from service.db.unit import Unit
 
 ACTOR = "conductor"
 BATCH = 1000
+LOOKED_AT = 200
+"""Jobs of each state in which a pass looks for what needs a repair; the next pass looks at those behind them."""
+
+EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
+log = logging.getLogger(__name__)
 
 
-def expire_leases(database: Database) -> None:
-    """End the attempts whose workers were not heard of."""
-    query = select(Attempt.id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= db_now())
-    with database.read() as session:
-        overdue = list(session.scalars(query.order_by(Attempt.lease_expires_at).limit(BATCH)))
-    for attempt_id in overdue:
+def expire_leases(database: Database, isolation: Isolation | None = None, lease: Lease | None = None) -> None:
+    """End the attempts whose workers were not heard of. After an outage of the service renew their leases instead.
+
+    Without `lease` the database's clock alone decides: for whoever knows that there was no outage.
+    """
+    isolation, lease = isolation or Isolation(database), lease or _by_the_clock(database)
+    served = lease.served
+    if not served.has_served(lease.seconds):
         with database.write() as session:
-            endings.expire(Unit(session), attempt_id, ACTOR)
+            renewed = leases.renew_after_outage(session, served, lease.seconds)
+        if renewed:
+            log.warning("leases: %d workers get a whole lease after an outage of the service", renewed)
+    with database.read() as session:
+        overdue = _items(session, _expired(lease))
+    isolation.each(EXPIRY, overdue, _each(database, lambda unit, key: endings.expire(unit, key, ACTOR, lease)))
 
 
-def settle(database: Database) -> None:
-    """Give each job that nobody holds what its owner wants: an attempt, a pause, an end."""
+def _by_the_clock(database: Database) -> Lease:
+    with database.read() as session:
+        now = Unit(session).now()
+    return Lease(Served(now, now), 0.0)
+
+
+def _expired(lease: Lease) -> Select[str, str]:
+    served = lease.served
+    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= served.now)
+    query = select(Attempt.id, Attempt.job_id).where(*held, ready(EXPIRY, Attempt.id))
+    if not served.has_served(lease.seconds):
+        heard = func.coalesce(Attempt.beat_at, Attempt.claimed_at)
+        query = query.where(heard < (served.long_before or heard))
+    return query.order_by(Attempt.lease_expires_at).limit(BATCH)
+
+
+def enforce_orders(database: Database, isolation: Isolation, served: Served, patience: Patience) -> None:
+    """End the attempts whose workers did not carry out a pause or a cancellation in time."""
+    # From the attempts to their jobs: few are held, and of jobs that were cancelled there are ever more.
+    wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(served, patience))
+    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
+    query = select(Attempt.id, Attempt.job_id).where(*held, wanted, ready(ORDERS, Attempt.id))
+    with database.read() as session:
+        ordered = _items(session, query.limit(BATCH))
+    act = _each(database, lambda unit, key: endings.overrule(unit, key, ACTOR, served, patience))
+    isolation.each(ORDERS, ordered, act)
+
+
+def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
+    """Whether a job's order is so old that it is looked at, or nobody wrote down how old it is."""
+    late = [
+        (Job.desired == desired) & (Job.desired_at <= served.now - timedelta(seconds=patience.of(desired)))
+        for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
+    ]
+    return or_(Job.desired_at.is_(None), *late)
+
+
+def _items(session: Session, query: Select[str, str]) -> list[Item]:
+    return [Item(row[0], row[1]) for row in session.execute(query)]
+
+
+def _each(database: Database, act: Callable[[Unit, str], object]) -> Callable[[str], None]:
+    """Each item in a transaction of its own, which waits for no row that another one holds."""
+
+    def run(key: str) -> None:
+        with database.write() as session:
+            act(Unit(session, wait=False), key)
+
+    return run
+
+
+def settle(database: Database, isolation: Isolation | None = None) -> None:
+    """The first pass of `Repairs`."""
+    Repairs(database, isolation or Isolation(database)).run()
+
+
+class Repairs:
+    """Gives each job that nobody holds what its owner wants: an attempt, a pause, an end.
+
+    Each transition leaves its job so; this finds what a mistake, or a hand in the database, left behind. A pass looks
+    at a few jobs of each state and the next one goes on behind them, so that none costs more with many jobs.
+    """
+
+    def __init__(self, database: Database, isolation: Isolation, looked_at: int = LOOKED_AT) -> None:
+        self._database, self._isolation, self._looked_at = database, isolation, looked_at
+        self._last: dict[JobState, int] = {}
+
+    def run(self) -> None:
+        """One pass."""
+        for state in (JobState.QUEUED, JobState.RUNNING, JobState.RECOVERING, JobState.PAUSED):
+            with self._database.read() as session:
+                found = self._find(session, state)
+            self._isolation.each(REPAIR, found, _each(self._database, _repair))
+
+    def _find(self, session: Session, state: JobState) -> list[Item]:
+        part = select(Job.number).where(Job.state == state, Job.number > self._last.get(state, 0))
+        numbers = list(session.scalars(part.order_by(Job.number).limit(self._looked_at)))
+        self._last[state] = numbers[-1] if len(numbers) == self._looked_at else 0
+        if not numbers:
+            return []
+        query = select(Job.id).where(Job.state == state, Job.number.between(numbers[0], numbers[-1]))
+        return [Item(job_id, job_id) for job_id in session.scalars(query.where(_at_odds(), ready(REPAIR, Job.id)))]
+
+
+def _at_odds() -> ColumnElement[bool]:
     live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
     unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
-    active = Job.state.in_([*ACTIVE_JOBS])
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)
-    query = select(Job.id).where(active, ~at_rest, ~live | (unclaimed & (Job.desired != DesiredState.RUN)))
-    with database.read() as session:
-        job_ids = list(session.scalars(query.limit(BATCH)))
-    for job_id in job_ids:
-        with database.write() as session:
-            _settle(Unit(session), job_id)
+    return ~at_rest & (~live | (unclaimed & (Job.desired != DesiredState.RUN)))
 
 
-def _settle(unit: Unit, job_id: str) -> None:
+def _repair(unit: Unit, job_id: str) -> None:
     job = unit.lock_job(job_id)
     if job.state in TERMINAL_JOBS or (job.state == JobState.PAUSED and job.desired == DesiredState.PAUSE):
         return

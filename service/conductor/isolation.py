@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from core.domain.backoff import backoff
-from service.db.away import away, busy
+from service.db.away import away, busy, refused
 from service.db.engine import Database
 from service.db.operations import PassFailure
 from service.db.types import db_now
@@ -25,8 +25,8 @@ from service.errors import NotFound
 
 ACTOR = "conductor"
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
+FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
-EVENT = "item_failed"
 log = logging.getLogger(__name__)
 _draw = random.SystemRandom().random
 
@@ -54,16 +54,25 @@ class Isolation:
         known = self._known(step, [item.key for item in due])
         for item in due:
             try:
-                act(item.key)
+                self._one(step, item, act, item.key in known)
             except Exception as error:
-                if busy(error):
-                    continue  # another transaction holds the row: the next pass comes soon
-                if away(error):
+                if away(error) and not busy(error) and not refused(error):
                     raise
-                self._record(step, item, error)
-            else:
-                if item.key in known:
-                    self._forget(step, item.key)
+                # Not the item's own failure, which has its row: that the row could not be written.
+                if not busy(error):
+                    log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
+
+    def _one(self, step: str, item: Item, act: Callable[[str], object], known: bool) -> None:
+        try:
+            act(item.key)
+        except Exception as error:
+            # Another transaction holds the row: the next pass comes soon.
+            if busy(error) or (away(error) and not refused(error)):
+                raise
+            self._record(step, item, error)
+        else:
+            if known:
+                self._forget(step, item.key)
 
     def _known(self, step: str, keys: Sequence[str]) -> set[str]:
         if not keys:
@@ -76,15 +85,14 @@ class Isolation:
         self._failed(step)
         text = clean(f"{type(error).__name__}: {error}")[:MAX_ERROR]
         with self._database.write() as session:
-            now = Unit(session).now()  # asked first: a later query would flush a row that is not complete
+            now = Unit(session).now()
             row = session.get(PassFailure, (step, item.key))
+            tries = 1 if row is None else row.tries + 1
+            wait = backoff(FIRST_SECONDS, tries, LONGEST_SECONDS, _draw())
             if row is None:
-                row = PassFailure(step=step, item=item.key, job_id=item.job_id, tries=0, first_at=now)
+                row = PassFailure(step=step, item=item.key, job_id=item.job_id, first_at=now)
                 session.add(row)
-            row.tries, row.error = row.tries + 1, text
-            wait = backoff(FIRST_SECONDS, row.tries, LONGEST_SECONDS, _draw())
-            row.retry_at = now + timedelta(seconds=wait)
-            tries = row.tries
+            row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
         if item.job_id is not None and tries & (tries - 1) == 0:  # the first, then each doubling
             self._tell_job(step, item.job_id, tries, text, wait)
@@ -93,18 +101,25 @@ class Isolation:
         message = f"{step} failed for this job (try {tries}) and is tried again in {wait:.0f} s: {text}"
         try:
             with self._database.write() as session:
-                unit = Unit(session)
-                unit.event(unit.lock_job(job_id), EVENT, ACTOR, message, step=step, tries=tries)
+                unit = Unit(session, wait=False)
+                job = unit.lock_job(job_id)
+                unit.event(job, "item_failed", ACTOR, message, step=step, tries=tries)
         except NotFound:
             return
         except Exception as error:
-            if away(error):
+            if away(error) and not busy(error):
                 raise
             log.error("the event of that failure could not be written: %s: %s", type(error).__name__, error)
 
     def _forget(self, step: str, key: str) -> None:
         with self._database.write() as session:
             session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item == key))
+
+    def forget_old(self) -> None:
+        """Drop what is about items that are not there any more: one that is there is tried at its time."""
+        with self._database.write() as session:
+            old = PassFailure.retry_at < Unit(session).now() - FORGOTTEN_AFTER
+            session.execute(delete(PassFailure).where(old))
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

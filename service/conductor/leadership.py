@@ -113,7 +113,7 @@ class Elected:
     def __init__(self, database: Database, seconds: float, clock: Callable[[], float] | None = None) -> None:
         self._seconds = seconds
         self._every = min(LOOK_SECONDS, seconds / 3)
-        self._clock = clock or _clock
+        self._clock = clock or boot_clock
         self._row = LeaderRow(database, f"{platform.node()[:200]}:{os.getpid()}:{new_id()[:8]}", seconds)
         self._until = float("-inf")
         self._seen: Standing | None = None
@@ -185,7 +185,8 @@ def leadership(database: Database, seconds: float) -> Leadership:
     return Elected(database, seconds) if database.shared else Alone()
 
 
-def _clock() -> float:
+def boot_clock() -> float:
+    """Seconds on a clock that nobody sets."""
     # Linux has a clock that goes on while the machine sleeps.
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

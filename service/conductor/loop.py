@@ -12,14 +12,18 @@ from core.storage import BlobStore
 from service.conductor import cadence, control, dispatch, housekeeping
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
+from service.conductor.lease_guard import LeaseGuard
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
+from service.conductor.silence import Silence
 from service.conductor.sweeping import sweep
+from service.control import endings
 from service.db.engine import Database
 from service.notify.post import Post
 from service.settings import Settings
 
 WATCH_SECONDS = 2.0
+FORGET_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
@@ -64,16 +68,21 @@ class Conductor:
     """
 
     def __init__(
-        self, settings: Settings, database: Database, messages: Messages, store: BlobStore, post: Post
+        self,
+        settings: Settings,
+        database: Database,
+        messages: Messages,
+        store: BlobStore,
+        post: Post,
+        failed: Callable[[str], None] = lambda _step: None,
     ) -> None:
+        """`failed` is told the name of the step each time that one item of a step fails."""
         again, limits = settings.dispatch_again_seconds, settings.limits
-        self.quick = [
-            Step("expiring leases", lambda: control.expire_leases(database)),
-            Step("settling jobs", lambda: control.settle(database)),
-            Step("watching checkpoints", lambda: cadence.watch_checkpoints(database), every=WATCH_SECONDS),
-        ]
+        self.isolation = Isolation(database, failed)
+        self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
+        self.quick = self._quick(settings, database)
         self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
-        apart = Isolation(database)
+        apart = self.isolation
         # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
         self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
         self.deleting = [
@@ -82,15 +91,35 @@ class Conductor:
         ]
         self.sweeping = [Step("sweeping", lambda: sweep(database, store, apart), every=settings.sweep_seconds)]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
-        self.telling = [Step("sending notifications", Notifier(database, post, patience).send_due)]
+        self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
         self._database = database
         self._seconds = settings.conductor_seconds
         self._leadership = leadership(database, settings.leader_seconds)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._passed: dict[str, float] = {}
+
+    def _quick(self, settings: Settings, database: Database) -> list[Step]:
+        """What is due soon. Each step looks at the clocks itself: those before it may have taken long."""
+        apart, look = self.isolation, self.guard.look
+        lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
+        patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
+        silence, repairs = Silence(database, apart, lease, heartbeat), control.Repairs(database, apart)
+        return [
+            Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
+            Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
+            Step("repairing jobs", repairs.run),
+            Step("looking for silent workers", lambda: silence.run(look())),
+            Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
+            Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
+        ]
 
     def start(self) -> None:
-        """Begin to run passes whenever this replica leads, unless the settings say that this process has none."""
+        """Begin to run passes whenever this replica leads, unless the settings say that this process has none.
+
+        Each replica notes that it takes heartbeats, whoever leads.
+        """
+        self.guard.start()
         if self._seconds:
             self._leadership.start()
             for name, steps in (
@@ -101,7 +130,8 @@ class Conductor:
                 ("sweeping", self.sweeping),
                 ("notifying", self.telling),
             ):
-                thread = threading.Thread(target=self._run, args=(steps,), name=name, daemon=True)
+                self._passed[name] = time.monotonic()
+                thread = threading.Thread(target=self._run, args=(name, steps), name=name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
@@ -111,6 +141,7 @@ class Conductor:
         for thread in self._threads:
             thread.join(timeout=2.0)
         self._leadership.stop()
+        self.guard.stop()
         self._database.close()
 
     def leads(self) -> bool:
@@ -127,11 +158,23 @@ class Conductor:
         for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
 
-    def _run(self, steps: list[Step]) -> None:
+    def pass_ages(self) -> dict[str, float]:
+        """Seconds since each thread of the conductor ended its last pass, by its name. Small where another leads."""
+        now = time.monotonic()
+        return {name: now - passed for name, passed in self._passed.items()}
+
+    def _run(self, name: str, steps: list[Step]) -> None:
         while not self._stopping.is_set():
-            for step in steps:
-                # Looked at before each: a process that stood still may have been replaced meanwhile.
-                if self._stopping.is_set() or not self._leadership.leads():
-                    break
-                step.run()
+            try:
+                self._pass(steps)
+            except BaseException as error:  # whatever it is: a thread that ended would do nothing ever again
+                log.exception("conductor: a pass of %s was cut short by %s", name, type(error).__name__)
+            self._passed[name] = time.monotonic()
             self._stopping.wait(self._seconds)
+
+    def _pass(self, steps: list[Step]) -> None:
+        for step in steps:
+            # Looked at before each: a process that stood still may have been replaced meanwhile.
+            if self._stopping.is_set() or not self._leadership.leads():
+                return
+            step.run()

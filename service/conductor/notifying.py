@@ -8,20 +8,28 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, String, select, update
+from sqlalchemy import cast as cast_sql
 from sqlalchemy.orm import Session
 
 from core.domain.backoff import backoff
 from core.domain.notices import Notice
+from service.conductor.isolation import Isolation, Item, ready
 from service.db.engine import Database
 from service.db.notices import IS_WAITING, NoticeState, Notification
 from service.db.types import db_now
 from service.db.unit import Unit
 from service.notify.post import Post
 
-ACTOR = "conductor"
+ACTOR, STEP = "conductor", "notifications"
 BATCH = 20
 LONGEST_WAIT = 3600.0
+SAID = {
+    Notice.RECOVERING.value: "was recovering",
+    Notice.CANCELLED.value: "was cancelled",
+    Notice.OVERDUE.value: "got no checkpoint saved",
+    Notice.SILENT.value: "had a silent worker",
+}
 _draw = random.SystemRandom().random
 
 
@@ -37,22 +45,42 @@ class Patience:
 class Notifier:
     """One pass sends what is due, oldest first for each target, up to the first message that one does not take."""
 
-    def __init__(self, database: Database, post: Post, patience: Patience, draw: Callable[[], float] = _draw) -> None:
+    def __init__(
+        self,
+        database: Database,
+        post: Post,
+        patience: Patience,
+        isolation: Isolation | None = None,
+        draw: Callable[[], float] = _draw,
+    ) -> None:
         self._database, self._post, self._patience, self._draw = database, post, patience, draw
+        self._isolation = isolation or Isolation(database)
 
     def send_due(self) -> None:
         """One pass."""
         with self._database.read() as session:
             targets = list(session.scalars(_due(Notification.target).distinct()))
         for target in targets:
-            for number in self._numbers(target):
-                if not self._send(number):
+            for number, job_id in self._waiting(target):
+                if not self._handle(number, job_id):
                     break
 
-    def _numbers(self, target: str) -> list[int]:
+    def _waiting(self, target: str) -> list[tuple[int, str]]:
         with self._database.read() as session:
-            query = _due(Notification.number).where(Notification.target == target)
-            return list(session.scalars(query.order_by(Notification.next_at, Notification.number).limit(BATCH)))
+            query = _due(Notification.number, Notification.job_id).where(Notification.target == target)
+            rows = session.execute(query.order_by(Notification.next_at, Notification.number).limit(BATCH))
+            return [(number, job_id) for number, job_id in rows]
+
+    def _handle(self, number: int, job_id: str) -> bool:
+        """Whether the target may take the next one: what is wrong with a message itself stops no other."""
+        taken = True
+
+        def send(_key: str) -> None:
+            nonlocal taken
+            taken = self._send(number)
+
+        self._isolation.each(STEP, [Item(str(number), job_id)], send)
+        return taken
 
     def _send(self, number: int) -> bool:
         """Whether it was sent, or is another's by now."""
@@ -64,7 +92,7 @@ class Notifier:
         if row.tries > self._patience.tries:
             # Begun as often as may be, and nobody lived to say how the last one ended.
             return self._give_up(row, "the service ended while it was sent")
-        problem = self._post.send(row.target, row.title, row.body, Notice(row.kind))
+        problem = self._post.send(row.target, row.title, row.body, row.kind)
         if problem is None:
             self._end(row, NoticeState.SENT)
         elif row.tries == self._patience.tries:
@@ -98,7 +126,7 @@ class Notifier:
     def _give_up(self, row: Notification, problem: str) -> bool:
         """With a line in the job's log: by then its owner may long have wondered."""
         with self._database.write() as session:
-            unit = Unit(session)
+            unit = Unit(session, wait=False)
             job = unit.lock_job(row.job_id)
             if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):
                 tries = min(row.tries, self._patience.tries)
@@ -109,11 +137,12 @@ class Notifier:
 
 
 def _said(row: Notification) -> str:
-    return {Notice.RECOVERING: "was recovering", Notice.CANCELLED: "was cancelled"}.get(Notice(row.kind), row.kind)
+    return SAID.get(row.kind, row.kind)
 
 
-def _due(column: Any) -> Any:
-    return select(column).where(IS_WAITING, Notification.next_at <= db_now())
+def _due(*columns: Any) -> Any:
+    key = cast_sql(Notification.number, String)
+    return select(*columns).where(IS_WAITING, Notification.next_at <= db_now(), ready(STEP, key))
 
 
 def _changed(session: Session, row: Notification, *, due: bool = True, **values: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from core.domain.errors import FieldError
 from core.domain.manifest import RESERVED_NAMES, artifact_parts
@@ -16,6 +16,8 @@ from service.errors import BadMessage, NotFound
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 READER_GRACE = timedelta(minutes=15)
+MAX_ARTIFACTS = 1_000
+"""Of one job."""
 
 
 def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
@@ -28,6 +30,8 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
     unit.session.execute(delete(Garbage).where(Garbage.object == message.object))
     if row is not None:
         unit.session.merge(Garbage(object=row.object, not_before=unit.now() + READER_GRACE))
+    else:
+        _check_number(unit, job)
     row = row or Artifact(job_id=job.id, name=message.name)
     _fill(unit, row, message)
     unit.session.add(row)
@@ -44,6 +48,13 @@ def _check_object(job: Job, message: ArtifactCommit) -> None:
         raise BadMessage([FieldError("object", "is not the name of this artifact's object in this job and fence")])
 
 
+def _check_number(unit: Unit, job: Job) -> None:
+    there = select(func.count()).select_from(Artifact).where(Artifact.job_id == job.id)
+    if (unit.session.scalar(there) or 0) >= MAX_ARTIFACTS:
+        told = f"the job has {MAX_ARTIFACTS} artifacts, and may not have more: use a name again, or pack several files"
+        raise BadMessage([FieldError("name", told)])
+
+
 def _fill(unit: Unit, row: Artifact, message: ArtifactCommit) -> None:
     row.object, row.size, row.crc32c = message.object, message.size, message.crc32c
     row.content_type, row.fence = clean(message.content_type), message.fence
@@ -55,7 +66,7 @@ def find(unit: Unit, job_id: str, name: str) -> Artifact:
     job = unit.find_job(job_id)
     row = unit.session.get(Artifact, (job.id, name)) if _NAME.fullmatch(name) else None
     if row is None:
-        known = ", ".join(unit.session.scalars(select(Artifact.name).where(Artifact.job_id == job.id)))
+        known = ", ".join(unit.session.scalars(select(Artifact.name).where(Artifact.job_id == job.id).limit(50)))
         raise NotFound(f"the job has no artifact {name[:100]!r}; there are: {known or 'none yet'}")
     return row
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core.domain.access import NOBODY, AuditPage, AuditView
+from core.domain.stored import mapping
 from service.access.principal import Principal
 from service.db.access import AuditEntry
 from service.db.unit import Unit, clean
@@ -57,5 +58,5 @@ def _view(row: AuditEntry) -> AuditView:
         token_id=row.token_id,
         subject=row.subject,
         message=row.message,
-        data=row.data,
+        data=mapping(row.data),
     )

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
 from core.domain.spec import CheckpointSpec
+from core.domain.stored import find_stored, mapping, names, read_stored
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
 from service.control import goodput
 from service.db.base import CheckpointState
@@ -85,7 +86,8 @@ def point(unit: Unit, job_id: str, role: str, checkpoint_id: str) -> None:
 
 def _count_progress(job: Job, attempt: Attempt, position: Position) -> None:
     attempt.end_step = position.global_step
-    if job.furthest is None or Position.model_validate(job.furthest) < position:
+    furthest = find_stored(Position, job.furthest)
+    if furthest is None or furthest < position:
         job.furthest = position.model_dump()
         job.without_progress = 0
         attempt.progressed = True
@@ -150,7 +152,7 @@ def _fall_back(unit: Unit, job: Job) -> None:
             continue
         unit.session.delete(unit.session.get_one(Pointer, (job.id, role)))
         unit.session.flush()
-        heir = next((row for row in good if role == CheckpointRole.LATEST or role in row.roles), None)
+        heir = next((row for row in good if role == CheckpointRole.LATEST or role in names(row.roles)), None)
         if heir is not None:
             point(unit, job.id, role, heir.id)
 
@@ -162,7 +164,7 @@ def retire(unit: Unit, job: Job) -> None:
     """
     unit.session.flush()
     good = unit.good_checkpoints(job.id)
-    wanted = {row.prefix for row in good[: CheckpointSpec.model_validate(job.spec.get("checkpoint", {})).keep]}
+    wanted = {row.prefix for row in good[: read_stored(CheckpointSpec, mapping(job.spec).get("checkpoint")).keep]}
     named = set(unit.pointers(job.id).values())
     wanted |= {row.prefix for row in good if row.id in named}
     kept = _with_needs(good, wanted)
@@ -173,7 +175,7 @@ def retire(unit: Unit, job: Job) -> None:
 
 
 def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
-    needs = {row.prefix: row.needs for row in rows}
+    needs = {row.prefix: names(row.needs) for row in rows}
     kept: set[str] = set()
     open_ends = list(wanted)
     while open_ends:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from core.domain.notices import Notice
+from core.domain.outages import Served
 from core.domain.policies import (
     GiveUp,
     Reason,
@@ -24,6 +26,7 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
+from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
 from service.control.history import finish_all
 from service.control.notices import tell
@@ -71,7 +74,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
 
 def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     sent = plain(message)
-    job.results = {**job.results, **sent["results"]}
+    job.results = {**mapping(job.results), **sent["results"]}
     attempt.seconds = sent["seconds"] or attempt.seconds
     attempt.phase = sent["phase"] or attempt.phase
     if message.progress is not None:
@@ -130,11 +133,11 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     tell(unit, job, Notice.SUCCEEDED)
 
 
-def _obey(unit: Unit, job: Job, actor: str) -> None:
+def _obey(unit: Unit, job: Job, actor: str, text: str | None = None) -> None:
     if job.desired == DesiredState.CANCEL:
-        mark_cancelled(unit, job, actor)
+        mark_cancelled(unit, job, actor, text)
     else:
-        mark_paused(unit, job, actor)
+        mark_paused(unit, job, actor, text)
 
 
 def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: Callable[[], float]) -> None:
@@ -153,7 +156,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
     ended = ended_attempt(unit, job, attempt)
-    return after_attempt(ended, RetrySpec.model_validate(job.spec.get("retry", {})), draw())
+    return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
@@ -164,14 +167,87 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
     tell(unit, job, Notice.FAILED)
 
 
-def expire(unit: Unit, attempt_id: str, actor: str, draw: Callable[[], float] = _draw) -> bool:
-    """End an attempt whose lease ran out; False if it was renewed or ended meanwhile."""
+@dataclass(frozen=True)
+class Lease:
+    """What is known when leases are looked at: the time that counts, and how long a lease is in seconds."""
+
+    served: Served
+    seconds: float
+
+    def over(self, attempt: Attempt) -> bool:
+        """Whether the attempt is held and its lease ran out."""
+        if attempt.state not in HELD_ATTEMPTS or attempt.lease_expires_at is None:
+            return False
+        return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
+
+
+def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable[[], float] = _draw) -> bool:
+    """End an attempt whose lease ran out; False if it was renewed or ended meanwhile.
+
+    The clock is not asked again: `lease` has the moment up to which it is known that the service was there.
+    """
     job, attempt = unit.lock_attempt(attempt_id)
-    expires = attempt.lease_expires_at
-    if attempt.state not in HELD_ATTEMPTS or expires is None or expires > unit.now():
+    if not lease.over(attempt):
         return False
     text = f"worker {attempt.worker} was not heard of until its lease ran out"
     _end(unit, job, attempt, _End(AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text))
     _log(unit, job, attempt, actor)
     _try_again_or_not(unit, job, attempt, actor, draw)
     return True
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker has for an order, in seconds, by what its owner wants."""
+
+    cancel: float
+    pause: float
+
+    def of(self, desired: str) -> float:
+        """For this order."""
+        return self.cancel if desired == DesiredState.CANCEL else self.pause
+
+
+def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: Patience) -> bool:
+    """End an attempt whose worker did not answer an order in time; False if it did, or has time left.
+
+    Whatever the worker says from then on is refused: its lease is lost.
+    """
+    job, attempt = unit.lock_attempt(attempt_id)
+    if attempt.state not in HELD_ATTEMPTS or job.desired == DesiredState.RUN:
+        return False
+    if job.desired_at is None:  # asked for at a service that did not write down when
+        job.desired_at = served.now
+        return False
+    if not served.passed(job.desired_at, patience.of(job.desired)):
+        return False
+    cancel = job.desired == DesiredState.CANCEL
+    event, reason = (AttemptEvent.CANCELLED, Reason.CANCELLED) if cancel else (AttemptEvent.PAUSED, Reason.PAUSED)
+    text = _unanswered(job, attempt, served)
+    _end(unit, job, attempt, _End(event, reason, text))
+    _log(unit, job, attempt, actor)
+    _obey(unit, job, actor, text if cancel else f"{text}; {_redone(job, attempt)}")
+    return True
+
+
+def _unanswered(job: Job, attempt: Attempt, served: Served) -> str:
+    order = "cancellation" if job.desired == DesiredState.CANCEL else "pause"
+    waited = _seconds(job.desired_at or served.now, served.now)
+    heard = attempt.beat_at or attempt.claimed_at or served.now
+    return (
+        f"worker {attempt.worker}, last heard of {_seconds(heard, served.now):.0f} s ago, "
+        f"did not carry out the {order} within {waited:.0f} s: its attempt was ended"
+    )
+
+
+def _seconds(begun: datetime, ended: datetime) -> float:
+    return max(0.0, (ended - begun).total_seconds())
+
+
+def _redone(job: Job, attempt: Attempt) -> str:
+    """What is lost by a pause without a last checkpoint. A commit keeps its step in `end_step`."""
+    kept = attempt.start_step or 0 if attempt.end_step is None else attempt.end_step
+    reached = number_or(mapping(job.progress).get("global_step"), -1.0)
+    if not reached >= kept:
+        return f"the job goes on at its last checkpoint, step {kept}"
+    return f"the job goes on at its last checkpoint, step {kept}: {reached - kept:.0f} steps are done again"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from core.domain.states import TERMINAL_JOBS
+from core.domain.stored import mapping
 from core.domain.views import EventPage, EventView
 from service.db.tables import Event
 from service.db.unit import Unit
+
+PAGE_BYTES = 1 << 20
+"""Of one page or piece of a stream, about; a single event that is larger goes alone."""
+
+FIRST_ROWS, ROW_BYTES = 32, 200
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Batch:
 
 
 def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
-    """The events that follow number `after`. Raises NotFound."""
+    """The events that follow number `after`, at most `limit` and about PAGE_BYTES. Raises NotFound."""
     batch = event_batch(unit, job_id, after, limit)
     return EventPage(items=batch.events, next_after=batch.events[-1].sequence if batch.more else None)
 
@@ -31,15 +38,40 @@ def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
     """The events that follow number `after`, and whether they are the last. Raises NotFound."""
     # The job's row first: a job that is seen as ended has all its events, whatever the database isolates.
     job = unit.find_job(job_id)
-    query = select(Event).where(Event.job_id == job.id, Event.sequence > after).order_by(Event.sequence)
-    rows = list(unit.session.scalars(query.limit(limit + 1)))
-    more = len(rows) > limit
+    events: list[EventView] = []
+    size, more, fits = 0, True, True
+    while more and fits and len(events) < limit:
+        rows = min(limit - len(events), _rows_that_fit(len(events), size))
+        read = _read(unit, job.id, events[-1].sequence if events else after, rows + 1)
+        taken, size = _fitting(read[:rows], size, at_least=0 if events else 1)
+        events += taken
+        more, fits = len(read) > len(taken), len(taken) == len(read[:rows])
     ended = job.state if job.state in TERMINAL_JOBS and not more else None
-    return Batch([event_view(row) for row in rows[:limit]], more, ended)
+    return Batch(events, more, ended)
+
+
+def _rows_that_fit(count: int, size: int) -> int:
+    """By the mean of those before; at first few, for each of them may be large."""
+    return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
+
+
+def _read(unit: Unit, job_id: str, after: int, limit: int) -> list[EventView]:
+    query = select(Event).where(Event.job_id == job_id, Event.sequence > after).order_by(Event.sequence)
+    return [event_view(row) for row in unit.session.scalars(query.limit(limit))]
+
+
+def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[EventView], int]:
+    """Those that a page still takes, of which so many always; and its size with them, in bytes."""
+    for number, view in enumerate(read):
+        own = ROW_BYTES + len(json.dumps(view.message)) + len(json.dumps(view.data))
+        if number >= at_least and size + own > PAGE_BYTES:
+            return read[:number], size
+        size += own
+    return read, size
 
 
 def event_view(row: Event) -> EventView:
     """One line of the log."""
     return EventView(
-        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=row.data
+        sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=mapping(row.data)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
 from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from core.domain.stored import number_or
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit
 
@@ -37,11 +39,19 @@ def _span(row: Attempt) -> Span:
         created_at=row.created_at,
         claimed_at=row.claimed_at,
         finished_at=row.finished_at,
-        measured=row.seconds,
+        measured=_numbers(row.seconds),
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
     )
+
+
+def _numbers(stored: object) -> dict[str, float]:
+    """What can be read of the seconds by bucket: no row of one attempt may keep its job from being shown."""
+    if not isinstance(stored, dict):
+        return {}
+    seconds = {name: number_or(value) for name, value in stored.items()}
+    return {name: value for name, value in seconds.items() if math.isfinite(value)}
 
 
 def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:

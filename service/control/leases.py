@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, Interval, case, func, literal, select, update
+from sqlalchemy.orm import Session
 
 from core.domain.extensions import missing
+from core.domain.outages import Served
 from core.domain.policies import Reason, seconds_between_interruptions
 from core.domain.states import (
     HELD_ATTEMPTS,
@@ -18,6 +20,7 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
+from core.domain.stored import mapping
 from core.domain.wire import (
     Beat,
     CheckpointRef,
@@ -33,10 +36,14 @@ from service.control.history import start_stage
 from service.control.limits import Limits
 from service.control.startable import full
 from service.control.workers import saw, saw_again
+from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
+from service.db.types import db_now
 from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict, LimitReached, NotInstalled
 
+SLACK_SECONDS = 1.0
+RENEWED_AT_ONCE = 1_000
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 DIRECTIVES = {
     DesiredState.RUN.value: Directive.CONTINUE,
@@ -106,6 +113,7 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         device=message.worker.device,
         phase=Phase.STARTING.value,
         claimed_at=now,
+        beat_at=now,
         lease_expires_at=expires,
         start_step=start[0].global_step if start else 0,
     )
@@ -171,12 +179,49 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     job, attempt = unit.held(attempt_id, message.fence)
     now = unit.now()
     attempt.lease_expires_at = now + timedelta(seconds=lease)
+    _heard_of(unit, job, attempt, now)
     _follow_phase(unit, job, attempt, message.phase)
     _keep_progress(job, attempt, message)
     if message.phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
     saw_again(unit, attempt.worker, now)
     return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+
+
+def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:
+    attempt.beat_at = now
+    if attempt.silent_since is not None:
+        seconds = max(0.0, (now - attempt.silent_since).total_seconds())
+        attempt.silent_since = None
+        text = f"worker {attempt.worker} was heard of again after {seconds:.0f} s"
+        unit.event(job, "worker_back", actor_of(attempt), text, attempt=attempt.number, silent_seconds=seconds)
+
+
+def renew_after_outage(session: Session, served: Served, lease: float) -> int:
+    """Give each held attempt a whole lease from the end of an outage, and none more than that; how many changed.
+
+    Rows that another transaction holds are left to the next call: whoever holds them renews the lease, or ends it.
+    """
+    floor = served.since + timedelta(seconds=lease)
+    latest = _ahead(session, served, lease)
+    early = Attempt.lease_expires_at < floor
+    if served.long_before is not None:
+        early &= func.coalesce(Attempt.beat_at, Attempt.claimed_at) >= served.long_before
+    # The clock was set back: a lease until tomorrow would hide the worker's death until then.
+    late = Attempt.lease_expires_at > _ahead(session, served, lease + SLACK_SECONDS)
+    found = select(Attempt.id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), early | late)
+    rows = found.limit(RENEWED_AT_ONCE).with_for_update(skip_locked=True)
+    query = update(Attempt).where(Attempt.id.in_(rows)).values(lease_expires_at=case((early, floor), else_=latest))
+    return cast("CursorResult[Any]", session.execute(query, execution_options={"synchronize_session": False})).rowcount
+
+
+def _ahead(session: Session, served: Served, seconds: float) -> Any:
+    """So many seconds from now. PostgreSQL asks its clock in the very statement: this replica may stand still before
+    it, and another one renew leases meanwhile. A SQLite file has no other replica.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        return db_now() + literal(timedelta(seconds=seconds), Interval())
+    return served.now + timedelta(seconds=seconds)
 
 
 def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
@@ -200,5 +245,5 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress
-    job.metrics = {**job.metrics, **sent["metrics"]}
+    job.metrics = {**mapping(job.metrics), **sent["metrics"]}
     job.version += 1

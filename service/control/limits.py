@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from core.domain.stored import mapping
+
 ANY = "*"
 
 
@@ -41,7 +43,7 @@ class Limits:
             yield Place("queue", queue, self.queues[queue])
 
     def _labels(self, labels: Mapping[str, str]) -> Iterator[Place]:
-        for key, value in labels.items():
+        for key, value in mapping(labels).items():
             most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
             if most is not None:
                 yield Place("label", f"{key}:{value}", most)

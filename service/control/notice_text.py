@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from core.domain.notices import Notice
+from core.domain.stored import find_stored
+from core.domain.wire import BestMetric, Progress
 from service.db.tables import Job
 
+SAID = {
+    Notice.RECOVERING: "is recovering",
+    Notice.CANCELLED: "was cancelled",
+    Notice.OVERDUE: "gets no checkpoint saved",
+    Notice.SILENT: "has a worker that fell silent",
+}
 HEAD, TAIL = 600, 1200
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
@@ -20,20 +27,20 @@ def title(job: Job, kind: Notice) -> str:
     return f"Baton: {job.name} {_said(kind)}"
 
 
-def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None) -> str:
-    """Some lines: what happened, why, where it stands, and where to look."""
-    lines = [f"Job {job.name} ({job.id[:8]}) {_said(kind)}{_times(count)}.", *_facts(job, now)]
+def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None, detail: str | None = None) -> str:
+    """Some lines: what happened, why, where it stands, and where to look. `count`: of interruptions, or attempts."""
+    times = f" from interruption {count}" if kind is Notice.RECOVERING else ""
+    lines = [f"Job {job.name} ({job.id[:8]}) {_said(kind)}{times}."]
+    if detail is not None:
+        lines.append(f"In attempt {count}: {harmless(detail)}")
+    lines.extend(_facts(job, now))
     if public_url is not None:
         lines.append(f"{public_url.rstrip('/')}/jobs/{job.id}")
     return "\n".join(lines)
 
 
 def _said(kind: Notice) -> str:
-    return {Notice.RECOVERING: "is recovering", Notice.CANCELLED: "was cancelled"}.get(kind, kind.value)
-
-
-def _times(count: int) -> str:
-    return f" from interruption {count}" if count else ""
+    return SAID.get(kind, kind.value)
 
 
 def _facts(job: Job, now: datetime) -> Iterator[str]:
@@ -41,23 +48,13 @@ def _facts(job: Job, now: datetime) -> Iterator[str]:
         yield f"Reason: {job.reason}"
     if job.message:
         yield f"Message: {harmless(job.message)}"
-    if job.progress:
-        yield _place(job.progress)
-    if job.best:
-        yield f"Best: {job.best['metric']} {_number(job.best['value'])} in epoch {job.best['epoch']}"
+    if at := find_stored(Progress, job.progress):
+        place = f"Stage {at.stage} of {at.stages}, epoch {at.epoch} of {at.epochs}"
+        yield f"{place}, step {at.global_step} of {at.total_steps}"
+    if best := find_stored(BestMetric, job.best):
+        yield f"Best: {best.metric} {best.value:.4g} in epoch {best.epoch}"
     yield f"Duration: {_duration(((job.finished_at or now) - (job.started_at or job.created_at)).total_seconds())}"
     yield f"Attempts: {job.attempts}, preemptions: {job.preemptions}, failures: {job.failures}"
-
-
-def _place(at: dict[str, Any]) -> str:
-    return (
-        f"Stage {at['stage']} of {at['stages']}, epoch {at['epoch']} of {at['epochs']}, "
-        f"step {at['global_step']} of {at['total_steps']}"
-    )
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
 
 
 def _duration(seconds: float) -> str:

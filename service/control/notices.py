@@ -11,6 +11,7 @@ from core.domain.errors import FieldError, SpecError
 from core.domain.notices import USUAL, Notice, tells_of_recovery
 from core.domain.spec import NotifySpec
 from core.domain.states import AttemptState
+from core.domain.stored import mapping, read_stored
 from service.control.notice_text import body, title
 from service.db.notices import Notification
 from service.db.tables import Attempt, Job
@@ -50,17 +51,36 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
 
 def tell(unit: Unit, job: Job, kind: Notice) -> None:
     """Have those told who are to be. To be called last: the message says how the job stands."""
-    policy = policy_of(unit)
-    own = NotifySpec.model_validate(job.spec.get("notify") or {})
-    targets = dict.fromkeys(policy.targets if own.targets is None else own.targets)
-    if not targets or kind not in (policy.on if own.when is None else own.when):
-        return
-    count = 0
-    if kind is Notice.RECOVERING:
+    own = _own(job)
+    targets, count = _targets(unit, own, kind), 0
+    if targets and kind is Notice.RECOVERING:
         count = _interruptions(unit, job)
-        if not tells_of_recovery(count, policy.recoveries if own.recoveries is None else own.recoveries):
+        recoveries = policy_of(unit).recoveries if own.recoveries is None else own.recoveries
+        if not tells_of_recovery(count, recoveries):
             return
-    _write(unit, job, kind, count, list(targets))
+    _write(unit, job, kind, count, targets)
+
+
+def tell_once(unit: Unit, job: Job, kind: Notice, attempt: int, detail: str) -> None:
+    """The same of something that may come and go: once in each attempt. `detail`: what happened, in a sentence."""
+    targets = _targets(unit, _own(job), kind)
+    if targets:
+        told = select(Notification.target).where(
+            Notification.job_id == job.id, Notification.kind == kind.value, Notification.count == attempt
+        )
+        before = set(unit.session.scalars(told))
+        _write(unit, job, kind, attempt, [one for one in targets if one not in before], detail)
+
+
+def _own(job: Job) -> NotifySpec:
+    return read_stored(NotifySpec, mapping(job.spec).get("notify"))
+
+
+def _targets(unit: Unit, own: NotifySpec, kind: Notice) -> list[str]:
+    policy = policy_of(unit)
+    if kind not in (policy.on if own.when is None else own.when):
+        return []
+    return list(dict.fromkeys(policy.targets if own.targets is None else own.targets))
 
 
 def _interruptions(unit: Unit, job: Job) -> int:
@@ -70,9 +90,11 @@ def _interruptions(unit: Unit, job: Job) -> int:
     return unit.session.scalar(query) or 0
 
 
-def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str]) -> None:
+def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str], detail: str | None = None) -> None:
+    if not targets:
+        return
     now = unit.now()
-    text = body(job, kind, count, now, policy_of(unit).public_url)
+    text = body(job, kind, count, now, policy_of(unit).public_url, detail)
     for target in targets:
         row = Notification(
             job_id=job.id,

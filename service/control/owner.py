@@ -29,7 +29,7 @@ def pause(unit: Unit, job_id: str, actor: str) -> Job:
     if job.desired == DesiredState.CANCEL:
         raise Conflict("the job is being cancelled and cannot be paused")
     if job.desired != DesiredState.PAUSE:
-        job.desired = DesiredState.PAUSE.value
+        _want(unit, job, DesiredState.PAUSE)
         unit.event(job, "pause_requested", actor, "pause requested")
         settle(unit, job, actor)
     return job
@@ -40,7 +40,7 @@ def cancel(unit: Unit, job_id: str, actor: str) -> Job:
     job = unit.lock_job(job_id)
     next_job_state(JobState(job.state), JobEvent.CANCELLED)
     if job.desired != DesiredState.CANCEL:
-        job.desired = DesiredState.CANCEL.value
+        _want(unit, job, DesiredState.CANCEL)
         unit.event(job, "cancel_requested", actor, "cancellation requested")
         settle(unit, job, actor)
     return job
@@ -52,16 +52,21 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
     if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
-        job.desired = DesiredState.RUN.value
+        _want(unit, job, DesiredState.RUN)
         unit.event(job, "resumed", actor, "the pause was taken back before it happened")
         return job
     _go_on(unit, job, actor)
     return job
 
 
+def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
+    """Note the wish and since when it lasts: a worker has so long for it, and no longer."""
+    job.desired, job.desired_at = desired.value, unit.now()
+
+
 def _go_on(unit: Unit, job: Job, actor: str) -> None:
     unit.move_job(job, JobEvent.RESUMED)
-    job.desired = DesiredState.RUN.value
+    _want(unit, job, DesiredState.RUN)
     job.reason = job.message = None
     _end_pause(unit, job)
     unit.event(job, "resumed", actor, "job resumed")
@@ -99,21 +104,28 @@ def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, ev
     unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
 
 
-def mark_paused(unit: Unit, job: Job, actor: str) -> None:
-    """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once."""
+def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:
+    """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once.
+
+    `message`: what its owner should know of how that came about.
+    """
     unit.move_job(job, JobEvent.PAUSED)
-    job.phase, job.reason, job.message = None, Reason.PAUSED.value, None
+    job.phase, job.reason, job.message = None, Reason.PAUSED.value, message
     job.paused_at = unit.now()
-    unit.event(job, "paused", actor, "job paused", reason=job.reason)
+    unit.event(job, "paused", actor, _with("job paused", message), reason=job.reason)
     if job.desired == DesiredState.RUN:
         _go_on(unit, job, actor)
 
 
-def mark_cancelled(unit: Unit, job: Job, actor: str) -> None:
-    """The job is cancelled now."""
+def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:
+    """The job is cancelled now. `message`: what its owner should know of how that came about."""
     unit.move_job(job, JobEvent.CANCELLED)
     _end_pause(unit, job)
-    job.phase, job.reason, job.message = None, Reason.CANCELLED.value, "cancelled by its owner"
+    job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
     job.finished_at = unit.now()
-    unit.event(job, "cancelled", actor, "job cancelled", reason=job.reason)
+    unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
     tell(unit, job, Notice.CANCELLED)
+
+
+def _with(text: str, message: str | None) -> str:
+    return f"{text}: {message}" if message else text

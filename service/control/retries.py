@@ -7,6 +7,7 @@ from sqlalchemy import or_, select
 from core.domain.policies import EndedAttempt, Reason
 from core.domain.retries import FORGIVEN_AFTER, Trace, failures_that_count, outages_in_a_row, repeated_at
 from core.domain.states import AttemptState
+from core.domain.stored import find_stored
 from core.domain.wire import Finish
 from service.control.leases import TRAINS
 from service.db.tables import Attempt, Job
@@ -15,12 +16,12 @@ from service.db.unit import Unit
 
 def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
     """The attempt as the retry policy sees it, with the failures before it."""
-    reason = Reason(attempt.reason or Reason.EXCEPTION)
+    reason = attempt.reason or Reason.EXCEPTION.value
     failed = attempt.state == AttemptState.FAILED
     traces = _traces(unit, job) if failed else []
     return EndedAttempt(
         reason=reason,
-        message=attempt.message or reason.value,
+        message=attempt.message or reason,
         failures=failures_that_count(traces),
         without_progress=job.without_progress,
         restore_failures=job.restore_failures,
@@ -37,10 +38,10 @@ def _traces(unit: Unit, job: Job) -> list[Trace]:
 
 
 def _trace(row: Attempt) -> Trace:
-    ending = Finish.model_validate(row.ending) if row.ending else None
+    ending = find_stored(Finish, row.ending)
     trained = ending is not None and ending.phase in TRAINS
     return Trace(
-        reason=Reason(row.reason) if row.reason else None,
+        reason=row.reason or None,
         failed=row.state == AttemptState.FAILED,
         covered_seconds=row.covered_seconds,
         at_step=ending.at_step if ending and trained else None,

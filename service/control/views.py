@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Mapped
 
 from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
+from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
     AttemptView,
@@ -34,6 +35,12 @@ Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
 """What a user sees: the states of a job, and two for a wish that has not come true yet."""
+
+BLANK: dict[str, Any] = {
+    **dict.fromkeys(("reason", "message", "progress", "best", "checkpoint", "worker", "phase")),
+    **{name: {} for name in ("labels", "spec", "metrics", "results", "goodput")},
+}
+"""What is shown for a field that cannot be read: one such row must not hide the others of its page."""
 
 
 def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
@@ -72,7 +79,8 @@ def _checkpoint_status(
 
 def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
     held = next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
-    return JobView.model_validate(
+    return read_stored(
+        JobView,
         {
             "id": job.id,
             "name": job.name,
@@ -99,16 +107,17 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
             "phase": job.phase if held and held.worker else None,
             "goodput": goodput.of_job(job, attempts, now),
             "events": job.events,
-        }
+        },
+        BLANK,
     )
 
 
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
-    total = job.progress["total_steps"]
-    fraction = min(job.progress["global_step"] / total, 1.0) if total else 0.0
-    return ProgressView.model_validate({**job.progress, "fraction": fraction})
+    told = mapping(job.progress)
+    done, total = number_or(told.get("global_step")), number_or(told.get("total_steps"))
+    return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
 @dataclass(frozen=True)

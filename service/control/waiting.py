@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
+from core.domain.stored import names
 from service.control.limits import Limits
 from service.control.startable import occupied
 from service.db.tables import Attempt, Job, Worker
@@ -33,7 +34,7 @@ def waits(
             found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
-        elif not any(job.queue in queues and not missing(job.needs, has) for queues, has in workers):
+        elif not any(job.queue in queues and not missing(names(job.needs), has) for queues, has in workers):
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
         else:
             found[job.id] = f"a worker of queue {job.queue}{_with(job)}"
@@ -41,7 +42,8 @@ def waits(
 
 
 def _with(job: Job) -> str:
-    return f" with {', '.join(missing(job.needs, ()))}" if job.needs else ""
+    lacking = missing(names(job.needs), ())
+    return f" with {', '.join(lacking)}" if lacking else ""
 
 
 def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
@@ -51,4 +53,4 @@ def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
 def _workers(unit: Unit, now: datetime) -> list[tuple[list[str], list[str]]]:
     """Queues and extensions of each."""
     query = select(Worker.queues, Worker.extensions).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    return [(row.queues, row.extensions) for row in unit.session.execute(query)]
+    return [(names(row.queues), names(row.extensions)) for row in unit.session.execute(query)]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from core.domain.extensions import KINDS, extension, names_of
 from core.domain.plan_views import ExtensionView
 from core.domain.states import HELD_ATTEMPTS
+from core.domain.stored import names
 from core.domain.views import WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE
@@ -56,7 +57,7 @@ def extensions(unit: Unit) -> dict[str, list[str]]:
     )
     found: dict[str, list[str]] = {}
     for name, installed in rows:
-        for one in installed:
+        for one in names(installed):
             found.setdefault(one, []).append(name)
     return dict(sorted(found.items()))
 
@@ -88,8 +89,8 @@ def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:
         pid=row.pid,
         version=row.version,
         device=row.device,
-        queues=row.queues,
-        extensions=row.extensions,
+        queues=names(row.queues),
+        extensions=names(row.extensions),
         state=state,
         job_id=job_id,
         last_seen_at=row.last_seen_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -15,6 +17,19 @@ def away(error: Exception) -> bool:
     # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
     return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
+
+
+def refused(error: Exception) -> bool:
+    """Whether a database that is well refused this one statement, though its driver calls that operational.
+
+    Too much for one statement's time, memory or size: with another item the next statement may go well.
+    """
+    cause = getattr(error, "orig", None)
+    state = getattr(cause, "sqlstate", None) or ""
+    # SQLITE_ERROR: what is wrong is the statement or its data, not the file.
+    return (
+        state == "57014" or state.startswith("54") or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    )
 
 
 BUSY = frozenset({"55P03", "40P01", "40001"})

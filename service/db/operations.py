@@ -29,7 +29,11 @@ class PassFailure(Base):
 
 
 class Replica(Base):
-    """A process of the service. `last_write_at`: when it last committed a write, by the database's clock."""
+    """A time in which one process of the service wrote without a gap; after a gap it begins another row.
+
+    `name`: of the process, with the number of the row. `last_write_at`: when it last committed a write. Both times by
+    the database's clock.
+    """
 
     __tablename__ = "replicas"
 

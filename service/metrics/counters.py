@@ -12,6 +12,10 @@ from service.db.happened import Happened
 
 # Seconds. Up to 60: a long poll waits so long.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
+STEPS = ("expiry", "orders", "repair", "checkpoints", "silence", "notifications", *STORED)
+"""Steps of the conductor whose counts are there from the start; others are told once something failed in them."""
+
 ENDED = "attempt_"
 log = logging.getLogger("service.events")
 # When each was made: half of all lines, of which nobody makes anything.
@@ -52,8 +56,20 @@ class Counters:
             "Writes of workers that held the attempt no more (409 lease-lost)",
             registry=made,
         )
+        self.item_failures = Counter(
+            "baton_item_failures",
+            "Failures of single items (a job, an attempt, an object) in the steps of the conductor; others went on",
+            ["step"],
+            registry=made,
+        )
+        for step in STEPS:
+            self.item_failures.labels(step)
         for status in TERMINAL_JOBS:
             self.jobs_ended.labels(status.value)
+
+    def item_failed(self, step: str) -> None:
+        """An item of this step of the conductor could not be handled; it is tried again."""
+        self.item_failures.labels(step).inc()
 
     def heard(self, event: Happened) -> None:
         """An event of a job was committed here."""

@@ -13,13 +13,16 @@ from sqlalchemy import func, or_, select
 
 from core.domain.goodput import Bucket
 from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
+from core.domain.stored import mapping, number_or
 from service.control import goodput, workers
 from service.control.limits import Limits
 from service.control.startable import startable
 from service.db.base import IS_LIVE
+from service.db.operations import PassFailure
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 from service.metrics.backlog import backlog
+from service.metrics.counters import STEPS
 
 QUEUES = 100
 """So many queues have labels of their own, the busiest; the others share OTHERS."""
@@ -56,12 +59,17 @@ class Queue:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that was read at once. `seconds`: of jobs that have not ended, by bucket. `backlog`: rows, by kind."""
+    """All that was read at once. `seconds`: of jobs that have not ended, by bucket.
+
+    `failing`: items that a step of the conductor could not handle and tries again, by step. `backlog`: rows that wait
+    for housekeeping, by kind.
+    """
 
     jobs: Mapping[str, int]
     workers: Mapping[str, int]
     queues: Mapping[str, Queue]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    failing: Mapping[str, float] = field(default_factory=dict)
     backlog: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -69,7 +77,12 @@ def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
     """One state of the database in numbers."""
     now = unit.now()
     queues, seconds = few(_queues(unit, limits, now)), _seconds(unit, now)
-    return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, backlog(unit))
+    return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, _failing(unit), backlog(unit))
+
+
+def _failing(unit: Unit) -> dict[str, float]:
+    query = select(PassFailure.step, func.count()).group_by(PassFailure.step)
+    return {**dict.fromkeys(STEPS, 0.0), **{step: float(count) for step, count in unit.session.execute(query)}}
 
 
 def _jobs(unit: Unit) -> dict[str, int]:
@@ -109,7 +122,7 @@ def _count_attempts(unit: Unit, found: defaultdict[str, Queue], now: datetime) -
 def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
     query = select(Job.queue, Job.progress, Job.overdue_since).select_from(Attempt).join(Job)
     for name, progress, overdue in unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))):
-        told = progress or {}
+        told = mapping(progress)
         found[name].images_per_second += _real(told.get("images_per_second"))
         found[name].remaining += _real(told.get("eta_seconds"))
         found[name].overdue += overdue is not None
@@ -117,7 +130,7 @@ def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
 
 def _real(value: Any) -> float:
     """Rows have NaN as text, and nothing where nothing was told."""
-    number = float(value or 0.0)
+    number = number_or(value)
     return number if math.isfinite(number) else 0.0
 
 

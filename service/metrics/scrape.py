@@ -71,6 +71,8 @@ class Scrape(Collector):
             reading = self._last
         leads = self._services.conductor.leads()
         yield GaugeMetricFamily("baton_conductor_leads", "1: this replica conducts", value=float(leads))
+        text = "Seconds since each thread of the conductor ended its last pass"
+        yield _labelled("baton_pass_age_seconds", text, "thread", self._services.conductor.pass_ages())
         yield GaugeMetricFamily("baton_metrics_read_seconds", "What reading these took", value=reading.seconds)
         yield _labelled("baton_dependency_up", "1: it answers this replica", "dependency", reading.up)
         if reading.rows is not None:
@@ -96,6 +98,8 @@ class Scrape(Collector):
 def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_jobs", "Jobs that have not ended, by status", "status", rows.jobs)
     yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
+    text = "Items that a step of the conductor could not handle and tries again"
+    yield _labelled("baton_items_failing", text, "step", rows.failing)
     help_text = "Seconds of the jobs that have not ended, by what they were spent on"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
     yield _labelled("baton_garbage_backlog", "Rows that housekeeping has to handle, by kind", "kind", rows.backlog)

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from apprise import Apprise
 
 PREFIX = "notification "
-KINDS: dict[Notice | None, str] = {Notice.SUCCEEDED: "success", Notice.FAILED: "failure", Notice.RECOVERING: "warning"}
+KINDS = {
+    Notice.SUCCEEDED.value: "success",
+    Notice.FAILED.value: "failure",
+    **dict.fromkeys((Notice.RECOVERING.value, Notice.OVERDUE.value, Notice.SILENT.value), "warning"),
+}
 _REFUSED = re.compile(r"error=([1-5][0-9]{2})\b")
 
 
@@ -38,8 +42,10 @@ class Post:
         """Of all targets."""
         return tuple(self._ways)
 
-    def send(self, target: str, title: str, body: str, kind: Notice | None = None) -> str | None:
+    def send(self, target: str, title: str, body: str, kind: str = "") -> str | None:
         """None once the target has taken the message, else why not, in words that hold no secret.
+
+        `kind`: of core.domain.notices; another one, of another version, is information.
 
         What takes too long is left to itself: the same target is tried again only when that has ended.
         """
@@ -94,7 +100,7 @@ def _way(name: str, url: str) -> Apprise:
     return Apprise(service, asset=asset)
 
 
-def _deliver(way: Apprise, title: str, body: str, kind: Notice | None) -> str | None:
+def _deliver(way: Apprise, title: str, body: str, kind: str) -> str | None:
     from apprise import NotifyFormat, NotifyType
 
     try:

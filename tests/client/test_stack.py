@@ -119,7 +119,7 @@ def test_it_starts_announces_itself_and_stops_cleanly(up: Up) -> None:
     assert list(children) == ["redis", "service", "worker-1", "worker-2"]
     connection = read_connection(up.data)
     assert connection is not None
-    for name in ("connection.json", "token", "redis/redis.conf", "processes.json"):
+    for name in ("connection.json", "token", "work-token", "redis/redis.conf", "processes.json"):
         assert stat.S_IMODE((up.data / name).stat().st_mode) == 0o600
     assert (up.data / "token").read_text() == connection.token
     assert end(process)[0] == 0
@@ -128,11 +128,12 @@ def test_it_starts_announces_itself_and_stops_cleanly(up: Up) -> None:
     assert processes_of(up.data) == []
 
 
-def test_the_token_stays_and_redis_keeps_what_it_knew(up: Up) -> None:
+def test_the_workers_token_stays_is_not_the_owners_and_redis_keeps_what_it_knew(up: Up) -> None:
     first = up.start()
     up.ready()
     eventually(lambda: "working" in up.worker_log(), "worker")
-    token = (up.data / "token").read_text()
+    token = (up.data / "work-token").read_text()
+    assert token != (up.data / "token").read_text()
     end(first, signal.SIGTERM)
     up.start(worker=STUBBORN)
     up.ready()

@@ -15,6 +15,8 @@ FILE = ROOT / "docker-compose.yml"
 VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?(?P<error>[^}]*))?\}")
 GIVEN = {
     "BATON_TOKEN": "token-of-the-compose-file",
+    "BATON_WORK_TOKEN": "work-token-of-the-compose-file",
+    "BATON_READ_TOKEN": "read-token-of-the-compose-file",
     "POSTGRES_PASSWORD": "pgsecret123",
     "REDIS_PASSWORD": "redissecret123",
 }

@@ -14,6 +14,7 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus
 
+from service.settings import Settings
 from tests.deploy.settings import SERVICE, WORKER
 from tests.support.service import ROOT
 
@@ -36,8 +37,13 @@ FULL = {
         "secretSettings": ["BATON_NOTIFY_URLS"],
         "forwardedAllowIps": "10.0.0.0/8",
     },
+    "networkPolicy": {
+        "enabled": True,
+        "clients": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}],
+        "databases": [{"name": "redis", "podLabels": {"app": "redis"}, "port": 6379}],
+    },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "metricsToken": {"secret": "baton-metrics", "key": "token"},
+    "readToken": {"secret": "baton-look", "key": "token"},
     "workerServiceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "w@p.iam.gserviceaccount.com"}},
 }
 OPERATORS = ("keda.sh/", "monitoring.coreos.com/")
@@ -133,7 +139,7 @@ def test_the_monitor_finds_the_replicas_by_what_they_bear(full: list[dict[str, A
     assert spec["selector"]["matchLabels"].items() <= labels.items()
     (endpoint,) = spec["endpoints"]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
-    assert endpoint["authorization"]["credentials"] == {"name": "baton-metrics", "key": "token"}
+    assert endpoint["authorization"]["credentials"] == {"name": "baton-look", "key": "token"}
     assert labels[spec["jobLabel"]] == "baton"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
@@ -167,6 +173,14 @@ def known(model: Any, given: dict[str, Any]) -> dict[str, Any]:
         ({"ingress": {"enabled": True, "host": "b"}}, "tlsSecret"),
         ({"serviceMonitor": {"interval": "often"}}, "interval"),
         ({"service": {"secretSettings": ["baton notify"]}}, "secretSettings"),
+        ({"workToken": {"secret": ""}}, "workToken"),
+        ({"readToken": {"secret": ""}}, "readToken"),
+        ({"workToken": {"secret": "baton", "key": "BATON_TOKEN"}}, "workToken"),
+        ({"readToken": {"secret": "baton", "key": "BATON_TOKEN"}}, "readToken"),
+        ({"workToken": None}, "workToken"),
+        ({"networkPolicy": {"enabled": True}}, "clients"),
+        ({"networkPolicy": {"enabled": True, "clients": [{"pod": {}}]}}, "pod"),
+        ({"networkPolicy": {"databases": [{"name": "redis", "port": 6379}]}}, "podLabels"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes: dict[str, Any], word: str) -> None:
@@ -192,19 +206,96 @@ def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> 
         secrets = {
             one for one, value in environment(spec).items() if isinstance(value, dict) and "secretKeyRef" in value
         }
-        everything = {"BATON_TOKEN", "BATON_DATABASE_URL", "BATON_REDIS_URL", "BATON_NOTIFY_URLS"}
+        tokens = {"BATON_TOKEN", "BATON_WORK_TOKEN", "BATON_READ_TOKEN"}
+        everything = {*tokens, "BATON_DATABASE_URL", "BATON_REDIS_URL", "BATON_NOTIFY_URLS"}
         assert secrets == (everything if name == "baton" else {"BATON_TOKEN"})
         assert ("--poll" in spec["containers"][0].get("args", [])) == (name != "baton")
 
 
-def test_workers_and_keda_may_have_tokens_of_their_own() -> None:
-    objects = rendered({**FULL, "workerToken": {"secret": "mine", "key": "work"}, "scalerToken": {"secret": "look"}})
-    assert environment(pod(objects, "baton-l4"))["BATON_TOKEN"] == {"secretKeyRef": {"name": "mine", "key": "work"}}
-    assert environment(pod(objects, "baton"))["BATON_TOKEN"] == {
-        "secretKeyRef": {"name": "baton", "key": "BATON_TOKEN"}
-    }
+@pytest.mark.parametrize(
+    ("changes", "work", "read"),
+    [
+        ({}, ("baton-work", "BATON_WORK_TOKEN"), ("baton-read", "BATON_READ_TOKEN")),
+        ({"workToken": {"secret": "w", "key": "a"}, "readToken": {"secret": "r", "key": "b"}}, ("w", "a"), ("r", "b")),
+    ],
+)
+def test_nobody_but_the_service_has_the_administrators_token(
+    changes: dict[str, Any], work: tuple[str, str], read: tuple[str, str]
+) -> None:
+    """Workers send the work token, KEDA and Prometheus the read token, and the service learns both."""
+    objects = rendered({**{name: value for name, value in FULL.items() if name != "readToken"}, **changes})
+    service = environment(pod(objects, "baton"))
+    for name, (secret, key) in (("WORK", work), ("READ", read), ("", ("baton", "BATON_TOKEN"))):
+        variable = f"BATON_{name}_TOKEN" if name else "BATON_TOKEN"
+        assert service[variable] == {"secretKeyRef": {"name": secret, "key": key}}
+    for name, spec in pods(objects):
+        if name != "baton":
+            assert environment(spec)["BATON_TOKEN"] == {"secretKeyRef": {"name": work[0], "key": work[1]}}, name
     (scaler,) = of_kind(objects, "TriggerAuthentication").values()
-    assert scaler["spec"]["secretTargetRef"] == [{"parameter": "token", "name": "look", "key": "BATON_TOKEN"}]
+    assert scaler["spec"]["secretTargetRef"] == [{"parameter": "token", "name": read[0], "key": read[1]}]
+    (monitor,) = of_kind(objects, "ServiceMonitor").values()
+    assert monitor["spec"]["endpoints"][0]["authorization"]["credentials"] == {"name": read[0], "key": read[1]}
+    named = [one for one in objects if "'BATON_TOKEN'" in str(one) and "'name': 'baton'," in str(one)]
+    assert {one["kind"] for one in named if "'key': 'BATON_TOKEN'" in str(one)} <= {"Deployment", "Job"}
+
+
+def test_behind_its_ingress_the_service_believes_the_proxy(
+    full: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least = rendered({**BASE, "ingress": FULL["ingress"]})
+    for objects, proxies in ((full, ("10.0.0.0/8",)), (least, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))):
+        given = environment(pod(objects, "baton"))
+        monkeypatch.setenv("BATON_TOKEN", "token-of-the-chart")
+        monkeypatch.setenv("BATON_TLS_PROXY", given["BATON_TLS_PROXY"])
+        monkeypatch.setenv("BATON_FORWARDED_ALLOW_IPS", given["BATON_FORWARDED_ALLOW_IPS"])
+        settings = Settings()
+        assert settings.tls_proxy
+        assert settings.forwarded_allow_ips[: len(proxies)] == proxies
+    assert not {"BATON_TLS_PROXY", "BATON_FORWARDED_ALLOW_IPS"} & set(environment(pod(rendered(BASE), "baton")))
+
+
+def test_policies_let_in_whom_they_name_and_nobody_else(full: list[dict[str, Any]]) -> None:
+    policies = of_kind(full, "NetworkPolicy")
+    assert set(policies) == {"baton", "baton-worker", "baton-redis"}
+    assert all(one["spec"]["policyTypes"] == ["Ingress"] for one in policies.values())
+    (rule,) = policies["baton"]["spec"]["ingress"]
+    workers, ingress = rule["from"]
+    assert ingress == FULL["networkPolicy"]["clients"][0]
+    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
+    assert "ingress" not in policies["baton-worker"]["spec"]
+    (redis,) = policies["baton-redis"]["spec"]["ingress"]
+    assert policies["baton-redis"]["spec"]["podSelector"] == {"matchLabels": {"app": "redis"}}
+    assert redis["ports"] == [{"protocol": "TCP", "port": 6379}]
+    (only,) = redis["from"]
+    for labels, component in templates(full):
+        selected = policies["baton-worker" if component == "worker" else "baton"]["spec"]["podSelector"]["matchLabels"]
+        assert selected.items() <= labels.items()
+        assert (workers["podSelector"]["matchLabels"].items() <= labels.items()) == (component == "worker")
+        assert only["podSelector"]["matchLabels"].items() <= labels.items()
+        (expression,) = only["podSelector"]["matchExpressions"]
+        assert (expression["operator"], component in expression["values"]) == ("NotIn", component == "worker")
+    assert of_kind(rendered(BASE), "NetworkPolicy") == {}
+
+
+def templates(objects: list[dict[str, Any]]) -> Iterator[tuple[dict[str, str], str]]:
+    """The labels of each pod, and which part of Baton it is."""
+    for kind in ("Deployment", "ScaledJob"):
+        for one in of_kind(objects, kind).values():
+            spec = one["spec"]
+            labels = (spec["template"] if kind == "Deployment" else spec["jobTargetRef"]["template"])["metadata"][
+                "labels"
+            ]
+            yield labels, labels["app.kubernetes.io/component"]
+
+
+def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
+    for name, spec in pods(full):
+        (container,) = spec["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        mounted = {one["mountPath"] for one in container["volumeMounts"]}
+        assert mounted == ({"/tmp"} if name == "baton" else {"/tmp", "/home/baton/.cache/baton"})
+        assert all("emptyDir" in one for one in spec["volumes"])
 
 
 def test_a_pod_has_one_gpu_or_none(full: list[dict[str, Any]]) -> None:

@@ -123,6 +123,21 @@ def test_what_is_built_is_built_from_a_target_and_runs_without_rights(compose: C
     assert int(dockerfile.last(target, "USER").split(":")[0]) > 0
     assert one["cap_drop"] == ["ALL"]
     assert one["security_opt"] == ["no-new-privileges:true"]
+    assert (one["read_only"], one["tmpfs"]) == (True, ["/tmp"])
+
+
+def test_nobody_but_the_service_has_the_administrators_token(compose: Compose) -> None:
+    for name, one in compose.services.items():
+        tokens = {variable for variable, value in compose.environment(name).items() if value == GIVEN["BATON_TOKEN"]}
+        assert tokens == ({"BATON_TOKEN"} if name in REPLICAS else set()), name
+        assert GIVEN["BATON_TOKEN"] not in str({key: value for key, value in one.items() if key != "environment"})
+    for name in REPLICAS:
+        assert {compose.environment(name)[f"BATON_{kind}_TOKEN"] for kind in ("WORK", "READ")} == {
+            GIVEN["BATON_WORK_TOKEN"],
+            GIVEN["BATON_READ_TOKEN"],
+        }
+    for name in WORKERS:
+        assert compose.environment(name)["BATON_TOKEN"] == GIVEN["BATON_WORK_TOKEN"]
 
 
 @pytest.mark.parametrize("name", WORKERS)

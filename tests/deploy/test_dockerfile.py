@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import dockerfile
+from tests.deploy.compose import GIVEN, read_compose
 from tests.deploy.dockerfile import FILE, instructions, last
 from tests.support.service import ROOT
 
@@ -71,3 +74,70 @@ def test_what_the_health_check_runs_is_in_the_image(target: str, tmp_path: Path)
     assert done.returncode == 1
     assert "ModuleNotFoundError" not in done.stderr
     assert "refused" in done.stderr or "no sign of life" in done.stderr
+
+
+DIGEST = "sha256:" + "5f" * 32
+ENGINES = {
+    "docker": 'echo "$@" >> "$ASKED"; echo "$DIGEST"',
+    "skopeo": 'echo "$@" >> "$ASKED"; echo "$DIGEST"',
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_image_can_be_pinned_by_its_digest(tmp_path: Path, engine: str) -> None:
+    """No registry is asked here: a stand-in for the engine answers."""
+    done, pinned = pin(tmp_path, engine, DIGEST)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in pinned.read_text().splitlines())
+    names = set(re.findall(r"\$\{(\w+_IMAGE):-", (ROOT / "docker-compose.yml").read_text()))
+    assert set(found) == {"BASE", *names}
+    assert names == {"POSTGRES_IMAGE", "REDIS_IMAGE", "CADDY_IMAGE", "GCS_IMAGE"}
+    assert all(value.endswith(f"@{DIGEST}") for value in found.values())
+    assert len((tmp_path / "asked").read_text().splitlines()) == len(found)
+
+
+def test_what_is_no_digest_pins_nothing(tmp_path: Path) -> None:
+    done, pinned = pin(tmp_path, "docker", "latest")
+    assert done.returncode == 2
+    assert "python:3.12-slim" in done.stderr
+    assert not pinned.exists()
+
+
+def pin(folder: Path, engine: str, digest: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    tools = folder / "bin"
+    tools.mkdir()
+    for name in ("bash", "sed", "mktemp", "rm", "mv", "chmod", "dirname"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    stand_in = tools / engine
+    stand_in.write_text(f"#!/bin/bash\n{ENGINES[engine]}\n")
+    stand_in.chmod(0o755)
+    environment = {"PATH": str(tools), "ASKED": str(folder / "asked"), "DIGEST": digest, "TMPDIR": str(folder)}
+    command = [ROOT / "scripts/pin_images.sh", folder / "images.env"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done, folder / "images.env"
+
+
+def test_every_stage_that_is_not_built_here_stands_on_the_image_that_is_pinned() -> None:
+    found = dockerfile.stages()
+    assert {stage.base for stage in found.values() if stage.base not in found} == {"${BASE}"}
+    compose = read_compose(GIVEN | {"BASE": f"python@{DIGEST}"})
+    built = [one["build"] for one in compose.services.values() if "build" in one]
+    assert built
+    assert {one["args"]["BASE"] for one in built} == {f"python@{DIGEST}"}
+    default = re.findall(r"^ARG BASE=(.*)$", FILE.read_text(), re.M)
+    assert [one["build"]["args"]["BASE"] for one in read_compose(GIVEN).services.values() if "build" in one][
+        :1
+    ] == default
+
+
+def test_the_health_of_the_service_does_not_hang_on_redis_or_the_store() -> None:
+    command = dockerfile.health_command("service")[-1]
+    assert "/healthz" in command
+    assert "/readyz" not in command
+
+
+@pytest.mark.parametrize("target", ["worker-cpu", "worker-gpu"])
+def test_what_libraries_write_goes_where_a_read_only_container_can_be_written(target: str) -> None:
+    environment = dockerfile.environment(target)
+    for name in ("MPLCONFIGDIR", "KERAS_HOME", "CUDA_CACHE_PATH", "BATON_HEALTH_FILE"):
+        assert environment[name].startswith(("/tmp/", "/home/baton/.cache/baton/")), name

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from service.app import create_app
+from service.db.engine import open_engine
 from service.db.migrate import migrate
+from service.db.operations import Replica
 from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
@@ -77,13 +81,28 @@ def settings(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Ca
     return make
 
 
+def served_until_now(database_url: str) -> None:
+    """Leave the row of a replica that took heartbeats for two hours, until now."""
+    engine = open_engine(database_url)
+    now = datetime.now(UTC)
+    row = {"name": "before", "started_at": now - timedelta(hours=2), "last_write_at": now}
+    with Session(engine) as session, session.begin():
+        session.merge(Replica(**row))
+    engine.dispose()
+
+
 @pytest.fixture
 def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
-    """Makes a service with other settings."""
+    """Makes a service with other settings. It takes the place of another that served until now, so that leases count
+    at once; `after_outage`: there was none.
+    """
     clients: list[TestClient] = []
 
-    def make(**changes: Any) -> Api:
-        app = create_app(settings(**changes))
+    def make(*, after_outage: bool = False, **changes: Any) -> Api:
+        made = settings(**changes)
+        if not after_outage:
+            served_until_now(made.database_url)
+        app = create_app(made)
         client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)

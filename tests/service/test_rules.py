@@ -28,6 +28,7 @@ from sqlalchemy import select
 
 from core.domain.errors import LeaseLost, TransitionError
 from core.domain.manifest import checkpoint_prefix
+from core.domain.outages import Served
 from core.domain.spec import parse_spec
 from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS
 from core.domain.wire import (
@@ -227,15 +228,31 @@ class Rules(RuleBasedStateMachine):
         if hold is None:
             return
         over = self._attempt(hold.attempt_id)["lease_expires_at"] <= self.clock.now
-        done = self._write(lambda unit: endings.expire(unit, hold.attempt_id, "conductor"))
+        lease = endings.Lease(Served(self.clock.now, self.clock.now - timedelta(hours=1)), LEASE)
+        done = self._write(lambda unit: endings.expire(unit, hold.attempt_id, "conductor", lease))
         assert done is over
         if done:
             self._ended(book, None)
 
     @rule(book=books)
+    def overrule(self, book: Book) -> None:
+        hold = book.held
+        if hold is None:
+            return
+        before = self._job(book)
+        served = Served(self.clock.now, self.clock.now - timedelta(hours=1))
+        patience = endings.Patience(cancel=20.0, pause=25.0)
+        done = self._write(lambda unit: endings.overrule(unit, hold.attempt_id, "conductor", served, patience))
+        if not done:
+            assert self._job(book) == before
+            return
+        assert book.desired != "run"
+        self._ended(book, Outcome.CANCELLED if book.desired == "cancel" else Outcome.PAUSED)
+
+    @rule(book=books)
     def settle(self, book: Book) -> None:
         before = self._state(book)
-        self._write(lambda unit: control._settle(unit, book.job_id))
+        self._write(lambda unit: control._repair(unit, book.job_id))
         assert self._state(book) == before, "nothing was left to settle"
 
     # -- the owner ----------------------------------------------------------------------------------------------------

@@ -24,8 +24,6 @@ OPEN = {
     ("POST", "/v1/session"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
-    ("GET", "/docs/oauth2-redirect"),
-    ("GET", "/redoc"),
     # The dashboard's page and files are alike for everybody: what they show they ask for with a session.
     ("GET", "/assets/{name}/{path:path}"),
     *(("GET", view) for view in VIEWS),

@@ -25,7 +25,7 @@ from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
 STREAM = {"Accept": "text/event-stream"}
-BIG = {"x": "y" * 900_000}
+BIG = {"x": "y" * 15_000}
 
 
 class Stream:
@@ -244,8 +244,8 @@ def test_two_hundred_streams_cost_no_thread_and_no_connection(live: Api, process
 
 def test_readers_that_do_not_read_hold_nobody_up(live: Api) -> None:
     hand = live.running()
-    for _ in range(9):
-        hand.post("notes", kind="hello", message="big", data=BIG)
+    for _ in range(180):
+        hand.post("notes", kind="hello", message="b" * 20_000, data=BIG)
     stuck = [Stream(live.http.base_url, hand.job_id) for _ in range(3)]
     for stream in stuck:
         eventually(lambda stream=stream: stream.read(1))  # it has begun, and now nobody reads on

@@ -29,8 +29,8 @@
 {{- end }}
 
 {{- define "baton.workerEnv" -}}
-{{- with .root.Values.workerToken }}
-{{- include "baton.secretEnv" (dict "name" "BATON_TOKEN" "secret" (.secret | default $.root.Values.secret) "key" .key) }}
+{{- with .root.Values.workToken }}
+{{- include "baton.secretEnv" (dict "name" "BATON_TOKEN" "secret" .secret "key" .key) }}
 {{- end }}
 - {name: BATON_URL, value: "http://{{ include "baton.name" .root }}:{{ .root.Values.service.port }}"}
 - {name: BATON_STORE, value: {{ .root.Values.store | quote }}}
@@ -91,7 +91,9 @@ spec:
         timeoutSeconds: 20
         failureThreshold: 3
       resources: {{- include "baton.workerResources" .pool | nindent 8 }}
-      securityContext: {{- include "baton.containerSecurity" .root | nindent 8 }}
+      securityContext:
+        {{- include "baton.containerSecurity" .root | nindent 8 }}
+        readOnlyRootFilesystem: true
       volumeMounts:
         - {name: cache, mountPath: /home/baton/.cache/baton}
         - {name: tmp, mountPath: /tmp}

@@ -1,0 +1,50 @@
+"""Sizes of what a worker adds to a job's log: what the service takes, and how a worker cuts what is longer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+MAX_NOTE_TEXT = 20_000
+"""Characters of a message."""
+
+MAX_NOTE_DATA = 16_384
+"""Bytes of `data` as JSON in UTF-8."""
+
+MAX_VALUE = 1_000
+CUT = "cut"
+
+
+def data_size(data: Any) -> int:
+    """Bytes as JSON in UTF-8, without spaces."""
+    return len(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace"))
+
+
+def checked_data(data: dict[str, Any]) -> dict[str, Any]:
+    """The data, if it is small enough. Raises ValueError."""
+    size = data_size(data)
+    if size > MAX_NOTE_DATA:
+        raise ValueError(f"has {size} bytes as JSON, of which {MAX_NOTE_DATA} are taken: send less, or an artifact")
+    return data
+
+
+def fitting_text(text: str) -> str:
+    """The text, or its beginning and how much is missing."""
+    if len(text) <= MAX_NOTE_TEXT:
+        return text
+    end = f" … (cut: {len(text)} characters)"
+    return text[: MAX_NOTE_TEXT - len(end)] + end
+
+
+def fitting_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data, or as much of it as fits: long values as shortened text, then no more keys, and the key `cut`."""
+    whole = dict(data)
+    if data_size(whole) <= MAX_NOTE_DATA:
+        return whole
+    found: dict[str, Any] = {CUT: True}
+    for key, value in whole.items():
+        short = value if data_size(value) <= MAX_VALUE else str(value)[: MAX_VALUE // 4]
+        if data_size({**found, key: short}) <= MAX_NOTE_DATA:
+            found[key] = short
+    return found

@@ -1,0 +1,65 @@
+"""Names from a set that may grow: plain text where they are read, and the known ones in the schema.
+
+A client of today meets a service of tomorrow: a status or reason that it does not know is shown as it is. So the
+models take any text, and the schema says `anyOf` the known names or others of their form. Generators of clients make
+an enumeration with a way out of it, or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
+
+from core.domain.events import SERVICE_EVENTS
+from core.domain.policies import Reason
+from core.domain.states import AttemptState, DesiredState, JobState, StageState, shown_status
+from core.domain.wire import CheckpointRole, Phase
+
+NAME = r"^[a-z][a-z_]{0,49}$"
+CODE = r"^[a-z][a-z-]{0,49}$"
+
+
+def open_set(names: Iterable[str], told: str, pattern: str = NAME) -> dict[str, Any]:
+    """The schema of these names, and of others that may come."""
+    known = sorted({str(name) for name in names})
+    return {
+        "type": "string",
+        "description": f"{told} More may come: show what you do not know as it is.",
+        "anyOf": [{"type": "string", "enum": known}, {"type": "string", "pattern": pattern}],
+    }
+
+
+def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSchema:
+    return WithJsonSchema(open_set(names, told, pattern))
+
+
+STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
+WORKER_NOTES = ("notice", "report_failed", "restored", "resumed_inexactly")
+CHECKPOINT_STATES = ("committed", "deleted", "quarantined")
+AUDITED = (
+    "job_cancel_requested",
+    "job_pause_requested",
+    "job_resume_requested",
+    "job_submitted",
+    "link_made",
+    "logins_failed",
+    "notifications_tested",
+    "session_closed",
+    "session_opened",
+    "token_created",
+    "token_revoked",
+)
+
+ShownStatus = Annotated[str, _named(STATUSES, "What a user sees of the job's state.")]
+ShownReason = Annotated[str, _named(Reason, "Why it ended.")]
+ShownPhase = Annotated[str, _named(Phase, "What its worker does.")]
+ShownPriority = Annotated[str, _named(("low", "normal", "high"), "The order in the queue.")]
+ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")]
+ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
+ShownCheckpointState = Annotated[str, _named(CHECKPOINT_STATES, "What became of it after its commit.")]
+ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
+ShownWorkerState = Annotated[str, _named(("busy", "idle", "lost"), "What is known of the worker.")]
+ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]
+ShownAudit = Annotated[str, _named(AUDITED, "What was done.")]

@@ -1,0 +1,125 @@
+"""Reads what is stored leniently: rows may have been written by another version, or by hand.
+
+What comes in is validated strictly, where it comes in. What is stored was accepted once: a field that cannot be read
+must not keep its job from being recovered.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+_M = TypeVar("_M", bound=BaseModel)
+ROUNDS = 20
+"""How often what cannot be read is taken out before all of it is given up: one round finds the errors of one level."""
+
+MOST_TOLD = 1_000
+log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None = None) -> _M:
+    """The model with what can be read of the data. Unknown fields are ignored, and the data is not changed.
+
+    A known field whose value makes no sense has its default, or what `blank` says for it; of lists and mappings only
+    the members that make no sense are left out. Each such finding is logged once.
+
+    Raises:
+        ValueError: a field that has no default cannot be read.
+    """
+    if not isinstance(data, Mapping):
+        if data is not None:
+            _tell(model, f"is {type(data).__name__} and not a mapping")
+        data = {}
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        return _read(model, copy.deepcopy(dict(data)), error, blank or {})
+
+
+def _read(model: type[_M], rest: dict[str, Any], error: ValidationError, blank: Mapping[str, Any]) -> _M:
+    for _ in range(ROUNDS):
+        if not _take_out(model, rest, error):
+            break
+        try:
+            return model.model_validate({**blank, **rest})
+        except ValidationError as another:
+            error = another
+    return model.model_validate(dict(blank))
+
+
+def find_stored(model: type[_M], data: object) -> _M | None:
+    """The same; None where there is nothing, or where it cannot be read."""
+    if data is None:
+        return None
+    try:
+        return read_stored(model, data)
+    except ValueError as error:
+        _tell(model, f"cannot be read: {' '.join(str(error).split())[:300]}")
+        return None
+
+
+def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationError) -> bool:
+    """Whether anything that the error names was there and is taken out."""
+    found = False
+    # Backwards: whoever takes out a member of a list moves those behind it.
+    for one in reversed(error.errors(include_url=False, include_input=False)):
+        if any(_delete(data, place) for place in _places(one)):
+            found = True
+            if one["type"] != "extra_forbidden":
+                _tell(model, f"{'.'.join(map(str, one['loc']))}: {one['msg']}; its default is used")
+    return found
+
+
+def _places(error: Any) -> list[tuple[Any, ...]]:
+    """Where to cut, best first: an unknown field where it is, a member of what holds it, or the whole field."""
+    location: tuple[Any, ...] = error["loc"]
+    whole = [location[:2], location[:1]] if len(location) > 1 else [location]
+    return [location, *whole] if error["type"] == "extra_forbidden" else whole
+
+
+def _delete(data: Any, place: tuple[Any, ...]) -> bool:
+    if not place:
+        return False
+    *way, last = place
+    for part in way:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    try:
+        del data[last]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
+
+
+def _tell(model: type[BaseModel], finding: str) -> None:
+    text = f"a stored {model.__name__} {finding}"
+    if text not in _told and len(_told) < MOST_TOLD:
+        _told.add(text)
+        log.warning("%s", text)
+
+
+def names(value: object) -> list[str]:
+    """The text in a stored list of names; nothing where there is no list."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """A stored mapping; an empty one where there is none."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def number_or(value: object, default: float = 0.0) -> float:
+    """A stored number: NaN and infinity come as text; what is no number at all is the default."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return default
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return default

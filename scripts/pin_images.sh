@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Writes deploy/images.env: every image that Dockerfile and docker-compose.yml name, with the digest that its tag has now.
+#   scripts/pin_images.sh [FILE]      asks the registries with docker, skopeo or crane, whichever is there
+# `make images` takes its BASE; Compose takes it by `docker compose --env-file .env --env-file deploy/images.env up`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+file="${1:-deploy/images.env}"
+partial="$(mktemp)"
+trap 'rm -f "$partial"' EXIT
+
+stop() { echo "pin_images: $*" >&2; exit 2; }
+
+# NAME=image, one a line, as the two files say without such settings.
+named() {
+  sed -n 's/^ARG \(BASE=.*\)/\1/p' Dockerfile
+  sed -n 's/^ *image: \${\([A-Z]*_IMAGE\):-\(.*\)}$/\1=\2/p' docker-compose.yml
+}
+
+find_tool() {
+  local name
+  for name in docker skopeo crane; do
+    if command -v "$name" >/dev/null; then echo "$name"; return; fi
+  done
+  stop "there is no docker, skopeo or crane to ask a registry with"
+}
+
+digest() { # IMAGE
+  case "$tool" in
+    docker) docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$1" ;;
+    skopeo) skopeo inspect --format '{{.Digest}}' "docker://$1" ;;
+    crane) crane digest "$1" ;;
+  esac
+}
+
+tool="$(find_tool)"
+while IFS='=' read -r name image; do
+  found="$(digest "$image")" || stop "$tool cannot say the digest of $image"
+  [[ "$found" =~ ^sha256:[0-9a-f]{64}$ ]] || stop "$tool says ${found:0:80} for the digest of $image"
+  echo "$name=$image@$found" >>"$partial"
+  echo "$name=$image@$found"
+done < <(named)
+mv "$partial" "$file"
+chmod 644 "$file"

@@ -1,0 +1,90 @@
+"""Client addresses and schemes behind proxies: what `X-Forwarded-For` and `X-Forwarded-Proto` of a trusted one say.
+
+Each proxy appends the address that it saw to what the client sent, so only the right end of the list can be believed.
+The client is the right-most address that is no trusted proxy. uvicorn's own middleware takes the left-most one where
+every peer is trusted, which a client can invent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+ANY = "*"
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def checked_proxy(text: str) -> str:
+    """An address, a network or `*`. Raises ValueError."""
+    if text != ANY:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError(f"has {text[:60]!r}, which is neither an address, nor a network, nor *") from None
+    return text
+
+
+class Forwarded:
+    """ASGI middleware: puts the client's address and scheme into the scope. It must be the outermost.
+
+    `trusted`: proxies. `*` trusts every peer, and takes the one address that the peer appended.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
+        self._app, self._any = app, ANY in trusted
+        self._networks: list[_Network] = [ipaddress.ip_network(one) for one in trusted if one != ANY]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and self._believes(scope):
+            client, scheme = self._client(scope), _last(scope, b"x-forwarded-proto").lower()
+            if client:
+                scope["client"] = (client, 0)
+            if scheme in ("http", "https"):
+                scope["scheme"] = scheme
+        await self._app(scope, receive, send)
+
+    def _believes(self, scope: Scope) -> bool:
+        peer = scope.get("client")
+        return self._any or (peer is not None and self._trusted(_parsed(peer[0])))
+
+    def _trusted(self, address: _Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+    def _client(self, scope: Scope) -> str:
+        """The right-most address that is no proxy; empty where the proxy named none."""
+        found = ""
+        for text in reversed(_list(scope, b"x-forwarded-for")):
+            address = _parsed(text)
+            if address is None:
+                break  # what stands further left is no better
+            found = str(address)
+            if not self._trusted(address):
+                break
+        return found
+
+
+def _list(scope: Scope, name: bytes) -> list[str]:
+    lines = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return [part.strip() for line in lines for part in line.split(",") if part.strip()]
+
+
+def _last(scope: Scope, name: bytes) -> str:
+    return next(reversed(_list(scope, name)), "")
+
+
+def _parsed(text: str) -> _Address | None:
+    """Of an address, with a port or without."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,137 @@
+"""Crowds of workers and readers that share the connections of one replica."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from service.api.limits import Group, ShareLimit, Sharer
+from service.errors import TooManyAtOnce
+from tests.security.wire import Wire, ask
+from tests.service.helpers import Api, bearer, worker_info
+from tests.support.redis import RedisServer
+from tests.support.service import ServiceProcess, running_service
+
+WORK_TOKEN, READ_TOKEN = "work-token-of-the-tests", "read-token-of-the-tests"
+CONNECTIONS, POLLERS = 64, 1_100
+HOST = "Host: baton.example.org"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[ServiceProcess]:
+    settings = {
+        "BATON_CONNECTIONS": str(CONNECTIONS),
+        "BATON_WORK_TOKEN": WORK_TOKEN,
+        "BATON_READ_TOKEN": READ_TOKEN,
+    }
+    with running_service(tmp_path_factory.mktemp("service"), redis_server.url, **settings) as process:
+        yield process
+
+
+def poll(name: str) -> bytes:
+    """A poll that waits for half a minute, for a queue without work."""
+    body = json.dumps({"worker": worker_info(name), "queues": ["empty"], "wait_seconds": 30}).encode()
+    head = (
+        "POST /v1/attempts:next HTTP/1.1",
+        HOST,
+        f"Authorization: Bearer {WORK_TOKEN}",
+        f"Baton-Worker: {name}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+@asynccontextmanager
+async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[bytes]]:
+    """So many polls at once, one worker each, with one token; and the answers of those that were refused."""
+    refused: list[bytes] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def one(name: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writers.append(writer)
+        writer.write(poll(name))
+        refused.append(await reader.read(1 << 16))
+
+    tasks = [asyncio.create_task(one(f"w{k}")) for k in range(number)]
+    waiting = CONNECTIONS * 10 // 16
+    while len(refused) < number - waiting:
+        await asyncio.sleep(0.05)
+    try:
+        yield refused
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.close()
+
+
+def test_a_crowd_of_pollers_shuts_out_nobody_else(service: ServiceProcess) -> None:
+    """1,100 workers poll with one token, of which 40 may wait: claims, heartbeats, users and the admin are answered."""
+
+    async def crowd() -> None:
+        async with pollers(service, POLLERS) as refused:
+            told = [answer for answer in refused if answer]  # idle connections make room for others
+            assert told
+            assert all(answer.startswith(b"HTTP/1.1 429") and b"retry-after: 1" in answer for answer in told)
+            await asyncio.to_thread(others_are_served, service)
+
+    asyncio.run(crowd())
+
+
+def others_are_served(service: ServiceProcess) -> None:
+    with service.client() as http:
+        api = Api(http)
+        job = api.submit()["id"]
+        for _ in range(20):
+            assert http.get("/v1/tokens").status_code == 200
+        assert http.get("/v1/jobs", headers=bearer(READ_TOKEN)).status_code == 200
+        report = {**worker_info("late"), "queues": ["default"]}
+        late = {**bearer(WORK_TOKEN), "Baton-Worker": "late"}
+        assert http.post("/v1/workers", json=report, headers=late).status_code == 204
+        hand = api.claim(job, "late", token=WORK_TOKEN)
+        assert hand.beat().status_code == 200
+
+
+def test_one_worker_that_never_ends_its_polls_leaves_room_for_the_others(service: ServiceProcess) -> None:
+    with ExitStack() as held:
+        polls = [held.enter_context(Wire(service)) for _ in range(9)]
+        for one in polls:
+            one.send(poll("greedy"))
+        assert polls[-1].receive().startswith(b"HTTP/1.1 429")
+        report = json.dumps({**worker_info("modest"), "queues": ["default"]}).encode()
+        head = ("POST /v1/workers HTTP/1.1", HOST, f"Authorization: Bearer {WORK_TOKEN}", "Baton-Worker: modest")
+        length = ("Content-Type: application/json", f"Content-Length: {len(report)}")
+        assert ask(service, *head, *length, body=report)[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("crowd", "others"),
+    [
+        ([Group.POLL], [Group.USER, Group.WORK, Group.ATTEMPT, Group.ADMIN]),
+        ([Group.USER], [Group.POLL, Group.WORK, Group.ATTEMPT, Group.ADMIN]),
+        ([Group.POLL, Group.USER], [Group.WORK, Group.ATTEMPT, Group.ADMIN]),
+        ([Group.POLL, Group.USER, Group.WORK], [Group.ATTEMPT, Group.ADMIN]),
+        ([Group.POLL, Group.USER, Group.WORK, Group.ATTEMPT], [Group.ADMIN]),
+    ],
+)
+@pytest.mark.parametrize("connections", [16, 40, 2000])
+def test_whatever_a_crowd_takes_others_keep_a_share(crowd: list[Group], others: list[Group], connections: int) -> None:
+    limit = ShareLimit(None, connections)  # type: ignore[arg-type]  # no request goes through it
+    taken = 0
+    for group in crowd:
+        for k in range(connections):
+            try:
+                limit.take(Sharer(group, str(k)))
+            except TooManyAtOnce:
+                break
+            taken += 1
+    assert 0 < taken < connections
+    for group in others:
+        limit.take(Sharer(group, "another"))

@@ -1,0 +1,130 @@
+"""Workers that fall silent, and checkpoints that stay away, are told to people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from service.db.notices import Notification
+from service.db.tables import Attempt, Checkpoint
+from service.db.unit import Unit
+from tests.service.helpers import Api, WorkerHand
+from tests.support.listener import listening
+
+LEASE = 30.0
+
+
+def heard_of(api: Api, hand: WorkerHand, seconds: float) -> None:
+    """The worker's last heartbeat was so long ago."""
+    with api.services.database.read() as session:
+        beat = Unit(session).now() - timedelta(seconds=seconds)
+    api.set_attempt(hand.attempt_id, beat_at=beat, lease_expires_at=beat + timedelta(seconds=LEASE))
+
+
+def row(api: Api, hand: WorkerHand) -> Attempt:
+    with api.services.database.read() as session:
+        return session.execute(select(Attempt).where(Attempt.id == hand.attempt_id)).scalar_one()
+
+
+def kinds(api: Api, hand: WorkerHand) -> list[str]:
+    return [kind for kind in api.kinds(hand.job_id) if kind.startswith("worker_")]
+
+
+def test_a_claim_and_each_heartbeat_are_noted(api: Api) -> None:
+    hand = api.claim(api.submit()["id"])
+    claimed = row(api, hand)
+    assert claimed.beat_at == claimed.claimed_at
+    hand.beat()
+    beaten = row(api, hand)
+    assert beaten.beat_at is not None
+    assert beaten.beat_at > claimed.beat_at  # type: ignore[operator]
+    assert beaten.lease_expires_at == beaten.beat_at + timedelta(seconds=LEASE)
+
+
+def test_a_silent_worker_is_said_once_and_once_that_it_is_back(api: Api) -> None:
+    hand = api.running()
+    heard_of(api, hand, 19)
+    api.conduct()
+    assert kinds(api, hand) == []
+    heard_of(api, hand, 21)
+    for _ in range(3):
+        api.conduct()
+    assert kinds(api, hand) == ["worker_silent"]
+    event = api.items(hand.job_id, "events")[-1]
+    assert re.fullmatch(r"worker w1 was not heard of for 2\d s; its lease ends in \d s", event["message"])
+    assert event["data"]["attempt"] == 1
+    assert row(api, hand).silent_since == row(api, hand).beat_at
+    hand.beat()
+    event = api.items(hand.job_id, "events")[-1]
+    assert event["kind"] == "worker_back"
+    assert re.fullmatch(r"worker w1 was heard of again after 2\d s", event["message"])
+    assert row(api, hand).silent_since is None
+    hand.beat()
+    heard_of(api, hand, 22)
+    api.conduct()
+    assert kinds(api, hand) == ["worker_silent", "worker_back", "worker_silent"]
+
+
+def test_who_is_lost_is_not_said_to_be_silent(api: Api) -> None:
+    hand = api.running()
+    heard_of(api, hand, 31)
+    api.conduct()
+    assert kinds(api, hand) == []
+    assert api.job(hand.job_id)["status"] == "recovering"
+
+
+def test_silence_of_the_service_is_nobody_elses(start: Callable[..., Api]) -> None:
+    api = start(after_outage=True)
+    hand = api.running()
+    heard_of(api, hand, 25)
+    api.conduct()
+    assert kinds(api, hand) == []
+
+
+def test_both_are_told_once_in_each_attempt(start: Callable[..., Api]) -> None:
+    with listening() as ear:
+        api = start(notify_urls=f"ops={ear.url('ops')}")
+        told = api.running("told", notify={"when": ["silent", "overdue"]})
+        usual = api.running("usual")
+        for hand in (told, usual):
+            never_saved(api, hand)
+            heard_of(api, hand, 25)
+        api.conduct()
+        expected = {(told.job_id, "overdue", 1), (told.job_id, "silent", 1), (usual.job_id, "overdue", 1)}
+        assert notified(api) == expected
+        api.conduct()
+        posts = {post["title"]: post for post in ear.posts}
+        assert set(posts) == {"Baton: small gets no checkpoint saved", "Baton: small has a worker that fell silent"}
+        silent, overdue = posts.pop("Baton: small has a worker that fell silent"), posts.popitem()[1]
+        assert silent["type"] == overdue["type"] == "warning"
+        assert re.search(r"In attempt 1: worker told was not heard of for \d+ s; its lease ends in", silent["message"])
+        assert re.search(r"In attempt 1: no checkpoint was committed for \d+ s, one is due", overdue["message"])
+        # They come again, and nobody hears it twice.
+        told.checkpoint(3)
+        told.beat()
+        never_saved(api, told, committed=1000)
+        heard_of(api, told, 25)
+        api.conduct()
+        assert api.kinds(told.job_id).count("worker_silent") == 2
+        assert notified(api) == expected
+
+
+def never_saved(api: Api, hand: WorkerHand, committed: float | None = None) -> None:
+    hand.beat("training", interval_seconds=1.0)
+    with api.services.database.write() as session:
+        earlier = Unit(session).now() - timedelta(seconds=1000)
+        values: dict[str, Any] = {"started_at": earlier, "claimed_at": earlier}
+        session.execute(update(Attempt).where(Attempt.id == hand.attempt_id).values(**values))
+        if committed is not None:
+            session.execute(update(Checkpoint).where(Checkpoint.job_id == hand.job_id).values(committed_at=earlier))
+
+
+def notified(api: Api) -> set[tuple[str, str, int]]:
+    with api.services.database.read() as session:
+        rows = list(session.scalars(select(Notification)))
+    assert len(rows) == len({one.number for one in rows})
+    return {(one.job_id, one.kind, one.count) for one in rows}

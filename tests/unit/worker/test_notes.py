@@ -1,0 +1,93 @@
+"""No attempt fails by what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from core.domain.spec import JobSpec
+from core.domain.wire import Grant, Note
+from tests.service.helpers import SPEC
+from worker.deadline import Pace
+from worker.desk import Desk
+from worker.lease import Lease
+from worker.notice import Notice
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable, _check
+
+
+class Service:
+    """Takes notes, or refuses them."""
+
+    def __init__(self) -> None:
+        self.taken: list[Note] = []
+        self.refusal: Exception | None = None
+
+    def note(self, _attempt: str, note: Note) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.taken.append(note)
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def desk(service: Service) -> Iterator[Desk]:
+    grant = Grant(
+        attempt_id="a",
+        job_id="j",
+        attempt=1,
+        fence=3,
+        lease_seconds=30,
+        heartbeat_seconds=10,
+        spec=SPEC,
+        checkpoints=(),
+        seconds_between_interruptions=3600,
+    )
+    lease = SimpleNamespace(check=lambda: None, lose=lambda _why: None, interval_seconds=None)
+    made = Desk(
+        client=cast(ServiceClient, service),
+        store=cast(Any, None),
+        lease=cast(Lease, lease),
+        notice=Notice(),
+        grant=grant,
+        spec=JobSpec.model_validate(SPEC),
+        environment={},
+        pace=cast(Pace, None),
+    )
+    yield made
+    made.outbox.close()
+
+
+def test_a_note_that_is_too_long_is_cut(desk: Desk, service: Service) -> None:
+    desk.note("hello", "m" * 50_000, {"a": "x" * 1_000_000, "b": 2})
+    assert desk.outbox.flush(seconds=10)
+    (note,) = service.taken
+    assert (len(note.message), note.data["b"], note.data["cut"]) == (20_000, 2, True)
+
+
+@pytest.mark.parametrize("status", [413, 422, 429])
+def test_a_note_that_is_refused_is_left_out(desk: Desk, service: Service, status: int) -> None:
+    service.refusal = Refused(status, "too-many-writes", "no")
+    desk.note("hello", "one")
+    assert desk.outbox.flush(seconds=10)
+    service.refusal = None
+    desk.note("hello", "two")
+    assert desk.outbox.flush(seconds=10)
+    assert [note.message for note in service.taken] == ["two"]
+
+
+def test_what_was_written_too_often_is_not_sent_again_and_what_was_busy_is() -> None:
+    def answered(code: str) -> httpx.Response:
+        return httpx.Response(429, json={"code": code, "detail": "later"})
+
+    with pytest.raises(Refused):
+        _check(answered("too-many-writes"))
+    with pytest.raises(ServiceUnavailable):
+        _check(answered("too-many-at-once"))

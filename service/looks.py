@@ -18,7 +18,7 @@ from service.store_identity import OwnStore
 SECONDS = 8.0
 """Of one look: a worker waits 10 s for an answer."""
 MOST_BYTES = 16 << 20
-_LANE = Lane(16)  # not that of downloads: people who fetch large files delay no commit
+_LANE = Lane("store for a look", 16)  # not that of downloads: people who fetch large files delay no commit
 _T = TypeVar("_T")
 
 

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fastapi.concurrency import run_in_threadpool
-
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
 from service.db.engine import Database
+from service.lanes import LEASES
 
 HOLD_SECONDS = 3.0
 
@@ -74,7 +73,7 @@ class Offers:
             self._asked.clear()
             askers = list(self._askers)
             try:
-                found = await run_in_threadpool(self._startable, askers)
+                found = await LEASES.run(self._startable, askers)
             except Exception as error:
                 _refuse([one for one in askers if one not in seen], error)
                 found = []

@@ -8,6 +8,7 @@ from redis import Redis
 
 from core.storage import BlobStore
 from service.access.gate import Gate
+from service.checks import Readiness
 from service.conductor.loop import Conductor
 from service.control.notices import Policy
 from service.db.engine import Database
@@ -25,10 +26,14 @@ from service.watch import Watch
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that `create_app` put together."""
+    """The parts that `create_app` put together.
+
+    `leases` and `lease_gate`: the database and the gate over the connections of the LEASES lane (service.lanes).
+    """
 
     settings: Settings
     database: Database
+    leases: Database
     redis: Redis
     store: BlobStore
     statuses: Statuses
@@ -37,7 +42,9 @@ class Services:
     logs: LogReader
     offers: Offers
     conductor: Conductor
+    readiness: Readiness
     gate: Gate
+    lease_gate: Gate
     counters: Counters
     post: Post
     policy: Policy

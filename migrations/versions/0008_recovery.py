@@ -48,6 +48,12 @@ def upgrade() -> None:
         sa.Column("last_used_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stores")),
     )
+    op.create_table(
+        "probes",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_probes")),
+    )
     _check_kinds(None)
 
 
@@ -56,7 +62,7 @@ def downgrade() -> None:
     notifications = sa.table("notifications", sa.column("kind", sa.String))
     op.execute(sa.delete(notifications).where(notifications.c.kind.not_in(KINDS)))
     _check_kinds(KNOWN)
-    for table in ("stores", "replicas", "pass_failures"):
+    for table in ("probes", "stores", "replicas", "pass_failures"):
         op.drop_table(table)
     for table, columns in (("workers", _workers()), ("attempts", _attempts()), ("jobs", _jobs())):
         for column in columns:

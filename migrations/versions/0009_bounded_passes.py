@@ -15,6 +15,8 @@ INDEXES = (
     ("ix_attempts_dispatched", "attempts", ["dispatched_at"], "dispatched_at IS NOT NULL"),
     ("ix_jobs_desired_at", "jobs", ["desired_at"], "desired <> 'run'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
+    ("ix_checkpoints_deleted", "checkpoints", ["number"], "collected_at IS NULL AND state = 'deleted'"),
+    ("ix_checkpoints_quarantined", "checkpoints", ["job_id"], "collected_at IS NULL AND state = 'quarantined'"),
     ("ix_workers_last_seen_at", "workers", ["last_seen_at"], None),
 )
 

@@ -26,6 +26,8 @@ application/yaml`), and with an `Idempotency-Key` it can be repeated.
 SENTENCES = {
     "database-unavailable": (503, "The database does not answer, or not in time; repeat it after `Retry-After`"),
     "store-unavailable": (503, "The store does not answer; repeat it after `Retry-After`"),
+    "not-ready": (503, "`GET /readyz`: `errors` names what does not answer or takes no write, and what to do"),
+    "disk-full": (503, "A disk of the service is full; `detail` says which. Repeat it after `Retry-After`"),
     "internal-error": (500, "A mistake of the service; its log says more"),
     "method-not-allowed": (405, "`Allow` says which methods the path has"),
 }

@@ -1,6 +1,8 @@
 """What workers say. Every write carries its attempt's fence; one that is no good any more gets 409 `lease-lost`.
 
 A claim answers with a token that opens the other calls for its attempt, and for no other.
+
+All of these run in the LEASES lane, on database connections that nothing else uses.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from core.domain.errors import LeaseLost
 from core.domain.policies import Reason
@@ -58,13 +59,14 @@ ERRORS = responses(404, 409, *BODY)
 
 
 @router.post("/attempts:next", dependencies=[POLL], responses=responses(409, *BODY))
+@LEASES.marked
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim.
 
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
     """
-    await run_in_threadpool(admit, ctx, message.worker)
-    await run_in_threadpool(_note_idle, ctx, message)
+    await LEASES.run(admit, ctx, message.worker)
+    await LEASES.run(_note_idle, ctx, message)
     offered = await unless_gone(
         request, ctx.offers.next(message.queues, message.worker.extensions, message.wait_seconds)
     )
@@ -75,18 +77,19 @@ def admit(ctx: Services, worker: WorkerInfo) -> None:
     """Raises WrongStore or StoreUnreachable for a worker that cannot train here, and keeps the reason beside it."""
     refusal = ctx.own_store.refusal(worker.store)
     if refusal is not None:
-        with ctx.database.write() as session:
+        with ctx.leases.write() as session:
             workers.refused(Unit(session), worker, str(refusal))
         raise refusal
 
 
 def _note_idle(ctx: Services, message: NextRequest) -> None:
     report = WorkerReport(**message.worker.model_dump(), queues=message.queues)
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         workers.report(Unit(session), report)
 
 
 @router.post("/attempts/{attempt_id}/claim", dependencies=[WORK], responses=ERRORS)
+@LEASES.route
 def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Grant:
     """Take a queued attempt. The same `claim_id` again gets the same grant.
 
@@ -101,7 +104,7 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
         _check_stores(ctx, message.worker)
-        with ctx.database.write() as session:
+        with ctx.leases.write() as session:
             grant = leases.claim(Unit(session), attempt_id, message, terms)
     except tuple(AGAIN_AFTER) as error:
         _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
@@ -116,19 +119,20 @@ def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:
-    return ctx.gate.attempts.sign(Hold(grant.attempt_id, grant.fence, grant.job_id, caller.token_id))
+    return ctx.lease_gate.attempts.sign(Hold(grant.attempt_id, grant.fence, grant.job_id, caller.token_id))
 
 
 def _send_again(ctx: Services, attempt_id: str, after: float) -> None:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         leases.send_again(Unit(session), attempt_id, after)
     ctx.offers.take_back(attempt_id)
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
     """Renew the lease; the answer says what the job's owner wants."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         return leases.heartbeat(Unit(session), attempt_id, message, ctx.settings.lease_seconds)
 
 
@@ -138,6 +142,7 @@ def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
     status_code=201,
     responses={200: {"model": CheckpointRef, "description": "Committed before"}, **ERRORS},
 )
+@LEASES.marked
 async def commit_checkpoint(
     ctx: Ctx, attempt_id: AttemptId, message: CheckpointCommit, response: Response
 ) -> CheckpointRef:
@@ -154,54 +159,58 @@ async def commit_checkpoint(
 
 
 def _is_new_checkpoint(ctx: Services, attempt_id: str, message: CheckpointCommit) -> bool:
-    with ctx.database.read() as session:
+    with ctx.leases.read() as session:
         return checkpoints.is_new(Unit(session), attempt_id, message)
 
 
 def _commit_checkpoint(ctx: Services, attempt_id: str, message: CheckpointCommit) -> tuple[CheckpointRef, bool]:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         row, new = checkpoints.commit(Unit(session), attempt_id, message)
         return leases.reference(row), new
 
 
 @router.post("/attempts/{attempt_id}/epochs", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> EpochRow:
     """Record a finished epoch."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         return history.record(Unit(session), attempt_id, message)
 
 
 @router.post("/attempts/{attempt_id}/artifacts", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.marked
 async def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
     """Point an artifact at a new object.
 
     409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: it cannot look now.
     """
-    ctx.gate.artifacts.take(attempt_id)
+    ctx.lease_gate.artifacts.take(attempt_id)
     if await LEASES.run(_is_new_artifact, ctx, attempt_id, message):
         await ctx.looks.at_artifact(message)
     return await LEASES.run(_commit_artifact, ctx, attempt_id, message)
 
 
 def _is_new_artifact(ctx: Services, attempt_id: str, message: ArtifactCommit) -> bool:
-    with ctx.database.read() as session:
+    with ctx.leases.read() as session:
         return artifacts.is_new(Unit(session), attempt_id, message)
 
 
 def _commit_artifact(ctx: Services, attempt_id: str, message: ArtifactCommit) -> ArtifactView:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         return views.artifact_view(artifacts.commit(Unit(session), attempt_id, message))
 
 
 @router.post("/attempts/{attempt_id}/notes", dependencies=[OF_ATTEMPT], status_code=201, responses=ERRORS)
+@LEASES.route
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
-    ctx.gate.notes.take(attempt_id)
-    with ctx.database.write() as session:
+    ctx.lease_gate.notes.take(attempt_id)
+    with ctx.leases.write() as session:
         return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 
 
 @router.post("/attempts/{attempt_id}/quarantine", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.marked
 async def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
     """Take a checkpoint that cannot be read out of use.
 
@@ -239,25 +248,26 @@ def _all_missing(url: str, committed: Sequence[str]) -> str:
 
 
 def _usable(ctx: Services, attempt_id: str, message: Quarantine) -> list[str]:
-    with ctx.database.read() as session:
+    with ctx.leases.read() as session:
         return checkpoints.usable(Unit(session), attempt_id, message.fence)
 
 
 def _give_up(ctx: Services, attempt_id: str, fence: int, text: str) -> None:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         endings.give_up(Unit(session), attempt_id, fence, Reason.WRONG_STORE, text)
 
 
 def _quarantine(ctx: Services, attempt_id: str, message: Quarantine) -> CheckpointView:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         unit = Unit(session)
         row = checkpoints.quarantine(unit, attempt_id, message)
         return views.checkpoint_view(row, unit.pointers(row.job_id))
 
 
 @router.post("/attempts/{attempt_id}/finish", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         unit = Unit(session)
         return views.attempt_view(endings.finish(unit, attempt_id, message), unit.now())

@@ -22,6 +22,7 @@ from service.auth import READ, SUBMIT, WORK
 from service.control import demand, plans, workers
 from service.control.notices import check_targets
 from service.db.unit import Unit
+from service.lanes import LEASES
 
 router = guarded_router("catalog")
 
@@ -68,11 +69,12 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
 
 
 @router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))
+@LEASES.route
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
     """A worker says that it is there. 409 `wrong-store`: it uses another store than the service."""
     if message.store is None or message.store.problem is None:
         admit(ctx, message)
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         workers.report(Unit(session), message)
 
 

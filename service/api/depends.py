@@ -14,7 +14,7 @@ from service.db.unit import Unit
 from service.services import Services
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # a plain function would need a thread of the default pool
     return cast(Services, request.app.state.services)
 
 

@@ -27,7 +27,6 @@ ACTOR = "conductor"
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
 FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
-EVENT = "item_failed"
 log = logging.getLogger(__name__)
 _draw = random.SystemRandom().random
 
@@ -103,7 +102,8 @@ class Isolation:
         try:
             with self._database.write() as session:
                 unit = Unit(session, wait=False)
-                unit.event(unit.lock_job(job_id), EVENT, ACTOR, message, step=step, tries=tries)
+                job = unit.lock_job(job_id)
+                unit.event(job, "item_failed", ACTOR, message, step=step, tries=tries)
         except NotFound:
             return
         except Exception as error:

@@ -16,6 +16,7 @@ from service.conductor.lease_guard import LeaseGuard
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
 from service.conductor.silence import Silence
+from service.conductor.sweeping import sweep
 from service.control import endings
 from service.db.engine import Database
 from service.notify.post import Post
@@ -81,12 +82,14 @@ class Conductor:
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
         self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
-        self.slow = [
-            Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
-            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
-            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
-            Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
+        apart = self.isolation
+        # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
+        self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
+        self.deleting = [
+            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store, apart)),
+            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store, apart)),
         ]
+        self.sweeping = [Step("sweeping", lambda: sweep(database, store, apart), every=settings.sweep_seconds)]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
         self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
         self._database = database
@@ -122,7 +125,9 @@ class Conductor:
             for name, steps in (
                 ("conductor", self.quick),
                 ("dispatching", self.sending),
-                ("housekeeping", self.slow),
+                ("publishing", self.publishing),
+                ("deleting", self.deleting),
+                ("sweeping", self.sweeping),
                 ("notifying", self.telling),
             ):
                 self._passed[name] = time.monotonic()
@@ -149,7 +154,8 @@ class Conductor:
 
     def run_once(self) -> None:
         """One whole pass."""
-        for step in [*self.quick, *self.sending, *self.slow, *self.telling]:
+        stored = [*self.publishing, *self.deleting, *self.sweeping]
+        for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
 
     def pass_ages(self) -> dict[str, float]:

@@ -44,6 +44,8 @@ def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
 
 LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
 USELESS = text("collected_at IS NULL AND state <> 'committed'")
+DELETED = text("collected_at IS NULL AND state = 'deleted'")
+QUARANTINED = text("collected_at IS NULL AND state = 'quarantined'")
 QUEUED = text("state = 'queued'")
 UNPLACED = text("state = 'queued' AND queue IS NULL")
 DISPATCHED = text("dispatched_at IS NOT NULL")
@@ -57,7 +59,9 @@ IS_UNPLACED = text("attempts.state = 'queued' AND attempts.queue IS NULL")
 IS_DISPATCHED = text("attempts.dispatched_at IS NOT NULL")
 IS_WISHED = text("jobs.desired <> 'run'")
 IS_COMMITTED = text("checkpoints.state = 'committed'")
-IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
+IS_UNPUBLISHED = text("(artifacts.published IS NULL OR artifacts.published <> artifacts.object)")
+IS_DELETED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'deleted'")
+IS_QUARANTINED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'quarantined'")
 
 
 class Base(DeclarativeBase):

@@ -1,8 +1,9 @@
-"""Tables that serve the operation of the service itself: failures of single items, replicas, stores."""
+"""Tables that serve the operation of the service itself: failures of single items, replicas, stores, probes."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -50,3 +51,13 @@ class KnownStore(Base):
     url: Mapped[str] = mapped_column(String(1000))
     first_used_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
+
+
+class Probe(Base):
+    """One row, written by the readiness checks of all replicas: whether a small write can be committed."""
+
+    __tablename__ = "probes"
+    ONLY: ClassVar[int] = 1
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]

@@ -25,8 +25,10 @@ from core.domain.wire import CheckpointRole
 from service.db import access, leaders, notices, operations  # noqa: F401 - Base knows their tables then
 from service.db.base import (
     COMMITTED,
+    DELETED,
     DISPATCHED,
     LIVE,
+    QUARANTINED,
     QUEUED,
     UNPLACED,
     USELESS,
@@ -222,6 +224,8 @@ class Checkpoint(Base):
         one_of("state", CheckpointState),
         UniqueConstraint("job_id", "prefix"),
         Index("ix_checkpoints_useless", "job_id", sqlite_where=USELESS, postgresql_where=USELESS),
+        Index("ix_checkpoints_deleted", "number", sqlite_where=DELETED, postgresql_where=DELETED),
+        Index("ix_checkpoints_quarantined", "job_id", sqlite_where=QUARANTINED, postgresql_where=QUARANTINED),
         Index("ix_checkpoints_committed", "job_id", "number", sqlite_where=COMMITTED, postgresql_where=COMMITTED),
         {"sqlite_autoincrement": True},
     )

@@ -21,6 +21,7 @@ from service.db.base import IS_LIVE
 from service.db.operations import PassFailure
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
+from service.metrics.backlog import backlog
 from service.metrics.counters import STEPS
 
 QUEUES = 100
@@ -60,7 +61,8 @@ class Queue:
 class Rows:
     """All that was read at once. `seconds`: of jobs that have not ended, by bucket.
 
-    `failing`: items that a step of the conductor could not handle and tries again, by step.
+    `failing`: items that a step of the conductor could not handle and tries again, by step. `backlog`: rows that wait
+    for housekeeping, by kind.
     """
 
     jobs: Mapping[str, int]
@@ -68,13 +70,14 @@ class Rows:
     queues: Mapping[str, Queue]
     seconds: Mapping[str, float] = field(default_factory=dict)
     failing: Mapping[str, float] = field(default_factory=dict)
+    backlog: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
     """One state of the database in numbers."""
     now = unit.now()
-    queues = few(_queues(unit, limits, now))
-    return Rows(_jobs(unit), _workers(unit, lost_after), queues, _seconds(unit, now), _failing(unit))
+    queues, seconds = few(_queues(unit, limits, now)), _seconds(unit, now)
+    return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, _failing(unit), backlog(unit))
 
 
 def _failing(unit: Unit) -> dict[str, float]:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from client.api import BatonClient
 from client.cli import app
+from client.errors import Unreachable
 from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job, worker
 
 Baton = Callable[..., Result]
@@ -328,6 +330,17 @@ def test_doctor_says_that_a_clock_is_wrong(baton: Baton, fake: FakeService, monk
     monkeypatch.setattr("client.api.BatonClient.clock_offset", lambda _: -4000.0)
     told = baton("doctor")
     assert (told.exit_code, "4000 s behind" in told.stdout, "NTP" in told.stdout) == (0, True, True)
+
+
+def test_doctor_says_what_the_service_lacks(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(client: BatonClient) -> None:
+        raise Unreachable(fake.url, "it answered 503", "store: The disk of the store /s is full; make room")
+
+    monkeypatch.setattr("client.cli.doctor.CHECKS", doctor_checks("service"))
+    monkeypatch.setattr(BatonClient, "ready", full)
+    told = baton("doctor")
+    assert (told.exit_code, "baton up" in told.stdout) == (3, False)
+    assert f"answers at {fake.url} and cannot work: store: The disk of the store /s is full" in told.stdout
 
 
 def test_workers_are_listed(baton: Baton, fake: FakeService) -> None:

@@ -157,8 +157,10 @@ def test_a_replica_that_does_not_lead_does_nothing(start: Callable[..., Api]) ->
     two = start(conductor_seconds=0.05, leader_seconds=300)
     eventually(lambda: "(term 1)" in two.http.get("/readyz").json()["conductor"])
     assert "this replica" not in two.http.get("/readyz").json()["conductor"]
-    eventually(lambda: all(step.next_at > 0 for step in [*one.services.conductor.quick, *one.services.conductor.slow]))
-    assert not any(step.next_at > 0 for step in [*two.services.conductor.quick, *two.services.conductor.slow])
+    eventually(
+        lambda: all(step.next_at > 0 for step in [*one.services.conductor.quick, *one.services.conductor.deleting])
+    )
+    assert not any(step.next_at > 0 for step in [*two.services.conductor.quick, *two.services.conductor.deleting])
     one.services.conductor.stop()
     job = two.submit()
     eventually(lambda: "dispatched" in two.kinds(job["id"]))

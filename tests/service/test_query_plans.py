@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @contextmanager
-def asked(engine: Engine) -> Iterator[dict[str, Any]]:
+def asked(*engines: Engine) -> Iterator[dict[str, Any]]:
     """Each SELECT that is put to the database meanwhile, with the parameters of its last time."""
     found: dict[str, Any] = {}
 
@@ -32,9 +32,11 @@ def asked(engine: Engine) -> Iterator[dict[str, Any]]:
         if statement.startswith("SELECT"):
             found[statement] = parameters
 
-    event.listen(engine, "before_cursor_execute", heard)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", heard)
     yield found
-    event.remove(engine, "before_cursor_execute", heard)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", heard)
 
 
 def whole_tables(engine: Engine, statements: dict[str, Any]) -> dict[str, list[str]]:
@@ -73,7 +75,7 @@ def test_a_list_is_read_in_the_order_of_an_index(api: Api, query: str) -> None:
 
 def test_what_a_worker_and_a_reader_ask(api: Api) -> None:
     engine = api.services.database.engine
-    with asked(engine) as statements:
+    with asked(engine, api.services.leases.engine) as statements:
         hand = api.running()
         hand.beat("training")
         hand.checkpoint(1, "latest")

@@ -130,7 +130,7 @@ def _services(settings: Settings) -> Services:
     conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
     watch, offers = Watch(database), Offers(database, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
-    statuses = Statuses(database, settings.limits)
+    statuses = Statuses(database, settings.limits, settings.beats)
     gate = _gate(settings, database)
     return Services(
         settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters, post, policy

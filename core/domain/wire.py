@@ -78,6 +78,10 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
+"""In these an attempt is running; before, it starts."""
+
+
 class WorkerInfo(Message):
     """Who claims. `claim_id` is drawn anew for each claim, so that a claim whose answer got lost can be repeated."""
 
@@ -90,10 +94,11 @@ class WorkerInfo(Message):
 
 
 class WorkerReport(WorkerInfo):
-    """A worker says that it is there."""
+    """A worker says that it is there. `ended`: it ends now, without an attempt; this is its last report."""
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
+    ended: StrictBool = False
 
 
 class NextRequest(Message):

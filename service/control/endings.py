@@ -28,6 +28,7 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
+from service.control import progress
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
@@ -78,7 +79,7 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     attempt.seconds = sent["seconds"] or attempt.seconds
     attempt.phase = sent["phase"] or attempt.phase
     if message.progress is not None:
-        job.progress = sent["progress"]
+        progress.keep(job, attempt, sent["progress"], {})
         attempt.end_step = message.progress.global_step
 
 

@@ -17,24 +17,33 @@ from service.db.unit import Unit
 
 DIGITS = 3
 _KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
+INTERRUPTED = frozenset({AttemptState.PREEMPTED, AttemptState.LOST, AttemptState.FAILED})
+"""How an attempt ended whose job is recovering until the next one is claimed."""
 
 
 def of_job(job: Job, attempts: Sequence[Attempt], now: datetime) -> dict[str, float]:
     """Seconds of the job by bucket, their total, and the productive share, to milliseconds."""
     life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at)
-    return _rounded(job_seconds(life, [_span(row) for row in attempts], now))
+    spans = [_span(row, before) for before, row in zip([None, *attempts], attempts, strict=False)]
+    return _rounded(job_seconds(life, spans, now))
 
 
-def of_attempt(row: Attempt, now: datetime) -> dict[str, float]:
-    """Seconds of the attempt by bucket, to milliseconds."""
-    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row), now).items()})
+def of_attempt(row: Attempt, before: Attempt | None, now: datetime) -> dict[str, float]:
+    """Seconds of the attempt by bucket, to milliseconds. `before`: the job's attempt before it."""
+    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row, before), now).items()})
+
+
+def predecessor(unit: Unit, row: Attempt) -> Attempt | None:
+    """The job's attempt before this one."""
+    query = select(Attempt).where(Attempt.job_id == row.job_id, Attempt.number == row.number - 1)
+    return unit.session.scalar(query.options(defer(Attempt.ending)))
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in seconds.items()}
 
 
-def _span(row: Attempt) -> Span:
+def _span(row: Attempt, before: Attempt | None) -> Span:
     return Span(
         created_at=row.created_at,
         claimed_at=row.claimed_at,
@@ -43,6 +52,7 @@ def _span(row: Attempt) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
+        recovers=before is not None and before.state in INTERRUPTED,
     )
 
 

@@ -31,7 +31,7 @@ LIVE_JOBS = 500
 """Of so many jobs that have not ended, the newest, the time is divided."""
 
 STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
-WORKERS = ("idle", "busy", "lost")
+WORKERS = tuple(state.value for state in workers.WorkerState)
 
 
 @dataclass

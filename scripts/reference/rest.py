@@ -25,16 +25,18 @@ application/yaml`), and with an `Idempotency-Key` it can be repeated.
 
 ## What a job's status says
 
-| field | meaning |
-| --- | --- |
-| `metrics` | of the last finished epoch: those of the newest row of the history, never older; empty before the first row |
-| `progress` | what the worker told last. Within an attempt it never goes back, in whatever order heartbeats arrive; the next attempt goes on from its checkpoint. `progress.metrics`: numbers that the worker told with it, not recorded yet as a rule |
-| `progress.images_per_second`, `progress.eta_seconds` | null unless a worker trains now and its heartbeats come: not of a job that is paused, queued, recovering or ended |
-| `beat_at` | the last heartbeat of the worker that holds the job; null where no worker does |
-| `silent_seconds` | the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default); null before |
-| `lease_expires_at` | when another worker gets the job, unless a heartbeat comes before |
-| `as_of` | the service's time of the answer, for the age of whatever has a time: no clock of the caller's is needed |
-| `goodput` | seconds by bucket, see [Where a job's time goes](../explanation/goodput.md) |
+- `metrics`: of the last finished epoch, those of the newest row of the history and never older; empty before the
+  first row.
+- `progress`: what the worker told last. Within an attempt it never goes back, in whatever order heartbeats arrive; the
+  next attempt goes on from its checkpoint. `progress.metrics`: numbers that the worker told with it, as a rule not
+  recorded yet.
+- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats come, so
+  null in a job that is paused, queued, recovering or ended.
+- `beat_at`: the last heartbeat of the worker that holds the job; null where no worker does.
+- `silent_seconds`: the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default); null before.
+- `lease_expires_at`: when another worker gets the job, unless a heartbeat comes before.
+- `as_of`: the service's time of the answer, for the age of whatever has a time: no clock of the caller's is needed.
+- `goodput`: seconds by bucket, see [Where a job's time goes](../explanation/goodput.md).
 
 `version` grows with each change. Two things show without a new version: `waiting_for` and `silent_seconds`. Both change
 the `ETag`, and `?wait` ends when a worker falls silent; the seconds themselves count on under the same tag. An attempt

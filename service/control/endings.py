@@ -34,6 +34,7 @@ from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
+from service.control.workers import gave_back
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict
@@ -70,6 +71,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
     reason = message.reason or REASONS.get(message.outcome)
     _end(unit, job, attempt, _End(EVENTS[message.outcome], reason, message.message))
     _follow(unit, job, attempt, message, draw)
+    gave_back(unit, attempt.worker)
     return attempt
 
 

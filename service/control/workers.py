@@ -76,6 +76,11 @@ def saw_again(unit: Unit, name: str | None, now: datetime) -> None:
     unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=now, busy=True))
 
 
+def gave_back(unit: Unit, name: str | None) -> None:
+    """A worker gave its attempt back, and is idle from then on."""
+    unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=unit.now(), busy=False))
+
+
 def extensions(unit: Unit) -> dict[str, list[str]]:
     """What workers that were seen within a day have installed beside Baton, and the names of those workers."""
     rows = unit.session.execute(

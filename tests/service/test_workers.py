@@ -51,6 +51,13 @@ def test_a_heartbeat_keeps_the_row_alive_and_busy(api: Api, clock: MovedClock) -
     assert states(api) == {"w1": "busy"}
 
 
+def test_a_worker_is_idle_as_soon_as_it_gave_its_attempt_back(api: Api) -> None:
+    hand = api.running("w1")
+    report(api, busy=True)
+    hand.finish("succeeded")
+    assert states(api) == {"w1": "idle"}
+
+
 def test_a_silent_worker_is_lost_and_one_that_said_goodbye_has_ended(api: Api, clock: MovedClock) -> None:
     for name in ("silent", "a-clean-end", "b-clean-end", "lively"):
         report(api, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from core.domain.wire import Heartbeat
@@ -16,7 +17,7 @@ def overtaken(attempt: Attempt, message: Heartbeat) -> bool:
     The seconds that a worker measures add up to the age of the attempt, so that they order its heartbeats. One without
     any is taken as it comes.
     """
-    return bool(message.seconds) and sum(message.seconds.values()) < sum(attempt.seconds.values())
+    return bool(message.seconds) and sum(message.seconds.values()) < sum(_numbers(attempt.seconds))
 
 
 def keep(job: Job, attempt: Attempt, told: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
@@ -25,9 +26,17 @@ def keep(job: Job, attempt: Attempt, told: dict[str, Any] | None, metrics: dict[
     if told is None:
         return
     before = job.progress
-    if before is None or before.get("attempt") != attempt.number or _place(told) >= _place(before):
+    same = isinstance(before, dict) and before.get("attempt") == attempt.number
+    if not same or _place(told) >= _place(before):
         job.progress = {**told, "metrics": metrics, "attempt": attempt.number}
 
 
-def _place(progress: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(progress[name] for name in PLACE)
+def _place(progress: Any) -> tuple[float, ...]:
+    """Read leniently: a stored place that makes no sense is before every other one."""
+    found = tuple(progress.get(name) for name in PLACE)
+    return found if all(isinstance(part, int) for part in found) else ()
+
+
+def _numbers(stored: Any) -> Iterable[float]:
+    values = stored.values() if isinstance(stored, dict) else ()
+    return (value for value in values if isinstance(value, int | float))

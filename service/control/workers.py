@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import or_, select, update
@@ -11,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.domain.extensions import KINDS, extension, names_of
 from core.domain.plan_views import ExtensionView
-from core.domain.states import HELD_ATTEMPTS
+from core.domain.states import HELD_ATTEMPTS, WorkerState
 from core.domain.stored import names
 from core.domain.views import WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
@@ -22,16 +21,6 @@ from service.db.unit import Unit, clean
 FORGET_AFTER = timedelta(days=1)
 ENDED_SHOWN = timedelta(hours=1)
 """How long a worker that ended normally stays in the list."""
-
-
-class WorkerState(StrEnum):
-    """What a worker is doing, as far as the service knows."""
-
-    IDLE = "idle"
-    BUSY = "busy"
-    REFUSED = "refused"
-    LOST = "lost"
-    ENDED = "ended"
 
 
 def report(unit: Unit, message: WorkerReport) -> None:

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from service.db.tables import Job
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import ON_SQLITE, Api, WorkerHand
 from tests.service.test_claims import PROGRESS
 
 
@@ -148,3 +150,14 @@ def test_a_heartbeat_that_was_overtaken_only_renews_the_lease(api: Api) -> None:
     after, job = api.attempt(hand.job_id), api.job(hand.job_id)
     assert (job["phase"], job["message"]) == ("validating", None)
     assert after["lease_expires_at"] > before["lease_expires_at"]
+
+
+@pytest.mark.parametrize("stored", [{"odd": 1}, {**PROGRESS, "epoch": "x", "attempt": 1}, {"attempt": 1}])
+@ON_SQLITE
+def test_a_heartbeat_is_taken_whatever_the_row_holds(api: Api, stored: dict[str, Any]) -> None:
+    hand = api.running()
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(progress=stored))
+    api.set_attempt(hand.attempt_id, seconds={"training": "many", "startup": None})
+    assert hand.beat("training", progress=at(1, 2), seconds={"training": 1.0}).status_code == 200
+    assert api.job(hand.job_id)["progress"]["step"] == 2

@@ -112,7 +112,7 @@ class Span:
 
     `measured`: seconds that the worker told last. `covered`: training seconds that committed checkpoints hold. `kept`:
     its training stays, because it finished the job or goes on. `phase`: what it does now, while it is live.
-    `recovers`: the attempt before it was interrupted, so that the time until its claim is a loss.
+    `recovers`: it was queued because the one before it was interrupted, so that the time until its claim is a loss.
     """
 
     created_at: datetime
@@ -132,12 +132,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Life:
-    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over."""
+    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over.
+
+    `recovers`: it was interrupted, and no attempt has trained since.
+    """
 
     created_at: datetime
     finished_at: datetime | None
     paused: float = 0.0
     paused_at: datetime | None = None
+    recovers: bool = False
 
 
 def attempt_seconds(span: Span, now: datetime) -> Seconds:
@@ -188,8 +192,8 @@ def job_seconds(life: Life, spans: Sequence[Span], now: datetime) -> dict[str, f
     sums = {bucket: sum(one[bucket] for one in each) for bucket in Bucket}
     sums[Bucket.PAUSED] = paused
     # Without an attempt and without a pause a job waits too: until a repair gives it an attempt.
-    begun = any(span.claimed_at is not None for span in spans)
-    sums[Bucket.RECOVERY if begun else Bucket.WAITING] += max(0.0, total - sum(sums.values()))
+    gap = Bucket.RECOVERY if life.recovers else Bucket.WAITING
+    sums[gap] += max(0.0, total - sum(sums.values()))
     return {
         **{bucket.value: seconds for bucket, seconds in sums.items()},
         "total": total,

@@ -146,4 +146,4 @@ def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
     with ctx.database.write() as session:
         unit = Unit(session)
-        return views.attempt_view(unit, endings.finish(unit, attempt_id, message), ctx.settings.beats)
+        return views.attempt_view(endings.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())

@@ -10,40 +10,32 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
-from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from core.domain.states import LIVE_ATTEMPTS, AttemptState, JobState
 from core.domain.stored import number_or
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit
 
 DIGITS = 3
 _KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
-INTERRUPTED = frozenset({AttemptState.PREEMPTED, AttemptState.LOST, AttemptState.FAILED})
-"""How an attempt ended whose job is recovering until the next one is claimed."""
 
 
 def of_job(job: Job, attempts: Sequence[Attempt], now: datetime) -> dict[str, float]:
     """Seconds of the job by bucket, their total, and the productive share, to milliseconds."""
-    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at)
-    spans = [_span(row, before) for before, row in zip([None, *attempts], attempts, strict=False)]
-    return _rounded(job_seconds(life, spans, now))
+    recovers = job.state == JobState.RECOVERING
+    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at, recovers)
+    return _rounded(job_seconds(life, [_span(row) for row in attempts], now))
 
 
-def of_attempt(row: Attempt, before: Attempt | None, now: datetime) -> dict[str, float]:
-    """Seconds of the attempt by bucket, to milliseconds. `before`: the job's attempt before it."""
-    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row, before), now).items()})
-
-
-def predecessor(unit: Unit, row: Attempt) -> Attempt | None:
-    """The job's attempt before this one."""
-    query = select(Attempt).where(Attempt.job_id == row.job_id, Attempt.number == row.number - 1)
-    return unit.session.scalar(query.options(defer(Attempt.ending)))
+def of_attempt(row: Attempt, now: datetime) -> dict[str, float]:
+    """Seconds of the attempt by bucket, to milliseconds."""
+    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row), now).items()})
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in seconds.items()}
 
 
-def _span(row: Attempt, before: Attempt | None) -> Span:
+def _span(row: Attempt) -> Span:
     return Span(
         created_at=row.created_at,
         claimed_at=row.claimed_at,
@@ -52,7 +44,8 @@ def _span(row: Attempt, before: Attempt | None) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
-        recovers=before is not None and before.state in INTERRUPTED,
+        # An older service does not write it; then most attempts but the first follow an interruption.
+        recovers=row.number > 1 if row.recovers is None else row.recovers,
     )
 
 

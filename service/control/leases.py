@@ -20,7 +20,6 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from core.domain.stored import mapping
 from core.domain.wire import (
     TRAINS,
     Beat,

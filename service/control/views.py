@@ -216,18 +216,12 @@ def attempt_views(unit: Unit, job_id: str, beats: Beats) -> Listing[AttemptView]
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
-    now, found = unit.now(), list(rows)
-    return Listing(
-        items=[_attempt_view(row, before, beats, now) for before, row in zip([None, *found], found, strict=False)]
-    )
+    now = unit.now()
+    return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
-def attempt_view(unit: Unit, row: Attempt, beats: Beats) -> AttemptView:
-    """One attempt, as of now where it goes on."""
-    return _attempt_view(row, goodput.predecessor(unit, row), beats, unit.now())
-
-
-def _attempt_view(row: Attempt, before: Attempt | None, beats: Beats, now: datetime) -> AttemptView:
+def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
+    """One attempt, as of `now` where it goes on."""
     last = heard(row, beats, now)
     return AttemptView(
         id=row.id,
@@ -244,7 +238,7 @@ def _attempt_view(row: Attempt, before: Attempt | None, beats: Beats, now: datet
         start_step=row.start_step,
         end_step=row.end_step,
         started_at=row.started_at,
-        seconds=goodput.of_attempt(row, before, now),
+        seconds=goodput.of_attempt(row, now),
         beat_at=last.at if last else None,
         silent_seconds=last.silent_seconds if last else None,
     )

@@ -148,7 +148,7 @@ class Attempt(Base):
     """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
 
     `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
-    training are in checkpoints; `interval_seconds` between two of them.
+    training are in checkpoints; `interval_seconds` between two of them. `recovers`: the one before was interrupted.
     """
 
     __tablename__ = "attempts"
@@ -206,6 +206,7 @@ class Attempt(Base):
     beat_at: Mapped[datetime | None]
     silent_since: Mapped[datetime | None]
     protocol: Mapped[int | None]
+    recovers: Mapped[bool | None]
 
 
 class Checkpoint(Base):

@@ -179,3 +179,12 @@ def test_seconds_that_make_no_sense_are_refused(api: Api, seconds: dict[str, Any
     hand = api.running()
     assert_problem(hand.beat("training", seconds=seconds), 422, "invalid-request")
     assert_problem(hand.finish("succeeded", seconds=seconds), 422, "invalid-request")
+
+
+def test_attempts_of_an_older_service_are_taken_for_recoveries(api: Api, clock: MovedClock) -> None:
+    hand = api.running()
+    clock.to(10)
+    hand.finish("preempted", seconds={"training": 10.0})
+    api.set_attempt(api.attempt(hand.job_id)["id"], recovers=None)
+    clock.to(14)
+    assert api.attempt(hand.job_id)["seconds"]["recovery"] == api.job(hand.job_id)["goodput"]["recovery"] == 4

@@ -147,7 +147,7 @@ def test_waiting_for_a_first_worker_is_no_loss_and_a_gap_after_an_interruption_i
 def test_a_job_that_nobody_gave_an_attempt_waits_or_recovers() -> None:
     lost = [Span(at(0), at(0), at(10), {"training": 10.0}, covered=10.0, kept=False)]
     assert job_seconds(Life(at(0), None), [], at(5))["waiting"] == 5
-    assert job_seconds(Life(at(0), None), lost, at(15))["recovery"] == 5
+    assert job_seconds(Life(at(0), None, recovers=True), lost, at(15))["recovery"] == 5
 
 
 def test_a_pause_that_lasts_counts_until_now() -> None:

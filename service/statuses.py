@@ -22,6 +22,7 @@ from service.db.unit import Unit, known_form, no_job
 
 FRESH_SECONDS = 1.0
 KEPT = 2000
+LEAST_WAIT = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Status:
     def of(cls, view: JobView, late_after: float = math.inf) -> Status:
         """What is sent for this view. `late_after`: the age in seconds from which on a heartbeat is late."""
         made, silent = time.monotonic(), view.silent_seconds is not None
-        ages = view.as_of is not None and view.beat_at is not None and not silent
+        ages = view.lease_expires_at is not None and not silent
         return cls(
             version=view.version,
             tag=etag(view),
@@ -65,7 +66,8 @@ class Status:
 
     def until_silent(self, most: float) -> float:
         """Seconds to wait, at most `most`: until the worker's heartbeat is late, should none come before."""
-        return min(most, max(0.0, self.silent_at - time.monotonic()))
+        # Clocks differ a little: whoever waits until that moment must not ask again and again at it.
+        return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
 
 
 def _age(view: JobView) -> float:

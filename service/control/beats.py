@@ -29,8 +29,8 @@ class Beats:
 class Heard:
     """What is known of the worker that holds an attempt.
 
-    `at`: its last heartbeat, or its claim. `age`: seconds since then. `silent`: whether the next one is late.
-    `expires`: when its lease runs out.
+    `at`: its last heartbeat, or its claim. `age`: seconds since then in which the service was there to hear the next.
+    `silent`: whether that one is late. `expires`: when its lease runs out.
     """
 
     at: datetime
@@ -49,13 +49,9 @@ def heard(attempt: Attempt, beats: Beats, now: datetime) -> Heard | None:
     expires = attempt.lease_expires_at
     if attempt.state not in HELD_ATTEMPTS or expires is None:
         return None
-    at = _last(attempt, expires, beats)
-    age = max(0.0, (now - at).total_seconds())
+    # Each heartbeat renews the lease, and so does the end of an outage of the service. An older service writes no
+    # `beat_at`.
+    renewed = min(now, expires - timedelta(seconds=beats.lease))
+    at = attempt.beat_at or renewed
+    age = max(0.0, (now - max(at, renewed)).total_seconds())
     return Heard(at, age, age >= beats.late_after, expires)
-
-
-def _last(attempt: Attempt, expires: datetime, beats: Beats) -> datetime:
-    if attempt.beat_at is not None:
-        return attempt.beat_at
-    # A row that a service of an older version wrote: each heartbeat set the end of the lease.
-    return expires - timedelta(seconds=beats.lease)

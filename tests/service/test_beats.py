@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_a_late_heartbeat_shows_without_a_new_version(api: Api, clock: MovedCloc
     again = api.job(hand.job_id)
     assert (again["silent_seconds"], pace(again)) == (None, (12.5, 3.0))
     assert attempt(api, hand)["silent_seconds"] is None
+
+
+def test_an_outage_of_the_service_is_nobodys_silence(api: Api, clock: MovedClock) -> None:
+    """The lease was renewed when the service was back; until the worker could be heard again it is not silent."""
+    hand = api.running()
+    clock.to(300)
+    api.set_attempt(hand.attempt_id, lease_expires_at=clock.now + timedelta(seconds=25))
+    assert (api.job(hand.job_id)["silent_seconds"], attempt(api, hand)["silent_seconds"]) == (None, None)
+    clock.to(312)
+    api.services.statuses._kept.clear()
+    assert api.job(hand.job_id)["silent_seconds"] == 17
 
 
 def test_a_long_poll_ends_when_the_worker_falls_silent(start: Callable[..., Api]) -> None:

@@ -24,7 +24,7 @@ export function attempts({ job, attempts: all }) {
 const row = (one, job, place) => html`<tr data-attempt=${one.attempt}>
   <th scope="row" class="n">${one.attempt}</th>
   <td class="when">${bar(one, place)}</td>
-  <td>${badge(one.state)}${silentFor(one) === null ? nothing : html`<small class="alarming">silent for ${short(silentFor(one))}</small>`}</td>
+  <td>${badge(one.state)}${one.claimed_at && !one.finished_at && silentFor(job) !== null ? html`<small class="alarming">silent for ${short(silentFor(job))}</small>` : nothing}</td>
   <td class="who-had">${one.worker || "–"}</td>
   <td class="why">${one.reason ? html`<b>${words(one.reason)}</b>` : nothing}${one.message ? message(one.message) : nothing}</td>
   <td class="n">${steps(one)}</td>

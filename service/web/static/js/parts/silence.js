@@ -3,7 +3,7 @@ import { between, seconds, short } from "../core/format.js";
 import { now } from "../core/api.js";
 
 // Seconds since the last heartbeat; null while heartbeats come. The body of an answer may be older than the answer.
-export const silentFor = (job) => (job.silent_seconds === null || job.silent_seconds === undefined ? null : Math.max(job.silent_seconds, between(job.beat_at, null)));
+export const silentFor = (job) => (job.silent_seconds === null || job.silent_seconds === undefined ? null : job.silent_seconds + Math.max(0, between(job.as_of, null)));
 
 export function silence(job) {
   const silent = silentFor(job);

@@ -139,7 +139,7 @@ def _services(settings: Settings) -> Services:
     conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
     watch, offers = Watch(database), Offers(leases, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
-    statuses = Statuses(database, settings.limits)
+    statuses = Statuses(database, settings.limits, settings.beats)
     gate = _gate(settings, database)
     own = OwnStore(store, database, settings.store_replaces)
     return Services(

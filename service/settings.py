@@ -28,6 +28,7 @@ from core.domain.spec import LABEL
 from core.telemetry.logs import Format, Level, lower
 from core.telemetry.secrets import Secrets, password_of
 from service.api.forwarded import checked_proxy
+from service.control.beats import Beats
 from service.control.limits import ANY, Limits
 
 PREFIX = "BATON_"
@@ -259,6 +260,11 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """How many attempts may be held at once."""
         return Limits(self.queue_limits, self.label_limits)
+
+    @property
+    def beats(self) -> Beats:
+        """How often workers are to be heard."""
+        return Beats(self.heartbeat_seconds, self.lease_seconds)
 
     @property
     def secrets(self) -> Secrets:

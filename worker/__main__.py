@@ -44,6 +44,8 @@ def main(module: str = TRAINER) -> int:
         return USAGE
     formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
     fields.for_process(worker=settings.worker_name)
+    # Training processes speak under this name too: a worker is its supervisor, whichever process trains for it.
+    os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
         deadline, idle = _ends(options, settings)
         store = OwnStore(open_store(settings.store))
@@ -64,6 +66,7 @@ def main(module: str = TRAINER) -> int:
             presence.start(seat)
             work = _poll if options.poll else _listen_to_redis
             status = work(settings, client, seat, queues, once=options.once)
+            presence.end(seat)
         return _say_refused(settings, presence.refusal) if presence.refusal and status == DONE else status
 
 

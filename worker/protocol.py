@@ -76,6 +76,10 @@ def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answ
         raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
 
 
+def _within(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
 def _timeout(thinking: float = 0.0) -> httpx.Timeout:
     return httpx.Timeout(ANSWER_SECONDS + thinking, connect=CONNECT_SECONDS)
 
@@ -99,9 +103,9 @@ class ServiceClient:
         """Closes the connections."""
         self._http.close()
 
-    def report(self, report: WorkerReport) -> None:
-        """Says that this worker is there."""
-        self._post("/workers", report)
+    def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
+        """Says that this worker is there, or that it ends. `seconds`: how long to wait for the answer."""
+        self._post("/workers", report, _within(seconds))
 
     def next_attempt(self, request: NextRequest) -> Offer:
         """Asks for work; the service may think for `wait_seconds` before it says that there is none."""

@@ -14,7 +14,7 @@ from pydantic import WithJsonSchema
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.policies import Reason
-from core.domain.states import AttemptState, DesiredState, JobState, StageState, shown_status
+from core.domain.states import AttemptState, DesiredState, JobState, StageState, WorkerState, shown_status
 from core.domain.wire import CheckpointRole, Phase
 
 NAME = r"^[a-z][a-z_]{0,49}$"
@@ -60,6 +60,6 @@ ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")
 ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
 ShownCheckpointState = Annotated[str, _named(CHECKPOINT_STATES, "What became of it after its commit.")]
 ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
-ShownWorkerState = Annotated[str, _named(("busy", "idle", "lost"), "What is known of the worker.")]
+ShownWorkerState = Annotated[str, _named(WorkerState, "What is known of the worker.")]
 ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]
 ShownAudit = Annotated[str, _named(AUDITED, "What was done.")]

@@ -79,6 +79,10 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
+"""In these an attempt is running; before, it starts."""
+
+
 class WorkerInfo(Message):
     """Who claims. `store`: the one that it uses; None from a worker of a release that does not say it."""
 
@@ -92,10 +96,11 @@ class WorkerInfo(Message):
 
 
 class WorkerReport(WorkerInfo):
-    """A worker says that it is there."""
+    """A worker says that it is there. `ended`: it ends now, without an attempt; this is its last report."""
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
+    ended: StrictBool = False
 
 
 class NextRequest(Message):

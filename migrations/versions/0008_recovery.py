@@ -88,6 +88,7 @@ def _attempts() -> list[sa.Column]:
         sa.Column("silent_since", MOMENT, nullable=True),
         sa.Column("protocol", sa.Integer(), nullable=True),
         sa.Column("trouble", JSON, nullable=True),
+        sa.Column("recovers", sa.Boolean(), nullable=True),
     ]
 
 

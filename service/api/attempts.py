@@ -270,4 +270,4 @@ def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
     with ctx.leases.write() as session:
         unit = Unit(session)
-        return views.attempt_view(endings.finish(unit, attempt_id, message), unit.now())
+        return views.attempt_view(endings.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())

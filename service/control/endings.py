@@ -28,11 +28,13 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
+from service.control import progress
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
+from service.control.workers import gave_back
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict
@@ -69,6 +71,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
     reason = message.reason or REASONS.get(message.outcome)
     _end(unit, job, attempt, _End(EVENTS[message.outcome], reason, message.message))
     _follow(unit, job, attempt, message, draw)
+    gave_back(unit, attempt.worker)
     return attempt
 
 
@@ -78,7 +81,7 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     attempt.seconds = sent["seconds"] or attempt.seconds
     attempt.phase = sent["phase"] or attempt.phase
     if message.progress is not None:
-        job.progress = sent["progress"]
+        progress.keep(job, attempt, sent["progress"], {})
         attempt.end_step = message.progress.global_step
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
-from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from core.domain.states import LIVE_ATTEMPTS, AttemptState, JobState
 from core.domain.stored import number_or
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit
@@ -21,7 +21,8 @@ _KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
 
 def of_job(job: Job, attempts: Sequence[Attempt], now: datetime) -> dict[str, float]:
     """Seconds of the job by bucket, their total, and the productive share, to milliseconds."""
-    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at)
+    recovers = job.state == JobState.RECOVERING
+    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at, recovers)
     return _rounded(job_seconds(life, [_span(row) for row in attempts], now))
 
 
@@ -43,6 +44,8 @@ def _span(row: Attempt) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
+        # An older service does not write it; then most attempts but the first follow an interruption.
+        recovers=row.number > 1 if row.recovers is None else row.recovers,
     )
 
 

@@ -20,8 +20,8 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from core.domain.stored import mapping
 from core.domain.wire import (
+    TRAINS,
     Beat,
     CheckpointRef,
     Claim,
@@ -31,7 +31,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
-from service.control import troubles
+from service.control import progress, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
@@ -45,7 +45,6 @@ from service.errors import Conflict, LimitReached, NotInstalled
 
 SLACK_SECONDS = 1.0
 RENEWED_AT_ONCE = 1_000
-TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 DIRECTIVES = {
     DesiredState.RUN.value: Directive.CONTINUE,
     DesiredState.PAUSE.value: Directive.PAUSE,
@@ -181,13 +180,19 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     now = unit.now()
     attempt.lease_expires_at = now + timedelta(seconds=lease)
     _heard_of(unit, job, attempt, now)
+    if not progress.overtaken(attempt, message):
+        _follow(unit, job, attempt, message)
+    saw_again(unit, attempt.worker, now)
+    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+
+
+def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
+    """Take over what a heartbeat says, in the order in which its worker sent them."""
     _follow_phase(unit, job, attempt, message.phase)
     _keep_progress(job, attempt, message)
     troubles.follow(unit, job, attempt, message.trouble)
     if message.phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
-    saw_again(unit, attempt.worker, now)
-    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
 
 
 def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:
@@ -246,6 +251,5 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     attempt.message = troubles.status_text(message.doing, message.trouble)
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     job.phase = message.phase.value
-    job.progress = sent["progress"] or job.progress
-    job.metrics = {**mapping(job.metrics), **sent["metrics"]}
+    progress.keep(job, attempt, sent["progress"], sent["metrics"])
     job.version += 1

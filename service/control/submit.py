@@ -102,6 +102,7 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
         state=AttemptState.QUEUED.value,
         not_before=now + timedelta(seconds=after),
         created_at=now,
+        recovers=job.state == JobState.RECOVERING,
     )
     # The attempt before this one must have ended in the database before the index sees the new one.
     unit.session.flush()

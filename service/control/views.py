@@ -10,7 +10,15 @@ from typing import Any, Literal
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Mapped
 
-from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, TERMINAL_JOBS, DesiredState, JobState, shown_status
+from core.domain.states import (
+    ACTIVE_JOBS,
+    HELD_ATTEMPTS,
+    TERMINAL_JOBS,
+    AttemptState,
+    DesiredState,
+    JobState,
+    shown_status,
+)
 from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
@@ -24,8 +32,9 @@ from core.domain.views import (
     ProgressView,
     StageView,
 )
-from core.domain.wire import CheckpointRole, EpochRow
+from core.domain.wire import TRAINS, CheckpointRole, EpochRow
 from service.control import goodput, waiting
+from service.control.beats import Beats, heard
 from service.control.history import epochs_done
 from service.control.limits import Limits
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer, Stage
@@ -43,12 +52,12 @@ BLANK: dict[str, Any] = {
 """What is shown for a field that cannot be read: one such row must not hide the others of its page."""
 
 
-def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
+def job_view(unit: Unit, job: Job, limits: Limits, beats: Beats) -> JobView:
     """One job."""
-    return job_views(unit, [job], limits)[0]
+    return job_views(unit, [job], limits, beats)[0]
 
 
-def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
+def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: Beats) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
     attempts = goodput.attempts_of(unit, ids)
@@ -57,6 +66,7 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
     checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
     waits = waiting.waits(unit, jobs, attempts, limits, now)
     found = [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
+    found = [_heard(view, _holder(attempts[view.id]), beats, now) for view in found]
     return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 
 
@@ -78,7 +88,7 @@ def _checkpoint_status(
 
 
 def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
-    held = next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
+    held = _holder(attempts)
     return read_stored(
         JobView,
         {
@@ -112,6 +122,22 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
     )
 
 
+def _holder(attempts: Sequence[Attempt]) -> Attempt | None:
+    return next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
+
+
+def _heard(view: JobView, held: Attempt | None, beats: Beats, now: datetime) -> JobView:
+    """With what the heartbeats say; speed and time left only where a worker that is heard trains just now."""
+    known: dict[str, object] = {"as_of": now}
+    last = heard(held, beats, now) if held else None
+    if last is not None:
+        known |= {"beat_at": last.at, "silent_seconds": last.silent_seconds, "lease_expires_at": last.expires}
+    trains = held is not None and held.state == AttemptState.RUNNING and held.phase in TRAINS
+    if view.progress is not None and not (trains and last is not None and not last.silent):
+        known["progress"] = view.progress.model_copy(update={"images_per_second": None, "eta_seconds": None})
+    return view.model_copy(update=known)
+
+
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
@@ -130,7 +156,7 @@ class JobFilter:
     limit: int = 50
 
 
-def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
+def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: Beats) -> JobPage:
     """A page of jobs, newest first."""
     query, number = _labelled(_with_status(select(Job), wanted.status), wanted.label)
     if wanted.cursor is not None:
@@ -138,7 +164,7 @@ def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
     jobs = list(unit.session.scalars(query.order_by(number.desc()).limit(wanted.limit + 1)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
-    return JobPage(items=job_views(unit, page, limits), next_cursor=str(page[-1].number) if more else None)
+    return JobPage(items=job_views(unit, page, limits, beats), next_cursor=str(page[-1].number) if more else None)
 
 
 def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
@@ -186,16 +212,17 @@ def _stage_view(row: Stage, done: int) -> StageView:
     )
 
 
-def attempt_views(unit: Unit, job_id: str) -> Listing[AttemptView]:
+def attempt_views(unit: Unit, job_id: str, beats: Beats) -> Listing[AttemptView]:
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
     now = unit.now()
-    return Listing(items=[attempt_view(row, now) for row in rows])
+    return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
-def attempt_view(row: Attempt, now: datetime) -> AttemptView:
+def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
     """One attempt, as of `now` where it goes on."""
+    last = heard(row, beats, now)
     return AttemptView(
         id=row.id,
         attempt=row.number,
@@ -212,6 +239,8 @@ def attempt_view(row: Attempt, now: datetime) -> AttemptView:
         end_step=row.end_step,
         started_at=row.started_at,
         seconds=goodput.of_attempt(row, now),
+        beat_at=last.at if last else None,
+        silent_seconds=last.silent_seconds if last else None,
     )
 
 

@@ -53,4 +53,5 @@ def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
 def _workers(unit: Unit, now: datetime) -> list[tuple[list[str], list[str]]]:
     """Queues and extensions of each."""
     query = select(Worker.queues, Worker.extensions).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    return [(names(row.queues), names(row.extensions)) for row in unit.session.execute(query)]
+    able = query.where(Worker.ended_at.is_(None), Worker.refusal.is_(None))
+    return [(names(row.queues), names(row.extensions)) for row in unit.session.execute(able)]

@@ -150,8 +150,8 @@ class Attempt(Base):
     """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
 
     `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
-    training are in checkpoints; `interval_seconds` between two of them. `trouble`: what fails just
-    now and is tried again.
+    training are in checkpoints; `interval_seconds` between two of them. `trouble`: what fails now and is tried again.
+    `recovers`: the attempt before this one was interrupted.
     """
 
     __tablename__ = "attempts"
@@ -210,6 +210,7 @@ class Attempt(Base):
     silent_since: Mapped[datetime | None]
     protocol: Mapped[int | None]
     trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    recovers: Mapped[bool | None]
 
 
 class Checkpoint(Base):

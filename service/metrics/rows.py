@@ -12,7 +12,15 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from core.domain.goodput import Bucket
-from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
+from core.domain.states import (
+    ACTIVE_JOBS,
+    HELD_ATTEMPTS,
+    AttemptState,
+    DesiredState,
+    JobState,
+    WorkerState,
+    shown_status,
+)
 from core.domain.stored import mapping, number_or
 from service.control import goodput, workers
 from service.control.limits import Limits
@@ -32,7 +40,7 @@ LIVE_JOBS = 500
 """Of so many jobs that have not ended, the newest, the time is divided."""
 
 STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
-WORKERS = ("idle", "busy", "lost")
+WORKERS = tuple(state.value for state in WorkerState)
 
 
 @dataclass

@@ -49,9 +49,12 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         time.sleep(0.02)
 
 
+TIMES = ("goodput", "seconds", "as_of", "beat_at", "silent_seconds", "lease_expires_at")
+
+
 def timeless(view: dict[str, Any]) -> dict[str, Any]:
     """A job or an attempt without what changes by itself as time passes."""
-    found = {name: value for name, value in view.items() if name not in ("goodput", "seconds")}
+    found = {name: value for name, value in view.items() if name not in TIMES}
     if found.get("checkpoint"):
         found["checkpoint"] = {name: value for name, value in found["checkpoint"].items() if name != "age_seconds"}
     return found

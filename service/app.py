@@ -44,6 +44,7 @@ from service.api.requests import Requests
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.control.notices import INFO, Policy
+from service.control.placing import LIMITS
 from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
@@ -116,7 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
-    info, heard, most = {INFO: policy}, counters.heard, settings.database_connections
+    info, heard, most = {INFO: policy, LIMITS: settings.limits}, counters.heard, settings.database_connections
     database = Database(open_engine(settings.database_url, connections=most), turns, heard, info)
     # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
     apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard, info)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, dispatch, housekeeping
+from service.conductor import cadence, control, dispatch, housekeeping, placing, sweeping
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.lease_guard import LeaseGuard
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
 from service.conductor.silence import Silence
+from service.conductor.sweeping import RedisSweep
 from service.control import endings
 from service.db.engine import Database
 from service.notify.post import Post
@@ -76,11 +77,10 @@ class Conductor:
         failed: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """`failed` is told the name of the step each time that one item of a step fails."""
-        again, limits = settings.dispatch_again_seconds, settings.limits
         self.isolation = Isolation(database, failed)
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
-        self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
+        self.sending = self._sending(settings, database, messages)
         self.slow = [
             Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
             Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
@@ -98,7 +98,7 @@ class Conductor:
 
     def _quick(self, settings: Settings, database: Database) -> list[Step]:
         """What is due soon. Each step looks at the clocks itself: those before it may have taken long."""
-        apart, look = self.isolation, self.guard.look
+        apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
         patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
         silence, repairs = Silence(database, apart, lease, heartbeat), control.Repairs(database, apart)
@@ -106,9 +106,21 @@ class Conductor:
             Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
             Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
             Step("repairing jobs", repairs.run),
+            Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
+            Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look())),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
+        ]
+
+    def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
+        """What waits for Redis."""
+        again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
+        sweep = RedisSweep(database, messages, apart)
+        return [
+            Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits, apart)),
+            Step("removing messages", lambda: dispatch.clean(database, messages, apart)),
+            Step("sweeping Redis", sweep.run, sweeping.EVERY_SECONDS),
         ]
 
     def start(self) -> None:

@@ -27,9 +27,10 @@ from service.db.base import (
     COMMITTED,
     DISPATCHED,
     LIVE,
-    QUEUED,
+    SPENT,
     UNPLACED,
     USELESS,
+    WAITING,
     WISHED,
     Base,
     CheckpointState,
@@ -148,7 +149,8 @@ class Attempt(Base):
     """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
 
     `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
-    training are in checkpoints; `interval_seconds` between two of them.
+    training are in checkpoints; `interval_seconds` between two of them. `queue`, `needs_key`, `urgency`, `job_number`:
+    the place of a queued attempt in its queue (service/control/placing.py); `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"
@@ -166,11 +168,20 @@ class Attempt(Base):
             "needs_key",
             "urgency",
             "job_number",
-            sqlite_where=QUEUED,
-            postgresql_where=QUEUED,
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
         ),
-        Index("ix_attempts_unplaced", "job_id", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
-        Index("ix_attempts_dispatched", "dispatched_at", sqlite_where=DISPATCHED, postgresql_where=DISPATCHED),
+        Index("ix_attempts_unplaced", "not_before", "queue", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
+        Index(
+            "ix_attempts_dispatched",
+            "queue",
+            "urgency",
+            "needs_key",
+            sqlite_where=DISPATCHED,
+            postgresql_where=DISPATCHED,
+        ),
+        Index("ix_attempts_spent", "dispatched_at", sqlite_where=SPENT, postgresql_where=SPENT),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

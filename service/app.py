@@ -45,6 +45,7 @@ from service.checks import Readiness, checks
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.control.notices import INFO, Policy
+from service.control.placing import LIMITS
 from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
@@ -121,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
-    info, most = {INFO: policy}, settings.database_connections
+    info, most = {INFO: policy, LIMITS: settings.limits}, settings.database_connections
     # Connections of their own: however many requests wait for one, heartbeats and claims are answered, leases are
     # looked after and leadership is kept.
     for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from service.control.backlog import Line
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
 from service.db.engine import Database
@@ -23,9 +23,9 @@ class _Asker:
     until: float
     answer: asyncio.Future[str | None]
 
-    def takes(self, one: Startable) -> bool:
-        """Whether the attempt is for this one."""
-        return one.queue in self.queues and one.needs <= self.extensions
+    def takes(self, line: Line) -> bool:
+        """Whether attempts of this line are for this one."""
+        return line.queue in self.queues and line.required.met_by(self.extensions)
 
 
 class Offers:
@@ -89,16 +89,19 @@ class Offers:
             return
 
     def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
-        """As many in each queue as there can be takers for."""
-        wanted = dict.fromkeys(frozenset[str]().union(*(one.queues for one in askers)), len(askers))
-        left, found = Counter(wanted), []
+        """As many of each queue as there can be takers for; of no line more is read."""
+        queues = frozenset[str]().union(*(one.queues for one in askers))
+        left, found = dict.fromkeys(queues, len(askers)), []
+        kinds = list({(one.queues, one.extensions): one for one in askers}.values())
+
+        def wants(line: Line) -> bool:
+            return left[line.queue] > 0 and any(kind.takes(line) for kind in kinds)
+
         with self._database.read() as session:
-            for one in startable(session, self._limits, wanted):
-                if left[one.queue] > 0 and self._free(one) and any(asker.takes(one) for asker in askers):
-                    left[one.queue] -= 1
+            for one in startable(session, self._limits, queues, wants):
+                if self._free(one):
+                    left[one.line.queue] -= 1
                     found.append(one)
-                if not any(count > 0 for count in left.values()):
-                    break
         return found
 
     def _free(self, one: Startable) -> bool:
@@ -108,7 +111,7 @@ class Offers:
         now = time.monotonic()
         self._offered = {name: until for name, until in list(self._offered.items()) if until > now}
         for one in found:
-            taker = next((a for a in askers if a.takes(one) and not a.answer.done()), None)
+            taker = next((a for a in askers if a.takes(one.line) and not a.answer.done()), None)
             if taker is not None and self._free(one):
                 self._offered[one.attempt_id] = now + HOLD_SECONDS
                 taker.answer.set_result(one.attempt_id)

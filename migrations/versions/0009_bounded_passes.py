@@ -9,10 +9,13 @@ branch_labels = None
 depends_on = None
 
 QUEUED = "state = 'queued'"
+SENT = " AND dispatched_at IS NOT NULL"
+WAITING = ["queue", "needs_key", "urgency", "job_number", "not_before"]
 INDEXES = (
-    ("ix_attempts_waiting", "attempts", ["queue", "needs_key", "urgency", "job_number"], QUEUED),
-    ("ix_attempts_unplaced", "attempts", ["job_id"], QUEUED + " AND queue IS NULL"),
-    ("ix_attempts_dispatched", "attempts", ["dispatched_at"], "dispatched_at IS NOT NULL"),
+    ("ix_attempts_waiting", "attempts", WAITING, QUEUED + " AND urgency IS NOT NULL"),
+    ("ix_attempts_unplaced", "attempts", ["not_before", "queue"], QUEUED + " AND urgency IS NULL"),
+    ("ix_attempts_dispatched", "attempts", ["queue", "urgency", "needs_key"], QUEUED + SENT),
+    ("ix_attempts_spent", "attempts", ["dispatched_at"], "state <> 'queued'" + SENT),
     ("ix_jobs_desired_at", "jobs", ["desired_at"], "desired <> 'run'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
     ("ix_checkpoints_deleted", "checkpoints", ["number"], "collected_at IS NULL AND state = 'deleted'"),

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, dispatch, housekeeping
+from service.conductor import cadence, control, dispatch, housekeeping, placing
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.lease_guard import LeaseGuard
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
+from service.conductor.redis_sweep import EVERY_SECONDS, RedisSweep
 from service.conductor.silence import Silence
 from service.conductor.sweeping import sweep
 from service.control import endings
@@ -77,11 +78,10 @@ class Conductor:
         failed: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """`failed` is told the name of the step each time that one item of a step fails."""
-        again, limits = settings.dispatch_again_seconds, settings.limits
         self.isolation = Isolation(database, failed)
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
-        self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
+        self.sending = self._sending(settings, database, messages)
         apart = self.isolation
         # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
         self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
@@ -101,7 +101,7 @@ class Conductor:
 
     def _quick(self, settings: Settings, database: Database) -> list[Step]:
         """What is due soon. Each step looks at the clocks itself: those before it may have taken long."""
-        apart, look = self.isolation, self.guard.look
+        apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
         patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
         silence, repairs = Silence(database, apart, lease, heartbeat), control.Repairs(database, apart)
@@ -109,9 +109,21 @@ class Conductor:
             Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
             Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
             Step("repairing jobs", repairs.run),
+            Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
+            Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look())),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
+        ]
+
+    def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
+        """What waits for Redis."""
+        again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
+        left_over = RedisSweep(database, messages, apart)
+        return [
+            Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits, apart)),
+            Step("removing messages", lambda: dispatch.clean(database, messages, apart)),
+            Step("sweeping Redis", left_over.run, EVERY_SECONDS),
         ]
 
     def start(self) -> None:

@@ -35,6 +35,7 @@ from service.control import progress, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
+from service.control.placing import unplace
 from service.control.startable import full
 from service.control.workers import saw, saw_again
 from service.db.base import IS_LIVE
@@ -76,7 +77,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     now = unit.now()
     if attempt.state != AttemptState.QUEUED:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
-    if attempt.not_before > now:
+    if attempt.urgency is None and attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
     lacking = missing(job.needs, message.worker.extensions)
     if lacking:
@@ -94,7 +95,9 @@ def send_again(unit: Unit, attempt_id: str, after: float = 0.0) -> None:
     _, attempt = unit.lock_attempt(attempt_id)
     if attempt.state == AttemptState.QUEUED:
         attempt.dispatched_at = None
-        attempt.not_before = max(attempt.not_before, unit.now() + timedelta(seconds=after))
+        if after > 0:
+            attempt.not_before = max(attempt.not_before, unit.now() + timedelta(seconds=after))
+            unplace(attempt)
 
 
 def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datetime) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from core.domain.spec import JobSpec, dump_spec
 from core.domain.states import AttemptState, DesiredState, JobState
+from service.control.placing import limits_of, place
 from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
 from service.db.unit import Unit, new_id
 from service.errors import KeyReused
@@ -92,7 +93,7 @@ def _stages(job: Job, spec: JobSpec) -> list[Stage]:
 
 
 def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
-    """Queue the job's next attempt, to be dispatched `after` seconds from now."""
+    """Queue the job's next attempt. It may be claimed `after` seconds from now: until then it has no place."""
     now = unit.now()
     job.attempts += 1
     attempt = Attempt(
@@ -103,7 +104,11 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
         not_before=now + timedelta(seconds=after),
         created_at=now,
         recovers=job.state == JobState.RECOVERING,
+        queue=job.queue,
+        job_number=job.number,
     )
+    if after <= 0:
+        place(attempt, job, limits_of(unit.session))
     # The attempt before this one must have ended in the database before the index sees the new one.
     unit.session.flush()
     unit.session.add(attempt)

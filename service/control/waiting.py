@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
@@ -16,6 +17,8 @@ from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit
 
 SEEN_WITHIN = timedelta(minutes=2)
+KINDS = 500
+"""So many different combinations of queues and extensions are looked at."""
 
 
 def waits(
@@ -51,7 +54,15 @@ def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
 
 
 def _workers(unit: Unit, now: datetime) -> list[tuple[list[str], list[str]]]:
-    """Queues and extensions of each."""
-    query = select(Worker.queues, Worker.extensions).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    able = query.where(Worker.ended_at.is_(None), Worker.refusal.is_(None))
-    return [(names(row.queues), names(row.extensions)) for row in unit.session.execute(able)]
+    """Queues and extensions of the workers that were seen lately, each combination once."""
+    columns = (cast(Worker.queues, Text).label("queues"), cast(Worker.extensions, Text).label("extensions"))
+    seen = select(*columns).where(Worker.last_seen_at > now - SEEN_WITHIN)
+    able = seen.where(Worker.ended_at.is_(None), Worker.refusal.is_(None)).distinct().limit(KINDS)
+    return [(_names(row.queues), _names(row.extensions)) for row in unit.session.execute(able)]
+
+
+def _names(stored: str) -> list[str]:
+    try:
+        return names(json.loads(stored))
+    except ValueError:
+        return []

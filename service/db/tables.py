@@ -29,9 +29,10 @@ from service.db.base import (
     DISPATCHED,
     LIVE,
     QUARANTINED,
-    QUEUED,
+    SPENT,
     UNPLACED,
     USELESS,
+    WAITING,
     WISHED,
     Base,
     CheckpointState,
@@ -151,7 +152,8 @@ class Attempt(Base):
 
     `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
     training are in checkpoints; `interval_seconds` between two of them. `trouble`: what fails now and is tried again.
-    `recovers`: the attempt before this one was interrupted.
+    `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
+    a queued attempt in its queue (service/control/placing.py); `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"
@@ -169,11 +171,20 @@ class Attempt(Base):
             "needs_key",
             "urgency",
             "job_number",
-            sqlite_where=QUEUED,
-            postgresql_where=QUEUED,
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
         ),
-        Index("ix_attempts_unplaced", "job_id", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
-        Index("ix_attempts_dispatched", "dispatched_at", sqlite_where=DISPATCHED, postgresql_where=DISPATCHED),
+        Index("ix_attempts_unplaced", "not_before", "queue", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
+        Index(
+            "ix_attempts_dispatched",
+            "queue",
+            "urgency",
+            "needs_key",
+            sqlite_where=DISPATCHED,
+            postgresql_where=DISPATCHED,
+        ),
+        Index("ix_attempts_spent", "dispatched_at", sqlite_where=SPENT, postgresql_where=SPENT),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -211,9 +211,8 @@ def test_redis_away_stops_nothing_else_and_is_told_once(
         own.start()
         api.conduct()
         assert listed(own) == [api.attempt(hand.job_id)["id"]]
-        told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("conductor:")]
-        assert told[-1] == "conductor: dispatching to Redis works again"
         eventually(lambda: api.http.get("/readyz").status_code == 200)
+        assert "conductor: dispatching to Redis works again" in [r.getMessage() for r in caplog.records]
 
 
 def test_a_store_that_is_away_stops_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,9 +265,8 @@ def test_a_pass_that_died_between_sending_and_recording(
     sent = Messages.send
 
     def send_and_die(self: Messages, *arguments: Any, **more: Any) -> None:
-        sent(self, *arguments, **more)
-        if arguments[1] == expected[1]:
-            raise Killed
+        sent(self, arguments[0], arguments[1][:2], **more)
+        raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Messages, "send", send_and_die)

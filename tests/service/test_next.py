@@ -115,6 +115,7 @@ def test_backoff_and_pauses_are_respected(api: Api) -> None:
     api.ask(paused, "pause")
     assert ask(api) is None
     api.set_attempt(attempts(api, hand.job_id)[0], not_before=db_now())
+    api.conduct()  # places what is due
     assert [ask(api)] == attempts(api, hand.job_id)
 
 

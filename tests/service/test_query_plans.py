@@ -6,7 +6,7 @@ On SQLite, whose plans depend on the schema alone as long as nobody runs ANALYZE
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ from service.control.views import Status
 from tests.service.helpers import Api, worker_info
 
 GROWING = ("jobs", "job_labels", "attempts", "checkpoints", "epochs", "events", "artifacts", "pointers", "stages")
-WHOLE = re.compile(rf"SCAN ({'|'.join(GROWING)})$")
+WHOLE = re.compile(rf"SCAN ({'|'.join(GROWING)})(_\d+)?$")
 LISTS = ["", *(f"?status={status}" for status in get_args(Status)), "?label=team:red", "?label=team:red&status=running"]
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -57,6 +57,28 @@ def test_a_pass_of_the_conductor(api: Api) -> None:
         conductor.run_once()
     assert len(statements) > 8
     assert whole_tables(conductor._database.engine, statements) == {}
+
+
+def test_passes_polls_and_demand_with_limits_and_all_kinds_of_attempts(start: Callable[..., Api]) -> None:
+    api = start(queue_limits={"default": 2}, label_limits={"user:*": 1})
+    failed, held = api.running(labels={"user": "ada"}), api.running("w2")
+    jobs = [api.submit(labels={"user": name}, queue=queue) for name in ("ada", "bob") for queue in ("default", "gpu")]
+    conductor, engine = api.services.conductor, api.services.database.engine
+    with asked(conductor._database.engine) as passed, asked(engine) as statements:
+        api.conduct()
+        failed.finish("failed")
+        api.services.redis.flushall()
+        api.claim(jobs[1]["id"], "w3")
+        api.ask(jobs[2]["id"], "cancel")
+        for _ in range(2):
+            api.conduct()
+        asking = {"worker": worker_info("w4"), "queues": ["default", "gpu"], "wait_seconds": 0}
+        assert api.http.post("/v1/attempts:next", json=asking).status_code == 200
+        assert api.http.get("/v1/queues/gpu").status_code == 200
+        assert api.http.get("/metrics").status_code == 200
+        held.finish("succeeded")
+    assert len(passed) > 15
+    assert whole_tables(engine, {**passed, **statements}) == {}
 
 
 @pytest.mark.parametrize("query", LISTS)

@@ -31,6 +31,12 @@ class NotInstalled(Conflict):
     code = "not-installed"
 
 
+class WorkerTooOld(Conflict):
+    """The worker does not understand what the job uses: the attempt waits for a newer one."""
+
+    code = "worker-too-old"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

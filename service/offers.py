@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
 
+from core.domain.wire import WorkerInfo
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
 from service.db.engine import Database
@@ -21,12 +22,14 @@ HOLD_SECONDS = 3.0
 class _Asker:
     queues: frozenset[str]
     extensions: frozenset[str]
+    spec_version: int
     until: float
     answer: asyncio.Future[str | None]
 
     def takes(self, one: Startable) -> bool:
         """Whether the attempt is for this one."""
-        return one.queue in self.queues and one.needs <= self.extensions
+        able = one.needs <= self.extensions and one.spec_version <= self.spec_version
+        return able and one.queue in self.queues
 
 
 class Offers:
@@ -52,13 +55,14 @@ class Offers:
         """Its claim was refused for now: it may be offered again. May be called from any thread."""
         self._offered.pop(attempt_id, None)
 
-    async def next(self, queues: Collection[str], extensions: Collection[str], seconds: float) -> str | None:
-        """An attempt of these queues that may start and needs no other extension; None: there was none in `seconds`.
+    async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
+        """An attempt of these queues that may start and that this worker can run; None: there was none in `seconds`.
 
         Raises what the database raises if it is away from the start.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        asker = _Asker(frozenset(queues), frozenset(extensions), time.monotonic() + seconds, answer)
+        until = time.monotonic() + seconds
+        asker = _Asker(frozenset(queues), frozenset(worker.extensions), worker.spec_version, until, answer)
         self._askers.append(asker)
         self._asked.set()
         if self._task is None or self._task.done():

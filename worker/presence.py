@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from core.domain.protocol import PROTOCOL, SPEC_VERSION
 from core.domain.wire import WorkerInfo, WorkerReport
 from worker.extensions import installed
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
@@ -30,6 +31,8 @@ def worker_info(settings: WorkerSettings, device: str) -> WorkerInfo:
         version=VERSION,
         device=device,
         extensions=tuple(installed()),
+        protocol=PROTOCOL,
+        spec_version=SPEC_VERSION,
     )
 
 

@@ -112,6 +112,9 @@ def workers(json: Json = False) -> None:
         print(as_json(seen))
     elif seen:
         console().print(workers_table(seen))
+        for one in seen:
+            if one.refusal:
+                console().print(f"{one.name} did not get its last attempt: {one.refusal}", soft_wrap=True)
     else:
         say("no worker was seen within a day: start one with `baton worker`")
 

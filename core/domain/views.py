@@ -190,7 +190,7 @@ class ArtifactView(Message):
 
 
 class WorkerView(Message):
-    """A worker as it was seen last."""
+    """A worker as it was seen last. `refusal`: why it did not get the attempt that it asked for last, if it did not."""
 
     name: str
     host: str
@@ -202,6 +202,7 @@ class WorkerView(Message):
     state: ShownWorkerState
     job_id: str | None
     last_seen_at: datetime
+    refusal: str | None = None
 
 
 class QueueView(Message):

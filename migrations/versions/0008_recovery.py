@@ -81,6 +81,7 @@ def _attempts() -> list[sa.Column]:
         sa.Column("beat_at", MOMENT, nullable=True),
         sa.Column("silent_since", MOMENT, nullable=True),
         sa.Column("protocol", sa.Integer(), nullable=True),
+        sa.Column("spec_version", sa.Integer(), nullable=True),
     ]
 
 

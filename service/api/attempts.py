@@ -33,7 +33,7 @@ from service.api.waiting import unless_gone
 from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
-from service.errors import LimitReached, NotInstalled
+from service.errors import Conflict, LimitReached, NotInstalled, WorkerTooOld
 from service.services import Services
 
 router = guarded_router("attempts")
@@ -46,9 +46,7 @@ ERRORS = responses(404, 409, *BODY)
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
     await run_in_threadpool(_note_idle, ctx, message)
-    offered = await unless_gone(
-        request, ctx.offers.next(message.queues, message.worker.extensions, message.wait_seconds)
-    )
+    offered = await unless_gone(request, ctx.offers.next(message.queues, message.worker, message.wait_seconds))
     return Offer(attempt_id=offered)
 
 
@@ -66,16 +64,26 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
 
     409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
     409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
+    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer one.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
         with ctx.database.write() as session:
             grant = leases.claim(Unit(session), attempt_id, message, terms)
-    except (LimitReached, NotInstalled) as error:
-        _send_again(ctx, attempt_id, OTHER_WORKER_SECONDS if isinstance(error, NotInstalled) else 0.0)
+    except LimitReached:
+        _send_again(ctx, attempt_id, 0.0)
+        raise
+    except (NotInstalled, WorkerTooOld) as error:
+        _send_again(ctx, attempt_id, OTHER_WORKER_SECONDS)
+        _note_refusal(ctx, message, error)
         raise
     return grant.model_copy(update={"token": _token(ctx, caller, grant)})
+
+
+def _note_refusal(ctx: Services, message: Claim, error: Conflict) -> None:
+    with ctx.database.write() as session:
+        workers.refused(Unit(session), message.worker, str(error))
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:

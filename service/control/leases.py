@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from core.domain.extensions import missing
 from core.domain.outages import Served
 from core.domain.policies import Reason, seconds_between_interruptions
+from core.domain.protocol import PROTOCOL, known
+from core.domain.spec import granted_spec
 from core.domain.states import (
     HELD_ATTEMPTS,
     AttemptEvent,
@@ -35,12 +37,13 @@ from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
 from service.control.startable import full
+from service.control.versions import why_too_old
 from service.control.workers import saw, saw_again
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
 from service.db.unit import Unit, actor_of, clean, plain
-from service.errors import Conflict, LimitReached, NotInstalled
+from service.errors import Conflict, LimitReached, NotInstalled, WorkerTooOld
 
 SLACK_SECONDS = 1.0
 RENEWED_AT_ONCE = 1_000
@@ -67,6 +70,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     Raises:
         LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
         NotInstalled: the worker lacks an extension that the job needs; another may have it.
+        WorkerTooOld: the worker does not understand the job's spec; a newer one may.
         Conflict: there is nothing to claim.
         NotFound: there never was such an attempt.
     """
@@ -81,11 +85,14 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     lacking = missing(job.needs, message.worker.extensions)
     if lacking:
         raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
+    too_old = why_too_old(unit, job, message.worker)
+    if too_old:
+        raise WorkerTooOld(f"attempt {attempt.number} is not for this worker: {too_old}")
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
     _take(unit, job, attempt, message, now + timedelta(seconds=terms.lease))
-    saw(unit, message.worker, busy=True, now=now)
+    saw(unit, message.worker, busy=True, now=now).refusal = None
     return _grant(unit, job, attempt, terms)
 
 
@@ -111,6 +118,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         claim_id=message.claim_id,
         worker=message.worker.name,
         device=message.worker.device,
+        protocol=message.worker.protocol,
+        spec_version=message.worker.spec_version,
         phase=Phase.STARTING.value,
         claimed_at=now,
         beat_at=now,
@@ -157,9 +166,10 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         fence=attempt.fence or 0,
         lease_seconds=terms.lease,
         heartbeat_seconds=terms.heartbeat,
-        spec=job.spec,
+        spec=granted_spec(job.spec),
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
         seconds_between_interruptions=_between_interruptions(unit, job),
+        protocol=PROTOCOL,
     )
 
 
@@ -180,12 +190,14 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     now = unit.now()
     attempt.lease_expires_at = now + timedelta(seconds=lease)
     _heard_of(unit, job, attempt, now)
-    _follow_phase(unit, job, attempt, message.phase)
+    # A phase that only a newer worker knows is shown as the one before it.
+    phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
+    _follow_phase(unit, job, attempt, phase)
     _keep_progress(job, attempt, message)
-    if message.phase in TRAINS and message.progress is not None:
+    if phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
     saw_again(unit, attempt.worker, now)
-    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease, protocol=PROTOCOL)
 
 
 def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:
@@ -226,7 +238,7 @@ def _ahead(session: Session, served: Served, seconds: float) -> Any:
 
 def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
     state, actor = AttemptState(attempt.state), actor_of(attempt)
-    attempt.phase = phase.value
+    attempt.phase = job.phase = phase.value
     if phase in TRAINS and state is AttemptState.STARTING:
         attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
         attempt.started_at, job.restore_failures = unit.now(), 0
@@ -243,7 +255,6 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     # An attempt's own message comes with its end: until then the column holds what it does.
     attempt.message = clean(message.doing or "") or None
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
-    job.phase = message.phase.value
     job.progress = sent["progress"] or job.progress
     job.metrics = {**mapping(job.metrics), **sent["metrics"]}
     job.version += 1

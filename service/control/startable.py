@@ -26,13 +26,17 @@ ORDER = (URGENCY, Attempt.number == 1, Job.number)
 
 @dataclass(frozen=True)
 class Startable:
-    """A queued attempt that may be claimed now. `again`: its job ran before; `needs`: extensions."""
+    """A queued attempt that may be claimed now. `again`: its job ran before; `needs`: extensions.
+
+    `spec_version`: the lowest version of the spec that its worker must understand.
+    """
 
     attempt_id: str
     queue: str
     priority: str
     again: bool
     needs: frozenset[str]
+    spec_version: int
     dispatched_at: datetime | None
 
 
@@ -51,13 +55,15 @@ def startable(session: Session, limits: Limits, queues: Collection[str] | None =
 
 
 def _queued() -> Select[Any]:
-    columns = (Attempt.id, Attempt.number, Attempt.dispatched_at, Job.queue, Job.priority, Job.labels, Job.needs)
+    of_job = (Job.queue, Job.priority, Job.labels, Job.needs, Job.spec_version)
+    columns = (Attempt.id, Attempt.number, Attempt.dispatched_at, *of_job)
     waits = (IS_LIVE, Attempt.state == AttemptState.QUEUED, Attempt.not_before <= db_now())
     return select(*columns).join(Job).where(*waits, Job.desired == DesiredState.RUN).order_by(*ORDER)
 
 
 def _startable(row: Row[Any]) -> Startable:
-    return Startable(row.id, row.queue, row.priority, row.number > 1, frozenset(row.needs), row.dispatched_at)
+    needs = frozenset(row.needs)
+    return Startable(row.id, row.queue, row.priority, row.number > 1, needs, row.spec_version, row.dispatched_at)
 
 
 def occupied(session: Session, limits: Limits) -> Counter[Place]:

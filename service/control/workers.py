@@ -32,7 +32,13 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     row = unit.session.get(Worker, name, with_for_update=True) or _new(unit, name, now)
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
+    row.protocol, row.spec_version = info.protocol, info.spec_version
     return row
+
+
+def refused(unit: Unit, info: WorkerInfo, why: str) -> None:
+    """Note why the worker did not get an attempt: it is shown until it gets one."""
+    saw(unit, info, busy=False, now=unit.now()).refusal = clean(why)
 
 
 def _new(unit: Unit, name: str, now: datetime) -> Worker:
@@ -94,4 +100,5 @@ def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:
         state=state,
         job_id=job_id,
         last_seen_at=row.last_seen_at,
+        refusal=row.refusal,
     )

@@ -206,6 +206,7 @@ class Attempt(Base):
     beat_at: Mapped[datetime | None]
     silent_since: Mapped[datetime | None]
     protocol: Mapped[int | None]
+    spec_version: Mapped[int | None]
 
 
 class Checkpoint(Base):

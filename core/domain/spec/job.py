@@ -73,7 +73,7 @@ class JobSpec(Model):
     """Whose plan this is; decides nothing."""
     published: Published | None = None
     """What the source reports of the finished model; decides nothing."""
-    labels: Annotated[dict[Label, Label], Field(max_length=32), ForService] = Field(default_factory=dict)
+    labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
     """Names with values of your own, to filter and to limit jobs by."""
 
     @property

@@ -97,7 +97,7 @@ def test_each_plan_is_one_for_the_oldest_worker(plan: str) -> None:
     spec = parse_spec({**found, "dataset": {**found["dataset"], "download": needs_path}})
     assert spec_version(spec) == 1 <= SPEC_VERSION
     granted = granted_spec(dump_spec(spec))
-    assert not {"notify", "labels", "queue", "priority", "retry", "source"} & set(granted)
+    assert not {"notify", "queue", "priority", "retry", "source"} & set(granted)
     again = parse_spec(granted)
     assert (again.stages, again.network, again.dataset) == (spec.stages, spec.network, spec.dataset)
 

@@ -19,8 +19,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from core.domain.notices import USUAL, Notice
 from core.domain.queues import QUEUE
@@ -29,8 +27,8 @@ from core.telemetry.logs import Format, Level, lower
 from core.telemetry.secrets import Secrets, password_of
 from service.api.forwarded import checked_proxy
 from service.control.limits import ANY, Limits
+from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 
-PREFIX = "BATON_"
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
     "work_token": "set BATON_WORK_TOKEN to a secret of at least 8 characters that workers send",
@@ -101,30 +99,6 @@ def _address(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s?#@]+", value):
         raise ValueError(f"has {value[:100]!r}, which is no address")
     return value.rstrip("/")
-
-
-def _known_database(value: str) -> str:
-    try:
-        url = make_url(value)
-    except ArgumentError:
-        raise ValueError("is no database URL") from None
-    if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ValueError(f"names {url.drivername}, which is not supported")
-    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ValueError("must name a file: a database in memory does not outlive the service")
-    return value
-
-
-DatabaseUrl = Annotated[str, AfterValidator(_known_database)]
-DEFAULT_DATABASE = "sqlite:///.baton/baton.db"
-
-
-class DatabaseSettings(BaseSettings):
-    """What a process needs that only touches the database."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
-
-    database_url: Annotated[DatabaseUrl, Field(repr=False)] = DEFAULT_DATABASE
 
 
 class Settings(BaseSettings):

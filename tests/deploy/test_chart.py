@@ -248,9 +248,9 @@ def test_nobody_but_the_service_has_the_administrators_token(
     for name, (secret, key) in (("WORK", work), ("READ", read), ("", ("baton", "BATON_TOKEN"))):
         variable = f"BATON_{name}_TOKEN" if name else "BATON_TOKEN"
         assert service[variable] == {"secretKeyRef": {"name": secret, "key": key}}
-    for name, spec in pods(objects):
-        if name != "baton":
-            assert environment(spec)["BATON_TOKEN"] == {"secretKeyRef": {"name": work[0], "key": work[1]}}, name
+    for name, spec in workers(objects):
+        assert environment(spec)["BATON_TOKEN"] == {"secretKeyRef": {"name": work[0], "key": work[1]}}, name
+    assert "BATON_TOKEN" not in environment(pod(objects, "baton-migrate"))
     (scaler,) = of_kind(objects, "TriggerAuthentication").values()
     assert scaler["spec"]["secretTargetRef"] == [{"parameter": "token", "name": read[0], "key": read[1]}]
     (monitor,) = of_kind(objects, "ServiceMonitor").values()
@@ -314,7 +314,8 @@ def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         mounted = {one["mountPath"] for one in container["volumeMounts"]}
-        assert mounted == ({"/tmp"} if name == "baton" else {"/tmp", "/home/baton/.cache/baton"})
+        trains = name not in ("baton", "baton-migrate")
+        assert mounted == ({"/tmp", "/home/baton/.cache/baton"} if trains else {"/tmp"})
         assert all("emptyDir" in one for one in spec["volumes"])
 
 

@@ -56,6 +56,12 @@ class StoreInDoubt(Conflict):
     code = "store-in-doubt"
 
 
+class WorkerTooOld(Conflict):
+    """The worker does not understand what the job uses: the attempt waits for a newer one."""
+
+    code = "worker-too-old"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from core.domain.wire import WorkerInfo
 from service.control.backlog import Line
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
@@ -20,12 +21,13 @@ HOLD_SECONDS = 3.0
 class _Asker:
     queues: frozenset[str]
     extensions: frozenset[str]
+    spec_version: int
     until: float
     answer: asyncio.Future[str | None]
 
     def takes(self, line: Line) -> bool:
         """Whether attempts of this line are for this one."""
-        return line.queue in self.queues and line.required.met_by(self.extensions)
+        return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
 class Offers:
@@ -51,13 +53,14 @@ class Offers:
         """Its claim was refused for now: it may be offered again. May be called from any thread."""
         self._offered.pop(attempt_id, None)
 
-    async def next(self, queues: Collection[str], extensions: Collection[str], seconds: float) -> str | None:
-        """An attempt of these queues that may start and needs no other extension; None: there was none in `seconds`.
+    async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
+        """An attempt of these queues that may start and that this worker can run; None: there was none in `seconds`.
 
         Raises what the database raises if it is away from the start.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        asker = _Asker(frozenset(queues), frozenset(extensions), time.monotonic() + seconds, answer)
+        until = time.monotonic() + seconds
+        asker = _Asker(frozenset(queues), frozenset(worker.extensions), worker.spec_version, until, answer)
         self._askers.append(asker)
         self._asked.set()
         if self._task is None or self._task.done():
@@ -92,7 +95,7 @@ class Offers:
         """As many of each queue as there can be takers for; of no line more is read."""
         queues = frozenset[str]().union(*(one.queues for one in askers))
         left, found = dict.fromkeys(queues, len(askers)), []
-        kinds = list({(one.queues, one.extensions): one for one in askers}.values())
+        kinds = list({(one.queues, one.extensions, one.spec_version): one for one in askers}.values())
 
         def wants(line: Line) -> bool:
             return left[line.queue] > 0 and any(kind.takes(line) for kind in kinds)

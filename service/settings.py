@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +19,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from core.domain.notices import USUAL, Notice
 from core.domain.queues import QUEUE
@@ -30,8 +28,8 @@ from core.telemetry.secrets import Secrets, password_of
 from service.api.forwarded import checked_proxy
 from service.control.beats import Beats
 from service.control.limits import ANY, Limits
+from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 
-PREFIX = "BATON_"
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
     "work_token": "set BATON_WORK_TOKEN to a secret of at least 8 characters that workers send",
@@ -47,6 +45,9 @@ ADVICE = {
     "store": "give file:///absolute/directory or gs://bucket/prefix",
     "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
 }
+
+
+_S = TypeVar("_S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
@@ -113,8 +114,10 @@ class Settings(BaseSettings):
     """A token with exactly the scope `work`, for the workers of a deployment; it needs no call to make it."""
     read_token: Annotated[SecretStr, Field(min_length=8)] | None = None
     """A token with exactly the scope `read`, for autoscalers and Prometheus."""
-    database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
+    database_url: Annotated[DatabaseUrl, Field(repr=False)] = DEFAULT_DATABASE
     """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
+    migrate: bool = True
+    """Whether the start brings the schema up to date; 0: `baton migrate` does, and an older schema is refused."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """redis:// or rediss://; it carries hints and may lose them."""
     store: str = Field(default_factory=_default_store)
@@ -188,19 +191,6 @@ class Settings(BaseSettings):
     """How long one try may take."""
     notify_backoff_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """After the first try that failed; it doubles with each, up to an hour."""
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        try:
-            url = make_url(value)
-        except ArgumentError:
-            raise ValueError("is no database URL") from None
-        if url.drivername not in ("sqlite", "postgresql+psycopg"):
-            raise ValueError(f"names {url.drivername}, which is not supported")
-        if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-            raise ValueError("must name a file: a database in memory does not outlive the service")
-        return value
 
     @field_validator("redis_url")
     @classmethod
@@ -285,8 +275,17 @@ def _is_label(name: str) -> bool:
 
 def load_settings() -> Settings:
     """The settings of this process. Raises SettingsError."""
+    return _load(Settings)
+
+
+def load_database_url() -> str:
+    """Where the database is, for a process that needs no other setting. Raises SettingsError."""
+    return _load(DatabaseSettings).database_url
+
+
+def _load(settings: type[_S]) -> _S:
     try:
-        return Settings()
+        return settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_line(item) for item in error.errors(include_url=False))) from None
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from core.domain.errors import JobFailure, SpecError
 from core.domain.notes import fitting_text
 from core.domain.policies import Reason
+from core.domain.protocol import CANNOT_READ
 from core.domain.store_identity import NOT_IN_STORE, WRONG_STORE, shown_url
 from core.domain.wire import Finish, Outcome
 from core.storage import BlobStore
 from core.storage.errors import StoreError, StoreUnavailable
-from worker.checkpointing.files import CorruptCheckpoint
+from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
 from worker.oom import LESS_MEMORY
-from worker.protocol import Refused
+from worker.protocol import GrantUnreadable, Refused
 
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
@@ -56,8 +57,9 @@ def fault_of(error: BaseException) -> str:
 
 def _why(error: Exception) -> tuple[Reason, str]:
     match error:
-        case SpecError():
-            return Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}"
+        # The service accepted the spec and committed the checkpoint, so a newer version wrote them.
+        case SpecError() | NewerCheckpoint() | GrantUnreadable():
+            return Reason.WORKER_TOO_OLD, f"{CANNOT_READ if isinstance(error, SpecError) else ''}{error}"
         case JobFailure(reason=reason):
             return Reason(reason), str(error)
         case CorruptCheckpoint():

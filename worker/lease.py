@@ -8,6 +8,7 @@ import time
 
 from core.domain.errors import LeaseLost
 from core.domain.goodput import Stopwatch
+from core.domain.protocol import known
 from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.troubles import Troubles
@@ -105,7 +106,8 @@ class Lease:
 
     def _beat(self) -> bool:
         try:
-            self.directive = self._client.heartbeat(self._grant.attempt_id, self._message()).directive
+            beat = self._client.heartbeat(self._grant.attempt_id, self._message())
+            self.directive = known(Directive, beat.directive) or Directive.CONTINUE
         except ServiceUnavailable as error:
             log.warning("heartbeat not answered, training on: %s", error)
             return False

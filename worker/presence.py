@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from core.domain.protocol import PROTOCOL, SPEC_VERSION
 from core.domain.store_identity import WRONG_STORE
 from core.domain.wire import WorkerInfo, WorkerReport
 from worker.extensions import installed
@@ -33,6 +34,8 @@ def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -
         version=VERSION,
         device=device,
         extensions=tuple(installed()),
+        protocol=PROTOCOL,
+        spec_version=SPEC_VERSION,
     )
 
 

@@ -32,7 +32,7 @@ from worker.notice import Notice
 from worker.patience import persist
 from worker.programs.carrier import Carrier, Compiler
 from worker.programs.resume import doubt, resume
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+from worker.protocol import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.store import describe_in_time
 
 CLAIM_SECONDS = 60.0
@@ -91,7 +91,18 @@ class Runner:
         except (Refused, ServiceUnavailable) as error:
             wrong = isinstance(error, Refused) and error.problem in (WRONG_STORE, STORE_UNREACHABLE)
             log.log(logging.ERROR if wrong else logging.INFO, "did not get attempt %s: %s", attempt_id, error)
-            return None
+        except GrantUnreadable as error:
+            log.error("%s", error)
+            self._give_back(error)
+        return None
+
+    def _give_back(self, error: GrantUnreadable) -> None:
+        """For another worker. Without this the job would wait until the lease runs out."""
+        finish = failed(error.head.fence, error, None)
+        try:
+            persist(lambda: self.client.finish(error.head.attempt_id, finish), seconds=FINISH_SECONDS)
+        except (Refused, ServiceUnavailable, LeaseLost) as answer:
+            log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
     def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> None:
         try:

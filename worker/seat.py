@@ -235,7 +235,7 @@ class Seat:
         if held is None or finish is None:
             return
         log.error("%s", finish.message)
-        self._client.hold(held.attempt_id, held.token)
+        self._client.hold(held.attempt_id, held.token, held.protocol)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:

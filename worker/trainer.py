@@ -24,7 +24,7 @@ from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
 
-HELD = ("attempt_id", "fence", "job_id", "attempt", "token")
+HELD = ("attempt_id", "fence", "job_id", "attempt", "token", "protocol")
 log = logging.getLogger("worker.trainer")
 
 

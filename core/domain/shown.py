@@ -14,10 +14,10 @@ from pydantic import WithJsonSchema
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.policies import Reason
+from core.domain.scalars import NAME
 from core.domain.states import AttemptState, DesiredState, JobState, StageState, WorkerState, shown_status
 from core.domain.wire import CheckpointRole, Phase
 
-NAME = r"^[a-z][a-z_]{0,49}$"
 CODE = r"^[a-z][a-z-]{0,49}$"
 
 

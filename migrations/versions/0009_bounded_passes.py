@@ -1,7 +1,9 @@
-"""Indexes with which no pass and no list costs more where there is a backlog, or a job is old."""
+"""Indexes with which no pass and no list costs more where there is a backlog, or a job is old.
 
-import sqlalchemy as sa
-from alembic import op
+The service before this one runs without them: they may be built while it writes.
+"""
+
+from migrations.indexes import create_index, drop_index, outside_transaction
 
 revision = "0009"
 down_revision = "0008"
@@ -25,11 +27,12 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    for name, table, columns, condition in INDEXES:
-        where = None if condition is None else sa.text(condition)
-        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+    with outside_transaction() as concurrently:
+        for name, table, columns, condition in INDEXES:
+            create_index(name, table, columns, condition, concurrently=concurrently)
 
 
 def downgrade() -> None:
-    for name, table, _columns, _condition in reversed(INDEXES):
-        op.drop_index(name, table)
+    with outside_transaction() as concurrently:
+        for name, table, _columns, _condition in reversed(INDEXES):
+            drop_index(name, table, concurrently=concurrently)

@@ -39,7 +39,15 @@ from service.api.waiting import unless_gone
 from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
-from service.errors import Conflict, LimitReached, NotInstalled, StoreInDoubt, StoreUnreachable, WrongStore
+from service.errors import (
+    Conflict,
+    LimitReached,
+    NotInstalled,
+    StoreInDoubt,
+    StoreUnreachable,
+    WorkerTooOld,
+    WrongStore,
+)
 from service.lanes import LEASES
 from service.services import Services
 
@@ -50,6 +58,7 @@ STORE_IN_DOUBT_SECONDS = 30.0
 AGAIN_AFTER: dict[type[Conflict], float] = {
     LimitReached: 0.0,
     NotInstalled: OTHER_WORKER_SECONDS,
+    WorkerTooOld: OTHER_WORKER_SECONDS,
     WrongStore: OTHER_WORKER_SECONDS,
     StoreUnreachable: OTHER_WORKER_SECONDS,
     StoreInDoubt: STORE_IN_DOUBT_SECONDS,
@@ -61,15 +70,13 @@ ERRORS = responses(404, 409, *BODY)
 @router.post("/attempts:next", dependencies=[POLL], responses=responses(409, *BODY))
 @LEASES.marked
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
-    """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim.
+    """Wait for an attempt that may be claimed now. An offer is a hint: the claim decides who gets the attempt.
 
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
     """
     await LEASES.run(admit, ctx, message.worker)
     await LEASES.run(_note_idle, ctx, message)
-    offered = await unless_gone(
-        request, ctx.offers.next(message.queues, message.worker.extensions, message.wait_seconds)
-    )
+    offered = await unless_gone(request, ctx.offers.next(message.queues, message.worker, message.wait_seconds))
     return Offer(attempt_id=offered)
 
 
@@ -99,6 +106,7 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
     409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
     409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
+    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer one.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
@@ -108,6 +116,8 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
             grant = leases.claim(Unit(session), attempt_id, message, terms)
     except tuple(AGAIN_AFTER) as error:
         _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
+        if isinstance(error, NotInstalled | WorkerTooOld):
+            _note_refusal(ctx, message, error)
         raise
     return grant.model_copy(update={"token": _token(ctx, caller, grant)})
 
@@ -116,6 +126,11 @@ def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
     if ctx.own_store.doubt is not None:
         raise StoreInDoubt(ctx.own_store.doubt)
     admit(ctx, worker)
+
+
+def _note_refusal(ctx: Services, message: Claim, error: Conflict) -> None:
+    with ctx.leases.write() as session:
+        workers.refused(Unit(session), message.worker, str(error))
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:

@@ -99,7 +99,7 @@ def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> C
         seconds=message.seconds,
         stall_seconds=message.stall_seconds,
         trained_seconds=message.trained_seconds,
-        roles=[role.value for role in message.roles],
+        roles=[str(role) for role in message.roles],
         needs=list(message.needs),
         state=CheckpointState.COMMITTED.value,
         committed_at=unit.now(),

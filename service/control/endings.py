@@ -17,6 +17,7 @@ from core.domain.policies import (
     counts_as_restore_failure,
     is_outage,
 )
+from core.domain.protocol import known
 from core.domain.spec import RetrySpec
 from core.domain.states import (
     HELD_ATTEMPTS,
@@ -34,6 +35,7 @@ from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
+from service.control.versions import is_too_old
 from service.control.workers import gave_back
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean, plain
@@ -68,8 +70,12 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
         raise Conflict("nobody asked for this job to be cancelled")
     attempt.ending = sent
     _keep_results(job, attempt, message)
-    reason = message.reason or REASONS.get(message.outcome)
-    _end(unit, job, attempt, _End(EVENTS[message.outcome], reason, message.message))
+    # An outcome that only a newer worker knows says nothing against the job: it is tried again.
+    outcome = known(Outcome, message.outcome)
+    reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
+    if is_too_old(attempt, message):
+        reason = Reason.WORKER_TOO_OLD
+    _end(unit, job, attempt, _End(EVENTS[outcome or Outcome.FAILED], reason, message.message))
     _follow(unit, job, attempt, message, draw)
     gave_back(unit, attempt.worker)
     return attempt
@@ -79,7 +85,7 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     sent = plain(message)
     job.results = {**mapping(job.results), **sent["results"]}
     attempt.seconds = sent["seconds"] or attempt.seconds
-    attempt.phase = sent["phase"] or attempt.phase
+    attempt.phase = known(Phase, sent["phase"]) or attempt.phase
     if message.progress is not None:
         progress.keep(job, attempt, sent["progress"], {})
         attempt.end_step = message.progress.global_step
@@ -88,13 +94,13 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
 @dataclass(frozen=True)
 class _End:
     event: AttemptEvent
-    reason: Reason | None
+    reason: str | None
     message: str
 
 
 def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
-    attempt.reason, attempt.message = end.reason.value if end.reason else None, clean(end.message) or None
+    attempt.reason, attempt.message = str(end.reason) if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
     _count_restore(job, attempt, end)
     attempt.phase = job.phase = job.overdue_since = None

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from core.domain.extensions import missing
 from core.domain.outages import Served
 from core.domain.policies import Reason, seconds_between_interruptions
+from core.domain.protocol import PROTOCOL, known
+from core.domain.spec import granted_spec
 from core.domain.states import (
     HELD_ATTEMPTS,
     AttemptEvent,
@@ -20,6 +22,7 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
+from core.domain.stored import mapping
 from core.domain.wire import (
     TRAINS,
     Beat,
@@ -37,12 +40,13 @@ from service.control.history import start_stage
 from service.control.limits import Limits
 from service.control.placing import unplace
 from service.control.startable import full
+from service.control.versions import why_too_old
 from service.control.workers import saw, saw_again
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
 from service.db.unit import Unit, actor_of, plain
-from service.errors import Conflict, LimitReached, NotInstalled
+from service.errors import Conflict, LimitReached, NotInstalled, WorkerTooOld
 
 SLACK_SECONDS = 1.0
 RENEWED_AT_ONCE = 1_000
@@ -68,6 +72,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     Raises:
         LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
         NotInstalled: the worker lacks an extension that the job needs; another may have it.
+        WorkerTooOld: the worker does not understand the job's spec; a newer one may.
         Conflict: there is nothing to claim.
         NotFound: there never was such an attempt.
     """
@@ -82,11 +87,14 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     lacking = missing(job.needs, message.worker.extensions)
     if lacking:
         raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
+    too_old = why_too_old(unit, job, message.worker)
+    if too_old:
+        raise WorkerTooOld(f"attempt {attempt.number} is not for this worker: {too_old}")
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
     _take(unit, job, attempt, message, now + timedelta(seconds=terms.lease))
-    saw(unit, message.worker, busy=True, now=now)
+    saw(unit, message.worker, busy=True, now=now).refusal = None
     return _grant(unit, job, attempt, terms)
 
 
@@ -114,6 +122,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         claim_id=message.claim_id,
         worker=message.worker.name,
         device=message.worker.device,
+        protocol=message.worker.protocol,
+        spec_version=message.worker.spec_version,
         phase=Phase.STARTING.value,
         claimed_at=now,
         beat_at=now,
@@ -160,9 +170,10 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         fence=attempt.fence or 0,
         lease_seconds=terms.lease,
         heartbeat_seconds=terms.heartbeat,
-        spec=job.spec,
+        spec=granted_spec(mapping(job.spec)),
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
         seconds_between_interruptions=_between_interruptions(unit, job),
+        protocol=PROTOCOL,
     )
 
 
@@ -186,15 +197,17 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     if not progress.overtaken(attempt, message):
         _follow(unit, job, attempt, message)
     saw_again(unit, attempt.worker, now)
-    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease, protocol=PROTOCOL)
 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
     """Take over what a heartbeat says, in the order in which its worker sent them."""
-    _follow_phase(unit, job, attempt, message.phase)
+    # A phase that only a newer worker knows is shown as the one before it.
+    phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
+    _follow_phase(unit, job, attempt, phase)
     _keep_progress(job, attempt, message)
     troubles.follow(unit, job, attempt, message.trouble)
-    if message.phase in TRAINS and message.progress is not None:
+    if phase in TRAINS and message.progress is not None:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
 
 
@@ -236,7 +249,7 @@ def _ahead(session: Session, served: Served, seconds: float) -> Any:
 
 def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
     state, actor = AttemptState(attempt.state), actor_of(attempt)
-    attempt.phase = phase.value
+    attempt.phase = job.phase = phase.value
     if phase in TRAINS and state is AttemptState.STARTING:
         attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
         attempt.started_at, job.restore_failures = unit.now(), 0
@@ -253,6 +266,5 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     # An attempt's own message comes with its end: until then the column holds what it does.
     attempt.message = troubles.status_text(message.doing, message.trouble)
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
-    job.phase = message.phase.value
     progress.keep(job, attempt, sent["progress"], sent["metrics"])
     job.version += 1

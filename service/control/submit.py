@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from core.domain.spec import JobSpec, dump_spec
+from core.domain.spec import JobSpec, dump_spec, spec_version
 from core.domain.states import AttemptState, DesiredState, JobState
 from service.control.placing import limits_of, place
 from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
@@ -55,6 +55,7 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         id=new_id(),
         name=spec.name,
         spec=dump_spec(spec),
+        spec_version=spec_version(spec),
         labels=dict(spec.labels),
         needs=spec.extensions,
         queue=spec.queue,

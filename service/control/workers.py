@@ -48,6 +48,7 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
     row.store_id, row.refusal = (info.store.id, info.store.problem) if info.store else (None, None)
+    row.protocol, row.spec_version = info.protocol, info.spec_version
     return row
 
 

@@ -42,6 +42,15 @@ class Replica(Base):
     last_write_at: Mapped[datetime]
 
 
+class Compatibility(Base):
+    """One row. `oldest_revision`: the oldest revision of the schema whose code runs on the schema as it is."""
+
+    __tablename__ = "schema_compatibility"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    oldest_revision: Mapped[str] = mapped_column(String(32))
+
+
 class KnownStore(Base):
     """A store that this service has used. `id`: the identity that is kept in the store itself."""
 

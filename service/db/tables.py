@@ -222,6 +222,7 @@ class Attempt(Base):
     protocol: Mapped[int | None]
     trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     recovers: Mapped[bool | None]
+    spec_version: Mapped[int | None]
 
 
 class Checkpoint(Base):

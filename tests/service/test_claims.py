@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from core.domain.protocol import PROTOCOL
+from core.domain.spec import granted_spec
 from service.db.types import db_now
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
 
@@ -32,7 +34,8 @@ def test_a_claim_gives_all_a_worker_needs(api: Api) -> None:
     grant = hand.grant
     assert (grant["attempt"], grant["fence"], grant["checkpoints"]) == (1, 1, [])
     assert (grant["lease_seconds"], grant["heartbeat_seconds"]) == (30.0, 10.0)
-    assert grant["spec"] == job["spec"]
+    assert grant["spec"] == granted_spec(job["spec"])
+    assert grant["protocol"] == PROTOCOL
     assert grant["seconds_between_interruptions"] == 3600.0
     attempt = api.attempt(job["id"])
     assert (attempt["state"], attempt["worker"], attempt["start_step"]) == ("starting", "w1", 0)
@@ -108,7 +111,7 @@ def test_a_claim_that_makes_no_sense(api: Api, body: dict[str, Any], field: str)
 
 def test_the_first_training_heartbeat_starts_the_attempt(api: Api) -> None:
     hand = api.claim(api.submit()["id"])
-    assert hand.beat("loading").json() == {"directive": "continue", "lease_seconds": 30.0}
+    assert hand.beat("loading").json() == {"directive": "continue", "lease_seconds": 30.0, "protocol": PROTOCOL}
     assert api.attempt(hand.job_id)["state"] == "starting"
     hand.beat("training", progress=PROGRESS, metrics={"loss": 2.5})
     assert api.attempt(hand.job_id)["state"] == "running"

@@ -284,7 +284,7 @@ def test_a_service_in_doubt_gives_no_work_and_says_so(known: Api) -> None:
     attempt_id = known.attempt(known.submit()["id"])["id"]
     known.services.own_store.doubt = "it is another one"
     assert_problem(claim(known, attempt_id, None), 409, "store-in-doubt")
-    assert "it is another one" in known.http.get("/readyz").text
+    eventually(lambda: "it is another one" in known.http.get("/readyz").text)
     known.services.own_store.doubt = None
 
 

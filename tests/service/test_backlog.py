@@ -39,9 +39,13 @@ def know_net(api: Api) -> None:
 
 
 def work(api: Api, action: Callable[[], Any]) -> Work:
-    with counted(api.services.database.engine, api.services.conductor._database.engine) as found:
-        action()
-    return found
+    """The most that it does in several times: some steps go through the rows in parts, and the last part is small."""
+    most = Work()
+    for _ in range(8):
+        with counted(api.services.database.engine, api.services.conductor._database.engine) as found:
+            action()
+        most = Work(max(most.rows, found.rows), max(most.steps, found.steps))
+    return most
 
 
 def a_pass(api: Api) -> None:

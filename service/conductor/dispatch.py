@@ -135,7 +135,9 @@ class _Pass:
         missing = [row for row in rows if row.id not in set(there)] if len(there) < READ else []
         known = self._messages.known([row.id for row in missing])
         # What a worker took may be on its way to the claim; what Redis does not know at all will never be claimed.
-        lost = [row for row in missing if now - row.dispatched_at > (self._again if row.id in known else FRESH)]
+        # Below zero: sent before the clock was set back.
+        ages = {row.id: abs(now - row.dispatched_at) for row in missing}
+        lost = [row for row in missing if ages[row.id] > (self._again if row.id in known else FRESH)]
         self._send(name, [(row.id, row.urgency % 2 == 0) for row in lost], SENT_AGAIN)
         wanted = {row.id for row in rows}
         remove_strays(self._database, self._messages, name, [one for one in there if one not in wanted])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.domain.backoff import backoff
@@ -127,8 +127,11 @@ class Isolation:
     def forget_old(self) -> None:
         """Drop what is about items that are not there any more: one that is there is tried at its time."""
         with self._database.write() as session:
-            old = PassFailure.retry_at < Unit(session).now() - FORGOTTEN_AFTER
-            session.execute(delete(PassFailure).where(old))
+            now = Unit(session).now()
+            session.execute(delete(PassFailure).where(PassFailure.retry_at < now - FORGOTTEN_AFTER))
+            # Further ahead than any wait: it was written before the clock was set back.
+            ahead = PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS)
+            session.execute(update(PassFailure).where(ahead).values(retry_at=now))
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -24,7 +24,7 @@ from service.notify.post import Post
 from service.settings import Settings
 
 WATCH_SECONDS = 2.0
-FORGET_SECONDS = 600.0
+FORGET_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 

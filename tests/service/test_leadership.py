@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_a_lease_that_ran_out_goes_to_whoever_asks_first(database: Database, cap
     assert row(database).term == 2
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert ["this replica leads now, term 2" in told[0], "leadership was lost" in told[1]] == [True, True]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_from_leading(database: Database) -> None:
+    one, two = Elected(database, 60), Elected(database, 60)
+    one.ask()
+    with database.write() as session:
+        session.execute(update(Leader).values(expires_at=Leader.expires_at + timedelta(hours=1)))
+    two.ask()
+    assert two.leads()
+    assert row(database).term == 2
 
 
 def test_one_own_lease_that_ran_out_starts_another_term(database: Database) -> None:

@@ -79,7 +79,7 @@ bench-recovery: $(DEV) ## Seconds from a signal to the first new step on a warm 
 bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long before each deadline they are handed over (40 minutes)
 	$(BIN)/python -m bench.deadline $(if $(N),-n $(N)) $(ARGS)
 
-bench-control: $(DEV) ## What one service process answers, on SQLite and PostgreSQL, against a bare route (10 minutes)
+bench-control: $(DEV) ## What one service process answers, against a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
 
 bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute under 200 clients, on SQLite and PostgreSQL (4 minutes)

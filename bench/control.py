@@ -1,7 +1,8 @@
 """`make bench-control`: what one service process on one core answers, on SQLite and PostgreSQL, beside a bare route.
 
 The service and the bare route (bench.floor_app) are pinned to the same core and take turns, round by round; the load
-comes from another core where there is one. A rate is the median of the rounds.
+comes from another core where there is one. A rate is the median of the rounds. Then, on another database, each call on
+an empty service and on one as a year of use leaves it (bench.year): a ratio above its limit is printed, not an error.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
-from sqlalchemy import Engine, create_engine, text
 
-from bench import crowd
+from bench.crowd import SMALL, Year
 from bench.figures import heading, table
 from bench.handover import instant, until
 from bench.http_load import Tally, Target, at_intervals, closed_loop
 from bench.simulated import Held, hold
+from bench.year import Patient, compare
+from service.db.engine import open_engine
 from tests.support.jobs import Jobs, tiny
 from tests.support.postgres import running_postgres
 from tests.support.redis import free_port, running_redis
@@ -34,19 +36,35 @@ from tests.support.service import ROOT, TOKEN, ServiceProcess, running_service
 from tests.support.worker import workers
 
 HELD, BEAT_SECONDS = 100, 10.0
-FLOOR_SHARE, LIST_RATIO, BEAT_P99 = 0.6, 2.0, 0.1
-LISTS = {"newest 50": "", "by status": "?status=succeeded", "by label": "?label=team:team-7"}
+FLOOR_SHARE, BEAT_P99 = 0.6, 0.1
+AIMS = {"heartbeat": 0.3, "submit": 0.2}
+"""Shares of the bare route that are aimed at."""
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A measured process."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has used, which no other process on the machine adds to."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextlib.contextmanager
-def _floor(url: str) -> Iterator[int]:
+def _floor(url: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "bench.floor_app", str(port), url]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         until(lambda: _answers_at(port), "answer of the bare route", 30.0)
         _pin(process.pid)
-        yield port
+        yield Server(port, process.pid)
     finally:
         process.kill()
         process.wait()
@@ -67,18 +85,17 @@ def _pin(pid: int) -> None:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. `few`, `many`: jobs in the table, with ten epochs each; `workers` that renew leases."""
+    """How much is measured. `workers` that renew leases, `beats` of each; `year`: the rows of a service in use."""
 
     rounds: int = 5
     round_seconds: float = 2.0
-    few: int = 1_000
-    many: int = 100_000
     workers: int = 1_000
     beats: int = 3
     claims: int = 10
+    year: Year = field(default_factory=Year)
 
 
-QUICK = Scale(rounds=1, round_seconds=0.5, few=200, many=400, workers=50, beats=1, claims=1)
+QUICK = Scale(rounds=1, round_seconds=0.5, workers=50, beats=1, claims=1, year=SMALL)
 
 
 @dataclass
@@ -88,14 +105,19 @@ class Bench:
     name: str
     scale: Scale
     service: ServiceProcess
-    engine: Engine
     rows: list[tuple[str, ...]]
     misses: list[str]
 
     @property
     def target(self) -> Target:
-        """The service."""
+        """The service's routes."""
         return Target(self.service.port, TOKEN)
+
+    @property
+    def server(self) -> Server:
+        """The service's process."""
+        assert self.service.process is not None
+        return Server(self.service.port, self.service.process.pid)
 
     def judge(self, what: str, value: float, limit: float, *, at_least: bool) -> None:
         """Writes down a target and whether it is met."""
@@ -106,19 +128,31 @@ class Bench:
             self.misses.append(line)
 
 
-def _rates(bench: Bench, calls: dict[str, tuple[int, int, Callable[[int], bytes]]]) -> dict[str, float]:
-    """Median answers a second of each call, all in turn in each round: port, status to expect, request."""
+Calls = dict[str, tuple[Server, int, Callable[[int], bytes]]]
+"""By name: who is asked, the status to expect, and request number k."""
+
+
+def _rates(bench: Bench, calls: Calls) -> dict[str, float]:
+    """Median answers a second of each call, all in turn in each round."""
     found: dict[str, list[Tally]] = {name: [] for name in calls}
+    cpu = dict.fromkeys(calls, 0.0)
     for _ in range(bench.scale.rounds):
-        for name, (port, status, make) in calls.items():
-            found[name].append(closed_loop(port, make, bench.scale.round_seconds).expect(status))
+        for name, (server, status, make) in calls.items():
+            before = server.cpu()
+            found[name].append(closed_loop(server.port, make, bench.scale.round_seconds).expect(status))
+            cpu[name] += server.cpu() - before
+    each = {name: cpu[name] / sum(len(tally.seconds) for tally in tallies) for name, tallies in found.items()}
+    rates = {name: statistics.median(tally.rate for tally in tallies) for name, tallies in found.items()}
     for name, tallies in found.items():
-        rates = [tally.rate for tally in tallies]
         p99 = statistics.median(tally.quantile(0.99) for tally in tallies)
-        share = statistics.median(rates) / statistics.median(t.rate for t in found["floor"])
-        spread = f"{min(rates):.0f}-{max(rates):.0f}"
-        bench.rows.append((name, f"{statistics.median(rates):.0f}", spread, f"{1000 * p99:.1f}", f"{share:.2f}"))
-    return {name: statistics.median(tally.rate for tally in tallies) for name, tallies in found.items()}
+        spread = f"{min(tally.rate for tally in tallies):.0f}-{max(tally.rate for tally in tallies):.0f}"
+        shares = (
+            f"{rates[name] / rates['floor']:.2f}",
+            f"{1000 * each[name]:.2f}",
+            f"{each['floor'] / each[name]:.2f}",
+        )
+        bench.rows.append((name, f"{rates[name]:.0f}", spread, f"{1000 * p99:.1f}", *shares))
+    return rates
 
 
 def _answers(bench: Bench) -> None:
@@ -126,33 +160,37 @@ def _answers(bench: Bench) -> None:
     with bench.service.client() as http, _floor(bench.service.database_url) as floor:
         held = hold(http, HELD)
         tags = {one.job: http.get(f"/v1/jobs/{one.job}").headers["etag"] for one in held}
-        bare = Target(floor, TOKEN)
+        bare, server = Target(floor.port, TOKEN), bench.server
         hit = [target.request("GET", f"/v1/jobs/{one.job}", If_None_Match=tags[one.job]) for one in held]
         miss = [target.request("GET", f"/v1/jobs/{one.job}") for one in held]
         rates = _rates(
             bench,
             {
                 "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
-                "status poll, ETag hit": (target.port, 304, lambda k: hit[k % HELD]),
-                "status poll, ETag miss": (target.port, 200, lambda k: miss[k % HELD]),
-                "submit": (target.port, 201, lambda _: target.request("POST", "/v1/jobs", spec)),
+                "status poll, ETag hit": (server, 304, lambda k: hit[k % HELD]),
+                "status poll, ETag miss": (server, 200, lambda k: miss[k % HELD]),
+                "submit": (server, 201, lambda _: target.request("POST", "/v1/jobs", spec)),
             },
         )
-        _beats(bench, held, floor)
+        rates |= {"heartbeat": _beats(bench, held, floor)}
+    for name, share in AIMS.items():
+        bench.judge(f"{name} / floor", rates[name] / rates["floor"], share, at_least=True)
     for name in ("status poll, ETag hit", "status poll, ETag miss"):
         bench.judge(f"{name} / floor", rates[name] / rates["floor"], FLOOR_SHARE, at_least=True)
 
 
-def _beats(bench: Bench, held: list[Held], floor: int) -> None:
+def _beats(bench: Bench, held: list[Held], floor: Server) -> float:
+    """Heartbeats a second, as if the floor were as fast as before."""
     # After the polls, because a heartbeat is a new version of its job and would make each hit a miss.
-    bare, beats = Target(floor, TOKEN), [one.beat(bench.target, 30) for one in held]
-    calls = {
+    bare, beats = Target(floor.port, TOKEN), [one.beat(bench.target, 30) for one in held]
+    calls: Calls = {
         "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
-        "heartbeat": (bench.service.port, 200, lambda k: beats[k % HELD]),
+        "heartbeat": (bench.server, 200, lambda k: beats[k % HELD]),
     }
-    there = len(bench.rows)
-    _rates(bench, calls)
+    there, before = len(bench.rows), float(bench.rows[0][1])
+    rates = _rates(bench, calls)
     del bench.rows[there]  # the floor, once more
+    return rates["heartbeat"] / rates["floor"] * before
 
 
 def _fleet(bench: Bench) -> None:
@@ -164,36 +202,6 @@ def _fleet(bench: Bench) -> None:
     figures = f"{1000 * tally.quantile(0.5):.1f} ms median, {1000 * tally.quantile(0.99):.1f} ms p99"
     print(f"{bench.name}: {len(beats)} workers, a heartbeat each {BEAT_SECONDS:g} s: {tally.rate:.0f}/s, {figures}")
     bench.judge("p99 of these heartbeats, seconds", tally.quantile(0.99), BEAT_P99, at_least=False)
-
-
-def _lists(bench: Bench) -> None:
-    """The same lists with a thousand jobs and with a hundred thousand (and a million epochs)."""
-    found: dict[int, dict[str, float]] = {}
-    sizes = (bench.scale.few, bench.scale.many)
-    for jobs in sizes:
-        crowd.grow(bench.engine, jobs)
-        _settle(bench.engine)
-        found[jobs] = {name: _list(bench, query) for name, query in LISTS.items()}
-    for name in LISTS:
-        few, many = (found[jobs][name] for jobs in sizes)
-        p99 = " and ".join(f"{1000 * p:.1f} ms with {jobs:,}" for p, jobs in zip((few, many), sizes, strict=True))
-        print(f"{bench.name}: list, {name}: p99 {p99} jobs")
-        bench.judge(f"list, {name}: p99 with {sizes[1]:,} / with {sizes[0]:,}", many / few, LIST_RATIO, at_least=False)
-
-
-def _settle(engine: Engine) -> None:
-    """What a database does by itself some time after so many new rows is over before anything is measured."""
-    words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(words[engine.dialect.name]))
-
-
-def _list(bench: Bench, query: str) -> float:
-    """Its p99 in seconds: the median of the rounds, for a hiccup of the machine is in one of them alone."""
-    request = bench.target.request("GET", f"/v1/jobs{query}")
-    closed_loop(bench.service.port, lambda _: request, 1.0, connections=1)
-    rounds = [closed_loop(bench.service.port, lambda _: request, 2.0, connections=1) for _ in range(bench.scale.rounds)]
-    return statistics.median(tally.expect(200).quantile(0.99) for tally in rounds)
 
 
 def _claims(bench: Bench, folder: Path) -> None:
@@ -213,34 +221,42 @@ def _wait_for_claim(jobs: Jobs) -> float:
     return instant(row["claimed_at"]) - instant(row["created_at"])
 
 
-def _renumber(engine: Engine) -> None:
-    """PostgreSQL counts on from what was inserted with numbers of our own."""
-    if engine.dialect.name == "postgresql":
-        with engine.begin() as connection:
-            for name in ("jobs", "checkpoints"):
-                last = f"(SELECT max(number) FROM {name})"
-                connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'number'), {last})"))
-
-
-def _measure(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]:
+@contextlib.contextmanager
+def _pinned(url: str | None, redis_url: str) -> Iterator[tuple[ServiceProcess, Path]]:
+    """A new service, not pinned yet, and its folder."""
     settings = {"BATON_DATABASE_URL": url} if url else {}
     # No lease runs out while a worker of the bench waits its turn.
     settings |= {"BATON_LEASE_SECONDS": "3600", "BATON_HEARTBEAT_SECONDS": "10"}
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="baton-bench-")))
-        service = stack.enter_context(running_service(folder, redis_url, **settings))
-        assert service.process is not None
-        service.database_url = url or service.database_url
-        bench = Bench(name, scale, service, create_engine(service.database_url), [], [])
-        stack.callback(bench.engine.dispose)
+    with tempfile.TemporaryDirectory(prefix="baton-bench-") as name:
+        folder = Path(name)
+        with running_service(folder, redis_url, **settings) as service:
+            service.database_url = url or service.database_url
+            yield service, folder
+
+
+def _measure(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]:
+    """What is answered, and how fast."""
+    with _pinned(url, redis_url) as (service, folder):
+        bench = Bench(name, scale, service, [], [])
         _claims(bench, folder)
-        _pin(service.process.pid)
+        _pin(bench.server.pid)
         _answers(bench)
-        table((name, "per second", "lowest-highest", "p99 ms", "of floor"), bench.rows)
-        _lists(bench)
-        _renumber(bench.engine)
+        columns = (name, "per second", "lowest-highest", "p99 ms", "of floor", "cpu ms", "of floor's cpu")
+        table(columns, bench.rows)
         _fleet(bench)
         return bench.misses
+
+
+def _year(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]:
+    """What age and backlog cost."""
+    with _pinned(url, redis_url) as (service, _), service.client() as http:
+        assert service.process is not None
+        _pin(service.process.pid)
+        engine = open_engine(service.database_url, migrating=True)  # without the time limits of a service
+        try:
+            return compare(Patient(name, service, engine, http, scale.rounds), scale.year)
+        finally:
+            engine.dispose()
 
 
 def main() -> int:
@@ -248,16 +264,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.control")
     parser.add_argument("--quick", action="store_true", help="few rows and short rounds: does it run?")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
+    parser.add_argument("--only", choices=("answers", "year"), help="only this part")
+    parser.add_argument("--year", action="store_true", help="10 million events instead of one (4 GB, minutes more)")
+    parser.add_argument("--events", type=int, help="so many events instead")
     options = parser.parse_args()
-    wanted, scale = options.database, QUICK if options.quick else Scale()
+    scale = QUICK if options.quick else Scale()
+    events = options.events or (10_000_000 if options.year else scale.year.events)
+    scale = replace(scale, year=replace(scale.year, events=events))
+    parts = [part for key, part in (("answers", _measure), ("year", _year)) if options.only in (None, key)]
     heading(f"control plane: one service process on one core; {scale.rounds} rounds of {scale.round_seconds:g} s each")
     misses: list[str] = []
     with running_redis() as redis:
-        if wanted != "postgresql":
-            misses += _measure("SQLite", None, redis.url, scale)
-        if wanted != "sqlite":
-            with running_postgres() as server:
-                misses += _measure("PostgreSQL", server.url(server.create()), redis.url, scale)
+        for part in parts:
+            if options.database != "postgresql":
+                misses += part("SQLite", None, redis.url, scale)
+            if options.database != "sqlite":
+                with running_postgres() as server:
+                    misses += part("PostgreSQL", server.url(server.create()), redis.url, scale)
+            redis.client().flushall()
     print(f"{len(misses)} targets missed" if misses else "all targets met")
     return 0
 

@@ -1,144 +1,263 @@
-"""Rows of a service that has been used for long: many ended jobs, each with its attempt, checkpoint and epochs."""
+"""Rows as a year of use leaves them: a few real jobs, copied inside the database by INSERT ... SELECT.
+
+Each template is a job that went through the API, so that its rows are as the service writes them. A copy differs in
+what must be unique, and in nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, Table, func, insert, select
+import httpx
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import String as Text
 
-from core.domain.spec import dump_spec, parse_spec
-from service.db.tables import Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer
+from bench.simulated import Held
+from core.storage import BlobStore
+from service.db.access import AuditEntry
+from service.db.notices import Notification
+from service.db.tables import Attempt, Checkpoint, Epoch, Event, IdempotencyKey, Job, JobLabel, Pointer, Stage, Worker
 from tests.support.jobs import tiny
 
-EPOCHS, CHUNK = 10, 2000
-BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-TEAMS = 20
+CHUNK = 250_000
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+TEAMS, TEAM = 20, "team-7"
+OF_JOB: tuple[Any, ...] = (JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch, Event)
+
+Row = Mapping[str, Any]
+Rows = dict[Any, list[Row]]
+"""Of one job, by table."""
+
+Column = ColumnElement[int]
+Changes = Callable[[Column], Row]
+"""From the number of a copy, which counts from 1, to the columns in which it differs."""
 
 
-def grow(engine: Engine, jobs: int) -> None:
-    """Adds ended jobs until there are so many, with ten epochs each."""
-    with engine.connect() as connection:
-        there = connection.execute(select(func.count()).select_from(Job)).scalar_one()
-        last = connection.execute(select(func.max(Job.number))).scalar_one() or 0
-    spec = dump_spec(parse_spec(tiny()))
-    for start in range(0, jobs - there, CHUNK):
-        numbers = range(last + 1 + start, last + 1 + min(start + CHUNK, jobs - there))
-        _insert(engine, [Ended(number, spec) for number in numbers])
+@dataclass(frozen=True)
+class Year:
+    """How many rows. `aged` jobs have `attempts` attempts each; `others`: keys, audit lines, notifications, each."""
+
+    ended: int = 100_000
+    queued: int = 20_000
+    aged: int = 50
+    attempts: int = 100
+    retired: int = 10_000
+    events: int = 1_000_000
+    workers: int = 100_000
+    others: int = 50_000
 
 
-class Ended:
-    """All rows of one job that succeeded."""
-
-    def __init__(self, number: int, spec: dict[str, Any]) -> None:
-        self._number, self._spec = number, spec
-        self._at = BEGIN + timedelta(seconds=number)
-        self._job, self._attempt, self._checkpoint = (f"{prefix}{number:031x}" for prefix in "abc")
-
-    def job(self) -> dict[str, Any]:
-        """The row in jobs."""
-        steps = {"global_step": 260, "total_steps": 260, "stage": 2, "stages": 2, "epoch": 5, "epochs": 5}
-        return {
-            "number": self._number,
-            "id": self._job,
-            "name": f"job-{self._number}",
-            "spec": self._spec,
-            "labels": {"team": self._team},
-            "queue": "default",
-            "priority": "normal",
-            "state": "succeeded",
-            "desired": "run",
-            "fence": 1,
-            "events": 0,
-            "attempts": 1,
-            "progress": {**steps, "step": 40, "steps": 40},
-            "metrics": {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.88},
-            "results": {"test_accuracy": 0.87},
-            "best": {"metric": "val_accuracy", "value": 0.88, "stage": 2, "epoch": 4},
-            "created_at": self._at,
-            "started_at": self._at,
-            "finished_at": self._at + timedelta(seconds=90),
-        }
-
-    @property
-    def _team(self) -> str:
-        return f"team-{self._number % TEAMS}"
-
-    def label(self) -> dict[str, Any]:
-        """The row in job_labels."""
-        return {"job_number": self._number, "key": "team", "value": self._team}
-
-    def attempt(self) -> dict[str, Any]:
-        """The row in attempts."""
-        return {
-            "id": self._attempt,
-            "job_id": self._job,
-            "number": 1,
-            "state": "succeeded",
-            "fence": 1,
-            "claim_id": self._attempt,
-            "worker": "bench",
-            "not_before": self._at,
-            "created_at": self._at,
-            "claimed_at": self._at,
-            "finished_at": self._at + timedelta(seconds=90),
-            "seconds": {"training": 80.0, "startup": 5.0},
-        }
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The row in checkpoints."""
-        return {
-            "number": self._number,
-            "id": self._checkpoint,
-            "job_id": self._job,
-            "attempt_id": self._attempt,
-            "fence": 1,
-            "prefix": f"jobs/{self._job}/checkpoints/0000000260-1-0",
-            "manifest_crc32c": "00000000",
-            "stage": 2,
-            "epoch": 0,
-            "step": 0,
-            "global_step": 260,
-            "bytes": 1_000_000,
-            "seconds": 0.1,
-            "roles": ["latest"],
-            "needs": [],
-            "committed_at": self._at + timedelta(seconds=85),
-        }
-
-    def pointer(self) -> dict[str, Any]:
-        """The row in pointers."""
-        return {"job_id": self._job, "role": "latest", "checkpoint_id": self._checkpoint}
-
-    def epochs(self) -> Iterator[dict[str, Any]]:
-        """The rows in epochs."""
-        for epoch in range(1, EPOCHS + 1):
-            score = {"loss": 1.0 / epoch, "accuracy": 0.5, "val_loss": 1.1 / epoch, "val_accuracy": 0.5}
-            clock = {"seconds": 9.0, "images_per_second": 100.0, "finished_at": self._at + timedelta(seconds=9 * epoch)}
-            where = {"stage": 1, "stage_epoch": epoch, "global_step": 26 * epoch, "image_size": 8, "batch_size": 16}
-            yield {
-                "job_id": self._job,
-                "epoch": epoch,
-                "fence": 1,
-                "learning_rate": 1e-3,
-                "attempt": 1,
-                **where,
-                **score,
-                **clock,
-            }
+SMALL = Year(ended=400, queued=200, attempts=10, retired=200, events=2_000, workers=500, others=100)
 
 
-def _insert(engine: Engine, ended: list[Ended]) -> None:
-    rows: dict[Any, list[dict[str, Any]]] = {
-        Job: [one.job() for one in ended],
-        JobLabel: [one.label() for one in ended],
-        Attempt: [one.attempt() for one in ended],
-        Checkpoint: [one.checkpoint() for one in ended],
-        Pointer: [one.pointer() for one in ended],
-        Epoch: [row for one in ended for row in one.epochs()],
-    }
-    with engine.begin() as connection:
-        for kind, values in rows.items():
-            table: Table = kind.__table__
-            connection.execute(insert(table), values)
+class Crowd:
+    """Adds the rows of a year to the database behind a service. `http` talks to that service."""
+
+    def __init__(self, engine: Engine, http: httpx.Client, store: BlobStore) -> None:
+        self._engine, self._http, self._store = engine, http, store
+        self._postgres = engine.dialect.name == "postgresql"
+
+    def grow(self, year: Year) -> None:
+        """All of it; the aged jobs are the newest, so that each list shows them."""
+        ended, queued = self._template(ended=True), self._template(ended=False)
+        first = self._jobs(ended, year.ended, {"sweep_at": None}) + 1
+        self._events(ended, first, year)
+        self._jobs(queued, year.queued, {}, {"dispatched_at": None, "dispatches": 0})
+        self._aged(ended, year)
+        self._others(first, year)
+
+    def aged(self, many: int, attempts: int = 1) -> None:
+        """Jobs with so many attempts each, in each list on its first page."""
+        self._aged(self._template(ended=True), Year(aged=many, attempts=attempts))
+
+    def retire(self, job_id: str, many: int) -> None:
+        """So many checkpoints of the job that were deleted since."""
+        with self._engine.connect() as connection:
+            row = _first(connection, Checkpoint, Checkpoint.job_id == job_id)
+        gone = {"state": "deleted", "collected_at": LONG_AGO}
+        self._copy(Checkpoint, row, many, lambda k: {**gone, "id": self._id("e", k), "prefix": _name("old-", k)})
+
+    def _template(self, *, ended: bool) -> Rows:
+        """The rows of a job by table."""
+        http = self._http
+        job = http.post("/v1/jobs", json=tiny(name="crowd", labels={"team": TEAM})).raise_for_status().json()["id"]
+        attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
+        if ended:
+            _train(http, self._store, job, attempt)
+        with self._engine.connect() as connection:
+            found: Rows = {Job: [_first(connection, Job, Job.id == job)]}
+            number = found[Job][0]["number"]
+            for kind in OF_JOB:
+                own = kind.job_number == number if kind is JobLabel else kind.job_id == job
+                found[kind] = [dict(row) for row in connection.execute(select(kind.__table__).where(own)).mappings()]
+            return found
+
+    def _jobs(self, of: Rows, many: int, job: Row, attempt: Row | None = None) -> int:
+        """Copies of a whole job but its events, with these columns changed; the number of the last job before them."""
+        with self._engine.connect() as connection:
+            base = connection.scalar(select(func.max(Job.number))) or 0
+        placed = of[Attempt][0]["job_number"] is not None
+
+        def changed(kind: Any, k: Column) -> Row:
+            own, number = {"job_id": self._id("a", base + k)}, {"job_number": base + k}
+            ids = {"id": self._id("b", base + k), **(number if placed else {})}
+            saved = {"id": self._id("c", base + k), "attempt_id": self._id("b", base + k)}
+            return {
+                Job: {**job, "number": base + k, "id": self._id("a", base + k)},
+                JobLabel: {**number, "value": _name("team-", k % TEAMS)},
+                Attempt: {**(attempt or {}), **ids, **own},
+                Checkpoint: {**saved, **own},
+                Pointer: {"checkpoint_id": self._id("c", base + k), **own},
+            }.get(kind, own)
+
+        # At once: a queued job without an attempt would be given one by the service.
+        with self._engine.begin() as connection:
+            for kind in (Job, JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch):
+                for row in of[kind]:
+                    _copy(connection, kind, row, many, partial(changed, kind))
+        self._renumber()
+        return base
+
+    def _events(self, of: Rows, first: int, year: Year) -> None:
+        each = max(1, year.events // year.ended)
+        row = next(row for row in of[Event] if row["kind"] == "epoch")
+
+        def place(k: Column) -> Row:
+            return {"job_id": self._id("a", first + (k - 1) // each), "sequence": (k - 1) % each + 1}
+
+        self._copy(Event, row, year.ended * each, place)
+
+    def _aged(self, of: Rows, year: Year) -> None:
+        """Jobs that were preempted again and again before they ended."""
+        before = year.attempts - 1
+        spent = {"attempts": year.attempts, "interruptions": before, "seconds": {"training": 60.0 * year.attempts}}
+        many = {"attempts": year.attempts, "preemptions": before, "spent": spent, "held_seconds": 70.0 * year.attempts}
+        newest = {"number": year.attempts, "fence": year.attempts}
+        base = self._jobs(of, year.aged, {"sweep_at": None, **many}, newest)
+        with self._engine.begin() as connection:
+            connection.execute(update(JobLabel).where(JobLabel.job_number > base).values(value=TEAM))
+        if not before:
+            return
+        over = {"state": "preempted", "reason": "preempted"}
+
+        def place(k: Column) -> Row:
+            number = (k - 1) % before + 1
+            of_job = {"job_id": self._id("a", base + 1 + (k - 1) // before), "number": number, "fence": number}
+            return {"id": self._id("d", base * year.attempts + k), **of_job}
+
+        self._copy(Attempt, of[Attempt][0], year.aged * before, lambda k: {**over, **place(k)})
+
+    def _others(self, first: int, year: Year) -> None:
+        with self._engine.connect() as connection:
+            worker = _first(connection, Worker, Worker.name == "crowd")
+            audit = _first(connection, AuditEntry, AuditEntry.kind == "job_submitted")
+        self._copy(Worker, worker, year.workers, lambda k: {"name": _name("dead-", k), "last_seen_at": LONG_AGO})
+        self._copy(AuditEntry, audit, year.others, lambda _: {"at": LONG_AGO})
+
+        def job(k: Column) -> Row:
+            return {"job_id": self._id("a", first + k % year.ended)}
+
+        key = {"body": "d" * 64, "created_at": LONG_AGO}
+        self._copy(IdempotencyKey, key, year.others, lambda k: {"key": _name("key-", k), **job(k)})
+        told = {"kind": "recovering", "target": "ops", "title": "x", "body": "y", "state": "sent", "tries": 1}
+        times = dict.fromkeys(("created_at", "next_at", "ended_at"), LONG_AGO)
+        self._copy(Notification, {**told, **times}, year.others, lambda k: {"count": k, **job(k)})
+
+    def _copy(self, kind: Any, row: Row, many: int, changes: Changes) -> None:
+        with self._engine.begin() as connection:
+            _copy(connection, kind, row, many, changes)
+
+    def _id(self, letter: str, number: Column) -> ColumnElement[str]:
+        """An id of 32 hex digits that begins with the letter."""
+        if self._postgres:
+            return literal(letter, Text()) + func.lpad(func.to_hex(number), 31, "0")
+        return func.printf(f"{letter}%031x", number)
+
+    def _renumber(self) -> None:
+        """PostgreSQL counts on from the numbers that were given here."""
+        if self._postgres:
+            with self._engine.begin() as connection:
+                last = "(SELECT max(number) FROM jobs)"
+                connection.execute(text(f"SELECT setval(pg_get_serial_sequence('jobs', 'number'), {last})"))
+
+
+def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Changes) -> None:
+    """So many copies of the row."""
+    table: Table = kind.__table__
+    for start in range(1, many + 1, CHUNK):
+        numbers = _numbers(start, min(start + CHUNK - 1, many))
+        wanted = {**row, **changes(numbers.c.k)}
+        if kind in (Checkpoint, AuditEntry, Notification):
+            wanted.pop("number", None)  # the database draws it
+        names = [name for name in wanted if name in table.c]
+        values = [_value(table, name, wanted[name]) for name in names]
+        connection.execute(insert(table).from_select(names, select(*values).select_from(numbers)))
+
+
+def settle(engine: Engine) -> None:
+    """What a database does by itself some time after so many new rows is over before anything is measured."""
+    words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(words[engine.dialect.name]))
+
+
+def _train(http: httpx.Client, store: BlobStore, job: str, attempt: str) -> None:
+    """The life of a short job, as a worker tells it."""
+    worker = {"name": "crowd", "host": "bench", "pid": 1, "version": "0"}
+    claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
+    grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()
+    http.headers["Authorization"], own = f"Bearer {grant['token']}", http.headers["Authorization"]
+    fence = grant["fence"]
+    score = {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.88, "learning_rate": 1e-3}
+    clock = {"attempt": 1, "seconds": 9.0, "images_per_second": 100.0, "finished_at": "2026-01-01T00:00:00Z"}
+    try:
+        beat = {"fence": fence, "phase": "training", "seconds": {"training": 1.0}}
+        http.post(f"/v1/attempts/{attempt}/heartbeat", json=beat).raise_for_status()
+        for epoch in (1, 2, 3):
+            where = {"epoch": epoch, "stage": 1, "stage_epoch": epoch, "global_step": 60 * epoch}
+            row = {**where, "image_size": 8, "batch_size": 16, **score, **clock}
+            http.post(f"/v1/attempts/{attempt}/epochs", json={"fence": fence, "row": row}).raise_for_status()
+        commit = Held(job, attempt, fence).commit(store, 180)
+        http.post(f"/v1/attempts/{attempt}/checkpoints", json=commit).raise_for_status()
+        http.post(f"/v1/attempts/{attempt}/finish", json={"fence": fence, "outcome": "succeeded"}).raise_for_status()
+    finally:
+        http.headers["Authorization"] = own
+
+
+def _numbers(first: int, last: int) -> CTE:
+    """The numbers from first to last, in a column `k`."""
+    begin = select(literal(first).label("k")).cte("numbers", recursive=True)
+    return begin.union_all(select(begin.c.k + 1).where(begin.c.k < last))
+
+
+def _value(table: Table, name: str, value: Any) -> ColumnElement[Any]:
+    if isinstance(value, ColumnElement):
+        return value.label(name)
+    return (null() if value is None else literal(value, table.c[name].type)).label(name)
+
+
+def _name(prefix: str, number: Column) -> ColumnElement[str]:
+    return literal(prefix, Text()) + cast(number, Text())
+
+
+def _first(connection: Connection, kind: Any, condition: ColumnElement[bool]) -> Row:
+    return dict(connection.execute(select(kind.__table__).where(condition).limit(1)).mappings().one())

@@ -122,6 +122,21 @@ def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connect
     return tally
 
 
+def one_by_one(port: int, requests: Sequence[bytes]) -> Tally:
+    """Sends each request once, over one connection, each as soon as the one before is answered."""
+    tally = Tally()
+
+    async def run() -> None:
+        line, begun = Line(port), time.perf_counter()
+        for request in requests:
+            await _timed(line, request, tally)
+        tally.elapsed = time.perf_counter() - begun
+        line.close()
+
+    asyncio.run(run())
+    return tally
+
+
 def at_intervals(port: int, requests: Sequence[bytes], interval: float, rounds: int) -> Tally:
     """Sends each request every `interval` seconds on a connection of its own, their starts spread over an interval."""
     tally = Tally()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from bench.http_load import Target
+from core.domain.manifest import MANIFEST, checkpoint_prefix
+from core.storage import BlobStore
 from tests.support.jobs import tiny
 
 
@@ -32,6 +35,20 @@ class Held:
             "interval_seconds": 15.0,
         }
         return target.request("POST", f"/v1/attempts/{self.attempt}/heartbeat", json.dumps(body).encode())
+
+    def commit(self, store: BlobStore, step: int) -> dict[str, Any]:
+        """A commit message for a checkpoint at this step, whose manifest it writes as a worker does."""
+        prefix = checkpoint_prefix(self.job, step, self.fence, step)
+        manifest = store.put(f"{prefix}/{MANIFEST}", b"{}")
+        return {
+            "fence": self.fence,
+            "prefix": prefix,
+            "manifest_crc32c": manifest.crc32c,
+            "position": {"stage": 0, "epoch": 0, "step": step, "global_step": step},
+            "bytes": 1_000_000,
+            "seconds": 0.1,
+            "roles": ["latest"],
+        }
 
 
 def hold(http: httpx.Client, many: int) -> list[Held]:

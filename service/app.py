@@ -97,13 +97,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Forwarded, trusted=settings.forwarded_allow_ips)
     problems.install(app)
     for part in (
+        attempts,  # first: routes are tried in order, and most requests are heartbeats
         jobs,
         curves,
         events,
         logs,
         artifacts,
         report,
-        attempts,
         catalog,
         notifications,
         tokens,

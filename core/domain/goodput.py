@@ -180,8 +180,12 @@ def _untold(span: Span) -> Bucket:
     return _PHASES_BY_NAME.get(span.phase, Bucket.OTHER)
 
 
-def job_seconds(life: Life, spans: Sequence[Span], now: datetime) -> dict[str, float]:
+def job_seconds(
+    life: Life, spans: Sequence[Span], now: datetime, spent: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Seconds of a job from its submission to its end, or to `now`, with `total` and `goodput`.
+
+    `spent`: seconds by bucket of attempts that are not in `spans`: those that ended and were added up before.
 
     `goodput`: the share of productive seconds (training, validation, evaluation) in those that an attempt held the job
     or that it took to recover from an interruption, 0 to 1. What it waited in the queue, and its pauses, do not count.
@@ -189,7 +193,8 @@ def job_seconds(life: Life, spans: Sequence[Span], now: datetime) -> dict[str, f
     total = _between(life.created_at, life.finished_at or now)
     paused = life.paused + (_between(life.paused_at, now) if life.paused_at else 0.0)
     each = [attempt_seconds(span, now) for span in spans]
-    sums = {bucket: sum(one[bucket] for one in each) for bucket in Bucket}
+    before = spent or {}
+    sums = {bucket: before.get(bucket.value, 0.0) + sum(one[bucket] for one in each) for bucket in Bucket}
     sums[Bucket.PAUSED] = paused
     # Without an attempt and without a pause a job waits too: until a repair gives it an attempt.
     gap = Bucket.RECOVERY if life.recovers else Bucket.WAITING

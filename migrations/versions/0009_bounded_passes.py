@@ -22,6 +22,10 @@ INDEXES = (
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
     ("ix_checkpoints_deleted", "checkpoints", ["number"], "collected_at IS NULL AND state = 'deleted'"),
     ("ix_checkpoints_quarantined", "checkpoints", ["job_id"], "collected_at IS NULL AND state = 'quarantined'"),
+    ("ix_checkpoints_past", "checkpoints", ["job_id", "number"], "state <> 'committed'"),
+    ("ix_jobs_wanted", "jobs", ["desired", "state"], "desired <> 'run' AND finished_at IS NULL"),
+    ("ix_jobs_uncounted", "jobs", ["number"], "spent IS NULL"),
+    ("ix_pass_failures_retry_at", "pass_failures", ["retry_at"], None),
     ("ix_workers_last_seen_at", "workers", ["last_seen_at"], None),
 )
 

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 from sqlalchemy.exc import IntegrityError
 
+from core.domain.errors import SpecError
 from core.domain.spec import JobSpec, parse_spec
 from core.domain.views import (
     AttemptView,
@@ -26,7 +27,8 @@ from service.api.body import SPEC_BODY, Body, requested_spec
 from service.api.depends import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
-from service.control import audit, owner, views
+from service.control import audit, filters, owner, views
+from service.control.filters import JobFilter
 from service.control.notices import check_targets
 from service.control.submit import body_digest, remember, submit, submitted_before
 from service.db.tables import Job
@@ -92,7 +94,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     known = _known(ctx, key, digest)
     if known is not None:
         return tagged(known)
-    spec = parse_spec(requested_spec(body), installed(ctx))
+    spec = _parsed(ctx, requested_spec(body))
     check_targets(spec.notify, ctx.post.names)
     try:
         return tagged(_submit(ctx, spec, caller, key, digest), 201)
@@ -102,6 +104,13 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         if known is None:
             raise
         return tagged(known)
+
+
+def _parsed(ctx: Services, spec: object) -> JobSpec:
+    try:
+        return parse_spec(spec)
+    except SpecError:  # only now it matters what workers have installed, which is a question to the database
+        return parse_spec(spec, installed(ctx))
 
 
 def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
@@ -126,14 +135,14 @@ def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, di
 @router.get("/jobs", dependencies=[READ])
 def list_jobs(
     ctx: Ctx,
-    status: views.Status | None = None,
+    status: filters.Status | None = None,
     label: LabelFilter | None = None,
     limit: PageSize = 50,
     cursor: Cursor | None = None,
 ) -> JobPage:
     """A page of jobs, newest first."""
     with ctx.database.read() as session:
-        wanted = views.JobFilter(status, label, cursor, limit)
+        wanted = JobFilter(status, label, cursor, limit)
         return views.list_jobs(Unit(session), wanted, ctx.settings.limits, ctx.settings.beats)
 
 
@@ -218,7 +227,7 @@ def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
 
 @router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
 def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
-    """The job's checkpoints, newest first."""
+    """The checkpoints that exist, committed or quarantined, and the newest 100 that were deleted, newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 import time
 from typing import Any
 
@@ -117,4 +117,4 @@ def name_of(scope: Scope) -> str:
     given = [value for key, value in scope["headers"] if key == b"x-request-id"]
     if len(given) == 1 and FORM.fullmatch(given[0]):
         return str(given[0].decode())
-    return secrets.token_hex(8)
+    return f"{random.getrandbits(64):016x}"  # nobody has to guess it, and the system's source is a call to the kernel

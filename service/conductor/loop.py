@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, dispatch, housekeeping, placing
+from service.conductor import cadence, control, counting, dispatch, housekeeping, placing
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.lease_guard import LeaseGuard
@@ -112,6 +112,7 @@ class Conductor:
             Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
             Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look())),
+            Step("adding up attempts", lambda: counting.count_attempts(database, apart), WATCH_SECONDS),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
         ]

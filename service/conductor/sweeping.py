@@ -14,6 +14,7 @@ from core.storage import BlobStore
 from service.conductor.crew import Crew, Tick
 from service.conductor.isolation import Isolation, Item, ready
 from service.conductor.passes import Pass
+from service.db.base import IS_COMMITTED, IS_USELESS
 from service.db.engine import Database
 from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
@@ -68,7 +69,7 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
     def clean(job_id: str, tick: Tick) -> None:
         with database.read() as session:
             known[job_id] = _known(Unit(session), job_id)
-        _sweep_job(store, known[job_id], tick)
+        _sweep_job(database, store, known[job_id], tick)
 
     def plan_next(job_ids: Sequence[str]) -> None:
         """Again in a while; never again where nobody can write any more."""
@@ -81,10 +82,12 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
     Pass(SWEEP, store, isolation or Isolation(database), SWEEPERS).run(find, clean, plan_next, BATCH)
 
 
-def _sweep_job(store: BlobStore, known: _Known, tick: Tick) -> None:
+def _sweep_job(database: Database, store: BlobStore, known: _Known, tick: Tick) -> None:
     folder = job_prefix(known.job_id)
     delete_all(store, f"{folder}/checkpoints/", tick, known.orphan_checkpoint)
-    delete_all(store, f"{folder}/versions/", tick, known.orphan_version)
+    delete_all(
+        store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_leaving(database, name)
+    )
     if known.over:
         # Only manifests tell which of them a checkpoint names; but nobody goes on from a job that has ended.
         delete_all(store, f"{programs_prefix(known.job_id)}/", tick)
@@ -99,12 +102,18 @@ def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[st
             tick()
 
 
+def _is_leaving(database: Database, name: str) -> bool:
+    """Whether the object is garbage already and has its time. Asked by name: garbage knows no job."""
+    with database.read() as session:
+        return session.get(Garbage, name) is not None
+
+
 def _known(unit: Unit, job_id: str) -> _Known:
     session, job = unit.session, unit.find_job(job_id)
     held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
-    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id, Checkpoint.collected_at.is_(None))
-    pointed = select(Artifact.object).where(Artifact.job_id == job_id)
-    leaving = select(Garbage.object).where(Garbage.object.startswith(job_prefix(job_id) + "/", autoescape=True))
-    objects = frozenset(session.scalars(pointed)) | frozenset(session.scalars(leaving))
+    # Two questions, each with an index of its own: not the rows of all checkpoints that the job ever had.
+    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)
+    prefixes = {*session.scalars(there.where(IS_COMMITTED)), *session.scalars(there.where(IS_USELESS))}
+    objects = frozenset(session.scalars(select(Artifact.object).where(Artifact.job_id == job_id)))
     over = job.finished_at is not None and job.finished_at < unit.now() - SWEEP_AFTER_END
-    return _Known(job_id, over, job.fence, held, frozenset(session.scalars(there)), objects)
+    return _Known(job_id, over, job.fence, held, frozenset(prefixes), objects)

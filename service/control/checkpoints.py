@@ -10,10 +10,10 @@ from core.domain.spec import CheckpointSpec
 from core.domain.states import HELD_ATTEMPTS
 from core.domain.stored import find_stored, mapping, names, read_stored
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
-from service.control import goodput
+from service.control import goodput, totals
 from service.db.base import IS_COMMITTED, CheckpointState
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
-from service.db.unit import Unit, actor_of, new_id
+from service.db.unit import Unit, actor_of, new_id, resumable
 from service.errors import BadMessage, Conflict, NotFound
 
 
@@ -76,6 +76,8 @@ def _fits(job_id: str, message: CheckpointCommit) -> bool:
 
 
 def _check_needs(unit: Unit, job: Job, message: CheckpointCommit) -> None:
+    if not message.needs:
+        return
     # Held against the collector: what is named here cannot be marked as deleted in the same moment.
     missing = set(message.needs) - {row.prefix for row in unit.good_checkpoints(job.id)}
     if missing:
@@ -160,6 +162,7 @@ def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
 def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
     newest = next(iter(unit.good_checkpoints(job.id)), None)
     goodput.roll_back(unit, job, newest)
+    totals.recount(unit, job)
     attempt.start_step = newest.global_step if newest else 0
     job.furthest = _position(newest).model_dump() if newest else None
     if newest is None:
@@ -196,13 +199,13 @@ def retire(unit: Unit, job: Job) -> None:
     Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
     """
     unit.session.flush()
-    good = unit.good_checkpoints(job.id)
+    committed = unit.committed_checkpoints(job.id)
+    good = resumable(committed)
     wanted = {row.prefix for row in good[: read_stored(CheckpointSpec, mapping(job.spec).get("checkpoint")).keep]}
     named = set(unit.pointers(job.id).values())
     wanted |= {row.prefix for row in good if row.id in named}
     kept = _with_needs(good, wanted)
-    committed = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.state == CheckpointState.COMMITTED)
-    for row in unit.session.scalars(committed):
+    for row in committed:
         if row.prefix not in kept:
             row.state = CheckpointState.DELETED.value
 

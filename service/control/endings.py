@@ -29,7 +29,7 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
-from service.control import progress
+from service.control import progress, totals
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
@@ -106,6 +106,7 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.phase = job.phase = job.overdue_since = None
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
+    totals.count(unit, job, attempt)
     if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
 

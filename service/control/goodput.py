@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
@@ -16,26 +16,32 @@ from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit
 
 DIGITS = 3
+WITHOUT_ENDING = defer(Attempt.ending)
 _KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
 
 
-def of_job(job: Job, attempts: Sequence[Attempt], now: datetime) -> dict[str, float]:
-    """Seconds of the job by bucket, their total, and the productive share, to milliseconds."""
+def of_job(job: Job, spent: Mapping[str, float], newest: Attempt | None, now: datetime) -> dict[str, float]:
+    """Seconds of the job by bucket, their total, and the productive share, to milliseconds.
+
+    `spent`: seconds by bucket of the attempts that have ended; `newest`: the newest attempt, if there is one.
+    """
+    live = [newest] if newest is not None and newest.state in LIVE_ATTEMPTS else []
     recovers = job.state == JobState.RECOVERING
     life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at, recovers)
-    return _rounded(job_seconds(life, [_span(row) for row in attempts], now))
+    return _rounded(job_seconds(life, [span(row) for row in live], now, spent))
 
 
 def of_attempt(row: Attempt, now: datetime) -> dict[str, float]:
     """Seconds of the attempt by bucket, to milliseconds."""
-    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(_span(row), now).items()})
+    return _rounded({bucket.value: seconds for bucket, seconds in attempt_seconds(span(row), now).items()})
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in seconds.items()}
 
 
-def _span(row: Attempt) -> Span:
+def span(row: Attempt) -> Span:
+    """The attempt as the sums take it."""
     return Span(
         created_at=row.created_at,
         claimed_at=row.claimed_at,
@@ -66,12 +72,3 @@ def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:
         author.covered_seconds = min(author.covered_seconds, newest.trained_seconds)
         later = later.where(Attempt.number > author.number)
     unit.session.execute(later.values(covered_seconds=0.0), execution_options={"synchronize_session": "fetch"})
-
-
-def attempts_of(unit: Unit, job_ids: Sequence[str]) -> dict[str, list[Attempt]]:
-    """The attempts of many jobs, oldest first, with one query."""
-    query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.number).options(defer(Attempt.ending))
-    found: dict[str, list[Attempt]] = {job_id: [] for job_id in job_ids}
-    for row in unit.session.scalars(query):
-        found[row.job_id].append(row)
-    return found

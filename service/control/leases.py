@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.domain.extensions import missing
 from core.domain.outages import Served
-from core.domain.policies import Reason, seconds_between_interruptions
+from core.domain.policies import seconds_between_interruptions
 from core.domain.protocol import PROTOCOL, known
 from core.domain.spec import granted_spec
 from core.domain.states import (
@@ -34,7 +34,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
-from service.control import progress, troubles
+from service.control import progress, totals, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
@@ -93,7 +93,8 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
-    _take(unit, job, attempt, message, now + timedelta(seconds=terms.lease))
+    # Asked anew: other claims may have been waited for.
+    _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
     saw(unit, message.worker, busy=True, now=now).refusal = None
     return _grant(unit, job, attempt, terms)
 
@@ -172,17 +173,11 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         heartbeat_seconds=terms.heartbeat,
         spec=granted_spec(mapping(job.spec)),
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
-        seconds_between_interruptions=_between_interruptions(unit, job),
+        seconds_between_interruptions=seconds_between_interruptions(
+            totals.of_job(unit, job, live=True).held, job.preemptions
+        ),
         protocol=PROTOCOL,
     )
-
-
-def _between_interruptions(unit: Unit, job: Job) -> float:
-    query = select(Attempt).where(Attempt.job_id == job.id, Attempt.claimed_at.is_not(None))
-    ended = [a for a in unit.session.scalars(query) if a.claimed_at and a.finished_at]
-    held = sum((a.finished_at - a.claimed_at).total_seconds() for a in ended if a.finished_at and a.claimed_at)
-    taken = sum(a.reason in (Reason.PREEMPTED, Reason.LEASE_EXPIRED) for a in ended)
-    return seconds_between_interruptions(held, taken)
 
 
 def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> Beat:
@@ -191,12 +186,13 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     A lease that ran out unnoticed is renewed: as long as the conductor has not ended the attempt, no other can exist.
     """
     job, attempt = unit.held(attempt_id, message.fence)
-    now = unit.now()
+    now, renewed = unit.now(), attempt.lease_expires_at
     attempt.lease_expires_at = now + timedelta(seconds=lease)
     _heard_of(unit, job, attempt, now)
     if not progress.overtaken(attempt, message):
         _follow(unit, job, attempt, message)
-    saw_again(unit, attempt.worker, now)
+    if _in_another_half(renewed, attempt.lease_expires_at, lease):
+        saw_again(unit, attempt.worker, now)
     return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease, protocol=PROTOCOL)
 
 
@@ -204,11 +200,17 @@ def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
     """Take over what a heartbeat says, in the order in which its worker sent them."""
     # A phase that only a newer worker knows is shown as the one before it.
     phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
+    before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
     _follow_phase(unit, job, attempt, phase)
     _keep_progress(job, attempt, message)
     troubles.follow(unit, job, attempt, message.trouble)
-    if phase in TRAINS and message.progress is not None:
+    if phase in TRAINS and message.progress is not None and message.progress.stage != before:
         start_stage(unit, job, message.progress.stage, actor_of(attempt))
+
+
+def _in_another_half(before: datetime | None, after: datetime, lease: float) -> bool:
+    """Whether the worker's own row is due: once in half a lease is enough, as nothing looks at it more closely."""
+    return before is None or before.timestamp() // (lease / 2) != after.timestamp() // (lease / 2)
 
 
 def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:

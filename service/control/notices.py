@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from core.domain.errors import FieldError, SpecError
 from core.domain.notices import USUAL, Notice, tells_of_recovery
 from core.domain.spec import NotifySpec
-from core.domain.states import AttemptState
 from core.domain.stored import mapping, read_stored
+from service.control import totals
 from service.control.notice_text import body, title
 from service.db.notices import Notification
-from service.db.tables import Attempt, Job
+from service.db.tables import Job
 from service.db.unit import Unit
 
 INFO = "notices"
-INTERRUPTED = (AttemptState.PREEMPTED, AttemptState.LOST, AttemptState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def tell(unit: Unit, job: Job, kind: Notice) -> None:
     own = _own(job)
     targets, count = _targets(unit, own, kind), 0
     if targets and kind is Notice.RECOVERING:
-        count = _interruptions(unit, job)
+        count = totals.of_job(unit, job, live=False).interruptions
         recoveries = policy_of(unit).recoveries if own.recoveries is None else own.recoveries
         if not tells_of_recovery(count, recoveries):
             return
@@ -81,13 +80,6 @@ def _targets(unit: Unit, own: NotifySpec, kind: Notice) -> list[str]:
     if kind not in (policy.on if own.when is None else own.when):
         return []
     return list(dict.fromkeys(policy.targets if own.targets is None else own.targets))
-
-
-def _interruptions(unit: Unit, job: Job) -> int:
-    unit.session.flush()
-    ended = [state.value for state in INTERRUPTED]
-    query = select(func.count()).where(Attempt.job_id == job.id, Attempt.state.in_(ended))
-    return unit.session.scalar(query) or 0
 
 
 def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str], detail: str | None = None) -> None:

@@ -13,6 +13,7 @@ from core.domain.states import (
     next_attempt_state,
     next_job_state,
 )
+from service.control import totals
 from service.control.notices import tell
 from service.control.submit import queue_attempt
 from service.db.tables import Attempt, Job
@@ -99,6 +100,7 @@ def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, ev
     attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
     attempt.reason = _REASONS[event].value
     attempt.finished_at = unit.now()
+    totals.count(unit, job, attempt)
     text = f"attempt {attempt.number} {attempt.state} before a worker had it"
     data = {"attempt": attempt.number, "fence": None, "reason": attempt.reason, "end_step": None}
     unit.event(job, f"attempt_{attempt.state}", actor, text, **data)

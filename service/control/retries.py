@@ -12,6 +12,9 @@ from core.domain.wire import TRAINS, Finish
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
+WINDOW = 1_100
+"""So many attempts are looked at, the newest: more than the failures that any spec may allow (`max_failures`)."""
+
 
 def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
     """The attempt as the retry policy sees it, with the failures before it."""
@@ -32,7 +35,8 @@ def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
 def _traces(unit: Unit, job: Job) -> list[Trace]:
     unit.session.flush()
     tells = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
-    query = select(Attempt).where(Attempt.job_id == job.id, tells).order_by(Attempt.number.desc())
+    newest = (Attempt.job_id == job.id, Attempt.number > job.attempts - WINDOW)
+    query = select(Attempt).where(*newest, tells).order_by(Attempt.number.desc())
     return [_trace(row) for row in unit.session.scalars(query)]
 
 

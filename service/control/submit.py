@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from core.domain.spec import JobSpec, dump_spec, spec_version
 from core.domain.states import AttemptState, DesiredState, JobState
+from service.control import totals
 from service.control.placing import limits_of, place
 from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
 from service.db.unit import Unit, new_id
@@ -69,6 +70,8 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         preemptions=0,
         failures=0,
         without_progress=0,
+        held_seconds=0.0,
+        spent=totals.EMPTY,
         metrics={},
         results={},
         created_at=now,
@@ -110,10 +113,10 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
     )
     if after <= 0:
         place(attempt, job, limits_of(unit.session))
-    # The attempt before this one must have ended in the database before the index sees the new one.
-    unit.session.flush()
+    if attempt.number > 1:
+        # The attempt before this one must have ended in the database before the index sees the new one.
+        unit.session.flush()
     unit.session.add(attempt)
-    unit.session.flush()
     wait = f" in {after:.0f} s" if after else ""
     unit.event(job, "queued", actor, f"attempt {attempt.number} queued{wait}", attempt=attempt.number, after=after)
     return attempt

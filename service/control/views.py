@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Mapped
+from sqlalchemy import bindparam, select
 
-from core.domain.states import (
-    ACTIVE_JOBS,
-    HELD_ATTEMPTS,
-    TERMINAL_JOBS,
-    AttemptState,
-    DesiredState,
-    JobState,
-    shown_status,
-)
+from core.domain.states import HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
 from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
@@ -33,17 +24,24 @@ from core.domain.views import (
     StageView,
 )
 from core.domain.wire import TRAINS, CheckpointRole, EpochRow
-from service.control import goodput, waiting
+from service.control import filters, goodput, totals, waiting
 from service.control.beats import Beats, heard
+from service.control.filters import JobFilter
 from service.control.history import epochs_done
 from service.control.limits import Limits
-from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, JobLabel, Pointer, Stage
+from service.db.base import IS_PAST, IS_USELESS, CheckpointState
+from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit import Unit
 
-Status = Literal[
-    "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
-]
-"""What a user sees: the states of a job, and two for a wish that has not come true yet."""
+PAST = 100
+"""So many checkpoints that were deleted or quarantined are listed, the newest."""
+
+_LATEST = (
+    select(Checkpoint, Attempt.interval_seconds)
+    .join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
+    .join(Attempt, Attempt.id == Checkpoint.attempt_id)
+    .where(Pointer.job_id.in_(bindparam("job_ids", expanding=True)), Pointer.role == CheckpointRole.LATEST.value)
+)
 
 BLANK: dict[str, Any] = {
     **dict.fromkeys(("reason", "message", "progress", "best", "checkpoint", "worker", "phase")),
@@ -60,26 +58,47 @@ def job_view(unit: Unit, job: Job, limits: Limits, beats: Beats) -> JobView:
 def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: Beats) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
-    attempts = goodput.attempts_of(unit, ids)
-    latest = select(Checkpoint).join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
-    latest = latest.where(Pointer.job_id.in_(ids), Pointer.role == CheckpointRole.LATEST.value)
-    checkpoints = {row.job_id: row for row in unit.session.scalars(latest)}
-    waits = waiting.waits(unit, jobs, attempts, limits, now)
-    found = [_job_view(job, attempts[job.id], checkpoints.get(job.id), now) for job in jobs]
-    found = [_heard(view, _holder(attempts[view.id]), beats, now) for view in found]
+    newest = totals.newest_attempts(unit, ids)
+    spent = totals.of_jobs(unit, jobs, newest)
+    saved = [job.id for job in jobs if job.furthest is not None]
+    latest = _latest(unit, saved) if saved else {}
+    ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
+    waits = waiting.waits(unit, jobs, ends, limits, now)
+    found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
+    found = [_heard(view, _holder(newest.get(view.id)), beats, now) for view in found]
     return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 
 
-def _checkpoint_status(
-    job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime
-) -> CheckpointStatus | None:
-    if latest is None:
+@dataclass(frozen=True)
+class _Latest:
+    """The latest checkpoint, and the seconds between two that its attempt told last."""
+
+    row: Checkpoint
+    interval: float | None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a job's view needs beside its row: as many rows however old the job is."""
+
+    newest: Attempt | None
+    spent: totals.Totals
+    latest: _Latest | None
+
+
+def _latest(unit: Unit, job_ids: Sequence[str]) -> dict[str, _Latest]:
+    rows = unit.session.execute(_LATEST, {"job_ids": list(job_ids)})
+    return {row.job_id: _Latest(row, interval) for row, interval in rows}
+
+
+def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:
+    if parts.latest is None:
         return None
-    intervals = [row.interval_seconds for row in attempts if row.interval_seconds is not None]
+    latest, told = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
     return CheckpointStatus(
         global_step=latest.global_step,
         committed_at=latest.committed_at,
-        interval_seconds=intervals[-1] if intervals else None,
+        interval_seconds=parts.latest.interval if told is None else told,
         save_seconds=latest.seconds,
         stall_seconds=latest.stall_seconds,
         age_seconds=max(0.0, ((job.finished_at or now) - latest.committed_at).total_seconds()),
@@ -87,8 +106,8 @@ def _checkpoint_status(
     )
 
 
-def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, now: datetime) -> JobView:
-    held = _holder(attempts)
+def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
+    held = _holder(parts.newest)
     return read_stored(
         JobView,
         {
@@ -112,18 +131,18 @@ def _job_view(job: Job, attempts: Sequence[Attempt], latest: Checkpoint | None, 
             "attempts": job.attempts,
             "preemptions": job.preemptions,
             "failures": job.failures,
-            "checkpoint": _checkpoint_status(job, attempts, latest, now),
+            "checkpoint": _checkpoint_status(job, parts, now),
             "worker": held.worker if held else None,
             "phase": job.phase if held and held.worker else None,
-            "goodput": goodput.of_job(job, attempts, now),
+            "goodput": goodput.of_job(job, parts.spent.seconds, parts.newest, now),
             "events": job.events,
         },
         BLANK,
     )
 
 
-def _holder(attempts: Sequence[Attempt]) -> Attempt | None:
-    return next((row for row in attempts if row.state in HELD_ATTEMPTS), None)
+def _holder(newest: Attempt | None) -> Attempt | None:
+    return newest if newest is not None and newest.state in HELD_ATTEMPTS else None
 
 
 def _heard(view: JobView, held: Attempt | None, beats: Beats, now: datetime) -> JobView:
@@ -146,48 +165,12 @@ def _progress(job: Job) -> ProgressView | None:
     return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs a list shows. `label` is `key:value`, `cursor` comes from the page before."""
-
-    status: Status | None = None
-    label: str | None = None
-    cursor: str | None = None
-    limit: int = 50
-
-
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: Beats) -> JobPage:
     """A page of jobs, newest first."""
-    query, number = _labelled(_with_status(select(Job), wanted.status), wanted.label)
-    if wanted.cursor is not None:
-        query = query.where(number < int(wanted.cursor))
-    jobs = list(unit.session.scalars(query.order_by(number.desc()).limit(wanted.limit + 1)))
+    jobs = list(unit.session.scalars(filters.page(wanted)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
     return JobPage(items=job_views(unit, page, limits, beats), next_cursor=str(page[-1].number) if more else None)
-
-
-def _with_status(query: Select[Job], status: Status | None) -> Select[Job]:
-    if status is None:
-        return query
-    running = Job.state.in_([*ACTIVE_JOBS])
-    if status == "cancelling":
-        return query.where(running, Job.desired == DesiredState.CANCEL)
-    if status == "pausing":
-        return query.where(running, Job.desired == DesiredState.PAUSE, Job.state != JobState.PAUSED)
-    if status in TERMINAL_JOBS:
-        return query.where(Job.state == status)
-    desired = DesiredState.PAUSE if status == JobState.PAUSED.value else DesiredState.RUN
-    return query.where(Job.state == status, Job.desired == desired)
-
-
-def _labelled(query: Select[Job], label: str | None) -> tuple[Select[Job], Mapped[int]]:
-    """With the column that holds the jobs' numbers in order: that of an index, so that a page costs a page."""
-    if label is None:
-        return query, Job.number
-    key, _, value = label.partition(":")
-    query = query.join(JobLabel, JobLabel.job_number == Job.number)
-    return query.where(JobLabel.key == key, JobLabel.value == value), JobLabel.job_number
 
 
 def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:
@@ -245,13 +228,19 @@ def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
 
 
 def checkpoint_views(unit: Unit, job_id: str) -> Listing[CheckpointView]:
-    """The checkpoints of a job, newest first; `roles`: the pointers that name them now."""
+    """The checkpoints of a job that exist and the newest PAST of the others, newest first.
+
+    `roles`: the pointers that name them now.
+    """
     job = unit.find_job(job_id)
     pointers = unit.pointers(job.id)
-    rows = unit.session.scalars(
-        select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.number.desc())
-    )
-    return Listing(items=[checkpoint_view(row, pointers) for row in rows])
+    newest_first, of_job = select(Checkpoint).order_by(Checkpoint.number.desc()), Checkpoint.job_id == job.id
+    bad = newest_first.where(of_job, IS_USELESS, Checkpoint.state == CheckpointState.QUARANTINED).limit(PAST)
+    past = newest_first.where(of_job, IS_PAST).limit(PAST)
+    # By number: a bad checkpoint whose objects are still there may also be one of the newest past ones.
+    rows = {row.number: row for query in (bad, past) for row in unit.session.scalars(query)}
+    rows |= {row.number: row for row in unit.committed_checkpoints(job.id)}
+    return Listing(items=[checkpoint_view(rows[number], pointers) for number in sorted(rows, reverse=True)])
 
 
 def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView:

@@ -52,6 +52,9 @@ DISPATCHED = text("state = 'queued' AND dispatched_at IS NOT NULL")
 SPENT = text("state <> 'queued' AND dispatched_at IS NOT NULL")
 WISHED = text("desired <> 'run'")
 COMMITTED = text("state = 'committed'")
+PAST = text("state <> 'committed'")
+WANTED = text("desired <> 'run' AND finished_at IS NULL")
+UNCOUNTED = text("spent IS NULL")
 UNPUBLISHED = text("published IS NULL OR published <> object")
 # A partial index serves only where a query repeats its condition, to the letter.
 IS_LIVE = text(f"attempts.{LIVE.text}")
@@ -64,6 +67,10 @@ IS_COMMITTED = text("checkpoints.state = 'committed'")
 IS_UNPUBLISHED = text("(artifacts.published IS NULL OR artifacts.published <> artifacts.object)")
 IS_DELETED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'deleted'")
 IS_QUARANTINED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'quarantined'")
+IS_PAST = text("checkpoints.state <> 'committed'")
+IS_WANTED = text("jobs.desired <> 'run' AND jobs.finished_at IS NULL")
+IS_UNCOUNTED = text("jobs.spent IS NULL")
+IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
 
 
 class Base(DeclarativeBase):

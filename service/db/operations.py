@@ -25,7 +25,7 @@ class PassFailure(Base):
     tries: Mapped[int]
     error: Mapped[str] = mapped_column(Text)
     first_at: Mapped[datetime]
-    retry_at: Mapped[datetime]
+    retry_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Replica(Base):

@@ -28,11 +28,14 @@ from service.db.base import (
     DELETED,
     DISPATCHED,
     LIVE,
+    PAST,
     QUARANTINED,
     SPENT,
+    UNCOUNTED,
     UNPLACED,
     USELESS,
     WAITING,
+    WANTED,
     WISHED,
     Base,
     CheckpointState,
@@ -55,7 +58,9 @@ class Job(Base):
 
     `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
     when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
-    `needs`: extensions. `sweep_at`: when its objects are looked through next; empty after its first claim: never again.
+    `needs`: extensions. `spent`, `held_seconds`: what its ended attempts add up to (service.control.totals), empty in
+    rows of an older service. `sweep_at`: when its objects are looked through next; empty after its first claim: never
+    again.
     """
 
     __tablename__ = "jobs"
@@ -65,6 +70,8 @@ class Job(Base):
         one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
         Index("ix_jobs_sweep_at", "sweep_at"),
+        Index("ix_jobs_wanted", "desired", "state", sqlite_where=WANTED, postgresql_where=WANTED),
+        Index("ix_jobs_uncounted", "number", sqlite_where=UNCOUNTED, postgresql_where=UNCOUNTED),
         Index("ix_jobs_desired_at", "desired_at", sqlite_where=WISHED, postgresql_where=WISHED),
         {"sqlite_autoincrement": True},
     )
@@ -240,6 +247,7 @@ class Checkpoint(Base):
         Index("ix_checkpoints_deleted", "number", sqlite_where=DELETED, postgresql_where=DELETED),
         Index("ix_checkpoints_quarantined", "job_id", sqlite_where=QUARANTINED, postgresql_where=QUARANTINED),
         Index("ix_checkpoints_committed", "job_id", "number", sqlite_where=COMMITTED, postgresql_where=COMMITTED),
+        Index("ix_checkpoints_past", "job_id", "number", sqlite_where=PAST, postgresql_where=PAST),
         {"sqlite_autoincrement": True},
     )
 

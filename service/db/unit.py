@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.errors import LeaseLost
 from core.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
 from core.domain.wire import Message
-from service.db.base import IS_LIVE, CheckpointState
+from service.db.base import IS_COMMITTED, IS_LIVE
 from service.db.happened import HAPPENED, Happened
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
@@ -24,6 +24,26 @@ from service.errors import NotFound
 
 MAX_TEXT = 20_000
 _ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _locked(which: ColumnElement[bool]) -> dict[bool, Select[Job]]:
+    """A job with a lock on its row: whether to wait for the lock -> the query."""
+    query = select(Job).where(which).execution_options(populate_existing=True)
+    return {wait: query.with_for_update(of=Job, nowait=not wait) for wait in (True, False)}
+
+
+# Built once, because every write of a worker needs them: to build a statement costs as much as to execute it.
+_CLOCK = select(db_now())
+_JOB = _locked(Job.id == bindparam("job_id"))
+_OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
+_JOB_OF_ATTEMPT = _locked(Job.id == _OWNER)
+_COMMITTED = (
+    select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id"), IS_COMMITTED).order_by(Checkpoint.number.desc())
+)
+_POINTERS = select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == bindparam("job_id"))
+_ATTEMPT = (
+    select(Attempt, db_now()).where(Attempt.id == bindparam("attempt_id")).execution_options(populate_existing=True)
+)
 
 
 def new_id() -> str:
@@ -64,6 +84,17 @@ def actor_of(attempt: Attempt) -> str:
     return f"worker:{attempt.worker}"
 
 
+def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
+    """Those of the committed checkpoints of a job of which all that they need is committed too, in the same order."""
+    rows = committed
+    while True:
+        there = {row.prefix for row in rows}
+        whole = [row for row in rows if isinstance(row.needs, list) and there.issuperset(map(str, row.needs))]
+        if len(whole) == len(rows):
+            return rows
+        rows = whole
+
+
 class Unit:
     """A unit of work over one session. Whoever changes a job or what hangs on it holds the job's row first.
 
@@ -73,10 +104,16 @@ class Unit:
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
         self.session, self._wait = session, wait
+        self._now: datetime | None = None
 
     def now(self) -> datetime:
-        """The database's clock."""
-        return self.session.execute(select(db_now())).scalar_one()
+        """The database's clock, read once a transaction, and again after a lock: the wait for it may have been long.
+
+        Times within one transaction may therefore be equal. They are never older than the lock on the job's row.
+        """
+        if self._now is None:
+            self._now = self.session.execute(_CLOCK).scalar_one()
+        return self._now
 
     def find_job(self, job_id: str) -> Job:
         """The job, to be read. Raises NotFound."""
@@ -87,27 +124,28 @@ class Unit:
 
     def lock_job(self, job_id: str) -> Job:
         """The job with its row held until the end of the transaction. Raises NotFound."""
-        query = select(Job).where(Job.id == known_form(job_id, "job")).with_for_update(nowait=not self._wait)
-        job = self.session.scalar(query.execution_options(populate_existing=True))
+        job = self.session.scalar(_JOB[self._wait], {"job_id": known_form(job_id, "job")})
         if job is None:
             raise no_job(job_id)
+        self._now = None
         return job
 
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
         """The attempt and its job, the job's row held. Raises NotFound."""
-        query_job = select(Attempt.job_id).where(Attempt.id == known_form(attempt_id, "attempt"))
-        job_id = self.session.scalar(query_job)
-        if job_id is None:
+        which = {"attempt_id": known_form(attempt_id, "attempt")}
+        job = self.session.scalar(_JOB_OF_ATTEMPT[self._wait], which)
+        if job is None:
             raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
-        job = self.lock_job(job_id)
-        query = select(Attempt).where(Attempt.id == attempt_id).execution_options(populate_existing=True)
-        return job, self.session.execute(query).scalar_one()
+        # Read after the lock is held: PostgreSQL would return the attempt as it was before the wait.
+        attempt, self._now = self.session.execute(_ATTEMPT, which).one()
+        return job, attempt
 
     def lock_names(self, names: Iterable[str]) -> None:
         """Hold these names until the transaction ends, in an order that all keep. SQLite has one writer anyway."""
         if self.session.get_bind().dialect.name == "postgresql":
             for number in sorted(map(_number_of, names)):
                 self.session.execute(select(func.pg_advisory_xact_lock(number)))
+            self._now = None
 
     def held(self, attempt_id: str, fence: int) -> tuple[Job, Attempt]:
         """The attempt that the fence is good for, its job's row held: the door of every worker's write.
@@ -153,16 +191,13 @@ class Unit:
         self.session.info.setdefault(HAPPENED, []).append(Happened(job.id, kind, actor, row.message, data))
         return row
 
+    def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The checkpoints in state `committed`, newest first. However many were deleted, only these are read."""
+        return list(self.session.scalars(_COMMITTED, {"job_id": job_id}))
+
     def good_checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The committed checkpoints that can be resumed from, newest first: without those that need a missing one."""
-        query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.state == CheckpointState.COMMITTED)
-        rows = list(self.session.scalars(query.order_by(Checkpoint.number.desc())))
-        while True:
-            there = {row.prefix for row in rows}
-            whole = [row for row in rows if isinstance(row.needs, list) and there.issuperset(map(str, row.needs))]
-            if len(whole) == len(rows):
-                return rows
-            rows = whole
+        return resumable(self.committed_checkpoints(job_id))
 
     def had_checkpoints(self, job_id: str) -> bool:
         """Whether any checkpoint of the job was ever committed."""
@@ -170,5 +205,4 @@ class Unit:
 
     def pointers(self, job_id: str) -> dict[str, str]:
         """Role -> id of the checkpoint that has it."""
-        rows = self.session.execute(select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == job_id))
-        return dict(rows.all())
+        return dict(self.session.execute(_POINTERS, {"job_id": job_id}).all())

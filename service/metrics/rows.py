@@ -14,7 +14,7 @@ from sqlalchemy import Select, func, select
 from core.domain.goodput import Bucket
 from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, DesiredState, JobState, WorkerState, shown_status
 from core.domain.stored import mapping, number_or
-from service.control import goodput, workers
+from service.control import goodput, totals, workers
 from service.control.backlog import lines
 from service.control.demand import may_start
 from service.control.limits import Limits
@@ -159,6 +159,7 @@ def _sum(queues: Iterable[Queue]) -> Queue:
 def _seconds(unit: Unit, now: datetime) -> dict[str, float]:
     query = select(Job).where(Job.state.in_([*ACTIVE_JOBS])).order_by(Job.number.desc()).limit(LIVE_JOBS)
     jobs = list(unit.session.scalars(query))
-    attempts = goodput.attempts_of(unit, [job.id for job in jobs])
-    each = [goodput.of_job(job, attempts[job.id], now) for job in jobs]
+    newest = totals.newest_attempts(unit, [job.id for job in jobs])
+    spent = totals.of_jobs(unit, jobs, newest)
+    each = [goodput.of_job(job, spent[job.id].seconds, newest.get(job.id), now) for job in jobs]
     return {bucket.value: sum(one[bucket.value] for one in each) for bucket in Bucket}

@@ -14,3 +14,7 @@ class MovedClock:
     def to(self, seconds: float) -> None:
         """So many seconds after the beginning."""
         self.now = self.begun + timedelta(seconds=seconds)
+
+    def forward(self, seconds: float) -> None:
+        """So many seconds after where it stands."""
+        self.now += timedelta(seconds=seconds)

@@ -12,7 +12,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-data bench-gpu lock clean
+.PHONY: help install demo up test chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-outage bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -81,6 +81,9 @@ bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long bef
 
 bench-control: $(DEV) ## What one service process answers, against a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
+
+bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute under 200 clients, on SQLite and PostgreSQL (4 minutes)
+	$(BIN)/python -m bench.outage $(ARGS)
 
 bench-data: $(DEV) ## Images a second decoded, cached, served, augmented, against imgaug and Keras (a minute); ARGS='--path DIR'
 	$(BIN)/python -m bench.data $(ARGS)

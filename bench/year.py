@@ -144,7 +144,9 @@ def _passes(conductor: Conductor) -> dict[str, Figure]:
     threads = {
         "leases": conductor.quick,
         "dispatch": conductor.sending,
-        "housekeeping": conductor.slow,
+        "publishing": conductor.publishing,
+        "deleting": conductor.deleting,
+        "sweeping": conductor.sweeping,
         "notifications": conductor.telling,
     }
     conductor.run_once()  # what was due is done

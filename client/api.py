@@ -234,12 +234,14 @@ class BatonClient(AccessCalls, NoticeCalls):
     ) -> Iterator[Job]:
         """The job each time that it changes, until it has ended. Survives outages of up to `outage` seconds.
 
+        That its worker falls silent (`silent_seconds`) is a change too.
+
         Raises:
             TimeoutError: it runs on after `timeout` seconds.
             Unreachable: the service stayed away for longer than `outage`.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        version, given_up = None, math.inf
+        version, shown, given_up = None, (), math.inf  # type: int | None, tuple[object, ...], float
         while True:
             try:
                 job = self._next(job_id, version, end)
@@ -251,8 +253,9 @@ class BatonClient(AccessCalls, NoticeCalls):
                     on_outage(error)
                 continue
             given_up = math.inf
-            if job.version != version:
-                version = job.version
+            version, state = job.version, (job.version, job.silent_seconds is not None)
+            if state != shown:
+                shown = state
                 yield job
             elif job.status not in ENDED:
                 time.sleep(UNCHANGED)

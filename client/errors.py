@@ -19,8 +19,9 @@ class Unreachable(ClientError):
 
     code: ClassVar[str] = "unreachable"
 
-    def __init__(self, url: str, cause: str) -> None:
-        self.url = url
+    def __init__(self, url: str, cause: str, said: str | None = None) -> None:
+        """`said`: the detail of an answer that says that the service cannot work now."""
+        self.url, self.said = url, said
         super().__init__(f"no Baton service answers at {url} ({cause})")
 
 

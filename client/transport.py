@@ -122,7 +122,7 @@ class Transport:
         if response.status_code in BUSY - {429}:
             found = _problem(response)
             request = f"; request {found.request_id}" if found.request_id else ""
-            raise Unreachable(self.url, f"it answered {response.status_code}: {found.detail}{request}")
+            raise Unreachable(self.url, f"it answered {response.status_code}: {found.detail}{request}", found.detail)
         return response
 
     def _pause(self, response: httpx.Response, tried: int) -> float:

@@ -1,7 +1,12 @@
-"""Alembic's entry: runs on the connection that `service.db.migrate` opened, inside its transaction."""
+"""Alembic's entry: runs on the connection that `service.db.migrate` opened.
+
+On SQLite inside that one's transaction. On PostgreSQL Alembic opens its own, and a migration that builds indexes
+commits it on the way.
+"""
 
 from alembic import context
 
+from migrations.compatibility import record
 from service.db.tables import Base
 
 
@@ -13,7 +18,9 @@ def run() -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=False,
     )
-    context.run_migrations()
+    with context.begin_transaction():
+        context.run_migrations()
+        record(connection, context.script)
 
 
 run()

@@ -14,14 +14,14 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.storage import StoreError
 from core.telemetry import traces
 from core.telemetry.logs import set_up
 from service.app import create_app
-from service.db.migrate import UnfitDatabase, migrate
-from service.db.sole import DatabaseTaken, sole_use
+from service.db.migrate import migrate, require_current
+from service.db.sole import sole_use
+from service.migrate import told
 from service.server import possible_connections, protocol
 from service.services import Services
 from service.settings import Settings, SettingsError, load_settings
@@ -156,14 +156,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open_database(settings: Settings, held: ExitStack) -> None:
-    try:
+    with told():
         held.enter_context(sole_use(settings.database_url))
-        migrate(settings.database_url)
-    except (DatabaseTaken, UnfitDatabase) as error:
-        raise SettingsError(f"BATON_DATABASE_URL: {error}") from None
-    except (SQLAlchemyError, OSError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise SettingsError(f"BATON_DATABASE_URL: the database cannot be brought up to date: {cause}") from None
+        if settings.migrate:
+            migrate(settings.database_url, say=lambda text: _warn(settings, text))
+        else:
+            require_current(settings.database_url)
 
 
 def _refuse(message: str) -> int:

@@ -41,13 +41,16 @@ from service.api.headers import SecurityHeaders, allow_origins
 from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
 from service.api.requests import Requests
+from service.checks import Readiness, checks
 from service.conductor.loop import Conductor
 from service.conductor.messages import Messages
 from service.control.notices import INFO, Policy
+from service.control.placing import LIMITS
 from service.db.engine import Database, open_engine
 from service.db.turns import Turns
 from service.feed import Feed
 from service.logs import LogReader
+from service.looks import Looks
 from service.metrics.counters import Counters
 from service.metrics.scrape import Scrape
 from service.notify.post import Post
@@ -57,11 +60,14 @@ from service.server import possible_connections
 from service.services import Services
 from service.settings import Settings
 from service.statuses import Statuses
+from service.store_identity import OwnStore
 from service.watch import Watch
 from service.web import pages
 
 REDIS_SECONDS = 3.0
 CONDUCTOR_CONNECTIONS = 8
+LEASES_SHARE = (2, 5)
+"""Of the connections for requests so many are kept for the LEASES lane."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -116,10 +122,14 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
-    info, heard, most = {INFO: policy}, counters.heard, settings.database_connections
-    database = Database(open_engine(settings.database_url, connections=most), turns, heard, info)
-    # Connections of its own: however many requests wait for one, leases are looked after and leadership is kept.
-    apart = Database(open_engine(settings.database_url, connections=CONDUCTOR_CONNECTIONS), turns, heard, info)
+    info, most = {INFO: policy, LIMITS: settings.limits}, settings.database_connections
+    # Connections of their own: however many requests wait for one, heartbeats and claims are answered, leases are
+    # looked after and leadership is kept.
+    for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])
+    database, leases, apart = (
+        Database(open_engine(settings.database_url, connections=number), turns, counters.heard, info)
+        for number in (max(1, most - for_leases), for_leases, CONDUCTOR_CONNECTIONS)
+    )
     redis = Redis.from_url(
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
@@ -128,12 +138,31 @@ def _services(settings: Settings) -> Services:
     )
     store = open_store(settings.store)
     conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
-    watch, offers = Watch(database), Offers(database, settings.limits)
+    watch, offers = Watch(database), Offers(leases, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
-    statuses = Statuses(database, settings.limits)
+    statuses = Statuses(database, settings.limits, settings.beats)
     gate = _gate(settings, database)
+    own = OwnStore(store, database, settings.store_replaces)
     return Services(
-        settings, database, redis, store, statuses, watch, feed, logs, offers, conductor, gate, counters, post, policy
+        settings=settings,
+        database=database,
+        leases=leases,
+        redis=redis,
+        store=store,
+        statuses=statuses,
+        watch=watch,
+        feed=feed,
+        logs=logs,
+        offers=offers,
+        conductor=conductor,
+        readiness=Readiness(checks(leases, redis, store, lambda: own.doubt)),
+        gate=gate,
+        lease_gate=gate.on(leases),
+        counters=counters,
+        post=post,
+        policy=policy,
+        own_store=own,
+        looks=Looks(store, own),
     )
 
 
@@ -155,14 +184,19 @@ def _notices(settings: Settings) -> tuple[Post, Policy]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    services.own_store.start()
+    services.readiness.start()
     services.conductor.start()
     telling = asyncio.create_task(_tell_failures(services.gate))
     yield
     services.let_go()
     telling.cancel()
     await run_in_threadpool(services.gate.audit_failures)
+    services.own_store.stop()
     services.conductor.stop()
+    services.readiness.stop()
     services.redis.close()
+    services.leases.close()
     services.database.close()
 
 

@@ -22,6 +22,7 @@ from service.access.secret import csrf_of
 from service.api.limits import SHARE, Group, Sharer
 from service.api.text import check_json
 from service.errors import Forbidden, ForeignPage, Unauthorized
+from service.lanes import LEASES, Lane, lane_of
 from service.services import Services
 from service.settings import Settings
 
@@ -108,6 +109,7 @@ class GuardedRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.needs = _declared(path, options.get("dependencies") or ())
+        self.lane = lane_of(endpoint)
         options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "security": self.needs.openapi()}
         super().__init__(path, endpoint, **options)
 
@@ -118,7 +120,7 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             fields.bind(job=request.path_params.get("job_id"), attempt_id=request.path_params.get("attempt_id"))
             if self.needs.asked_for(request.app.state.services.settings):
-                request.state.principal = await admitted(request, self.needs)
+                request.state.principal = await admitted(request, self.needs, self.lane)
                 request.scope[SHARE].take(self.needs.sharer(request.state.principal, request))
             check_json(await request.body())
             return await handler(request)
@@ -133,13 +135,16 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
     return found[0]
 
 
-async def admitted(request: Request, needs: Needs) -> Principal:
-    """Whoever sent this request, if that one may. Raises Unauthorized, Forbidden, TooManyFailures."""
+async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
+    """Whoever sent this request, if that one may. `lane`: where the token is looked up; None: in the default pool.
+
+    Raises Unauthorized, Forbidden, TooManyFailures.
+    """
     shown = credential_of(request)
     if shown is None:
         raise Unauthorized(f"send the header 'Authorization: Bearer TOKEN' with {needs.text}", needs.scopes)
     try:
-        principal = await identified(request, shown)
+        principal = await identified(request, shown, lane)
     except Unauthorized as error:
         raise Unauthorized(f"{error}; this call needs {needs.text}", needs.scopes) from None
     if shown.cookie and request.method not in SAFE_METHODS:
@@ -148,11 +153,14 @@ async def admitted(request: Request, needs: Needs) -> Principal:
     return principal
 
 
-async def identified(request: Request, shown: Credential) -> Principal:
+async def identified(request: Request, shown: Credential, lane: Lane | None = None) -> Principal:
     """Whose this is. Raises Unauthorized, TooManyFailures."""
-    gate = gate_of(request)
+    gate = cast(Services, request.app.state.services).lease_gate if lane is LEASES else gate_of(request)
     known = gate.known(shown)
-    return known if known is not None else await run_in_threadpool(gate.verify, shown, address_of(request))
+    if known is not None:
+        return known
+    run = run_in_threadpool if lane is None else lane.run
+    return await run(gate.verify, shown, address_of(request))
 
 
 def address_of(request: Request) -> str:

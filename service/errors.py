@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.domain.errors import BatonError, SpecError
+from core.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_STORE
 
 
 class NotFound(BatonError):
@@ -29,6 +30,36 @@ class NotInstalled(Conflict):
     """The worker lacks an extension that the job needs: the attempt waits for another worker."""
 
     code = "not-installed"
+
+
+class WrongStore(Conflict):
+    """The worker uses another store than the service: it gets no work."""
+
+    code = WRONG_STORE
+
+
+class StoreUnreachable(Conflict):
+    """The worker cannot use its store now: it gets no work until it can."""
+
+    code = STORE_UNREACHABLE
+
+
+class NotInStore(Conflict):
+    """The service does not find an object in its store that a worker says is there."""
+
+    code = NOT_IN_STORE
+
+
+class StoreInDoubt(Conflict):
+    """The service's own store is not the one that its database knows: no work is given until somebody decides."""
+
+    code = "store-in-doubt"
+
+
+class WorkerTooOld(Conflict):
+    """The worker does not understand what the job uses: the attempt waits for a newer one."""
+
+    code = "worker-too-old"
 
 
 class KeyReused(BatonError):

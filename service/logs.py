@@ -1,18 +1,15 @@
 """The logs of attempts as their workers shipped them: read from the store, waited for where they grow.
 
 The name of the next segment follows from where the last one ended, so who waits asks for one name and lists nothing.
-Threads that wait for the store are few and apart: a store that hangs must not take those that serve everything else.
+All calls to the store run in its lane: a store that hangs delays nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 import anyio
-from anyio.to_thread import run_sync
 from fastapi.concurrency import run_in_threadpool
 
 from core.domain.manifest import log_offset, log_prefix, log_segment
@@ -20,12 +17,12 @@ from core.storage import BlobStore
 from service.control.logs import AttemptLog, find_log
 from service.db.engine import Database
 from service.db.unit import Unit
+from service.lanes import STORE
+from service.streams import opened
 from service.watch import Watch
 
-THREADS = 8
 WALK = 16
 SHORTEST_PAUSE, LONGEST_PAUSE, PAUSE_SHARE = 0.5, 10.0, 1 / 240
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -68,23 +65,21 @@ class LogReader:
 
     def __init__(self, database: Database, store: BlobStore, watch: Watch) -> None:
         self._database, self._store, self._watch = database, store, watch
-        self._threads = anyio.CapacityLimiter(THREADS)
 
     async def read(self, job_id: str, number: int, offset: int, wait: float) -> Answer:
         """What follows `offset`; where that is nothing yet, what comes within `wait` seconds. Raises NotFound."""
         log = await self._find(job_id, number)
-        part = await self._in_thread(partial(part_after, self._store, log, offset))
+        part = await STORE.run(part_after, self._store, log, offset)
         give_up = anyio.current_time() + wait
         while _waits(log, part, offset) and anyio.current_time() < give_up and not self._watch.closing:
             log = await self._rest(log, min(give_up, anyio.current_time() + _pause(log)))
-            part = await self._in_thread(partial(_walk, self._store, log, offset))
+            part = await STORE.run(_walk, self._store, log, offset)
         return Answer(part, part.whole or (log.over and part.last))
 
     async def content(self, part: Part) -> AsyncIterator[bytes]:
         """The bytes of a part."""
         for span in part.spans:
-            chunks = await self._in_thread(partial(self._store.open, span.name, span.start, span.end))
-            while (chunk := await self._in_thread(partial(_next, chunks))) is not None:
+            async for chunk in await opened(self._store, span.name, span.start, span.end):
                 yield chunk
 
     async def _rest(self, log: AttemptLog, until: float) -> AttemptLog:
@@ -102,9 +97,6 @@ class LogReader:
                 return find_log(Unit(session), job_id, number)
 
         return await run_in_threadpool(find)
-
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await run_sync(call, limiter=self._threads)
 
 
 def _waits(log: AttemptLog, part: Part, offset: int) -> bool:
@@ -153,7 +145,3 @@ def _listed(store: BlobStore, log: AttemptLog, offset: int) -> Part:
             spans.append(Span(found.name, max(offset - end, 0), found.size))
         end += found.size
     return Part(tuple(spans), end, whole, True)
-
-
-def _next(chunks: Iterator[bytes]) -> bytes | None:
-    return next(chunks, None)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fastapi.concurrency import run_in_threadpool
-
+from core.domain.wire import WorkerInfo
+from service.control.backlog import Line
 from service.control.limits import Limits
 from service.control.startable import Startable, startable
 from service.db.engine import Database
+from service.lanes import LEASES
 
 HOLD_SECONDS = 3.0
 
@@ -21,12 +21,13 @@ HOLD_SECONDS = 3.0
 class _Asker:
     queues: frozenset[str]
     extensions: frozenset[str]
+    spec_version: int
     until: float
     answer: asyncio.Future[str | None]
 
-    def takes(self, one: Startable) -> bool:
-        """Whether the attempt is for this one."""
-        return one.queue in self.queues and one.needs <= self.extensions
+    def takes(self, line: Line) -> bool:
+        """Whether attempts of this line are for this one."""
+        return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
 class Offers:
@@ -52,13 +53,14 @@ class Offers:
         """Its claim was refused for now: it may be offered again. May be called from any thread."""
         self._offered.pop(attempt_id, None)
 
-    async def next(self, queues: Collection[str], extensions: Collection[str], seconds: float) -> str | None:
-        """An attempt of these queues that may start and needs no other extension; None: there was none in `seconds`.
+    async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
+        """An attempt of these queues that may start and that this worker can run; None: there was none in `seconds`.
 
         Raises what the database raises if it is away from the start.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        asker = _Asker(frozenset(queues), frozenset(extensions), time.monotonic() + seconds, answer)
+        until = time.monotonic() + seconds
+        asker = _Asker(frozenset(queues), frozenset(worker.extensions), worker.spec_version, until, answer)
         self._askers.append(asker)
         self._asked.set()
         if self._task is None or self._task.done():
@@ -74,7 +76,7 @@ class Offers:
             self._asked.clear()
             askers = list(self._askers)
             try:
-                found = await run_in_threadpool(self._startable, askers)
+                found = await LEASES.run(self._startable, askers)
             except Exception as error:
                 _refuse([one for one in askers if one not in seen], error)
                 found = []
@@ -90,16 +92,19 @@ class Offers:
             return
 
     def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
-        """As many in each queue as there can be takers for."""
-        wanted = dict.fromkeys(frozenset[str]().union(*(one.queues for one in askers)), len(askers))
-        left, found = Counter(wanted), []
+        """As many of each queue as there can be takers for; of no line more is read."""
+        queues = frozenset[str]().union(*(one.queues for one in askers))
+        left, found = dict.fromkeys(queues, len(askers)), []
+        kinds = list({(one.queues, one.extensions, one.spec_version): one for one in askers}.values())
+
+        def wants(line: Line) -> bool:
+            return left[line.queue] > 0 and any(kind.takes(line) for kind in kinds)
+
         with self._database.read() as session:
-            for one in startable(session, self._limits, wanted):
-                if left[one.queue] > 0 and self._free(one) and any(asker.takes(one) for asker in askers):
-                    left[one.queue] -= 1
+            for one in startable(session, self._limits, queues, wants):
+                if self._free(one):
+                    left[one.line.queue] -= 1
                     found.append(one)
-                if not any(count > 0 for count in left.values()):
-                    break
         return found
 
     def _free(self, one: Startable) -> bool:
@@ -109,7 +114,7 @@ class Offers:
         now = time.monotonic()
         self._offered = {name: until for name, until in list(self._offered.items()) if until > now}
         for one in found:
-            taker = next((a for a in askers if a.takes(one) and not a.answer.done()), None)
+            taker = next((a for a in askers if a.takes(one.line) and not a.answer.done()), None)
             if taker is not None and self._free(one):
                 self._offered[one.attempt_id] = now + HOLD_SECONDS
                 taker.answer.set_result(one.attempt_id)

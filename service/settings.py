@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +19,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from core.domain.notices import USUAL, Notice
 from core.domain.queues import QUEUE
@@ -28,9 +26,10 @@ from core.domain.spec import LABEL
 from core.telemetry.logs import Format, Level, lower
 from core.telemetry.secrets import Secrets, password_of
 from service.api.forwarded import checked_proxy
+from service.control.beats import Beats
 from service.control.limits import ANY, Limits
+from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 
-PREFIX = "BATON_"
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
     "work_token": "set BATON_WORK_TOKEN to a secret of at least 8 characters that workers send",
@@ -44,7 +43,11 @@ ADVICE = {
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
     "notify_on": f"give some of {', '.join(Notice)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
+    "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
 }
+
+
+_S = TypeVar("_S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
@@ -111,12 +114,17 @@ class Settings(BaseSettings):
     """A token with exactly the scope `work`, for the workers of a deployment; it needs no call to make it."""
     read_token: Annotated[SecretStr, Field(min_length=8)] | None = None
     """A token with exactly the scope `read`, for autoscalers and Prometheus."""
-    database_url: Annotated[str, Field(repr=False)] = "sqlite:///.baton/baton.db"
+    database_url: Annotated[DatabaseUrl, Field(repr=False)] = DEFAULT_DATABASE
     """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
+    migrate: bool = True
+    """Whether the start brings the schema up to date; 0: `baton migrate` does, and an older schema is refused."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """redis:// or rediss://; it carries hints and may lose them."""
     store: str = Field(default_factory=_default_store)
     """file:///directory or gs://bucket/prefix; .baton/store unless given."""
+    store_replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """The identity of a store that was used before and is given up, as the service's log names it: jobs whose
+    checkpoints are there alone fail with wrong_store."""
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
@@ -136,7 +144,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How long the conductor of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Of each replica to PostgreSQL, at most; its conductor has 8 more."""
+    """Of each replica to PostgreSQL, at most; two fifths of them serve workers alone. Its conductor has 8 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
@@ -183,19 +191,6 @@ class Settings(BaseSettings):
     """How long one try may take."""
     notify_backoff_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """After the first try that failed; it doubles with each, up to an hour."""
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        try:
-            url = make_url(value)
-        except ArgumentError:
-            raise ValueError("is no database URL") from None
-        if url.drivername not in ("sqlite", "postgresql+psycopg"):
-            raise ValueError(f"names {url.drivername}, which is not supported")
-        if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-            raise ValueError("must name a file: a database in memory does not outlive the service")
-        return value
 
     @field_validator("redis_url")
     @classmethod
@@ -257,6 +252,11 @@ class Settings(BaseSettings):
         return Limits(self.queue_limits, self.label_limits)
 
     @property
+    def beats(self) -> Beats:
+        """How often workers are to be heard."""
+        return Beats(self.heartbeat_seconds, self.lease_seconds)
+
+    @property
     def secrets(self) -> Secrets:
         """What the log must not tell."""
         urls = (self.database_url, self.redis_url)
@@ -275,8 +275,17 @@ def _is_label(name: str) -> bool:
 
 def load_settings() -> Settings:
     """The settings of this process. Raises SettingsError."""
+    return _load(Settings)
+
+
+def load_database_url() -> str:
+    """Where the database is, for a process that needs no other setting. Raises SettingsError."""
+    return _load(DatabaseSettings).database_url
+
+
+def _load(settings: type[_S]) -> _S:
     try:
-        return Settings()
+        return settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_line(item) for item in error.errors(include_url=False))) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from core.domain.states import TERMINAL_JOBS
 from core.domain.views import JobView
 from service.control import views
+from service.control.beats import Beats
 from service.control.limits import Limits
 from service.db.engine import Database
 from service.db.tables import Job
@@ -20,13 +22,15 @@ from service.db.unit import Unit, known_form, no_job
 
 FRESH_SECONDS = 1.0
 KEPT = 2000
+LEAST_WAIT = 0.25
 
 
 @dataclass(frozen=True)
 class Status:
     """A job as it is sent. `tag`: its ETag. `made`: when, by this process's clock.
 
-    `final`: it never changes again; `waits`: it may change without a new version at any moment.
+    `final`: it never changes again; `waits`: it may change without a new version at any moment. `silent`: the worker's
+    heartbeat is late. `silent_at`: when, by this process's clock, that will be so without another heartbeat.
     """
 
     version: int
@@ -35,39 +39,56 @@ class Status:
     made: float
     final: bool
     waits: bool
+    silent: bool = False
+    silent_at: float = math.inf
 
     @classmethod
-    def of(cls, view: JobView) -> Status:
-        """What is sent for this view."""
+    def of(cls, view: JobView, late_after: float = math.inf) -> Status:
+        """What is sent for this view. `late_after`: the age in seconds from which on a heartbeat is late."""
+        made, silent = time.monotonic(), view.silent_seconds is not None
+        ages = view.lease_expires_at is not None and not silent
         return cls(
             version=view.version,
             tag=etag(view),
             body=view.model_dump_json().encode(),
-            made=time.monotonic(),
+            made=made,
             final=view.status in TERMINAL_JOBS,
             waits=view.waiting_for is not None,
+            silent=silent,
+            silent_at=made + late_after - _age(view) if ages else math.inf,
         )
 
     def good_for(self, version: int) -> bool:
         """Whether it may be sent for this version. The seconds in it, which count by themselves, may be one old."""
-        fresh = time.monotonic() - self.made < FRESH_SECONDS
+        now = time.monotonic()
+        fresh = now - self.made < FRESH_SECONDS and now < self.silent_at
         return self.version == version and (self.final or (fresh and not self.waits))
+
+    def until_silent(self, most: float) -> float:
+        """Seconds to wait, at most `most`: until the worker's heartbeat is late, should none come before."""
+        # Clocks differ a little: whoever waits until that moment must not ask again and again at it.
+        return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
+
+
+def _age(view: JobView) -> float:
+    return (view.as_of - view.beat_at).total_seconds() if view.as_of and view.beat_at else 0.0
 
 
 def etag(view: JobView) -> str:
     """The ETag of a job's version; weak, because seconds go on counting between two changes.
 
-    What a job waits for is others' doing and no version of its own.
+    What a job waits for, and that its worker is silent, are no versions of their own and change the tag.
     """
     waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
-    return f'W/"{view.version}{waits}"'
+    silent = "-silent" if view.silent_seconds is not None else ""
+    return f'W/"{view.version}{waits}{silent}"'
 
 
 class Statuses:
     """A poll costs one SELECT of a version, and the rest only where the job has changed. Safe for several threads."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
-        self._database, self._limits = database, limits
+    def __init__(self, database: Database, limits: Limits, beats: Beats) -> None:
+        self._database, self._limits, self._beats = database, limits, beats
         self._kept: OrderedDict[str, Status] = OrderedDict()
         self._lock = Lock()
 
@@ -90,7 +111,8 @@ class Statuses:
     def _make(self, job_id: str) -> Status:
         with self._database.read() as session:
             unit = Unit(session)
-            return Status.of(views.job_view(unit, unit.find_job(job_id), self._limits))
+            view = views.job_view(unit, unit.find_job(job_id), self._limits, self._beats)
+            return Status.of(view, self._beats.late_after)
 
     def _keep(self, job_id: str, status: Status) -> Status:
         with self._lock:

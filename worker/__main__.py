@@ -8,6 +8,8 @@ import sys
 
 from pydantic import ValidationError
 
+from core.domain.store_identity import WRONG_STORE
+from core.storage import StoreError, open_store
 from core.telemetry import fields
 from core.telemetry.logs import set_up
 from worker.deadline import Deadline, process_started, read_deadline
@@ -20,6 +22,7 @@ from worker.protocol import Refused, ServiceClient
 from worker.pulse import Pulse
 from worker.seat import Seat
 from worker.settings import WorkerSettings
+from worker.store import OwnStore
 
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
@@ -30,7 +33,8 @@ HINTS = {
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status 0 after a clean stop, 2 for wrong settings, 4 where the service refuses to give work.
+    """Exit status 0 after a clean stop, 2 for wrong settings, 4 where the service refuses to give work: to
+    this token, or because BATON_STORE is not its store. An orchestrator may start it again at will.
 
     `module`: what the training processes run.
     """
@@ -40,23 +44,29 @@ def main(module: str = TRAINER) -> int:
         return USAGE
     formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
     fields.for_process(worker=settings.worker_name)
+    # Training processes speak under this name too: a worker is its supervisor, whichever process trains for it.
+    os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
         deadline, idle = _ends(options, settings)
-    except ValueError as error:
+        store = OwnStore(open_store(settings.store))
+    except (ValueError, StoreError) as error:
         print(f"baton worker: {error}", file=sys.stderr)
         return USAGE
+    store.start()
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token, settings.worker_name)
     logs, pulse = Logs(settings.store), Pulse(settings.health_file)
     if settings.log_format == "json":
         logs.shown_as(formatter)
     pulse.beat()
-    with Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse) as seat:
+    seat = Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse, store=store)
+    with seat:
         with woken_for_the_end(seat, deadline, settings.notices, idle) as retire:
-            presence = Presence(client, settings, queues, retire)
+            presence = Presence(client, settings, queues, retire, store)
             presence.start(seat)
             work = _poll if options.poll else _listen_to_redis
             status = work(settings, client, seat, queues, once=options.once)
+            presence.end(seat)
         return _say_refused(settings, presence.refusal) if presence.refusal and status == DONE else status
 
 
@@ -112,6 +122,8 @@ def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: l
 
 def _say_refused(settings: WorkerSettings, error: Refused) -> int:
     hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
+    if error.problem == WRONG_STORE:
+        hint = "Set BATON_STORE to the service's store, and start the worker again."
     print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
     return REFUSED
 

@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.domain.goodput import Bucket, Stopwatch
 from core.domain.manifest import artifact_object, checkpoint_prefix
@@ -37,15 +38,16 @@ from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Story
 from worker.deadline import Pace
+from worker.failures import wrong_store_told
 from worker.lease import Lease
 from worker.notice import Notice
-from worker.patience import persist
 from worker.programs.carrier import Carrier
 from worker.programs.folder import Program
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
+_T = TypeVar("_T")
 log = logging.getLogger(__name__)
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
 
@@ -94,7 +96,8 @@ class Desk:
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
-        self.outbox = Outbox(lease.check, lease.lose)
+        self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
+        self._lost_files: set[tuple[str, str]] = set()
 
     def carry(self, carrier: Carrier | None) -> None:
         """Has each checkpoint carry the compiled programs that there are by then."""
@@ -156,29 +159,46 @@ class Desk:
         cost = _Cost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
         programs = self._carrier.found() if self._carrier else ()
         save, covers = _Save(prefix, snapshot, roles, programs, cost), frozenset(f"checkpoint:{role}" for role in roles)
-        self.outbox.put(Parcel(lambda: self._write(save), covers))
+        self.outbox.put(Parcel(lambda: self._write(save), covers, what="saving"))
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is."""
         with self.watch.measure(Bucket.CHECKPOINT_STALL):
             self.outbox.flush()
-        return persist(lambda: read_checkpoint(self._store, prefix)[0], wait=self._pause)
+        read = partial(read_checkpoint, self._store, prefix)
+        return self._lease.troubles.persist("reading a checkpoint", read, wait=self._pause)[0]
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
         """Queues a row of the history."""
         record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
-        self.outbox.put(Parcel(lambda: self._client.record_epoch(self._grant.attempt_id, record)))
+        send = partial(self._client.record_epoch, self._grant.attempt_id, record)
+        self.outbox.put(Parcel(send, what="recording an epoch"))
 
     def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
         """Queues a file for people; a version that still waits is replaced."""
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
-        parcel = Parcel(lambda: self._publish(name, target, make, content_type), frozenset({f"file:{name}"}), True)
-        self.outbox.put(parcel)
+        self.outbox.put(
+            Parcel(
+                lambda: self._publish(name, target, make, content_type),
+                frozenset({f"file:{name}"}),
+                optional=True,
+                lost=lambda error: self._lost_file(name, error),
+                what=f"writing {name}",
+            )
+        )
+
+    def _lost_file(self, name: str, error: Exception) -> None:
+        """An event, once for each cause: the same file is written after each epoch."""
+        kind = type(error).__name__
+        if (name, kind) not in self._lost_files:
+            self._lost_files.add((name, kind))
+            text = f"the file {name} could not be written, training goes on: {error}"
+            self.note("file_failed", text, {"name": name, "error": kind})
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         """Queues an event; what is longer than the service takes is cut."""
         note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
-        self.outbox.put(Parcel(lambda: self._send_note(note)))
+        self.outbox.put(Parcel(partial(self._send_note, note), what="telling an event"))
 
     def _send_note(self, note: Note) -> None:
         """A note that the service does not take is left out: no job fails by what is told of it."""
@@ -203,7 +223,8 @@ class Desk:
             written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
             self._save_seconds = time.monotonic() - begun
             self._pace.saved(save.cost.stall, self._save_seconds)
-            self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
+            with wrong_store_told(self._store):
+                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
         if self._carrier:
             self._carrier.keep(save.programs)
 
@@ -234,7 +255,12 @@ class Desk:
                 crc32c=crc32c_of(path),
                 content_type=content_type,
             )
-        self._client.commit_artifact(self._grant.attempt_id, commit)
+        with wrong_store_told(self._store):
+            self._client.commit_artifact(self._grant.attempt_id, commit)
+
+    def persist(self, what: str, call: Callable[[], _T], seconds: float) -> _T:
+        """The result of a call to the store before there is any state to save. Raises LeaseLost and Stopped too."""
+        return self._lease.troubles.persist(what, call, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
         """Sleeps, before there is any state to save. Raises LeaseLost, and Stopped when asked to stop."""

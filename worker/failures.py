@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.domain.errors import JobFailure, SpecError
 from core.domain.notes import fitting_text
 from core.domain.policies import Reason
+from core.domain.protocol import CANNOT_READ
+from core.domain.store_identity import NOT_IN_STORE, WRONG_STORE, shown_url
 from core.domain.wire import Finish, Outcome
+from core.storage import BlobStore
 from core.storage.errors import StoreError, StoreUnavailable
-from worker.checkpointing.files import CorruptCheckpoint
+from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
 from worker.oom import LESS_MEMORY
+from worker.protocol import GrantUnreadable, Refused
 
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
@@ -24,6 +30,18 @@ def failed(fence: int, error: Exception, at_step: int | None) -> Finish:
     return Finish(
         fence=fence, outcome=Outcome.FAILED, reason=reason, message=fitting_text(message), at_step=at_step, fault=fault
     )
+
+
+@contextmanager
+def wrong_store_told(store: BlobStore) -> Iterator[None]:
+    """Turns a refusal that says that service and worker see different stores into the failure of the attempt."""
+    try:
+        yield
+    except Refused as error:
+        if error.problem not in (WRONG_STORE, NOT_IN_STORE):
+            raise
+        text = f"service and worker do not see the same store; this worker's is {shown_url(store.url)}: {error}"
+        raise JobFailure(Reason.WRONG_STORE, text) from error
 
 
 def fault_of(error: BaseException) -> str:
@@ -39,8 +57,9 @@ def fault_of(error: BaseException) -> str:
 
 def _why(error: Exception) -> tuple[Reason, str]:
     match error:
-        case SpecError():
-            return Reason.UNSUPPORTED, f"this worker cannot run the spec: {error}"
+        # The service accepted the spec and committed the checkpoint, so a newer version wrote them.
+        case SpecError() | NewerCheckpoint() | GrantUnreadable():
+            return Reason.WORKER_TOO_OLD, f"{CANNOT_READ if isinstance(error, SpecError) else ''}{error}"
         case JobFailure(reason=reason):
             return Reason(reason), str(error)
         case CorruptCheckpoint():

@@ -8,8 +8,10 @@ import time
 
 from core.domain.errors import LeaseLost
 from core.domain.goodput import Stopwatch
+from core.domain.protocol import known
 from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+from worker.troubles import Troubles
 
 # After so many leases without an answer somebody else has the job for sure, and training on is a waste.
 HOPELESS_LEASES = 40
@@ -22,6 +24,7 @@ class Lease:
 
     `watch` divides the time since the grant into buckets; each heartbeat carries its sums, and `interval_seconds`, what
     the cadence of checkpoints comes to, once it is known. `stands_at`: the global step at which the loop ended.
+    `troubles`: what fails just now and is tried again; each heartbeat tells it.
     """
 
     def __init__(self, client: ServiceClient, grant: Grant) -> None:
@@ -30,6 +33,7 @@ class Lease:
         self.interval_seconds: float | None = None
         self.stands_at: int | None = None
         self._changed = threading.Event()
+        self.troubles = Troubles(self._changed.set)
         self._closed = False
         self._lock = threading.Lock()
         self._phase, self._progress, self._metrics = Phase.STARTING, None, {}  # type: Phase, Progress | None, dict[str, float]
@@ -87,6 +91,7 @@ class Lease:
                 seconds=self.watch.seconds(),
                 interval_seconds=self.interval_seconds,
                 doing=self._doing,
+                trouble=self.troubles.told(),
             )
 
     def _run(self) -> None:
@@ -101,7 +106,8 @@ class Lease:
 
     def _beat(self) -> bool:
         try:
-            self.directive = self._client.heartbeat(self._grant.attempt_id, self._message()).directive
+            beat = self._client.heartbeat(self._grant.attempt_id, self._message())
+            self.directive = known(Directive, beat.directive) or Directive.CONTINUE
         except ServiceUnavailable as error:
             log.warning("heartbeat not answered, training on: %s", error)
             return False

@@ -10,10 +10,11 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 
+from core.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from core.domain.wire import NextRequest, Offer
 from worker.patience import Backoff, persist
 from worker.presence import worker_info
-from worker.protocol import ServiceClient
+from worker.protocol import Refused, ServiceClient
 from worker.seat import Seat
 from worker.settings import WorkerSettings
 
@@ -72,6 +73,8 @@ class PollingWorker:
             if not self._seat.stopping:
                 log.error("the training process does not get ready; its own lines above say why")
             return self._pause_in_vain()
+        if not self._seat.await_store():
+            return False
         asked = time.monotonic()
         offer = persist(self._ask, wait=self._pause)
         if offer.attempt_id is None:
@@ -96,10 +99,26 @@ class PollingWorker:
 
     def _ask_and_tell(self) -> None:
         try:
-            worker = self._request.worker.model_copy(update={"device": self._seat.device})
-            self._answers.put(self._client.next_attempt(self._request.model_copy(update={"worker": worker})))
+            self._answers.put(self._next())
         except Exception as error:
             self._answers.put(error)
+
+    def _next(self) -> Offer:
+        store = self._seat.store
+        try:
+            return self._client.next_attempt(self._asking())
+        except Refused as error:
+            if store is None or error.problem not in (WRONG_STORE, STORE_UNREACHABLE):
+                raise
+            # It may have been mounted, or got its identity, since it was looked at.
+            if store.ref == store.look() and error.problem == WRONG_STORE:
+                raise
+            return Offer(attempt_id=None)
+
+    def _asking(self) -> NextRequest:
+        store = self._seat.store
+        update = {"device": self._seat.device, "store": store.ref if store else None}
+        return self._request.model_copy(update={"worker": self._request.worker.model_copy(update=update)})
 
     def _pause_in_vain(self) -> bool:
         self._pause(self._in_vain.draw())

@@ -16,6 +16,7 @@ from typing import Any
 
 from core.domain.manifest import log_segment
 from core.domain.policies import Reason
+from core.domain.protocol import FIRST
 from worker.deadline import Cost, Deadline
 from worker.logs.output import Output
 from worker.logs.shipper import Shipper
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 class Held:
     """What the training process holds: the service knows it by the first two, the store by the others and the fence.
 
-    `token`: opens the attempt's calls.
+    `token`: opens the attempt's calls. `protocol`: the service's.
     """
 
     attempt_id: str
@@ -43,6 +44,7 @@ class Held:
     job_id: str
     attempt: int
     token: str | None = field(default=None, repr=False)
+    protocol: int = FIRST
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from core.domain.errors import BatonError, LeaseLost
+from core.domain.protocol import FIRST, reason_for
 from core.domain.views import AttemptView, JobView, Listing
 from core.domain.wire import (
     ArtifactCommit,
@@ -18,6 +19,7 @@ from core.domain.wire import (
     EpochRecord,
     Finish,
     Grant,
+    GrantHead,
     Heartbeat,
     NextRequest,
     Note,
@@ -45,6 +47,16 @@ class Refused(BatonError):
     def __init__(self, status: int, problem: str, detail: str) -> None:
         self.status, self.problem = status, problem
         super().__init__(f"the service answered {status}: {detail}")
+
+
+class GrantUnreadable(BatonError):
+    """The service gave the attempt in words that only a newer worker reads. `head`: enough to give it back."""
+
+    code = "grant-unreadable"
+
+    def __init__(self, head: GrantHead, cause: str) -> None:
+        self.head = head
+        super().__init__(f"this worker cannot read the service's grant: {cause}")
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:
@@ -76,6 +88,10 @@ def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answ
         raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
 
 
+def _within(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
 def _timeout(thinking: float = 0.0) -> httpx.Timeout:
     return httpx.Timeout(ANSWER_SECONDS + thinking, connect=CONNECT_SECONDS)
 
@@ -94,27 +110,39 @@ class ServiceClient:
             headers["Baton-Worker"] = quote(name)[:200]
         self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
         self._attempt_tokens: dict[str, str] = {}
+        self._protocols: dict[str, int] = {}
 
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()
 
-    def report(self, report: WorkerReport) -> None:
-        """Says that this worker is there."""
-        self._post("/workers", report)
+    def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
+        """Says that this worker is there, or that it ends. `seconds`: how long to wait for the answer."""
+        self._post("/workers", report, _within(seconds))
 
     def next_attempt(self, request: NextRequest) -> Offer:
         """Asks for work; the service may think for `wait_seconds` before it says that there is none."""
         return self._ask("/attempts:next", request, Offer, _timeout(request.wait_seconds))
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
-        """Takes an attempt. Refused with status 409: somebody else has it, or nobody needs it any more."""
-        grant = self._ask(f"/attempts/{attempt_id}/claim", claim, Grant)
-        self.hold(attempt_id, grant.token)
-        return grant
+        """Takes an attempt. Refused with status 409: another worker has it, nobody needs it, or it is not for this one.
 
-    def hold(self, attempt_id: str, token: str | None) -> None:
-        """Speaks for the attempt with this token from now on; None, from an older service: with the worker's own."""
+        Raises GrantUnreadable where it was granted in words that only a newer worker reads.
+        """
+        response = self._post(f"/attempts/{attempt_id}/claim", claim)
+        head = _parsed(response, "claim", GrantHead)
+        self.hold(attempt_id, head.token, head.protocol)
+        try:
+            return Grant.model_validate_json(response.content)
+        except ValidationError as error:
+            raise GrantUnreadable(head, str(error)) from error
+
+    def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
+        """Speaks for the attempt with this token from now on; None, from an older service: with the worker's own.
+
+        `protocol`: the service's.
+        """
+        self._protocols[attempt_id] = protocol
         if token is not None:
             self._attempt_tokens[attempt_id] = token
 
@@ -143,7 +171,9 @@ class ServiceClient:
         self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
-        """Gives the attempt back."""
+        """Gives the attempt back, with a reason that this service knows."""
+        reason = reason_for(self._protocols.get(attempt_id, FIRST), finish.reason)
+        finish = finish.model_copy(update={"reason": reason})
         self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)
 
     def job(self, attempt_id: str, job_id: str) -> JobView:

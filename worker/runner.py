@@ -14,6 +14,7 @@ from core.domain.goodput import Bucket
 from core.domain.notes import fitting_text
 from core.domain.policies import Reason
 from core.domain.spec import parse_spec
+from core.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
 from core.storage.errors import StoreUnavailable
@@ -24,14 +25,15 @@ from worker.control import Stop, Stopped, Trainer, Workspace
 from worker.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.desk import Desk
 from worker.extensions import installed
-from worker.failures import failed
+from worker.failures import failed, wrong_store_told
 from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
 from worker.programs.carrier import Carrier, Compiler
 from worker.programs.resume import doubt, resume
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+from worker.protocol import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
+from worker.store import describe_in_time
 
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
@@ -81,12 +83,26 @@ class Runner:
         return True
 
     def _claim(self, attempt_id: str) -> Grant | None:
-        claim = Claim(claim_id=uuid.uuid4().hex, worker=self.worker)
+        # Looked at for each claim: what was mounted when this process started may be another store by now.
+        worker = self.worker.model_copy(update={"store": describe_in_time(self.store)})
+        claim = Claim(claim_id=uuid.uuid4().hex, worker=worker)
         try:
             return persist(lambda: self.client.claim(attempt_id, claim), seconds=CLAIM_SECONDS)
         except (Refused, ServiceUnavailable) as error:
-            log.info("did not get attempt %s: %s", attempt_id, error)
-            return None
+            wrong = isinstance(error, Refused) and error.problem in (WRONG_STORE, STORE_UNREACHABLE)
+            log.log(logging.ERROR if wrong else logging.INFO, "did not get attempt %s: %s", attempt_id, error)
+        except GrantUnreadable as error:
+            log.error("%s", error)
+            self._give_back(error)
+        return None
+
+    def _give_back(self, error: GrantUnreadable) -> None:
+        """For another worker. Without this the job would wait until the lease runs out."""
+        finish = failed(error.head.fence, error, None)
+        try:
+            persist(lambda: self.client.finish(error.head.attempt_id, finish), seconds=FINISH_SECONDS)
+        except (Refused, ServiceUnavailable, LeaseLost) as answer:
+            log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
     def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> None:
         try:
@@ -144,7 +160,8 @@ class Runner:
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
-            message += "; the last state could not be saved in time"
+            trouble = lease.troubles.told()
+            message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
 
     def _seconds_to_save(self) -> float:
@@ -154,12 +171,16 @@ class Runner:
     def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
         if grant.checkpoints:
             lease.tell(Phase.RESTORING)
+            errors: list[CorruptCheckpoint] = []
             with lease.watch.measure(Bucket.RESTORE), traces.span("restore"):
                 for candidate in grant.checkpoints:
                     try:
                         return self._read(candidate, grant, desk, carrier)
                     except CorruptCheckpoint as error:
                         self._quarantine(grant, error, desk.wait_unless_stopping)
+                        errors.append(error)
+            if all(error.missing for error in errors):  # told by a newer service, and ended there
+                raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         if carrier:
             carrier.begin(afresh=self._doubted(grant, 0) is not None)
@@ -169,7 +190,7 @@ class Runner:
         read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
         begun = time.monotonic()
         try:
-            snapshot, manifest = persist(read, wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+            snapshot, manifest = desk.persist("reading a checkpoint", read, RESTORE_SECONDS)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
@@ -182,7 +203,7 @@ class Runner:
         return snapshot
 
     def _fetch(self, desk: Desk, name: str) -> bytes:
-        return persist(lambda: self.store.get(name), wait=desk.wait_unless_stopping, seconds=RESTORE_SECONDS)
+        return desk.persist("reading a program", lambda: self.store.get(name), RESTORE_SECONDS)
 
     def _doubted(self, grant: Grant, step: int) -> str | None:
         try:
@@ -193,9 +214,11 @@ class Runner:
         return doubt(attempts, grant.attempt, step)
 
     def _quarantine(self, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]) -> None:
-        log.error("quarantined a checkpoint: %s", error)
-        quarantine = Quarantine(fence=grant.fence, prefix=error.prefix, message=fitting_text(str(error)))
-        persist(lambda: self.client.quarantine(grant.attempt_id, quarantine), wait=wait)
+        log.error("a checkpoint cannot be read: %s", error)
+        text = fitting_text(str(error))
+        message = Quarantine(fence=grant.fence, prefix=error.prefix, message=text, missing=error.missing)
+        with wrong_store_told(self.store):
+            persist(lambda: self.client.quarantine(grant.attempt_id, message), wait=wait)
 
     def _compare(self, desk: Desk, before: Mapping[str, str], anew: str | None) -> None:
         now = self.environment

@@ -19,6 +19,7 @@ from worker.patience import persist
 from worker.process import TRAINER, Held, TrainingProcess
 from worker.protocol import ServiceClient
 from worker.pulse import Pulse
+from worker.store import OwnStore
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
@@ -39,7 +40,7 @@ class Seat:
     from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
     say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
     attempts is woken; called in the main thread. `device`: what is trained on here, as the training process says.
-    `pulse`: the sign of life of the main thread.
+    `pulse`: the sign of life of the main thread. `store`: nothing is taken while it cannot be used.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Seat:
         module: str = TRAINER,
         deadline: Deadline | None = None,
         pulse: Pulse | None = None,
+        store: OwnStore | None = None,
     ) -> None:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
@@ -60,6 +62,7 @@ class Seat:
         self._too_late, self._started = False, time.monotonic()
         self._idle_since = self._started
         self.pulse = pulse or Pulse()
+        self.store = store
         self.device = "cpu"
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
@@ -95,6 +98,16 @@ class Seat:
         self._heed_the_deadline()
         self._learn_the_device(training)
         return training is not None and training.ready
+
+    def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Whether the store can be used, after `seconds` at most; False too where the worker is asked to end."""
+        give_up = time.monotonic() + seconds
+        while self.store is not None and not self.store.usable:
+            self.pulse.beat()
+            if self.stopping or time.monotonic() > give_up:
+                return False
+            time.sleep(WARM_POLL_SECONDS)
+        return not self.stopping
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -195,6 +208,8 @@ class Seat:
             if held := training.held():
                 fields.for_process(job=held.job_id, attempt=held.attempt)
             if training.refused(attempt_id):
+                if self.store is not None:
+                    self.store.recheck()
                 return False
             if time.monotonic() - beaten >= BEAT_SECONDS:
                 beaten = time.monotonic()
@@ -220,7 +235,7 @@ class Seat:
         if held is None or finish is None:
             return
         log.error("%s", finish.message)
-        self._client.hold(held.attempt_id, held.token)
+        self._client.hold(held.attempt_id, held.token, held.protocol)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:

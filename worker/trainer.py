@@ -24,7 +24,7 @@ from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
 
-HELD = ("attempt_id", "fence", "job_id", "attempt", "token")
+HELD = ("attempt_id", "fence", "job_id", "attempt", "token", "protocol")
 log = logging.getLogger("worker.trainer")
 
 
@@ -39,6 +39,17 @@ class Loaded:
     environment: Mapping[str, str]
     device: str = "cpu"
     compiler: Compiler | None = None
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The worker's supervisor: its process id, and the pipe on which it hears. It is the worker that the service knows.
+
+    The training process claims under its name and process id, so that a worker has one row however often it trains.
+    """
+
+    pid: int
+    report: int
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
@@ -74,7 +85,7 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
         log.warning("%s", missing)
     orders = read_orders(sys.stdin, notice, settings.grace)
     loaded = load(settings)
-    runner = _runner(settings, loaded, notice, report)
+    runner = _runner(settings, loaded, notice, Parent(parent, report))
     log.info("warm: waiting for an attempt with TensorFlow imported")
     _say(report, ready=True, device=loaded.device)
     while True:
@@ -101,18 +112,18 @@ def _workspace(settings: WorkerSettings) -> Workspace:
     )
 
 
-def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, report: int) -> Runner:
+def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, parent: Parent) -> Runner:
     return Runner(
         client=ServiceClient(settings.url, settings.token, settings.worker_name),
         store=open_store(settings.store),
         trainer=loaded.trainer,
         workspace=_workspace(settings),
-        worker=worker_info(settings, loaded.device),
+        worker=worker_info(settings, loaded.device, parent.pid),
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(report, **{name: getattr(grant, name) for name in HELD}),
-        spent=lambda cost: _say(report, cost=asdict(cost)),
+        claimed=lambda grant: _say(parent.report, **{name: getattr(grant, name) for name in HELD}),
+        spent=lambda cost: _say(parent.report, cost=asdict(cost)),
         compiler=loaded.compiler,
     )
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from client.cli.app import USAGE, Group, Json, app, connect, console, fail, say
-from client.cli.render import ago, as_json, table
+from client.cli.render import as_json, table
+from client.cli.times import ago
 from core.domain.access import MEANINGS, Scope, TokenView
 from core.domain.validation import parse_duration
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from json import dumps
-from pathlib import Path
 
 import typer
 from rich.text import Text
 
 from client.api import BatonClient
 from client.cli.app import DONE, Json, app, client_for, console, exit_status
+from client.cli.disks import disks
 from client.connection import Connection, find_connection
+from client.errors import Unreachable
 from core.domain.errors import BatonError
 
 FREE_BYTES = 2 * 10**9
@@ -87,13 +87,17 @@ def redis_binary() -> Iterator[Finding]:
 
 
 def disk_space() -> Iterator[Finding]:
-    """Whether checkpoints have room."""
-    free = shutil.disk_usage(Path.cwd()).free
-    text = f"{free / 1e9:.1f} GB free in {Path.cwd()}"
-    if free < FREE_BYTES:
-        yield Finding("note", "disk", f"{text}: make room, or choose another place with `baton up --data DIR`")
-    else:
-        yield Finding("ok", "disk", text)
+    """Whether database, store, cache and temporary files have room, each on its own disk."""
+    for disk in disks():
+        text = f"{disk.free / 1e9:.1f} GB free for {disk.text}"
+        if disk.full:
+            yield Finding("bad", "disk", f"full, for {disk.text}: make room there, or choose another place")
+        elif disk.wrong is not None:
+            yield Finding("bad", "disk", f"takes no write ({disk.wrong}), for {disk.text}: look at the mount")
+        elif disk.free < FREE_BYTES:
+            yield Finding("note", "disk", f"{text}: make room, or choose another place with `baton up --data DIR`")
+        else:
+            yield Finding("ok", "disk", text)
 
 
 def service() -> Iterator[Finding]:
@@ -112,7 +116,7 @@ def _ask(connection: Connection) -> Iterator[Finding]:
             try:
                 yield from question(client, connection)
             except BatonError as error:
-                yield Finding("bad", what, f"{error}: {_advice(what)}", exit_status(error))
+                yield Finding("bad", what, _refused(what, connection, error), exit_status(error))
                 return
 
 
@@ -141,6 +145,12 @@ QUESTIONS: tuple[tuple[str, Callable[[BatonClient, Connection], Iterator[Finding
     ("token", _token),
     ("clock", _clock),
 )
+
+
+def _refused(what: str, connection: Connection, error: BatonError) -> str:
+    if isinstance(error, Unreachable) and error.said:
+        return f"answers at {connection.url} and cannot work: {error.said}"
+    return f"{error}: {_advice(what)}"
 
 
 def _advice(what: str) -> str:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from client.api import ENDED, BatonClient
 from client.cli.app import say
 from client.cli.render import job_panel
+from client.cli.silence import later, silence
+from client.cli.times import stamp
 from client.errors import Unreachable
 from core.domain.views import JobView
 
+TICKS_A_SECOND = 1.0
+
 
 class Watcher:
-    """Shows one job after the other state of it."""
+    """Shows one job after the other state of it. In a terminal ages go on counting between two answers."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._shown: tuple[JobView, float] | None = None
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(console=console, refresh_per_second=TICKS_A_SECOND, get_renderable=self._panel)
         self._last: tuple[object, ...] = ()
 
     def __enter__(self) -> Self:
@@ -39,12 +48,19 @@ class Watcher:
     def show(self, job: JobView) -> None:
         """What the job looks like now."""
         if self._live:
-            self._live.update(job_panel(job), refresh=True)
+            self._shown = job, self._clock()
+            self._live.refresh()
             return
         key = _key(job)
         if key != self._last:
             self._last = key
             self._console.print(plain_line(job), soft_wrap=True)
+
+    def _panel(self) -> RenderableType:
+        if self._shown is None:
+            return Text()
+        job, shown = self._shown
+        return job_panel(later(job, self._clock() - shown))
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -53,20 +69,32 @@ class Watcher:
 
 def _key(job: JobView) -> tuple[object, ...]:
     # Not every step is worth a line of a log file: the end of an epoch and each change of state are.
-    progress = job.progress
-    return (job.status, job.attempts, progress.epoch if progress else 0, job.status in ENDED and job.version)
+    progress, silent = job.progress, job.silent_seconds is not None
+    epoch = progress.epoch if progress else 0
+    return (job.status, job.attempts, job.preemptions, epoch, silent, job.status in ENDED and job.version)
 
 
-def plain_line(job: JobView) -> Text:
-    """A job on one line."""
-    text = f"{job.name}: {job.status}"
+def plain_line(job: JobView, at: datetime | None = None) -> Text:
+    """A job on one line: when, what and why. `at`: when it was so, by the service's clock unless given."""
+    text = f"{stamp(at or job.as_of or datetime.now(UTC))}  {job.name}: {job.status}{_cause(job)}"
+    if quiet := silence(job):
+        text += f", {quiet}"
     if p := job.progress:
         text += f", stage {p.stage}/{p.stages}, epoch {p.epoch}/{p.epochs}, step {p.global_step}/{p.total_steps}"
     if job.metrics:
         text += "".join(f", {name} {value:.4f}" for name, value in job.metrics.items() if name in SHOWN)
-    if job.status in ENDED and job.message:
-        text += f": {job.message}"
+    if job.preemptions:
+        text += f", interrupted {job.preemptions} time{'s' if job.preemptions > 1 else ''}"
     return Text(text)
+
+
+def _cause(job: JobView) -> str:
+    """Why it is not running, where there is a reason."""
+    if job.status not in {*ENDED, "recovering", "paused"}:
+        return ""
+    reason = f"({job.reason})" if job.reason else ""
+    said = " ".join(filter(None, [job.message, reason]))
+    return f": {said}" if said else ""
 
 
 SHOWN = ("loss", "val_loss", "val_accuracy")

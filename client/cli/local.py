@@ -69,6 +69,19 @@ def serve(
 
 
 @app.command()
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit status 1 when a migration is due.")
+    ] = False,
+    wait: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Seconds to wait for locks that others hold.")
+    ] = None,
+) -> None:
+    """Bring the schema of the database at BATON_DATABASE_URL up to date."""
+    _become("service.migrate", [*(["--check"] if check else []), *([] if wait is None else ["--wait", str(wait)])], {})
+
+
+@app.command()
 def worker(
     service: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_URL.")] = None,
     token: Annotated[str | None, typer.Option(metavar="T", help="Instead of BATON_TOKEN.")] = None,

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import BaseModel
 from rich import box
@@ -15,7 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from core.domain.goodput import PRODUCTIVE
+from client.cli.silence import silence
+from client.cli.times import ago, duration, stamp
+from core.domain.goodput import NOT_COUNTED, PRODUCTIVE
 from core.domain.views import ArtifactView, AttemptView, CheckpointStatus, EventView, JobView, StageView, WorkerView
 from core.domain.wire import EpochRow
 
@@ -45,27 +47,6 @@ def status_text(status: str) -> Text:
     return Text(status, style=COLORS.get(status, ""))
 
 
-def ago(at: datetime | None, now: datetime | None = None) -> str:
-    """How long since, in one unit."""
-    if at is None:
-        return "-"
-    return duration(((now or datetime.now(UTC)) - at).total_seconds())
-
-
-def duration(seconds: float | None) -> str:
-    """A duration in its largest unit or two, e.g. 42 s, 3 min 05 s, 2 h 10 min, 3 d."""
-    if seconds is None:
-        return "-"
-    whole = max(round(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86_400} d"
-
-
 def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
     """An empty table; the columns in `right` are numbers, the text of the column `wrap` takes several lines."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
@@ -83,13 +64,20 @@ def jobs_table(jobs: Sequence[JobView]) -> Table:
         made.add_row(
             job.id[:length],
             job.name,
-            status_text(job.status),
+            _short_status(job),
             _epochs(job),
             _share(job),
             _best(job),
-            ago(job.created_at),
+            ago(job.created_at, job.as_of),
         )
     return made
+
+
+def _short_status(job: JobView) -> Text:
+    line = status_text(job.status)
+    if job.silent_seconds is not None:
+        line.append(f", silent {duration(job.silent_seconds)}", style="bold yellow")
+    return line
 
 
 def distinct_length(ids: Sequence[str], least: int = 8) -> int:
@@ -123,16 +111,27 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
     made = table("attempt", "state", "reason", "steps", "worker", right=("attempt",))
     for a in attempts:
         steps = f"{_number(a.start_step)} .. {_number(a.end_step)}"
-        made.add_row(str(a.attempt), a.state, a.reason or "", steps, a.worker or "")
+        state = a.state if a.silent_seconds is None else f"{a.state}, silent {duration(a.silent_seconds)}"
+        made.add_row(str(a.attempt), state, a.reason or "", steps, a.worker or "")
     return made
 
 
 def workers_table(workers: Sequence[WorkerView]) -> Table:
-    """Who trains, or could."""
-    made = table("worker", "state", "device", "queues", "job", "seen", right=("seen",), wrap="device")
+    """Who trains, or could; those that ended last, dimmed."""
+    names = ("worker", "state", "device", "queues", "job", "since", "seen")
+    made = table(*names, right=("since", "seen"), wrap="device")
     for w in workers:
-        made.add_row(w.name, w.state, w.device, ",".join(w.queues), (w.job_id or "")[:8], ago(w.last_seen_at))
+        held = (w.job_id or "")[:8]
+        style = "dim" if w.state == "ended" else ""
+        made.add_row(
+            w.name, w.state, w.device, ",".join(w.queues), held, ago(w.since), ago(w.last_seen_at), style=style
+        )
     return made
+
+
+def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
+    """Why workers get no work, a line each."""
+    return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
 
 
 def _number(value: int | None) -> str:
@@ -160,8 +159,8 @@ def history_csv(rows: Sequence[EpochRow]) -> str:
 
 
 def events_lines(events: Sequence[EventView]) -> Text:
-    """One line an event, at the reader's clock."""
-    lines = [f"{e.at.astimezone():%H:%M:%S}  {e.kind:<22} {e.message}" for e in events]
+    """One line an event: date, time and zone at the reader's clock, kind, message."""
+    lines = [f"{stamp(e.at)}  {e.kind:<22} {e.message}" for e in events]
     return Text("\n".join(lines))
 
 
@@ -195,6 +194,8 @@ def job_panel(job: JobView) -> RenderableType:
 def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
     yield "job", Text(f"{job.name}  {job.id}")
     yield "status", _status_line(job)
+    if quiet := silence(job):
+        yield "heartbeat", Text(quiet, style="bold yellow")
     if job.waiting_for:
         yield "waits for", Text(job.waiting_for)
     if p := job.progress:
@@ -208,13 +209,13 @@ def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "results", numbers(job.results)
     yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed"
     if job.checkpoint:
-        yield "checkpoint", _checkpoint(job.checkpoint)
+        yield "checkpoint", _checkpoint(job.checkpoint, job.as_of)
     if job.goodput.get("total"):
         yield "goodput", _goodput(job.goodput)
 
 
-def _checkpoint(status: CheckpointStatus) -> Text:
-    line = Text(f"step {status.global_step:,}, {ago(status.committed_at)} ago")
+def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:
+    line = Text(f"step {status.global_step:,}, {ago(status.committed_at, now)} ago")
     if status.overdue:
         line.append(", OVERDUE: can the worker reach the store?", style="bold yellow")
     elif status.interval_seconds:
@@ -223,11 +224,18 @@ def _checkpoint(status: CheckpointStatus) -> Text:
 
 
 def _goodput(seconds: dict[str, float]) -> str:
-    """The productive share, and the three greatest of the other buckets."""
-    rest = {name: spent for name, spent in seconds.items() if name not in {*PRODUCTIVE, "total", "goodput"}}
-    greatest = sorted((name for name in rest if rest[name] >= 0.5), key=lambda name: -rest[name])[:3]
-    losses = ", ".join(f"{name.replace('_', ' ')} {duration(rest[name])}" for name in greatest)
-    return f"{seconds.get('goodput', 0.0):.0%} of {duration(seconds['total'])}" + (f"; {losses}" if losses else "")
+    """The productive share, the three greatest losses, and apart from them what is none: waiting and pauses."""
+    known = {*PRODUCTIVE, *NOT_COUNTED, "total", "goodput"}
+    losses = {name: spent for name, spent in seconds.items() if name not in known and spent >= 0.5}
+    greatest = sorted(losses, key=lambda name: -losses[name])[:3]
+    apart = [name for name in NOT_COUNTED if seconds.get(name, 0.0) >= 0.5]
+    counted = seconds["total"] - sum(seconds.get(name, 0.0) for name in NOT_COUNTED)
+    text = f"{seconds.get('goodput', 0.0):.0%} of {duration(counted)}"
+    for before, names in (("; ", greatest), (" (apart from it ", apart)):
+        text += (
+            before + ", ".join(f"{name.replace('_', ' ')} {duration(seconds[name])}" for name in names) if names else ""
+        )
+    return text + (")" if apart else "")
 
 
 def _status_line(job: JobView) -> Text:
@@ -240,8 +248,8 @@ def _status_line(job: JobView) -> Text:
 
 def _pace(job: JobView) -> str:
     progress = job.progress
-    if job.status in {"succeeded", "failed", "cancelled"} or progress is None or progress.images_per_second is None:
-        return f"started {ago(job.started_at)} ago" if job.started_at else "not started"
+    if job.status not in {"running", "pausing"} or progress is None or progress.images_per_second is None:
+        return f"started {ago(job.started_at, job.as_of)} ago" if job.started_at else "not started"
     return f"{progress.images_per_second:,.0f} images/s, about {duration(progress.eta_seconds)} left"
 
 

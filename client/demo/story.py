@@ -12,7 +12,8 @@ from rich.text import Text
 
 from client.api import BatonClient
 from client.cli.live import Watcher
-from client.cli.render import duration, history_table
+from client.cli.render import history_table
+from client.cli.times import duration
 from client.demo.chart import draw
 from client.demo.checks import Check, Outcome, all_checks, statuses
 from client.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running

@@ -33,6 +33,8 @@ _OF_THE_JOB = (
     "worker_silent",
     "worker_back",
     "artifact",
+    "store_failing",
+    "store_works_again",
     # what the reconciler could not do
     "item_failed",
     # whom nobody could reach

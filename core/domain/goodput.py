@@ -23,6 +23,7 @@ class Bucket(StrEnum):
     """What a second was spent on."""
 
     WAITING = "waiting"
+    RECOVERY = "recovery"
     STARTUP = "startup"
     DATA_LOADING = "data_loading"
     RESTORE = "restore"
@@ -36,8 +37,11 @@ class Bucket(StrEnum):
 
 
 PRODUCTIVE = (Bucket.TRAINING, Bucket.VALIDATION, Bucket.EVALUATION)
+NOT_COUNTED = (Bucket.WAITING, Bucket.PAUSED)
+"""In these no worker had begun or should go on: no loss of the job's, so that goodput leaves them out."""
+
 # What no worker can know of itself: only the rows tell it.
-_FROM_ROWS = (Bucket.WAITING, Bucket.PAUSED, Bucket.REDONE)
+_FROM_ROWS = (Bucket.WAITING, Bucket.RECOVERY, Bucket.PAUSED, Bucket.REDONE)
 MEASURED = tuple(bucket for bucket in Bucket if bucket not in _FROM_ROWS)
 _PHASES = {
     Phase.STARTING: Bucket.STARTUP,
@@ -108,6 +112,7 @@ class Span:
 
     `measured`: seconds that the worker told last. `covered`: training seconds that committed checkpoints hold. `kept`:
     its training stays, because it finished the job or goes on. `phase`: what it does now, while it is live.
+    `recovers`: it was queued because the one before it was interrupted, so that the time until its claim is a loss.
     """
 
     created_at: datetime
@@ -117,16 +122,26 @@ class Span:
     covered: float = 0.0
     kept: bool = True
     phase: str | None = None
+    recovers: bool = False
+
+    @property
+    def queued(self) -> Bucket:
+        """What the time until its claim counts as."""
+        return Bucket.RECOVERY if self.recovers else Bucket.WAITING
 
 
 @dataclass(frozen=True)
 class Life:
-    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over."""
+    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over.
+
+    `recovers`: it was interrupted, and no attempt has trained since.
+    """
 
     created_at: datetime
     finished_at: datetime | None
     paused: float = 0.0
     paused_at: datetime | None = None
+    recovers: bool = False
 
 
 def attempt_seconds(span: Span, now: datetime) -> Seconds:
@@ -136,7 +151,7 @@ def attempt_seconds(span: Span, now: datetime) -> Seconds:
     attempt is live, what came after the last word counts for the phase that it told.
     """
     sums, end = dict.fromkeys(Bucket, 0.0), span.finished_at or now
-    sums[Bucket.WAITING] = _between(span.created_at, span.claimed_at or end)
+    sums[span.queued] = _between(span.created_at, span.claimed_at or end)
     if span.claimed_at is None:
         return sums
     held, told = _between(span.claimed_at, end), _told(span)
@@ -172,7 +187,8 @@ def job_seconds(
 
     `spent`: seconds by bucket of attempts that are not in `spans`: those that ended and were added up before.
 
-    `goodput`: the share of productive seconds (training, validation, evaluation) in all that were not paused, 0 to 1.
+    `goodput`: the share of productive seconds (training, validation, evaluation) in those that an attempt held the job
+    or that it took to recover from an interruption, 0 to 1. What it waited in the queue, and its pauses, do not count.
     """
     total = _between(life.created_at, life.finished_at or now)
     paused = life.paused + (_between(life.paused_at, now) if life.paused_at else 0.0)
@@ -181,7 +197,8 @@ def job_seconds(
     sums = {bucket: before.get(bucket.value, 0.0) + sum(one[bucket] for one in each) for bucket in Bucket}
     sums[Bucket.PAUSED] = paused
     # Without an attempt and without a pause a job waits too: until a repair gives it an attempt.
-    sums[Bucket.WAITING] += max(0.0, total - sum(sums.values()))
+    gap = Bucket.RECOVERY if life.recovers else Bucket.WAITING
+    sums[gap] += max(0.0, total - sum(sums.values()))
     return {
         **{bucket.value: seconds for bucket, seconds in sums.items()},
         "total": total,
@@ -190,7 +207,7 @@ def job_seconds(
 
 
 def _share(sums: Seconds, total: float) -> float:
-    counted = total - sums[Bucket.PAUSED]
+    counted = total - sum(sums[bucket] for bucket in NOT_COUNTED)
     return min(1.0, sum(sums[bucket] for bucket in PRODUCTIVE) / counted) if counted > 0 else 0.0
 
 

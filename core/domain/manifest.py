@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -46,13 +47,18 @@ class ProgramSet(Message):
     files: tuple[ProgramFile, ...] = ()
 
 
-class Manifest(Message):
+class ManifestHead(Message):
+    """What every manifest has. `format` grows when what follows changes so that an older worker cannot read it."""
+
+    format: Annotated[int, Field(ge=1)] = FORMAT
+
+
+class Manifest(ManifestHead):
     """What a checkpoint consists of and under which conditions it was made.
 
     `programs`: None where nothing was compiled, and in manifests from before there were any.
     """
 
-    format: int = FORMAT
     job_id: str
     attempt_id: str
     fence: int

@@ -12,6 +12,7 @@ from core.domain.spec import EverySeconds, EverySteps, JobSpec, RetrySpec
 MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
 MAX_BACKOFF = 3600.0
 MAX_OUTAGE_BACKOFF = 300.0
+OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
@@ -43,7 +44,9 @@ class Reason(StrEnum):
     DOWNLOAD_FAILED = "download_failed"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_REFUSED = "store_refused"
+    WRONG_STORE = "wrong_store"
     RESTORE_FAILED = "restore_failed"
+    WORKER_TOO_OLD = "worker_too_old"
     EXCEPTION = "exception"
     TOO_MANY_FAILURES = "too_many_failures"
     NO_PROGRESS = "no_progress"
@@ -103,8 +106,11 @@ class EndedAttempt:
 
 
 def is_outage(reason: str) -> bool:
-    """Whether an attempt ended because something else was away. That is waited for, and costs no budget."""
-    return reason == Reason.STORE_UNAVAILABLE
+    """Whether an attempt ended for want of something: the store, or a worker that is new enough.
+
+    That is waited for, and costs no budget.
+    """
+    return reason in (Reason.STORE_UNAVAILABLE, Reason.WORKER_TOO_OLD)
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -116,7 +122,9 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     """Whether an attempt that did not finish its job is followed by another."""
     kind = category(ended.reason)
     if is_outage(ended.reason):
-        return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
+        # Another worker may be new enough; the same one does not get the job again.
+        base = OTHER_WORKER_SECONDS if ended.reason == Reason.WORKER_TOO_OLD else retry.backoff
+        return TryAgain(min(backoff_seconds(base, ended.outages, draw), MAX_OUTAGE_BACKOFF))
     hopeless = GiveUp(Reason(ended.reason), ended.message) if kind is Category.USER else _hopeless(ended, retry)
     if hopeless is not None:
         return hopeless
@@ -158,9 +166,11 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 def counts_as_restore_failure(reason: str) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away: that is waited for.
+    A stop on notice says nothing about them, nor does a store that is away, a worker that is too old, or one that uses
+    another store.
     """
-    return reason not in (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE)
+    says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE)
+    return reason not in says_nothing and not is_outage(reason)
 
 
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:

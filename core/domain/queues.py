@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FUNCTION = "worker.attempt"
+RQ_PREFIX = "baton:"
+"""How the names of all our RQ queues begin: another application may use the same Redis."""
+
 PRIORITIES = ("high", "normal", "low")
 QUEUE = r"^[a-z0-9][a-z0-9-]{0,62}$"
 """What a queue may be called."""
@@ -12,7 +15,7 @@ QUEUE = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 def rq_queue(queue: str, priority: str) -> str:
     """The RQ queue for attempts of jobs in `queue` with this priority."""
-    return f"baton:{queue}:{priority}"
+    return f"{RQ_PREFIX}{queue}:{priority}"
 
 
 def rq_queues(queues: Iterable[str]) -> list[str]:

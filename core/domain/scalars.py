@@ -28,6 +28,11 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
 Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
 """A count that an INTEGER column holds."""
 
+NAME = r"^[a-z][a-z_]{0,49}$"
+"""The form of all values of enums."""
+Name = Annotated[str, Field(pattern=NAME)]
+"""A value of an enum that only a newer version knows."""
+
 Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
 

@@ -14,10 +14,10 @@ from pydantic import WithJsonSchema
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.policies import Reason
-from core.domain.states import AttemptState, DesiredState, JobState, StageState, shown_status
+from core.domain.scalars import NAME
+from core.domain.states import AttemptState, DesiredState, JobState, StageState, WorkerState, shown_status
 from core.domain.wire import CheckpointRole, Phase
 
-NAME = r"^[a-z][a-z_]{0,49}$"
 CODE = r"^[a-z][a-z-]{0,49}$"
 
 
@@ -36,7 +36,7 @@ def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSche
 
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
-WORKER_NOTES = ("notice", "report_failed", "restored", "resumed_inexactly")
+WORKER_NOTES = ("file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
 CHECKPOINT_STATES = ("committed", "deleted", "quarantined")
 AUDITED = (
     "job_cancel_requested",
@@ -60,6 +60,6 @@ ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")
 ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
 ShownCheckpointState = Annotated[str, _named(CHECKPOINT_STATES, "What became of it after its commit.")]
 ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
-ShownWorkerState = Annotated[str, _named(("busy", "idle", "lost"), "What is known of the worker.")]
+ShownWorkerState = Annotated[str, _named(WorkerState, "What is known of the worker.")]
 ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]
 ShownAudit = Annotated[str, _named(AUDITED, "What was done.")]

@@ -86,6 +86,16 @@ class AttemptEvent(StrEnum):
     CANCELLED = "cancelled"
 
 
+class WorkerState(StrEnum):
+    """What is known of a worker."""
+
+    BUSY = "busy"
+    IDLE = "idle"
+    REFUSED = "refused"
+    LOST = "lost"
+    ENDED = "ended"
+
+
 _S = TypeVar("_S", bound=StrEnum)
 _E = TypeVar("_E", bound=StrEnum)
 _J, _JE = JobState, JobEvent

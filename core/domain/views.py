@@ -33,9 +33,14 @@ class Listing(Message, Generic[_T]):
 
 
 class ProgressView(Progress):
-    """Progress with the share of all steps that is done, 0 to 1."""
+    """What the worker told last. It never goes back within an attempt; another attempt goes on from a checkpoint.
+
+    `fraction`: the share of all steps that is done, 0 to 1. `images_per_second` and `eta_seconds` are None unless a
+    worker trains now and its heartbeats come. `metrics`: what the worker told beside it; not yet recorded, as a rule.
+    """
 
     fraction: float
+    metrics: dict[str, Real] = Field(default_factory=dict)
 
 
 class CheckpointStatus(Message):
@@ -58,6 +63,11 @@ class CheckpointStatus(Message):
 class JobView(Message):
     """A job as a user sees it. `version` grows with each change; that time passes is none.
 
+    `metrics`: those of the last finished epoch, the newest row of the history; empty before the first.
+    `beat_at`: the last heartbeat of the worker that holds the job; None where no worker does. `silent_seconds`: the age
+    of that heartbeat once the next one is late (1.5 intervals), otherwise None; it appears and grows without a new
+    version. `lease_expires_at`: when the job is given to another worker unless a heartbeat comes. `as_of`: the
+    service's time of this answer, for the age of whatever has a time.
     `goodput`: seconds by bucket (core.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
     `events`: how many its log has, the number of the newest.
     `waiting_for`: why nobody trains a job that should run, in words; it may change without a new version.
@@ -89,6 +99,10 @@ class JobView(Message):
     goodput: dict[str, float]
     waiting_for: str | None = None
     events: int = 0
+    beat_at: datetime | None = None
+    silent_seconds: float | None = None
+    lease_expires_at: datetime | None = None
+    as_of: datetime | None = None
 
 
 class JobPage(Message):
@@ -113,7 +127,10 @@ class StageView(Message):
 
 
 class AttemptView(Message):
-    """One worker's hold on a job. `attempt` counts from 1; `started_at`: it began to train; `seconds` by bucket."""
+    """One worker's hold on a job. `attempt` counts from 1; `started_at`: it began to train; `seconds` by bucket.
+
+    `beat_at`: the last heartbeat while it is held; `silent_seconds`: its age once the next one is late.
+    """
 
     id: str
     attempt: int
@@ -130,6 +147,8 @@ class AttemptView(Message):
     end_step: int | None
     started_at: datetime | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    beat_at: datetime | None = None
+    silent_seconds: float | None = None
 
 
 class CurveView(Message):
@@ -190,7 +209,11 @@ class ArtifactView(Message):
 
 
 class WorkerView(Message):
-    """A worker as it was seen last."""
+    """A worker as it was seen last. `state`: idle, busy, refused, lost or ended.
+
+    `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process registered first. `ended_at`: when
+    it said that it ends. `refusal`: why the service gives it no work, and what to set.
+    """
 
     name: str
     host: str
@@ -202,6 +225,11 @@ class WorkerView(Message):
     state: ShownWorkerState
     job_id: str | None
     last_seen_at: datetime
+    job_name: str | None = None
+    attempt: int | None = None
+    since: datetime | None = None
+    ended_at: datetime | None = None
+    refusal: str | None = None
 
 
 class QueueView(Message):

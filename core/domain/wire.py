@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from functools import total_ordering
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.extensions import Extensions
+from core.domain.message import OPEN, Message, Phase, Position, Progress, Version
 from core.domain.notes import checked_data
 from core.domain.policies import Reason
+from core.domain.protocol import FIRST, known
 from core.domain.scalars import (
     Buckets,
     Count,
     Crc32c,
     Duration,
+    Name,
     Numbers,
     ObjectName,
     QueueName,
@@ -26,60 +28,26 @@ from core.domain.scalars import (
     Small,
     Text,
 )
+from core.domain.store_identity import StoreRef, Trouble
 from core.domain.validation import NUMBER, WHOLE
 
-
-class Message(BaseModel):
-    """Base of what travels. Unknown keys are ignored: an older service understands a newer worker."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
-
-
-@total_ordering
-class Position(Message):
-    """Where a run stands: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
-
-    `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
-    """
-
-    stage: Annotated[int, Field(ge=0, le=1_000), WHOLE]
-    epoch: Small
-    step: Count
-    global_step: Count
-
-    def __lt__(self, other: Position) -> bool:
-        return (self.stage, self.epoch, self.step) < (other.stage, other.epoch, other.step)
+__all__ = (
+    "CLOCK_COLUMNS", "ArtifactCommit", "Beat", "BestMetric", "CheckpointCommit", "CheckpointRef",
+    "CheckpointRole", "Claim", "Directive", "EpochRecord", "EpochRow", "Fenced", "Finish", "Grant", "GrantHead",
+    "Heartbeat", "Message", "NextRequest", "Note", "Offer", "Outcome", "Phase", "Position", "Progress",
+    "Quarantine", "WorkerInfo", "WorkerReport",
+)  # fmt: skip
 
 
-class Progress(Message):
-    """What a user sees of a running job. `stage` and `epoch` count from 1, `epoch` over the whole job."""
-
-    stage: Count
-    stages: Count
-    epoch: Count
-    epochs: Count
-    step: Count
-    steps: Count
-    global_step: Count
-    total_steps: Count
-    images_per_second: Real | None = None
-    eta_seconds: Real | None = None
-
-
-class Phase(StrEnum):
-    """What a worker does just now."""
-
-    STARTING = "starting"
-    LOADING = "loading"
-    RESTORING = "restoring"
-    TRAINING = "training"
-    VALIDATING = "validating"
-    EVALUATING = "evaluating"
-    STOPPING = "stopping"
+TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
+"""In these an attempt is running; before, it starts."""
 
 
 class WorkerInfo(Message):
-    """Who claims. `claim_id` is drawn anew for each claim, so that a claim whose answer got lost can be repeated."""
+    """Who claims. `protocol`, `spec_version`: those of core.domain.protocol that it knows.
+
+    `store`: the one that it uses; None from a worker of a release that does not say it.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200), Shown]
     host: Annotated[str, Field(max_length=255), Shown]
@@ -87,13 +55,17 @@ class WorkerInfo(Message):
     version: Annotated[str, Field(max_length=50), Shown]
     device: Annotated[str, Field(max_length=200), Shown] = "cpu"
     extensions: Extensions = ()
+    store: StoreRef | None = None
+    protocol: Version = FIRST
+    spec_version: Version = FIRST
 
 
 class WorkerReport(WorkerInfo):
-    """A worker says that it is there."""
+    """A worker says that it is there. `ended`: it ends now, without an attempt; this is its last report."""
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
+    ended: StrictBool = False
 
 
 class NextRequest(Message):
@@ -111,7 +83,7 @@ class Offer(Message):
 
 
 class Claim(Message):
-    """Asks for an attempt."""
+    """Asks for an attempt. `claim_id` is drawn anew for each, so that a claim whose answer got lost can be repeated."""
 
     claim_id: str = Field(min_length=8, max_length=64)
     worker: WorkerInfo
@@ -130,7 +102,8 @@ class CheckpointRef(Message):
 class Grant(Message):
     """The answer to a claim: all that a worker needs to know. `checkpoints`: newest first.
 
-    `token`: opens the calls of this attempt, for as long as it is held; an older service gives none.
+    `token`: opens the calls of this attempt, for as long as it is held; an older service gives none. `protocol`: the
+    service's. `spec` is without the fields that no worker needs.
     """
 
     attempt_id: str
@@ -143,6 +116,16 @@ class Grant(Message):
     checkpoints: tuple[CheckpointRef, ...]
     seconds_between_interruptions: float
     token: str | None = Field(default=None, repr=False)
+    protocol: Version = FIRST
+
+
+class GrantHead(Message):
+    """What every grant has, whatever its version: enough to give the attempt back."""
+
+    attempt_id: str
+    fence: int
+    token: str | None = Field(default=None, repr=False)
+    protocol: Version = FIRST
 
 
 class Fenced(Message):
@@ -154,15 +137,17 @@ class Fenced(Message):
 class Heartbeat(Fenced):
     """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet.
 
-    `doing`: what the phase is about in words, where there is more to say, such as how far loading is.
+    `doing`: what the phase is about in words, where there is more to say, such as how far loading is. `trouble`: what
+    fails just now and is tried again.
     """
 
-    phase: Phase
+    phase: Annotated[Phase | Name, OPEN]
     progress: Progress | None = None
     metrics: Numbers = Field(default_factory=dict)
     seconds: Buckets = Field(default_factory=dict)
     interval_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER] | None = None
     doing: Annotated[str, Field(max_length=500), Shown] | None = None
+    trouble: Trouble | None = None
 
 
 class Directive(StrEnum):
@@ -174,10 +159,11 @@ class Directive(StrEnum):
 
 
 class Beat(Message):
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat. `protocol`: the service's. A worker goes on at a directive that it does not know."""
 
-    directive: Directive
+    directive: Annotated[Directive | Name, OPEN]
     lease_seconds: float
+    protocol: Version = FIRST
 
 
 class CheckpointRole(StrEnum):
@@ -188,8 +174,14 @@ class CheckpointRole(StrEnum):
     BEST = "best"
 
 
+def _known_roles(roles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(role for role in roles if known(CheckpointRole, role))
+
+
 class CheckpointCommit(Fenced):
     """Makes a checkpoint exist. `needs`: prefixes of other checkpoints without which it cannot be resumed from.
+
+    Of `roles` those that this version does not know are left out.
 
     `seconds` that writing it took in the background, `stall_seconds` that the training loop waited for it,
     `trained_seconds` of this attempt's training that it holds.
@@ -200,7 +192,9 @@ class CheckpointCommit(Fenced):
     position: Position
     bytes: Count
     seconds: Duration
-    roles: Annotated[tuple[CheckpointRole, ...], Field(max_length=50)]
+    roles: Annotated[
+        tuple[Annotated[CheckpointRole | Name, OPEN], ...], Field(max_length=50), AfterValidator(_known_roles)
+    ]
     needs: Annotated[tuple[ObjectName, ...], Field(max_length=100)] = ()
     stall_seconds: Duration = 0.0
     trained_seconds: Duration = 0.0
@@ -278,10 +272,14 @@ class Note(Fenced):
 
 
 class Quarantine(Fenced):
-    """A checkpoint that cannot be read is never offered again."""
+    """A checkpoint that cannot be read is never offered again.
+
+    `missing`: the store holds no manifest of it, as opposed to damaged bytes; None from a worker that does not say it.
+    """
 
     prefix: ObjectName
     message: Text
+    missing: StrictBool | None = None
 
 
 class Outcome(StrEnum):
@@ -297,16 +295,18 @@ class Outcome(StrEnum):
 class Finish(Fenced):
     """Gives an attempt back. The same message again gets the same answer. `phase`: what it was about when it ended.
 
+    An outcome or a reason that only a newer worker knows says that the worker, and not the job, failed.
+
     `at_step`: the global step at which a failed run stood, exactly; `fault`: what failed where, alike in every process
     that fails in the same way. Both None where it is not known.
     """
 
-    outcome: Outcome
-    reason: Reason | None = None
+    outcome: Annotated[Outcome | Name, OPEN]
+    reason: Annotated[Reason | Name, OPEN] | None = None
     message: Text = ""
     results: Numbers = Field(default_factory=dict)
     progress: Progress | None = None
     seconds: Buckets = Field(default_factory=dict)
-    phase: Phase | None = None
+    phase: Annotated[Phase | Name, OPEN] | None = None
     at_step: Count | None = None
     fault: Annotated[str, Field(max_length=500), Shown] | None = None

@@ -5,6 +5,7 @@ ending. Whoever needs the bytes checked compares what `put` or `download` return
 """
 
 import contextlib
+import errno
 import mimetypes
 import os
 import secrets
@@ -26,6 +27,8 @@ from core.storage.tree import folder, is_object, missing, translated
 _TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table: the same answer on every machine
 _STALE_SECONDS = 24 * 3600
 _PUBLISH_TRIES = 100
+_CHECK_BYTES = 1 << 16
+_LEAST_FREE = 1 << 20  # with less than this no checkpoint fits
 
 
 @contextlib.contextmanager
@@ -128,8 +131,13 @@ class DirectoryStore:
         return None
 
     def check(self) -> None:
-        """See BlobStore.check: writes, links and removes a file."""
-        with translated(self._root, TEMP_FOLDER), self._temporary() as (temps, temp, _):
+        """See BlobStore.check: writes, links and removes a file. Raises StoreFull before the last byte is taken."""
+        with translated(self._root, TEMP_FOLDER), self._temporary() as (temps, temp, fd):
+            found = os.fstatvfs(fd)
+            if found.f_bavail * found.f_frsize < _LEAST_FREE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write_all(fd, bytes(_CHECK_BYTES))
+            os.fsync(fd)
             probe = f"{temp}.link"
             os.link(temp, probe, src_dir_fd=temps, dst_dir_fd=temps)
             os.unlink(probe, dir_fd=temps)

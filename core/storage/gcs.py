@@ -1,10 +1,12 @@
 """The store in a Google Cloud Storage bucket (or its emulator, where STORAGE_EMULATOR_HOST is set)."""
 
+import contextlib
 import itertools
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +30,15 @@ from core.storage.errors import (
     StoreConfigError,
 )
 from core.storage.gcs_errors import LOGIN, translated
-from core.storage.gcs_upload import Blob, Upload
+from core.storage.gcs_upload import Blob, Upload, size_of
 from core.storage.localfile import atomic_file
 from core.storage.names import checked_name, checked_prefix
 from core.storage.port import OCTETS, BlobInfo
 
 DEADLINE_SECONDS = 60.0
 _CHECK_SECONDS = 5.0
+_CHECK_NAME = "baton-check"  # never stored
+_NO_GENERATION = 1  # Google counts in microseconds since 1970
 _REQUEST_SECONDS = 60.0
 _READ_BYTES = 8 * 2**20
 _READ_TRIES = 5
@@ -93,7 +97,8 @@ class GcsStore:
 
     def download(self, name: str, path: Path) -> BlobInfo:
         """See BlobStore.download."""
-        return self._whole(name, lambda chunks: _write(path, chunks))[0]
+        info, read = self._whole(name, lambda chunks: _write(path, chunks))
+        return replace(info, size=read.size, crc32c=read.hex)
 
     def stat(self, name: str) -> BlobInfo | None:
         """See BlobStore.stat."""
@@ -131,9 +136,16 @@ class GcsStore:
             return str(blob.generate_signed_url(expiration=expires, version="v4", method="GET"))
 
     def check(self) -> None:
-        """See BlobStore.check: lists one name; answers within seconds."""
+        """See BlobStore.check: lists one name and asks to write one; answers within seconds.
+
+        The write names a generation that no object has, so that nothing is stored: no version stays in a bucket that
+        keeps them, and no retention policy is in its way. Google looks at the permission first.
+        """
         seconds = min(_CHECK_SECONDS, self._deadline)
         self._call(None, lambda left: list(self._pages(self._prefix, left, max_results=1)), deadline=seconds)
+        blob = self._blob(_CHECK_NAME)
+        with contextlib.suppress(AlreadyExists):
+            self._call(None, lambda left: _write_nothing(blob, left), deadline=seconds)
 
     def _call(self, name: str | None, request: Callable[[float], T], deadline: float | None = None) -> T:
         """Make one idempotent request, given its time limit in seconds, again until it succeeds or time is up."""
@@ -155,7 +167,7 @@ class GcsStore:
 
     def _verified(self, name: str, upload: Upload, stored: Blob) -> BlobInfo:
         if upload.matches(stored):
-            return self._info(stored)
+            return replace(self._info(stored), size=upload.sent.size, crc32c=upload.sent.hex)
         generation = stored.generation
         self._call(name, lambda seconds: _delete(stored, generation, seconds))
         raise Corrupted(f"{name!r} was stored in {self._url} with another checksum than was sent; store it again.")
@@ -183,7 +195,7 @@ class GcsStore:
         raise AssertionError("unreachable: a count has no end")
 
     def _chunks(self, name: str, blob: Blob, start: int, end: int | None) -> Iterator[bytes]:
-        size, total = int(blob.size), Crc32c()
+        size, total = size_of(blob), Crc32c()
         stop = size if end is None else min(end, size)
         pinned = self._bucket.blob(blob.name, generation=blob.generation)
         for at in range(start, stop, _READ_BYTES):
@@ -225,7 +237,8 @@ class GcsStore:
     def _info(self, blob: Blob) -> BlobInfo:
         crc = hex_of_base64(blob.crc32c) if blob.crc32c else None
         updated = (blob.updated or datetime.now(UTC)).astimezone(UTC)
-        return BlobInfo(blob.name.removeprefix(self._prefix), int(blob.size), crc, updated, blob.content_type or OCTETS)
+        name = blob.name.removeprefix(self._prefix)
+        return BlobInfo(name, size_of(blob), crc, updated, blob.content_type or OCTETS)
 
 
 def _retry(deadline: float) -> Any:
@@ -235,10 +248,18 @@ def _retry(deadline: float) -> Any:
 
 def _rewrite(target: Blob, source: Blob, token: str | None) -> Callable[[float], tuple[str | None, int, int]]:
     def rewrite(seconds: float) -> tuple[str | None, int, int]:
-        answer: tuple[str | None, int, int] = target.rewrite(source, token=token, retry=None, timeout=seconds)
+        try:
+            answer: tuple[str | None, int, int] = target.rewrite(source, token=token, retry=None, timeout=seconds)
+        except KeyError:  # the library wants sizes that a server may leave out of its answer where they are 0
+            target.reload(retry=None, timeout=seconds)
+            return None, 0, 0
         return answer
 
     return rewrite
+
+
+def _write_nothing(blob: Blob, seconds: float) -> None:
+    blob.upload_from_string(b"", if_generation_match=_NO_GENERATION, retry=None, timeout=seconds)
 
 
 def _delete(blob: Blob, generation: int, seconds: float) -> None:
@@ -248,9 +269,9 @@ def _delete(blob: Blob, generation: int, seconds: float) -> None:
         return
 
 
-def _write(path: Path, chunks: Iterator[bytes]) -> None:
+def _write(path: Path, chunks: Iterator[bytes]) -> Crc32c:
     with atomic_file(path) as write:
-        write(chunks)
+        return write(chunks)
 
 
 def _check_place(bucket: str, prefix: str) -> None:

@@ -52,8 +52,14 @@ class Upload:
         return (stored.metadata or {}).get(_TOKEN) == self._token and self.matches(stored)
 
     def matches(self, stored: Blob) -> bool:
-        """Whether the server keeps what was sent."""
-        return (int(stored.size), hex_of_base64(stored.crc32c or "")) == (self.sent.size, self.sent.hex)
+        """Whether the server keeps what was sent. It was told the checksum, and need not repeat it."""
+        crc = hex_of_base64(stored.crc32c) if stored.crc32c else self.sent.hex
+        return (size_of(stored), crc) == (self.sent.size, self.sent.hex)
+
+
+def size_of(blob: Blob) -> int:
+    """Bytes. A server may leave a field out of its answer whose value is 0."""
+    return int(blob.size or 0)
 
 
 def _opened(data: bytes | memoryview | Path) -> BinaryIO:

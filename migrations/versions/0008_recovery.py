@@ -11,6 +11,8 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+# Expand only: what ran on 0007 runs on this.
+oldest_code = "0007"
 
 MOMENT = sa.DateTime(timezone=True)
 JSON = sa.JSON(none_as_null=True)
@@ -48,6 +50,18 @@ def upgrade() -> None:
         sa.Column("last_used_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stores")),
     )
+    op.create_table(
+        "probes",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_probes")),
+    )
+    op.create_table(
+        "schema_compatibility",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("oldest_revision", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schema_compatibility")),
+    )
     _check_kinds(None)
 
 
@@ -56,7 +70,7 @@ def downgrade() -> None:
     notifications = sa.table("notifications", sa.column("kind", sa.String))
     op.execute(sa.delete(notifications).where(notifications.c.kind.not_in(KINDS)))
     _check_kinds(KNOWN)
-    for table in ("stores", "replicas", "pass_failures"):
+    for table in ("schema_compatibility", "probes", "stores", "replicas", "pass_failures"):
         op.drop_table(table)
     for table, columns in (("workers", _workers()), ("attempts", _attempts()), ("jobs", _jobs())):
         for column in columns:
@@ -81,6 +95,9 @@ def _attempts() -> list[sa.Column]:
         sa.Column("beat_at", MOMENT, nullable=True),
         sa.Column("silent_since", MOMENT, nullable=True),
         sa.Column("protocol", sa.Integer(), nullable=True),
+        sa.Column("trouble", JSON, nullable=True),
+        sa.Column("recovers", sa.Boolean(), nullable=True),
+        sa.Column("spec_version", sa.Integer(), nullable=True),
     ]
 
 

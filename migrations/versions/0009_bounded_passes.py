@@ -1,7 +1,9 @@
-"""Indexes with which no pass and no list costs more where there is a backlog, or a job is old."""
+"""Indexes with which no pass and no list costs more where there is a backlog, or a job is old.
 
-import sqlalchemy as sa
-from alembic import op
+The service before this one runs without them: they may be built while it writes.
+"""
+
+from migrations.indexes import create_index, drop_index, outside_transaction
 
 revision = "0009"
 down_revision = "0008"
@@ -9,12 +11,17 @@ branch_labels = None
 depends_on = None
 
 QUEUED = "state = 'queued'"
+SENT = " AND dispatched_at IS NOT NULL"
+WAITING = ["queue", "needs_key", "urgency", "job_number", "not_before"]
 INDEXES = (
-    ("ix_attempts_waiting", "attempts", ["queue", "needs_key", "urgency", "job_number"], QUEUED),
-    ("ix_attempts_unplaced", "attempts", ["job_id"], QUEUED + " AND queue IS NULL"),
-    ("ix_attempts_dispatched", "attempts", ["dispatched_at"], "dispatched_at IS NOT NULL"),
+    ("ix_attempts_waiting", "attempts", WAITING, QUEUED + " AND urgency IS NOT NULL"),
+    ("ix_attempts_unplaced", "attempts", ["not_before", "queue"], QUEUED + " AND urgency IS NULL"),
+    ("ix_attempts_dispatched", "attempts", ["queue", "urgency", "needs_key"], QUEUED + SENT),
+    ("ix_attempts_spent", "attempts", ["dispatched_at"], "state <> 'queued'" + SENT),
     ("ix_jobs_desired_at", "jobs", ["desired_at"], "desired <> 'run'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
+    ("ix_checkpoints_deleted", "checkpoints", ["number"], "collected_at IS NULL AND state = 'deleted'"),
+    ("ix_checkpoints_quarantined", "checkpoints", ["job_id"], "collected_at IS NULL AND state = 'quarantined'"),
     ("ix_checkpoints_past", "checkpoints", ["job_id", "number"], "state <> 'committed'"),
     ("ix_jobs_wanted", "jobs", ["desired", "state"], "desired <> 'run' AND finished_at IS NULL"),
     ("ix_jobs_uncounted", "jobs", ["number"], "spent IS NULL"),
@@ -24,11 +31,12 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    for name, table, columns, condition in INDEXES:
-        where = None if condition is None else sa.text(condition)
-        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+    with outside_transaction() as concurrently:
+        for name, table, columns, condition in INDEXES:
+            create_index(name, table, columns, condition, concurrently=concurrently)
 
 
 def downgrade() -> None:
-    for name, table, _columns, _condition in reversed(INDEXES):
-        op.drop_index(name, table)
+    with outside_transaction() as concurrently:
+        for name, table, _columns, _condition in reversed(INDEXES):
+            drop_index(name, table, concurrently=concurrently)

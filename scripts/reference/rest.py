@@ -22,10 +22,36 @@ says the rest about scopes. Times are ISO 8601 in UTC, sizes bytes, durations se
 Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, which never changes, `detail` in
 words, and `errors` naming fields. A body is 1 MiB at most. `POST /v1/jobs` takes YAML too (`Content-Type:
 application/yaml`), and with an `Idempotency-Key` it can be repeated.
+
+## What a job's status says
+
+- `metrics`: of the last finished epoch, those of the newest row of the history and never older; empty before the
+  first row.
+- `progress`: what the worker told last. Within an attempt it never goes back, in whatever order heartbeats arrive; the
+  next attempt goes on from its checkpoint. `progress.metrics`: numbers that the worker told with it, as a rule not
+  recorded yet.
+- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats come, so
+  null in a job that is paused, queued, recovering or ended.
+- `beat_at`: the last heartbeat of the worker that holds the job; null where no worker does.
+- `silent_seconds`: the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default); null before.
+- `lease_expires_at`: when another worker gets the job, unless a heartbeat comes before.
+- `as_of`: the service's time of the answer, for the age of whatever has a time: no clock of the caller's is needed.
+- `goodput`: seconds by bucket, see [Where a job's time goes](../explanation/goodput.md).
+
+`version` grows with each change. Two things show without a new version: `waiting_for` and `silent_seconds`. Both change
+the `ETag`, and `?wait` ends when a worker falls silent; the seconds themselves count on under the same tag. An attempt
+has `beat_at` and `silent_seconds` too.
+
+All times that are stored and compared come from the database's clock: claims, leases, events, checkpoints, epochs
+(`finished_at` is when the service recorded the row; a repeated call keeps it). What a worker's clock says is only
+informational: `created_at` in a checkpoint's manifest, `finished_at` in the files `history.csv` and `report.html`, and
+the times in logs.
 """
 SENTENCES = {
     "database-unavailable": (503, "The database does not answer, or not in time; repeat it after `Retry-After`"),
     "store-unavailable": (503, "The store does not answer; repeat it after `Retry-After`"),
+    "not-ready": (503, "`GET /readyz`: `errors` names what does not answer or takes no write, and what to do"),
+    "disk-full": (503, "A disk of the service is full; `detail` says which. Repeat it after `Retry-After`"),
     "internal-error": (500, "A mistake of the service; its log says more"),
     "method-not-allowed": (405, "`Allow` says which methods the path has"),
 }

@@ -8,7 +8,8 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -54,6 +55,15 @@ class _Belief:
     until: float
 
 
+@dataclass
+class _Beliefs:
+    """What was found lately. Gates on several databases' connections share it."""
+
+    found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
+    forgotten: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
 class Gate:
     """Knows tokens, sessions and tokens of attempts. Safe for several threads.
 
@@ -74,9 +84,13 @@ class Gate:
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
         self.failures, self.attempts = failures, AttemptTokens(database)
         self.notes, self.artifacts = Allowance("notes", *NOTES), Allowance("versions of artifacts", *ARTIFACTS)
-        self._beliefs: OrderedDict[tuple[bool, str], _Belief] = OrderedDict()
-        self._forgotten = 0
-        self._lock = Lock()
+        self._beliefs = _Beliefs()
+
+    def on(self, database: Database) -> Gate:
+        """A gate that asks over other connections, and shares with this one what is found, counted and forgotten."""
+        other = copy(self)
+        other._database, other.attempts = database, AttemptTokens(database)
+        return other
 
     def known(self, shown: Credential) -> Principal | None:
         """Whose it is, if that was found out just now. Asks nobody."""
@@ -84,8 +98,8 @@ class Gate:
         fixed = None if shown.cookie else self._of_settings(name)
         if fixed is not None:
             return fixed
-        with self._lock:
-            belief = self._beliefs.get((shown.cookie, name))
+        with self._beliefs.lock:
+            belief = self._beliefs.found.get((shown.cookie, name))
         return belief.principal if belief is not None and self._clock() < belief.until else None
 
     def _of_settings(self, name: str) -> Principal | None:
@@ -98,7 +112,7 @@ class Gate:
         known = self.known(shown)
         if known is not None:
             return known
-        begun, forgotten = self._clock(), self._forgotten
+        begun, forgotten = self._clock(), self._beliefs.forgotten
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
@@ -110,9 +124,9 @@ class Gate:
 
     def forget(self) -> None:
         """Believe nothing that was found before: something was revoked here."""
-        with self._lock:
-            self._beliefs.clear()
-            self._forgotten += 1
+        with self._beliefs.lock:
+            self._beliefs.found.clear()
+            self._beliefs.forgotten += 1
 
     def holds(self, hold: Hold) -> bool:
         """Whether the attempt is still held with this fence."""
@@ -151,14 +165,14 @@ class Gate:
             log.warning("the audit log does not tell of them: %s", type(error).__name__)
 
     def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
-        key = (shown.cookie, digest(shown.text))
-        with self._lock:
-            if forgotten != self._forgotten:
+        key, kept = (shown.cookie, digest(shown.text)), self._beliefs
+        with kept.lock:
+            if forgotten != kept.forgotten:
                 return  # what was read may be older than what was revoked meanwhile
-            self._beliefs[key] = belief
-            self._beliefs.move_to_end(key)
-            while len(self._beliefs) > KEPT:
-                self._beliefs.popitem(last=False)
+            kept.found[key] = belief
+            kept.found.move_to_end(key)
+            while len(kept.found) > KEPT:
+                kept.found.popitem(last=False)
 
     def _count(self, address: str) -> None:
         """One more that was wrong. Raises TooManyFailures."""

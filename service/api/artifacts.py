@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from core.domain.views import ArtifactView, Listing
@@ -17,10 +17,14 @@ from service.api.depends import Ctx, JobId, guarded_router
 from service.api.headers import SANDBOX
 from service.api.jobs import matches
 from service.api.problems import problem, responses
+from service.api.waiting import unless_gone
 from service.auth import READ
 from service.control import artifacts, views
 from service.db.tables import Artifact
 from service.db.unit import Unit
+from service.lanes import STORE
+from service.services import Services
+from service.streams import opened
 
 router = guarded_router("artifacts")
 LINK_LIFETIME = timedelta(minutes=10)
@@ -55,26 +59,34 @@ def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
         **responses(404, 416),
     },
 )
-def fetch_artifact(ctx: Ctx, request: Request, job_id: JobId, name: Annotated[str, Path(max_length=100)]) -> Response:
+async def fetch_artifact(
+    ctx: Ctx, request: Request, job_id: JobId, name: Annotated[str, Path(max_length=100)]
+) -> Response:
     """The file's bytes, or a redirect to where the store serves them."""
-    with ctx.database.read() as session:
-        row = artifacts.find(Unit(session), job_id, name)
+    row = await run_in_threadpool(find, ctx, job_id, name)
     tag = f'"{row.crc32c}-{row.size}"'
     if matches(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
-    link = ctx.store.signed_url(row.object, LINK_LIFETIME)
+    answer = await unless_gone(request, _answer(ctx.store, request, row, tag))
+    return Response() if answer is None else answer  # nobody hears it
+
+
+def find(ctx: Services, job_id: str, name: str) -> Artifact:
+    """The artifact's row. Raises NotFound."""
+    with ctx.database.read() as session:
+        return artifacts.find(Unit(session), job_id, name)
+
+
+async def _answer(store: BlobStore, request: Request, row: Artifact, tag: str) -> Response:
+    link = await STORE.run(store.signed_url, row.object, LINK_LIFETIME)
     if link is not None:
         return RedirectResponse(link, 307, {"Cache-Control": "private, no-store"})
-    return _stream(ctx.store, request, row, tag)
-
-
-def _stream(store: BlobStore, request: Request, row: Artifact, tag: str) -> Response:
     span = _span(request, row.size, tag)
     if span is not None and span.start >= span.end:
         headers = {"Content-Range": f"bytes */{row.size}"}
         return problem(416, "range-not-satisfiable", f"the file has {row.size} bytes", headers=headers)
     whole = span or Span(0, row.size)
-    chunks: Iterator[bytes] = store.open(row.object, whole.start, whole.end)
+    chunks = await opened(store, row.object, whole.start, whole.end)
     headers = {
         "Content-Length": str(whole.end - whole.start),
         "ETag": tag,

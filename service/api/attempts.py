@@ -1,13 +1,18 @@
 """What workers say. Every write carries its attempt's fence; one that is no good any more gets 409 `lease-lost`.
 
 A claim answers with a token that opens the other calls for its attempt, and for no other.
+
+All of these run in the LEASES lane, on database connections that nothing else uses.
 """
 
 from __future__ import annotations
 
-from fastapi import Request, Response
-from fastapi.concurrency import run_in_threadpool
+from collections.abc import Sequence
 
+from fastapi import Request, Response
+
+from core.domain.errors import LeaseLost
+from core.domain.policies import Reason
 from core.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
 from core.domain.wire import (
     ArtifactCommit,
@@ -24,6 +29,7 @@ from core.domain.wire import (
     Note,
     Offer,
     Quarantine,
+    WorkerInfo,
     WorkerReport,
 )
 from service.access.principal import Hold, Principal
@@ -33,32 +39,64 @@ from service.api.waiting import unless_gone
 from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
-from service.errors import LimitReached, NotInstalled
+from service.errors import (
+    Conflict,
+    LimitReached,
+    NotInstalled,
+    StoreInDoubt,
+    StoreUnreachable,
+    WorkerTooOld,
+    WrongStore,
+)
+from service.lanes import LEASES
 from service.services import Services
 
 router = guarded_router("attempts")
 # Until it is sent again: the worker that lacks something must not take it in a circle.
 OTHER_WORKER_SECONDS = 2.0
+STORE_IN_DOUBT_SECONDS = 30.0
+AGAIN_AFTER: dict[type[Conflict], float] = {
+    LimitReached: 0.0,
+    NotInstalled: OTHER_WORKER_SECONDS,
+    WorkerTooOld: OTHER_WORKER_SECONDS,
+    WrongStore: OTHER_WORKER_SECONDS,
+    StoreUnreachable: OTHER_WORKER_SECONDS,
+    StoreInDoubt: STORE_IN_DOUBT_SECONDS,
+}
+"""After which refusals of a claim its attempt is sent again, and after how many seconds."""
 ERRORS = responses(404, 409, *BODY)
 
 
-@router.post("/attempts:next", dependencies=[POLL], responses=responses(*BODY))
+@router.post("/attempts:next", dependencies=[POLL], responses=responses(409, *BODY))
+@LEASES.marked
 async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
-    """Wait for an attempt that may be claimed now. An offer is a hint: whose the attempt is decides its claim."""
-    await run_in_threadpool(_note_idle, ctx, message)
-    offered = await unless_gone(
-        request, ctx.offers.next(message.queues, message.worker.extensions, message.wait_seconds)
-    )
+    """Wait for an attempt that may be claimed now. An offer is a hint: the claim decides who gets the attempt.
+
+    409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
+    """
+    await LEASES.run(admit, ctx, message.worker)
+    await LEASES.run(_note_idle, ctx, message)
+    offered = await unless_gone(request, ctx.offers.next(message.queues, message.worker, message.wait_seconds))
     return Offer(attempt_id=offered)
+
+
+def admit(ctx: Services, worker: WorkerInfo) -> None:
+    """Raises WrongStore or StoreUnreachable for a worker that cannot train here, and keeps the reason beside it."""
+    refusal = ctx.own_store.refusal(worker.store)
+    if refusal is not None:
+        with ctx.leases.write() as session:
+            workers.refused(Unit(session), worker, str(refusal))
+        raise refusal
 
 
 def _note_idle(ctx: Services, message: NextRequest) -> None:
     report = WorkerReport(**message.worker.model_dump(), queues=message.queues)
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         workers.report(Unit(session), report)
 
 
 @router.post("/attempts/{attempt_id}/claim", dependencies=[WORK], responses=ERRORS)
+@LEASES.route
 def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Grant:
     """Take a queued attempt. The same `claim_id` again gets the same grant.
 
@@ -66,32 +104,50 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
 
     409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
     409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
+    409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
+    409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
+    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer one.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
-        with ctx.database.write() as session:
+        _check_stores(ctx, message.worker)
+        with ctx.leases.write() as session:
             grant = leases.claim(Unit(session), attempt_id, message, terms)
-    except (LimitReached, NotInstalled) as error:
-        _send_again(ctx, attempt_id, OTHER_WORKER_SECONDS if isinstance(error, NotInstalled) else 0.0)
+    except tuple(AGAIN_AFTER) as error:
+        _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
+        if isinstance(error, NotInstalled | WorkerTooOld):
+            _note_refusal(ctx, message, error)
         raise
     return grant.model_copy(update={"token": _token(ctx, caller, grant)})
 
 
+def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
+    if ctx.own_store.doubt is not None:
+        raise StoreInDoubt(ctx.own_store.doubt)
+    admit(ctx, worker)
+
+
+def _note_refusal(ctx: Services, message: Claim, error: Conflict) -> None:
+    with ctx.leases.write() as session:
+        workers.refused(Unit(session), message.worker, str(error))
+
+
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:
-    return ctx.gate.attempts.sign(Hold(grant.attempt_id, grant.fence, grant.job_id, caller.token_id))
+    return ctx.lease_gate.attempts.sign(Hold(grant.attempt_id, grant.fence, grant.job_id, caller.token_id))
 
 
 def _send_again(ctx: Services, attempt_id: str, after: float) -> None:
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         leases.send_again(Unit(session), attempt_id, after)
     ctx.offers.take_back(attempt_id)
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
     """Renew the lease; the answer says what the job's owner wants."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         return leases.heartbeat(Unit(session), attempt_id, message, ctx.settings.lease_seconds)
 
 
@@ -101,49 +157,132 @@ def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
     status_code=201,
     responses={200: {"model": CheckpointRef, "description": "Committed before"}, **ERRORS},
 )
-def commit_checkpoint(ctx: Ctx, attempt_id: AttemptId, message: CheckpointCommit, response: Response) -> CheckpointRef:
-    """Make a checkpoint exist."""
-    with ctx.database.write() as session:
+@LEASES.marked
+async def commit_checkpoint(
+    ctx: Ctx, attempt_id: AttemptId, message: CheckpointCommit, response: Response
+) -> CheckpointRef:
+    """Make a checkpoint exist.
+
+    409 `not-in-store`: the service does not find its manifest. 503 `store-unavailable`: it cannot look now.
+    """
+    # Looked for before the transaction: no lock waits for the store.
+    if await LEASES.run(_is_new_checkpoint, ctx, attempt_id, message):
+        await ctx.looks.at_checkpoint(message)
+    found, new = await LEASES.run(_commit_checkpoint, ctx, attempt_id, message)
+    response.status_code = 201 if new else 200
+    return found
+
+
+def _is_new_checkpoint(ctx: Services, attempt_id: str, message: CheckpointCommit) -> bool:
+    with ctx.leases.read() as session:
+        return checkpoints.is_new(Unit(session), attempt_id, message)
+
+
+def _commit_checkpoint(ctx: Services, attempt_id: str, message: CheckpointCommit) -> tuple[CheckpointRef, bool]:
+    with ctx.leases.write() as session:
         row, new = checkpoints.commit(Unit(session), attempt_id, message)
-        response.status_code = 201 if new else 200
-        return leases.reference(row)
+        return leases.reference(row), new
 
 
 @router.post("/attempts/{attempt_id}/epochs", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> EpochRow:
     """Record a finished epoch."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         return history.record(Unit(session), attempt_id, message)
 
 
 @router.post("/attempts/{attempt_id}/artifacts", dependencies=[OF_ATTEMPT], responses=ERRORS)
-def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
-    """Point an artifact at a new object."""
-    ctx.gate.artifacts.take(attempt_id)
-    with ctx.database.write() as session:
+@LEASES.marked
+async def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
+    """Point an artifact at a new object.
+
+    409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: it cannot look now.
+    """
+    ctx.lease_gate.artifacts.take(attempt_id)
+    if await LEASES.run(_is_new_artifact, ctx, attempt_id, message):
+        await ctx.looks.at_artifact(message)
+    return await LEASES.run(_commit_artifact, ctx, attempt_id, message)
+
+
+def _is_new_artifact(ctx: Services, attempt_id: str, message: ArtifactCommit) -> bool:
+    with ctx.leases.read() as session:
+        return artifacts.is_new(Unit(session), attempt_id, message)
+
+
+def _commit_artifact(ctx: Services, attempt_id: str, message: ArtifactCommit) -> ArtifactView:
+    with ctx.leases.write() as session:
         return views.artifact_view(artifacts.commit(Unit(session), attempt_id, message))
 
 
 @router.post("/attempts/{attempt_id}/notes", dependencies=[OF_ATTEMPT], status_code=201, responses=ERRORS)
+@LEASES.route
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
-    ctx.gate.notes.take(attempt_id)
-    with ctx.database.write() as session:
+    ctx.lease_gate.notes.take(attempt_id)
+    with ctx.leases.write() as session:
         return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 
 
 @router.post("/attempts/{attempt_id}/quarantine", dependencies=[OF_ATTEMPT], responses=ERRORS)
-def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
-    """Take a checkpoint that cannot be read out of use."""
-    with ctx.database.write() as session:
+@LEASES.marked
+async def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
+    """Take a checkpoint that cannot be read out of use.
+
+    Where none of the job's checkpoints is in the store any more, the job fails with `wrong_store`, and the answer is
+    409 `lease-lost`. 409 `wrong-store`: the worker does not find what the service sees in its store.
+    """
+    if message.missing is not False:
+        await _look_for_missing(ctx, attempt_id, message)
+    return await LEASES.run(_quarantine, ctx, attempt_id, message)
+
+
+async def _look_for_missing(ctx: Services, attempt_id: str, message: Quarantine) -> None:
+    committed = await LEASES.run(_usable, ctx, attempt_id, message)
+    if message.prefix not in committed:
+        return
+    if await ctx.looks.sees(message.prefix):
+        if message.missing:
+            raise WrongStore(
+                f"the service sees {message.prefix} in its store {ctx.own_store.url}, and this worker does not: set "
+                "BATON_STORE to that store"
+            )
+        return
+    if not await ctx.looks.sees_any(committed):
+        text = _all_missing(ctx.own_store.url, committed)
+        await LEASES.run(_give_up, ctx, attempt_id, message.fence, text)
+        raise LeaseLost(f"the job has failed: {text}")
+
+
+def _all_missing(url: str, committed: Sequence[str]) -> str:
+    return (
+        f"none of the {len(committed)} checkpoints that were committed is in the store {url}, the newest is "
+        f"{committed[0]}: were objects deleted, or was another store used before? Put the objects back, or set "
+        "BATON_STORE of the service and the workers to the store that holds them. Nothing was begun again from step 0"
+    )
+
+
+def _usable(ctx: Services, attempt_id: str, message: Quarantine) -> list[str]:
+    with ctx.leases.read() as session:
+        return checkpoints.usable(Unit(session), attempt_id, message.fence)
+
+
+def _give_up(ctx: Services, attempt_id: str, fence: int, text: str) -> None:
+    with ctx.leases.write() as session:
+        endings.give_up(Unit(session), attempt_id, fence, Reason.WRONG_STORE, text)
+
+
+def _quarantine(ctx: Services, attempt_id: str, message: Quarantine) -> CheckpointView:
+    with ctx.leases.write() as session:
         unit = Unit(session)
         row = checkpoints.quarantine(unit, attempt_id, message)
         return views.checkpoint_view(row, unit.pointers(row.job_id))
 
 
 @router.post("/attempts/{attempt_id}/finish", dependencies=[OF_ATTEMPT], responses=ERRORS)
+@LEASES.route
 def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
-    with ctx.database.write() as session:
+    with ctx.leases.write() as session:
         unit = Unit(session)
-        return views.attempt_view(endings.finish(unit, attempt_id, message), unit.now())
+        return views.attempt_view(endings.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())

@@ -14,6 +14,7 @@ from core.domain.queues import QUEUE
 from core.domain.spec import NotifySpec
 from core.domain.views import Listing, QueueView, WorkerView
 from core.domain.wire import WorkerReport
+from service.api.attempts import admit
 from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
 from service.api.depends import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
@@ -21,6 +22,7 @@ from service.auth import READ, SUBMIT, WORK
 from service.control import demand, plans, workers
 from service.control.notices import check_targets
 from service.db.unit import Unit
+from service.lanes import LEASES
 
 router = guarded_router("catalog")
 
@@ -66,10 +68,13 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
         return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
 
 
-@router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(*BODY))
+@router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))
+@LEASES.route
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
-    """A worker says that it is there."""
-    with ctx.database.write() as session:
+    """A worker says that it is there. 409 `wrong-store`: it uses another store than the service."""
+    if message.store is None or message.store.problem is None:
+        admit(ctx, message)
+    with ctx.leases.write() as session:
         workers.report(Unit(session), message)
 
 

@@ -1,41 +1,51 @@
-"""Alive, and ready: the two questions of those who run the service."""
+"""Alive, and ready: the two questions of those who run the service. Both are answered from memory."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from core.domain.errors import FieldError
 from core.domain.shown import open_set
 from core.domain.wire import Message
 from service.api.depends import Ctx
 from service.api.problems import problem, responses
-from service.checks import CHECKS, OK
 
 router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """How it stands; `checks` names each part, `conductor` who conducts."""
+    """How it stands; `checks` names each part, `conductor` who conducts.
+
+    `ages`: seconds since each part last answered its check; `passes`: since each thread of the conductor ended a pass.
+    """
 
     status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
     checks: dict[str, str]
+    ages: dict[str, float] = Field(default_factory=dict)
+    passes: dict[str, float] = Field(default_factory=dict)
     conductor: str | None = None
 
 
 @router.get("/healthz", responses=responses(500))
-def healthz() -> Health:
+async def healthz() -> Health:
     """The process answers."""
     return Health(status="alive", checks={})
 
 
 @router.get("/readyz", response_model=Health, responses=responses(500, 503))
-def readyz(ctx: Ctx) -> Health | Response:
-    """Database, Redis and store answer; 503 names what does not."""
-    found = {name: check(ctx) for name, check in CHECKS.items()}
-    errors = [FieldError(name, what) for name, what in found.items() if what != OK]
+async def readyz(ctx: Ctx) -> Health | Response:
+    """Database, Redis and store answer and take writes; 503 names what does not. Checked in the background."""
+    states = ctx.readiness.states()
+    errors = [FieldError(name, state.text) for name, state in states.items() if not state.ok]
     if errors:
         return problem(503, "not-ready", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
-    return Health(status="ready", checks=found, conductor=ctx.conductor.leader())
+    return Health(
+        status="ready",
+        checks={name: state.text for name, state in states.items()},
+        ages={name: round(state.age, 1) for name, state in states.items() if state.age is not None},
+        passes={name: round(age, 1) for name, age in ctx.conductor.pass_ages().items()},
+        conductor=ctx.conductor.leader(),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
@@ -118,7 +119,7 @@ def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
     with ctx.database.read() as session:
         unit = Unit(session)
         job = submitted_before(unit, key, digest)
-        return views.job_view(unit, job, ctx.settings.limits) if job else None
+        return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats) if job else None
 
 
 def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, digest: str) -> JobView:
@@ -128,7 +129,7 @@ def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, di
         audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
         if key is not None:
             remember(unit, key, digest, job)
-        return views.job_view(unit, job, ctx.settings.limits)
+        return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats)
 
 
 @router.get("/jobs", dependencies=[READ])
@@ -141,7 +142,8 @@ def list_jobs(
 ) -> JobPage:
     """A page of jobs, newest first."""
     with ctx.database.read() as session:
-        return views.list_jobs(Unit(session), JobFilter(status, label, cursor, limit), ctx.settings.limits)
+        wanted = JobFilter(status, label, cursor, limit)
+        return views.list_jobs(Unit(session), wanted, ctx.settings.limits, ctx.settings.beats)
 
 
 @router.get(
@@ -157,14 +159,27 @@ async def show_job(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a version above `version`")] = 0.0,
     version: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> Response:
-    """One job. With `wait` the answer comes as soon as the job's version is greater than `version`."""
+    """One job. With `wait` the answer comes as soon as the job's version is greater than `version`, or its worker's
+    heartbeat is late."""
     status = await run_in_threadpool(ctx.statuses.show, job_id)
-    if wait and version is not None and status.version <= version:
-        await ctx.watch.newer(job_id, version, wait)
-        status = await run_in_threadpool(ctx.statuses.show, job_id)
+    if wait and version is not None:
+        status = await _changed(ctx, job_id, status, version, wait)
     if matches(request, status.tag):
         return Response(status_code=304, headers={"ETag": status.tag})
     return sent(status)
+
+
+async def _changed(ctx: Services, job_id: str, status: Status, version: int, seconds: float) -> Status:
+    """The job once its version is greater, or its worker falls silent, which is no new version; at the latest after
+    `seconds`."""
+    end = time.monotonic() + seconds
+    while status.version <= version and not ctx.watch.closing and (left := end - time.monotonic()) > 0:
+        before = status
+        await ctx.watch.newer(job_id, version, before.until_silent(left))
+        status = await run_in_threadpool(ctx.statuses.show, job_id)
+        if status.silent and not before.silent:
+            break
+    return status
 
 
 def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
@@ -175,7 +190,7 @@ def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
         if job.version != before:
             verb = act.__name__
             audit.record(unit, f"job_{verb}_requested", caller, f"{verb} of job {job.name} requested", subject=job.id)
-        return tagged(views.job_view(unit, job, ctx.settings.limits), 202)
+        return tagged(views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats), 202)
 
 
 @router.post("/jobs/{job_id}/pause", dependencies=[SUBMIT], **ASKED)
@@ -207,7 +222,7 @@ def list_stages(ctx: Ctx, job_id: JobId) -> Listing[StageView]:
 def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
     """The job's attempts in order."""
     with ctx.database.read() as session:
-        return views.attempt_views(Unit(session), job_id)
+        return views.attempt_views(Unit(session), job_id, ctx.settings.beats)
 
 
 @router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))

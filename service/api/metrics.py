@@ -10,16 +10,18 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.api.problems import ALWAYS, responses
 from service.auth import METRICS, GuardedRoute
+from service.lanes import NUMBERS
 from service.metrics.scrape import Scrape
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute, responses=responses(*ALWAYS))
 
 
-def _scrape(request: Request) -> Scrape:
+async def _scrape(request: Request) -> Scrape:
     return cast(Scrape, request.app.state.scrape)
 
 
 @router.get("/metrics", dependencies=[METRICS], response_class=PlainTextResponse)
+@NUMBERS.route
 def metrics(scrape: Annotated[Scrape, Depends(_scrape)]) -> Response:
     """Numbers in Prometheus' text format. With BATON_METRICS_PUBLIC=1 no token is asked for."""
     return Response(scrape.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

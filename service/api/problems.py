@@ -20,10 +20,11 @@ from core.domain.errors import BatonError, FieldError, LeaseLost, SpecError
 from core.domain.validation import findings
 from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
-from core.storage import StoreError
+from core.storage import StoreError, StoreFull
 from core.telemetry.fields import request_id
 from service.api.headers import ALL_ANSWERS, REQUEST_ID
 from service.db.away import away
+from service.db.disk import failing_disk, full_disk
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -33,6 +34,7 @@ from service.errors import (
     TooManyWrites,
     Unauthorized,
 )
+from service.lanes import LaneFull
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -47,6 +49,11 @@ STATUS = {
     "lease-lost": 409,
     "limit-reached": 409,
     "not-installed": 409,
+    "wrong-store": 409,
+    "store-unreachable": 409,
+    "not-in-store": 409,
+    "store-in-doubt": 409,
+    "worker-too-old": 409,
     "body-too-large": 413,
     "body-too-slow": 408,
     "unsupported-media-type": 415,
@@ -58,8 +65,17 @@ STATUS = {
     "too-many-failures": 429,
     "too-many-at-once": 429,
     "too-many-writes": 429,
+    "busy": 503,
 }
-OTHERS = ("database-unavailable", "error", "internal-error", "method-not-allowed", "not-ready", "store-unavailable")
+OTHERS = (
+    "database-unavailable",
+    "disk-full",
+    "error",
+    "internal-error",
+    "method-not-allowed",
+    "not-ready",
+    "store-unavailable",
+)
 PROBLEMS = frozenset(STATUS) | frozenset(OTHERS)
 """All codes that an answer may have."""
 
@@ -70,10 +86,17 @@ TITLES = {
     "lease-lost": "The attempt is no longer held",
     "limit-reached": "No place is free for the attempt",
     "not-installed": "The worker lacks what the job needs",
+    "wrong-store": "The worker uses another store than the service",
+    "store-unreachable": "The worker cannot use its store",
+    "not-in-store": "The service does not find the object in its store",
+    "store-in-doubt": "The service's store is not the one that its database knows",
+    "worker-too-old": "The worker is too old for the job",
     "invalid-spec": "The request has fields that cannot be accepted",
     "invalid-message": "The message has fields that cannot be accepted",
     "invalid-request": "The request has fields that cannot be accepted",
     "idempotency-key-reused": "The idempotency key belongs to another request",
+    "disk-full": "A disk of the service is full",
+    "busy": "Too many requests wait for the same thing",
 }
 
 
@@ -125,7 +148,7 @@ def _unheard(_request: Request, _error: Exception) -> Response:
 
 def _advice(error: BatonError) -> dict[str, str]:
     """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
-    if isinstance(error, TooManyFailures | TooManyWrites):
+    if isinstance(error, TooManyFailures | TooManyWrites | LaneFull):
         return {"Retry-After": str(error.seconds)}
     if isinstance(error, TooManyAtOnce):
         return {"Retry-After": "1"}
@@ -167,6 +190,8 @@ def _allowed(request: Request) -> dict[str, str]:
 def _store_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, ObjectMissing):
         return problem(404, "not-found", "the file is not in the store any more; look at the list again")
+    if isinstance(error, StoreFull):
+        return _disk_full(str(error))
     return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
 
 
@@ -174,7 +199,12 @@ def _database_error(request: Request, error: Exception) -> Response:
     if not away(error):
         log.error("a mistake in what was asked of the database", exc_info=error)
         return _bug(request, error)
-    _say_away(error)
+    services = request.app.state.services
+    url = services.database.engine.url
+    if full := full_disk(error, url):
+        services.readiness.failed("database", full)
+        return _disk_full(full)
+    _say_away(error, failing_disk(error, url))
     return problem(
         503,
         "database-unavailable",
@@ -184,12 +214,21 @@ def _database_error(request: Request, error: Exception) -> Response:
     )
 
 
-def _say_away(error: Exception) -> None:
+def _disk_full(where: str) -> Response:
+    _say(where)
+    return problem(503, "disk-full", where, headers={"Retry-After": "5"})
+
+
+def _say_away(error: Exception, failing: str | None) -> None:
+    cause = " ".join(str(getattr(error, "orig", None) or error).split())
+    _say(failing or f"the database does not answer: {type(error).__name__}: {cause[:300]}")
+
+
+def _say(text: str) -> None:
     global _said_at  # noqa: PLW0603 - one line a while, however many requests fail
     if time.monotonic() > _said_at + SAY_SECONDS:
         _said_at = time.monotonic()
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        log.warning("the database does not answer: %s: %s", type(error).__name__, cause[:300])
+        log.warning("%s", text)
 
 
 def _bug(_request: Request, _error: Exception) -> Response:

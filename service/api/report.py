@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, StreamingResponse
 
+from service.api.artifacts import find
 from service.api.depends import Ctx, JobId, guarded_router
 from service.api.headers import PRIVATE, SANDBOX
 from service.api.jobs import matches
 from service.api.problems import responses
+from service.api.waiting import unless_gone
 from service.auth import READ
-from service.control import artifacts
-from service.db.unit import Unit
+from service.streams import opened
 
 router = guarded_router("artifacts")
 PAGE = "report.html"
@@ -28,10 +30,9 @@ HTML = {"text/html": {"schema": {"type": "string"}}}
         **responses(404),
     },
 )
-def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
+async def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
     """The artifact report.html for looking at, where the artifact itself is for keeping. It can run nothing."""
-    with ctx.database.read() as session:
-        row = artifacts.find(Unit(session), job_id, PAGE)
+    row = await run_in_threadpool(find, ctx, job_id, PAGE)
     headers = {
         "ETag": f'"{row.crc32c}-{row.size}"',
         "Cache-Control": PRIVATE,
@@ -39,5 +40,7 @@ def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
     }
     if matches(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    chunks = ctx.store.open(row.object, 0, row.size)
+    chunks = await unless_gone(request, opened(ctx.store, row.object, 0, row.size))
+    if chunks is None:
+        return Response()  # nobody hears it
     return StreamingResponse(chunks, headers=headers, media_type="text/html; charset=utf-8")

@@ -12,9 +12,11 @@ from core.domain.notices import Notice
 from core.domain.outages import Served
 from core.domain.policies import checkpoint_overdue
 from core.domain.states import AttemptState
+from core.domain.store_identity import Trouble
 from core.domain.wire import CheckpointRole, Phase
 from service.conductor.isolation import Isolation, Item, ready
 from service.control.notices import tell_once
+from service.control.troubles import trouble_of
 from service.db.base import IS_LIVE
 from service.db.engine import Database
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
@@ -81,14 +83,15 @@ def _say(database: Database, attempt_id: str, served: Served) -> None:
         for one in _training(session, Attempt.id == attempt_id):
             if one.overdue(now, served.since):
                 job.overdue_since = now
-                age, text = one.age(now), _text(one, now)
+                age, text = one.age(now), _text(one, now, trouble_of(attempt))
                 data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
                 unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
                 tell_once(unit, job, Notice.OVERDUE, attempt.number, text)
 
 
-def _text(one: _Training, now: datetime) -> str:
+def _text(one: _Training, now: datetime, trouble: Trouble | None) -> str:
+    why = f"the worker tries again; {trouble}" if trouble else "the worker has told of no failure: does a save hang?"
     return (
         f"no checkpoint was committed for {one.age(now):.0f} s, one is due every {one.interval or 0:.0f} s: training "
-        "goes on and the worker tries again; is the store reachable from it?"
+        f"goes on, and {why}"
     )

@@ -1,163 +1,113 @@
-"""The slow steps of a pass, those that wait for the store: publishing, and deleting what nobody needs."""
+"""The steps that wait for the store: publish artifacts, delete what nobody needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
 
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import Select, bindparam, case, delete, select, update
 
-from core.domain.manifest import artifact_name, artifact_parts, checkpoint_parts, job_prefix, programs_prefix
-from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS
-from core.storage import BlobStore, NotFound, StoreError
-from service.db.base import IS_COMMITTED, IS_USELESS, UNPUBLISHED, CheckpointState
+from core.domain.manifest import artifact_name, artifact_parts
+from core.domain.states import TERMINAL_JOBS
+from core.storage import BlobStore
+from service.conductor.crew import Crew, Tick
+from service.conductor.isolation import Isolation, Item, ready
+from service.conductor.passes import BATCH, Pass
+from service.conductor.sweeping import delete_all
+from service.db.base import IS_DELETED, IS_QUARANTINED, IS_UNPUBLISHED
 from service.db.engine import Database
-from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
+from service.db.tables import Artifact, Checkpoint, Garbage, Job
 from service.db.types import db_now
-from service.db.unit import Unit
+from service.db.unit import new_id
 
-BATCH = 20
-NAMES = 500
-SWEEP_EVERY = timedelta(minutes=5)
-SWEEP_AFTER_END = timedelta(hours=2)
+SLICE = 500
+"""So many quarantined checkpoints are looked at a turn, from a random job on: those of jobs that run must stay."""
+
+PUBLISH, CHECKPOINTS, GARBAGE = "publish", "delete_checkpoint", "delete_object"
+# Each step has threads of its own: a long deletion does not hold up publishing.
+PUBLISHERS, COLLECTORS, CLEANERS = Crew(4), Crew(8), Crew(8)
 
 
-def publish(database: Database, store: BlobStore) -> None:
+def publish(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
     """Copy each artifact that changed to its plain name."""
-    query = select(Artifact.job_id, Artifact.name, Artifact.object)
-    with database.read() as session:
-        rows = session.execute(query.where(UNPUBLISHED).order_by(Artifact.committed_at).limit(BATCH)).all()
-    failure: StoreError | None = None
-    for job_id, name, source in rows:
-        try:
-            store.copy(source, artifact_name(job_id, name))
-        except NotFound as error:  # it will never be there: said once, not tried for ever
-            failure = error
-        except StoreError as error:  # what cannot be copied now must not hold up those after it
-            failure = error
-            continue
-        _published(database, job_id, name, source)
-    if failure is not None:
-        raise failure
+    found: dict[str, tuple[str, str]] = {}
+    query = select(Artifact.job_id, Artifact.name, Artifact.object).where(
+        IS_UNPUBLISHED, ready(PUBLISH, Artifact.object)
+    )
+
+    def find() -> list[Item]:
+        with database.read() as session:
+            rows = session.execute(query.order_by(Artifact.committed_at).limit(BATCH)).all()
+        found.update({source: (job_id, name) for job_id, name, source in rows})
+        return [Item(source, job_id) for job_id, _, source in rows]
+
+    def copy(source: str, _tick: Tick) -> None:
+        store.copy(source, artifact_name(*found[source]))
+
+    def mark(sources: Sequence[str]) -> None:
+        _mark_published(database, [(*found[source], source) for source in sources])
+
+    Pass(PUBLISH, store, isolation or Isolation(database), PUBLISHERS).run(find, copy, mark, BATCH)
 
 
-def _published(database: Database, job_id: str, name: str, source: str) -> None:
-    this = (Artifact.job_id == job_id, Artifact.name == name)
+def _mark_published(database: Database, copied: Sequence[tuple[str, str, str]]) -> None:
+    this = (Artifact.job_id == bindparam("job"), Artifact.name == bindparam("artifact"))
     # Moved on while this was copied, by a conductor that stood still for long even: what lies under the plain name now
     # may be older than what was published meanwhile, so it is copied again.
-    published = case((Artifact.object == source, source), else_=None)
+    published = case((Artifact.object == bindparam("source"), Artifact.object), else_=None)
+    rows = [{"job": job_id, "artifact": name, "source": source} for job_id, name, source in copied]
     with database.write() as session:
-        session.execute(update(Artifact).where(*this).values(published=published))
+        session.connection().execute(update(Artifact).where(*this).values(published=published), rows)
 
 
-def collect_checkpoints(database: Database, store: BlobStore) -> None:
+def collect_checkpoints(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
     """Delete the objects of checkpoints that are marked as deleted, and of bad ones once their job has ended."""
-    useless = or_(
-        Checkpoint.state == CheckpointState.DELETED,
-        (Checkpoint.state == CheckpointState.QUARANTINED) & Job.state.in_([*TERMINAL_JOBS]),
-    )
-    query = select(Checkpoint.id, Checkpoint.prefix).join(Job, Job.id == Checkpoint.job_id)
-    with database.read() as session:
-        rows = session.execute(query.where(IS_USELESS, useless).limit(BATCH)).all()
-    for checkpoint_id, prefix in rows:
-        for blob in list(store.list(prefix + "/")):
-            store.delete(blob.name)
+    prefixes: dict[str, str] = {}
+
+    def find() -> list[Item]:
+        with database.read() as session:
+            rows = [*session.execute(_deleted()), *(row for query in _quarantined() for row in session.execute(query))]
+        prefixes.update({checkpoint_id: prefix for checkpoint_id, prefix, _ in rows})
+        return [Item(checkpoint_id, job_id) for checkpoint_id, _, job_id in rows[:BATCH]]
+
+    def remove(checkpoint_id: str, tick: Tick) -> None:
+        delete_all(store, prefixes[checkpoint_id] + "/", tick)
+
+    def mark(ids: Sequence[str]) -> None:
         with database.write() as session:
-            session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(collected_at=db_now()))
+            session.execute(update(Checkpoint).where(Checkpoint.id.in_(ids)).values(collected_at=db_now()))
+
+    Pass(CHECKPOINTS, store, isolation or Isolation(database), COLLECTORS).run(find, remove, mark, BATCH)
 
 
-def collect_garbage(database: Database, store: BlobStore) -> None:
+def _deleted() -> Select[str, str, str]:
+    query = select(Checkpoint.id, Checkpoint.prefix, Checkpoint.job_id)
+    return query.where(IS_DELETED, ready(CHECKPOINTS, Checkpoint.id)).order_by(Checkpoint.number).limit(BATCH)
+
+
+def _quarantined() -> list[Select[str, str, str]]:
+    """Those of ended jobs, among SLICE rows. Ids are random, so each row's turn comes, however many must stay."""
+    start, queries = new_id(), []
+    for part in (Checkpoint.job_id >= start, Checkpoint.job_id < start):
+        some = select(Checkpoint.id, Checkpoint.prefix, Checkpoint.job_id).where(IS_QUARANTINED, part)
+        rows = some.order_by(Checkpoint.job_id).limit(SLICE).subquery()
+        ended = select(rows).join(Job, Job.id == rows.c.job_id).where(Job.state.in_([*TERMINAL_JOBS]))
+        queries.append(ended.where(ready(CHECKPOINTS, rows.c.id)).limit(BATCH))
+    return queries
+
+
+def collect_garbage(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
     """Delete old versions of artifacts once their readers had time to finish."""
-    with database.read() as session:
-        names = list(session.scalars(select(Garbage.object).where(Garbage.not_before <= db_now()).limit(BATCH)))
-    for name in names:
-        store.delete(name)
+    due = select(Garbage.object).where(Garbage.not_before <= db_now(), ready(GARBAGE, Garbage.object))
+
+    def find() -> list[Item]:
+        with database.read() as session:
+            names = session.scalars(due.order_by(Garbage.not_before).limit(BATCH)).all()
+        return [Item(name, parts[0] if (parts := artifact_parts(name)) else None) for name in names]
+
+    def mark(names: Sequence[str]) -> None:
         with database.write() as session:
-            session.execute(delete(Garbage).where(Garbage.object == name))
+            session.execute(delete(Garbage).where(Garbage.object.in_(names)))
 
-
-@dataclass(frozen=True)
-class _Known:
-    """What the rows of one job name. `last`: the newest fence; `held`: the one that may still write.
-
-    `over`: the job has ended so long ago that nobody writes any more.
-    """
-
-    job_id: str
-    over: bool
-    last: int
-    held: int | None
-    prefixes: frozenset[str]
-    objects: frozenset[str]
-
-    def orphan_checkpoint(self, name: str) -> bool:
-        """Whether this object belongs to a save that was never committed and never will be."""
-        prefix = name.rpartition("/")[0]
-        parts = checkpoint_parts(prefix)
-        return parts is not None and self._over(parts[2]) and prefix not in self.prefixes
-
-    def orphan_version(self, name: str) -> bool:
-        """Whether this object is a version of an artifact that nothing names."""
-        parts = artifact_parts(name)
-        return parts is not None and self._over(parts[1]) and name not in self.objects
-
-    def _over(self, fence: int) -> bool:
-        # A fence above the newest was given out after the rows were read.
-        return fence <= self.last and fence != self.held
-
-
-def sweep(database: Database, store: BlobStore) -> None:
-    """Delete what attempts that are over wrote and never committed. Looks at a few jobs a time."""
-    with database.read() as session:
-        query = select(Job.id).where(Job.sweep_at <= db_now()).order_by(Job.sweep_at)
-        job_ids = list(session.scalars(query.limit(BATCH)))
-    for job_id in job_ids:
-        _sweep_job(database, store, job_id)
-
-
-def _sweep_job(database: Database, store: BlobStore, job_id: str) -> None:
-    with database.read() as session:
-        known = _known(Unit(session), job_id)
-    for blob in list(store.list(f"{job_prefix(job_id)}/checkpoints/")):
-        if known.orphan_checkpoint(blob.name):
-            store.delete(blob.name)
-    versions = [blob.name for blob in store.list(f"{job_prefix(job_id)}/versions/") if known.orphan_version(blob.name)]
-    leaving = _leaving(database, versions)
-    for name in versions:
-        if name not in leaving:
-            store.delete(name)
-    if known.over:
-        # Only manifests tell which of them a checkpoint names; but nobody goes on from a job that has ended.
-        for blob in list(store.list(f"{programs_prefix(job_id)}/")):
-            store.delete(blob.name)
-    _plan_next(database, known)
-
-
-def _leaving(database: Database, names: list[str]) -> set[str]:
-    """Of these objects those that are garbage already, and have their time. By name: garbage knows no job."""
-    found: set[str] = set()
-    with database.read() as session:
-        for start in range(0, len(names), NAMES):
-            query = select(Garbage.object).where(Garbage.object.in_(names[start : start + NAMES]))
-            found.update(session.scalars(query))
-    return found
-
-
-def _plan_next(database: Database, known: _Known) -> None:
-    """Again in a while; never again where nobody can write any more."""
-    with database.write() as session:
-        unit = Unit(session)
-        unit.lock_job(known.job_id).sweep_at = None if known.over else unit.now() + SWEEP_EVERY
-
-
-def _known(unit: Unit, job_id: str) -> _Known:
-    session, job = unit.session, unit.find_job(job_id)
-    held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
-    # Two questions, each with an index of its own: not the rows of all checkpoints that the job ever had.
-    there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)
-    prefixes = frozenset(session.scalars(there.where(IS_COMMITTED))) | frozenset(
-        session.scalars(there.where(IS_USELESS))
+    Pass(GARBAGE, store, isolation or Isolation(database), CLEANERS).run(
+        find, lambda name, _tick: store.delete(name), mark, BATCH
     )
-    objects = frozenset(session.scalars(select(Artifact.object).where(Artifact.job_id == job_id)))
-    over = job.finished_at is not None and job.finished_at < unit.now() - SWEEP_AFTER_END
-    return _Known(job_id, over, job.fence, held, prefixes, objects)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.domain.backoff import backoff
 from service.db.away import away, busy, refused
@@ -27,7 +27,6 @@ ACTOR = "conductor"
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
 FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
-EVENT = "item_failed"
 log = logging.getLogger(__name__)
 _draw = random.SystemRandom().random
 
@@ -46,29 +45,38 @@ class Isolation:
     def __init__(self, database: Database, failed: Callable[[str], None] = lambda _step: None) -> None:
         self._database, self._failed = database, failed
 
-    def each(self, step: str, items: Iterable[Item], act: Callable[[str], object]) -> None:
+    def each(
+        self,
+        step: str,
+        items: Iterable[Item],
+        act: Callable[[str], object],
+        ends: tuple[type[Exception], ...] = (),
+    ) -> None:
         """Call `act(item.key)` for each item. What it raises is recorded and does not end the loop.
 
-        Raises what says that the database itself is away: then no item is at fault, and the step ends.
+        Raises what says that the database itself is away, and exceptions of the types in `ends`: then no item is at
+        fault, and the step ends.
         """
         due = list(items)
         known = self._known(step, [item.key for item in due])
         for item in due:
             try:
-                self._one(step, item, act, item.key in known)
+                self._one(step, item, act, known=item.key in known, ends=ends)
             except Exception as error:
-                if away(error) and not busy(error) and not refused(error):
+                if isinstance(error, ends) or (away(error) and not busy(error) and not refused(error)):
                     raise
                 # Not the item's own failure, which has its row: that the row could not be written.
                 if not busy(error):
                     log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
 
-    def _one(self, step: str, item: Item, act: Callable[[str], object], known: bool) -> None:
+    def _one(
+        self, step: str, item: Item, act: Callable[[str], object], *, known: bool, ends: tuple[type[Exception], ...]
+    ) -> None:
         try:
             act(item.key)
         except Exception as error:
             # Another transaction holds the row: the next pass comes soon.
-            if busy(error) or (away(error) and not refused(error)):
+            if busy(error) or isinstance(error, ends) or (away(error) and not refused(error)):
                 raise
             self._record(step, item, error)
         else:
@@ -103,7 +111,8 @@ class Isolation:
         try:
             with self._database.write() as session:
                 unit = Unit(session, wait=False)
-                unit.event(unit.lock_job(job_id), EVENT, ACTOR, message, step=step, tries=tries)
+                job = unit.lock_job(job_id)
+                unit.event(job, "item_failed", ACTOR, message, step=step, tries=tries)
         except NotFound:
             return
         except Exception as error:
@@ -118,11 +127,20 @@ class Isolation:
     def forget_old(self) -> None:
         """Drop what is about items that are not there any more: one that is there is tried at its time."""
         with self._database.write() as session:
-            old = PassFailure.retry_at < Unit(session).now() - FORGOTTEN_AFTER
-            session.execute(delete(PassFailure).where(old))
+            now = Unit(session).now()
+            session.execute(delete(PassFailure).where(PassFailure.retry_at < now - FORGOTTEN_AFTER))
+            # Further ahead than any wait: it was written before the clock was set back.
+            ahead = PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS)
+            session.execute(update(PassFailure).where(ahead).values(retry_at=now))
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """A condition for a step's query: the item does not wait for its next try."""
     waits = exists().where(PassFailure.step == step, PassFailure.item == key, PassFailure.retry_at > db_now())
     return ~waits
+
+
+def waiting(session: Session, step: str) -> set[str]:
+    """The items of a step that wait for their next try: for a step whose items are not rows of one query."""
+    query = select(PassFailure.item).where(PassFailure.step == step, PassFailure.retry_at > db_now())
+    return set(session.scalars(query))

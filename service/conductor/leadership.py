@@ -79,12 +79,13 @@ class LeaderRow:
     def __init__(self, database: Database, holder: str, seconds: float) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._holder = holder
-        self._lease = literal(timedelta(seconds=seconds), Interval())
+        self._lease, self._longest = (literal(timedelta(seconds=n), Interval()) for n in (seconds, 2 * seconds))
 
     def take(self) -> Standing:
         """Take the row if nobody holds it, keep it if this one does."""
         row = insert(Leader).values(name=NAME, holder=self._holder, term=1, expires_at=db_now() + self._lease)
-        free = Leader.expires_at <= db_now()
+        # One that ends further ahead than any lease lasts was given before the clock was set back.
+        free = or_(Leader.expires_at <= db_now(), Leader.expires_at > db_now() + self._longest)
         changes = {
             "holder": row.excluded.holder,
             "term": Leader.term + case((or_(free, Leader.holder != self._holder), 1), else_=0),

@@ -9,20 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.storage import BlobStore
-from service.conductor import cadence, control, counting, dispatch, housekeeping
+from service.conductor import cadence, control, counting, dispatch, housekeeping, placing
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.lease_guard import LeaseGuard
 from service.conductor.messages import Messages
 from service.conductor.notifying import Notifier, Patience
+from service.conductor.redis_sweep import EVERY_SECONDS, RedisSweep
 from service.conductor.silence import Silence
+from service.conductor.sweeping import sweep
 from service.control import endings
 from service.db.engine import Database
 from service.notify.post import Post
 from service.settings import Settings
 
 WATCH_SECONDS = 2.0
-FORGET_SECONDS = 600.0
+FORGET_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
@@ -76,18 +78,18 @@ class Conductor:
         failed: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """`failed` is told the name of the step each time that one item of a step fails."""
-        again, limits = settings.dispatch_again_seconds, settings.limits
         self.isolation = Isolation(database, failed)
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
-        self.sending = [Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits))]
-        self.slow = [
-            Step("publishing artifacts", lambda: housekeeping.publish(database, store)),
-            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store)),
-            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store)),
-            Step("adding up attempts", lambda: counting.count_attempts(database, self.isolation)),
-            Step("sweeping", lambda: housekeeping.sweep(database, store), every=settings.sweep_seconds),
+        self.sending = self._sending(settings, database, messages)
+        apart = self.isolation
+        # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
+        self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
+        self.deleting = [
+            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store, apart)),
+            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store, apart)),
         ]
+        self.sweeping = [Step("sweeping", lambda: sweep(database, store, apart), every=settings.sweep_seconds)]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
         self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
         self._database = database
@@ -99,7 +101,7 @@ class Conductor:
 
     def _quick(self, settings: Settings, database: Database) -> list[Step]:
         """What is due soon. Each step looks at the clocks itself: those before it may have taken long."""
-        apart, look = self.isolation, self.guard.look
+        apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
         patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
         silence, repairs = Silence(database, apart, lease, heartbeat), control.Repairs(database, apart)
@@ -107,9 +109,22 @@ class Conductor:
             Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
             Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
             Step("repairing jobs", repairs.run),
+            Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
+            Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look())),
+            Step("adding up attempts", lambda: counting.count_attempts(database, apart), WATCH_SECONDS),
             Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
+        ]
+
+    def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
+        """What waits for Redis."""
+        again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
+        left_over = RedisSweep(database, messages, apart)
+        return [
+            Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits, apart)),
+            Step("removing messages", lambda: dispatch.clean(database, messages, apart)),
+            Step("sweeping Redis", left_over.run, EVERY_SECONDS),
         ]
 
     def start(self) -> None:
@@ -123,7 +138,9 @@ class Conductor:
             for name, steps in (
                 ("conductor", self.quick),
                 ("dispatching", self.sending),
-                ("housekeeping", self.slow),
+                ("publishing", self.publishing),
+                ("deleting", self.deleting),
+                ("sweeping", self.sweeping),
                 ("notifying", self.telling),
             ):
                 self._passed[name] = time.monotonic()
@@ -150,7 +167,8 @@ class Conductor:
 
     def run_once(self) -> None:
         """One whole pass."""
-        for step in [*self.quick, *self.sending, *self.slow, *self.telling]:
+        stored = [*self.publishing, *self.deleting, *self.sweeping]
+        for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
 
     def pass_ages(self) -> dict[str, float]:

@@ -2,53 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis
+from redis import TimeoutError as RedisTimeoutError
+from redis.client import Pipeline
 from rq import Queue
 from rq.job import Job as RqJob
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from core.domain.queues import FUNCTION
+from core.domain.queues import FUNCTION, RQ_PREFIX
+
+AWAY = (RedisConnectionError, RedisTimeoutError)
+"""What says that Redis itself is at fault, and no list in it."""
 
 FAILURE_TTL = 3600
+MESSAGE_TTL = 7 * 24 * 3600
+"""Seconds after which Redis forgets a message that nobody removed. One that still waits then is sent again."""
+
+_ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Messages:
-    """The RQ queues. All calls raise redis.RedisError where Redis is away."""
+    """The RQ queues. All calls raise redis.RedisError where Redis is away. Each reads and writes a bounded amount."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._queues: dict[str, Any] = {}
 
-    def send(self, queue_name: str, attempt_id: str, *, front: bool = False) -> None:
-        """Put the message at the end of its list, or its front, in place of any copy that lies there."""
-        queue = self._queue(queue_name)
+    def send(self, list_name: str, attempt_ids: Iterable[str], *, front: bool = False) -> None:
+        """Put messages at the end of a list, or each at its front, in place of any copy that lies there."""
+        queue = self._queue(list_name)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.multi()  # said before the first command, because RQ would say it after
-            pipe.lrem(queue.key, 0, attempt_id)
-            # RQ's own retry stays off and no time limit is set: the attempt's lease decides, not Redis.
-            queue.enqueue_call(
-                FUNCTION,
-                args=[attempt_id],
-                job_id=attempt_id,
-                timeout=-1,
-                result_ttl=0,
-                failure_ttl=FAILURE_TTL,
-                description=attempt_id,
-                at_front=front,
-                pipeline=pipe,
-            )
+            for attempt_id in attempt_ids:
+                self._send(pipe, queue, attempt_id, front=front)
             pipe.execute()
 
-    def waiting(self, queue_names: Iterable[str]) -> set[str]:
-        """Attempts whose message lies in one of the lists."""
-        found: set[str] = set()
-        for name in queue_names:
-            ids = cast("list[bytes]", self._redis.lrange(self._queue(name).key, 0, -1))
-            found.update(one.decode() for one in ids)
-        return found
+    @staticmethod
+    def _send(pipe: Pipeline, queue: Any, attempt_id: str, *, front: bool) -> None:
+        pipe.lrem(queue.key, 0, attempt_id)
+        # RQ's own retry stays off and no time limit is set: the attempt's lease decides, not Redis.
+        queue.enqueue_call(
+            FUNCTION,
+            args=[attempt_id],
+            job_id=attempt_id,
+            timeout=-1,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL,
+            description=attempt_id,
+            at_front=front,
+            pipeline=pipe,
+        )
+        pipe.expire(RqJob.key_for(attempt_id), MESSAGE_TTL)
+
+    def remove(self, list_name: str, attempt_ids: Sequence[str], ended: Collection[str] = ()) -> None:
+        """Remove messages that nobody needs any more.
+
+        A message that is not in the list was taken by a worker, which needs RQ's record of it until its attempt ends
+        and deletes it then. The record of one in `ended` is deleted in any case: its worker may have been killed.
+        """
+        if not attempt_ids:
+            return
+        with self._redis.pipeline(transaction=False) as pipe:
+            for attempt_id in attempt_ids:
+                pipe.lrem(self._queue(list_name).key, 1, attempt_id)
+            removed = pipe.execute()
+        found = [one for one, number in zip(attempt_ids, removed, strict=True) if number or one in ended]
+        self.forget(found)
+
+    def forget(self, attempt_ids: Collection[str]) -> None:
+        """Delete RQ's records of messages."""
+        if attempt_ids:
+            self._redis.delete(*(RqJob.key_for(one) for one in attempt_ids))
+
+    def lengths(self, list_names: Sequence[str]) -> dict[str, int]:
+        """How many messages lie in each list."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in list_names:
+                pipe.llen(self._queue(name).key)
+            found = pipe.execute(raise_on_error=False)
+        # What is no list has no length; whoever reads or writes it is told.
+        return {name: one if isinstance(one, int) else -1 for name, one in zip(list_names, found, strict=True)}
+
+    def entries(self, list_name: str, most: int) -> list[str]:
+        """The first messages of a list, by attempt."""
+        found = cast("list[bytes]", self._redis.lrange(self._queue(list_name).key, 0, most - 1))
+        return [one.decode(errors="replace") for one in found]
 
     def known(self, attempt_ids: Collection[str]) -> set[str]:
         """Attempts of which Redis knows the message, wherever it is: in a list or with a worker."""
@@ -59,6 +105,54 @@ class Messages:
                 pipe.exists(RqJob.key_for(attempt_id))
             answers = pipe.execute()
         return {attempt_id for attempt_id, there in zip(attempt_ids, answers, strict=True) if there}
+
+    def scan_records(self, cursor: int, most: int) -> tuple[int, list[str]]:
+        """RQ's records of messages that can be ours, by attempt, after looking at about `most` keys of Redis."""
+        prefix = RqJob.redis_job_namespace_prefix
+        following, keys = cast("tuple[int, list[bytes]]", self._redis.scan(cursor, match=f"{prefix}*", count=most))
+        names = (key.decode(errors="replace").removeprefix(prefix) for key in keys)
+        return int(following), [name for name in names if _ATTEMPT_ID.fullmatch(name)]
+
+    def expire(self, attempt_ids: Sequence[str]) -> None:
+        """See to it that no record of these stays for ever."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for attempt_id in attempt_ids:
+                pipe.ttl(RqJob.key_for(attempt_id))
+            ttls = pipe.execute()
+            for attempt_id, ttl in zip(attempt_ids, ttls, strict=True):
+                if ttl == -1:
+                    pipe.expire(RqJob.key_for(attempt_id), MESSAGE_TTL)
+            pipe.execute()
+
+    def scan_lists(self, cursor: int, most: int) -> tuple[int, list[str]]:
+        """Names of our lists, after looking at about `most` of those that RQ knows."""
+        prefix = Queue.redis_queue_namespace_prefix
+        found = self._redis.sscan(Queue.redis_queues_keys, cursor, match=f"{prefix}{RQ_PREFIX}*", count=most)
+        following, keys = cast("tuple[int, list[bytes]]", found)
+        return int(following), [key.decode(errors="replace").removeprefix(prefix) for key in keys]
+
+    def sweep_list(self, list_name: str, most: int) -> None:
+        """Remove what killed workers leave in RQ's registries of one list, and the name of a list that is not used."""
+        started = StartedJobRegistry.key_template.format(list_name)
+        # The score is when RQ takes the work for abandoned; a worker that lives moves it on each 15 s.
+        dead = self._redis.zrange(started, "-inf", f"({time.time()}", byscore=True, offset=0, num=most)
+        if dead:
+            self._redis.zrem(started, *cast("list[bytes]", dead))
+        workers = WORKERS_BY_QUEUE_KEY % list_name
+        members = cast("list[bytes]", self._redis.srandmember(workers, most))  # each time others, if they are many
+        gone = [one for one, there in self._exist(members).items() if not there]
+        if gone:
+            self._redis.srem(workers, *gone)
+            self._redis.srem(REDIS_WORKER_KEYS, *gone)
+        key = self._queue(list_name).key
+        if not any(self._exist([key, started, workers]).values()):
+            self._redis.srem(Queue.redis_queues_keys, key)
+
+    def _exist(self, keys: Sequence[Any]) -> Mapping[Any, bool]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.exists(key)
+            return dict(zip(keys, map(bool, pipe.execute()), strict=True))
 
     def _queue(self, name: str) -> Any:
         if name not in self._queues:

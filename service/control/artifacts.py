@@ -9,8 +9,9 @@ from sqlalchemy import delete, func, select
 
 from core.domain.errors import FieldError
 from core.domain.manifest import RESERVED_NAMES, artifact_parts
+from core.domain.states import HELD_ATTEMPTS
 from core.domain.wire import ArtifactCommit, Note
-from service.db.tables import Artifact, Event, Garbage, Job
+from service.db.tables import Artifact, Attempt, Event, Garbage, Job
 from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import BadMessage, NotFound
 
@@ -40,12 +41,26 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
     return row
 
 
+def is_new(unit: Unit, attempt_id: str, message: ArtifactCommit) -> bool:
+    """Whether `commit` would point the artifact at another object. False where it would refuse the message."""
+    held = (Attempt.id == attempt_id, Attempt.fence == message.fence, Attempt.state.in_(HELD_ATTEMPTS))
+    job_id = unit.session.scalar(select(Attempt.job_id).where(*held))
+    if job_id is None or message.name in RESERVED_NAMES or not _fits(job_id, message):
+        return False
+    row = unit.session.get(Artifact, (job_id, message.name))
+    return row is None or row.object != message.object
+
+
 def _check_object(job: Job, message: ArtifactCommit) -> None:
     if message.name in RESERVED_NAMES:
         raise BadMessage([FieldError("name", f"no artifact can be called {message.name}")])
-    parts = artifact_parts(message.object)
-    if parts is None or (parts[0], parts[1], parts[3]) != (job.id, message.fence, message.name):
+    if not _fits(job.id, message):
         raise BadMessage([FieldError("object", "is not the name of this artifact's object in this job and fence")])
+
+
+def _fits(job_id: str, message: ArtifactCommit) -> bool:
+    parts = artifact_parts(message.object)
+    return parts is not None and (parts[0], parts[1], parts[3]) == (job_id, message.fence, message.name)
 
 
 def _check_number(unit: Unit, job: Job) -> None:

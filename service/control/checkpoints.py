@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
 from core.domain.spec import CheckpointSpec
+from core.domain.states import HELD_ATTEMPTS
 from core.domain.stored import find_stored, mapping, names, read_stored
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
 from service.control import goodput, totals
-from service.db.base import CheckpointState
+from service.db.base import IS_COMMITTED, CheckpointState
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit, actor_of, new_id, resumable
 from service.errors import BadMessage, Conflict, NotFound
@@ -37,10 +38,41 @@ def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Chec
     return row, True
 
 
+def is_new(unit: Unit, attempt_id: str, message: CheckpointCommit) -> bool:
+    """Whether `commit` would add a checkpoint. False where it would refuse the message, or where it has it already.
+
+    Asked before the look into the store: a zombie is told that its lease is lost, whatever the store says, and a commit
+    that is repeated succeeds even when its objects are gone by now.
+    """
+    job_id = _held_job(unit, attempt_id, message.fence)
+    if job_id is None or not _fits(job_id, message):
+        return False
+    known = exists().where(Checkpoint.job_id == job_id, Checkpoint.prefix == message.prefix)
+    return not unit.session.scalar(select(known))
+
+
+def _held_job(unit: Unit, attempt_id: str, fence: int) -> str | None:
+    query = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.fence == fence)
+    return unit.session.scalar(query.where(Attempt.state.in_(HELD_ATTEMPTS)))
+
+
+def usable(unit: Unit, attempt_id: str, fence: int) -> list[str]:
+    """The prefixes of the job's committed checkpoints, newest first; none if the attempt is not held with the fence."""
+    job_id = _held_job(unit, attempt_id, fence)
+    if job_id is None:
+        return []
+    query = select(Checkpoint.prefix).where(IS_COMMITTED, Checkpoint.job_id == job_id)
+    return list(unit.session.scalars(query.order_by(Checkpoint.number.desc())))
+
+
 def _check_prefix(job: Job, message: CheckpointCommit) -> None:
-    parts = checkpoint_parts(message.prefix)
-    if parts is None or parts[:3] != (job.id, message.position.global_step, message.fence):
+    if not _fits(job.id, message):
         raise BadMessage([FieldError("prefix", "is not the name of a checkpoint of this job, step and fence")])
+
+
+def _fits(job_id: str, message: CheckpointCommit) -> bool:
+    parts = checkpoint_parts(message.prefix)
+    return parts is not None and parts[:3] == (job_id, message.position.global_step, message.fence)
 
 
 def _check_needs(unit: Unit, job: Job, message: CheckpointCommit) -> None:
@@ -69,7 +101,7 @@ def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> C
         seconds=message.seconds,
         stall_seconds=message.stall_seconds,
         trained_seconds=message.trained_seconds,
-        roles=[role.value for role in message.roles],
+        roles=[str(role) for role in message.roles],
         needs=list(message.needs),
         state=CheckpointState.COMMITTED.value,
         committed_at=unit.now(),
@@ -120,7 +152,8 @@ def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
         row.state = CheckpointState.QUARANTINED.value
         unit.session.flush()
         _fall_back(unit, job)
-        text = f"checkpoint at step {row.global_step} cannot be used: {message.message}"
+        what = "is not in the store" if message.missing else "cannot be used"
+        text = f"checkpoint at step {row.global_step} {what}: {message.message}"
         unit.event(job, "quarantined", actor_of(attempt), text, checkpoint=row.id, global_step=row.global_step)
         _go_back(unit, job, attempt)
     return row

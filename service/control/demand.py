@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import func, select
 
 from core.domain.states import HELD_ATTEMPTS
 from core.domain.views import QueueView
-from service.control.limits import Limits
-from service.control.startable import startable
+from service.control.backlog import Line, count, lines
+from service.control.limits import Limits, Place
+from service.control.startable import occupied, room
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
+MOST = 10_000
+"""A line of a queue is counted no further: no autoscaler starts more workers at once."""
+
 
 def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:
     """The demand of a queue for workers with these extensions, whose names begin with `workers`."""
-    waiting = sum(one.needs <= set(extensions) for one in startable(unit.session, limits, [queue]))
+    session = unit.session
+    fit = [line for line in lines(session, limits, [queue]) if line.required.met_by(extensions)]
+    counted = [(line, count(session, line, room(line.places, Counter(), MOST))) for line in fit]
+    waiting = sum(number for _, number in may_start(counted, occupied(session, limits)))
     held = _held(unit, queue, workers)
     return QueueView(queue=queue, waiting=waiting, held=held, wanted=waiting + held)
+
+
+def may_start(counted: Iterable[tuple[Line, int]], taken: Counter[Place]) -> list[tuple[Line, int]]:
+    """How many attempts of each line have room, where those of the more urgent line take their places first."""
+    found = []
+    for line, number in sorted(counted, key=lambda one: (one[0].urgency, one[0].head.job_number)):
+        start = room(line.places, taken, number)
+        taken.update(dict.fromkeys(line.places, start))
+        found.append((line, start))
+    return found
 
 
 def _held(unit: Unit, queue: str, workers: str) -> int:

@@ -17,6 +17,7 @@ from core.domain.policies import (
     counts_as_restore_failure,
     is_outage,
 )
+from core.domain.protocol import known
 from core.domain.spec import RetrySpec
 from core.domain.states import (
     HELD_ATTEMPTS,
@@ -28,12 +29,14 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
-from service.control import totals
+from service.control import progress, totals
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
+from service.control.versions import is_too_old
+from service.control.workers import gave_back
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean, plain
 from service.errors import Conflict
@@ -67,9 +70,14 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
         raise Conflict("nobody asked for this job to be cancelled")
     attempt.ending = sent
     _keep_results(job, attempt, message)
-    reason = message.reason or REASONS.get(message.outcome)
-    _end(unit, job, attempt, _End(EVENTS[message.outcome], reason, message.message))
+    # An outcome that only a newer worker knows says nothing against the job: it is tried again.
+    outcome = known(Outcome, message.outcome)
+    reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
+    if is_too_old(attempt, message):
+        reason = Reason.WORKER_TOO_OLD
+    _end(unit, job, attempt, _End(EVENTS[outcome or Outcome.FAILED], reason, message.message))
     _follow(unit, job, attempt, message, draw)
+    gave_back(unit, attempt.worker)
     return attempt
 
 
@@ -77,22 +85,22 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     sent = plain(message)
     job.results = {**mapping(job.results), **sent["results"]}
     attempt.seconds = sent["seconds"] or attempt.seconds
-    attempt.phase = sent["phase"] or attempt.phase
+    attempt.phase = known(Phase, sent["phase"]) or attempt.phase
     if message.progress is not None:
-        job.progress = sent["progress"]
+        progress.keep(job, attempt, sent["progress"], {})
         attempt.end_step = message.progress.global_step
 
 
 @dataclass(frozen=True)
 class _End:
     event: AttemptEvent
-    reason: Reason | None
+    reason: str | None
     message: str
 
 
 def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
-    attempt.reason, attempt.message = end.reason.value if end.reason else None, clean(end.message) or None
+    attempt.reason, attempt.message = str(end.reason) if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
     _count_restore(job, attempt, end)
     attempt.phase = job.phase = job.overdue_since = None
@@ -181,6 +189,18 @@ class Lease:
         if attempt.state not in HELD_ATTEMPTS or attempt.lease_expires_at is None:
             return False
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
+
+
+def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
+    """End a held attempt, and its job as failed, because no other attempt can do better. Raises LeaseLost, NotFound."""
+    job, attempt = unit.held(attempt_id, fence)
+    actor = actor_of(attempt)
+    _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
+    _log(unit, job, attempt, actor)
+    if job.desired == DesiredState.CANCEL:
+        mark_cancelled(unit, job, actor)
+    else:
+        fail(unit, job, reason, text, actor)
 
 
 def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable[[], float] = _draw) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import defer
 
 from core.domain.goodput import Life, Span, attempt_seconds, job_seconds
-from core.domain.states import LIVE_ATTEMPTS, AttemptState
+from core.domain.states import LIVE_ATTEMPTS, AttemptState, JobState
 from core.domain.stored import number_or
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit import Unit
@@ -26,7 +26,8 @@ def of_job(job: Job, spent: Mapping[str, float], newest: Attempt | None, now: da
     `spent`: seconds by bucket of the attempts that have ended; `newest`: the newest attempt, if there is one.
     """
     live = [newest] if newest is not None and newest.state in LIVE_ATTEMPTS else []
-    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at)
+    recovers = job.state == JobState.RECOVERING
+    life = Life(job.created_at, job.finished_at, job.paused_seconds, job.paused_at, recovers)
     return _rounded(job_seconds(life, [span(row) for row in live], now, spent))
 
 
@@ -49,6 +50,8 @@ def span(row: Attempt) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
+        # An older service does not write it; then most attempts but the first follow an interruption.
+        recovers=row.number > 1 if row.recovers is None else row.recovers,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import func, select
 
 from core.domain.errors import FieldError
@@ -15,20 +17,35 @@ METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
 def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
-    """Record a finished epoch; the same epoch again replaces its row. Raises LeaseLost, BadMessage."""
+    """Record a finished epoch; the same epoch again replaces its row. Raises LeaseLost, BadMessage.
+
+    `finished_at` is the database's time at recording, whatever the worker's clock says; a repeated call keeps it.
+    """
     job, attempt = unit.held(attempt_id, message.fence)
-    row, actor = message.row, actor_of(attempt)
+    actor = actor_of(attempt)
     stage = _stage(unit, job, message)
+    row = message.row.model_copy(update={"finished_at": _recorded_at(unit, job, message)})
     unit.session.merge(Epoch(job_id=job.id, fence=message.fence, **row.model_dump()))
     unit.session.flush()
     sent = plain(message)
-    job.metrics = {name: sent["row"][name] for name in METRICS}
+    if row.epoch >= _newest(unit, job):
+        job.metrics = {name: sent["row"][name] for name in METRICS}
     job.best = sent["best"] or job.best
     text = f"epoch {row.epoch} recorded"
     data = {"epoch": row.epoch, "stage": row.stage, "global_step": row.global_step, "fence": message.fence}
     unit.event(job, "epoch", actor, text, attempt=attempt.number, **data)
     follow_stages(unit, job, stage, message.stage_finished, actor)
     return row
+
+
+def _recorded_at(unit: Unit, job: Job, message: EpochRecord) -> datetime:
+    before = unit.session.get(Epoch, (job.id, message.row.epoch))
+    return before.finished_at if before is not None and before.fence == message.fence else unit.now()
+
+
+def _newest(unit: Unit, job: Job) -> int:
+    """The number of the newest epoch in the history: a row before it, sent late or done again, is not the last."""
+    return unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
 
 
 def _stage(unit: Unit, job: Job, message: EpochRecord) -> Stage:

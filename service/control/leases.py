@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from core.domain.extensions import missing
 from core.domain.outages import Served
 from core.domain.policies import seconds_between_interruptions
+from core.domain.protocol import PROTOCOL, known
+from core.domain.spec import granted_spec
 from core.domain.states import (
     HELD_ATTEMPTS,
     AttemptEvent,
@@ -22,6 +24,7 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping
 from core.domain.wire import (
+    TRAINS,
     Beat,
     CheckpointRef,
     Claim,
@@ -31,21 +34,22 @@ from core.domain.wire import (
     Phase,
     Position,
 )
-from service.control import totals
+from service.control import progress, totals, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
+from service.control.placing import unplace
 from service.control.startable import full
+from service.control.versions import why_too_old
 from service.control.workers import saw, saw_again
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
-from service.db.unit import Unit, actor_of, clean, plain
-from service.errors import Conflict, LimitReached, NotInstalled
+from service.db.unit import Unit, actor_of, plain
+from service.errors import Conflict, LimitReached, NotInstalled, WorkerTooOld
 
 SLACK_SECONDS = 1.0
 RENEWED_AT_ONCE = 1_000
-TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 DIRECTIVES = {
     DesiredState.RUN.value: Directive.CONTINUE,
     DesiredState.PAUSE.value: Directive.PAUSE,
@@ -68,6 +72,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     Raises:
         LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
         NotInstalled: the worker lacks an extension that the job needs; another may have it.
+        WorkerTooOld: the worker does not understand the job's spec; a newer one may.
         Conflict: there is nothing to claim.
         NotFound: there never was such an attempt.
     """
@@ -77,17 +82,20 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     now = unit.now()
     if attempt.state != AttemptState.QUEUED:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
-    if attempt.not_before > now:
+    if attempt.urgency is None and attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
     lacking = missing(job.needs, message.worker.extensions)
     if lacking:
         raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
+    too_old = why_too_old(unit, job, message.worker)
+    if too_old:
+        raise WorkerTooOld(f"attempt {attempt.number} is not for this worker: {too_old}")
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
     # Asked anew: other claims may have been waited for.
     _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
-    saw(unit, message.worker, busy=True, now=now)
+    saw(unit, message.worker, busy=True, now=now).refusal = None
     return _grant(unit, job, attempt, terms)
 
 
@@ -96,7 +104,9 @@ def send_again(unit: Unit, attempt_id: str, after: float = 0.0) -> None:
     _, attempt = unit.lock_attempt(attempt_id)
     if attempt.state == AttemptState.QUEUED:
         attempt.dispatched_at = None
-        attempt.not_before = max(attempt.not_before, unit.now() + timedelta(seconds=after))
+        if after > 0:
+            attempt.not_before = max(attempt.not_before, unit.now() + timedelta(seconds=after))
+            unplace(attempt)
 
 
 def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datetime) -> None:
@@ -113,6 +123,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         claim_id=message.claim_id,
         worker=message.worker.name,
         device=message.worker.device,
+        protocol=message.worker.protocol,
+        spec_version=message.worker.spec_version,
         phase=Phase.STARTING.value,
         claimed_at=now,
         beat_at=now,
@@ -159,11 +171,12 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         fence=attempt.fence or 0,
         lease_seconds=terms.lease,
         heartbeat_seconds=terms.heartbeat,
-        spec=job.spec,
+        spec=granted_spec(mapping(job.spec)),
         checkpoints=tuple(reference(row) for row in unit.good_checkpoints(job.id)),
         seconds_between_interruptions=seconds_between_interruptions(
             totals.of_job(unit, job, live=True).held, job.preemptions
         ),
+        protocol=PROTOCOL,
     )
 
 
@@ -176,14 +189,23 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
     now, renewed = unit.now(), attempt.lease_expires_at
     attempt.lease_expires_at = now + timedelta(seconds=lease)
     _heard_of(unit, job, attempt, now)
-    before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
-    _follow_phase(unit, job, attempt, message.phase)
-    _keep_progress(job, attempt, message)
-    if message.phase in TRAINS and message.progress is not None and message.progress.stage != before:
-        start_stage(unit, job, message.progress.stage, actor_of(attempt))
+    if not progress.overtaken(attempt, message):
+        _follow(unit, job, attempt, message)
     if _in_another_half(renewed, attempt.lease_expires_at, lease):
         saw_again(unit, attempt.worker, now)
-    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease)
+    return Beat(directive=DIRECTIVES[job.desired], lease_seconds=lease, protocol=PROTOCOL)
+
+
+def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
+    """Take over what a heartbeat says, in the order in which its worker sent them."""
+    # A phase that only a newer worker knows is shown as the one before it.
+    phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
+    before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
+    _follow_phase(unit, job, attempt, phase)
+    _keep_progress(job, attempt, message)
+    troubles.follow(unit, job, attempt, message.trouble)
+    if phase in TRAINS and message.progress is not None and message.progress.stage != before:
+        start_stage(unit, job, message.progress.stage, actor_of(attempt))
 
 
 def _in_another_half(before: datetime | None, after: datetime, lease: float) -> bool:
@@ -229,7 +251,7 @@ def _ahead(session: Session, served: Served, seconds: float) -> Any:
 
 def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
     state, actor = AttemptState(attempt.state), actor_of(attempt)
-    attempt.phase = phase.value
+    attempt.phase = job.phase = phase.value
     if phase in TRAINS and state is AttemptState.STARTING:
         attempt.state = next_attempt_state(state, AttemptEvent.STARTED).value
         attempt.started_at, job.restore_failures = unit.now(), 0
@@ -244,9 +266,7 @@ def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     sent = plain(message)
     attempt.seconds = sent["seconds"] or attempt.seconds
     # An attempt's own message comes with its end: until then the column holds what it does.
-    attempt.message = clean(message.doing or "") or None
+    attempt.message = troubles.status_text(message.doing, message.trouble)
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
-    job.phase = message.phase.value
-    job.progress = sent["progress"] or job.progress
-    job.metrics = {**mapping(job.metrics), **sent["metrics"]}
+    progress.keep(job, attempt, sent["progress"], sent["metrics"])
     job.version += 1

@@ -38,12 +38,31 @@ class Limits:
         """What a job with this queue and these labels takes one place of each."""
         return (*self._queue(queue), *self._labels(labels))
 
+    def label(self, key: str, value: str) -> Place | None:
+        """The place of one label; None where it has no limit."""
+        most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
+        return None if most is None else Place("label", f"{key}:{value}", most)
+
+    def limited(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Those of the labels that have a limit."""
+        return {key: value for key, value in labels.items() if self.label(key, value) is not None}
+
+    @property
+    def label_patterns(self) -> tuple[str, ...]:
+        """Which labels have a limit, whatever its number: `key:value` and `key:*`, sorted."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def label_keys(self) -> list[str]:
+        """The keys of labels that have a limit, sorted."""
+        return sorted({pattern.partition(":")[0] for pattern in self.labels})
+
     def _queue(self, queue: str) -> Iterator[Place]:
         if queue in self.queues:
             yield Place("queue", queue, self.queues[queue])
 
     def _labels(self, labels: Mapping[str, str]) -> Iterator[Place]:
         for key, value in mapping(labels).items():
-            most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
-            if most is not None:
-                yield Place("label", f"{key}:{value}", most)
+            place = self.label(key, value)
+            if place is not None:
+                yield place

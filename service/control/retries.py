@@ -8,8 +8,7 @@ from core.domain.policies import EndedAttempt, Reason
 from core.domain.retries import FORGIVEN_AFTER, Trace, failures_that_count, outages_in_a_row, repeated_at
 from core.domain.states import AttemptState
 from core.domain.stored import find_stored
-from core.domain.wire import Finish
-from service.control.leases import TRAINS
+from core.domain.wire import TRAINS, Finish
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 

@@ -2,71 +2,119 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from heapq import heapify, heappop, heappush
 
-from sqlalchemy import Row, Select, case, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.domain.queues import PRIORITIES
-from core.domain.states import HELD_ATTEMPTS, AttemptState, DesiredState
+from core.domain.states import HELD_ATTEMPTS
+from service.control.backlog import Entry, Line, entries, lines
 from service.control.limits import Limits, Place
 from service.db.base import IS_LIVE
-from service.db.tables import Attempt, Job
-from service.db.types import db_now
+from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit import Unit
 
-URGENCY = case({name: rank for rank, name in enumerate(PRIORITIES)}, value=Job.priority)
-# A job that ran before goes on before another begins: its checkpoints, and its owner, wait.
-ORDER = (URGENCY, Attempt.number == 1, Job.number)
+PAGE = 50
+"""So many attempts of a line are read at a time."""
 
 
 @dataclass(frozen=True)
 class Startable:
-    """A queued attempt that may be claimed now. `again`: its job ran before; `needs`: extensions."""
+    """A queued attempt that may be claimed now. `line`: where it waits. `sent`: its message was sent to Redis."""
 
     attempt_id: str
-    queue: str
-    priority: str
-    again: bool
-    needs: frozenset[str]
-    dispatched_at: datetime | None
+    job_number: int
+    line: Line
+    sent: bool = False
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The lowest comes first."""
+        return self.line.urgency, self.job_number
 
 
-def startable(session: Session, limits: Limits, queues: Collection[str] | None = None) -> Iterator[Startable]:
-    """No more than there are places for: each takes its own from those that follow. `queues`: None for all."""
-    taken = occupied(session, limits)
-    full = [place.name for place, count in taken.items() if place.kind == "queue" and count >= place.most]
-    query = _queued().where(Job.queue.not_in(full))
-    if queues is not None:
-        query = query.where(Job.queue.in_(list(queues)))
-    for row in session.execute(query):
-        places = limits.places(row.queue, row.labels)
-        if _full(places, taken) is None:
-            taken.update(places)
-            yield _startable(row)
+def _any(_line: Line) -> bool:
+    return True
 
 
-def _queued() -> Select[Any]:
-    columns = (Attempt.id, Attempt.number, Attempt.dispatched_at, Job.queue, Job.priority, Job.labels, Job.needs)
-    waits = (IS_LIVE, Attempt.state == AttemptState.QUEUED, Attempt.not_before <= db_now())
-    return select(*columns).join(Job).where(*waits, Job.desired == DesiredState.RUN).order_by(*ORDER)
+def startable(
+    session: Session, limits: Limits, queues: Collection[str] | None = None, wants: Callable[[Line], bool] = _any
+) -> Iterator[Startable]:
+    """What may be claimed now in these queues (None: in all), the most urgent first.
+
+    `wants` is asked before each attempt whether one of this line is wanted; a line that is not is left for good.
+    No more are given than there are places for: each takes its own from those that follow and want the same kind of
+    worker.
+    """
+    return in_order(session, limits, lines(session, limits, queues), wants)
 
 
-def _startable(row: Row[Any]) -> Startable:
-    return Startable(row.id, row.queue, row.priority, row.number > 1, frozenset(row.needs), row.dispatched_at)
+def in_order(
+    session: Session, limits: Limits, waiting: Iterable[Line], wants: Callable[[Line], bool] = _any
+) -> Iterator[Startable]:
+    """The same for lines that were read already. Reads no more of a line than is taken from it, but for one page."""
+    held, taken = occupied(session, limits), dict[object, Counter[Place]]()
+    readers = [_Reader(session, line) for line in waiting]
+    heap = [(one.order, number, one) for number, one in enumerate(readers)]
+    heapify(heap)
+    while heap:
+        _, number, reader = heappop(heap)
+        line = reader.line
+        # An attempt that another kind of worker must take does not stand in the way of this kind.
+        places = taken.setdefault(line.required.worker, held.copy())
+        if _full(line.places, places) is not None or not wants(line):
+            continue
+        places.update(line.places)
+        yield Startable(reader.next.attempt_id, reader.next.job_number, line, reader.next.sent)
+        if wants(line) and _full(line.places, places) is None and reader.advance():
+            heappush(heap, (reader.order, number, reader))
+
+
+class _Reader:
+    """Reads a line page by page."""
+
+    def __init__(self, session: Session, line: Line) -> None:
+        self.line, self.next = line, line.head
+        self._session, self._page = session, deque[Entry]()
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.line.urgency, self.next.job_number
+
+    def advance(self) -> bool:
+        """Whether the line has another attempt."""
+        if not self._page and not self.line.alone:
+            self._page.extend(entries(self._session, self.line, PAGE, after=self.next.job_number))
+        if not self._page:
+            return False
+        self.next = self._page.popleft()
+        return True
+
+
+def room(places: Collection[Place], taken: Counter[Place], most: int) -> int:
+    """How many attempts these places have room for, at most `most`."""
+    return max(0, min([most, *(place.most - taken[place] for place in places)]))
 
 
 def occupied(session: Session, limits: Limits) -> Counter[Place]:
     """How many attempts are held in each place that has a limit; those that hold none are left out."""
     taken: Counter[Place] = Counter()
-    if limits:
-        query = select(Job.queue, Job.labels).join(Attempt).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
-        for queue, labels in session.execute(query):
-            taken.update(limits.places(queue, labels))
+    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
+    if limits.queues:
+        query = select(Job.queue, func.count()).join(Attempt, Attempt.job_id == Job.id)
+        for queue, number in session.execute(query.where(*held, Job.queue.in_([*limits.queues])).group_by(Job.queue)):
+            taken.update(dict.fromkeys(limits.places(queue, {}), number))
+    if limits.labels:
+        labels = select(JobLabel.key, JobLabel.value, func.count()).select_from(Attempt)
+        labels = labels.join(Job, Job.id == Attempt.job_id).join(JobLabel, JobLabel.job_number == Job.number)
+        labels = labels.where(*held, JobLabel.key.in_(limits.label_keys)).group_by(JobLabel.key, JobLabel.value)
+        for key, value, number in session.execute(labels):
+            place = limits.label(key, value)
+            if place is not None:
+                taken[place] += number
     return taken
 
 

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from core.domain.spec import JobSpec, dump_spec
+from core.domain.spec import JobSpec, dump_spec, spec_version
 from core.domain.states import AttemptState, DesiredState, JobState
 from service.control import totals
+from service.control.placing import limits_of, place
 from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
 from service.db.unit import Unit, new_id
 from service.errors import KeyReused
@@ -55,6 +56,7 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         id=new_id(),
         name=spec.name,
         spec=dump_spec(spec),
+        spec_version=spec_version(spec),
         labels=dict(spec.labels),
         needs=spec.extensions,
         queue=spec.queue,
@@ -95,7 +97,7 @@ def _stages(job: Job, spec: JobSpec) -> list[Stage]:
 
 
 def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
-    """Queue the job's next attempt, to be dispatched `after` seconds from now."""
+    """Queue the job's next attempt. It may be claimed `after` seconds from now: until then it has no place."""
     now = unit.now()
     job.attempts += 1
     attempt = Attempt(
@@ -105,7 +107,12 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
         state=AttemptState.QUEUED.value,
         not_before=now + timedelta(seconds=after),
         created_at=now,
+        recovers=job.state == JobState.RECOVERING,
+        queue=job.queue,
+        job_number=job.number,
     )
+    if after <= 0:
+        place(attempt, job, limits_of(unit.session))
     if attempt.number > 1:
         # The attempt before this one must have ended in the database before the index sees the new one.
         unit.session.flush()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from core.domain.states import HELD_ATTEMPTS, DesiredState, JobState, shown_status
+from core.domain.states import HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
 from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
@@ -23,8 +23,9 @@ from core.domain.views import (
     ProgressView,
     StageView,
 )
-from core.domain.wire import CheckpointRole, EpochRow
+from core.domain.wire import TRAINS, CheckpointRole, EpochRow
 from service.control import filters, goodput, totals, waiting
+from service.control.beats import Beats, heard
 from service.control.filters import JobFilter
 from service.control.history import epochs_done
 from service.control.limits import Limits
@@ -49,12 +50,12 @@ BLANK: dict[str, Any] = {
 """What is shown for a field that cannot be read: one such row must not hide the others of its page."""
 
 
-def job_view(unit: Unit, job: Job, limits: Limits) -> JobView:
+def job_view(unit: Unit, job: Job, limits: Limits, beats: Beats) -> JobView:
     """One job."""
-    return job_views(unit, [job], limits)[0]
+    return job_views(unit, [job], limits, beats)[0]
 
 
-def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
+def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: Beats) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
     newest = totals.newest_attempts(unit, ids)
@@ -64,6 +65,7 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits) -> list[JobView]:
     ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
     waits = waiting.waits(unit, jobs, ends, limits, now)
     found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
+    found = [_heard(view, _holder(newest.get(view.id)), beats, now) for view in found]
     return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
 
 
@@ -105,7 +107,7 @@ def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStat
 
 
 def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
-    held = parts.newest if parts.newest is not None and parts.newest.state in HELD_ATTEMPTS else None
+    held = _holder(parts.newest)
     return read_stored(
         JobView,
         {
@@ -139,6 +141,22 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
     )
 
 
+def _holder(newest: Attempt | None) -> Attempt | None:
+    return newest if newest is not None and newest.state in HELD_ATTEMPTS else None
+
+
+def _heard(view: JobView, held: Attempt | None, beats: Beats, now: datetime) -> JobView:
+    """With what the heartbeats say; speed and time left only where a worker that is heard trains just now."""
+    known: dict[str, object] = {"as_of": now}
+    last = heard(held, beats, now) if held else None
+    if last is not None:
+        known |= {"beat_at": last.at, "silent_seconds": last.silent_seconds, "lease_expires_at": last.expires}
+    trains = held is not None and held.state == AttemptState.RUNNING and held.phase in TRAINS
+    if view.progress is not None and not (trains and last is not None and not last.silent):
+        known["progress"] = view.progress.model_copy(update={"images_per_second": None, "eta_seconds": None})
+    return view.model_copy(update=known)
+
+
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
@@ -147,12 +165,12 @@ def _progress(job: Job) -> ProgressView | None:
     return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
-def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits) -> JobPage:
+def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: Beats) -> JobPage:
     """A page of jobs, newest first."""
     jobs = list(unit.session.scalars(filters.page(wanted)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
-    return JobPage(items=job_views(unit, page, limits), next_cursor=str(page[-1].number) if more else None)
+    return JobPage(items=job_views(unit, page, limits, beats), next_cursor=str(page[-1].number) if more else None)
 
 
 def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:
@@ -177,16 +195,17 @@ def _stage_view(row: Stage, done: int) -> StageView:
     )
 
 
-def attempt_views(unit: Unit, job_id: str) -> Listing[AttemptView]:
+def attempt_views(unit: Unit, job_id: str, beats: Beats) -> Listing[AttemptView]:
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
     now = unit.now()
-    return Listing(items=[attempt_view(row, now) for row in rows])
+    return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
-def attempt_view(row: Attempt, now: datetime) -> AttemptView:
+def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
     """One attempt, as of `now` where it goes on."""
+    last = heard(row, beats, now)
     return AttemptView(
         id=row.id,
         attempt=row.number,
@@ -203,6 +222,8 @@ def attempt_view(row: Attempt, now: datetime) -> AttemptView:
         end_step=row.end_step,
         started_at=row.started_at,
         seconds=goodput.of_attempt(row, now),
+        beat_at=last.at if last else None,
+        silent_seconds=last.silent_seconds if last else None,
     )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 
 from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
 from core.domain.stored import names
 from service.control.limits import Limits
 from service.control.startable import occupied
+from service.control.versions import those_that_gave_up
 from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit
 
 SEEN_WITHIN = timedelta(minutes=2)
+MOST_WORKERS = 500
+"""So many workers are looked at, those that were seen last."""
 
 
 def waits(
@@ -26,6 +31,7 @@ def waits(
     if not queued:
         return {}
     taken, workers = occupied(unit.session, limits), _workers(unit, now)
+    gave_up = those_that_gave_up(unit, [job.id for job, _ in queued if job.attempts > 1])
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
@@ -34,8 +40,10 @@ def waits(
             found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
-        elif not any(job.queue in queues and not missing(names(job.needs), has) for queues, has in workers):
+        elif not (able := [one for one in workers if one.serves(job)]):
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
+        elif all(one.spec_version < job.spec_version or one.name in gave_up.get(job.id, ()) for one in able):
+            found[job.id] = f"a newer worker: those of queue {job.queue}{_with(job)} cannot read its spec; upgrade them"
         else:
             found[job.id] = f"a worker of queue {job.queue}{_with(job)}"
     return found
@@ -50,7 +58,30 @@ def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
     return job.desired == DesiredState.RUN and bool(attempts) and attempts[-1].state == AttemptState.QUEUED
 
 
-def _workers(unit: Unit, now: datetime) -> list[tuple[list[str], list[str]]]:
-    """Queues and extensions of each."""
-    query = select(Worker.queues, Worker.extensions).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    return [(names(row.queues), names(row.extensions)) for row in unit.session.execute(query)]
+@dataclass(frozen=True)
+class _Seen:
+    name: str
+    queues: list[str]
+    has: list[str]
+    spec_version: int
+
+    def serves(self, job: Job) -> bool:
+        """Whether it takes attempts of the job's queue and has the extensions that it needs."""
+        return job.queue in self.queues and not missing(names(job.needs), self.has)
+
+
+def _workers(unit: Unit, now: datetime) -> list[_Seen]:
+    """The workers that were seen last and take work."""
+    # As text: a value that is no JSON is then one worker's fault and not that of the whole query.
+    queues, has = cast(Worker.queues, Text).label("queues"), cast(Worker.extensions, Text).label("has")
+    query = select(Worker.name, queues, has, Worker.spec_version).where(Worker.last_seen_at > now - SEEN_WITHIN)
+    query = query.where(Worker.ended_at.is_(None), Worker.refusal.is_(None))
+    rows = unit.session.execute(query.order_by(Worker.last_seen_at.desc()).limit(MOST_WORKERS))
+    return [_Seen(row.name, _names(row.queues), _names(row.has), row.spec_version) for row in rows]
+
+
+def _names(stored: str) -> list[str]:
+    try:
+        return names(json.loads(stored))
+    except ValueError:
+        return []

@@ -1,38 +1,60 @@
-"""Which workers there are, by when they were seen last."""
+"""Which workers there are: one row for each supervisor process, by when it was seen last."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.extensions import KINDS, extension, names_of
 from core.domain.plan_views import ExtensionView
-from core.domain.states import HELD_ATTEMPTS
+from core.domain.states import HELD_ATTEMPTS, WorkerState
 from core.domain.stored import names
 from core.domain.views import WorkerView
 from core.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE
-from service.db.tables import Attempt, Worker
+from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit, clean
 
 FORGET_AFTER = timedelta(days=1)
+ENDED_SHOWN = timedelta(hours=1)
+"""How long a worker that ended normally stays in the list."""
 
 
 def report(unit: Unit, message: WorkerReport) -> None:
-    """A worker says that it is there."""
-    row = saw(unit, message, busy=message.busy, now=unit.now())
+    """A worker says that it is there, or that it ends."""
+    now = unit.now()
+    if message.ended:
+        _end(unit, message, now)
+        return
+    row = saw(unit, message, busy=message.busy, now=now)
     row.queues = [clean(queue) for queue in message.queues]
+
+
+def _end(unit: Unit, message: WorkerReport, now: datetime) -> None:
+    # Only of the process that the row is about: another one may have taken the name over meanwhile.
+    same = (Worker.name == clean(message.name), Worker.host == clean(message.host), Worker.pid == message.pid)
+    unit.session.execute(update(Worker).where(*same).values(ended_at=now, last_seen_at=now, busy=False))
 
 
 def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     """Note a worker that spoke to the service."""
     name = clean(info.name)
     row = unit.session.get(Worker, name, with_for_update=True) or _new(unit, name, now)
+    if row.since is None or row.ended_at is not None or (row.host, row.pid) != (clean(info.host), info.pid):
+        row.since, row.ended_at = now, None
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
+    row.store_id, row.refusal = (info.store.id, info.store.problem) if info.store else (None, None)
+    row.protocol, row.spec_version = info.protocol, info.spec_version
     return row
+
+
+def refused(unit: Unit, info: WorkerInfo, why: str) -> None:
+    """Note a worker that gets no work, and why."""
+    saw(unit, info, busy=False, now=unit.now()).refusal = clean(why)
 
 
 def _new(unit: Unit, name: str, now: datetime) -> Worker:
@@ -48,6 +70,11 @@ def _new(unit: Unit, name: str, now: datetime) -> Worker:
 def saw_again(unit: Unit, name: str | None, now: datetime) -> None:
     """A heartbeat also says that its worker is there."""
     unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=now, busy=True))
+
+
+def gave_back(unit: Unit, name: str | None) -> None:
+    """A worker gave its attempt back, and is idle from then on."""
+    unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=unit.now(), busy=False))
 
 
 def extensions(unit: Unit) -> dict[str, list[str]]:
@@ -72,19 +99,48 @@ def extension_views(unit: Unit) -> list[ExtensionView]:
     ]
 
 
+class _Held(NamedTuple):
+    """What a worker holds."""
+
+    job_id: str
+    job_name: str
+    attempt: int
+
+
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
-    """All workers seen within a day, by name; `lost` when silent for `lost_after` seconds."""
+    """Workers seen within a day, by name, then those that ended within the last hour, the latest first.
+
+    A worker is `lost` when it was silent for `lost_after` seconds and did not say that it ends.
+    """
     now = unit.now()
-    rows = unit.session.scalars(select(Worker).where(Worker.last_seen_at > now - FORGET_AFTER))
-    held = select(Attempt.worker, Attempt.job_id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
-    jobs = dict(unit.session.execute(held).all())
+    seen = Worker.last_seen_at > now - FORGET_AFTER
+    shown = or_(Worker.ended_at.is_(None), Worker.ended_at > now - ENDED_SHOWN)
+    held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
     # Put in order here: in the order of its key SQLite would read all workers there ever were.
-    by_name = sorted(rows, key=lambda row: row.name)
-    return [_view(row, jobs.get(row.name), now - timedelta(seconds=lost_after)) for row in by_name]
+    rows = sorted(unit.session.scalars(select(Worker).where(seen, shown)), key=lambda row: row.name)
+    found = [_view(row, held.get(row.name), lost_before) for row in rows]
+    ended = [one for one in found if one.ended_at is not None]
+    ended.sort(key=lambda one: one.ended_at or now, reverse=True)
+    return [one for one in found if one.ended_at is None] + ended
 
 
-def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:
-    state = "lost" if row.last_seen_at < lost_before else "busy" if job_id or row.busy else "idle"
+def _held(unit: Unit) -> dict[str | None, _Held]:
+    query = select(Attempt.worker, Attempt.job_id, Job.name, Attempt.number).join(Job, Job.id == Attempt.job_id)
+    rows = unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS)))
+    return {row.worker: _Held(row.job_id, row.name, row.number) for row in rows}
+
+
+def _state(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerState:
+    if row.refusal and not held:
+        return WorkerState.REFUSED
+    if row.ended_at is not None:
+        return WorkerState.ENDED
+    if row.last_seen_at < lost_before:
+        return WorkerState.LOST
+    return WorkerState.BUSY if held or row.busy else WorkerState.IDLE
+
+
+def _view(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerView:
     return WorkerView(
         name=row.name,
         host=row.host,
@@ -93,7 +149,12 @@ def _view(row: Worker, job_id: str | None, lost_before: datetime) -> WorkerView:
         device=row.device,
         queues=names(row.queues),
         extensions=names(row.extensions),
-        state=state,
-        job_id=job_id,
+        state=_state(row, held, lost_before).value,
+        job_id=held.job_id if held else None,
         last_seen_at=row.last_seen_at,
+        job_name=held.job_name if held else None,
+        attempt=held.attempt if held else None,
+        since=row.since,
+        ended_at=row.ended_at,
+        refusal=row.refusal,
     )

@@ -1,10 +1,16 @@
-"""Brings a database's schema up to date. Safe when several replicas start at once."""
+"""Brings a database's schema up to date. Safe when several processes start at once, and while others use the database.
+
+A SQLite file is migrated in one transaction. On PostgreSQL one transaction changes the tables, and indexes are built
+after it, beside writers; service.db.contention does the waiting.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sqlite3
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -12,16 +18,32 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
+from service.db.contention import WAIT_SECONDS, Contention, UnfitDatabase
 from service.db.engine import WRITE, open_engine
+from service.db.operations import Compatibility
 
-LOCK_ID = 0x6261746F6E  # "baton"
+__all__ = ("Standing", "UnfitDatabase", "alembic_config", "migrate", "migrations_folder", "require_current", "standing")
+HEAD = "head"
 
 
-class UnfitDatabase(Exception):
-    """A database that cannot be used; the message says what to do."""
+@dataclass(frozen=True)
+class Standing:
+    """The revision of a database's schema, None for an empty database, and the one that this version is made for.
+
+    `newer`: this version does not know the revision.
+    """
+
+    found: str | None
+    wanted: str
+    newer: bool
+
+    @property
+    def behind(self) -> bool:
+        """Whether a migration is due."""
+        return not self.newer and self.found != self.wanted
 
 
 def migrations_folder() -> Path:
@@ -40,49 +62,99 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-def migrate(url: str, target: str = "head") -> None:
-    """Upgrade (or, with an older revision, downgrade) the database in one transaction that only one caller can hold.
+def standing(url: str) -> Standing:
+    """Where the database stands. Changes nothing. Raises UnfitDatabase, SQLAlchemyError, OSError."""
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return _standing(connection)
+    finally:
+        engine.dispose()
+
+
+def require_current(url: str) -> None:
+    """Raises UnfitDatabase unless this version can run on the schema as it is, SQLAlchemyError, OSError."""
+    found = standing(url)
+    if found.behind:
+        raise UnfitDatabase(
+            f"its schema is at revision {found.found or 'none'} and this version needs {found.wanted}: run `baton "
+            "migrate` with the same BATON_DATABASE_URL first, or leave out BATON_MIGRATE=0"
+        )
+
+
+def migrate(
+    url: str, target: str = HEAD, *, seconds: float = WAIT_SECONDS, say: Callable[[str], object] = lambda _: None
+) -> Standing:
+    """Upgrade (or, with an older revision, downgrade) the database; where it stood before.
+
+    Only one process does so at a time. `seconds`: how long to wait for locks that others hold; `say` is told of it.
+
+    A schema of a newer version is left as it is if this version can run on it.
 
     Raises UnfitDatabase, SQLAlchemyError, OSError.
     """
     engine = open_engine(url, migrating=True)
     try:
         _use_wal(engine)
-        with engine.execution_options(**WRITE).begin() as connection:
-            _lock(connection)
-            _move(connection, target)
+        if engine.dialect.name == "sqlite":
+            with engine.execution_options(**WRITE).begin() as connection:
+                return _move(connection, target)
+        _check_encoding(engine)
+        return Contention(engine, seconds, say).run(lambda connection: _move(connection, target))
     finally:
         engine.dispose()
 
 
-def _move(connection: Connection, target: str) -> None:
+def _move(connection: Connection, target: str) -> Standing:
     config = alembic_config(connection)
-    _check_revision(connection, ScriptDirectory.from_config(config))
-    if target == "head":
-        command.upgrade(config, target)
-    else:
+    before = _standing(connection)
+    if before.newer and target != HEAD:
+        raise _too_new(before.found)
+    if connection.dialect.name != "sqlite":
+        connection.rollback()  # the reading is over; Alembic begins and commits by itself
+    if target != HEAD:
         command.downgrade(config, target)
+    elif before.behind:
+        command.upgrade(config, target)
+    return before
 
 
-def _check_revision(connection: Connection, scripts: ScriptDirectory) -> None:
-    for revision in MigrationContext.configure(connection).get_current_heads():
-        try:
-            scripts.get_revision(revision)
-        except CommandError:
-            raise UnfitDatabase(
-                f"a newer version of Baton brought it to revision {revision[:64]}, which this one does not know: "
-                "run that version, or go back to a backup from before"
-            ) from None
+def _standing(connection: Connection) -> Standing:
+    """Raises UnfitDatabase where the schema is newer and this version cannot run on it."""
+    scripts = ScriptDirectory.from_config(alembic_config(connection))
+    found = MigrationContext.configure(connection).get_current_revision()
+    newer = found is not None and not _knows(scripts, found)
+    if newer and not _runs_on(connection, scripts):
+        raise _too_new(found)
+    return Standing(found, str(scripts.get_current_head()), newer)
 
 
-def _lock(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        _check_encoding(connection)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+def _knows(scripts: ScriptDirectory, revision: str) -> bool:
+    try:
+        scripts.get_revision(revision)
+    except CommandError:
+        return False
+    return True
 
 
-def _check_encoding(connection: Connection) -> None:
-    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+def _runs_on(connection: Connection, scripts: ScriptDirectory) -> bool:
+    """Whether the newer schema says that this version's code runs on it (docs/decisions/0031)."""
+    if not inspect(connection).has_table(Compatibility.__tablename__):
+        return False
+    oldest = connection.execute(select(Compatibility.oldest_revision)).scalar()
+    return oldest is not None and _knows(scripts, oldest)
+
+
+def _too_new(revision: str | None) -> UnfitDatabase:
+    return UnfitDatabase(
+        f"a newer version of Baton brought it to revision {(revision or '')[:64]}, which this one does not know: "
+        "run that version, or go back to a backup from before"
+    )
+
+
+def _check_encoding(engine: Engine) -> None:
+    with engine.connect() as connection:
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
         raise UnfitDatabase(
             f"the database's encoding is {encoding}, which cannot hold every name; make it with "

@@ -1,8 +1,9 @@
-"""Tables that serve the operation of the service itself: failures of single items, replicas, stores."""
+"""Tables that serve the operation of the service itself: failures of single items, replicas, stores, probes."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -41,6 +42,15 @@ class Replica(Base):
     last_write_at: Mapped[datetime]
 
 
+class Compatibility(Base):
+    """One row. `oldest_revision`: the oldest revision of the schema whose code runs on the schema as it is."""
+
+    __tablename__ = "schema_compatibility"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    oldest_revision: Mapped[str] = mapped_column(String(32))
+
+
 class KnownStore(Base):
     """A store that this service has used. `id`: the identity that is kept in the store itself."""
 
@@ -50,3 +60,13 @@ class KnownStore(Base):
     url: Mapped[str] = mapped_column(String(1000))
     first_used_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
+
+
+class Probe(Base):
+    """One row, written by the readiness checks of all replicas: whether a small write can be committed."""
+
+    __tablename__ = "probes"
+    ONLY: ClassVar[int] = 1
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]

@@ -25,13 +25,16 @@ from core.domain.wire import CheckpointRole
 from service.db import access, leaders, notices, operations  # noqa: F401 - Base knows their tables then
 from service.db.base import (
     COMMITTED,
+    DELETED,
     DISPATCHED,
     LIVE,
     PAST,
-    QUEUED,
+    QUARANTINED,
+    SPENT,
     UNCOUNTED,
     UNPLACED,
     USELESS,
+    WAITING,
     WANTED,
     WISHED,
     Base,
@@ -155,7 +158,9 @@ class Attempt(Base):
     """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
 
     `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
-    training are in checkpoints; `interval_seconds` between two of them.
+    training are in checkpoints; `interval_seconds` between two of them. `trouble`: what fails now and is tried again.
+    `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
+    a queued attempt in its queue (service/control/placing.py); `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"
@@ -173,11 +178,20 @@ class Attempt(Base):
             "needs_key",
             "urgency",
             "job_number",
-            sqlite_where=QUEUED,
-            postgresql_where=QUEUED,
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
         ),
-        Index("ix_attempts_unplaced", "job_id", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
-        Index("ix_attempts_dispatched", "dispatched_at", sqlite_where=DISPATCHED, postgresql_where=DISPATCHED),
+        Index("ix_attempts_unplaced", "not_before", "queue", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
+        Index(
+            "ix_attempts_dispatched",
+            "queue",
+            "urgency",
+            "needs_key",
+            sqlite_where=DISPATCHED,
+            postgresql_where=DISPATCHED,
+        ),
+        Index("ix_attempts_spent", "dispatched_at", sqlite_where=SPENT, postgresql_where=SPENT),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -213,6 +227,9 @@ class Attempt(Base):
     beat_at: Mapped[datetime | None]
     silent_since: Mapped[datetime | None]
     protocol: Mapped[int | None]
+    trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    recovers: Mapped[bool | None]
+    spec_version: Mapped[int | None]
 
 
 class Checkpoint(Base):
@@ -227,6 +244,8 @@ class Checkpoint(Base):
         one_of("state", CheckpointState),
         UniqueConstraint("job_id", "prefix"),
         Index("ix_checkpoints_useless", "job_id", sqlite_where=USELESS, postgresql_where=USELESS),
+        Index("ix_checkpoints_deleted", "number", sqlite_where=DELETED, postgresql_where=DELETED),
+        Index("ix_checkpoints_quarantined", "job_id", sqlite_where=QUARANTINED, postgresql_where=QUARANTINED),
         Index("ix_checkpoints_committed", "job_id", "number", sqlite_where=COMMITTED, postgresql_where=COMMITTED),
         Index("ix_checkpoints_past", "job_id", "number", sqlite_where=PAST, postgresql_where=PAST),
         {"sqlite_autoincrement": True},

@@ -12,7 +12,9 @@ from service.db.happened import Happened
 
 # Seconds. Up to 60: a long poll waits so long.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-STEPS = ("expiry", "orders", "repair", "checkpoints", "silence", "notifications")
+STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
+QUEUE = ("placing", "dispatch", "messages")
+STEPS = ("expiry", "orders", "repair", *QUEUE, "checkpoints", "silence", "notifications", *STORED)
 """Steps of the conductor whose counts are there from the start; others are told once something failed in them."""
 
 ENDED = "attempt_"

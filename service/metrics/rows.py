@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, select
 
 from core.domain.goodput import Bucket
-from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
+from core.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS, DesiredState, JobState, WorkerState, shown_status
 from core.domain.stored import mapping, number_or
 from service.control import goodput, totals, workers
+from service.control.backlog import lines
+from service.control.demand import may_start
 from service.control.limits import Limits
-from service.control.startable import startable
-from service.db.base import IS_LIVE
+from service.control.startable import occupied
+from service.db.base import IS_LIVE, IS_UNPLACED, IS_WAITING
 from service.db.operations import PassFailure
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
+from service.metrics.backlog import backlog
 from service.metrics.counters import STEPS
 
 QUEUES = 100
@@ -31,7 +34,7 @@ LIVE_JOBS = 500
 """Of so many jobs that have not ended, the newest, the time is divided."""
 
 STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
-WORKERS = ("idle", "busy", "lost")
+WORKERS = tuple(state.value for state in WorkerState)
 
 
 @dataclass
@@ -60,7 +63,8 @@ class Queue:
 class Rows:
     """All that was read at once. `seconds`: of jobs that have not ended, by bucket.
 
-    `failing`: items that a step of the conductor could not handle and tries again, by step.
+    `failing`: items that a step of the conductor could not handle and tries again, by step. `backlog`: rows that wait
+    for housekeeping, by kind.
     """
 
     jobs: Mapping[str, int]
@@ -68,13 +72,14 @@ class Rows:
     queues: Mapping[str, Queue]
     seconds: Mapping[str, float] = field(default_factory=dict)
     failing: Mapping[str, float] = field(default_factory=dict)
+    backlog: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
     """One state of the database in numbers."""
     now = unit.now()
-    queues = few(_queues(unit, limits, now))
-    return Rows(_jobs(unit), _workers(unit, lost_after), queues, _seconds(unit, now), _failing(unit))
+    queues, seconds = few(_queues(unit, limits, now)), _seconds(unit, now)
+    return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, _failing(unit), backlog(unit))
 
 
 def _failing(unit: Unit) -> dict[str, float]:
@@ -96,30 +101,34 @@ def _workers(unit: Unit, lost_after: float) -> dict[str, int]:
 
 def _queues(unit: Unit, limits: Limits, now: datetime) -> dict[str, Queue]:
     found: defaultdict[str, Queue] = defaultdict(Queue)
-    _count_attempts(unit, found, now)
-    for one in startable(unit.session, limits):
-        found[one.queue].waiting += 1
+    _count_placed(unit, limits, found, now)
+    unplaced = select(func.coalesce(Attempt.queue, OTHERS), func.count()).where(IS_UNPLACED).group_by(Attempt.queue)
+    for name, number in unit.session.execute(unplaced):
+        found[name].queued += number
     _add_what_runs(unit, found)
     return found
 
 
-def _count_attempts(unit: Unit, found: defaultdict[str, Queue], now: datetime) -> None:
-    query = select(Job.queue, Attempt.state, func.count(), func.min(Attempt.not_before)).select_from(Attempt).join(Job)
-    runs = or_(Attempt.state.in_(HELD_ATTEMPTS), Job.desired == DesiredState.RUN)
-    for name, state, count, since in unit.session.execute(
-        query.where(IS_LIVE, runs).group_by(Job.queue, Attempt.state)
-    ):
-        if state == AttemptState.QUEUED:
-            found[name].queued += count
-            found[name].oldest = max(0.0, (now - since).total_seconds())
-        else:
-            found[name].held += count
+def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], now: datetime) -> None:
+    """What is in no backoff, counted in the index alone."""
+    line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
+    query: Select[Any] = select(*line, func.count(), func.min(Attempt.not_before)).where(IS_WAITING).group_by(*line)
+    numbers: Counter[tuple[str, str, int]] = Counter()
+    for name, key, urgency, number, since in unit.session.execute(query):
+        numbers[name, key, urgency] = number
+        found[name].queued += number
+        found[name].oldest = max(found[name].oldest, (now - since).total_seconds())
+    session = unit.session
+    counted = [(one, 1 if one.alone else numbers[one.key]) for one in lines(session, limits)]
+    for one, number in may_start(counted, occupied(session, limits)):
+        found[one.queue].waiting += number
 
 
 def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
     query = select(Job.queue, Job.progress, Job.overdue_since).select_from(Attempt).join(Job)
     for name, progress, overdue in unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))):
         told = mapping(progress)
+        found[name].held += 1
         found[name].images_per_second += _real(told.get("images_per_second"))
         found[name].remaining += _real(told.get("eta_seconds"))
         found[name].overdue += overdue is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
@@ -14,7 +13,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.checks import CHECKS, OK
 from service.db.unit import Unit
 from service.metrics.rows import Queue, Rows, read
 from service.services import Services
@@ -82,16 +80,10 @@ class Scrape(Collector):
 
     def _read(self) -> _Reading:
         begun = time.monotonic()
-        up = self._look()
+        up = {name: state.ok for name, state in self._services.readiness.states().items()}
         rows = self._rows() if up["database"] else None
         now = time.monotonic()
         return _Reading(up, rows, now - begun, now)
-
-    def _look(self) -> dict[str, bool]:
-        # At once: of several that are away each takes its time to say so.
-        with ThreadPoolExecutor(len(CHECKS)) as pool:
-            found = pool.map(lambda check: check(self._services) == OK, CHECKS.values())
-            return dict(zip(CHECKS, found, strict=True))
 
     def _rows(self) -> Rows | None:
         settings = self._services.settings
@@ -110,6 +102,7 @@ def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_items_failing", text, "step", rows.failing)
     help_text = "Seconds of the jobs that have not ended, by what they were spent on"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
+    yield _labelled("baton_garbage_backlog", "Rows that housekeeping has to handle, by kind", "kind", rows.backlog)
     for part, (name, text) in QUEUES.items():
         yield _labelled(name, text, "queue", {queue: _part(found, part) for queue, found in rows.queues.items()})
 

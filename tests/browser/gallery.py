@@ -29,6 +29,10 @@ STORIES = (
         began=timedelta(minutes=80),
     ),
     Story(
+        "silent-sweep", "running", (Held(None, worker="spot-a100-7"),), labels={"team": "vision"},
+        began=timedelta(minutes=50), silent=timedelta(seconds=18),
+    ),
+    Story(
         "digits-demo", "succeeded", (Held(17.0, "preempted", "preempted"), Held(30.0, "succeeded")),
         stages=(("warm-16", 16, 32, 8), ("grow-32", 32, 32, 6), ("augmented-16", 16, 32, 8), ("polish-32", 32, 32, 8)),
         best=0.981, began=timedelta(hours=7), labels={"team": "docs"},
@@ -82,13 +86,19 @@ HOUR = 3600
 
 def _workers() -> Iterator[Worker]:
     now = datetime.now(UTC)
+    wrong = "it uses gs://old-bucket/runs, this service gs://bucket/runs: set BATON_STORE to gs://bucket/runs"
     for name, device, busy, silent in (
         ("spot-a100-3", "NVIDIA A100-SXM4-40GB", True, -HOUR),
+        ("spot-a100-7", "NVIDIA A100-SXM4-40GB", True, -HOUR),
         ("spot-a100-9", "NVIDIA A100-SXM4-40GB", False, 4200),
+        ("lab-1", "cpu", False, -HOUR),
         ("lab-2", "cpu", False, -HOUR),
+        ("colab-42", "Tesla T4", False, 600),
     ):
         yield Worker(
             name=name, host=f"{name}.internal", pid=4711, version="0.1.0", device=device, busy=busy,
             queues=["default", "fast"], extensions=["dataset:squares"] if name == "lab-2" else [],
-            last_seen_at=now - timedelta(seconds=silent),
+            last_seen_at=now - timedelta(seconds=silent), since=now - timedelta(minutes=80),
+            ended_at=now - timedelta(seconds=silent) if name == "colab-42" else None,
+            refusal=wrong if name == "lab-1" else None,
         )  # fmt: skip

@@ -23,7 +23,10 @@ class Held:
 
 @dataclass
 class Story:
-    """A job as it went. `held`: its attempts in order; `goes_on`: state of a job that has not ended."""
+    """A job as it went. `held`: its attempts in order; `goes_on`: state of a job that has not ended.
+
+    `silent`: how long its worker has not been heard.
+    """
 
     name: str
     state: str
@@ -36,3 +39,4 @@ class Story:
     reason: str | None = None
     message: str | None = None
     results: dict[str, float] = field(default_factory=dict)
+    silent: timedelta = timedelta(0)

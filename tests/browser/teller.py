@@ -247,6 +247,11 @@ class Teller:
             self.files()
         if story.state == "running":
             self.job.phase = self.row.phase = "training"
+            # Ahead, as a worker that was heard in the future does not fall silent while a test looks.
+            heard = -story.silent if story.silent else LEASE
+            self.row.beat_at = datetime.now(UTC) + heard
+            if story.silent:
+                self.row.lease_expires_at = datetime.now(UTC) + timedelta(hours=1)
             self.log(self.row.number, self.held)
         if story.state in ("succeeded", "failed", "cancelled"):
             self.job.finished_at = self.now

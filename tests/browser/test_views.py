@@ -95,7 +95,7 @@ def test_the_list_goes_page_by_page(page: Page) -> None:
     first = names(page)
     page.get_by_role("button", name="Older").click()
     expect(page.get_by_text("Page 2")).to_be_visible()
-    expect(page.locator("table.jobs tbody tr")).to_have_count(12)
+    expect(page.locator("table.jobs tbody tr")).to_have_count(13)
     assert set(first).isdisjoint(names(page))
     expect(page.get_by_role("button", name="Older")).to_be_disabled()
     page.get_by_role("button", name="Newer").click()
@@ -244,6 +244,31 @@ def test_the_workers(page: Page, gallery: Gallery) -> None:
     expect(row).to_contain_text("NVIDIA A100-SXM4-40GB")
     row.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(JOB)
+
+
+def test_a_worker_that_ended_or_is_refused_is_shown_as_that(page: Page, gallery: Gallery) -> None:
+    page.goto("/workers")
+    expect(page.get_by_role("status").filter(has_text="2 busy, 1 idle, 1 refused, 1 lost")).to_be_visible()
+    expect(page.locator("[data-worker=lab-1]")).to_contain_text("set BATON_STORE to gs://bucket/runs")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(6)
+    expect(rows.last).to_contain_text("colab-42")
+    expect(rows.last).to_contain_text(re.compile(r"ended \d+ min ago"))
+
+
+def test_a_silent_worker_is_told_and_counted_on(page: Page, gallery: Gallery) -> None:
+    open_job(page, gallery, "silent-sweep")
+    note = page.locator("[data-silent]")
+    expect(note).to_contain_text(re.compile(r"Worker spot-a100-7 silent for \d+ (s|min); its lease ends in"))
+    said = note.inner_text()
+    expect(note).not_to_have_text(said)  # no answer of the service is needed for that
+    stats = page.locator(".stats")
+    expect(stats).to_contain_text("silent for")
+    expect(stats).not_to_contain_text("872/s")
+    expect(page.locator(".course")).not_to_contain_text("left")
+    page.goto("/?status=running")
+    row = page.locator(f"[data-job='{gallery.ids['silent-sweep']}']")
+    expect(row).to_contain_text("silent for")
 
 
 def test_what_is_not_there_is_said(tab: Tab) -> None:

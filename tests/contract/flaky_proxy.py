@@ -2,10 +2,12 @@
 
 import contextlib
 import http.client
+import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 DROP_ANSWER = -1  # the request arrives, its answer is lost
@@ -14,7 +16,10 @@ CUT_BODY = -3  # the connection breaks in the middle of the answer's body
 
 
 class FlakyProxy(ThreadingHTTPServer):
-    """Forwards to `upstream`; each planned fault hits the next request of its method about objects."""
+    """Forwards to `upstream`; each planned fault hits the next request of its method about objects.
+
+    `left_out`: fields that no answer in JSON has; "size=0" and the like: only where they have this value.
+    """
 
     daemon_threads = True
 
@@ -24,6 +29,7 @@ class FlakyProxy(ThreadingHTTPServer):
         self.host = f"http://127.0.0.1:{self.server_address[1]}"
         self.seen: list[str] = []
         self.before: Callable[[str], None] = lambda method: None
+        self.left_out: Collection[str] = ()
         self._faults: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
@@ -77,7 +83,13 @@ class _Handler(BaseHTTPRequestHandler):
             answer = line.getresponse()
             # a resumable upload's session must come through here too
             headers = {k: v.replace(self.server.upstream, self.server.host) for k, v in answer.getheaders()}
-            return answer.status, headers, answer.read()
+            return answer.status, headers, self._thinned(headers, answer.read())
+
+    def _thinned(self, headers: dict[str, str], body: bytes) -> bytes:
+        kind = next((value for key, value in headers.items() if key.lower() == "content-type"), "")
+        if not self.server.left_out or not kind.startswith("application/json") or not body:
+            return body
+        return json.dumps(_without(json.loads(body), self.server.left_out)).encode()
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes, fault: int = 0) -> None:
         if fault == FLIP_BYTE:
@@ -93,6 +105,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the tests' own output matters."""
+
+
+def _without(found: Any, fields: Collection[str]) -> Any:
+    if isinstance(found, list):
+        return [_without(one, fields) for one in found]
+    if not isinstance(found, dict):
+        return found
+    kept = {key: value for key, value in found.items() if key not in fields and f"{key}={value}" not in fields}
+    return {key: _without(value, fields) for key, value in kept.items()}
 
 
 @contextlib.contextmanager

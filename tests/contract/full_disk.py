@@ -34,7 +34,9 @@ def scenario(store: BlobStore, root: Path, too_much: int) -> None:
 
 def main(root: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(root)], check=True)
-    scenario(open_store(root.as_uri()), root, 600_000)
+    store = open_store(root.as_uri())
+    scenario(store, root, 600_000)
+    expect_full(store.check)  # no checkpoint fits
 
 
 if __name__ == "__main__":

@@ -73,6 +73,13 @@ def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, one["spec"]["template"]["spec"]
     for name, one in of_kind(objects, "ScaledJob").items():
         yield name, one["spec"]["jobTargetRef"]["template"]["spec"]
+    for name, one in of_kind(objects, "Job").items():
+        yield name, one["spec"]["template"]["spec"]
+
+
+def workers(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of them that train."""
+    return ((name, one) for name, one in pods(objects) if name not in ("baton", "baton-migrate"))
 
 
 def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -144,6 +151,19 @@ def test_the_monitor_finds_the_replicas_by_what_they_bear(full: list[dict[str, A
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_the_schema_is_brought_up_to_date_before_anything_new_starts(full: list[dict[str, Any]]) -> None:
+    job = of_kind(full, "Job")["baton-migrate"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["args"] == ["python", "-m", "service.migrate", "--wait", "300"]
+    assert container["image"] == pod(full, "baton")["containers"][0]["image"]
+    # A hook runs before the release's own objects are there: it needs only the Secret that is there already.
+    assert environment(spec) == {"BATON_DATABASE_URL": {"secretKeyRef": {"name": "baton", "key": "BATON_DATABASE_URL"}}}
+    assert "serviceAccountName" not in spec
+    assert environment(pod(full, "baton"))["BATON_MIGRATE"] == "0"
+
+
 def test_secret_settings_come_from_the_secret(full: list[dict[str, Any]]) -> None:
     found = environment(pod(full, "baton"))["BATON_NOTIFY_URLS"]
     assert found == {"secretKeyRef": {"name": "baton", "key": "BATON_NOTIFY_URLS"}}
@@ -190,7 +210,7 @@ def test_values_that_make_no_sense_are_refused(changes: dict[str, Any], word: st
 
 def test_every_variable_is_a_setting_of_who_gets_it(full: list[dict[str, Any]]) -> None:
     for name, spec in pods(full):
-        assert set(environment(spec)) <= (SERVICE if name == "baton" else WORKER), name
+        assert set(environment(spec)) <= (SERVICE if name in ("baton", "baton-migrate") else WORKER), name
 
 
 def test_nobody_is_root(full: list[dict[str, Any]]) -> None:
@@ -202,7 +222,7 @@ def test_nobody_is_root(full: list[dict[str, Any]]) -> None:
 
 
 def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> None:
-    for name, spec in pods(full):
+    for name, spec in [("baton", pod(full, "baton")), *workers(full)]:
         secrets = {
             one for one, value in environment(spec).items() if isinstance(value, dict) and "secretKeyRef" in value
         }
@@ -228,9 +248,9 @@ def test_nobody_but_the_service_has_the_administrators_token(
     for name, (secret, key) in (("WORK", work), ("READ", read), ("", ("baton", "BATON_TOKEN"))):
         variable = f"BATON_{name}_TOKEN" if name else "BATON_TOKEN"
         assert service[variable] == {"secretKeyRef": {"name": secret, "key": key}}
-    for name, spec in pods(objects):
-        if name != "baton":
-            assert environment(spec)["BATON_TOKEN"] == {"secretKeyRef": {"name": work[0], "key": work[1]}}, name
+    for name, spec in workers(objects):
+        assert environment(spec)["BATON_TOKEN"] == {"secretKeyRef": {"name": work[0], "key": work[1]}}, name
+    assert "BATON_TOKEN" not in environment(pod(objects, "baton-migrate"))
     (scaler,) = of_kind(objects, "TriggerAuthentication").values()
     assert scaler["spec"]["secretTargetRef"] == [{"parameter": "token", "name": read[0], "key": read[1]}]
     (monitor,) = of_kind(objects, "ServiceMonitor").values()
@@ -294,12 +314,13 @@ def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         mounted = {one["mountPath"] for one in container["volumeMounts"]}
-        assert mounted == ({"/tmp"} if name == "baton" else {"/tmp", "/home/baton/.cache/baton"})
+        trains = name not in ("baton", "baton-migrate")
+        assert mounted == ({"/tmp", "/home/baton/.cache/baton"} if trains else {"/tmp"})
         assert all("emptyDir" in one for one in spec["volumes"])
 
 
 def test_a_pod_has_one_gpu_or_none(full: list[dict[str, Any]]) -> None:
-    for name, spec in pods(full):
+    for name, spec in [("baton", pod(full, "baton")), *workers(full)]:
         gpus = int(spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0))
         assert gpus == (0 if name in ("baton", "baton-fixed") else 1)
         tolerated = [one["key"] for one in spec.get("tolerations", [])]
@@ -322,7 +343,7 @@ def test_spot_nodes_are_asked_for_in_each_clouds_words(full: list[dict[str, Any]
 
 
 def test_a_worker_has_more_time_than_it_takes(full: list[dict[str, Any]]) -> None:
-    graces = {name: int(environment(spec)["BATON_GRACE"]) for name, spec in pods(full) if name != "baton"}
+    graces = {name: int(environment(spec)["BATON_GRACE"]) for name, spec in workers(full)}
     assert graces == {"baton-l4": 15, "baton-l4-big": 15, "baton-a10": 110, "baton-fixed": 15}
     for name, grace in graces.items():
         assert pod(full, name)["terminationGracePeriodSeconds"] >= grace + 10

@@ -96,12 +96,24 @@ def test_what_is_named_is_there(compose: Compose) -> None:
     for one in services.values():
         for other, how in one.get("depends_on", {}).items():
             # Those built here have theirs in the Dockerfile.
-            assert how["condition"] == "service_healthy"
+            ends = "service_completed_successfully"
+            assert how["condition"] == (ends if other == "migrate" else "service_healthy")
             assert "healthcheck" in services[other] or "build" in services[other]
 
 
+def test_the_schema_is_brought_up_to_date_once_before_the_replicas_start(compose: Compose) -> None:
+    one = compose.services["migrate"]
+    assert one["command"] == ["python", "-m", "service.migrate"]
+    assert one["restart"] == "no"
+    assert one["image"] == compose.services["service-1"]["image"]
+    assert set(compose.environment("migrate")) == {"BATON_DATABASE_URL"}
+    for name in REPLICAS:
+        assert compose.environment(name)["BATON_MIGRATE"] == "0"
+        assert "migrate" in compose.services[name]["depends_on"]
+
+
 def test_every_host_in_a_url_is_a_service(compose: Compose) -> None:
-    values = {value for name in (*REPLICAS, *WORKERS) for value in compose.environment(name).values()}
+    values = {value for name in (*REPLICAS, "migrate", *WORKERS) for value in compose.environment(name).values()}
     hosts = {host for value in values for host in re.findall(r"(?:@|http://)([a-z0-9-]+)", value)}
     assert hosts == {"postgres", "redis", "proxy"}
     upstreams = compose.environment("proxy")["BATON_UPSTREAMS"].split()
@@ -115,7 +127,7 @@ def test_only_the_proxy_can_be_reached_and_only_from_here_unless_asked(compose: 
     assert open_to_all == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
 
 
-@pytest.mark.parametrize("name", [*REPLICAS, *WORKERS])
+@pytest.mark.parametrize("name", [*REPLICAS, "migrate", *WORKERS])
 def test_what_is_built_is_built_from_a_target_and_runs_without_rights(compose: Compose, name: str) -> None:
     one = compose.services[name]
     target = one["build"]["target"]

@@ -82,6 +82,12 @@ class Machine:
         options = ["--port", str(self.port("redis")), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         self.start("redis", [redis_binary(), str(file), *options], self.environment("redis"))
 
+    def migrate(self) -> None:
+        """The one-shot service, to its end."""
+        command = [sys.executable, *self.compose.services["migrate"]["command"][1:]]
+        self.start("migrate", command, self.environment("migrate", "service"))
+        assert self.running["migrate"].wait(SECONDS) == 0, self.says("migrate")
+
     def start_replica(self, name: str) -> None:
         port = {"BATON_HOST": "127.0.0.1", "BATON_PORT": str(self.port(name))}
         self.start(name, self.command("service"), {**self.environment(name, "service"), **port})
@@ -153,6 +159,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         made = Machine(tmp_path_factory.mktemp("compose"), read_compose(GIVEN), server)
         held.callback(made.close)
         made.start_redis()
+        made.migrate()
         for name in REPLICAS:
             made.start_replica(name)
         until(lambda: all(answers(made, name) for name in REPLICAS), SECONDS, "the replicas are ready")

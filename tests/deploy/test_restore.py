@@ -105,14 +105,15 @@ def test_a_job_goes_on_from_a_backup(site: Site) -> None:
     assert trained(site, job, 900) == job
     # The store as it is now: what the backup knows of was deleted since.
     restored(site, dump)
-    first, second = finished(site, job)
-    assert first["end_step"] < 900
-    assert (second["start_step"], "restarted" in kinds(site)) == (0, True)
+    view, attempts = ended(site, job)
+    assert attempts[0]["end_step"] < 900
+    assert (view["status"], view["reason"], "restarted" in kinds(site)) == ("failed", "wrong_store", False)
     # The store of the time of the backup: what was trained since is trained again, under fences that nobody has had.
     shutil.rmtree(store)
     copy.rename(store)
     restored(site, dump)
-    first, second = finished(site, job)
+    view, (first, second) = ended(site, job)
+    assert (view["status"], view["failures"]) == ("succeeded", 0), view
     assert (second["start_step"], "restarted" in kinds(site)) == (first["end_step"], False)
 
 
@@ -122,8 +123,8 @@ def kinds(site: Site) -> set[str]:
         return {str(row[0]) for row in connection.execute("SELECT kind FROM events")}
 
 
-def finished(site: Site, job: str) -> list[dict[str, Any]]:
-    """Trains the job to its end, which must be a good one; its attempts."""
+def ended(site: Site, job: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Trains the job to its end; how it ended, and its attempts."""
     service = site.service
     with make_workers(service, site.folder, "tests.support.fake_worker") as workers:
         try:
@@ -131,8 +132,6 @@ def finished(site: Site, job: str) -> list[dict[str, Any]]:
             workers.start()
             with service.client() as http:
                 jobs = Jobs(http)
-                view = jobs.await_end(job)
-                assert (view["status"], view["failures"]) == ("succeeded", 0), view
-                return jobs.items(job, "attempts")
+                return jobs.await_end(job), jobs.items(job, "attempts")
         finally:
             service.kill()

@@ -126,10 +126,23 @@ def test_with_none_left_it_starts_from_the_beginning_and_says_so(
 ) -> None:
     job, rows = half_done(service, jobs, store)
     for row in rows:
-        store.delete(f"{row['prefix']}/{MANIFEST}")
+        flip(STATE, 0.5)(store, row["prefix"])
     trainer = FakeTrainer()
     assert runner(service, store, trainer).run(queued_attempt(jobs, job))
     assert trainer.started_at == [0]
     assert trainer.state == final_state(STEPS)
     said = [event["message"] for event in jobs.items(job, "events") if event["kind"] == "restarted"]
     assert said == ["no checkpoint can be read: starting from the beginning"]
+
+
+def test_where_all_are_missing_the_job_ends_and_says_so(service: ServiceProcess, jobs: Jobs, store: BlobStore) -> None:
+    job, rows = half_done(service, jobs, store)
+    for row in rows:
+        store.delete(f"{row['prefix']}/{MANIFEST}")
+    trainer = FakeTrainer()
+    assert runner(service, store, trainer).run(queued_attempt(jobs, job))
+    assert trainer.started_at == []
+    view = jobs.show(job)
+    assert (view["status"], view["reason"]) == ("failed", "wrong_store")
+    assert rows[0]["prefix"] in view["message"]
+    assert store.url in view["message"]

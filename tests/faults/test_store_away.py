@@ -105,6 +105,7 @@ def test_training_goes_on_while_the_store_is_away(
         if step == 50:
             until(lambda: proxy.left("POST") < 100_000, 20, "a save that failed")
             assert jobs.show(job)["checkpoint"] is None or jobs.show(job)["checkpoint"]["global_step"] <= 10
+            until(lambda: "saving fails for" in (jobs.show(job)["message"] or ""), 30, "the reason in the status")
             for method in ("POST", "PUT", "GET"):
                 proxy.plan(method)
 
@@ -117,3 +118,4 @@ def test_training_goes_on_while_the_store_is_away(
         assert trainer.state == final_state(STEPS)
         assert whole(jobs, job, emulator, monkeypatch) >= 1
         assert [row["epoch"] for row in jobs.items(job, "history")] == [1, 2, 3]
+        assert [row["kind"] for row in jobs.items(job, "events")].count("store_failing") == 1

@@ -19,7 +19,7 @@ from service.db.operations import Replica
 from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
-from tests.service.helpers import DATABASES, Api
+from tests.service.helpers import DATABASES, Api, eventually
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
@@ -106,6 +106,8 @@ def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
         client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)
+        readiness = app.state.services.readiness
+        eventually(lambda: all(state.age is not None for state in readiness.states().values()))
         return Api(client, app.state.services)
 
     yield make

@@ -13,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from core.domain.manifest import artifact_object, checkpoint_prefix
+from core.domain.manifest import MANIFEST, artifact_object, checkpoint_parts, checkpoint_prefix
+from core.storage import BlobStore
 from service.db.access import ApiToken
 from service.db.tables import Attempt
 from service.services import Services
@@ -48,9 +49,12 @@ def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         time.sleep(0.02)
 
 
+TIMES = ("goodput", "seconds", "as_of", "beat_at", "silent_seconds", "lease_expires_at")
+
+
 def timeless(view: dict[str, Any]) -> dict[str, Any]:
     """A job or an attempt without what changes by itself as time passes."""
-    found = {name: value for name, value in view.items() if name not in ("goodput", "seconds")}
+    found = {name: value for name, value in view.items() if name not in TIMES}
     if found.get("checkpoint"):
         found["checkpoint"] = {name: value for name, value in found["checkpoint"].items() if name != "age_seconds"}
     return found
@@ -70,6 +74,11 @@ class Api:
 
     http: TestClient | httpx.Client
     services: Services = field(repr=False, default=None)  # type: ignore[assignment]
+    store: BlobStore | None = None
+
+    def put(self, name: str, content: bytes) -> str:
+        """Write an object as a worker does it; its CRC32C. `store` is that of a service in another process."""
+        return str((self.store or self.services.store).put(name, content).crc32c)
 
     def token(self, *scopes: str, name: str | None = None, **more: Any) -> dict[str, Any]:
         """A new token; its secret is in `token`."""
@@ -176,10 +185,13 @@ class WorkerHand:
         self.saves += 1
         return checkpoint_prefix(self.job_id, step, self.fence, self.saves)
 
-    def checkpoint(self, step: int, *roles: str, **more: Any) -> httpx.Response:
+    def checkpoint(self, step: int, *roles: str, written: bool = True, **more: Any) -> httpx.Response:
+        """Write its manifest, unless the name is no checkpoint's, and commit it."""
+        prefix = more.pop("prefix", None) or self.prefix(step)
+        there = written and checkpoint_parts(prefix) is not None
         body = {
-            "prefix": more.pop("prefix", None) or self.prefix(step),
-            "manifest_crc32c": "00000000",
+            "prefix": prefix,
+            "manifest_crc32c": self.api.put(f"{prefix}/{MANIFEST}", prefix.encode()) if there else "00000000",
             "position": {"stage": 0, "epoch": 0, "step": step, "global_step": step},
             "bytes": 10,
             "seconds": 0.1,
@@ -212,8 +224,8 @@ class WorkerHand:
         """Write the object and commit it."""
         self.saves += 1
         target = more.pop("object", None) or artifact_object(self.job_id, self.fence, self.saves, name)
-        info = self.api.services.store.put(target, content)
-        body = {"name": name, "object": target, "size": len(content), "crc32c": info.crc32c}
+        crc32c = self.api.put(target, content)
+        body = {"name": name, "object": target, "size": len(content), "crc32c": crc32c}
         return self.post("artifacts", **{**body, "content_type": "application/octet-stream", **more})
 
     def note(self) -> httpx.Response:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from core.domain.protocol import PROTOCOL
+from core.domain.spec import granted_spec
 from service.db.types import db_now
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
 
@@ -32,7 +34,8 @@ def test_a_claim_gives_all_a_worker_needs(api: Api) -> None:
     grant = hand.grant
     assert (grant["attempt"], grant["fence"], grant["checkpoints"]) == (1, 1, [])
     assert (grant["lease_seconds"], grant["heartbeat_seconds"]) == (30.0, 10.0)
-    assert grant["spec"] == job["spec"]
+    assert grant["spec"] == granted_spec(job["spec"])
+    assert grant["protocol"] == PROTOCOL
     assert grant["seconds_between_interruptions"] == 3600.0
     attempt = api.attempt(job["id"])
     assert (attempt["state"], attempt["worker"], attempt["start_step"]) == ("starting", "w1", 0)
@@ -108,13 +111,13 @@ def test_a_claim_that_makes_no_sense(api: Api, body: dict[str, Any], field: str)
 
 def test_the_first_training_heartbeat_starts_the_attempt(api: Api) -> None:
     hand = api.claim(api.submit()["id"])
-    assert hand.beat("loading").json() == {"directive": "continue", "lease_seconds": 30.0}
+    assert hand.beat("loading").json() == {"directive": "continue", "lease_seconds": 30.0, "protocol": PROTOCOL}
     assert api.attempt(hand.job_id)["state"] == "starting"
     hand.beat("training", progress=PROGRESS, metrics={"loss": 2.5})
     assert api.attempt(hand.job_id)["state"] == "running"
     job = api.job(hand.job_id)
-    assert job["progress"] == {**PROGRESS, "fraction": 0.25}
-    assert (job["metrics"], job["phase"]) == ({"loss": 2.5}, "training")
+    assert job["progress"] == {**PROGRESS, "fraction": 0.25, "metrics": {"loss": 2.5}}
+    assert (job["metrics"], job["phase"]) == ({}, "training")
     assert [stage["state"] for stage in api.items(hand.job_id, "stages")] == ["active", "waiting"]
     hand.beat("validating")
     kinds = api.kinds(hand.job_id)
@@ -162,26 +165,15 @@ def test_each_heartbeat_grows_the_version_and_the_lease(api: Api) -> None:
 
 def test_numbers_that_are_none_survive(api: Api) -> None:
     hand = api.running()
-    assert hand.beat("training", metrics={"loss": "NaN", "rate": "Infinity"}).status_code == 200
-    assert api.job(hand.job_id)["metrics"] == {"loss": "NaN", "rate": "Infinity"}
+    odd = {"loss": "NaN", "rate": "Infinity"}
+    assert hand.beat("training", progress=PROGRESS, metrics=odd).status_code == 200
+    assert api.job(hand.job_id)["progress"]["metrics"] == odd
     body = b'{"fence": 1, "kind": "odd", "message": "m", "data": {"loss": [NaN, -Infinity]}}'
     url, headers = f"/v1/attempts/{hand.attempt_id}/notes", {"content-type": "application/json"}
     assert api.http.post(url, content=body, headers=headers).status_code == 201
     assert api.items(hand.job_id, "events")[-1]["data"]["loss"] == ["NaN", "-Infinity"]
     hand.finish("succeeded", results={"test_loss": "NaN"})
     assert api.job(hand.job_id)["results"] == {"test_loss": "NaN"}
-
-
-def test_workers_are_idle_busy_or_lost(api: Api) -> None:
-    hand = api.running("busy-one")
-    report = {**worker_info("idle-one"), "queues": ["default"], "busy": False}
-    assert api.http.post("/v1/workers", json=report).status_code == 204
-    workers = {worker["name"]: worker for worker in api.http.get("/v1/workers").json()["items"]}
-    assert (workers["idle-one"]["state"], workers["idle-one"]["queues"]) == ("idle", ["default"])
-    assert (workers["busy-one"]["state"], workers["busy-one"]["job_id"]) == ("busy", hand.job_id)
-    api.services.settings.__dict__["lease_seconds"] = -1.0
-    lost = api.http.get("/v1/workers").json()["items"]
-    assert {worker["state"] for worker in lost} == {"lost"}
 
 
 def test_the_lease_is_counted_on_the_databases_clock(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import service
 from core.domain.events import SERVICE_EVENTS
 from core.domain.manifest import artifact_object, checkpoint_prefix
+from tests.service.clock import MovedClock
 from tests.service.helpers import Api, WorkerHand, assert_problem
 
 
@@ -169,6 +171,20 @@ def test_an_epoch_again_replaces_its_row(api: Api) -> None:
     assert api.kinds(hand.job_id).count("stage_started") == 1
 
 
+def test_the_database_says_when_an_epoch_was_finished(api: Api, clock: MovedClock) -> None:
+    """The worker's clock is a year off; a call that is repeated later changes nothing, an epoch done again does."""
+    hand = api.running()
+    for moment in (10, 20):
+        clock.to(moment)
+        assert hand.epoch(1, 1, 1, row={"finished_at": "2031-01-01T00:00:00Z"}).status_code == 200
+        row = api.items(hand.job_id, "history")[0]
+        assert datetime.fromisoformat(row["finished_at"]) == clock.begun + timedelta(seconds=10)
+    hand.finish("preempted")
+    api.claim(hand.job_id, "w2").epoch(1, 1, 1)
+    row = api.items(hand.job_id, "history")[0]
+    assert datetime.fromisoformat(row["finished_at"]) == clock.begun + timedelta(seconds=20)
+
+
 @pytest.mark.parametrize(("row", "field"), [({"stage": 3}, "row.stage"), ({"stage_epoch": 3}, "row.stage_epoch")])
 def test_an_epoch_that_cannot_be(api: Api, row: dict[str, Any], field: str) -> None:
     hand = api.running()
@@ -260,7 +276,9 @@ def test_the_events_of_the_service_are_known() -> None:
     said = {
         kind
         for source in Path(service.__file__).parent.rglob("*.py")
-        for kind in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"', source.read_text())
+        for found in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"|^EVENT = "(\w+)"', source.read_text(), re.M)
+        for kind in found
+        if kind
     }
     assert said
     assert said == {kind for kind in SERVICE_EVENTS if not kind.startswith("attempt_")}

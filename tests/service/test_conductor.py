@@ -14,6 +14,7 @@ from sqlalchemy import update
 
 from core.domain.queues import FUNCTION, rq_queue, rq_queues
 from core.storage import StoreUnavailable
+from service.checks import check_store
 from service.conductor import control, dispatch
 from service.conductor.messages import Messages
 from service.control import endings
@@ -204,14 +205,14 @@ def test_redis_away_stops_nothing_else_and_is_told_once(
         assert api.services.store.get(f"jobs/{hand.job_id}/a.txt") == b"a"
         told = [r.getMessage() for r in caplog.records if "dispatching to Redis failed" in r.getMessage()]
         assert len(told) == 1
+        eventually(lambda: api.http.get("/readyz").status_code == 503)
         answer = api.http.get("/readyz")
-        assert answer.status_code == 503
         assert [e["field"] for e in answer.json()["errors"]] == ["redis"]
         own.start()
         api.conduct()
         assert listed(own) == [api.attempt(hand.job_id)["id"]]
-        assert api.http.get("/readyz").status_code == 200
-        assert [r.getMessage() for r in caplog.records][-1] == "conductor: dispatching to Redis works again"
+        eventually(lambda: api.http.get("/readyz").status_code == 200)
+        assert "conductor: dispatching to Redis works again" in [r.getMessage() for r in caplog.records]
 
 
 def test_a_store_that_is_away_stops_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +227,7 @@ def test_a_store_that_is_away_stops_nothing_else(api: Api, monkeypatch: pytest.M
         job = api.submit()
         api.conduct()
         assert api.kinds(job["id"])[-1] == "dispatched"
-        assert [e["field"] for e in api.http.get("/readyz").json()["errors"]] == ["store"]
+        assert check_store(api.services.store) == "the bucket is away"
     api.conduct()
     assert api.services.store.get(f"jobs/{hand.job_id}/a.txt") == b"a"
 
@@ -264,9 +265,8 @@ def test_a_pass_that_died_between_sending_and_recording(
     sent = Messages.send
 
     def send_and_die(self: Messages, *arguments: Any, **more: Any) -> None:
-        sent(self, *arguments, **more)
-        if arguments[1] == expected[1]:
-            raise Killed
+        sent(self, arguments[0], arguments[1][:2], **more)
+        raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Messages, "send", send_and_die)
@@ -283,7 +283,7 @@ def test_each_step_of_a_pass_may_be_done_twice(api: Api, redis_server: RedisServ
     preempted.artifact("a.txt", b"a")
     preempted.finish("preempted")
     conductor = api.services.conductor
-    for step in [*conductor.quick, *conductor.sending, *conductor.slow]:
+    for step in [*conductor.quick, *conductor.sending, *conductor.publishing, *conductor.deleting]:
         for _ in range(2):
             step.run(forced=True)
             assert step.failing is None, step.name

@@ -43,7 +43,7 @@ def test_what_no_worker_could_start_is_not_wanted(start: Callable[..., Api]) -> 
     api.claim(jobs[0])
     assert asked(api) == (1, 1, 2)
     for job in jobs[1:]:
-        api.set_attempt(api.attempt(job)["id"], not_before=datetime.now(UTC) + timedelta(hours=1))
+        api.set_attempt(api.attempt(job)["id"], not_before=datetime.now(UTC) + timedelta(hours=1), urgency=None)
     assert asked(api) == (0, 1, 1)
 
 

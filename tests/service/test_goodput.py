@@ -52,7 +52,7 @@ def test_every_second_of_a_lost_paused_and_finished_job(api: Api, clock: MovedCl
     clock.to(80)
     hand.finish("paused", seconds={"restore": 2.0, "training": 5.0, "checkpoint_stall": 3.0})
     assert spent(api.items(job_id, "attempts")[1]["seconds"]) == {
-        "waiting": 10, "restore": 2, "training": 5, "checkpoint_stall": 3,
+        "recovery": 10, "restore": 2, "training": 5, "checkpoint_stall": 3,
     }  # fmt: skip
     clock.to(130)
     assert api.job(job_id)["goodput"]["paused"] == 50
@@ -65,9 +65,9 @@ def test_every_second_of_a_lost_paused_and_finished_job(api: Api, clock: MovedCl
     hand.finish("succeeded", seconds={"restore": 1.0, "training": 40.0, "validation": 10.0, "evaluation": 5.0})
     job = api.job(job_id)
     assert spent(job["goodput"]) == {
-        "waiting": 25, "startup": 5, "data_loading": 2, "restore": 3, "training": 65, "checkpoint_stall": 3,
-        "validation": 10, "evaluation": 5, "redone": 15, "paused": 100, "other": 12,
-        "total": 245, "goodput": pytest.approx(80 / 145, abs=1e-3),
+        "waiting": 15, "recovery": 10, "startup": 5, "data_loading": 2, "restore": 3, "training": 65,
+        "checkpoint_stall": 3, "validation": 10, "evaluation": 5, "redone": 15, "paused": 100, "other": 12,
+        "total": 245, "goodput": pytest.approx(80 / 130, abs=1e-3),
     }  # fmt: skip
     assert whole(job)
     assert sum(job["goodput"][bucket] for bucket in PRODUCTIVE) == 80
@@ -179,3 +179,12 @@ def test_seconds_that_make_no_sense_are_refused(api: Api, seconds: dict[str, Any
     hand = api.running()
     assert_problem(hand.beat("training", seconds=seconds), 422, "invalid-request")
     assert_problem(hand.finish("succeeded", seconds=seconds), 422, "invalid-request")
+
+
+def test_attempts_of_an_older_service_are_taken_for_recoveries(api: Api, clock: MovedClock) -> None:
+    hand = api.running()
+    clock.to(10)
+    hand.finish("preempted", seconds={"training": 10.0})
+    api.set_attempt(api.attempt(hand.job_id)["id"], recovers=None)
+    clock.to(14)
+    assert api.attempt(hand.job_id)["seconds"]["recovery"] == api.job(hand.job_id)["goodput"]["recovery"] == 4

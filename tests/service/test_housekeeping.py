@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from core.domain.manifest import artifact_object, checkpoint_prefix, program_object
 from core.storage.port import BlobInfo
-from service.conductor import housekeeping
+from service.conductor import housekeeping, sweeping
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
 from tests.service.helpers import Api, WorkerHand
@@ -55,16 +55,6 @@ def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.Monke
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"old"
     api.conduct()
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"
-
-
-def test_a_missing_object_does_not_hold_up_the_others(api: Api) -> None:
-    hand = api.running()
-    hand.artifact("a.txt", b"a")
-    with api.services.database.read() as session:
-        api.services.store.delete(session.execute(select(Artifact.object)).scalar_one())
-    hand.artifact("b.txt", b"b")
-    api.conduct()
-    assert api.services.store.get(f"jobs/{hand.job_id}/b.txt") == b"b"
 
 
 def save(api: Api, hand: WorkerHand, step: int, *roles: str, **more: Any) -> str:
@@ -143,7 +133,7 @@ def test_compiled_programs_stay_until_nobody_can_go_on_with_them(api: Api) -> No
     hand.finish("succeeded")
     sweep(api)  # a process that lost its lease may still write a checkpoint that names it
     assert store.stat(program) is not None
-    sweep(api, finished_at=datetime.now(UTC) - 2 * housekeeping.SWEEP_AFTER_END)
+    sweep(api, finished_at=datetime.now(UTC) - 2 * sweeping.SWEEP_AFTER_END)
     assert store.stat(program) is None
     assert stored(api, hand) == {kept}
     with api.services.database.read() as session:

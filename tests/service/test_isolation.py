@@ -410,6 +410,6 @@ def test_a_pass_is_cut_short_by_nothing_for_ever(start: Callable[..., Api], monk
 
     monkeypatch.setattr(conductor.quick[0], "action", dies)
     eventually(lambda: len(calls) > 2)
-    assert set(conductor.pass_ages()) >= {"conductor", "dispatching", "housekeeping", "notifying"}
+    assert set(conductor.pass_ages()) >= {"conductor", "dispatching", "deleting", "notifying"}
     assert metric(api, 'baton_pass_age_seconds{thread="conductor"}') >= 0
     assert ready("expiry", Attempt.id) is not None

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_a_lease_that_ran_out_goes_to_whoever_asks_first(database: Database, cap
     assert row(database).term == 2
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert ["this replica leads now, term 2" in told[0], "leadership was lost" in told[1]] == [True, True]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_from_leading(database: Database) -> None:
+    one, two = Elected(database, 60), Elected(database, 60)
+    one.ask()
+    with database.write() as session:
+        session.execute(update(Leader).values(expires_at=row(database).expires_at + timedelta(hours=1)))
+    two.ask()
+    assert two.leads()
+    assert row(database).term == 2
 
 
 def test_one_own_lease_that_ran_out_starts_another_term(database: Database) -> None:
@@ -157,8 +168,10 @@ def test_a_replica_that_does_not_lead_does_nothing(start: Callable[..., Api]) ->
     two = start(conductor_seconds=0.05, leader_seconds=300)
     eventually(lambda: "(term 1)" in two.http.get("/readyz").json()["conductor"])
     assert "this replica" not in two.http.get("/readyz").json()["conductor"]
-    eventually(lambda: all(step.next_at > 0 for step in [*one.services.conductor.quick, *one.services.conductor.slow]))
-    assert not any(step.next_at > 0 for step in [*two.services.conductor.quick, *two.services.conductor.slow])
+    eventually(
+        lambda: all(step.next_at > 0 for step in [*one.services.conductor.quick, *one.services.conductor.deleting])
+    )
+    assert not any(step.next_at > 0 for step in [*two.services.conductor.quick, *two.services.conductor.deleting])
     one.services.conductor.stop()
     job = two.submit()
     eventually(lambda: "dispatched" in two.kinds(job["id"]))

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.checks import State
 from service.metrics import scrape
 from service.metrics.rows import OTHERS, QUEUES, Queue, few
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually
@@ -138,14 +139,16 @@ def test_what_was_read_is_told_again_for_a_while(api: Api, monkeypatch: pytest.M
 
 @ON_SQLITE
 def test_what_is_away_is_told(api: Api, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert value(scraped(api), "baton_dependency_up", dependency="redis") == 1
     redis_server.stop()
     try:
+        eventually(lambda: value(scraped(api), "baton_dependency_up", dependency="redis") == 0)
         found = scraped(api)
     finally:
         redis_server.start()
-    assert value(found, "baton_dependency_up", dependency="redis") == 0
     assert value(found, "baton_jobs", status="queued") == 0
-    monkeypatch.setitem(scrape.CHECKS, "database", lambda _ctx: "away")
+    states = api.services.readiness.states()
+    monkeypatch.setattr(api.services.readiness, "states", lambda: {**states, "database": State("away", 1.0)})
     found = scraped(api)
     assert value(found, "baton_dependency_up", dependency="database") == 0
     assert not [name for name, _ in found if name == "baton_jobs"]

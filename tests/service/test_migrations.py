@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.db.engine import open_engine
-from service.db.migrate import UnfitDatabase, alembic_config, migrate
+from service.db.migrate import Standing, UnfitDatabase, alembic_config, migrate, require_current, standing
 from tests.service.rows import everything, fill, schema
 from tests.support.service import ROOT
 
@@ -156,12 +156,42 @@ def test_a_migration_that_fails_leaves_all_as_it_was(old: str) -> None:
     migrate(old)
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(full: str) -> None:
-    """Going back is a restore: an older service does not touch what it does not know."""
-    with connected(full) as connection:
+def brought_to_9999(url: str, oldest: str) -> None:
+    """As a newer version leaves it, which says that code of `oldest` runs on it."""
+    with connected(url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE schema_compatibility SET oldest_revision = :oldest"), {"oldest": oldest})
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(full: str) -> None:
+    """Going back over a contraction is a restore: an older service does not touch what it does not know."""
+    brought_to_9999(full, oldest="9998")
     rows = content(full)
     for target in ("head", "0001"):
         with pytest.raises(UnfitDatabase, match="a newer version of Baton brought it to revision 9999"):
             migrate(full, target)
+    with pytest.raises(UnfitDatabase, match="9999"):
+        require_current(full)
     assert content(full) == rows
+
+
+def test_a_newer_schema_that_only_adds_serves_an_older_version(full: str) -> None:
+    newest = revisions()[-1]
+    brought_to_9999(full, oldest=newest)
+    rows = content(full)
+    assert migrate(full) == standing(full) == Standing("9999", newest, newer=True)
+    require_current(full)
+    with pytest.raises(UnfitDatabase, match="9999"):  # but it cannot go down from what it does not know
+        migrate(full, "0001")
+    assert content(full) == rows
+
+
+def test_the_schema_says_which_code_runs_on_it(full: str) -> None:
+    assert content(full)["schema_compatibility"] == [{"id": 1, "oldest_revision": "0007"}]
+
+
+def test_a_service_that_does_not_migrate_wants_the_schema_that_it_is_made_for(old: str) -> None:
+    with pytest.raises(UnfitDatabase, match=r"at revision 0001 and this version needs .*: run `baton migrate`"):
+        require_current(old)
+    assert migrate(old).behind
+    require_current(old)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from core.domain.wire import WorkerInfo
 from service import offers
 from service.control.limits import Limits
 from service.db.types import db_now
@@ -23,6 +24,7 @@ from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
 
 NEXT = "/v1/attempts:next"
+WORKER = WorkerInfo(name="w1", host="box", pid=7, version="0.1.0")
 
 
 def request(*queues: str, wait: float = 0.0, name: str = "w1") -> dict[str, Any]:
@@ -115,6 +117,7 @@ def test_backoff_and_pauses_are_respected(api: Api) -> None:
     api.ask(paused, "pause")
     assert ask(api) is None
     api.set_attempt(attempts(api, hand.job_id)[0], not_before=db_now())
+    api.conduct()  # places what is due
     assert [ask(api)] == attempts(api, hand.job_id)
 
 
@@ -196,14 +199,14 @@ def test_a_database_that_is_away(api: Api, pool: ThreadPoolExecutor, monkeypatch
 def test_another_replicas_job_is_seen(api: Api) -> None:
     async def wait() -> str | None:
         replica = Offers(api.services.database, Limits())
-        asked = asyncio.create_task(replica.next(["default"], (), 30.0))
+        asked = asyncio.create_task(replica.next(["default"], WORKER, 30.0))
         while replica._task is None:
             await asyncio.sleep(0.01)
         job = await asyncio.to_thread(api.submit)
         assert [await asked] == await asyncio.to_thread(attempts, api, job["id"])
         last = replica._task
         await asyncio.wait_for(last, 10)  # nobody waits: nobody looks
-        closing = asyncio.create_task(replica.next(["default"], (), 30.0))
+        closing = asyncio.create_task(replica.next(["default"], WORKER, 30.0))
         await asyncio.sleep(0)
         replica.close()
         return await asyncio.wait_for(closing, 10)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from core.storage import open_store
 from service.__main__ import _listen, main
 from service.db.sole import sole_use
 from tests.service.helpers import Api, eventually, spec
@@ -131,8 +132,9 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisSe
         "BATON_LEADER_SECONDS": "1",
     }
     with running_service(tmp_path, redis_server.url, **settings) as service:
+        store = open_store(service.store_url)
         with service.client() as http:
-            api = Api(http)
+            api = Api(http, store=store)
             jobs = [api.submit()["id"] for _ in range(5)]
             hand = api.claim(jobs[0])
             hand.beat("training")
@@ -140,7 +142,7 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisSe
         service.kill()
         service.start()
         with service.client() as http:
-            api = hand.api = Api(http)
+            api = hand.api = Api(http, store=store)
             assert [job["id"] for job in http.get("/v1/jobs").json()["items"]] == jobs[::-1]
             eventually(lambda: api.job(jobs[0])["status"] == "recovering")
             assert hand.beat("training").json()["code"] == "lease-lost"

@@ -146,6 +146,27 @@ def test_a_pass_of_each_thread(api: Api) -> None:
     assert whole_tables(api, statements) == {}
 
 
+def test_passes_polls_and_demand_with_limits_and_all_kinds_of_attempts(start: Callable[..., Api]) -> None:
+    api = start(queue_limits={"default": 2}, label_limits={"user:*": 1})
+    failed, held = api.running(labels={"user": "ada"}), api.running("w2")
+    jobs = [api.submit(labels={"user": name}, queue=queue) for name in ("ada", "bob") for queue in ("default", "gpu")]
+    with asked() as statements:
+        api.conduct()
+        failed.finish("failed")
+        api.services.redis.flushall()
+        api.claim(jobs[1]["id"], "w3")
+        api.ask(jobs[2]["id"], "cancel")
+        for _ in range(2):
+            api.conduct()
+        asking = {"worker": worker_info("w4"), "queues": ["default", "gpu"], "wait_seconds": 0}
+        assert api.http.post("/v1/attempts:next", json=asking).status_code == 200
+        assert api.http.get("/v1/queues/gpu").status_code == 200
+        assert api.http.get("/metrics").status_code == 200
+        held.finish("succeeded")
+    assert len(statements) > 15
+    assert whole_tables(api, statements) == {}
+
+
 @pytest.mark.parametrize("query", LISTS)
 def test_a_list_is_read_in_the_order_of_an_index(api: Api, query: str) -> None:
     sign = "&" if query else "?"

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.storage import open_store
 from tests.service.helpers import Api, WorkerHand, eventually, spec
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
@@ -138,9 +139,10 @@ def test_a_key_that_races_at_both_makes_one_job(both: list[httpx.Client]) -> Non
     assert names.count("raced") == 4
 
 
-def test_work_at_both_keeps_every_log_whole(both: list[httpx.Client]) -> None:
+def test_work_at_both_keeps_every_log_whole(pair: Pair, both: list[httpx.Client]) -> None:
     """A worker that changes the replica with each call, users at both, and the conductor, all on the same jobs."""
-    apis = [Api(one) for one in both]
+    store = open_store(pair.replicas[0].store_url)
+    apis = [Api(one, store=store) for one in both]
     jobs = [apis[n % 2].submit()["id"] for n in range(6)]
 
     def work(job_id: str) -> list[int]:

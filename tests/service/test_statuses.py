@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event
 
+from service.control.beats import Beats
 from service.control.limits import Limits
 from service.statuses import Statuses
 from tests.service.helpers import Api
+from tests.service.test_claims import PROGRESS
 
 
 @contextmanager
@@ -48,15 +50,15 @@ def test_a_change_is_seen_at_once(api: Api) -> None:
     hand = api.running()
     for step in range(3):
         tag = api.http.get(f"/v1/jobs/{hand.job_id}").headers["etag"]
-        hand.beat("training", metrics={"loss": float(step)})
+        hand.beat("training", progress={**PROGRESS, "step": step})
         answer = api.http.get(f"/v1/jobs/{hand.job_id}", headers={"If-None-Match": tag})
         assert answer.status_code == 200
-        assert answer.json()["metrics"]["loss"] == step
+        assert answer.json()["progress"]["step"] == step
 
 
 def test_another_replica_changes_it(api: Api) -> None:
     hand = api.running()
-    other = Statuses(api.services.database, Limits())
+    other = Statuses(api.services.database, Limits(), Beats(10, 30))
     before = other.show(hand.job_id)
     assert other.show(hand.job_id) is before
     api.ask(hand.job_id, "pause")

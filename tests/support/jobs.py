@@ -54,6 +54,10 @@ class Jobs:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def workers(self) -> list[dict[str, Any]]:
+        """The service's list of workers."""
+        return list(self._http.get("/v1/workers").json()["items"])
+
     def items(self, job: str, what: str) -> list[dict[str, Any]]:
         """A list below a job: history, attempts, events, checkpoints, artifacts or stages."""
         answer = self._http.get(f"/v1/jobs/{job}/{what}")

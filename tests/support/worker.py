@@ -51,6 +51,8 @@ class WorkerProcess:
             "BATON_REPORTS": "0",
             **self.settings,
         }
+        if not environment["BATON_WORKER_NAME"]:
+            del environment["BATON_WORKER_NAME"]  # it makes one up
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", self.module, *arguments]
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as dump_arrays
 
 from core.domain.errors import BatonError
-from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest, ProgramSet
+from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest, ManifestHead, ProgramSet
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
 from core.storage.errors import AlreadyExists, Corrupted, NotFound
@@ -20,13 +20,22 @@ from worker.checkpointing.snapshot import Snapshot
 
 
 class CorruptCheckpoint(BatonError):
-    """A checkpoint that is not what its manifest says; the one before it is to be used."""
+    """A checkpoint that is not what its manifest says; the one before it is to be used.
+
+    `missing`: the store holds no manifest of it, and answered so.
+    """
 
     code = "corrupt-checkpoint"
 
-    def __init__(self, prefix: str, what: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, what: str, *, missing: bool = False) -> None:
+        self.prefix, self.missing = prefix, missing
         super().__init__(f"{prefix}: {what}")
+
+
+class NewerCheckpoint(BatonError):
+    """A checkpoint of a format that only a newer worker reads. It is not damaged."""
+
+    code = "newer-checkpoint"
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None =
 
     Raises:
         CorruptCheckpoint: it is damaged or incomplete.
+        NewerCheckpoint: a newer worker wrote it.
         StoreError: the store could not be read; says nothing about the checkpoint.
     """
     manifest = _manifest(store, prefix, manifest_crc32c)
@@ -108,14 +118,15 @@ def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None =
 def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
     try:
         data = store.get(f"{prefix}/{MANIFEST}")
-        manifest = Manifest.model_validate_json(data)
-    except (NotFound, Corrupted, ValidationError) as error:
+        if crc32c not in (None, crc32c_of(data)):
+            raise CorruptCheckpoint(prefix, f"{MANIFEST} is not the one that was committed")
+        if (found := ManifestHead.model_validate_json(data).format) > FORMAT:
+            raise NewerCheckpoint(f"{prefix}/{MANIFEST} has format {found}; this worker reads formats up to {FORMAT}")
+        return Manifest.model_validate_json(data)
+    except NotFound as error:
+        raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}", missing=True) from error
+    except (Corrupted, ValidationError) as error:
         raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}") from error
-    if crc32c not in (None, crc32c_of(data)):
-        raise CorruptCheckpoint(prefix, f"{MANIFEST} is not the one that was committed")
-    if manifest.format != FORMAT:
-        raise CorruptCheckpoint(prefix, f"{MANIFEST}: format {manifest.format} is not {FORMAT}")
-    return manifest
 
 
 def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:

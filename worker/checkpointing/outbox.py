@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.domain.errors import LeaseLost
-from worker.patience import persist
+from core.domain.errors import JobFailure, LeaseLost
+from core.domain.policies import Reason
+from worker.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +20,15 @@ log = logging.getLogger(__name__)
 class Parcel:
     """Something to send. `covers`: a waiting parcel whose `covers` is a subset of a newer one's is superseded by it.
 
-    `optional` parcels are dropped when time is short.
+    `optional` parcels are dropped when time is short, and the failure of one is told to `lost` and ends nothing.
+    `what`: the work in words, for whoever is told that it fails.
     """
 
     send: Callable[[], None]
     covers: frozenset[str] = frozenset()
     optional: bool = False
+    lost: Callable[[Exception], None] | None = None
+    what: str = "saving"
 
     def supersedes(self, older: Parcel) -> bool:
         """Whether the older one need not be sent any more."""
@@ -32,10 +36,16 @@ class Parcel:
 
 
 class Outbox:
-    """Sends parcels in the background. Service and store may be away for as long as the lease holds."""
+    """Sends parcels in the background. Service and store may be away for as long as the lease holds.
 
-    def __init__(self, check: Callable[[], None], lose: Callable[[str], None]) -> None:
+    After a failure that ends the attempt nothing more is sent. `troubles`: is told of what fails and is tried again.
+    """
+
+    def __init__(
+        self, check: Callable[[], None], lose: Callable[[str], None], troubles: Troubles | None = None
+    ) -> None:
         self._check, self._lose = check, lose
+        self._troubles = troubles or Troubles()
         self._waiting: deque[Parcel] = deque()
         self._changed = threading.Condition()
         self._sending = self._closed = False
@@ -45,8 +55,8 @@ class Outbox:
 
     def put(self, parcel: Parcel) -> None:
         """Hands a parcel over; what it supersedes is not sent."""
-        self.check()
         with self._changed:
+            self.check()
             self._waiting = deque(p for p in self._waiting if not parcel.supersedes(p))
             self._waiting.append(parcel)
             self._changed.notify_all()
@@ -76,18 +86,31 @@ class Outbox:
     def _run(self) -> None:
         while (parcel := self._next()) is not None:
             try:
-                persist(parcel.send, wait=self._pause)
+                self._troubles.persist(parcel.what, parcel.send, wait=self._pause)
             except LeaseLost as error:
                 self._lose(str(error))
                 self._fail(error)
             except BaseException as error:
-                self._fail(error)
+                self._failed(parcel, error)
             finally:
                 self._sent()
 
+    def _failed(self, parcel: Parcel, error: BaseException) -> None:
+        # Another store than the service's is no matter of this one file: whatever follows would go astray too.
+        wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
+        if not parcel.optional or wrong or not isinstance(error, Exception):
+            self._fail(error)
+            return
+        log.warning("%s failed, training goes on", parcel.what, exc_info=error)
+        try:
+            if parcel.lost is not None:
+                parcel.lost(error)
+        except Exception:
+            log.exception("the failure of %s could not be told", parcel.what)
+
     def _next(self) -> Parcel | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: (self._waiting and self._failure is None) or self._closed)
             if not self._waiting:
                 return None
             self._sending = True
@@ -104,6 +127,7 @@ class Outbox:
             log.error("could not send: %s", error)
         with self._changed:
             self._failure = self._failure or error
+            self._waiting.clear()
 
     def _sent(self) -> None:
         with self._changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
@@ -17,6 +17,7 @@ from core.domain.spec.network import NetworkSpec, OptimizerSpec
 from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
 from core.domain.spec.stage import Published, StageSpec
+from core.domain.spec.versions import ForService, for_worker, needed_version, unused
 from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
@@ -60,15 +61,15 @@ class JobSpec(Model):
     """Trained one after the other."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """When the training state is saved."""
-    retry: RetrySpec = RetrySpec()
+    retry: Annotated[RetrySpec, ForService] = RetrySpec()
     """How often the job is tried again."""
-    notify: NotifySpec | None = None
+    notify: Annotated[NotifySpec | None, ForService] = None
     """Who is told of what happens to it; left out: as the service is set."""
-    queue: Annotated[str, Field(pattern=QUEUE)] = "default"
+    queue: Annotated[str, Field(pattern=QUEUE), ForService] = "default"
     """Which workers may take the job: those that serve this queue."""
-    priority: Literal["high", "normal", "low"] = "normal"
+    priority: Annotated[Literal["high", "normal", "low"], ForService] = "normal"
     """Which waiting jobs go first; nothing that runs is stopped for it."""
-    source: Annotated[str, Field(max_length=500)] | None = None
+    source: Annotated[Annotated[str, Field(max_length=500)] | None, ForService] = None
     """Whose plan this is; decides nothing."""
     published: Published | None = None
     """What the source reports of the finished model; decides nothing."""
@@ -120,5 +121,18 @@ def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
 
 
 def dump_spec(spec: JobSpec) -> dict[str, Any]:
-    """The spec as JSON data that `parse_spec` reads back to an equal spec."""
-    return spec.model_dump(mode="json", exclude_none=True)
+    """The spec as JSON data that `parse_spec` reads back to an equal spec.
+
+    Without the fields that came after version 1 and are as by default: workers that do not know them can train it.
+    """
+    return spec.model_dump(mode="json", exclude_none=True, exclude=unused(spec))
+
+
+def spec_version(spec: JobSpec) -> int:
+    """The lowest version of the spec that a worker must understand to train this one."""
+    return needed_version(spec)
+
+
+def granted_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker gets of a spec, both as JSON data."""
+    return for_worker(JobSpec, spec)

@@ -116,7 +116,7 @@ def test_a_fast_clock_of_a_worker_makes_no_time() -> None:
     assert (seconds[Bucket.TRAINING], seconds[Bucket.VALIDATION], seconds[Bucket.OTHER]) == (7.5, 2.5, 0)
 
 
-@pytest.mark.parametrize("name", ["sleeping", "redone", "waiting", "paused"])
+@pytest.mark.parametrize("name", ["sleeping", "redone", "waiting", "recovery", "paused"])
 def test_a_bucket_that_is_not_the_workers_is_other(name: str) -> None:
     assert attempt_seconds(Span(at(0), at(0), at(10), {name: 4.0}), at(99))[Bucket.OTHER] == 10
 
@@ -129,8 +129,25 @@ def test_the_goodput_of_a_job() -> None:
     seconds = job_seconds(Life(at(0), at(150), paused=60.0), spans, at(500))
     assert {name: s for name, s in seconds.items() if s} == {
         "waiting": 20, "startup": 5, "training": 45, "validation": 6, "evaluation": 4, "redone": 5, "other": 5,
-        "paused": 60, "total": 150, "goodput": pytest.approx(55 / 90),
+        "paused": 60, "total": 150, "goodput": pytest.approx(55 / 70),
     }  # fmt: skip
+
+
+def test_waiting_for_a_first_worker_is_no_loss_and_a_gap_after_an_interruption_is() -> None:
+    spans = [
+        Span(at(0), at(100), at(140), {"training": 40.0}, covered=40.0, kept=False),
+        Span(at(140), at(150), at(200), {"training": 50.0}, recovers=True),
+    ]
+    seconds = job_seconds(Life(at(0), at(200)), spans, at(500))
+    assert (seconds["waiting"], seconds["recovery"], seconds["total"]) == (100, 10, 200)
+    assert seconds["goodput"] == pytest.approx(90 / 100)
+    assert attempt_seconds(spans[1], at(500))[Bucket.RECOVERY] == 10
+
+
+def test_a_job_that_nobody_gave_an_attempt_waits_or_recovers() -> None:
+    lost = [Span(at(0), at(0), at(10), {"training": 10.0}, covered=10.0, kept=False)]
+    assert job_seconds(Life(at(0), None), [], at(5))["waiting"] == 5
+    assert job_seconds(Life(at(0), None, recovers=True), lost, at(15))["recovery"] == 5
 
 
 def test_a_pause_that_lasts_counts_until_now() -> None:
@@ -151,7 +168,17 @@ def lives(draw: Callable[..., object]) -> tuple[Life, list[Span], datetime]:
     for _ in range(draw(st.integers(0, 5))):  # type: ignore[call-overload]
         claimed = moment + draw(length)  # type: ignore[operator]
         ended = claimed + draw(length)
-        spans.append(Span(at(moment), at(claimed), at(ended), draw(told), draw(length), draw(st.booleans())))  # type: ignore[arg-type]
+        spans.append(
+            Span(
+                at(moment),
+                at(claimed),
+                at(ended),
+                draw(told),
+                draw(length),
+                draw(st.booleans()),
+                recovers=draw(st.booleans()),
+            )
+        )  # type: ignore[arg-type]
         pause = draw(length)
         moment, paused = ended + pause, paused + pause  # type: ignore[operator]
     return Life(at(0), at(moment), paused), spans, at(moment)

@@ -93,6 +93,15 @@ def test_restores_that_fail_in_a_row_end_the_job_with_words_on_what_to_do() -> N
     assert "submit the job again" in verdict.message
 
 
+def test_a_worker_with_another_store_counts_as_a_failure() -> None:
+    assert isinstance(after_attempt(ended(Reason.WRONG_STORE, 0), RetrySpec(max_failures=100), 0.5), TryAgain)
+    again = EndedAttempt(Reason.WRONG_STORE, "not the same store", failures=2, without_progress=1)
+    verdict = after_attempt(again, RetrySpec(max_failures=1), 0.5)
+    assert isinstance(verdict, GiveUp)
+    assert "not the same store" in verdict.message
+
+
 def test_what_says_nothing_about_the_checkpoints_does_not_count() -> None:
     silent = {reason for reason in Reason if not counts_as_restore_failure(reason)}
-    assert silent == {Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE}
+    waited_for = {Reason.STORE_UNAVAILABLE, Reason.WORKER_TOO_OLD}
+    assert silent == {Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE} | waited_for

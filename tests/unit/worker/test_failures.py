@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
-from core.domain.errors import JobFailure
+from core.domain.errors import FieldError, JobFailure, SpecError
 from core.domain.policies import Reason
-from core.domain.wire import Finish
+from core.domain.wire import Finish, GrantHead
 from core.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
+from worker.checkpointing.files import NewerCheckpoint
 from worker.failures import TRACEBACK_LINES, failed, fault_of
+from worker.protocol import GrantUnreadable
 
 
 def raised(error: Exception) -> Exception:
@@ -37,6 +39,10 @@ def other(error: Exception) -> Exception:
         (StoreFull("full"), Reason.STORE_UNAVAILABLE),
         (StoreConfigError("no such bucket"), Reason.STORE_REFUSED),
         (JobFailure(Reason.BAD_DATA, "no images"), Reason.BAD_DATA),
+        (JobFailure(Reason.UNSUPPORTED, "no bfloat16 here"), Reason.UNSUPPORTED),
+        (SpecError([FieldError("limits", "is not a known field")]), Reason.WORKER_TOO_OLD),
+        (NewerCheckpoint("format 2"), Reason.WORKER_TOO_OLD),
+        (GrantUnreadable(GrantHead(attempt_id="a", fence=1), "x"), Reason.WORKER_TOO_OLD),
     ],
 )
 def test_reasons(error: Exception, reason: Reason) -> None:

@@ -17,6 +17,7 @@ from worker.desk import Desk
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable, _check
+from worker.troubles import Troubles
 
 
 class Service:
@@ -50,7 +51,7 @@ def desk(service: Service) -> Iterator[Desk]:
         checkpoints=(),
         seconds_between_interruptions=3600,
     )
-    lease = SimpleNamespace(check=lambda: None, lose=lambda _why: None, interval_seconds=None)
+    lease = SimpleNamespace(check=lambda: None, lose=lambda _why: None, interval_seconds=None, troubles=Troubles())
     made = Desk(
         client=cast(ServiceClient, service),
         store=cast(Any, None),

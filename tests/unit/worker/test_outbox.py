@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from core.domain.errors import LeaseLost
+from core.domain.errors import JobFailure, LeaseLost
+from core.domain.policies import Reason
+from core.storage import StoreFull
+from worker import troubles
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.protocol import ServiceUnavailable
+from worker.troubles import Troubles
 
 DEADLINE = 10.0
 
@@ -127,6 +132,95 @@ def test_an_error_in_the_background_is_raised_in_the_loop(outbox: Outbox) -> Non
     outbox.put(Parcel(send))
     with pytest.raises(ZeroDivisionError):
         outbox.flush(seconds=DEADLINE)
+
+
+def test_nothing_is_sent_after_a_failure(outbox: Outbox) -> None:
+    sent: list[str] = []
+    gate = Gate()
+
+    def fail() -> None:
+        gate()
+        raise ZeroDivisionError
+
+    outbox.put(Parcel(fail))
+    assert gate.reached.wait(DEADLINE)
+    outbox.put(Parcel(recorder(sent, "row of an epoch")))
+    gate.opened.set()
+    with pytest.raises(ZeroDivisionError):
+        outbox.flush(seconds=DEADLINE)
+    with pytest.raises(ZeroDivisionError):
+        outbox.put(Parcel(recorder(sent, "another")))
+    outbox.close()
+    assert sent == []
+
+
+def test_an_optional_file_that_fails_is_told_and_ends_nothing(outbox: Outbox) -> None:
+    told: list[str] = []
+    sent: list[str] = []
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    def broken(error: Exception) -> None:
+        told.append(str(error))
+        raise ZeroDivisionError
+
+    outbox.put(Parcel(full, optional=True, lost=broken))
+    outbox.put(Parcel(recorder(sent, "state")))
+    assert outbox.flush(seconds=DEADLINE)
+    assert (sent, told) == (["state"], ["[Errno 28] No space left on device"])
+
+
+def test_an_optional_file_that_went_to_another_store_ends_the_attempt(outbox: Outbox) -> None:
+    def elsewhere() -> None:
+        raise JobFailure(Reason.WRONG_STORE, "the service does not find it")
+
+    outbox.put(Parcel(elsewhere, optional=True))
+    with pytest.raises(JobFailure):
+        outbox.flush(seconds=DEADLINE)
+
+
+def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(troubles, "WORTH_TELLING_SECONDS", 0.0)
+    news: list[str] = []
+    told = Troubles(lambda: news.append("now"))
+    answers = iter([StoreFull("The disk is full."), StoreFull("The disk is full."), ServiceUnavailable("away"), None])
+    seen: list[str] = []
+
+    def send() -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    def look(_seconds: float) -> None:
+        trouble = told.told()
+        assert trouble is not None
+        seen.append(f"{trouble.what}: {trouble.cause}: {trouble.detail}")
+
+    told.persist("saving", send, wait=look)
+    full = "saving: store_full: The disk is full."
+    assert seen == [full, full, "saving: service-unavailable: away"]
+    assert len(news) == 2
+    assert told.told() is None
+
+
+def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_long_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(troubles.time, "monotonic", lambda: now[0])
+    told, seen = Troubles(), []
+
+    def takes(seconds: float) -> None:
+        now[0] += seconds
+        seen.append(str(told.told()))
+
+    for seconds in (61.0, 100.0, 190.0):
+        told.persist("saving", partial(takes, seconds))
+    under_way = "saving has been under way for {} s and is not done"
+    assert seen == [under_way.format(61), "None", "None"]
+    told.persist("saving", partial(takes, 571.0))
+    assert seen[-1] == under_way.format(571)
+    assert told.told() is None
 
 
 def test_a_lease_lost_elsewhere_ends_the_waiting() -> None:

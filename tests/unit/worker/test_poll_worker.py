@@ -29,7 +29,10 @@ class FakeSeat:
         self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
         self.end_wait = nobody_waits
-        self.pulse = Pulse()
+        self.pulse, self.store = Pulse(), None
+
+    def await_store(self) -> bool:
+        return not self.stopping
 
     def await_warm(self) -> bool:
         return self.warm

@@ -45,6 +45,7 @@ from worker.notice import Notice
 from worker.process import CRASHED
 from worker.programs.carrier import Compiler
 from worker.programs.folder import Folder
+from worker.protocol import Refused
 from worker.runner import Runner
 
 SPEC = {
@@ -66,6 +67,8 @@ class Service:
         self.before: list[AttemptView] = []
         self.commits: list[CheckpointCommit] = []
         self.quarantined: list[str] = []
+        self.missing: list[bool | None] = []
+        self.refuses: Exception | None = None
         self.finished: list[Finish] = []
 
     def claim(self, attempt_id: str, _claim: Claim) -> Grant:
@@ -96,7 +99,10 @@ class Service:
         self.commits.append(commit)
 
     def quarantine(self, _attempt_id: str, quarantine: Quarantine) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         self.quarantined.append(quarantine.prefix)
+        self.missing.append(quarantine.missing)
 
     def finish(self, _attempt_id: str, finish: Finish) -> None:
         self.finished.append(finish)
@@ -199,6 +205,51 @@ def test_none_left_means_from_the_beginning_and_loudly(
     assert (service.quarantined, trainer.snapshots) == ([bad.prefix], [None])
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any("starting from the beginning" in text for text in warnings)
+
+
+def lost(store: Away, step: int) -> CheckpointRef:
+    """A checkpoint that was committed and is not in the store."""
+    found = written(store, step)
+    for blob in list(store.list(found.prefix)):
+        store.delete(blob.name)
+    return found
+
+
+def test_one_that_is_missing_is_told_as_missing_and_the_one_before_it_taken(store: Away, tmp_path: Path) -> None:
+    old, bad, gone = written(store, 10), written(store, 20), lost(store, 30)
+    damage(store, bad)
+    service, trainer = Service((gone, bad, old)), Trainer()
+    run(service, store, trainer, tmp_path)
+    assert (service.quarantined, service.missing) == ([gone.prefix, bad.prefix], [True, False])
+    assert [s and s.position.global_step for s in trainer.snapshots] == [10]
+
+
+@pytest.mark.parametrize("problem", ["wrong-store", ""])
+def test_where_all_are_missing_nothing_begins_at_step_0(store: Away, tmp_path: Path, problem: str) -> None:
+    """The service says whether it is this worker that sees another store; an older one says nothing."""
+    service, trainer = Service((lost(store, 30), lost(store, 20))), Trainer()
+    service.refuses = Refused(409, problem, "seen in file:///service") if problem else None
+    finish = run(service, store, trainer, tmp_path)
+    assert finish.reason is (Reason.WRONG_STORE if problem else Reason.RESTORE_FAILED)
+    assert trainer.snapshots == []
+    if problem:
+        assert store.url in finish.message
+        assert "file:///service" in finish.message
+
+
+def test_a_file_that_cannot_be_made_is_an_event(store: Away, tmp_path: Path) -> None:
+    def full(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    def publish(control: Control) -> None:
+        for _ in range(2):
+            control.publish("best.keras", full, "application/octet-stream")
+            control.note("between", "two files")
+
+    service = Service(())
+    assert run(service, store, Trainer(publish), tmp_path).outcome is Outcome.SUCCEEDED
+    assert service.notes.count("file_failed") == 1
+    assert any("best.keras" in word and "No space left" in word for word in service.words)
 
 
 def test_a_store_that_is_away_is_waited_for(store: Away, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ export function short(passed) {
 
 export const moment = (text) =>
   text
-    ? new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })
+    ? new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })
     : DASH;
 // The time of day, with the day where that is another.
 export function when(text) {

@@ -1,7 +1,8 @@
 // The attempts on one time axis: who had the job when, and why it ended.
 import { number, now } from "../core/api.js";
-import { duration, between, moment, whole, words } from "../core/format.js";
+import { duration, between, moment, short, whole, words } from "../core/format.js";
 import { html, nothing, svg } from "../core/html.js";
+import { silentFor } from "../parts/silence.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
 import { message } from "../parts/text.js";
@@ -23,7 +24,7 @@ export function attempts({ job, attempts: all }) {
 const row = (one, job, place) => html`<tr data-attempt=${one.attempt}>
   <th scope="row" class="n">${one.attempt}</th>
   <td class="when">${bar(one, place)}</td>
-  <td>${badge(one.state)}</td>
+  <td>${badge(one.state)}${one.claimed_at && !one.finished_at && silentFor(job) !== null ? html`<small class="alarming">silent for ${short(silentFor(job))}</small>` : nothing}</td>
   <td class="who-had">${one.worker || "–"}</td>
   <td class="why">${one.reason ? html`<b>${words(one.reason)}</b>` : nothing}${one.message ? message(one.message) : nothing}</td>
   <td class="n">${steps(one)}</td>

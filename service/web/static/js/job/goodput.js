@@ -2,8 +2,11 @@
 import { duration, percent, words } from "../core/format.js";
 import { html, svg } from "../core/html.js";
 
-const BUCKETS = ["training", "validation", "evaluation", "startup", "data_loading", "restore", "checkpoint_stall", "redone", "waiting", "paused", "other"];
+const BUCKETS = ["training", "validation", "evaluation", "startup", "data_loading", "restore", "checkpoint_stall", "redone", "recovery", "other", "waiting", "paused"];
 const PRODUCTIVE = 3;
+
+// The seconds that the goodput is a share of: those in which a worker had the job, or another one had to be found.
+export const counted = ({ goodput }) => Math.max(0, goodput.total - (goodput.waiting || 0) - (goodput.paused || 0));
 
 export function goodput({ job }) {
   const total = job.goodput.total;
@@ -11,13 +14,20 @@ export function goodput({ job }) {
   const parts = BUCKETS.map((name, k) => ({ name, seconds: job.goodput[name] || 0, productive: k < PRODUCTIVE })).filter((one) => one.seconds > 0.0005);
   const spans = placed(parts, total);
   return html`<section><h2>Goodput</h2>
-    <p><b class="large">${percent(job.goodput.goodput)}</b> of the ${duration(total - (job.goodput.paused || 0))} that were not paused went into training, validation and evaluation.</p>
+    <p><b class="large">${percent(job.goodput.goodput)}</b> of ${duration(counted(job))} went into training, validation and evaluation.
+      ${apart(job.goodput)}</p>
     <svg class="stack" role="img" aria-label="Share of time by what it was spent on; the table below has the numbers" height="22">
       ${spans.map((one) => svg`<rect class=${`bucket-${one.name}`} x=${`${one.from}%`} width=${`${one.share}%`} height="22"><title>${words(one.name)}: ${duration(one.seconds)}</title></rect>`)}
     </svg>
     <ul class="buckets">${parts.map((one) => html`<li><svg width="10" height="10" aria-hidden="true"><rect class=${`bucket-${one.name}`} width="10" height="10" rx="2" /></svg>
       <span>${words(one.name)}</span> <b>${duration(one.seconds)}</b> <small>${percent(one.seconds / total)}</small></li>`)}</ul>
   </section>`;
+}
+
+// Waiting in the queue and pauses are no loss of the run.
+function apart({ waiting, paused }) {
+  const parts = [waiting >= 1 && `${duration(waiting)} in the queue`, paused >= 1 && `${duration(paused)} paused`].filter(Boolean);
+  return parts.length ? html`<span class="soft">Apart from that: ${parts.join(", ")}.</span>` : "";
 }
 
 function placed(parts, total) {

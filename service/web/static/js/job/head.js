@@ -1,11 +1,13 @@
 // The top of a job's page: what it is, how it stands, and what can be asked of it.
 import { number, send } from "../core/api.js";
-import { duration, metric as shown, moment, percent, plural, real, whole, words, ago } from "../core/format.js";
+import { duration, metric as shown, moment, percent, plural, real, short, whole, words, ago } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
 import { confirm } from "../parts/confirm.js";
 import { progressBar } from "../parts/progress.js";
+import { silence, silentFor } from "../parts/silence.js";
 import { ENDED, badge, labels } from "../parts/status.js";
 import { message } from "../parts/text.js";
+import { counted } from "./goodput.js";
 
 const ACTIONS = {
   pause: {
@@ -56,25 +58,28 @@ function buttons(job, refresh) {
 
 function notes(job) {
   const trouble = ["failed", "recovering"].includes(job.status);
-  return html`${job.message ? html`<div class="note" data-kind=${trouble ? "trouble" : "plain"}>${job.reason ? html`<b>${words(job.reason)}: </b>` : nothing}${message(job.message)}</div>` : nothing}
+  const silent = silence(job);
+  return html`${silent ? html`<p class="note" data-kind="trouble" data-silent>${silent}</p>` : nothing}
+    ${job.message ? html`<div class="note" data-kind=${trouble ? "trouble" : "plain"}>${job.reason ? html`<b>${words(job.reason)}: </b>` : nothing}${message(job.message)}</div>` : nothing}
     ${job.waiting_for ? html`<p class="note">Waiting: ${job.waiting_for}</p>` : nothing}
     ${job.checkpoint?.overdue ? html`<p class="note" data-kind="trouble">The newest checkpoint is ${duration(job.checkpoint.age_seconds)} old: more than its cadence explains.</p>` : nothing}`;
 }
 
 function stats(job) {
   const { best, checkpoint, progress } = job;
+  const silent = silentFor(job);
   const saved = checkpoint && `${duration(checkpoint.age_seconds)} old`;
   return [
     ["Best", best ? shown(best.metric, number(best.value)) : "–", best ? `${words(best.metric)}, epoch ${best.epoch}` : "no epoch yet"],
-    ["Worker", job.worker || "–", job.phase || (ENDED.has(job.status) ? "the job has ended" : "nobody has the job")],
+    ["Worker", job.worker || "–", silent === null ? job.phase || (ENDED.has(job.status) ? "the job has ended" : "no worker has the job") : `silent for ${short(silent)}`, silent !== null],
     ["Speed", progress?.images_per_second ? `${whole(progress.images_per_second)}/s` : "–", progress?.images_per_second ? "images" : ""],
     ["Checkpoint", checkpoint ? `step ${whole(checkpoint.global_step)}` : "–", ENDED.has(job.status) ? checkpoint && `saved in ${duration(checkpoint.save_seconds)}` : saved, checkpoint?.overdue],
     ["Interrupted", plural(job.preemptions, "time"), `${plural(job.attempts, "attempt")}, ${plural(job.failures, "failure")}`],
-    ["Goodput", job.started_at ? percent(job.goodput.goodput) : "–", `of ${duration(job.goodput.total)}`],
+    ["Goodput", job.started_at ? percent(job.goodput.goodput) : "–", `of ${duration(counted(job))}${job.goodput.waiting >= 1 ? `; waited ${short(job.goodput.waiting)}` : ""}`],
   ];
 }
 
-export const said = (job) => `Job ${job.name} is ${job.status}${job.progress ? `, stage ${job.progress.stage} of ${job.progress.stages}` : ""}.`;
+export const said = (job) => `Job ${job.name} is ${job.status}${job.progress ? `, stage ${job.progress.stage} of ${job.progress.stages}` : ""}.${silentFor(job) === null ? "" : " Its worker is silent."}`;
 
 export function about({ job }) {
   const pairs = [

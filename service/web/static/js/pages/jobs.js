@@ -7,6 +7,7 @@ import { go, replace } from "../core/router.js";
 import { number } from "../core/api.js";
 import { progressBar } from "../parts/progress.js";
 import { sparkline } from "../parts/sparkline.js";
+import { silence, silentFor } from "../parts/silence.js";
 import { STATUSES, badge, labels } from "../parts/status.js";
 import { empty } from "../parts/table.js";
 
@@ -170,6 +171,8 @@ function row(job, state, actions) {
 }
 
 function because(job) {
+  const silent = silentFor(job);
+  if (silent !== null) return html`<small class="because alarming" title=${silence(job)}>silent for ${short(silent)}</small>`;
   const text = job.waiting_for || (job.status === "failed" && job.reason ? words(job.reason) : "");
   return text ? html`<small class="because" title=${job.message || text}>${text}</small>` : nothing;
 }

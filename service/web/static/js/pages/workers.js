@@ -1,13 +1,14 @@
-// The workers that were seen within a day.
+// The workers that were seen within a day, one row each; those that ended last.
 import { items } from "../core/api.js";
 import { ago, moment } from "../core/format.js";
-import { drawer, html, repeat } from "../core/html.js";
+import { drawer, html, nothing, repeat } from "../core/html.js";
 import { poll } from "../core/live.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
 
 const EVERY = 3000;
-const COLUMNS = ["Worker", "State", "Job", "Device", "Host", "Queues", "Extensions", "Version", "Last seen"];
+const COLUMNS = ["Worker", "State", "Job", "Device", "Queues", "Since", "Last seen", "Host", "Version", "Extensions"];
+const STATES = ["busy", "idle", "refused", "lost"];
 
 export function workersPage(root) {
   document.title = "Workers – Baton";
@@ -37,17 +38,21 @@ function template({ workers, error }) {
 
 function summary(workers) {
   const count = (state) => workers.filter((one) => one.state === state).length;
-  return ["busy", "idle", "lost"].map((state) => `${count(state)} ${state}`).join(", ");
+  return STATES.filter((state) => state !== "refused" || count(state)).map((state) => `${count(state)} ${state}`).join(", ");
 }
 
-const row = (one) => html`<tr>
+const held = (one) => html`<a href=${`/jobs/${one.job_id}`}>${one.job_name || one.job_id.slice(0, 8)}</a>${one.attempt ? html`<small>attempt ${one.attempt}</small>` : nothing}`;
+const time = (text, words) => html`<td title=${moment(text)}>${words}</td>`;
+
+const row = (one) => html`<tr data-worker=${one.name} class=${one.state === "ended" ? "over" : ""}>
   <th scope="row">${one.name}</th>
-  <td>${badge(one.state)}</td>
-  <td>${one.job_id ? html`<a href=${`/jobs/${one.job_id}`}>${one.job_id.slice(0, 8)}</a>` : "–"}</td>
+  <td>${badge(one.state)}${one.refusal ? html`<small class="refusal">${one.refusal}</small>` : nothing}</td>
+  <td>${one.job_id ? held(one) : "–"}</td>
   <td>${one.device}</td>
-  <td>${one.host} <small>process ${one.pid}</small></td>
   <td>${one.queues.join(", ") || "–"}</td>
-  <td>${one.extensions.join(", ") || "–"}</td>
+  ${time(one.since, ago(one.since))}
+  ${time(one.last_seen_at, one.ended_at ? `ended ${ago(one.ended_at)}` : ago(one.last_seen_at))}
+  <td>${one.host} <small>process ${one.pid}</small></td>
   <td>${one.version}</td>
-  <td title=${moment(one.last_seen_at)}>${ago(one.last_seen_at)}</td>
+  <td>${one.extensions.join(", ") || "–"}</td>
 </tr>`;

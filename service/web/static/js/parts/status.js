@@ -17,6 +17,8 @@ const MARKS = {
   lost: "?",
   idle: "○",
   busy: "●",
+  refused: "!",
+  ended: "–",
   waiting: "○",
   active: "●",
   committed: "✓",

@@ -1,0 +1,80 @@
+"""The disks that the parts of Baton on this machine write to, and whether they take a write."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from client.connection import DEFAULT_DATA
+from core.caches import FULL, default_cache
+
+PROBE_BYTES = 1 << 16
+LEAST_FREE = 1 << 20
+SQLITE = "sqlite:///"
+
+
+@dataclass
+class Disk:
+    """One file system. `uses`: what lies on it, e.g. "database", with the path. `wrong`: why it takes no write."""
+
+    folder: Path
+    uses: dict[str, Path] = field(default_factory=dict)
+    free: int = 0
+    full: bool = False
+    wrong: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What lies there."""
+        return ", ".join(f"{use} {path}" for use, path in self.uses.items())
+
+
+def places(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, Path]]:
+    """What is written on this machine, as the settings say or as `baton up` would."""
+    url = environment.get("BATON_DATABASE_URL", "")
+    if not url or url.startswith(SQLITE):
+        yield "database", Path(url.removeprefix(SQLITE).split("?")[0]) if url else DEFAULT_DATA / "baton.db"
+    store = environment.get("BATON_STORE", "")
+    if not store or store.startswith("file:"):
+        yield "store", Path(unquote(urlsplit(store).path)) if store else DEFAULT_DATA / "store"
+    yield "worker's cache", Path(environment.get("BATON_CACHE") or default_cache())
+    with suppress(OSError):  # none of the usual places takes a file: what the others say tells why
+        yield "temporary files", Path(tempfile.gettempdir())
+
+
+def disks(environment: Mapping[str, str] = os.environ) -> list[Disk]:
+    """Each file system once, with what lies on it, after a small write to it."""
+    found: dict[int, Disk] = {}
+    for use, path in places(environment):
+        folder = _existing(path.absolute())
+        disk = found.setdefault(folder.stat().st_dev, Disk(folder))
+        disk.uses[use] = path.absolute()
+    for disk in found.values():
+        _look(disk)
+    return list(found.values())
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or where it would be made."""
+    return path if path.is_dir() else next(one for one in path.parents if one.is_dir())
+
+
+def _look(disk: Disk) -> None:
+    disk.free = shutil.disk_usage(disk.folder).free
+    try:
+        with tempfile.TemporaryFile(dir=disk.folder) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        disk.full = error.errno in FULL
+        if error.errno not in (errno.EACCES, errno.EPERM):  # the folder of another user says nothing of its disk
+            disk.wrong = error.strerror or str(error)
+    disk.full = disk.full or disk.free < LEAST_FREE

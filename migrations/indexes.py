@@ -1,0 +1,51 @@
+"""Indexes on tables in use: on PostgreSQL they are built while others write, outside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from alembic import op
+
+_VALID = sa.text(
+    "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "WHERE c.relname = :name AND pg_table_is_visible(c.oid)"
+)
+
+
+@contextmanager
+def outside_transaction() -> Iterator[bool]:
+    """Whether indexes are built concurrently. On PostgreSQL what came before is committed at the beginning."""
+    context = op.get_context()
+    if context.dialect.name != "postgresql":
+        yield False
+        return
+    with context.autocommit_block():
+        connection = op.get_bind()
+        # Nobody waits behind a build, which only waits for transactions that are older than itself.
+        seconds = connection.info.get("index_lock_seconds", 0.0)
+        before = connection.execute(sa.text("SHOW lock_timeout")).scalar_one()
+        connection.execute(sa.text(f"SET lock_timeout = {round(seconds * 1000)}"))
+        try:
+            yield True
+        finally:
+            connection.execute(sa.text("SELECT set_config('lock_timeout', :value, false)"), {"value": before})
+
+
+def create_index(name: str, table: str, columns: Sequence[str], condition: str | None, *, concurrently: bool) -> None:
+    """Build an index. One that an interrupted build left is invalid: it is dropped and built again."""
+    where = None if condition is None else sa.text(condition)
+    if not concurrently:
+        op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where)
+        return
+    valid = op.get_bind().execute(_VALID, {"name": name}).scalar()
+    if valid is False:
+        drop_index(name, table, concurrently=True)
+    if not valid:
+        op.create_index(name, table, list(columns), postgresql_where=where, postgresql_concurrently=True)
+
+
+def drop_index(name: str, table: str, *, concurrently: bool) -> None:
+    """Drop an index, if it is there."""
+    op.drop_index(name, table, if_exists=True, postgresql_concurrently=concurrently)

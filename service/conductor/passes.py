@@ -1,0 +1,71 @@
+"""What the steps on the store have in common: batches, several threads, and each failure on its own.
+
+A step reads a batch of rows, acts on them in several threads, and marks in one transaction those that went well. One
+that failed is recorded with the time of its next try (service.conductor.isolation) and keeps no other from being
+handled. A full batch is followed by the next at once, up to ROUNDS a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from core.storage import BlobStore, StoreUnavailable
+from service.conductor.crew import Crew, Tick
+from service.conductor.isolation import Isolation, Item
+
+BATCH, ROUNDS = 100, 10
+Find = Callable[[], Sequence[Item]]
+Act = Callable[[str, Tick], object]
+Mark = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One turn of a step. `step`: its name in `pass_failures`."""
+
+    step: str
+    store: BlobStore
+    isolation: Isolation
+    crew: Crew
+
+    def run(self, find: Find, act: Act, mark: Mark, batch: int) -> None:
+        """Handle batch after batch, as long as they are full. `mark` gets the keys of the items that went well.
+
+        Raises StoreUnavailable where the store does not answer: then no item is at fault, and the turn ends.
+        """
+        for _ in range(ROUNDS):
+            items = find()
+            self._handle(items, act, mark)
+            if len(items) < batch:
+                return
+
+    def _handle(self, items: Sequence[Item], act: Act, mark: Mark) -> None:
+        result = self.crew.run({item.key: partial(act, item.key) for item in items})
+        well = [key for key, error in result.errors.items() if error is None]
+        if well:
+            mark(well)
+        away = result.hung or self._away(result.errors.values())
+        told = [item for item in items if item.key in result.errors]
+        if away is not None:
+            told = [item for item in told if not isinstance(result.errors[item.key], StoreUnavailable)]
+        self.isolation.each(self.step, told, partial(_tell, result.errors))
+        if away is not None:
+            raise away
+
+    def _away(self, errors: Iterable[Exception | None]) -> StoreUnavailable | None:
+        """An item that the store does not answer for may be at fault itself: the store's own check decides."""
+        if not any(isinstance(error, StoreUnavailable) for error in errors):
+            return None
+        try:
+            self.store.check()
+        except StoreUnavailable as error:
+            return error
+        return None
+
+
+def _tell(errors: Mapping[str, Exception | None], key: str) -> None:
+    error = errors[key]
+    if error is not None:
+        raise error

@@ -1,0 +1,48 @@
+"""Removes from Redis what nothing names any more, a little at a time: what killed processes and older releases left."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from core.domain.states import LIVE_ATTEMPTS
+from service.conductor.dispatch import READ, remove_strays
+from service.conductor.isolation import Isolation, Item
+from service.conductor.messages import AWAY, Messages
+from service.db.engine import Database
+from service.db.tables import Attempt
+
+STEP = "redis"
+KEYS = 200
+"""About so many keys of Redis, ours or not, are looked at in a run."""
+
+LISTS, MEMBERS = 20, 200
+EVERY_SECONDS = 10.0
+
+
+class RedisSweep:
+    """Goes through Redis in small steps, round and round. It touches only what is named as Baton names it."""
+
+    def __init__(self, database: Database, messages: Messages, isolation: Isolation) -> None:
+        self._database, self._messages, self._isolation = database, messages, isolation
+        self._records = self._lists = 0
+
+    def run(self) -> None:
+        """One step. Raises what says that Redis or the database is away."""
+        self._records, records = self._messages.scan_records(self._records, KEYS)
+        self._sweep_records(records)
+        self._lists, lists = self._messages.scan_lists(self._lists, LISTS)
+        self._isolation.each(STEP, map(Item, lists), self._sweep_list, ends=AWAY)
+
+    def _sweep_records(self, attempt_ids: list[str]) -> None:
+        if not attempt_ids:
+            return
+        with self._database.read() as session:
+            query = select(Attempt.id, Attempt.state).where(Attempt.id.in_(attempt_ids))
+            states = {row.id: row.state for row in session.execute(query)}
+        # Of an attempt that this database does not know nothing is touched: it may be another application's.
+        self._messages.forget([one for one, state in states.items() if state not in LIVE_ATTEMPTS])
+        self._messages.expire([one for one, state in states.items() if state in LIVE_ATTEMPTS])
+
+    def _sweep_list(self, name: str) -> None:
+        remove_strays(self._database, self._messages, name, self._messages.entries(name, READ))
+        self._messages.sweep_list(name, MEMBERS)

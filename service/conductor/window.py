@@ -1,0 +1,67 @@
+"""Which attempts Redis should hold a message of now: a bounded window of each list, however long the queue is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from service.control.backlog import Line, entries, lines
+from service.control.limits import Limits
+from service.control.startable import Startable, in_order
+from service.db.base import IS_DISPATCHED
+from service.db.tables import Attempt
+
+WINDOW = 500
+"""So many messages of attempts that never ran lie in a list; kinds of workers that they need share them."""
+
+BATCH = 500
+"""So many messages are sent in a pass; the lines that have something to send share them."""
+
+AGAIN = 2000
+"""So many are sent in a pass of a line of jobs that ran before: they go to the front, beside the window."""
+
+Key = tuple[str, str, int]
+
+
+def outstanding(session: Session) -> Counter[Key]:
+    """How many attempts of each line have a message in Redis that nobody claimed yet."""
+    line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
+    # One that an older release queued is in no line before it is placed.
+    query: Select[Any] = select(*line, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*line)
+    return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(query)})
+
+
+def to_send(session: Session, limits: Limits, sent: Counter[Key]) -> list[Startable]:
+    """What is to be sent now, the most urgent first. `sent`: what is outstanding."""
+    waiting = lines(session, limits)
+    found = _unlimited(session, [line for line in waiting if not line.places and not line.alone], sent)
+    found += _limited(session, limits, [line for line in waiting if line.places or line.alone])
+    return sorted(found, key=lambda one: one.order)
+
+
+def _unlimited(session: Session, waiting: list[Line], sent: Counter[Key]) -> list[Startable]:
+    kinds: defaultdict[tuple[str, int], int] = defaultdict(int)
+    for line in waiting:
+        kinds[line.queue, line.urgency] += 1
+    found = []
+    for line in waiting:
+        share = max(1, WINDOW // kinds[line.queue, line.urgency]) - sent[line.key]
+        most = AGAIN if line.again else min(share, max(1, BATCH // len(waiting)))
+        if most > 0:
+            unsent = entries(session, line, most, unsent=True)
+            found += [Startable(one.attempt_id, one.job_number, line) for one in unsent]
+    return found
+
+
+def _limited(session: Session, limits: Limits, waiting: list[Line]) -> list[Startable]:
+    """What was sent keeps its place: from the most urgent on as many as there are places for, but for those sent."""
+    left: defaultdict[tuple[str, int], int] = defaultdict(lambda: WINDOW)
+    found: list[Startable] = []
+    for one in in_order(session, limits, waiting, lambda line: left[line.queue, line.urgency] > 0):
+        left[one.line.queue, one.line.urgency] -= 1
+        if not one.sent and len(found) < BATCH:
+            found.append(one)
+    return found

@@ -1,0 +1,80 @@
+"""`python -m service.migrate`: brings the database's schema up to date, as a step of its own, and ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.db.contention import WAIT_SECONDS
+from service.db.migrate import Standing, UnfitDatabase, migrate, standing
+from service.db.sole import DatabaseTaken, sole_use
+from service.settings import SettingsError, load_database_url
+
+DONE, BEHIND, BAD_USAGE = 0, 1, 2
+
+
+def main() -> int:
+    """The exit status: 0 when the schema is up to date, 1 with --check when it is not, 2 when something is wrong."""
+    options = _arguments()
+    try:
+        url = load_database_url()
+        with told():
+            if options.check:
+                return _check(standing(url))
+            with sole_use(url):
+                _report(migrate(url, seconds=options.wait, say=_say))
+    except SettingsError as error:
+        _say(str(error))
+        return BAD_USAGE
+    return DONE
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What is wrong with the database, in words that name the setting. Raises SettingsError."""
+    try:
+        yield
+    except (DatabaseTaken, UnfitDatabase) as error:
+        raise SettingsError(f"BATON_DATABASE_URL: {error}") from None
+    except (SQLAlchemyError, OSError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise SettingsError(f"BATON_DATABASE_URL: the database cannot be brought up to date: {cause}") from None
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="baton migrate", description="Brings the database's schema up to date.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 when a migration is due")
+    parser.add_argument("--wait", type=float, default=WAIT_SECONDS, metavar="S", help="seconds to wait for locks")
+    return parser.parse_args()
+
+
+def _check(found: Standing) -> int:
+    if found.behind:
+        print(f"the schema is at revision {found.found or 'none'}, behind {found.wanted}: run `baton migrate`")
+        return BEHIND
+    _say_current(found)
+    return DONE
+
+
+def _report(before: Standing) -> None:
+    if before.behind:
+        print(f"migrated from revision {before.found or 'none'} to {before.wanted}")
+    else:
+        _say_current(before)
+
+
+def _say_current(found: Standing) -> None:
+    newer = f", newer than {found.wanted}, and this version runs on it" if found.newer else ": up to date"
+    print(f"the schema is at revision {found.found}{newer}")
+
+
+def _say(text: str) -> None:
+    print(f"baton: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

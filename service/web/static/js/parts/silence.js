@@ -1,0 +1,13 @@
+// A worker whose heartbeat is late: for how long, and what follows. Counts on between two answers of the service.
+import { between, seconds, short } from "../core/format.js";
+import { now } from "../core/api.js";
+
+// Seconds since the last heartbeat; null while heartbeats come. The body of an answer may be older than the answer.
+export const silentFor = (job) => (job.silent_seconds === null || job.silent_seconds === undefined ? null : job.silent_seconds + Math.max(0, between(job.as_of, null)));
+
+export function silence(job) {
+  const silent = silentFor(job);
+  if (silent === null) return "";
+  const left = seconds(job.lease_expires_at) - now() / 1000;
+  return `Worker ${job.worker} silent for ${short(silent)}; its lease ${left >= 1 ? `ends in ${short(left)}` : "is over: another worker gets the job"}.`;
+}

@@ -1,0 +1,269 @@
+"""A backlog, however long and of whatever kind, makes nothing dearer and hides nobody's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+
+from core.domain.queues import rq_queue
+from service.conductor import placing
+from service.conductor.window import WINDOW
+from service.control import demand
+from service.db.operations import PassFailure
+from service.db.tables import Attempt, Job
+from service.metrics import scrape
+from tests.service.backlog import Work, counted, plant
+from tests.service.helpers import ON_SQLITE, Api, WorkerHand, worker_info
+from tests.service.test_conductor import listed
+from tests.support.redis import RedisServer
+
+FEW, MANY = 600, 4000
+LATER = {"not_before": datetime.now(UTC) + timedelta(hours=1), "urgency": None, "needs_key": None}
+NET = {"name": "my-net"}
+
+
+def offered(api: Api, *extensions: str, queue: str = "default") -> str | None:
+    worker = {**worker_info(), "extensions": extensions}
+    answer = api.http.post("/v1/attempts:next", json={"worker": worker, "queues": [queue], "wait_seconds": 0})
+    found: str | None = answer.json()["attempt_id"]
+    return found
+
+
+def know_net(api: Api) -> None:
+    body = {**worker_info("w-net"), "queues": ["default"], "busy": False, "extensions": ["network/my-net"]}
+    assert api.http.post("/v1/workers", json=body).status_code == 204
+
+
+def work(api: Api, action: Callable[[], Any]) -> Work:
+    """The most that it does in several times: some steps go through the rows in parts, and the last part is small."""
+    most = Work()
+    for _ in range(8):
+        with counted(api.services.database.engine, api.services.conductor._database.engine) as found:
+            action()
+        most = Work(max(most.rows, found.rows), max(most.steps, found.steps))
+    return most
+
+
+def a_pass(api: Api) -> None:
+    conductor = api.services.conductor
+    for step in [*conductor.quick, *conductor.sending]:
+        step.run(forced=True)
+        assert step.failing is None, step.name
+
+
+def poll_two(api: Api) -> None:
+    """One who asks for a busy and an empty queue."""
+    body = {"worker": worker_info(), "queues": ["default", "empty"], "wait_seconds": 0}
+    answer = api.http.post("/v1/attempts:next", json=body).json()
+    api.services.offers.take_back(answer["attempt_id"])
+
+
+ACTIONS: dict[str, Callable[[Api], object]] = {
+    "pass": a_pass,
+    "poll": poll_two,
+    "poll-empty": lambda api: offered(api, queue="empty"),
+    "keda": lambda api: api.http.get("/v1/queues/default"),
+    "status": lambda api: api.http.get("/v1/jobs?limit=1"),
+}
+
+
+@ON_SQLITE
+def test_nothing_costs_more_with_a_backlog(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand, "MOST", 100)
+    monkeypatch.setattr(scrape, "KEPT_SECONDS", -1.0)
+    job = api.submit()["id"]
+    found = []
+    for count in (FEW, MANY):
+        plant(api, job, count)
+        plant(api, job, count, **LATER)
+        for _ in range(20):
+            a_pass(api)
+        assert len(listed_all(api)) == WINDOW
+        found.append({name: work(api, lambda act=act: act(api)) for name, act in ACTIONS.items()})
+        scraped = work(api, lambda: api.http.get("/metrics"))
+        found[-1]["scrape"] = Work(rows=scraped.rows)  # it counts in the index, and is kept for a while
+    few, many = found
+    for name, one in few.items():
+        assert many[name].rows <= one.rows + 5, name
+        assert many[name].steps <= 1.2 * one.steps + 5, name
+
+
+def listed_all(api: Api) -> list[str]:
+    return [one.decode() for one in api.services.redis.lrange("rq:queue:baton:default:normal", 0, -1)]  # type: ignore[union-attr]
+
+
+def behind(start: Callable[..., Api], what: str) -> Api:
+    """A service with many attempts before all others that cannot start."""
+    api = start(label_limits={"user:*": 1}, queue_limits={"closed": 0})
+    know_net(api)
+    changes: dict[str, Any] = {
+        "unfulfillable": {"network": NET},
+        "full label": {"labels": {"user": "ada"}},
+        "full queue": {"queue": "closed"},
+        "backoff": {},
+    }[what]
+    if what == "full label":
+        api.running(labels={"user": "ada"})
+    job = api.submit(priority="high", **changes)["id"]
+    plant(api, job, 1500, **(LATER if what == "backoff" else {}))
+    if what == "backoff":
+        api.ask(job, "cancel")
+    return api
+
+
+@pytest.mark.parametrize("what", ["unfulfillable", "full label", "full queue", "backoff"])
+def test_what_cannot_start_hides_nothing(start: Callable[..., Api], redis_server: RedisServer, what: str) -> None:
+    redis_server.client().flushall()
+    api = behind(start, what)
+    job = api.submit(labels={"user": "bob"})["id"]
+    attempt = api.attempt(job)["id"]
+    assert offered(api) == attempt
+    api.conduct()
+    assert api.kinds(job)[-1] == "dispatched"
+    assert listed(redis_server) == [attempt]
+    assert WorkerHand(api, attempt, job).claim().status_code == 200
+
+
+def test_redis_holds_a_window(api: Api, redis_server: RedisServer) -> None:
+    first = api.submit()["id"]
+    plant(api, first, WINDOW + 100)
+    for _ in range(3):
+        api.conduct()
+    before = listed(redis_server)
+    assert len(before) == WINDOW
+    assert before[0] == api.attempt(first)["id"]
+    # What is more urgent, in another list or recovering, does not wait for the window.
+    high, other = api.submit(priority="high")["id"], api.submit(queue="other")["id"]
+    hand = api.claim(first)
+    hand.finish("preempted")
+    api.conduct()
+    assert [api.kinds(job)[-1] for job in (high, other, first)] == ["dispatched"] * 3
+    again = listed(redis_server)
+    assert again[0] == api.attempt(first)["id"]
+    assert again[1:WINDOW] == before[1:]
+    # A message that was claimed makes room for the next.
+    api.conduct()
+    assert len(listed(redis_server)) == WINDOW + 1
+    assert listed(redis_server)[: len(again)] == again
+
+
+def test_kinds_of_workers_share_the_window(api: Api, redis_server: RedisServer) -> None:
+    know_net(api)
+    plant(api, api.submit(network=NET)["id"], WINDOW + 200)
+    for _ in range(3):
+        api.conduct()
+    assert len(listed(redis_server)) == WINDOW
+    job = api.submit()["id"]
+    api.conduct()
+    assert listed(redis_server)[-1] == api.attempt(job)["id"]
+
+
+def test_many_that_ran_before_are_sent_in_order(api: Api, redis_server: RedisServer) -> None:
+    job = api.submit(queue="gpu")["id"]
+    plant(api, job, WINDOW + 100, number=2, urgency=2)
+    api.conduct()
+    with api.services.database.read() as session:
+        query = select(Attempt.id).where(Attempt.state == "queued").order_by(Attempt.urgency, Attempt.job_number)
+        assert listed(redis_server, rq_queue("gpu", "normal")) == list(session.scalars(query))
+
+
+def test_demand_is_counted_up_to_a_bound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand, "MOST", 50)
+    plant(api, api.submit()["id"], 99)
+    assert api.http.get("/v1/queues/default").json()["wanted"] == 50
+
+
+# --- placing ---
+
+
+def forget_places(api: Api) -> None:
+    """As a release before these columns queues attempts."""
+    with api.services.database.write() as session:
+        none = {"queue": None, "needs_key": None, "urgency": None, "job_number": None}
+        session.execute(update(Attempt).values(**none))
+
+
+def test_what_an_older_release_queued_is_placed(api: Api, redis_server: RedisServer) -> None:
+    jobs = [api.submit(priority=name)["id"] for name in ("low", "high")]
+    forget_places(api)
+    assert offered(api) is None
+    api.conduct()
+    assert [offered(api), offered(api)] == [api.attempt(job)["id"] for job in reversed(jobs)]
+    assert [len(listed(redis_server, rq_queue("default", name))) for name in ("high", "low")] == [1, 1]
+
+
+@ON_SQLITE
+def test_a_malformed_job_is_placed_alone_later(api: Api) -> None:
+    broken, whole = api.submit()["id"], api.submit()["id"]
+    attempt = api.attempt(whole)["id"]
+    with api.services.database.write() as session:
+        session.execute(text("UPDATE jobs SET labels = 'no JSON' WHERE id = :id"), {"id": broken})
+    forget_places(api)
+    for _ in range(2):
+        api.conduct()
+    assert offered(api) == attempt
+    with api.services.database.read() as session:
+        rows = session.scalars(select(PassFailure).where(PassFailure.step == placing.STEP)).all()
+    assert [(row.job_id, row.tries) for row in rows] == [(broken, 1)]
+
+
+def test_columns_of_another_form_say_nothing(start: Callable[..., Api], redis_server: RedisServer) -> None:
+    redis_server.client().flushall()
+    api = start(label_limits={"user:*": 9})
+    job = api.submit()["id"]
+    with api.services.database.write() as session:
+        session.execute(text("UPDATE jobs SET labels = '[]', needs = '{}' WHERE id = :id"), {"id": job})
+    forget_places(api)
+    api.conduct()
+    assert offered(api) == api.attempt(job)["id"]
+    assert WorkerHand(api, api.attempt(job)["id"], job).claim().status_code == 200
+
+
+@ON_SQLITE
+def test_a_malformed_job_that_was_placed_hides_nobody(start: Callable[..., Api], redis_server: RedisServer) -> None:
+    redis_server.client().flushall()
+    api = start(label_limits={"user:*": 9})
+    broken, whole = (api.submit(labels={"user": "ada"})["id"] for _ in range(2))
+    with api.services.database.write() as session:
+        session.execute(text("UPDATE jobs SET labels = 'x', needs = 'y' WHERE id = :id"), {"id": broken})
+    api.conduct()
+    assert api.kinds(whole)[-1] == "dispatched"
+
+
+def test_a_clock_that_was_set_back_ends_a_backoff(api: Api) -> None:
+    hand = api.running()
+    hand.finish("failed")
+    attempt = api.attempt(hand.job_id)["id"]
+    hour = timedelta(hours=1)
+    now = datetime.now(UTC)
+    api.set_attempt(attempt, created_at=now + hour, not_before=now + hour)
+    api.conduct()
+    assert offered(api) == attempt
+    assert WorkerHand(api, attempt, hand.job_id).claim().status_code == 200
+
+
+def test_limits_that_changed_hold_for_what_was_queued_before(
+    start: Callable[..., Api], redis_server: RedisServer
+) -> None:
+    redis_server.client().flushall()
+    before = start()
+    jobs = [before.submit(labels={"user": name})["id"] for name in ("ada", "ada", "bob")]
+    api = start(label_limits={"user:*": 1})
+    ada, later, bob = (api.attempt(job)["id"] for job in jobs)
+    with api.services.database.read() as session:
+        old = set(session.scalars(select(Attempt.needs_key)))
+    assert old == {""}
+    # At once, before they are placed anew.
+    assert [offered(api), offered(api), offered(api)] == [ada, bob, None]
+    for _ in range(2):
+        api.conduct()
+    with api.services.database.read() as session:
+        keys = list(session.scalars(select(Attempt.needs_key).join(Job).order_by(Job.number)))
+    assert keys[0] == keys[1] != keys[2]
+    assert "" not in keys
+    assert [api.kinds(job)[-1] for job in jobs] == ["dispatched", "queued", "dispatched"]
+    assert later

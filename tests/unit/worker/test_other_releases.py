@@ -1,0 +1,110 @@
+"""A worker meets what only another release knows: it gives the attempt back for others, and breaks nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.domain.protocol import CANNOT_READ, PROTOCOL
+from core.domain.wire import Finish, Outcome, WorkerInfo
+from core.storage.checksum import crc32c_of
+from core.storage.directory import DirectoryStore
+from tests.service.helpers import spec
+from worker.control import Workspace
+from worker.notice import Notice
+from worker.protocol import ServiceClient
+from worker.runner import Runner
+
+PREFIX = "jobs/j/checkpoints/0000000007-1-1"
+NEWER = json.dumps({"format": 2, "layout": "none that is known here"}).encode()
+GRANT: dict[str, Any] = {
+    "attempt_id": "a", "job_id": "j", "attempt": 1, "fence": 3, "lease_seconds": 30.0, "heartbeat_seconds": 10.0,
+    "spec": spec(), "checkpoints": [], "seconds_between_interruptions": 3600.0, "token": "of-the-attempt",
+}  # fmt: skip
+CHECKPOINT = {
+    "id": "c", "prefix": PREFIX, "manifest_crc32c": crc32c_of(NEWER), "fence": 1,
+    "position": {"stage": 0, "epoch": 0, "step": 7, "global_step": 7},
+}  # fmt: skip
+
+
+class Service:
+    """Grants one attempt, in its own words, and keeps what is posted."""
+
+    def __init__(self, grant: dict[str, Any]) -> None:
+        self.grant = grant
+        self.said: list[tuple[str, str, dict[str, Any]]] = []
+        self.client = ServiceClient("http://service", "of-the-worker")
+        self.client._http = httpx.Client(
+            base_url="http://service/v1",
+            headers={"Authorization": "Bearer of-the-worker"},
+            transport=httpx.MockTransport(self.answer),
+        )
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        verb = request.url.path.rpartition("/")[2]
+        self.said.append((verb, request.headers["Authorization"], json.loads(request.content)))
+        beat = {"directive": "continue", "lease_seconds": 30.0}
+        return httpx.Response(200, json={"claim": self.grant, "heartbeat": beat}.get(verb, {}))
+
+    def ending(self) -> dict[str, Any]:
+        """Given back with the attempt's own token."""
+        ((_, token, body),) = [one for one in self.said if one[0] == "finish"]
+        assert token == "Bearer of-the-attempt"
+        return body
+
+
+def trains(*_: object) -> dict[str, float]:
+    raise AssertionError("nothing here can be trained")
+
+
+def run(grant: dict[str, Any], folder: Path) -> Service:
+    service = Service(grant)
+    store = DirectoryStore(folder / "store")
+    store.put(f"{PREFIX}/manifest.json", NEWER)
+    Runner(
+        client=service.client,
+        store=store,
+        trainer=trains,
+        workspace=Workspace(folder, 1, 0),
+        worker=WorkerInfo(name="w", host="h", pid=1, version="0"),
+        notice=Notice(),
+        environment={},
+        grace=5.0,
+        claimed=lambda _grant: None,
+    ).run("a")
+    return service
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"spec": spec(limits={"stall": 60})}, f"{CANNOT_READ}limits: is not a known field"),
+        ({"spec": spec(optimizer={"name": "lion"})}, f"{CANNOT_READ}optimizer.name: must be"),
+        ({"checkpoints": [CHECKPOINT]}, "has format 2; this worker reads formats up to 1"),
+        ({"spec": None, "spec_object": "jobs/j/spec.json"}, "this worker cannot read the service's grant"),
+    ],
+)
+def test_what_a_newer_service_grants_is_given_back(changes: dict[str, Any], cause: str, tmp_path: Path) -> None:
+    service = run({**GRANT, "protocol": PROTOCOL, **changes}, tmp_path)
+    ending = service.ending()
+    assert (ending["outcome"], ending["reason"], ending["fence"]) == ("failed", "worker_too_old", 3)
+    assert cause in ending["message"]
+    assert "quarantine" not in [verb for verb, _, _ in service.said]
+
+
+def test_an_older_service_is_told_the_nearest_reason_that_it_knows(tmp_path: Path) -> None:
+    ending = run({**GRANT, "spec": spec(limits={"stall": 60})}, tmp_path).ending()
+    assert ending["reason"] == "process_died"
+
+
+@pytest.mark.parametrize(("protocol", "reason"), [(1, "process_died"), (PROTOCOL, "worker_too_old")])
+def test_so_is_one_that_hears_of_a_death(protocol: int, reason: str) -> None:
+    """The worker reports for its training process, which alone saw the grant."""
+    service = Service(GRANT)
+    service.client.hold("a", "of-the-attempt", protocol)
+    service.client.finish("a", Finish(fence=3, outcome=Outcome.FAILED, reason="worker_too_old"))
+    assert service.ending()["reason"] == reason

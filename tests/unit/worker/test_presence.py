@@ -1,0 +1,88 @@
+"""What a worker says of itself, and its last word."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import cast
+
+import pytest
+
+from core.domain.wire import WorkerReport
+from worker import presence
+from worker.presence import Presence, worker_info
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable
+from worker.seat import Seat
+from worker.settings import WorkerSettings
+
+SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name="w1")
+
+
+class Service:
+    """Hears reports; `fails` with the first one of these for each."""
+
+    def __init__(self, *fails: Exception) -> None:
+        self.heard: list[WorkerReport] = []
+        self.fails = list(fails)
+        self.asked: list[float | None] = []
+
+    def report(self, report: WorkerReport, seconds: float | None = None) -> None:
+        self.asked.append(seconds)
+        if self.fails:
+            raise self.fails.pop(0)
+        self.heard.append(report)
+
+
+class FakeSeat:
+    device, busy = "cpu", True
+
+
+SEAT = cast(Seat, FakeSeat())
+
+
+def made(service: Service) -> Presence:
+    return Presence(cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None)
+
+
+def test_a_training_process_is_the_worker_that_started_it() -> None:
+    assert (worker_info(SETTINGS, "cpu").pid, worker_info(SETTINGS, "cpu", pid=7).pid) == (os.getpid(), 7)
+
+
+def test_the_last_word_is_that_it_ends_and_nothing_follows() -> None:
+    service = Service()
+    one = made(service)
+    one.tell(SEAT)
+    one.end(SEAT)
+    one.tell(SEAT)
+    assert [(report.ended, report.busy) for report in service.heard] == [(False, True), (True, False)]
+    assert service.asked == [None, presence.GOODBYE_SECONDS]
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailable("away"), Refused(401, "unauthorized", "who are you")])
+def test_a_service_that_does_not_hear_it_keeps_nobody_from_ending(error: Exception) -> None:
+    service = Service(error)
+    made(service).end(SEAT)
+    assert service.heard == []
+
+
+def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent beside it: it could arrive later and bring the worker back to life."""
+    monkeypatch.setattr(presence, "GOODBYE_SECONDS", 0.05)
+    begun, let_go = threading.Event(), threading.Event()
+
+    class Hanging(Service):
+        def report(self, report: WorkerReport, seconds: float | None = None) -> None:
+            begun.set()
+            let_go.wait(30)
+            super().report(report, seconds)
+
+    service = Hanging()
+    one = made(service)
+    thread = threading.Thread(target=one.tell, args=(SEAT,))
+    thread.start()
+    begun.wait(30)
+    one.end(SEAT)
+    assert service.heard == []
+    let_go.set()
+    thread.join(30)
+    assert [report.ended for report in service.heard] == [False]

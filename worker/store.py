@@ -1,0 +1,78 @@
+"""Which store this worker uses: its identity is read before work is taken, again and again, and with each claim."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from core.domain.store_identity import StoreRef, shown_url
+from core.storage import BlobStore
+from core.storage.identity import describe
+
+LOOK_SECONDS = 10.0
+AGAIN_SECONDS, RETRY_SECONDS = 60.0, 2.0
+log = logging.getLogger(__name__)
+
+
+def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int = 3) -> StoreRef:
+    """The store as the service is told of it. One that does not answer in time has that as its `problem`."""
+    found: list[StoreRef] = []
+
+    def look() -> None:
+        for _ in range(tries):
+            found.append(describe(store))
+            if found[-1].problem is None:
+                return
+
+    thread = threading.Thread(target=look, name="store", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if found:
+        return found[-1]
+    return StoreRef(url=shown_url(store.url), problem=f"does not answer within {seconds:g} s")
+
+
+class OwnStore:
+    """Keeps the answer to `describe` fresh, in a thread of its own: a store that hangs holds up nobody."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._ref = StoreRef(url=shown_url(store.url), problem="not looked at yet")
+        self._wake, self._looked = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="own-store", daemon=True)
+
+    def start(self) -> None:
+        """Look from now on; waits for the first answer, for LOOK_SECONDS at most."""
+        self._thread.start()
+        self._looked.wait(LOOK_SECONDS + 1)
+
+    @property
+    def ref(self) -> StoreRef:
+        """The store as it was found last."""
+        return self._ref
+
+    @property
+    def usable(self) -> bool:
+        """Whether it answers; what it answers, the service judges."""
+        return self._ref.problem is None
+
+    def recheck(self) -> None:
+        """Look again soon: a claim was refused."""
+        self._wake.set()
+
+    def look(self) -> StoreRef:
+        """Look now."""
+        found = describe_in_time(self._store)
+        if found.problem is not None and found.problem != self._ref.problem:
+            log.warning("no work is taken, the store %s cannot be used: %s", found.url, found.problem)
+        elif found.problem is None and self._looked.is_set() and not self.usable:
+            log.warning("the store %s works again", found.url)
+        self._ref = found
+        return found
+
+    def _run(self) -> None:
+        while True:
+            self.look()
+            self._looked.set()
+            self._wake.wait(AGAIN_SECONDS if self.usable else RETRY_SECONDS)
+            self._wake.clear()

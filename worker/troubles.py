@@ -1,0 +1,86 @@
+"""What fails just now and is tried again: told with each heartbeat, so that the job's status names the true reason."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from core.domain.store_identity import SLOW, Trouble, one_line
+from worker.patience import TRANSIENT, persist
+
+WORTH_TELLING_SECONDS = 2.0
+"""What works again within this is not told."""
+SLOW_SECONDS, SLOW_TIMES = 60.0, 3.0
+"""A call is slow beyond both: so many seconds, and so many times the longest of its kind that succeeded."""
+_T = TypeVar("_T")
+
+
+class Troubles:
+    """Of one attempt, by the work that waits. `changed`: called once for each failure that begins to be told."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self.changed = changed
+        self._lock = threading.Lock()
+        self._failing: dict[str, tuple[float, str, str]] = {}
+        self._under_way: dict[str, float] = {}
+        self._longest: dict[str, float] = {}
+
+    def persist(
+        self,
+        what: str,
+        call: Callable[[], _T],
+        *,
+        wait: Callable[[float], object] = time.sleep,
+        seconds: float | None = None,
+    ) -> _T:
+        """`worker.patience.persist`, whose failures are told for as long as it tries."""
+
+        def watched() -> _T:
+            begun = time.monotonic()
+            with self._lock:
+                self._under_way[what] = begun
+            try:
+                result = call()
+            except TRANSIENT as error:
+                self._failed(what, error)
+                raise
+            except Exception:
+                self._ended(what)
+                raise
+            self._ended(what, time.monotonic() - begun)
+            return result
+
+        return persist(watched, wait=wait, seconds=seconds)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        code, now = str(getattr(error, "code", type(error).__name__)), time.monotonic()
+        with self._lock:
+            self._under_way.pop(what, None)
+            since, before, _ = self._failing.get(what, (now, "", ""))
+            self._failing[what] = (since, code, one_line(error))
+            news = now - since >= WORTH_TELLING_SECONDS and code != before
+        if news:
+            self.changed()
+
+    def _ended(self, what: str, took: float = 0.0) -> None:
+        with self._lock:
+            self._failing.pop(what, None)
+            self._under_way.pop(what, None)
+            self._longest[what] = max(self._longest.get(what, 0.0), took)
+
+    def told(self) -> Trouble | None:
+        """What has failed longest, if that is long enough to be told; else what is slow."""
+        now = time.monotonic()
+        with self._lock:
+            failing = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
+            slow = [(since, what, SLOW, "") for what, since in self._under_way.items() if self._slow(what, now - since)]
+        failing = [one for one in failing if now - one[0] >= WORTH_TELLING_SECONDS]
+        if not (found := failing or slow):
+            return None
+        since, what, cause, detail = min(found)
+        return Trouble(what=what[:50], cause=cause[:50], detail=detail, seconds=now - since)
+
+    def _slow(self, what: str, seconds: float) -> bool:
+        return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     TOO_MANY_FAILURES = "too_many_failures"
     NO_PROGRESS = "no_progress"
     DETERMINISTIC_FAILURE = "deterministic_failure"
+    NOT_FINITE = "not_finite"
 
 
 _CATEGORIES = {
@@ -59,8 +60,11 @@ _CATEGORIES = {
         Reason.TOO_MANY_FAILURES,
         Reason.NO_PROGRESS,
         Reason.DETERMINISTIC_FAILURE,
+        Reason.NOT_FINITE,
     },
 }
+# An exact resume computes the same values again, so that another attempt cannot help.
+_FINAL = frozenset({Reason.NOT_FINITE})
 
 
 def category(reason: str) -> Category:
@@ -118,7 +122,8 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     kind = category(ended.reason)
     if is_outage(ended.reason):
         return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
-    hopeless = GiveUp(Reason(ended.reason), ended.message) if kind is Category.USER else _hopeless(ended, retry)
+    final = kind is Category.USER or ended.reason in _FINAL
+    hopeless = GiveUp(Reason(ended.reason), ended.message) if final else _hopeless(ended, retry)
     if hopeless is not None:
         return hopeless
     if kind is Category.PREEMPTION:

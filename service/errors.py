@@ -56,6 +56,12 @@ class StoreInDoubt(Conflict):
     code = "store-in-doubt"
 
 
+class PassedOver(Conflict):
+    """The job's last attempt ended on this worker in a way that another worker may not share: that one comes first."""
+
+    code = "passed-over"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

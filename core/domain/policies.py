@@ -13,6 +13,9 @@ MIN_INTERVAL, MAX_INTERVAL = 15.0, 1800.0
 MAX_BACKOFF = 3600.0
 MAX_OUTAGE_BACKOFF = 300.0
 MAX_RESTORE_FAILURES = 3
+DATA_CHANGES_TO_PAUSE = 2
+PASSED_OVER_SECONDS = 120.0
+"""How long a worker that found other data than the job's does not get the job again."""
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
@@ -34,6 +37,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     CANCELLED = "cancelled"
     BAD_DATA = "bad_data"
+    DATA_CHANGED = "data_changed"
     UNSUPPORTED = "unsupported"
     PROCESS_DIED = "process_died"
     AUGMENTATION_DIED = "augmentation_died"
@@ -53,7 +57,7 @@ class Reason(StrEnum):
 
 
 _CATEGORIES = {
-    Category.USER: {Reason.BAD_DATA, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
+    Category.USER: {Reason.BAD_DATA, Reason.DATA_CHANGED, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
     Category.PROGRAM: {
         Reason.EXCEPTION,
@@ -91,11 +95,21 @@ class GiveUp:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Keep the job and its checkpoints until its owner resumes it. `message` is what the owner reads."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
 class EndedAttempt:
     """What the retry policy needs to know. `failures` and `without_progress` count this one, if it is one;
     `restore_failures` counts those in a row that ended while they restored a checkpoint, `outages` those in a row that
     ended because the store was away. `repeated_at`: the global step at which this attempt failed just as the failed one
-    before it did. `reason` as it is stored: another version may have written one that this one does not know.
+    before it did. `data_changes`: attempts in a row, this one included, that found other data than the checkpoint says;
+    `others`: whether another worker may take the job. `reason` as it is stored: another version may have written one
+    that this one does not know.
     """
 
     reason: str
@@ -105,11 +119,13 @@ class EndedAttempt:
     restore_failures: int = 0
     outages: int = 0
     repeated_at: int | None = None
+    data_changes: int = 0
+    others: bool = False
 
 
 def is_outage(reason: str) -> bool:
-    """Whether an attempt ended because something else was away. That is waited for, and costs no budget."""
-    return reason == Reason.STORE_UNAVAILABLE
+    """Whether an attempt ended for want of something: the store, or the data that it needs. It costs no budget."""
+    return reason in (Reason.STORE_UNAVAILABLE, Reason.DATA_CHANGED)
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -117,9 +133,11 @@ def backoff_seconds(base: float, failures: int, draw: float) -> float:
     return backoff(base, failures, MAX_BACKOFF, draw)
 
 
-def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp:
+def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp | Pause:
     """Whether an attempt that did not finish its job is followed by another."""
     kind = category(ended.reason)
+    if ended.reason == Reason.DATA_CHANGED:
+        return _other_data(ended)
     if is_outage(ended.reason):
         return TryAgain(min(backoff_seconds(retry.backoff, ended.outages, draw), MAX_OUTAGE_BACKOFF))
     final = kind is Category.USER or ended.reason in _FINAL
@@ -132,6 +150,13 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
         text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
         return GiveUp(Reason.TOO_MANY_FAILURES, text)
     return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+
+
+def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
+    """One worker may have a stale copy: a second one decides. Where there is none, the owner does."""
+    if ended.others and ended.data_changes < DATA_CHANGES_TO_PAUSE:
+        return TryAgain(0.0)
+    return Pause(Reason.DATA_CHANGED, ended.message)
 
 
 def _hopeless(ended: EndedAttempt, retry: RetrySpec) -> GiveUp | None:
@@ -164,11 +189,17 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 def counts_as_restore_failure(reason: str) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away, which is waited for, nor a worker that uses
+    A stop on notice says nothing about them, nor does a store that is away, data that changed, or a worker that uses
     another store.
     """
-    says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.STORE_UNAVAILABLE, Reason.WRONG_STORE)
-    return reason not in says_nothing
+    return reason not in (
+        Reason.PREEMPTED,
+        Reason.PAUSED,
+        Reason.CANCELLED,
+        Reason.STORE_UNAVAILABLE,
+        Reason.DATA_CHANGED,
+        Reason.WRONG_STORE,
+    )
 
 
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:

@@ -39,7 +39,7 @@ from service.api.waiting import unless_gone
 from service.auth import OF_ATTEMPT, POLL, WORK, Caller
 from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
 from service.db.unit import Unit
-from service.errors import Conflict, LimitReached, NotInstalled, StoreInDoubt, StoreUnreachable, WrongStore
+from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, StoreInDoubt, StoreUnreachable, WrongStore
 from service.lanes import LEASES
 from service.services import Services
 
@@ -50,6 +50,7 @@ STORE_IN_DOUBT_SECONDS = 30.0
 AGAIN_AFTER: dict[type[Conflict], float] = {
     LimitReached: 0.0,
     NotInstalled: OTHER_WORKER_SECONDS,
+    PassedOver: OTHER_WORKER_SECONDS,
     WrongStore: OTHER_WORKER_SECONDS,
     StoreUnreachable: OTHER_WORKER_SECONDS,
     StoreInDoubt: STORE_IN_DOUBT_SECONDS,
@@ -99,6 +100,7 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
     409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
     409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
+    409 `passed-over`: the job's last attempt ended on this worker, because its data differs; other workers come first.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)

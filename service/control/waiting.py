@@ -11,6 +11,7 @@ from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
 from core.domain.stored import names
 from service.control.limits import Limits
+from service.control.passing import PASSES
 from service.control.startable import occupied
 from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit
@@ -36,6 +37,8 @@ def waits(
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
         elif not any(job.queue in queues and not missing(names(job.needs), has) for queues, has in workers):
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
+        elif job.reason in PASSES:
+            found[job.id] = f"a worker of queue {job.queue}{_with(job)} other than the last one, where {job.reason}"
         else:
             found[job.id] = f"a worker of queue {job.queue}{_with(job)}"
     return found

@@ -15,11 +15,12 @@ from core.telemetry import traces
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
-from worker.training.data import ImageData, load_images
+from worker.training.data import ImageData
 from worker.training.engine import Engine, Score
 from worker.training.feeding import Source, make_source
 from worker.training.finite import first_bad_array, first_bad_value, not_finite
 from worker.training.judged import Judged, evaluation_size, judge, judge_all
+from worker.training.loading import Loader
 from worker.training.memory import memory_errors
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
@@ -53,7 +54,7 @@ class Session:
         self._spec, self._control, self._workspace = spec, control, workspace
         self._watch = control.watch
         self._trains = False  # the engine holds the state to go on from
-        self._loaded: dict[int, ImageData] = {}
+        self._loader = Loader(spec, control, workspace, snapshot)
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         outputs = _outputs(spec, first)
@@ -84,7 +85,7 @@ class Session:
 
     def _resume(self, snapshot: Snapshot) -> None:
         self._cursor, schedule = Cursor.load(snapshot.cursor)
-        self._at = snapshot.position
+        self._at = self._plan.fitted(snapshot.position) if self._loader.changed else snapshot.position
         self._control.tell(Phase.RESTORING)
         with self._watch.measure(Bucket.RESTORE):
             self._engine.load(snapshot.arrays)
@@ -227,7 +228,7 @@ class Session:
         self._engine.wait()  # what the device still works on is not what the save costs
         self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
-            cursor = self._cursor.dump(self._schedule.state())
+            cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
             # Of the saves in between only those are looked at that may be a best: to sum up all arrays costs time.
             looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
@@ -279,24 +280,8 @@ class Session:
             raise not_finite("the loss is nan or infinite", self._at.global_step - self._at.step + bad)
 
     def _data(self, size: int) -> ImageData:
-        if size not in self._loaded:
-            self._control.tell(Phase.LOADING)
-            with self._watch.measure(Bucket.DATA_LOADING):
-                self._loaded[size] = load_images(
-                    self._spec.dataset,
-                    size=size,
-                    cache=self._workspace.cache,
-                    seed=self._spec.seed,
-                    told=self._loading,
-                    source=self._workspace.downloads.get(self._spec.dataset.name),
-                    roots=self._workspace.data_roots,
-                )
-        return self._loaded[size]
-
-    def _loading(self, text: str) -> None:
-        self._control.tell(Phase.LOADING, doing=text)
         # A later stage's images: what was trained since the last save goes on from here.
-        (self._stop_or_save if self._trains else self._stop_without_saving)()
+        return self._loader.at(size, self._stop_or_save if self._trains else self._stop_without_saving)
 
 
 def _outputs(spec: JobSpec, data: ImageData) -> int:

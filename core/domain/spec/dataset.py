@@ -52,6 +52,8 @@ class DatasetSpec(Model):
     """Only the first so many classes, in sorted order."""
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Only the first so many training images of each class."""
+    on_change: Literal["fail", "continue"] = "fail"
+    """What follows where a resumed job finds other data than before: the job pauses, or goes on inexactly."""
     options: Options = Field(default_factory=dict)
     """Arguments of a data set that is installed beside the worker."""
 

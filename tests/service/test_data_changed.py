@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from core.domain.notices import Notice
 from core.domain.policies import PASSED_OVER_SECONDS
+from service.control.notice_text import title
+from service.db.tables import Job
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 
 TEXT = "the data is not what it was: 1 class renamed: cat -> lion"
@@ -103,3 +106,10 @@ def test_what_the_owner_wants_comes_first(api: Api) -> None:
         api.ask(job_id, action)
         hand.finish("failed", reason="data_changed", message=TEXT)
         assert api.job(job_id)["status"] == status
+
+
+def test_the_notification_says_that_the_job_is_paused() -> None:
+    job = Job(id="0" * 32, name="small", state="paused")
+    assert title(job, Notice.FAILED) == "Baton: small failed to go on and is paused"
+    job.state = "failed"
+    assert title(job, Notice.FAILED) == "Baton: small failed"

@@ -4,7 +4,8 @@ Two numbers, both sent by each side that knows them; absent means 1, which is co
 
 `PROTOCOL` counts changes of the messages and of their meaning:
   1: the messages of commit e9172d9. They name no version.
-  2: each side names its version. Unknown values of enums are read, not refused; the reason `worker_too_old` exists.
+  2: each side names its version. Unknown values of enums are read, not refused; the reasons `worker_too_old` and
+     `wrong_store` exist.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (core.domain.spec.versions marks them):
   1: the spec of commit e9172d9.

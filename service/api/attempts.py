@@ -119,8 +119,6 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
             grant = leases.claim(Unit(session), attempt_id, message, terms)
     except tuple(AGAIN_AFTER) as error:
         _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
-        if isinstance(error, NotInstalled | WorkerTooOld):
-            _note_refusal(ctx, message, error)
         raise
     return grant.model_copy(update={"token": _token(ctx, caller, grant)})
 
@@ -129,11 +127,6 @@ def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
     if ctx.own_store.doubt is not None:
         raise StoreInDoubt(ctx.own_store.doubt)
     admit(ctx, worker)
-
-
-def _note_refusal(ctx: Services, message: Claim, error: Conflict) -> None:
-    with ctx.leases.write() as session:
-        workers.refused(Unit(session), message.worker, str(error))
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:

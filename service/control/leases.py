@@ -100,7 +100,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
     # Asked anew: other claims may have been waited for.
     _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
-    saw(unit, message.worker, busy=True, now=now).refusal = None
+    saw(unit, message.worker, busy=True, now=now)
     return _grant(unit, job, attempt, terms)
 
 

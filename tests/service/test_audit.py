@@ -56,7 +56,7 @@ def test_it_comes_in_pages_of_an_index(api: Api) -> None:
         api.submit()
     seen, cursor = [], {}
     while True:
-        with asked(api.services.database.engine) as statements:
+        with asked() as statements:
             page = api.http.get("/v1/audit", params={"limit": 3, **cursor}).json()
         assert all("LIMIT" in one for one in statements), statements
         seen += [one["number"] for one in page["items"]]

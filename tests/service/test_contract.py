@@ -20,7 +20,7 @@ from core.domain.views import JobView
 from scripts.reference.rest import document
 from service.api.contract import TAGS
 from service.api.docs import POLICY
-from service.control.views import Status
+from service.control.filters import Status
 from service.db.base import CheckpointState
 from tests.service.helpers import ON_SQLITE, Api
 

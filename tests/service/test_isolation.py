@@ -283,15 +283,21 @@ def test_each_step_handles_one_by_one(api: Api, monkeypatch: pytest.MonkeyPatch,
     prepare, done = STEPS[step]
     for hand in hands:
         prepare(api, hand)
-    real = Unit.lock_job
+    of_job, of_attempt = Unit.lock_job, Unit.lock_attempt
 
     def lock_job(self: Unit, job_id: str) -> Job:
         if job_id == hands[0].job_id:
             raise ValueError("its row cannot be read")
-        return real(self, job_id)
+        return of_job(self, job_id)
+
+    def lock_attempt(self: Unit, attempt_id: str) -> tuple[Job, Attempt]:
+        if attempt_id == hands[0].attempt_id:
+            raise ValueError("its row cannot be read")
+        return of_attempt(self, attempt_id)
 
     with monkeypatch.context() as patch:
         patch.setattr(Unit, "lock_job", lock_job)
+        patch.setattr(Unit, "lock_attempt", lock_attempt)
         for one in api.services.conductor.quick:
             one.run(forced=True)
     assert done in api.kinds(hands[1].job_id)

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 
 from core.domain.extensions import missing
 from core.domain.policies import PASSED_OVER_SECONDS, Reason
+from core.domain.stored import names
 from core.domain.wire import WorkerInfo
 from service.db.tables import Attempt, Event, Job, Worker
 from service.db.unit import Unit, clean
@@ -42,7 +43,8 @@ def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
         lately, Worker.name != attempt.worker, Worker.ended_at.is_(None)
     )
     found = unit.session.execute(query)
-    return any(job.queue in row.queues and not missing(job.needs, row.extensions) for row in found)
+    needs = names(job.needs)
+    return any(job.queue in names(row.queues) and not missing(needs, names(row.extensions)) for row in found)
 
 
 def data_changes(unit: Unit, job: Job) -> int:

@@ -119,5 +119,5 @@ def test_a_job_that_goes_on_with_changed_data_needs_a_newer_worker_and_no_other_
     digits = {"name": "x", "network": {"name": "network-2"}, "stages": [{"epochs": 1}]}
     plain = parse_spec({**digits, "dataset": {"name": "digits"}})
     assert spec_version(plain) == 1
-    assert "on_change" not in spec_dump(plain)["dataset"]
+    assert "on_change" not in dump_spec(plain)["dataset"]
     assert spec_version(parse_spec({**digits, "dataset": {"name": "digits", "on_change": "continue"}})) == 2

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
 
 from service.app import create_app
-from service.db.engine import open_engine
+from service.db.engine import Database, open_engine
 from service.db.migrate import migrate
 from service.db.operations import Replica
 from service.db.unit import Unit
@@ -86,7 +85,8 @@ def served_until_now(database_url: str) -> None:
     engine = open_engine(database_url)
     now = datetime.now(UTC)
     row = {"name": "before", "started_at": now - timedelta(hours=2), "last_write_at": now}
-    with Session(engine) as session, session.begin():
+    # As the service writes: on SQLite with the lock from the start, for another service may be writing its own row.
+    with Database(engine).write() as session:
         session.merge(Replica(**row))
     engine.dispose()
 

@@ -58,7 +58,9 @@ def test_it_comes_in_pages_of_an_index(api: Api) -> None:
     while True:
         with asked() as statements:
             page = api.http.get("/v1/audit", params={"limit": 3, **cursor}).json()
-        assert all("LIMIT" in one for one in statements), statements
+        pages = [one for one in statements if "FROM audit" in one]
+        assert pages
+        assert all("LIMIT" in one for one in pages), pages
         seen += [one["number"] for one in page["items"]]
         if page["next_cursor"] is None:
             break

@@ -62,6 +62,12 @@ class WorkerTooOld(Conflict):
     code = "worker-too-old"
 
 
+class PassedOver(Conflict):
+    """The job's last attempt ended on this worker in a way that another worker may not share: that one comes first."""
+
+    code = "passed-over"
+
+
 class KeyReused(BatonError):
     """An idempotency key that came with another body before."""
 

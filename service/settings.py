@@ -45,8 +45,6 @@ ADVICE = {
     "store": "give file:///absolute/directory or gs://bucket/prefix",
     "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
 }
-
-
 _S = TypeVar("_S", bound=BaseSettings)
 
 

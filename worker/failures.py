@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from core.domain.notes import fitting_text
 from core.domain.policies import Reason
 from core.domain.protocol import CANNOT_READ
 from core.domain.store_identity import NOT_IN_STORE, WRONG_STORE, shown_url
+from core.domain.text import words_of
 from core.domain.wire import Finish, Outcome
 from core.storage import BlobStore
 from core.storage.errors import StoreError, StoreUnavailable
@@ -19,17 +21,42 @@ from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
 from worker.oom import LESS_MEMORY
 from worker.protocol import GrantUnreadable, Refused
 
+NO_WORDS = "the training failed, and what it raised cannot be told"
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
+log = logging.getLogger(__name__)
 
 
-def failed(fence: int, error: Exception, at_step: int | None) -> Finish:
-    """The words with which an attempt ends. `at_step`: where the loop stood, if it had begun."""
-    reason, message = _why(error)
-    fault = fault_of(error)
-    return Finish(
-        fence=fence, outcome=Outcome.FAILED, reason=reason, message=fitting_text(message), at_step=at_step, fault=fault
-    )
+def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
+    """The words with which an attempt ends. `at_step`: where the loop stood, if it had begun. Never raises.
+
+    Any program may raise anything: the text may be of any length, hold what UTF-8 cannot, or raise when asked for.
+    Then less is told, step by step.
+    """
+    for words in (_why, _in_short):
+        try:
+            reason, message = words(error)
+            return _finish(fence, reason, message, at_step, _fault(error))
+        except Exception as trouble:
+            log.warning("a failure cannot be told in full: %s", type(trouble).__name__)
+    return bare(fence, at_step)
+
+
+def bare(fence: int, at_step: int | None = None) -> Finish:
+    """The failure without any text of a program's: every service takes it."""
+    return _finish(fence, Reason.EXCEPTION, f"{NO_WORDS}; the attempt's log says more", at_step, None)
+
+
+def _finish(fence: int, reason: Reason, message: str, at_step: int | None, fault: str | None) -> Finish:
+    told = fitting_text(message)
+    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=told, at_step=at_step, fault=fault)
+
+
+def _fault(error: BaseException) -> str | None:
+    try:
+        return fault_of(error)
+    except Exception:
+        return None
 
 
 @contextmanager
@@ -55,13 +82,19 @@ def fault_of(error: BaseException) -> str:
     return name[:MAX_FAULT]
 
 
-def _why(error: Exception) -> tuple[Reason, str]:
+def _in_short(error: BaseException) -> tuple[Reason, str]:
+    """What can be told of an exception that breaks what tells of exceptions."""
+    name = words_of(lambda: type(error).__name__)
+    return Reason.EXCEPTION, f"{name}: {words_of(lambda: error)}"
+
+
+def _why(error: BaseException) -> tuple[Reason, str]:
     match error:
         # The service accepted the spec and committed the checkpoint, so a newer version wrote them.
         case SpecError() | NewerCheckpoint() | GrantUnreadable():
             return Reason.WORKER_TOO_OLD, f"{CANNOT_READ if isinstance(error, SpecError) else ''}{error}"
         case JobFailure(reason=reason):
-            return Reason(reason), str(error)
+            return _known(reason, words_of(lambda: error))
         case CorruptCheckpoint():
             return Reason.RESTORE_FAILED, str(error)
         case StoreError():
@@ -72,6 +105,14 @@ def _why(error: Exception) -> tuple[Reason, str]:
     return Reason.EXCEPTION, _last_lines(error)
 
 
-def _last_lines(error: Exception) -> str:
+def _known(reason: str, message: str) -> tuple[Reason, str]:
+    """The reason and the message; an extension may give a reason that there is not."""
+    try:
+        return Reason(reason), message
+    except ValueError:
+        return Reason.EXCEPTION, f"{reason}: {message}"
+
+
+def _last_lines(error: BaseException) -> str:
     lines = "".join(traceback.format_exception(error)).splitlines()
     return "\n".join(lines[-TRACEBACK_LINES:])

@@ -25,7 +25,7 @@ from worker.control import Stop, Stopped, Trainer, Workspace
 from worker.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.desk import Desk
 from worker.extensions import installed
-from worker.failures import failed, wrong_store_told
+from worker.failures import bare, failed, wrong_store_told
 from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
@@ -37,6 +37,7 @@ from worker.store import describe_in_time
 
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
+UNPROCESSABLE = 422
 RESTORE_SECONDS = 600.0
 # Of what a notice leaves, for the last message: it has the next worker begin at once.
 FAREWELL_SECONDS = 2.0
@@ -93,10 +94,10 @@ class Runner:
             log.log(logging.ERROR if wrong else logging.INFO, "did not get attempt %s: %s", attempt_id, error)
         except GrantUnreadable as error:
             log.error("%s", error)
-            self._give_back(error)
+            self._refuse(error)
         return None
 
-    def _give_back(self, error: GrantUnreadable) -> None:
+    def _refuse(self, error: GrantUnreadable) -> None:
         """For another worker. Without this the job would wait until the lease runs out."""
         finish = failed(error.head.fence, error, None)
         try:
@@ -109,17 +110,28 @@ class Runner:
             with Herald(self.client, grant, self.notice):
                 finish = self._train(grant, lease, pace)
             finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
-            persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
+            self._give_back(grant, finish)
             log.info("%s: %s", finish.outcome, finish.message or "done")
         except (LeaseLost, Refused) as error:
             log.warning("another worker has the job, nothing more is written: %s", error)
+
+    def _give_back(self, grant: Grant, finish: Finish) -> None:
+        try:
+            persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
+        except Refused as error:
+            if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
+                raise
+            # An older service knows no newer reason: better less is told than nothing until the lease runs out.
+            log.warning("the service does not take how the attempt failed: %s", error)
+            less = bare(grant.fence, finish.at_step)
+            persist(lambda: self.client.finish(grant.attempt_id, less), seconds=FINISH_SECONDS)
 
     def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         try:
             return self._train_to_the_end(grant, lease, pace)
         except LeaseLost:
             raise
-        except Exception as error:
+        except BaseException as error:  # a program may raise SystemExit, or what it derived from BaseException
             if isinstance(error, CorruptCheckpoint):
                 # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
                 self._quarantine(grant, error, time.sleep)

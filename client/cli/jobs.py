@@ -17,6 +17,7 @@ from client.cli.render import (
     history_table,
     job_panel,
     jobs_table,
+    outdated,
     refusals,
     stages_table,
     workers_table,
@@ -113,7 +114,7 @@ def workers(json: Json = False) -> None:
         print(as_json(seen))
     elif seen:
         console().print(workers_table(seen))
-        for line in refusals(seen):
+        for line in (*refusals(seen), *outdated(seen)):
             console().print(line, soft_wrap=True, markup=False, highlight=False)
     else:
         say("no worker was seen within a day: start one with `baton worker`")

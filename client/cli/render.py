@@ -18,6 +18,7 @@ from rich.text import Text
 from client.cli.silence import silence
 from client.cli.times import ago, duration, stamp
 from core.domain.goodput import NOT_COUNTED, PRODUCTIVE
+from core.domain.protocol import PROTOCOL, SPEC_VERSION
 from core.domain.views import ArtifactView, AttemptView, CheckpointStatus, EventView, JobView, StageView, WorkerView
 from core.domain.wire import EpochRow
 
@@ -132,6 +133,15 @@ def workers_table(workers: Sequence[WorkerView]) -> Table:
 def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
     """Why workers get no work, a line each."""
     return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
+
+
+def outdated(workers: Sequence[WorkerView]) -> Iterable[str]:
+    """Which workers are of an older release than this command, a line each."""
+    return (
+        f"{w.name} is of an older release: it gets no job that uses something newer; upgrade it"
+        for w in workers
+        if w.ended_at is None and (w.protocol < PROTOCOL or w.spec_version < SPEC_VERSION)
+    )
 
 
 def _number(value: int | None) -> str:

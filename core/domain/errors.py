@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from core.domain.text import safe
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -44,7 +46,7 @@ class JobFailure(BatonError):
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
-        super().__init__(message)
+        super().__init__(safe(message))
 
 
 class LeaseLost(BatonError):

@@ -14,6 +14,9 @@ MAX_BACKOFF = 3600.0
 MAX_OUTAGE_BACKOFF = 300.0
 OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
+DATA_CHANGES_TO_PAUSE = 2
+PASSED_OVER_SECONDS = 120.0
+"""How long a worker that found other data than the job's does not get the job again."""
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
@@ -35,6 +38,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     CANCELLED = "cancelled"
     BAD_DATA = "bad_data"
+    DATA_CHANGED = "data_changed"
     UNSUPPORTED = "unsupported"
     PROCESS_DIED = "process_died"
     AUGMENTATION_DIED = "augmentation_died"
@@ -51,18 +55,22 @@ class Reason(StrEnum):
     TOO_MANY_FAILURES = "too_many_failures"
     NO_PROGRESS = "no_progress"
     DETERMINISTIC_FAILURE = "deterministic_failure"
+    NOT_FINITE = "not_finite"
 
 
 _CATEGORIES = {
-    Category.USER: {Reason.BAD_DATA, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
+    Category.USER: {Reason.BAD_DATA, Reason.DATA_CHANGED, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
     Category.PROGRAM: {
         Reason.EXCEPTION,
         Reason.TOO_MANY_FAILURES,
         Reason.NO_PROGRESS,
         Reason.DETERMINISTIC_FAILURE,
+        Reason.NOT_FINITE,
     },
 }
+# An exact resume computes the same values again, so that another attempt cannot help.
+_FINAL = frozenset({Reason.NOT_FINITE})
 
 
 def category(reason: str) -> Category:
@@ -89,11 +97,21 @@ class GiveUp:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Keep the job and its checkpoints until its owner resumes it. `message` is what the owner reads."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
 class EndedAttempt:
     """What the retry policy needs to know. `failures` and `without_progress` count this one, if it is one;
     `restore_failures` counts those in a row that ended while they restored a checkpoint, `outages` those in a row that
     ended because the store was away. `repeated_at`: the global step at which this attempt failed just as the failed one
-    before it did. `reason` as it is stored: another version may have written one that this one does not know.
+    before it did. `data_changes`: attempts in a row, this one included, that found other data than the checkpoint says;
+    `others`: whether another worker may take the job. `reason` as it is stored: another version may have written one
+    that this one does not know.
     """
 
     reason: str
@@ -103,14 +121,16 @@ class EndedAttempt:
     restore_failures: int = 0
     outages: int = 0
     repeated_at: int | None = None
+    data_changes: int = 0
+    others: bool = False
 
 
 def is_outage(reason: str) -> bool:
-    """Whether an attempt ended for want of something: the store, or a worker that is new enough.
+    """Whether an attempt ended for want of something: the store, its data, or a worker that is new enough.
 
     That is waited for, and costs no budget.
     """
-    return reason in (Reason.STORE_UNAVAILABLE, Reason.WORKER_TOO_OLD)
+    return reason in (Reason.STORE_UNAVAILABLE, Reason.DATA_CHANGED, Reason.WORKER_TOO_OLD)
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
@@ -118,14 +138,17 @@ def backoff_seconds(base: float, failures: int, draw: float) -> float:
     return backoff(base, failures, MAX_BACKOFF, draw)
 
 
-def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp:
+def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp | Pause:
     """Whether an attempt that did not finish its job is followed by another."""
     kind = category(ended.reason)
+    if ended.reason == Reason.DATA_CHANGED:
+        return _other_data(ended)
     if is_outage(ended.reason):
         # Another worker may be new enough; the same one does not get the job again.
         base = OTHER_WORKER_SECONDS if ended.reason == Reason.WORKER_TOO_OLD else retry.backoff
         return TryAgain(min(backoff_seconds(base, ended.outages, draw), MAX_OUTAGE_BACKOFF))
-    hopeless = GiveUp(Reason(ended.reason), ended.message) if kind is Category.USER else _hopeless(ended, retry)
+    final = kind is Category.USER or ended.reason in _FINAL
+    hopeless = GiveUp(Reason(ended.reason), ended.message) if final else _hopeless(ended, retry)
     if hopeless is not None:
         return hopeless
     if kind is Category.PREEMPTION:
@@ -134,6 +157,13 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
         text = f"failed {ended.failures} times (max_failures is {retry.max_failures}); the last: {ended.message}"
         return GiveUp(Reason.TOO_MANY_FAILURES, text)
     return TryAgain(backoff_seconds(retry.backoff, ended.failures, draw))
+
+
+def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
+    """One worker may have a stale copy: a second one decides. Where there is none, the owner does."""
+    if ended.others and ended.data_changes < DATA_CHANGES_TO_PAUSE:
+        return TryAgain(0.0)
+    return Pause(Reason.DATA_CHANGED, ended.message)
 
 
 def _hopeless(ended: EndedAttempt, retry: RetrySpec) -> GiveUp | None:
@@ -166,8 +196,8 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 def counts_as_restore_failure(reason: str) -> bool:
     """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away, a worker that is too old, or one that uses
-    another store.
+    A stop on notice says nothing about them, nor does a store that is away, data that changed, or a worker that is too
+    old or uses another store.
     """
     says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE)
     return reason not in says_nothing and not is_outage(reason)

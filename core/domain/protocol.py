@@ -4,10 +4,11 @@ Two numbers, both sent by each side that knows them; absent means 1, which is co
 
 `PROTOCOL` counts changes of the messages and of their meaning:
   1: the messages of commit e9172d9. They name no version.
-  2: each side names its version. Unknown values of enums are read, not refused; the reason `worker_too_old` exists.
+  2: each side names its version. Unknown values of enums are read, not refused. Reasons that are new: `_NEWER`.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (core.domain.spec.versions marks them):
   1: the spec of commit e9172d9.
+  2: `dataset.on_change`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TypeVar
 from core.domain.policies import Reason
 
 PROTOCOL = 2
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 FIRST = 1
 """The version of whoever names none."""
 
@@ -32,6 +33,8 @@ _E = TypeVar("_E", bound=StrEnum)
 _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.WORKER_TOO_OLD: (2, Reason.PROCESS_DIED),
     Reason.WRONG_STORE: (2, Reason.STORE_REFUSED),
+    Reason.NOT_FINITE: (2, Reason.EXCEPTION),
+    Reason.DATA_CHANGED: (2, Reason.RESTORE_FAILED),
 }
 
 

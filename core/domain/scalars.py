@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from core.domain.queues import QUEUE
+from core.domain.text import safe
 from core.domain.validation import NUMBER, WHOLE
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -18,8 +19,13 @@ def shown(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-Shown = AfterValidator(shown)
-"""For text of workers that people read, in a terminal too."""
+def _shown(value: object, read: ValidatorFunctionWrapHandler) -> str:
+    # Before the value is read: pydantic refuses text with lone surrogates, and what is told would be lost.
+    return shown(read(safe(value) if isinstance(value, str) else value))
+
+
+Shown = WrapValidator(_shown)
+"""For text of workers that people read, in a terminal too. What UTF-8 cannot hold is written out."""
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]

@@ -212,7 +212,8 @@ class WorkerView(Message):
     """A worker as it was seen last. `state`: idle, busy, refused, lost or ended.
 
     `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process registered first. `ended_at`: when
-    it said that it ends. `refusal`: why the service gives it no work, and what to set.
+    it said that it ends. `refusal`: why the service gives it no work, and what to set. `protocol` and
+    `spec_version`: those of core.domain.protocol that it knows.
     """
 
     name: str
@@ -230,6 +231,8 @@ class WorkerView(Message):
     since: datetime | None = None
     ended_at: datetime | None = None
     refusal: str | None = None
+    protocol: int = 1
+    spec_version: int = 1
 
 
 class QueueView(Message):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool
 
+from core.domain.epochs import CLOCK_COLUMNS, BestMetric, EpochRow
 from core.domain.events import SERVICE_EVENTS
 from core.domain.extensions import Extensions
 from core.domain.message import OPEN, Message, Phase, Position, Progress, Version
@@ -23,16 +23,14 @@ from core.domain.scalars import (
     Numbers,
     ObjectName,
     QueueName,
-    Real,
     Shown,
-    Small,
     Text,
 )
 from core.domain.store_identity import StoreRef, Trouble
-from core.domain.validation import NUMBER, WHOLE
+from core.domain.validation import NUMBER
 
 __all__ = (
-    "CLOCK_COLUMNS", "ArtifactCommit", "Beat", "BestMetric", "CheckpointCommit", "CheckpointRef",
+    "CLOCK_COLUMNS", "TRAINS", "ArtifactCommit", "Beat", "BestMetric", "CheckpointCommit", "CheckpointRef",
     "CheckpointRole", "Claim", "Directive", "EpochRecord", "EpochRow", "Fenced", "Finish", "Grant", "GrantHead",
     "Heartbeat", "Message", "NextRequest", "Note", "Offer", "Outcome", "Phase", "Position", "Progress",
     "Quarantine", "WorkerInfo", "WorkerReport",
@@ -198,41 +196,6 @@ class CheckpointCommit(Fenced):
     needs: Annotated[tuple[ObjectName, ...], Field(max_length=100)] = ()
     stall_seconds: Duration = 0.0
     trained_seconds: Duration = 0.0
-
-
-class BestMetric(Message):
-    """The best epoch so far. `stage` and `epoch` count from 1, `epoch` over the whole job."""
-
-    metric: Annotated[str, Field(max_length=200), Shown]
-    value: Real
-    stage: Small
-    epoch: Small
-
-
-class EpochRow(Message):
-    """One row of the history. The clock columns differ from run to run, all others are exact.
-
-    `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
-    """
-
-    epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
-    stage: Annotated[int, Field(ge=1, le=1_000), WHOLE]
-    stage_epoch: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
-    global_step: Count
-    image_size: Small
-    batch_size: Small
-    learning_rate: Real
-    loss: Real
-    accuracy: Real
-    val_loss: Real
-    val_accuracy: Real
-    attempt: Small
-    seconds: Real
-    images_per_second: Real
-    finished_at: datetime
-
-
-CLOCK_COLUMNS = ("attempt", "seconds", "images_per_second", "finished_at")
 
 
 class EpochRecord(Fenced):

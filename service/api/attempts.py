@@ -43,6 +43,7 @@ from service.errors import (
     Conflict,
     LimitReached,
     NotInstalled,
+    PassedOver,
     StoreInDoubt,
     StoreUnreachable,
     WorkerTooOld,
@@ -59,6 +60,7 @@ AGAIN_AFTER: dict[type[Conflict], float] = {
     LimitReached: 0.0,
     NotInstalled: OTHER_WORKER_SECONDS,
     WorkerTooOld: OTHER_WORKER_SECONDS,
+    PassedOver: OTHER_WORKER_SECONDS,
     WrongStore: OTHER_WORKER_SECONDS,
     StoreUnreachable: OTHER_WORKER_SECONDS,
     StoreInDoubt: STORE_IN_DOUBT_SECONDS,
@@ -107,6 +109,7 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
     409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
     409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer one.
+    409 `passed-over`: the job's last attempt ended on this worker, because its data differs; other workers come first.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
@@ -116,8 +119,6 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
             grant = leases.claim(Unit(session), attempt_id, message, terms)
     except tuple(AGAIN_AFTER) as error:
         _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
-        if isinstance(error, NotInstalled | WorkerTooOld):
-            _note_refusal(ctx, message, error)
         raise
     return grant.model_copy(update={"token": _token(ctx, caller, grant)})
 
@@ -126,11 +127,6 @@ def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
     if ctx.own_store.doubt is not None:
         raise StoreInDoubt(ctx.own_store.doubt)
     admit(ctx, worker)
-
-
-def _note_refusal(ctx: Services, message: Claim, error: Conflict) -> None:
-    with ctx.leases.write() as session:
-        workers.refused(Unit(session), message.worker, str(error))
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:

@@ -11,6 +11,7 @@ from core.domain.notices import Notice
 from core.domain.outages import Served
 from core.domain.policies import (
     GiveUp,
+    Pause,
     Reason,
     TryAgain,
     after_attempt,
@@ -32,7 +33,7 @@ from core.domain.wire import Finish, Outcome, Phase
 from service.control import progress, totals
 from service.control.history import finish_all
 from service.control.notices import tell
-from service.control.owner import mark_cancelled, mark_paused
+from service.control.owner import mark_cancelled, mark_paused, pause_for
 from service.control.retries import ended_attempt
 from service.control.submit import queue_attempt
 from service.control.versions import is_too_old
@@ -154,6 +155,9 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
     match _verdict(unit, job, attempt, draw):
         case GiveUp(reason=reason, message=text) if job.desired != DesiredState.CANCEL:
             fail(unit, job, reason, text, actor)
+        case Pause(reason=reason, message=text) if job.desired == DesiredState.RUN:
+            pause_for(unit, job, actor, reason, clean(text))
+            tell(unit, job, Notice.FAILED)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message
@@ -164,7 +168,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             _obey(unit, job, actor)
 
 
-def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp:
+def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
     ended = ended_attempt(unit, job, attempt)
     return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
 

@@ -38,6 +38,7 @@ from service.control import progress, totals, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
+from service.control.passing import why_passed_over
 from service.control.placing import unplace
 from service.control.startable import full
 from service.control.versions import why_too_old
@@ -46,7 +47,7 @@ from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
 from service.db.unit import Unit, actor_of, plain
-from service.errors import Conflict, LimitReached, NotInstalled, WorkerTooOld
+from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, WorkerTooOld
 
 SLACK_SECONDS = 1.0
 RENEWED_AT_ONCE = 1_000
@@ -73,6 +74,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
         LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
         NotInstalled: the worker lacks an extension that the job needs; another may have it.
         WorkerTooOld: the worker does not understand the job's spec; a newer one may.
+        PassedOver: the job's last attempt ended on this worker in a way that another worker may not share.
         Conflict: there is nothing to claim.
         NotFound: there never was such an attempt.
     """
@@ -90,12 +92,15 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     too_old = why_too_old(unit, job, message.worker)
     if too_old:
         raise WorkerTooOld(f"attempt {attempt.number} is not for this worker: {too_old}")
+    passed_over = why_passed_over(unit, job, message.worker)
+    if passed_over:
+        raise PassedOver(f"attempt {attempt.number} is not for this worker yet: {passed_over}")
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
     # Asked anew: other claims may have been waited for.
     _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
-    saw(unit, message.worker, busy=True, now=now).refusal = None
+    saw(unit, message.worker, busy=True, now=now)
     return _grant(unit, job, attempt, terms)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from core.domain.notices import Notice
+from core.domain.states import JobState
 from core.domain.stored import find_stored
 from core.domain.wire import BestMetric, Progress
 from service.db.tables import Job
@@ -24,13 +25,13 @@ _CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
 
 def title(job: Job, kind: Notice) -> str:
     """One line; a job's name is of few letters (core.domain.spec)."""
-    return f"Baton: {job.name} {_said(kind)}"
+    return f"Baton: {job.name} {_said(job, kind)}"
 
 
 def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None, detail: str | None = None) -> str:
     """Some lines: what happened, why, where it stands, and where to look. `count`: of interruptions, or attempts."""
     times = f" from interruption {count}" if kind is Notice.RECOVERING else ""
-    lines = [f"Job {job.name} ({job.id[:8]}) {_said(kind)}{times}."]
+    lines = [f"Job {job.name} ({job.id[:8]}) {_said(job, kind)}{times}."]
     if detail is not None:
         lines.append(f"In attempt {count}: {harmless(detail)}")
     lines.extend(_facts(job, now))
@@ -39,7 +40,9 @@ def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | No
     return "\n".join(lines)
 
 
-def _said(kind: Notice) -> str:
+def _said(job: Job, kind: Notice) -> str:
+    if kind is Notice.FAILED and job.state == JobState.PAUSED:
+        return "failed to go on and is paused"
     return SAID.get(kind, kind.value)
 
 

@@ -106,17 +106,23 @@ def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, ev
     unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
 
 
-def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:
+def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None, reason: Reason = Reason.PAUSED) -> None:
     """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once.
 
-    `message`: what its owner should know of how that came about.
+    `message`: what its owner should know of how that came about. `reason`: another where nobody asked for it.
     """
     unit.move_job(job, JobEvent.PAUSED)
-    job.phase, job.reason, job.message = None, Reason.PAUSED.value, message
+    job.phase, job.reason, job.message = None, reason.value, message
     job.paused_at = unit.now()
     unit.event(job, "paused", actor, _with("job paused", message), reason=job.reason)
     if job.desired == DesiredState.RUN:
         _go_on(unit, job, actor)
+
+
+def pause_for(unit: Unit, job: Job, actor: str, reason: Reason, message: str) -> None:
+    """Pause a job that cannot go on before its owner did something, and resumes it."""
+    _want(unit, job, DesiredState.PAUSE)
+    mark_paused(unit, job, actor, message, reason)
 
 
 def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:

@@ -9,6 +9,7 @@ from core.domain.retries import FORGIVEN_AFTER, Trace, failures_that_count, outa
 from core.domain.states import AttemptState
 from core.domain.stored import find_stored
 from core.domain.wire import TRAINS, Finish
+from service.control.passing import data_changes, others
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
@@ -29,6 +30,8 @@ def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
         restore_failures=job.restore_failures,
         outages=outages_in_a_row(traces),
         repeated_at=repeated_at(traces),
+        data_changes=data_changes(unit, job) if reason == Reason.DATA_CHANGED else 0,
+        others=reason == Reason.DATA_CHANGED and others(unit, job, attempt),
     )
 
 

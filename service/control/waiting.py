@@ -13,6 +13,7 @@ from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
 from core.domain.stored import names
 from service.control.limits import Limits
+from service.control.passing import PASSES
 from service.control.startable import occupied
 from service.control.versions import those_that_gave_up
 from service.db.tables import Attempt, Job, Worker
@@ -44,6 +45,8 @@ def waits(
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
         elif all(one.spec_version < job.spec_version or one.name in gave_up.get(job.id, ()) for one in able):
             found[job.id] = f"a newer worker: those of queue {job.queue}{_with(job)} cannot read its spec; upgrade them"
+        elif job.reason in PASSES:
+            found[job.id] = f"a worker of queue {job.queue}{_with(job)} other than the last one, where {job.reason}"
         else:
             found[job.id] = f"a worker of queue {job.queue}{_with(job)}"
     return found

@@ -157,4 +157,6 @@ def _view(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerView:
         since=row.since,
         ended_at=row.ended_at,
         refusal=row.refusal,
+        protocol=row.protocol,
+        spec_version=row.spec_version,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,25 @@ def test_a_zip_of_ones_own_trains(jobs: Jobs, worker: Workers, images: Path, tmp
     stages = [{"image_size": 16, "batch_size": 8, "epochs": 1}]
     job = jobs.submit(tiny(dataset={"name": "image-folder", "path": str(tmp_path / "own.zip")}, stages=stages))
     assert jobs.await_end(job)["status"] == "succeeded"
+
+
+def renamed(path: Path, name: bytes) -> Path:
+    """The file or folder under a name that need not be UTF-8."""
+    return path.rename(os.fsdecode(os.fsencode(path.parent) + b"/" + name))
+
+
+def test_names_that_are_not_utf8_train_and_are_evaluated(jobs: Jobs, worker: Workers, images: Path) -> None:
+    renamed(images / "dog", b"caf\xe9")
+    renamed(images / "cat" / "03.jpg", b"\xff.jpg")
+    stages = [{"image_size": 16, "batch_size": 8, "epochs": 1}]
+    job = jobs.submit(tiny(dataset={"name": "image-folder", "path": str(images)}, stages=stages))
+    assert jobs.await_end(job)["status"] == "succeeded"
+    assert r"caf\\xe9" in jobs.download(job, "evaluation.json").decode()
+
+
+def test_a_broken_image_whose_name_is_not_utf8_fails_the_job_by_its_name(
+    jobs: Jobs, worker: Workers, images: Path
+) -> None:
+    renamed(images / "dog" / "05.jpg", b"caf\xe9.jpg").write_bytes(b"no image")
+    message = failed(jobs, {"name": "image-folder", "path": str(images)})["message"]
+    assert message == rf"{images}/dog/caf\xe9.jpg: no image that can be read"

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import CLOCK_COLUMNS, BestMetric, CheckpointRole, EpochRow, Phase, Progress
-from core.storage import BlobStore, open_store
-from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
-from worker.checkpointing.snapshot import Arrays, Snapshot
-from worker.control import Stop, Stopped, Story, Workspace
+from core.domain.wire import CLOCK_COLUMNS, EpochRow
+from core.storage import open_store
+from tests.support.recorder import Recorder
+from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.snapshot import Arrays
+from worker.control import Stopped, Workspace
 from worker.training.session import train
-
-OWNER = Owner("j", "a", 1, {})
 
 
 def spec(network: str) -> JobSpec:
@@ -52,63 +47,6 @@ def spec(network: str) -> JobSpec:
             "checkpoint": {"every": "3 steps"},
         }
     )
-
-
-@dataclass
-class Recorder:
-    """A control that stops at the `stop_at`-th time of asking, and keeps what it is given in a real store."""
-
-    store: BlobStore
-    stop_at: int | None = None
-    attempt: int = 1
-    asked: int = 0
-    newest: str | None = None
-    rows: dict[int, EpochRow] = field(default_factory=dict)
-    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
-    numbers: Any = field(default_factory=count)
-    watch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
-    stood_at: int | None = None
-
-    def stopping(self) -> Stop | None:
-        self.asked += 1
-        return Stop.PREEMPTED if self.asked == self.stop_at else None
-
-    def tell(
-        self,
-        phase: Phase,
-        progress: Progress | None = None,
-        metrics: Mapping[str, float] | None = None,
-        doing: str | None = None,
-    ) -> None:
-        assert progress is None or progress.global_step <= progress.total_steps
-
-    def stands_at(self, global_step: int) -> None:
-        self.stood_at = global_step
-
-    def checkpoint_due(self, steps: int) -> bool:
-        return steps >= 3
-
-    def name_checkpoint(self, global_step: int) -> str:
-        return f"jobs/j/checkpoints/{global_step:010d}-{self.attempt}-{next(self.numbers)}"
-
-    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        write_checkpoint(self.store, prefix, snapshot, OWNER)
-        self.newest = prefix
-
-    def load(self, prefix: str) -> Snapshot:
-        return read_checkpoint(self.store, prefix)[0]
-
-    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
-        self.rows[row.epoch] = row
-
-    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
-        self.files[name] = make
-
-    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
-        raise AssertionError(message)
-
-    def story(self) -> Story | None:
-        return None
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "replicas": [{"name": "box:7", "started_at": TIME, "last_write_at": TIME}],
     "stores": [{"id": "ab" * 16, "url": "file:///store", "first_used_at": TIME, "last_used_at": TIME}],
+    "probes": [{"id": 1, "at": TIME}],
     # The migrations write its row.
     "schema_compatibility": [],
     "notifications": [

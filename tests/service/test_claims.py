@@ -80,7 +80,7 @@ def test_a_claim_before_its_time_is_refused(api: Api) -> None:
     attempt_id = api.attempt(job["id"])["id"]
     with api.services.database.read() as session:
         now = session.execute(select(db_now())).scalar_one()
-    api.set_attempt(attempt_id, not_before=now + timedelta(minutes=5))
+    api.set_attempt(attempt_id, not_before=now + timedelta(minutes=5), urgency=None, needs_key=None)
     assert_problem(WorkerHand(api, attempt_id, job["id"]).claim(), 409, "conflict")
 
 

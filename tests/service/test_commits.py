@@ -276,7 +276,7 @@ def test_the_events_of_the_service_are_known() -> None:
     said = {
         kind
         for source in Path(service.__file__).parent.rglob("*.py")
-        for found in re.findall(r'\.event\(\s*\w+,\s*"(\w+)"|^EVENT = "(\w+)"', source.read_text(), re.M)
+        for found in re.findall(r'\.event\(\s*[^,"]+,\s*"(\w+)"|^EVENT = "(\w+)"', source.read_text(), re.M)
         for kind in found
         if kind
     }

@@ -65,7 +65,7 @@ def test_what_is_stored_is_read_as_far_as_it_can_be(api: Api, caplog: pytest.Log
     assert find_stored(Position, "x") is find_stored(Position, None) is None
     finish = find_stored(Finish, {"fence": 1, "outcome": "failed", "reason": "of_tomorrow", "at_step": 3, "new": {}})
     assert finish is not None
-    assert (finish.reason, finish.at_step) == (None, 3)
+    assert (finish.reason, finish.at_step) == ("of_tomorrow", 3)
     assert category("of_tomorrow") is Category.INFRASTRUCTURE
     told_once = [r.getMessage() for r in caplog.records if "max_attempts_without_progress" in r.getMessage()]
     assert len(told_once) == 1

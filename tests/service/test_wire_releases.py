@@ -58,9 +58,12 @@ def prepare(hand: WorkerHand, message: str, sample: str, body: dict[str, Any]) -
     if message == "Quarantine":
         assert hand.checkpoint(7, prefix=body["prefix"]).status_code == 201
     if message == "ArtifactCommit":
-        hand.api.services.store.put(body["object"], b"model")
+        body["crc32c"] = hand.api.put(body["object"], b"model")
     if message == "CheckpointCommit":
-        hand.api.services.store.put(f"{body['prefix']}/manifest.json", b"{}")
+        if sample == "extreme":
+            # The recorded name has the greatest step that a name can have.
+            body["prefix"] = checkpoint_prefix(hand.job_id, 2**53, 1, 10**79)
+        body["manifest_crc32c"] = hand.api.put(f"{body['prefix']}/manifest.json", b"{}")
     if message == "Finish" and sample in ("paused", "cancelled"):
         hand.api.ask(hand.job_id, {"paused": "pause", "cancelled": "cancel"}[sample])
 
@@ -76,10 +79,6 @@ def test_a_recorded_request_of_an_attempt_has_its_effect(
     hand = held(api)
     body = body_for(hand, body)
     prepare(hand, message, sample, body)
-    if message == "CheckpointCommit" and sample == "extreme":
-        # The recorded name has the greatest step that a name can have.
-        body["prefix"] = checkpoint_prefix(hand.job_id, 2**53, 1, 10**79)
-        hand.api.services.store.put(f"{body['prefix']}/manifest.json", b"{}")
     answer = hand.post(PATHS[message], **body)
     assert answer.status_code == (201 if message in CREATED else 200), answer.text
     job, attempt = api.job(hand.job_id), api.attempt(hand.job_id)

@@ -58,6 +58,11 @@ class Jobs:
         """The service's list of workers."""
         return list(self._http.get("/v1/workers").json()["items"])
 
+    def ask(self, job: str, action: str) -> None:
+        """Pause, resume or cancel."""
+        answer = self._http.post(f"/v1/jobs/{job}/{action}")
+        assert answer.is_success, answer.text
+
     def items(self, job: str, what: str) -> list[dict[str, Any]]:
         """A list below a job: history, attempts, events, checkpoints, artifacts or stages."""
         answer = self._http.get(f"/v1/jobs/{job}/{what}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.domain.data_identity import DataRecord
 from core.domain.wire import BestMetric, EpochRow
 
 
@@ -20,7 +21,7 @@ class BestEpoch(BaseModel):
 
 
 class CursorData(BaseModel):
-    """The cursor as it lies in a checkpoint."""
+    """The cursor as it lies in a checkpoint. `data`: None in checkpoints of versions that did not record it."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
@@ -28,6 +29,7 @@ class CursorData(BaseModel):
     history: list[EpochRow]
     best: BestEpoch | None
     stage_best: BestEpoch | None
+    data: DataRecord | None = None
 
 
 @dataclass
@@ -38,10 +40,12 @@ class Cursor:
     best: BestEpoch | None = None
     stage_best: BestEpoch | None = None
 
-    def dump(self, schedule: dict[str, float | int]) -> dict[str, Any]:
-        """The cursor and a schedule's state as JSON data."""
-        data = CursorData(schedule=schedule, history=self.history, best=self.best, stage_best=self.stage_best)
-        return data.model_dump(mode="json")
+    def dump(self, schedule: dict[str, float | int], data: DataRecord | None = None) -> dict[str, Any]:
+        """The cursor, a schedule's state and what the data is, as JSON data."""
+        found = CursorData(
+            schedule=schedule, history=self.history, best=self.best, stage_best=self.stage_best, data=data
+        )
+        return found.model_dump(mode="json")
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> tuple[Cursor, dict[str, float | int]]:

@@ -76,7 +76,9 @@ class Engine:
         with self.replicas.scope():
             self._build(spec, classes)
         self._shelf = Shelf(devices) if on_gpu or spec.augmentation_engine == "device" else None
-        self._learner = Learner(self.network, self._optimizer, self._train_sums, replicas=self.replicas, xla=compiled)
+        self._learner = Learner(
+            self.network, self._optimizer, self._train_sums, self._finite_images, replicas=self.replicas, xla=compiled
+        )
         self._objective = Objective(self.network)
         self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled, autograph=False)
         log.info("built the network in %.2f s", time.monotonic() - begun)
@@ -87,7 +89,8 @@ class Engine:
         self._optimizer.build(self.network.trainable_variables)
         # Sums of loss and of correct answers, and the number of images, of the epoch under way.
         self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
-        self._eval_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
+        # Not part of the state: it follows from the sums.
+        self._finite_images = tf.Variable(0.0, dtype=tf.float64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     @property
     def rate(self) -> float:
@@ -144,11 +147,21 @@ class Engine:
 
     def train_score(self) -> Score:
         """Means over the steps since `reset`."""
-        return _score(self._train_sums)
+        return _score(one_of(self._train_sums).numpy())
 
     def reset(self) -> None:
         """Starts the sums of a new epoch."""
         self._train_sums.assign(np.zeros(3))
+        self._finite_images.assign(0.0)
+
+    def first_step_not_finite(self, batch_size: int) -> int | None:
+        """The step of this epoch, counted from 1, since which the sum of the loss is nan or infinite.
+
+        None: it is finite. Waits for the device.
+        """
+        if np.isfinite(one_of(self._train_sums).numpy()[0]):
+            return None
+        return int(one_of(self._finite_images).numpy() // batch_size) + 1
 
     def evaluate(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> Score:
         """Means over all images of the batches; the last one is filled up, so that one shape is compiled."""
@@ -156,16 +169,19 @@ class Engine:
 
     def examine(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> tuple[Score, Answers]:
         """The same, and what the network answers to each image; the device is not waited for in between."""
-        self._eval_sums.assign(np.zeros(3))
         asked: list[tuple[Labels, tf.Tensor, tf.Tensor]] = []
+        sums: list[tf.Tensor] = []
         for images, labels in batches:
             missing = batch_size - len(labels)
             weights = np.concatenate([np.ones(len(labels), np.float32), np.zeros(missing, np.float32)])
             filled, padded = filled_up(images, missing), np.concatenate([labels, np.zeros(missing, np.int32)])
             with self._compiling("validation step", filled):
-                found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
+                part, *found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
+            sums.append(part)
             asked.append((labels, *found))
-        return _score(self._eval_sums), joined([_answers(*one) for one in asked])
+        # Added up here, in order: a program of XLA cannot assign to a variable that lives on several devices.
+        total = sum((part.numpy() for part in sums), start=np.zeros(3))
+        return _score(total), joined([_answers(*one) for one in asked])
 
     def arrays(self) -> Arrays:
         """A host copy of everything that the next step depends on; it shares no memory with the variables."""
@@ -188,7 +204,9 @@ class Engine:
             raise JobFailure(Reason.RESTORE_FAILED, text)
         for name, variable in variables.items():
             variable.assign(arrays[name])
-        self._train_sums.assign(arrays["sums/train"])
+        sums = arrays["sums/train"]
+        self._train_sums.assign(sums)
+        self._finite_images.assign(sums[2] if np.isfinite(sums[0]) else 0.0)
 
     def _variables(self) -> dict[str, Any]:
         # Paths are not unique in Keras, the order of creation is.
@@ -197,12 +215,12 @@ class Engine:
 
     def _evaluate_step(
         self, images: tf.Tensor, rows: tf.Tensor | None, labels: tf.Tensor, weights: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The most probable classes of each image, and how probable they are."""
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The sums of a batch; the most probable classes of each image, and how probable they are."""
         loss, correct, logits = self._objective.evaluation(picked(images, rows), labels, weights)
-        self._eval_sums.assign_add([tf.cast(x, tf.float64) for x in (loss, correct, tf.reduce_sum(weights))])
+        sums = tf.stack([tf.cast(x, tf.float64) for x in (loss, correct, tf.reduce_sum(weights))])
         top = tf.math.top_k(logits, k=min(TOP, int(logits.shape[-1])))
-        return top.indices, tf.exp(top.values - tf.reduce_logsumexp(logits, axis=-1, keepdims=True))
+        return sums, top.indices, tf.exp(top.values - tf.reduce_logsumexp(logits, axis=-1, keepdims=True))
 
 
 def _host_copy(value: Any) -> npt.NDArray[Any]:
@@ -217,6 +235,6 @@ def _answers(labels: Labels, classes: tf.Tensor, probabilities: tf.Tensor) -> An
     return Answers(labels, classes.numpy()[:own], probabilities.numpy()[:own])
 
 
-def _score(sums: tf.Variable) -> Score:
-    loss, correct, count = (float(x) for x in one_of(sums).numpy())
+def _score(sums: npt.NDArray[np.float64]) -> Score:
+    loss, correct, count = (float(x) for x in sums)
     return Score(loss / count, correct / count) if count else Score(float("nan"), float("nan"))

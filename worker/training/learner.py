@@ -18,18 +18,23 @@ Policy = str | AugmentationSpec | None
 
 
 class Learner:
-    """Updates a network's variables. `sums`: of loss, right answers, images. `xla`: whether it compiles the steps."""
+    """Updates a network's variables. `xla`: whether it compiles the steps.
+
+    `sums`: of loss, right answers, images. `finite`: of the images of steps up to which the sum of the loss is finite.
+    """
 
     def __init__(
         self,
         network: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         sums: tf.Variable,
+        finite: tf.Variable,
         *,
         replicas: Replicas,
         xla: bool,
     ) -> None:
-        self._network, self._optimizer, self._sums = network, optimizer, sums
+        self._network, self._optimizer = network, optimizer
+        self._sums, self._finite = sums, finite
         self._replicas, self._xla = replicas, xla
         self._objective = Objective(network)
         self._steps: dict[Policy, Any] = {}
@@ -70,6 +75,9 @@ class Learner:
     def _update(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> None:
         self._optimizer.apply(gradients, self._network.trainable_variables)
         self._sums.assign_add(sums)
+        # The sum of the loss stays nan or inf once it is: what is counted here tells at which step that began.
+        loss, _, images = tf.unstack(self._sums.read_value())
+        self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
 
     def _shared_step(self, gradients: Any) -> Callable[..., None]:
         def one(*arguments: Any) -> None:

@@ -35,6 +35,12 @@ class Plan:
         done = sum(n * s.epochs for n, s in zip(self.steps[:stage], self.spec.stages[:stage], strict=True))
         return Position(stage=stage, epoch=0, step=0, global_step=done)
 
+    def fitted(self, at: Position) -> Position:
+        """The same stage, epoch and step, as far as the epoch has that many steps, counted by this plan."""
+        step = min(at.step, self.steps[at.stage])
+        done = self.start_of(at.stage).global_step + at.epoch * self.steps[at.stage] + step
+        return at.model_copy(update={"step": step, "global_step": done})
+
     def stage_name(self, stage: int) -> str:
         """The name that the spec gives, or its number from 1."""
         return self.spec.stages[stage].name or f"stage-{stage + 1}"

@@ -15,10 +15,12 @@ from core.telemetry import traces
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
-from worker.training.data import ImageData, load_images
+from worker.training.data import ImageData
 from worker.training.engine import Engine, Score
 from worker.training.feeding import Source, make_source
+from worker.training.finite import first_bad_array, first_bad_value, not_finite
 from worker.training.judged import Judged, evaluation_size, judge, judge_all
+from worker.training.loading import Loader
 from worker.training.memory import memory_errors
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
@@ -52,7 +54,7 @@ class Session:
         self._spec, self._control, self._workspace = spec, control, workspace
         self._watch = control.watch
         self._trains = False  # the engine holds the state to go on from
-        self._loaded: dict[int, ImageData] = {}
+        self._loader = Loader(spec, control, workspace, snapshot)
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         outputs = _outputs(spec, first)
@@ -83,7 +85,7 @@ class Session:
 
     def _resume(self, snapshot: Snapshot) -> None:
         self._cursor, schedule = Cursor.load(snapshot.cursor)
-        self._at = snapshot.position
+        self._at = self._plan.fitted(snapshot.position) if self._loader.changed else snapshot.position
         self._control.tell(Phase.RESTORING)
         with self._watch.measure(Bucket.RESTORE):
             self._engine.load(snapshot.arrays)
@@ -99,7 +101,11 @@ class Session:
     def _enter(self, stage: int) -> None:
         best = self._cursor.stage_best
         if self._spec.stages[stage].start_from == "best" and best is not None:
-            self._load(best)
+            snapshot = self._load(best)
+            self._at = snapshot.position
+            self._schedule.restore(Cursor.load(snapshot.cursor)[1])
+        # What the schedule decided after the last step reaches the next stage, as the optimizer of Keras keeps it.
+        self._engine.rate = self._schedule.rate(self._at.epoch * self._plan.steps[self._at.stage] + self._at.step)
         self._engine.reset()
         self._cursor.stage_best = None
         self._at = self._plan.start_of(stage)
@@ -157,14 +163,17 @@ class Session:
             self._save(LATEST)
 
     def _validate(self, data: ImageData) -> Judged:
-        self._tell(Phase.VALIDATING)
-        self._engine.wait()  # the steps that the device still works on are training
+        self._tell(Phase.VALIDATING)  # which waits: the steps that the device still works on are training
         with self._watch.measure(Bucket.VALIDATION):
             return judge(self._engine, data.val, self._stop_or_save)
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
         logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
+        if (bad := first_bad_value(logs)) is not None:
+            self._cursor.history.append(row)
+            self._announce(row, None)
+            raise not_finite(bad, row.global_step)
         self._schedule.epoch_end(logs)
         self._cursor.history.append(row)
         self._engine.reset()
@@ -217,9 +226,14 @@ class Session:
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
         self._engine.wait()  # what the device still works on is not what the save costs
+        self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
-            cursor = self._cursor.dump(self._schedule.state())
+            cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
+            # Of the saves in between only those are looked at that may be a best: to sum up all arrays costs time.
+            looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
+            if looked_at and (bad := first_bad_array(snapshot.arrays)) is not None:
+                raise not_finite(f"the state {bad} holds values that are nan or infinite", self._at.global_step)
             self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
             self._here.steps = 0
             self._files.latest(snapshot)
@@ -253,28 +267,21 @@ class Session:
         now = time.monotonic()
         if phase is not Phase.TRAINING or now - self._told > TELL_SECONDS:
             self._engine.wait()  # what is told is done, and a stop never waits for more than what was begun since
+            self._check_loss()
             self._told = time.monotonic()
             self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
 
-    def _data(self, size: int) -> ImageData:
-        if size not in self._loaded:
-            self._control.tell(Phase.LOADING)
-            with self._watch.measure(Bucket.DATA_LOADING):
-                self._loaded[size] = load_images(
-                    self._spec.dataset,
-                    size=size,
-                    cache=self._workspace.cache,
-                    seed=self._spec.seed,
-                    told=self._loading,
-                    source=self._workspace.downloads.get(self._spec.dataset.name),
-                    roots=self._workspace.data_roots,
-                )
-        return self._loaded[size]
+    def _check_loss(self) -> None:
+        """Raises JobFailure, not_finite, with the step at which the loss of the epoch under way became so."""
+        if not self._trains:
+            return
+        bad = self._engine.first_step_not_finite(self._spec.stages[self._at.stage].batch_size)
+        if bad is not None:
+            raise not_finite("the loss is nan or infinite", self._at.global_step - self._at.step + bad)
 
-    def _loading(self, text: str) -> None:
-        self._control.tell(Phase.LOADING, doing=text)
+    def _data(self, size: int) -> ImageData:
         # A later stage's images: what was trained since the last save goes on from here.
-        (self._stop_or_save if self._trains else self._stop_without_saving)()
+        return self._loader.at(size, self._stop_or_save if self._trains else self._stop_without_saving)
 
 
 def _outputs(spec: JobSpec, data: ImageData) -> int:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from core.domain.catalog import DATASETS
 from core.domain.spec.fields import Fraction, Options, named, one_of
+from core.domain.spec.versions import Since
 from core.domain.validation import WHOLE, FieldValueError, Model
 
 
@@ -52,6 +53,8 @@ class DatasetSpec(Model):
     """Only the first so many classes, in sorted order."""
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Only the first so many training images of each class."""
+    on_change: Annotated[Literal["fail", "continue"], Since(2)] = "fail"
+    """What follows where a resumed job finds other data than before: the job pauses, or goes on inexactly."""
     options: Options = Field(default_factory=dict)
     """Arguments of a data set that is installed beside the worker."""
 

@@ -113,3 +113,11 @@ def test_what_a_version_does_not_know_is_told_from_what_it_knows() -> None:
     assert known(Phase, "training") is Phase.TRAINING
     assert known(Phase, "dreaming") is None
     assert known(Phase, None) is None
+
+
+def test_a_job_that_goes_on_with_changed_data_needs_a_newer_worker_and_no_other_job_does() -> None:
+    digits = {"name": "x", "network": {"name": "network-2"}, "stages": [{"epochs": 1}]}
+    plain = parse_spec({**digits, "dataset": {"name": "digits"}})
+    assert spec_version(plain) == 1
+    assert "on_change" not in dump_spec(plain)["dataset"]
+    assert spec_version(parse_spec({**digits, "dataset": {"name": "digits", "on_change": "continue"}})) == 2

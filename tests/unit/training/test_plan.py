@@ -9,6 +9,7 @@ import pytest
 from core.domain.images import training_images
 from core.domain.overrides import apply_overrides
 from core.domain.spec import DatasetSpec, parse_spec
+from core.domain.wire import Position
 from service.control.plans import list_plans
 from worker.training.data import load_images
 from worker.training.data.listing import Listing
@@ -49,3 +50,13 @@ def test_tiny_imagenet_has_as_many_training_images_as_was_counted(split: Any, ea
     labels = np.concatenate([np.repeat(np.arange(200), each), np.repeat(np.arange(200), 50)]).astype(np.int32)
     listing = Listing(tuple(map(str, range(200))), labels, 200 * each, (), lambda i: np.zeros((1, 1, 3), np.uint8))
     assert training_images(spec) == len(split_rows(spec, listing, seed=1).train)
+
+
+def test_a_position_is_fitted_to_data_that_changed() -> None:
+    stages = [{"epochs": 2, "batch_size": 10}, {"epochs": 3, "batch_size": 5}]
+    spec = parse_spec({"name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": stages})
+    before, less, more = (Plan.of(spec, images) for images in (100, 50, 200))
+    at = Position(stage=1, epoch=2, step=15, global_step=before.start_of(1).global_step + 2 * 20 + 15)
+    assert before.fitted(at) == at
+    assert less.fitted(at) == Position(stage=1, epoch=2, step=10, global_step=2 * 5 + 2 * 10 + 10)
+    assert more.fitted(at) == Position(stage=1, epoch=2, step=15, global_step=2 * 20 + 2 * 40 + 15)

@@ -9,17 +9,17 @@ import pytest
 
 from core.domain.errors import FieldError, JobFailure, SpecError
 from core.domain.policies import Reason
-from core.domain.wire import Finish, GrantHead
+from core.domain.wire import Finish, GrantHead, Outcome
 from core.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
 from worker.checkpointing.files import NewerCheckpoint
-from worker.failures import TRACEBACK_LINES, failed, fault_of
+from worker.failures import NO_WORDS, TRACEBACK_LINES, failed, fault_of
 from worker.protocol import GrantUnreadable
 
 
-def raised(error: Exception) -> Exception:
+def raised(error: BaseException) -> BaseException:
     try:
         raise error
-    except Exception as caught:
+    except BaseException as caught:
         return caught
 
 
@@ -85,3 +85,60 @@ def test_a_fault_is_the_same_in_another_process() -> None:
 def test_no_fault_is_too_long_for_the_wire() -> None:
     odd = type("X" * 1000, (Exception,), {})
     assert Finish.model_validate_json(failed(1, raised(odd()), 1).model_dump_json()).fault
+
+
+class Odd(Exception):
+    """Whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class OddName(type):
+    """Of a class that does not tell its name."""
+
+    def __getattribute__(cls, name: str) -> object:
+        if name in ("__qualname__", "__name__", "__module__"):
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=OddName):
+    """Of such a class."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Odd(), "Odd: <exception str() failed>"),
+        (type("Odder", (Exception,), {"__str__": lambda _: 7})(), "Odder: <exception str() failed>"),
+        (ValueError("caf\udce9.png"), r"caf\xe9.png"),
+        (ValueError("half a pair \ud83d"), r"half a pair \ud83d"),
+        (ValueError("a\0b"), "a\ufffdb"),
+        (ValueError("x" * 10_000_000), "(cut: "),
+        (JobFailure(Reason.BAD_DATA, "caf\udce9.png: broken"), r"caf\xe9.png: broken"),
+        (JobFailure("of_an_extension", "told"), "of_an_extension: told"),
+        (SystemExit(3), "SystemExit: 3"),
+        (Nameless("words"), "words"),
+        (ExceptionGroup("many", [ValueError("\udcff"), Odd()]), "many"),
+    ],
+)
+def test_whatever_a_program_raises_is_told(error: BaseException, told: str) -> None:
+    finish = failed(1, raised(error), 5)
+    assert told in finish.message
+    assert len(finish.message) <= 20_000
+    assert Finish.model_validate_json(finish.model_dump_json().encode()) == finish
+    assert (finish.outcome, finish.at_step) == (Outcome.FAILED, 5)
+    assert finish.reason == (Reason.BAD_DATA if "broken" in told else Reason.EXCEPTION)
+
+
+def test_what_breaks_all_that_tells_of_exceptions_still_ends_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr("worker.failures.traceback.format_exception", broken)
+    monkeypatch.setattr("worker.failures.traceback.walk_tb", broken)
+    finish = failed(1, raised(ValueError("words")), 5)
+    assert (finish.reason, finish.message, finish.fault) == (Reason.EXCEPTION, "ValueError: words", None)
+    monkeypatch.setattr("worker.failures.words_of", broken)
+    assert failed(1, raised(ValueError("words")), 5).message.startswith(NO_WORDS)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
 from core.domain.manifest import programs_prefix
 from core.domain.policies import Reason
@@ -106,6 +107,15 @@ class Service:
 
     def finish(self, _attempt_id: str, finish: Finish) -> None:
         self.finished.append(finish)
+
+
+class OldService(Service):
+    """Does not know how some attempts fail."""
+
+    def finish(self, attempt_id: str, finish: Finish) -> None:
+        if finish.reason is Reason.DATA_CHANGED:
+            raise Refused(422, "invalid-message", "reason: Input should be one of those from before")
+        super().finish(attempt_id, finish)
 
 
 class Trainer:
@@ -280,6 +290,25 @@ def test_a_notice_ends_the_wait_for_the_store(store: Away, tmp_path: Path) -> No
     store.failures = 10**9
     finish = run(service, store, Trainer(), tmp_path, notice)
     assert (finish.outcome, finish.reason, finish.message) == (Outcome.PREEMPTED, Reason.PREEMPTED, "SIGTERM")
+
+
+def test_a_failure_that_the_service_does_not_know_is_told_all_the_same(store: Away, tmp_path: Path) -> None:
+    def fail(_control: Control) -> None:
+        raise JobFailure(Reason.DATA_CHANGED, "other data")
+
+    finish = run(OldService(()), store, Trainer(fail), tmp_path)
+    assert (finish.outcome, finish.reason) == (Outcome.FAILED, Reason.EXCEPTION)
+    assert finish.message
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), type("Own", (BaseException,), {})("words")])
+def test_a_program_that_ends_itself_is_told(store: Away, tmp_path: Path, error: BaseException) -> None:
+    def fail(_control: Control) -> None:
+        raise error
+
+    finish = run(Service(()), store, Trainer(fail), tmp_path)
+    assert (finish.outcome, finish.reason) == (Outcome.FAILED, Reason.EXCEPTION)
+    assert str(error) in finish.message
 
 
 def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.domain.downloads import Download
 from core.domain.spec import DatasetSpec
 from worker.training.data.cache import cached_images
+from worker.training.data.identity import identity_of
 from worker.training.data.model import ImageData, Split
 from worker.training.data.origin import Told, on_disk
 from worker.training.data.sources import list_images
@@ -58,4 +59,4 @@ def load_images(
     )
     assert train is not None and val is not None
     log.info("images of %d px at hand after %.2f s", size, time.monotonic() - begun)
-    return ImageData(train, val, test, listing.class_names)
+    return ImageData(train, val, test, listing.class_names, identity_of(listing, rows, images))

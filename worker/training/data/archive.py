@@ -53,7 +53,7 @@ def _key(archive: Path) -> str:
     except OSError as error:
         bad_data(f"dataset.path: {archive} cannot be read: {error.strerror}")
     content = f"{archive}|{found.st_size}|{found.st_mtime_ns}"
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(content)).hexdigest()[:16]
 
 
 def _unpack(archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:

@@ -1,4 +1,8 @@
-"""Decoded images on disk, once for each machine, data set and size: written whole or not at all."""
+"""Decoded images on disk, once for each machine, data set and size: written whole or not at all.
+
+A file is an array in NumPy's format, with the digest of each image's content behind it: so the images need not be read
+again to tell whether they are those that a checkpoint was made with.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.caches import need_room, sync_directory, writing
+from core.domain.data_identity import DIGEST_BYTES
 from core.locks import held
 from worker.training.data.leftovers import sweep
 from worker.training.data.listing import Listing
@@ -37,7 +42,7 @@ def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progre
     found = _open(file, shape)
     if found is not None:
         return found
-    needed, total = int(np.prod(shape)), len(listing.labels)
+    needed, total = int(np.prod(shape)) + DIGEST_BYTES * len(listing.labels), len(listing.labels)
     with writing(cache, "caching decoded images", needed):
         cache.mkdir(parents=True, exist_ok=True)
         with held(file.with_suffix(".lock"), lambda: progress(min(_written(file) * total // needed, total), total)):
@@ -50,18 +55,27 @@ def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progre
     return built
 
 
+def content_digests(images: NDArray[np.uint8]) -> bytes:
+    """DIGEST_BYTES of the content of each image that `cached_images` gave."""
+    assert isinstance(images, np.memmap) and images.filename is not None
+    with Path(images.filename).open("rb") as file:
+        file.seek(images.offset + images.nbytes)
+        return file.read(DIGEST_BYTES * len(images))
+
+
 def _key(listing: Listing, size: int) -> str:
     content = json.dumps([_FORMAT, size, listing.labels.tolist(), listing.identity])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The cache, if it is there and whole."""
+    """The cache, if it is there and whole. One without digests, from before there were any, is made again."""
     try:
         images = np.load(file, mmap_mode="r", allow_pickle=False)
+        whole = images.shape == shape and images.dtype == np.uint8
+        return images if whole and len(content_digests(images)) == DIGEST_BYTES * shape[0] else None
     except (OSError, ValueError, EOFError):
         return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
 def _written(file: Path) -> int:
@@ -90,11 +104,16 @@ def _write(out: io.FileIO, listing: Listing, size: int, progress: Progress) -> N
     total = len(listing.labels)
     header = {"descr": "|u1", "fortran_order": False, "shape": (total, size, size, 3)}
     np.lib.format.write_array_header_1_0(out, header)
-    done = 0
-    for chunk in decode_all(listing, size):
-        rest = chunk.data.cast("B")
-        while rest:
-            rest = rest[out.write(rest) :]
+    done, digests = 0, []
+    for chunk, of_chunk in decode_all(listing, size):
+        _write_all(out, chunk.data.cast("B"))
+        digests += of_chunk
         done += len(chunk)
         progress(done, total)
+    _write_all(out, memoryview(b"".join(digests)))
     os.fsync(out.fileno())
+
+
+def _write_all(out: io.FileIO, rest: memoryview) -> None:
+    while rest:
+        rest = rest[out.write(rest) :]

@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.domain.errors import JobFailure
+from core.domain.text import words_of
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """The image as uint8 [h, w, 3], grayscale and palettes made RGB, upright by its EXIF orientation.
 
-    Pillow and not OpenCV, which gives half an image for a truncated JPEG and says nothing.
-
     Raises:
         JobFailure: bad_data, the file cannot be read, is empty, broken or no image.
     """
-    content = _content(path)
+    return decode_rgb(path, read_content(path))
+
+
+def decode_rgb(path: Path, content: bytes) -> NDArray[np.uint8]:
+    """The same from the file's content; `path` is only named.
+
+    Pillow and not OpenCV, which gives half an image for a truncated JPEG and says nothing.
+
+    Raises:
+        JobFailure: bad_data, broken or no image.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             return np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
@@ -40,7 +49,8 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The file's bytes. Raises JobFailure: bad_data, it cannot be read or is empty."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -60,4 +70,4 @@ def _eight_bits(image: Any) -> Any:
 def _trouble(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "no image that can be read"
-    return f"broken image: {str(error) or type(error).__name__}"
+    return f"broken image: {words_of(lambda: error) or type(error).__name__}"

@@ -11,4 +11,4 @@ def listing(spec: DatasetSpec) -> Listing:
     root = root_of(spec)
     folders = [entry.name for entry in entries(root) if entry.is_dir() and not entry.name.startswith(".")]
     names = kept_classes(spec, folders, str(root))
-    return of_files(tuple(names), [image_files(root / name)[: spec.per_class] for name in names], [])
+    return of_files(tuple(names), [image_files(root / name)[: spec.per_class] for name in names], [], root=root)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.domain.data_identity import DataIdentity
+
 Indices = NDArray[np.int64] | Sequence[int]
 
 
@@ -54,9 +56,13 @@ def _reopened(path: Path, rows: NDArray[np.int64], labels: NDArray[np.int32]) ->
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set at one size. Labels are places in `class_names`, which stand in the order of the class folders."""
+    """A data set at one size. Labels are places in `class_names`, which stand in the order of the class folders.
+
+    `identity`: what a checkpoint remembers of it; None for data that was not loaded but made.
+    """
 
     train: Split
     val: Split
     test: Split | None
     class_names: tuple[str, ...]
+    identity: DataIdentity | None = None

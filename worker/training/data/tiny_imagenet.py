@@ -17,7 +17,8 @@ def listing(spec: DatasetSpec) -> Listing:
     known = _wnids(root)
     wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
     training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
-    return of_files(_names(root, wnids), training, list(_validation(root, wnids, set(known))), size=SIZE)
+    official = list(_validation(root, wnids, set(known)))
+    return of_files(_names(root, wnids), training, official, size=SIZE, root=root)
 
 
 def _wnids(root: Path) -> list[str]:

@@ -1,0 +1,39 @@
+"""Text from outside: file names, exceptions and output of programs, made safe for JSON, UTF-8 and databases."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+UNPRINTABLE = "(no text: printing it failed)"
+
+
+def safe(text: str) -> str:
+    r"""The text with each lone surrogate written out, so that it can be encoded in UTF-8.
+
+    Python reads a byte of a file name that is not UTF-8 as a surrogate from U+DC80 to U+DCFF. It is shown as that byte.
+
+    >>> safe("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    return text if text.isascii() else _SURROGATE.sub(_written_out, text)
+
+
+def same_everywhere(name: str) -> str:
+    """A file's name as all file systems give it: macOS decomposes accents, and others do not."""
+    return name if name.isascii() else unicodedata.normalize("NFC", safe(name))
+
+
+def words_of(make: Callable[[], object]) -> str:
+    """What `make` returns, as safe text; a fixed text where it raises: the `__str__` of an exception may do so."""
+    try:
+        return safe(str(make()))
+    except Exception:
+        return UNPRINTABLE
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

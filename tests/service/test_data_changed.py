@@ -1,0 +1,115 @@
+"""A worker finds other data than the checkpoint says: another worker comes first, and then the owner decides."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core.domain.notices import Notice
+from core.domain.policies import PASSED_OVER_SECONDS
+from service.control.notice_text import title
+from service.db.tables import Job
+from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
+
+TEXT = "the data is not what it was: 1 class renamed: cat -> lion"
+RETRY = {"max_failures": 0, "max_attempts_without_progress": 1, "backoff": 0}
+
+
+def there(api: Api, *names: str, **more: Any) -> None:
+    """These workers wait for work."""
+    for name in names:
+        body = {**worker_info(name), "queues": ["default"], "busy": False, **more}
+        assert api.http.post("/v1/workers", json=body).status_code == 204
+
+
+def started(api: Api) -> str:
+    """A job with a checkpoint, whose worker was preempted."""
+    hand = api.running("w0", retry=RETRY)
+    hand.checkpoint(5)
+    hand.finish("preempted")
+    return hand.job_id
+
+
+def finds_other_data(api: Api, job_id: str, name: str) -> dict[str, Any]:
+    hand = api.claim(job_id, name)
+    hand.beat("loading")
+    answer = hand.finish("failed", reason="data_changed", message=TEXT, phase="restoring")
+    assert answer.status_code == 200, answer.text
+    return api.job(job_id)
+
+
+def offer(api: Api, job_id: str, name: str) -> WorkerHand:
+    return WorkerHand(api, api.attempt(job_id)["id"], job_id, name)
+
+
+def test_the_only_worker_pauses_the_job_and_may_have_it_again_at_once(api: Api) -> None:
+    there(api, "w1")
+    there(api, "w2", queues=["other"])
+    job_id = started(api)
+    job = finds_other_data(api, job_id, "w1")
+    assert (job["status"], job["reason"], job["message"]) == ("paused", "data_changed", TEXT)
+    assert job["checkpoint"]["global_step"] == 5
+    assert api.kinds(job_id)[-2:] == ["attempt_failed", "paused"]
+    assert api.items(job_id, "events")[-1]["message"] == f"job paused: {TEXT}"
+    assert api.ask(job_id, "resume").json()["status"] == "queued"
+    hand = api.claim(job_id, "w1")
+    assert hand.grant["checkpoints"][0]["position"]["global_step"] == 5
+    hand.beat("training")
+    assert hand.finish("succeeded").status_code == 200
+    assert api.job(job_id)["status"] == "succeeded"
+
+
+def test_another_worker_comes_first_and_goes_on(api: Api) -> None:
+    there(api, "w1", "w2")
+    job_id = started(api)
+    job = finds_other_data(api, job_id, "w1")
+    assert (job["status"], job["reason"]) == ("recovering", "data_changed")
+    assert "other than the last one" in job["waiting_for"]
+    refused = assert_problem(offer(api, job_id, "w1").claim(), 409, "passed-over")
+    assert "attempt 2 ended there with data_changed: other workers come first" in refused["detail"]
+    # Sent again a moment later, as for any worker that cannot have it.
+    eventually(lambda: offer(api, job_id, "w2").claim().status_code == 200)
+    assert api.job(job_id)["reason"] is None
+
+
+def test_two_stale_copies_pause_it_and_cost_no_budget(api: Api) -> None:
+    there(api, "w1", "w2", "w3")
+    job_id = started(api)
+    assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
+    assert finds_other_data(api, job_id, "w2")["status"] == "paused"
+    api.ask(job_id, "resume")
+    # The owner restored the data: what was found before does not count.
+    assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
+    hand = api.claim(job_id, "w3")
+    hand.beat("training")
+    hand.checkpoint(9)
+    hand.finish("preempted")
+    # Nor does it after an attempt that trained: its worker's data is the right one.
+    assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
+
+
+def test_where_no_other_worker_takes_it_in_time_the_first_decides(api: Api) -> None:
+    there(api, "w1", "w2")
+    job_id = started(api)
+    finds_other_data(api, job_id, "w1")
+    ended = api.items(job_id, "attempts")[-2]
+    assert ended["reason"] == "data_changed"
+    api.set_attempt(ended["id"], finished_at=datetime.now(UTC) - timedelta(seconds=PASSED_OVER_SECONDS + 1))
+    assert finds_other_data(api, job_id, "w1")["status"] == "paused"
+
+
+def test_what_the_owner_wants_comes_first(api: Api) -> None:
+    for action, status in (("cancel", "cancelled"), ("pause", "paused")):
+        there(api, "w1")
+        job_id = started(api)
+        hand = api.claim(job_id, "w1")
+        api.ask(job_id, action)
+        hand.finish("failed", reason="data_changed", message=TEXT)
+        assert api.job(job_id)["status"] == status
+
+
+def test_the_notification_says_that_the_job_is_paused() -> None:
+    job = Job(id="0" * 32, name="small", state="paused")
+    assert title(job, Notice.FAILED) == "Baton: small failed to go on and is paused"
+    job.state = "failed"
+    assert title(job, Notice.FAILED) == "Baton: small failed"

@@ -1,0 +1,78 @@
+"""A control for training loops that are run in the test's own process, without a service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from core.domain.goodput import Stopwatch
+from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
+from core.storage import BlobStore
+from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Stop, Story
+
+OWNER = Owner("j", "a", 1, {})
+
+
+@dataclass
+class Recorder:
+    """A control that stops at the `stop_at`-th time of asking, and keeps what it is given in a real store."""
+
+    store: BlobStore
+    stop_at: int | None = None
+    attempt: int = 1
+    asked: int = 0
+    newest: str | None = None
+    rows: dict[int, EpochRow] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    numbers: Any = field(default_factory=count)
+    watch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
+    stood_at: int | None = None
+    best: BestMetric | None = None
+
+    def stopping(self) -> Stop | None:
+        self.asked += 1
+        return Stop.PREEMPTED if self.asked == self.stop_at else None
+
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        assert progress is None or progress.global_step <= progress.total_steps
+
+    def stands_at(self, global_step: int) -> None:
+        self.stood_at = global_step
+
+    def checkpoint_due(self, steps: int) -> bool:
+        return steps >= 3
+
+    def name_checkpoint(self, global_step: int) -> str:
+        return f"jobs/j/checkpoints/{global_step:010d}-{self.attempt}-{next(self.numbers)}"
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        write_checkpoint(self.store, prefix, snapshot, OWNER)
+        self.newest = prefix
+
+    def load(self, prefix: str) -> Snapshot:
+        return read_checkpoint(self.store, prefix)[0]
+
+    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
+        self.rows[row.epoch] = row
+        self.best = best
+
+    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+        self.files[name] = make
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        raise AssertionError(message)
+
+    def story(self) -> Story | None:
+        return None

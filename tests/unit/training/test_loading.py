@@ -1,0 +1,152 @@
+"""The data of a job is compared with what its checkpoint remembers, whenever it is loaded."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.domain.data_identity import DataRecord
+from core.domain.errors import JobFailure
+from core.domain.goodput import Stopwatch
+from core.domain.spec import JobSpec, parse_spec
+from core.domain.wire import Phase, Position, Progress
+from tests.unit.training.pictures import image_folder, picture, save
+from worker.checkpointing.snapshot import Snapshot
+from worker.control import Workspace
+from worker.training.cursor import Cursor
+from worker.training.loading import Loader
+
+
+class Control:
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.watch = Stopwatch(time.monotonic)
+        self.notes: list[tuple[str, str]] = []
+
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        pass
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        self.notes.append((kind, message))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return image_folder(tmp_path / "data", each=6)
+
+
+def spec(root: Path, classes: int | None = None, **dataset: Any) -> JobSpec:
+    network = {"name": "network-2", **({"classes": classes} if classes else {})}
+    data = {"name": "image-folder", "path": str(root), **dataset}
+    return parse_spec({"name": "x", "network": network, "dataset": data, "stages": [{"epochs": 1}]})
+
+
+def loader(of: JobSpec, cache: Path, record: DataRecord | None = None, control: Control | None = None) -> Loader:
+    snapshot = None
+    if record is not None:
+        cursor = Cursor().dump({}, record)
+        snapshot = Snapshot(Position(stage=0, epoch=0, step=3, global_step=3), {}, cursor)
+    return Loader(of, control or Control(), Workspace(cache, 1, 0), snapshot)  # type: ignore[arg-type]  # what it asks
+
+
+def remembered(of: JobSpec, cache: Path) -> DataRecord:
+    first = loader(of, cache)
+    first.at(8, lambda: None)
+    assert first.record is not None
+    return first.record
+
+
+def refused(found: Loader, size: int = 8) -> str:
+    with pytest.raises(JobFailure) as caught:
+        found.at(size, lambda: None)
+    assert caught.value.reason == "data_changed"
+    return str(caught.value)
+
+
+def test_the_same_data_is_loaded_without_a_word(root: Path, tmp_path: Path) -> None:
+    record, control = remembered(spec(root), tmp_path), Control()
+    found = loader(spec(root), tmp_path / "other", record, control)
+    found.at(16, lambda: None)
+    assert (found.changed, found.record, control.notes) == (False, record, [])
+
+
+def test_a_checkpoint_from_before_takes_what_is_there_and_remembers_it(root: Path, tmp_path: Path) -> None:
+    old = Cursor().dump({})
+    del old["data"]
+    position = Position(stage=0, epoch=0, step=3, global_step=3)
+    found = Loader(spec(root), Control(), Workspace(tmp_path, 1, 0), Snapshot(position, {}, old))  # type: ignore[arg-type]  # what it asks
+    found.at(8, lambda: None)
+    assert found.record == remembered(spec(root), tmp_path)
+
+
+def test_changed_data_is_refused_with_what_changed_and_what_to_do(root: Path, tmp_path: Path) -> None:
+    record = remembered(spec(root), tmp_path)
+    save(picture(77), root / "bee" / "new.jpg")
+    text = refused(loader(spec(root), tmp_path, record))
+    assert "1 file added: bee/new.jpg" in text
+    assert "resume the job" in text
+
+
+def test_images_of_a_later_stage_are_compared_too(root: Path, tmp_path: Path) -> None:
+    found = loader(spec(root), tmp_path)
+    found.at(8, lambda: None)
+    save(picture(77), root / "ant" / "03.jpg")
+    assert "1 file altered: ant/03.jpg" in refused(found, 16)
+
+
+@pytest.mark.parametrize("on_change", ["fail", "continue"])
+def test_data_that_cannot_be_read_any_more_is_data_that_changed(root: Path, tmp_path: Path, on_change: str) -> None:
+    record = remembered(spec(root), tmp_path)
+    what = spec(root, on_change=on_change)
+    (root / "ant" / "00.jpg").write_bytes(b"broken")
+    text = refused(loader(what, tmp_path, record))
+    assert f"cannot be read any more: {root}/ant/00.jpg: no image that can be read" in text
+    shutil.rmtree(root)
+    assert "is no directory on this worker" in refused(loader(what, tmp_path, record))
+
+
+def test_a_first_attempt_without_data_is_bad_data_as_before(tmp_path: Path) -> None:
+    with pytest.raises(JobFailure) as caught:
+        loader(spec(tmp_path / "none"), tmp_path).at(8, lambda: None)
+    assert caught.value.reason == "bad_data"
+
+
+def test_on_change_continue_goes_on_and_tells(root: Path, tmp_path: Path) -> None:
+    record, control = remembered(spec(root), tmp_path), Control()
+    save(picture(77), root / "bee" / "new.jpg")
+    found = loader(spec(root, on_change="continue"), tmp_path, record, control)
+    found.at(8, lambda: None)
+    ((kind, message),) = control.notes
+    assert kind == "resumed_inexactly"
+    assert "1 file added: bee/new.jpg" in message
+    found.at(16, lambda: None)
+    assert (found.changed, len(control.notes)) == (True, 1)
+    assert found.record == remembered(spec(root), tmp_path)
+
+
+@pytest.mark.parametrize(("outputs", "goes_on"), [(None, False), (2, False), (3, True)])
+def test_a_network_has_the_outputs_that_it_has(root: Path, tmp_path: Path, outputs: int | None, goes_on: bool) -> None:
+    what = spec(root, outputs, on_change="continue")
+    record = remembered(what, tmp_path)
+    save(picture(1), root / "cow" / "0.jpg")
+    for k in range(6):
+        save(picture(k), root / "cow" / f"{k}.jpg")
+    found = loader(what, tmp_path, record)
+    if goes_on:
+        assert len(found.at(8, lambda: None).class_names) == 3
+    else:
+        text = refused(found)
+        assert "1 class added: cow (6 images)" in text
+        assert "the network has 2 outputs, not 3" in text

@@ -1,0 +1,41 @@
+"""The identity of a data set that was loaded, from its listing, its split and the digests in the cache."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.data_identity import DataIdentity
+from core.domain.text import same_everywhere
+from worker.training.data.cache import content_digests
+from worker.training.data.listing import Listing
+from worker.training.data.splits import SplitRows
+
+
+def identity_of(listing: Listing, rows: SplitRows, images: NDArray[np.uint8]) -> DataIdentity:
+    """What two machines must agree on to train the same job. `images`: from the cache of decoded images."""
+    return DataIdentity(
+        classes=tuple(map(same_everywhere, listing.class_names)),
+        names=tuple(map(same_everywhere, _by_place(listing) if listing.names is None else listing.names)),
+        labels=tuple(listing.labels.tolist()),
+        parts=_parts(len(listing.labels), rows),
+        digests=content_digests(images),
+    )
+
+
+def _by_place(listing: Listing) -> list[str]:
+    """Each image's class and number within it, from 1."""
+    seen = [0] * len(listing.class_names)
+    found = []
+    for label in listing.labels.tolist():
+        seen[label] += 1
+        found.append(f"{listing.class_names[label]}/{seen[label]}")
+    return found
+
+
+def _parts(images: int, rows: SplitRows) -> str:
+    found = np.full(images, ord("-"), dtype=np.uint8)
+    for key, part in (("T", rows.train), ("V", rows.val), ("E", rows.test)):
+        if part is not None:
+            found[part] = ord(key)
+    return found.tobytes().decode("ascii")

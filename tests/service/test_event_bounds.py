@@ -93,7 +93,7 @@ def test_pieces_of_a_stream_are_bounded_too(api: Api) -> None:
 @ON_SQLITE
 def test_notes_beyond_the_allowance_wait_and_heartbeats_do_not(api: Api) -> None:
     hand, other = api.running(), api.running("w2")
-    api.services.gate.notes = Allowance("notes", 3, 30.0)
+    api.services.lease_gate.notes = Allowance("notes", 3, 30.0)
     assert [hand.note().status_code for _ in range(3)] == [201] * 3
     answer = hand.note()
     assert_problem(answer, 429, "too-many-writes")

@@ -34,7 +34,9 @@ def span(begun: float, ended: float) -> Span:
 
 @pytest.fixture
 def moved(api: Api) -> Iterator[MovedClock]:
-    with moved_clock(api.services.database.engine, api.services.conductor._database.engine) as clock:
+    services = api.services
+    databases = (services.database, services.leases, services.conductor._database)
+    with moved_clock(*(one.engine for one in databases)) as clock:
         yield clock
 
 

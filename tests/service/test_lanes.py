@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import anyio
 import httpx
 import pytest
 
+from core.storage import open_store
 from service import checks
 from service.checks import NOT_YET, OK, Check, Readiness
 from service.lanes import Lane, LaneFull
-from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually, worker_info
+from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.hanging_store import hanging_store
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, running_service
@@ -24,9 +26,18 @@ from tests.support.service import TOKEN, running_service
 READYZ, FILES = 200, 100
 
 
+@dataclass(frozen=True)
+class Stuck:
+    """A running attempt with files, a queued one, and a store no call of which returns until it is `released`."""
+
+    hand: WorkerHand
+    other: dict[str, Any]
+    released: threading.Event
+
+
 @pytest.fixture
-def stuck(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Until it is set, no call to the store returns."""
+def stuck(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
+    hand, other = prepared(api)
     released, store = threading.Event(), api.services.store
 
     def behind(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +45,7 @@ def stuck(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event
 
     for name in ("check", "open", "list", "stat", "signed_url", "delete", "copy"):
         monkeypatch.setattr(store, name, behind(getattr(store, name)))
-    yield released
+    yield Stuck(hand, other, released)
     released.set()
 
 
@@ -83,30 +94,28 @@ def prepared(api: Api) -> tuple[Any, dict[str, Any]]:
     return hand, api.attempt(api.submit()["id"])
 
 
-def test_heartbeats_and_claims_pass_requests_that_wait_for_the_store(api: Api, stuck: threading.Event) -> None:
-    hand, other = prepared(api)
-
+def test_heartbeats_and_claims_pass_requests_that_wait_for_the_store(api: Api, stuck: Stuck) -> None:
     async def run() -> list[int]:
         async with many(api) as http:
-            found = await beside_a_store_that_hangs(http, hand, other)
-            stuck.set()
+            found = await beside_a_store_that_hangs(http, stuck.hand, stuck.other)
+            stuck.released.set()
             return found
 
     assert set(asyncio.run(run())) == {200}
 
 
 def test_a_real_process_beside_a_bucket_that_never_answers(
-    tmp_path: Path, redis_server: RedisServer, database_url: str
+    tmp_path: Path, redis_server: RedisServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hanging_store() as bucket:
         settings = {"BATON_DATABASE_URL": database_url, "BATON_STORE": bucket.url, **bucket.environ}
         with running_service(tmp_path, redis_server.url, **settings) as service, service.client() as client:
-            api = Api(client)
+            for name, value in bucket.environ.items():
+                monkeypatch.setenv(name, value)
+            api = Api(client, store=open_store(bucket.url))
             hand = api.running()
             for name in ("best.keras", "report.html"):
-                target = f"jobs/{hand.job_id}/versions/{hand.fence}-1/{name}"
-                body = {"name": name, "object": target, "size": 4, "crc32c": "00000000", "content_type": "text/plain"}
-                assert hand.post("artifacts", **body).status_code == 200, name
+                assert hand.artifact(name, b"file").status_code == 200, name
             other = api.attempt(api.submit()["id"])
             bucket.hang()
 
@@ -160,17 +169,15 @@ def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: 
 
 
 @ON_SQLITE
-def test_too_many_for_a_store_that_hangs_are_told_at_once(api: Api, stuck: threading.Event) -> None:
-    hand, _ = prepared(api)
-
+def test_too_many_for_a_store_that_hangs_are_told_at_once(api: Api, stuck: Stuck) -> None:
     async def run() -> None:
         async with many(api) as http:
-            files = [asyncio.create_task(http.get(reads(hand.job_id, 0))) for _ in range(100)]
+            files = [asyncio.create_task(http.get(reads(stuck.hand.job_id, 0))) for _ in range(100)]
             done, waiting = await asyncio.wait(files, return_when=asyncio.FIRST_COMPLETED)
             problem = assert_problem(done.pop().result(), 503, "busy")
             assert "/readyz" in problem["detail"]
             assert waiting
-            stuck.set()
+            stuck.released.set()
             assert {(await one).status_code for one in waiting} <= {200, 503}
 
     asyncio.run(run())
@@ -278,7 +285,7 @@ def test_the_answer_tells_the_age_of_each_check(api: Api) -> None:
 @ON_SQLITE
 def test_before_its_first_check_it_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     services = api.services
-    fresh = Readiness(checks.checks(services.leases, services.redis, services.store))
+    fresh = Readiness(checks.checks(services.leases, services.redis, services.store, lambda: None))
     monkeypatch.setattr(services.readiness, "states", fresh.states)
     problem = assert_problem(api.http.get("/readyz"), 503, "not-ready")
     assert [error["message"] for error in problem["errors"]] == [NOT_YET] * 3

@@ -8,12 +8,14 @@ from typing import cast
 
 import pytest
 
+from core.domain.store_identity import StoreRef
 from core.domain.wire import WorkerReport
 from worker import presence
 from worker.presence import Presence, worker_info
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.seat import Seat
 from worker.settings import WorkerSettings
+from worker.store import OwnStore
 
 SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name="w1")
 
@@ -37,11 +39,15 @@ class FakeSeat:
     device, busy = "cpu", True
 
 
+class FakeStore:
+    ref = StoreRef(url="file:///nowhere", id="a" * 32)
+
+
 SEAT = cast(Seat, FakeSeat())
 
 
 def made(service: Service) -> Presence:
-    return Presence(cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None)
+    return Presence(cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None, cast(OwnStore, FakeStore()))
 
 
 def test_a_training_process_is_the_worker_that_started_it() -> None:

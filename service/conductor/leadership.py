@@ -23,6 +23,9 @@ from service.db.unit import new_id
 
 NAME = "conductor"
 LOOK_SECONDS = 1.0
+LONGEST_SECONDS = 600.0
+"""No lease of any replica lasts so long: BATON_LEADER_SECONDS is at most half of it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +82,7 @@ class LeaderRow:
     def __init__(self, database: Database, holder: str, seconds: float) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._holder = holder
-        self._lease, self._longest = (literal(timedelta(seconds=n), Interval()) for n in (seconds, 2 * seconds))
+        self._lease, self._longest = (literal(timedelta(seconds=n), Interval()) for n in (seconds, LONGEST_SECONDS))
 
     def take(self) -> Standing:
         """Take the row if nobody holds it, keep it if this one does."""

@@ -65,7 +65,7 @@ from service.watch import Watch
 from service.web import pages
 
 REDIS_SECONDS = 3.0
-CONDUCTOR_CONNECTIONS = 8
+CONDUCTOR_CONNECTIONS = 14
 LEASES_SHARE = (2, 5)
 """Of the connections for requests so many are kept for the LEASES lane."""
 

@@ -78,8 +78,8 @@ class LogReader:
 
     async def content(self, part: Part) -> AsyncIterator[bytes]:
         """The bytes of a part."""
-        for span in part.spans:
-            async for chunk in await opened(self._store, span.name, span.start, span.end):
+        for number, span in enumerate(part.spans):
+            async for chunk in await opened(self._store, span.name, span.start, span.end, begun=number > 0):
                 yield chunk
 
     async def _rest(self, log: AttemptLog, until: float) -> AttemptLog:

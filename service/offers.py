@@ -33,7 +33,7 @@ class _Asker:
 class Offers:
     """Offers each attempt that may start to one of those who ask, whichever replica made it startable.
 
-    An offer is a hint: whose the attempt is decides its claim. What was offered is offered to nobody else for
+    An offer is a hint: the claim decides who gets the attempt. What was offered is offered to nobody else for
     HOLD_SECONDS, in which it should have been claimed.
     """
 

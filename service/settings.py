@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How long the conductor of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Of each replica to PostgreSQL, at most; two fifths of them serve workers alone. Its conductor has 8 more."""
+    """Of each replica to PostgreSQL, at most; two fifths of them serve workers alone. Its conductor has 14 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)

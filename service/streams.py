@@ -8,12 +8,14 @@ from core.storage import BlobStore
 from service.lanes import STORE
 
 
-async def opened(store: BlobStore, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+async def opened(store: BlobStore, name: str, start: int, end: int, *, begun: bool = False) -> AsyncIterator[bytes]:
     """The bytes [start, end) of an object, opened already: an answer can still say that there is none.
 
-    Raises what BlobStore.open raises, and LaneFull; while iterating what the store's iterator raises.
+    `begun`: it continues an answer whose head is sent, and waits for a thread as long as it must. Raises what
+    BlobStore.open raises, and LaneFull unless `begun`; while iterating what the store's iterator raises.
     """
-    return _chunks(await STORE.run(store.open, name, start, end))
+    run = STORE.go_on if begun else STORE.run
+    return _chunks(await run(store.open, name, start, end))
 
 
 async def _chunks(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

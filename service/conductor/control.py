@@ -80,7 +80,7 @@ def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
         (Job.desired == desired) & (Job.desired_at <= served.now - timedelta(seconds=patience.of(desired)))
         for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
     ]
-    return or_(Job.desired_at.is_(None), *late)
+    return or_(Job.desired_at.is_(None), Job.desired_at > served.now + endings.SET_BACK, *late)
 
 
 def _items(session: Session, query: Select[str, str]) -> list[Item]:

@@ -25,5 +25,5 @@ def count_attempts(database: Database, isolation: Isolation) -> None:
 
 def _count(database: Database, job_id: str) -> None:
     with database.write() as session:
-        unit = Unit(session)
+        unit = Unit(session, wait=False)
         totals.recount(unit, unit.lock_job(job_id))

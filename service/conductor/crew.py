@@ -12,14 +12,20 @@ from core.storage import StoreUnavailable
 
 Tick = Callable[[], None]
 LOOK_SECONDS = 0.5
+SPARES = 3
 
 
 @dataclass
 class _Turn:
-    """One run: what is left to do, and what came of the rest. `moved`: when anything last went on."""
+    """One run: what is left to do, and what came of the rest. `moved`: when anything last went on.
+
+    `begun`: calls under way. `replaced`: threads of it that hang and do not count any more.
+    """
 
     waiting: deque[tuple[str, Callable[[Tick], object]]]
     left: int
+    begun: set[str] = field(default_factory=set)
+    replaced: int = 0
     outcomes: dict[str, Exception | None] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     moved: float = field(default_factory=time.monotonic)
@@ -32,12 +38,17 @@ class _Turn:
     def take(self) -> tuple[str, Callable[[Tick], object]] | None:
         """The next call, unless the turn is over."""
         with self.changed:
-            return self.waiting.popleft() if self.waiting and not self.over else None
+            if not self.waiting or self.over:
+                return None
+            call = self.waiting.popleft()
+            self.begun.add(call[0])
+            return call
 
     def done(self, key: str, error: Exception | None) -> None:
         """A call came to its end."""
         with self.changed:
             self.tick()
+            self.begun.discard(key)
             if not self.over:
                 self.outcomes[key] = error
                 self.left -= 1
@@ -49,22 +60,30 @@ class _Turn:
 
 @dataclass(frozen=True)
 class Result:
-    """`errors`: what each call that ended raised, by key; None: nothing. `hung`: why the turn was given up."""
+    """`errors`: what each call that ended raised, by key; None: nothing. `hung`: why the turn was given up.
+
+    `unanswered`: the calls that were under way then.
+    """
 
     errors: dict[str, Exception | None]
     hung: StoreUnavailable | None = None
+    unanswered: frozenset[str] = frozenset()
 
 
 class Crew:
     """Makes calls at the same time, in up to `threads` daemon threads that hold up no end of the process.
 
-    `patience`: seconds without any progress after which a turn is given up. A thread whose call hangs is left behind
-    and counts as one of `threads` until the call returns.
+    `patience`: seconds without any progress after which a turn is given up; longer than any call may take that tells
+    of no progress. A thread whose call hangs is left behind. Another one takes its place, up to SPARES times `threads`:
+    one file that can never be read must not keep all others from being handled.
     """
 
     def __init__(self, threads: int, patience: float = 20.0) -> None:
         self._free = threading.Semaphore(threads)
         self._threads, self._patience = threads, patience
+        self._lock = threading.Lock()
+        self._hanging: set[str] = set()
+        self._left_behind = 0
 
     def run(self, calls: Mapping[str, Callable[[Tick], object]]) -> Result:
         """Make the calls. A call tells of its progress by calling what it is given.
@@ -72,10 +91,12 @@ class Crew:
         After the first StoreUnavailable no further call is begun. The turn is given up where no call made progress
         within `patience`, or where all threads hang in calls of turns before.
         """
-        if not calls:
+        with self._lock:  # a call that hangs since a turn before is not made a second time
+            new = {key: call for key, call in calls.items() if key not in self._hanging}
+        if not new:
             return Result({})
-        turn = _Turn(deque(calls.items()), len(calls))
-        started = sum(self._start(turn) for _ in range(min(self._threads, len(calls))))
+        turn = _Turn(deque(new.items()), len(new))
+        started = sum(self._start(turn) for _ in range(min(self._threads, len(new))))
         if not started:
             return Result(
                 {}, StoreUnavailable(f"The store has not answered {self._threads} calls; look at its health.")
@@ -86,9 +107,20 @@ class Crew:
                 if turn.left > 0 and time.monotonic() - turn.moved > self._patience:
                     turn.over = True
                     hung = StoreUnavailable(f"The store has not answered for {self._patience:g} s; look at its health.")
-                    return Result(dict(turn.outcomes), hung)
+                    unanswered = frozenset(turn.begun)
+                    self._replace(turn, unanswered)
+                    return Result(dict(turn.outcomes), hung, unanswered)
             turn.over = True
             return Result(turn.outcomes)
+
+    def _replace(self, turn: _Turn, unanswered: frozenset[str]) -> None:
+        """Let others take the place of the threads that hang, as long as there are not too many."""
+        with self._lock:
+            self._hanging |= unanswered
+            turn.replaced = min(len(unanswered), SPARES * self._threads - self._left_behind)
+            self._left_behind += turn.replaced
+        for _ in range(turn.replaced):
+            self._free.release()
 
     def _start(self, turn: _Turn) -> bool:
         if not self._free.acquire(blocking=False):
@@ -106,5 +138,16 @@ class Crew:
                     turn.done(key, error)
                 else:
                     turn.done(key, None)
+                with self._lock:
+                    self._hanging.discard(key)
         finally:
+            self._end(turn)
+
+    def _end(self, turn: _Turn) -> None:
+        with self._lock:
+            was_replaced = turn.replaced > 0
+            if was_replaced:
+                turn.replaced -= 1
+                self._left_behind -= 1
+        if not was_replaced:
             self._free.release()

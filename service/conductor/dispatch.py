@@ -22,7 +22,7 @@ from service.db.away import away, busy, refused
 from service.db.base import IS_DISPATCHED, IS_SPENT
 from service.db.engine import Database
 from service.db.tables import Attempt, Job
-from service.db.unit import Unit
+from service.db.unit import Unit, unlocked
 
 ACTOR = "conductor"
 FRESH = timedelta(seconds=1)
@@ -72,8 +72,9 @@ def clean(database: Database, messages: Messages, isolation: Isolation) -> None:
     isolation.each(CLEANING, map(Item, by_list), lambda name: messages.remove(name, by_list[name], ended), ends=AWAY)
     if rows:
         # Those of a list that could not be cleaned too: they must not hold up all others, and the sweep comes later.
-        done = update(Attempt).where(Attempt.id.in_([row.id for row in rows]), IS_SPENT).values(dispatched_at=None)
         with database.write() as session:
+            free = unlocked(session, [row.id for row in rows])
+            done = update(Attempt).where(Attempt.id.in_(free), IS_SPENT).values(dispatched_at=None)
             session.execute(done, execution_options={"synchronize_session": False})
 
 

@@ -22,9 +22,12 @@ from service.db.unit import new_id
 SLICE = 500
 """So many quarantined checkpoints are looked at a turn, from a random job on: those of jobs that run must stay."""
 
+COPY_SECONDS = 300.0
+"""How long the copy of a large file may take: it tells of no progress."""
+
 PUBLISH, CHECKPOINTS, GARBAGE = "publish", "delete_checkpoint", "delete_object"
 # Each step has threads of its own: a long deletion does not hold up publishing.
-PUBLISHERS, COLLECTORS, CLEANERS = Crew(4), Crew(8), Crew(8)
+PUBLISHERS, COLLECTORS, CLEANERS = Crew(4, patience=COPY_SECONDS), Crew(8), Crew(8)
 
 
 def publish(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:

@@ -61,7 +61,10 @@ class _Break:
 
 
 class LeaseGuard:
-    """Safe for several threads. `lease` and `heartbeat` in seconds; `clock`: monotonic, also while the host sleeps."""
+    """Safe for several threads. `lease` and `heartbeat` in seconds; `clock`: monotonic, also while the host sleeps.
+
+    `clock_sets`: how often it saw that the database's clock was set.
+    """
 
     def __init__(
         self, database: Database, lease: float, heartbeat: float, clock: Callable[[], float] | None = None
@@ -79,6 +82,7 @@ class LeaseGuard:
         self._since: datetime | None = None
         self._long_before: datetime | None = None
         self._begun_by = _Break("")
+        self.clock_sets = 0
         self._failing = False
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -104,6 +108,7 @@ class LeaseGuard:
             if new is None and (new := self._broken(look)) is not None:
                 look = self._begin_row()
             if new is not None:
+                self.clock_sets += new.clock_set
                 self._anchor, self._since, self._begun_by = look, None, new
             elif self._anchor is None or look.ended > self._anchor.ended + ANCHOR_SECONDS:
                 self._anchor = look

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from core.storage import BlobStore
 from service.conductor import cadence, control, counting, dispatch, housekeeping, placing
+from service.conductor.clock_repairs import ClockRepairs
 from service.conductor.isolation import Isolation
 from service.conductor.leadership import leadership
 from service.conductor.lease_guard import LeaseGuard
@@ -109,6 +110,7 @@ class Conductor:
             Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
             Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
             Step("repairing jobs", repairs.run),
+            Step("repairing times", ClockRepairs(database, self.guard).run),
             Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
             Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look())),

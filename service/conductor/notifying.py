@@ -126,7 +126,8 @@ class Notifier:
     def _give_up(self, row: Notification, problem: str) -> bool:
         """With a line in the job's log: by then its owner may long have wondered."""
         with self._database.write() as session:
-            unit = Unit(session, wait=False)
+            # This one waits for the row: the next pass would no longer know the problem.
+            unit = Unit(session)
             job = unit.lock_job(row.job_id)
             if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):
                 tries = min(row.tries, self._patience.tries)

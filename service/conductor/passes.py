@@ -50,7 +50,10 @@ class Pass:
         told = [item for item in items if item.key in result.errors]
         if away is not None:
             told = [item for item in told if not isinstance(result.errors[item.key], StoreUnavailable)]
-        self.isolation.each(self.step, told, partial(_tell, result.errors))
+        # What was under way when the turn was given up is tried later: it must not be found first again and again.
+        late = {key: TimeoutError("the store did not answer for it in time") for key in result.unanswered}
+        told += [item for item in items if item.key in late]
+        self.isolation.each(self.step, told, partial(_tell, {**result.errors, **late}))
         if away is not None:
             raise away
 

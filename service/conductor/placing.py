@@ -18,7 +18,7 @@ from service.db.base import IS_UNPLACED, IS_WAITING
 from service.db.engine import Database
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
-from service.db.unit import Unit
+from service.db.unit import Unit, unlocked
 
 STEP = "placing"
 BATCH = 1000
@@ -58,6 +58,7 @@ def take_stale(database: Database, limits: Limits) -> None:
     for line in stale:
         same = (Attempt.queue == line.queue, Attempt.needs_key == line.needs_key, Attempt.urgency == line.urgency)
         some = select(Attempt.id).where(IS_WAITING, *same).order_by(Attempt.job_number).limit(BATCH)
+        some = some.with_for_update(skip_locked=True)
         with database.write() as session:
             taken = update(Attempt).where(Attempt.id.in_(some)).values(urgency=None, needs_key=None)
             session.execute(taken, execution_options={"synchronize_session": False})
@@ -97,4 +98,6 @@ def _write(database: Database, values: list[dict[str, Any]]) -> None:
     same = (attempts.c.id == bindparam("of"), IS_UNPLACED, attempts.c.not_before == bindparam("seen"))
     query = update(attempts).where(*same).values({name: bindparam(name) for name in names})  # type: ignore[arg-type]
     with database.write() as session:
-        session.connection().execute(query, values)
+        free = set(unlocked(session, [value["of"] for value in values]))
+        if free:
+            session.connection().execute(query, [value for value in values if value["of"] in free])

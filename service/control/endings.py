@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.domain.notices import Notice
 from core.domain.outages import Served
@@ -56,6 +56,9 @@ REASONS = {
     Outcome.CANCELLED: Reason.CANCELLED,
 }
 COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAILED)
+SET_BACK = timedelta(minutes=1)
+"""A moment that lies further ahead was written down before the clock was set back."""
+
 INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 _draw = random.SystemRandom().random
 
@@ -242,7 +245,8 @@ def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: 
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.state not in HELD_ATTEMPTS or job.desired == DesiredState.RUN:
         return False
-    if job.desired_at is None:  # asked for at a service that did not write down when
+    # Asked for at a service that did not write down when, or before the clock was set back.
+    if job.desired_at is None or job.desired_at > served.now + SET_BACK:
         job.desired_at = served.now
         return False
     if not served.passed(job.desired_at, patience.of(job.desired)):

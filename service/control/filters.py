@@ -66,4 +66,6 @@ def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
     # first; with a backlog of another state on top it reads all of that. Only the index on both has this order.
     place, first = tuple_(Job.state, Job.number), tuple_(literal(wanted.status), literal(0))
     query = query.where(place < tuple_(literal(wanted.status), literal(below, BigInteger())), place > first)
+    # SQLite uses an index for no more than the first column of a row of values: it needs both conditions by themselves.
+    query = query.where(Job.state == wanted.status, Job.number < below)
     return query, [Job.state.desc(), Job.number.desc()]

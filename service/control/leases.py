@@ -22,7 +22,7 @@ from core.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from core.domain.stored import mapping
+from core.domain.stored import mapping, names
 from core.domain.wire import (
     TRAINS,
     Beat,
@@ -86,7 +86,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
     if attempt.urgency is None and attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
-    lacking = missing(job.needs, message.worker.extensions)
+    lacking = missing(names(job.needs), message.worker.extensions)
     if lacking:
         raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
     too_old = why_too_old(unit, job, message.worker)

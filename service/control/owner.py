@@ -61,8 +61,12 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
 
 
 def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
-    """Note the wish and since when it lasts: a worker has so long for it, and no longer."""
-    job.desired, job.desired_at = desired.value, unit.now()
+    """Note the wish and since when it lasts: a worker has so long for it, and no longer.
+
+    To run has no such time: a service of the last release changes the wish alone, and must not seem to have done so
+    long ago.
+    """
+    job.desired, job.desired_at = desired.value, None if desired is DesiredState.RUN else unit.now()
 
 
 def _go_on(unit: Unit, job: Job, actor: str) -> None:

@@ -58,7 +58,7 @@ _NEWEST = (
 
 
 def count(unit: Unit, job: Job, attempt: Attempt) -> Totals:
-    """Add an attempt that has just ended. To be called once for each, after its last column is set."""
+    """Add an attempt that has just ended. Call it once for each attempt, after all its columns are set."""
     before = _stored(job)
     if before is None or before.attempts != attempt.number - 1:
         return recount(unit, job)

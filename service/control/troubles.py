@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.domain.store_identity import SLOW, Trouble
+from core.domain.stored import find_stored
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, actor_of, clean
 
@@ -29,7 +30,7 @@ def _failure(trouble: Trouble | None) -> Trouble | None:
 
 def trouble_of(attempt: Attempt) -> Trouble | None:
     """What the worker told last."""
-    return None if attempt.trouble is None else Trouble.model_validate(attempt.trouble)
+    return find_stored(Trouble, attempt.trouble)
 
 
 def status_text(doing: str | None, told: Trouble | None) -> str | None:

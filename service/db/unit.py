@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +93,15 @@ def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
         if len(whole) == len(rows):
             return rows
         rows = whole
+
+
+def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
+    """Those of these attempts whose rows no other transaction holds; they are held from now on, in an order of ids.
+
+    A statement that changes many rows must not wait for one of them while it holds the others.
+    """
+    query = select(Attempt.id).where(Attempt.id.in_(attempt_ids)).order_by(Attempt.id)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 class Unit:

@@ -13,8 +13,8 @@ from service.db.happened import Happened
 # Seconds. Up to 60: a long poll waits so long.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
-QUEUE = ("placing", "dispatch", "messages")
-STEPS = ("expiry", "orders", "repair", *QUEUE, "checkpoints", "silence", "notifications", *STORED)
+QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "messages", "redis")
+STEPS = ("expiry", "orders", "repair", "count_attempts", *QUEUE, "checkpoints", "silence", "notifications", *STORED)
 """Steps of the conductor whose counts are there from the start; others are told once something failed in them."""
 
 ENDED = "attempt_"

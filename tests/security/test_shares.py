@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import pytest
 
@@ -53,10 +53,13 @@ async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[by
     writers: list[asyncio.StreamWriter] = []
 
     async def one(name: str) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-        writers.append(writer)
-        writer.write(poll(name))
-        refused.append(await reader.read(1 << 16))
+        answer = b""
+        with suppress(ConnectionError):  # an idle connection is cut where another one needs its room
+            reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            writers.append(writer)
+            writer.write(poll(name))
+            answer = await reader.read(1 << 16)
+        refused.append(answer)
 
     tasks = [asyncio.create_task(one(f"w{k}")) for k in range(number)]
     waiting = CONNECTIONS * 10 // 16

@@ -1,0 +1,35 @@
+"""What was put off until a moment that lies too far ahead, because the database's clock was set back since."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from service.conductor.lease_guard import LeaseGuard
+from service.db.base import IS_UNPLACED
+from service.db.engine import Database
+from service.db.notices import IS_WAITING, Notification
+from service.db.tables import Attempt
+from service.db.unit import Unit
+
+
+class ClockRepairs:
+    """Once the lease guard saw that the clock was set, makes due what waits: backoffs and notifications.
+
+    A wait that was right is cut short too. That costs one early try, where an hour of waiting would cost an hour.
+    """
+
+    def __init__(self, database: Database, guard: LeaseGuard) -> None:
+        self._database, self._guard = database, guard
+        self._handled = 0
+
+    def run(self) -> None:
+        """One pass. What fails is done by the next one."""
+        seen = self._guard.clock_sets
+        if seen == self._handled:
+            return
+        with self._database.write() as session:
+            now = Unit(session).now()
+            ahead = (IS_UNPLACED, Attempt.not_before > now)
+            session.execute(update(Attempt).where(*ahead).values(not_before=now))
+            session.execute(update(Notification).where(IS_WAITING, Notification.next_at > now).values(next_at=now))
+        self._handled = seen

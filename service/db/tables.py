@@ -36,7 +36,6 @@ from service.db.base import (
     USELESS,
     WAITING,
     WANTED,
-    WISHED,
     Base,
     CheckpointState,
     Id,
@@ -72,7 +71,6 @@ class Job(Base):
         Index("ix_jobs_sweep_at", "sweep_at"),
         Index("ix_jobs_wanted", "desired", "state", sqlite_where=WANTED, postgresql_where=WANTED),
         Index("ix_jobs_uncounted", "number", sqlite_where=UNCOUNTED, postgresql_where=UNCOUNTED),
-        Index("ix_jobs_desired_at", "desired_at", sqlite_where=WISHED, postgresql_where=WISHED),
         {"sqlite_autoincrement": True},
     )
 

@@ -241,7 +241,7 @@ def test_heartbeats_get_through_while_redis_is_away(machine: Machine) -> None:
     os.kill(machine.running["redis"].pid, signal.SIGSTOP)
     try:
         with machine.users() as http:
-            assert http.get("/readyz").status_code == 503
+            until(lambda: http.get("/readyz").status_code == 503, SECONDS, "its silence is noticed")
             until(lambda: http.get("/healthz").status_code == 200, SECONDS, "it is alive")
             assert http.get("/v1/workers").status_code == 200
     finally:

@@ -53,7 +53,7 @@ def test_a_class_that_was_renamed_and_renamed_back(jobs: Jobs, worker: Workers, 
     root = image_folder(tmp_path / "images", classes=CLASSES, each=20)
     job = submitted(jobs, root)
     jobs.await_step(job, 10)
-    at = paused(jobs, job, "pause")["progress"]["global_step"]
+    at = paused(jobs, job, "pause")["checkpoint"]["global_step"]
 
     (root / "ant").rename(root / "zebra")
     jobs.ask(job, "resume")

@@ -130,7 +130,10 @@ class LeaseGuard:
         with self._connect() as connection:
             renewed = connection.execute(self._renewal(self._last.at)).scalar_one_or_none()
         if renewed is None:
-            return self._begin_row(), _Break("its row was too old, by the database's clock")
+            last, look = self._last, self._begin_row()
+            # Too long ago by the database's clock alone means that the clock was set.
+            clock_set = look.ended - last.ended <= self._gap
+            return look, _Break("its row was too old, by the database's clock", clock_set=clock_set)
         self._written = self._clock()
         return _Look(renewed, begun, self._written), None
 

@@ -209,6 +209,25 @@ def test_a_clock_that_was_set_costs_nobody_a_lease_and_hides_no_death(
     assert (api.job(alive.job_id)["status"], api.job(dead.job_id)["status"]) == ("running", "recovering")
 
 
+@pytest.mark.parametrize("every", [0.0, 5.0], ids=["by-its-write", "by-its-question"])
+def test_a_clock_that_was_set_is_told_from_a_process_that_stood_still(
+    api: Api, moved: MovedClock, every: float
+) -> None:
+    local = Local()
+    guard = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT, local)
+    guard._every = every
+    api.running()
+    guard.look()
+    moved.move(3600)
+    local.now += 1
+    look = guard.look()
+    assert (guard.clock_sets, look.has_served(1.0)) == (1, False)
+    local.now += 3600
+    moved.move(3600)
+    guard.look()
+    assert guard.clock_sets == 1
+
+
 def served_long(api: Api) -> None:
     """As if a lease had passed in which heartbeats were taken."""
     guard = api.services.conductor.guard

@@ -23,7 +23,7 @@ def outside_transaction() -> Iterator[bool]:
         return
     with context.autocommit_block():
         connection = op.get_bind()
-        # A longer lock timeout is harmless: a concurrent build does not block others, it only waits for older transactions.
+        # A longer lock timeout is harmless: the build blocks no writers and only waits for older transactions.
         seconds = connection.info.get("index_lock_seconds", 0.0)
         before = connection.execute(sa.text("SHOW lock_timeout")).scalar_one()
         connection.execute(sa.text(f"SET lock_timeout = {round(seconds * 1000)}"))

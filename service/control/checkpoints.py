@@ -41,7 +41,7 @@ def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Chec
 def is_new(unit: Unit, attempt_id: str, message: CheckpointCommit) -> bool:
     """Whether `commit` would add a checkpoint. False if it would refuse the message or already has the checkpoint.
 
-    Called before the check of the store. A worker without a lease then gets LeaseLost, whatever the store contains.
+    Called before the check of the store. A worker without a lease then gets LeaseLost and not a store error.
     A repeated commit succeeds even if its objects are deleted by now.
     """
     job_id = _held_job(unit, attempt_id, message.fence)

@@ -78,7 +78,7 @@ class OwnStore:
             self._compare(found, before)
 
     def _compare(self, found: str | None, before: KnownStore) -> None:
-        """The database and the store have different identities. The objects decide which one is right."""
+        """The store's identity is missing or differs from the database's. The objects decide which one is right."""
         with self._database.read() as session:
             needed, newest = stores.prefixes_to_resume(Unit(session)), stores.newest_prefixes(Unit(session))
         here = self._holds_any([*needed, *newest])

@@ -191,7 +191,7 @@ class Runner:
                     except CorruptCheckpoint as error:
                         self._quarantine(grant, error, desk.wait_unless_stopping)
                         errors.append(error)
-            if all(error.missing for error in errors):  # a newer service has been told, and ended the attempt
+            if all(error.missing for error in errors):  # an older service: a newer one ends the attempt itself
                 raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         if carrier:

@@ -15,7 +15,7 @@ from service.errors import BodyTooLarge, BodyTooSlow, TooManyAtOnce
 MAX_BODY = 1 << 20
 SHARE = "baton.share"
 LEAST_OF_A_WORKER = 8
-"""A worker polls, renews its lease, sends checkpoints and logs, and retries unanswered requests at the same time."""
+"""Connections of one worker, at least: it polls, renews its lease, sends checkpoints and logs, and retries."""
 
 
 class BodyLimit:

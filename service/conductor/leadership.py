@@ -190,7 +190,7 @@ def leadership(database: Database, seconds: float) -> Leadership:
 
 
 def boot_clock() -> float:
-    """Seconds on a monotonic clock."""
+    """Seconds on a monotonic clock. On Linux it also runs while the host sleeps."""
     # Linux has a clock that goes on while the machine sleeps.
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

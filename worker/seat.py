@@ -38,8 +38,8 @@ class Seat:
 
     `busy`: an attempt is in progress. `stopping`: the worker ends after the current attempt. `grace`: seconds from a
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
-    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the code
-    that waits for attempts; called in the main thread. `device`: the device that the training process reports.
+    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
+    wait for attempts; called in the main thread. `device`: the device that the training process reports.
     `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable.
     """
 

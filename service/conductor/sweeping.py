@@ -48,7 +48,7 @@ class _Known:
         return parts is not None and self._over(parts[2]) and prefix not in self.prefixes
 
     def orphan_version(self, name: str) -> bool:
-        """Whether this object is an artifact version that no row references."""
+        """Whether this object is an artifact version that was not committed and can never be."""
         parts = artifact_parts(name)
         return parts is not None and self._over(parts[1]) and name not in self.objects
 

@@ -25,8 +25,7 @@ TRIES = 3
 """Jobs of a line that are read to learn its requirements, if the first ones are malformed."""
 
 STALE_ROWS = 200
-"""Attempts of a stale line (its key was made under other limits) that are read job by job until they are placed again.
-"""
+"""Attempts of a stale line (key made under other limits) that are read job by job until they are placed again."""
 
 KNOWN = 4096
 _known: dict[tuple[tuple[str, ...], str], Requirements] = {}

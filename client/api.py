@@ -232,13 +232,13 @@ class BatonClient(AccessCalls, NoticeCalls):
         outage: float = OUTAGE,
         on_outage: Callable[[Unreachable], None] | None = None,
     ) -> Iterator[Job]:
-        """The job each time that it changes, until it has ended. Survives outages of up to `outage` seconds.
+        """Yields the job each time it changes, until it has ended. Survives outages of up to `outage` seconds.
 
-        That its worker falls silent (`silent_seconds`) is a change too.
+        A silent worker (`silent_seconds`) is a change too.
 
         Raises:
-            TimeoutError: it runs on after `timeout` seconds.
-            Unreachable: the service stayed away for longer than `outage`.
+            TimeoutError: it has not ended after `timeout` seconds.
+            Unreachable: the service was unavailable for longer than `outage`.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         version, shown, given_up = None, (), math.inf  # type: int | None, tuple[object, ...], float

@@ -1,7 +1,7 @@
-"""Which older versions of the service run on a schema. The schema says so itself, for versions that do not know it.
+"""Records which older releases can run on a schema. The schema stores it, for releases that do not know this schema.
 
-A migration that only adds (expand) changes nothing here. One that takes away what older code needs (contract) says with
-`oldest_code = "NNNN"` in its module which is the oldest revision whose code runs on the schema from then on.
+A migration that only adds (expand) changes nothing here. A migration that removes what older code needs (contract) sets
+`oldest_code = "NNNN"` in its module: the oldest revision whose code can run on the schema from then on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TABLE = sa.table("schema_compatibility", sa.column("id", sa.Integer), sa.column(
 
 
 def oldest_code(scripts: ScriptDirectory, revision: str) -> str:
-    """The oldest revision whose code runs on the schema of this one; where no migration says, its own."""
+    """The oldest revision whose code can run on this revision's schema. By default this revision."""
     for script in scripts.walk_revisions(head=revision):
         if said := getattr(script.module, "oldest_code", None):
             return str(said)
@@ -22,7 +22,7 @@ def oldest_code(scripts: ScriptDirectory, revision: str) -> str:
 
 
 def record(connection: sa.Connection, scripts: ScriptDirectory) -> None:
-    """Write down which code runs on the schema as it is now, in the transaction that changed it."""
+    """Store which code can run on the current schema, in the transaction that changed it."""
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None or not sa.inspect(connection).has_table(TABLE.name):
         return

@@ -1,7 +1,7 @@
-"""Alembic's entry: runs on the connection that `service.db.migrate` opened.
+"""Alembic's entry point: runs on the connection that `service.db.migrate` opened.
 
-On SQLite inside that one's transaction. On PostgreSQL Alembic opens its own, and a migration that builds indexes
-commits it on the way.
+On SQLite it runs inside that connection's transaction. On PostgreSQL Alembic opens a transaction, and a migration that
+builds indexes commits it before the build.
 """
 
 from alembic import context

@@ -1,4 +1,4 @@
-"""Indexes on tables in use: on PostgreSQL they are built while others write, outside a transaction."""
+"""Indexes on tables in use. PostgreSQL builds them outside a transaction, while others write."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _VALID = sa.text(
 
 @contextmanager
 def outside_transaction() -> Iterator[bool]:
-    """Whether indexes are built concurrently. On PostgreSQL what came before is committed at the beginning."""
+    """Whether indexes are built concurrently. On PostgreSQL this first commits the earlier changes."""
     context = op.get_context()
     if context.dialect.name != "postgresql":
         yield False
         return
     with context.autocommit_block():
         connection = op.get_bind()
-        # Nobody waits behind a build, which only waits for transactions that are older than itself.
+        # A longer lock timeout is harmless: the build blocks no writers and only waits for older transactions.
         seconds = connection.info.get("index_lock_seconds", 0.0)
         before = connection.execute(sa.text("SHOW lock_timeout")).scalar_one()
         connection.execute(sa.text(f"SET lock_timeout = {round(seconds * 1000)}"))
@@ -34,7 +34,7 @@ def outside_transaction() -> Iterator[bool]:
 
 
 def create_index(name: str, table: str, columns: Sequence[str], condition: str | None, *, concurrently: bool) -> None:
-    """Build an index. One that an interrupted build left is invalid: it is dropped and built again."""
+    """Build an index. An interrupted build leaves an invalid index: it is dropped and built again."""
     where = None if condition is None else sa.text(condition)
     if not concurrently:
         op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where)
@@ -47,5 +47,5 @@ def create_index(name: str, table: str, columns: Sequence[str], condition: str |
 
 
 def drop_index(name: str, table: str, *, concurrently: bool) -> None:
-    """Drop an index, if it is there."""
+    """Drop an index if it exists."""
     op.drop_index(name, table, if_exists=True, postgresql_concurrently=concurrently)

@@ -123,7 +123,7 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
         limit_concurrency=most + 1,
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # service.api.forwarded does it, and takes no address that a client can invent
+        proxy_headers=False,  # service.api.forwarded handles them, and ignores forged addresses
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,

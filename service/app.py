@@ -67,7 +67,7 @@ from service.web import pages
 REDIS_SECONDS = 3.0
 CONDUCTOR_CONNECTIONS = 14
 LEASES_SHARE = (2, 5)
-"""Of the connections for requests so many are kept for the LEASES lane."""
+"""Share of the request connections that is reserved for the LEASES lane."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=tag_descriptions(),
         generate_unique_id_function=operation_id,
-        # FastAPI's own pages run scripts of a third party in the dashboard's origin.
+        # FastAPI's own pages run third-party scripts in the dashboard's origin.
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -123,8 +123,8 @@ def _services(settings: Settings) -> Services:
     turns, counters = Turns(), Counters(_version())
     post, policy = _notices(settings)
     info, most = {INFO: policy, LIMITS: settings.limits}, settings.database_connections
-    # Connections of their own: however many requests wait for one, heartbeats and claims are answered, leases are
-    # looked after and leadership is kept.
+    # Separate connections: heartbeats, claims, lease expiry and leadership must not wait when all other connections
+    # are busy.
     for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])
     database, leases, apart = (
         Database(open_engine(settings.database_url, connections=number), turns, counters.heard, info)

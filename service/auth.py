@@ -50,11 +50,11 @@ SCHEMES: dict[str, dict[str, str]] = {
 
 
 class Needs:
-    """What a route asks for: a token with one of these scopes. Without any the route is open to everybody.
+    """What a route requires: a token with one of these scopes. Without scopes the route is public.
 
-    `schemes`: how the document says it may be shown. A session does everywhere and is named where it is the matter:
-    with a cookie at each operation Schemathesis takes headers that nobody knows for bad ones. `unless`: the setting
-    that opens the route to everybody. `waits`: a worker may wait long for the answer.
+    `schemes`: how the document says the token may be sent. A session works everywhere, and is listed only where it is
+    the topic: with a cookie at each operation, Schemathesis reports unknown headers as errors. `unless`: the setting
+    that makes the route public. `waits`: a worker may wait long for the answer.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Needs:
         return bool(self.scopes) and not (self._unless and getattr(settings, self._unless))
 
     def sharer(self, principal: Principal, request: Request) -> Sharer:
-        """Whose share of the connections the request counts against."""
+        """The caller whose share of the connections the request uses."""
         if principal.hold is not None:
             return Sharer(Group.ATTEMPT, principal.key, one_worker=True)
         if self.scopes == (Scope.WORK,):
@@ -97,7 +97,7 @@ READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 
 
 def _worker(group: Group, principal: Principal, request: Request) -> Sharer:
-    """One worker among those that send the same token. One that gives no name, as older ones do, has its address."""
+    """One of several workers with the same token. Older workers send no name: then the address is used."""
     name = request.headers.get(WORKER_HEADER, "")
     if WORKER_NAME.fullmatch(name):
         return Sharer(group, f"{principal.key} worker {name}", one_worker=True)
@@ -136,7 +136,7 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
 
 
 async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
-    """Whoever sent this request, if that one may. `lane`: where the token is looked up; None: in the default pool.
+    """The caller, if it has the required scope. `lane`: where the token is looked up. None: in the default pool.
 
     Raises Unauthorized, Forbidden, TooManyFailures.
     """
@@ -164,7 +164,7 @@ async def identified(request: Request, shown: Credential, lane: Lane | None = No
 
 
 def address_of(request: Request) -> str:
-    """The client's address, behind trusted proxies too (service.api.forwarded)."""
+    """The client's address, also behind trusted proxies (service.api.forwarded)."""
     return request.client.host if request.client else "unknown"
 
 

@@ -1,7 +1,7 @@
-"""Whether the database, Redis and the store can be used: asked in the background, told from memory.
+"""Checks in the background whether the database, Redis and the store are usable. Requests read the last results.
 
-Each dependency has one thread. However many clients ask, a dependency that hangs takes that one thread and nothing
-else; the age of its last answer tells how long it has been silent.
+Each dependency has one thread. A dependency that hangs blocks only this thread, regardless of the number of clients.
+The age of the last answer shows how long the dependency has been silent.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from service.db.types import db_now
 OK = "ok"
 NOT_YET = "not checked yet"
 EVERY = {"database": 5.0, "redis": 2.0, "store": 10.0}
-"""Seconds from an answer to the next check. In a bucket a check of the store costs two requests."""
+"""Seconds from an answer to the next check. A check of a bucket costs two requests."""
 
 AGAIN_SECONDS = 1.0
-"""Until the next check of a dependency that is not well."""
+"""Seconds until the next check of a dependency that failed."""
 
 TOLD_SECONDS = 10.0
-"""How long a request's failure by a full disk counts: a check's small write may fit where that request's did not."""
+"""Seconds that a disk-full failure of a request counts: the small write of a check may still succeed."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Check:
-    """How a dependency is checked. `ask`: OK, or what is wrong and what to do. `bound`: seconds that it may take."""
+    """How to check a dependency. `ask`: returns OK, or the problem and what to do. `bound`: time limit in seconds."""
 
     name: str
     ask: Callable[[], str]
@@ -47,19 +47,19 @@ class Check:
 
 @dataclass(frozen=True)
 class State:
-    """How a dependency stands. `age`: seconds since its last answer, None before the first."""
+    """State of a dependency. `age`: seconds since its last answer, None before the first."""
 
     text: str
     age: float | None
 
     @property
     def ok(self) -> bool:
-        """Whether it can be used."""
+        """Whether the dependency is usable."""
         return self.text == OK
 
 
 class Readiness:
-    """The last answer of each dependency. Safe for several threads; asking it waits for nothing."""
+    """The last answer of each dependency. Thread-safe; reading it does not block."""
 
     def __init__(self, checks: Iterable[Check], clock: Callable[[], float] = time.monotonic) -> None:
         self._kept = {check.name: _Kept(check, clock) for check in checks}
@@ -67,24 +67,24 @@ class Readiness:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to check."""
+        """Start the checks."""
         for name, kept in self._kept.items():
             thread = threading.Thread(target=kept.run, args=(self._stopping,), name=f"check-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
-        """Check no more. A check that hangs is left behind."""
+        """Stop the checks. A check that hangs is abandoned."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout=1.0)
 
     def states(self) -> Mapping[str, State]:
-        """How each dependency stands, by name."""
+        """The state of each dependency, by name."""
         return {name: kept.state() for name, kept in self._kept.items()}
 
     def failed(self, name: str, text: str) -> None:
-        """A request met a dependency that cannot be used: that counts for TOLD_SECONDS."""
+        """Record that a request met an unusable dependency. This counts for TOLD_SECONDS."""
         self._kept[name].told(text)
 
 
@@ -98,7 +98,7 @@ class _Kept:
         self._told: tuple[str, float] | None = None
 
     def run(self, stopping: threading.Event) -> None:
-        """Check until the end."""
+        """Check until `stopping` is set."""
         while not stopping.is_set():
             self._asked_at = self._clock()
             text = self._ask()
@@ -107,7 +107,7 @@ class _Kept:
             stopping.wait(EVERY[self._check.name] if text == OK else AGAIN_SECONDS)
 
     def state(self) -> State:
-        """How it stands now."""
+        """The current state."""
         now, asked_at, answer, told = self._clock(), self._asked_at, self._answer, self._told
         age = None if answer is None else max(0.0, now - answer[1])
         if asked_at is not None and now - asked_at > self._check.bound:
@@ -119,7 +119,7 @@ class _Kept:
         return State(answer[0], age)
 
     def told(self, text: str) -> None:
-        """Somebody met it as it cannot be used."""
+        """Record a failure that a request reported."""
         self._told = (text, self._clock())
 
     def _ask(self) -> str:
@@ -143,9 +143,9 @@ _WHERE = {
 
 
 def checks(database: Database, redis: Redis, store: BlobStore, doubt: Callable[[], str | None]) -> list[Check]:
-    """Those of the service. Each writes: what can be read and not written is not ready.
+    """The checks of the service. Each check writes: a dependency that is only readable is not ready.
 
-    `doubt`: why the store may be another than that of this database, if it may be.
+    `doubt`: why the store may not be the store of this database. Returns None without doubt.
     """
     return [
         Check("database", lambda: check_database(database), bound=5.0),
@@ -155,7 +155,7 @@ def checks(database: Database, redis: Redis, store: BlobStore, doubt: Callable[[
 
 
 def check_database(database: Database) -> str:
-    """OK once a small write is committed."""
+    """OK after a small write is committed."""
     url = database.engine.url
     try:
         if crowded := crowded_disk(url):
@@ -170,7 +170,7 @@ def check_database(database: Database) -> str:
 
 
 def check_redis(redis: Redis) -> str:
-    """OK once it answered."""
+    """OK after an answer."""
     try:
         redis.ping()
     except RedisError as error:
@@ -179,7 +179,7 @@ def check_redis(redis: Redis) -> str:
 
 
 def check_store(store: BlobStore, doubt: Callable[[], str | None] = lambda: None) -> str:
-    """OK once it took a write and is the one that this database was used with."""
+    """OK if the store accepts a write and is the store that this database was used with."""
     try:
         store.check()
     except StoreError as error:

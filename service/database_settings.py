@@ -1,4 +1,4 @@
-"""The one setting of a process that only touches the database."""
+"""The settings of a process that uses only the database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_DATABASE = "sqlite:///.baton/baton.db"
 
 
 class DatabaseSettings(BaseSettings):
-    """What a process needs that only touches the database."""
+    """The settings of a process that uses only the database."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 

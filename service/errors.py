@@ -33,37 +33,37 @@ class NotInstalled(Conflict):
 
 
 class WrongStore(Conflict):
-    """The worker uses another store than the service: it gets no work."""
+    """The worker uses another store than the service. It gets no work."""
 
     code = WRONG_STORE
 
 
 class StoreUnreachable(Conflict):
-    """The worker cannot use its store now: it gets no work until it can."""
+    """The worker cannot use its store now. It gets no work until it can."""
 
     code = STORE_UNREACHABLE
 
 
 class NotInStore(Conflict):
-    """The service does not find an object in its store that a worker says is there."""
+    """The service does not find an object in its store that a worker has reported."""
 
     code = NOT_IN_STORE
 
 
 class StoreInDoubt(Conflict):
-    """The service's own store is not the one that its database knows: no work is given until somebody decides."""
+    """The service's store is not the one that its database knows. No work is given out until an operator decides."""
 
     code = "store-in-doubt"
 
 
 class WorkerTooOld(Conflict):
-    """The worker does not understand what the job uses: the attempt waits for a newer one."""
+    """The worker does not understand what the job uses. The attempt waits for a newer worker."""
 
     code = "worker-too-old"
 
 
 class PassedOver(Conflict):
-    """The job's last attempt ended on this worker in a way that another worker may not share: that one comes first."""
+    """The job's last attempt ended on this worker, for a reason that may not affect another. Others come first."""
 
     code = "passed-over"
 
@@ -135,7 +135,7 @@ class TooManyFailures(BatonError):
 
 
 class TooManyAtOnce(BatonError):
-    """The caller has too many requests under way. `most`: at once; `who`: that has them."""
+    """The caller has too many concurrent requests. `most`: the limit. `who`: the caller."""
 
     code = "too-many-at-once"
 
@@ -144,7 +144,7 @@ class TooManyAtOnce(BatonError):
 
 
 class TooManyWrites(BatonError):
-    """An attempt writes too often what has no other bound. `seconds`: until it may again."""
+    """An attempt makes too many writes of a kind without another bound. `seconds`: until the next is allowed."""
 
     code = "too-many-writes"
 

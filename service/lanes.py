@@ -1,7 +1,6 @@
-"""Threads for blocking calls, divided by what the calls wait for: a call that hangs delays its own lane and no other.
+"""Thread pools (lanes) for blocking calls, separated by what the calls wait for. A hanging call delays only its lane.
 
-The default thread pool serves everything that has no lane. LEASES serves the writes of workers, STORE serves calls to
-the blob store.
+Calls without a lane run in the default thread pool. LEASES is for writes of workers, STORE for calls to the blob store.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _UNLIMITED: RunVar[anyio.CapacityLimiter] = RunVar("baton.unlimited")
 
 
 class LaneFull(BatonError):
-    """All threads of a lane are taken and enough calls wait for one. `seconds`: when to try again."""
+    """All threads of a lane are busy and its waiting line is full. `seconds`: when to try again."""
 
     code = "busy"
 
@@ -34,10 +33,10 @@ class LaneFull(BatonError):
 
 
 class Lane:
-    """At most `threads` calls at once. Further calls wait in the order of arrival.
+    """Runs at most `threads` calls at once. Further calls wait in order of arrival.
 
-    `waiting`: at most so many calls wait; `patience`: none waits longer, in seconds. What is over gets LaneFull. None:
-    no bound. Each event loop has a lane of its own under the same name.
+    `waiting`: maximum number of waiting calls. `patience`: maximum wait in seconds. Beyond these a call gets LaneFull.
+    None means no limit. Each event loop has a separate limiter for the lane.
     """
 
     RETRY_SECONDS = 5
@@ -48,9 +47,9 @@ class Lane:
         self._limiter: RunVar[anyio.CapacityLimiter] = RunVar(f"baton.lane.{name}")
 
     async def run(self, call: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-        """The result of the call, made in a thread of this lane. Raises LaneFull.
+        """Run the call in a thread of this lane and return its result. Raises LaneFull.
 
-        A caller that is cancelled while it waits leaves at once; during the call, its thread is free when that ends.
+        A caller that is cancelled while it waits leaves at once. During the call, the thread stays busy until it ends.
         """
         limiter = _limiter(self._limiter, self._threads)
         if self._waiting is not None and limiter.statistics().tasks_waiting >= self._waiting:
@@ -60,7 +59,7 @@ class Lane:
         raise LaneFull(self.name, self.RETRY_SECONDS)
 
     async def go_on(self, call: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-        """As `run`, for a request that was let in before: it waits as long as it must."""
+        """Like `run`, but without limits on the wait: for a request that the lane has already admitted."""
         limiter = _limiter(self._limiter, self._threads)
         return await self._admitted(limiter, None, functools.partial(call, *args, **options))
 
@@ -70,11 +69,11 @@ class Lane:
         async with limiter:
             if waited is not None:
                 waited.deadline = math.inf
-            # The lane's own limiter counts already; without another here the default pool's would count too.
+            # This lane's limiter already counts the call. Without a separate one the default pool would count it too.
             return await run_sync(call, limiter=_limiter(_UNLIMITED, math.inf))
 
     def route(self, endpoint: Callable[_P, _T]) -> Callable[_P, Awaitable[_T]]:
-        """The endpoint as a coroutine that runs in this lane; its signature stays as FastAPI reads it."""
+        """The endpoint as a coroutine that runs in this lane. Keeps the signature that FastAPI reads."""
 
         @functools.wraps(endpoint)
         async def run(*args: _P.args, **options: _P.kwargs) -> _T:
@@ -83,18 +82,18 @@ class Lane:
         return self.marked(run)
 
     def marked(self, endpoint: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The endpoint, marked: the token of its requests is looked up in this lane too (service.auth)."""
+        """Mark the endpoint: this lane also looks up the tokens of its requests (service.auth)."""
         setattr(endpoint, _LANE, self)
         return endpoint
 
 
 def lane_of(endpoint: Callable[..., Any]) -> Lane | None:
-    """The lane that an endpoint is marked for."""
+    """The lane that an endpoint is marked with."""
     return getattr(endpoint, _LANE, None)
 
 
 def _limiter(kept: RunVar[anyio.CapacityLimiter], threads: float) -> anyio.CapacityLimiter:
-    """That of the running event loop: one limiter must not be shared between loops in several threads."""
+    """The limiter of the running event loop. Event loops in different threads must not share one."""
     try:
         return kept.get()
     except LookupError:
@@ -104,10 +103,10 @@ def _limiter(kept: RunVar[anyio.CapacityLimiter], threads: float) -> anyio.Capac
 
 
 LEASES = Lane("leases", 32)
-"""Claims, heartbeats and the other writes of workers: the work that no outage of anything else may delay."""
+"""Claims, heartbeats and other writes of workers. No outage of other parts may delay them."""
 
 STORE = Lane("store", 16, waiting=64, patience=30.0)
-"""Whatever waits for the store."""
+"""Calls that wait for the store."""
 
 NUMBERS = Lane("numbers", 2, waiting=16, patience=30.0)
-"""Scrapes by Prometheus: each waits for the one before it."""
+"""Scrapes by Prometheus. Each scrape waits for the one before it."""

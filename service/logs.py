@@ -1,7 +1,7 @@
-"""The logs of attempts as their workers shipped them: read from the store, waited for where they grow.
+"""The logs of attempts as shipped by their workers: read from the store, with waiting for new segments.
 
-The name of the next segment follows from where the last one ended, so who waits asks for one name and lists nothing.
-All calls to the store run in its lane: a store that hangs delays nothing else.
+The end of a segment gives the name of the next one, so a waiting reader requests one name and lists nothing. All calls
+to the store run in its lane: a store that hangs delays nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looks into the service's own store before a worker's word about it is written to the database."""
+"""Checks in the service's store what a worker reports, before the report is written to the database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from service.lanes import Lane
 from service.store_identity import OwnStore
 
 SECONDS = 8.0
-"""Of one look: a worker waits 10 s for an answer."""
+"""Time limit of one check in seconds. A worker waits 10 s for an answer."""
 MOST_BYTES = 16 << 20
-_LANE = Lane("store for a look", 16)  # not that of downloads: people who fetch large files delay no commit
+_LANE = Lane("store for a look", 16)  # separate from downloads: large downloads must not delay commits
 _T = TypeVar("_T")
 
 
 class Looks:
-    """All methods raise StoreUnavailable where the store does not answer in time, or may not be the right one."""
+    """All methods raise StoreUnavailable if the store does not answer in time or may be the wrong store."""
 
     def __init__(self, store: BlobStore, own: OwnStore, seconds: float = SECONDS) -> None:
         self._store, self._own, self._seconds = store, own, seconds
@@ -34,7 +34,7 @@ class Looks:
         await self._in_time(lambda: self._expect(name, lambda: self._crc32c(name) == commit.manifest_crc32c))
 
     async def at_artifact(self, commit: ArtifactCommit) -> None:
-        """Raises NotInStore unless the store holds the object that is committed, in its size."""
+        """Raises NotInStore unless the store holds the committed object in the right size."""
         name = commit.object
         await self._in_time(lambda: self._expect(name, lambda: self._size(name) == commit.size))
 
@@ -43,7 +43,7 @@ class Looks:
         return await self._in_time(lambda: self._size(f"{prefix}/{MANIFEST}") is not None)
 
     async def sees_any(self, prefixes: Collection[str]) -> bool:
-        """Whether the store holds the manifest of any of these checkpoints; False only from the right store."""
+        """Whether the store holds the manifest of any of these checkpoints. False only if it is the right store."""
         return await self._in_time(lambda: self._any(prefixes))
 
     def _any(self, prefixes: Collection[str]) -> bool:
@@ -62,7 +62,7 @@ class Looks:
         )
 
     def _check_identity(self) -> None:
-        """What is missing says something only if this is the right store: a volume may not be mounted just now."""
+        """A missing object means something only in the right store. For example, a volume may not be mounted."""
         if self._own.doubt is not None or self._own.id is None or read_identity(self._store) != self._own.id:
             raise StoreUnavailable(f"The service's store {self._own.url} is not the one that it was. See /readyz.")
 
@@ -83,7 +83,7 @@ class Looks:
         given_up = threading.Event()
 
         def unless_given_up() -> _T:
-            if given_up.is_set():  # it waited so long for a thread that nobody waits for it any more
+            if given_up.is_set():  # the call waited so long for a thread that its caller has left
                 raise StoreUnavailable("The look was given up.")
             return call()
 

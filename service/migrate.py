@@ -1,4 +1,4 @@
-"""`python -m service.migrate`: brings the database's schema up to date, as a step of its own, and ends."""
+"""`python -m service.migrate`: updates the database's schema as a separate step, then ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DONE, BEHIND, BAD_USAGE = 0, 1, 2
 
 
 def main() -> int:
-    """The exit status: 0 when the schema is up to date, 1 with --check when it is not, 2 when something is wrong."""
+    """The exit status: 0 if the schema is up to date, 1 with --check if it is not, 2 after an error."""
     options = _arguments()
     try:
         url = load_database_url()
@@ -35,7 +35,7 @@ def main() -> int:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What is wrong with the database, in words that name the setting. Raises SettingsError."""
+    """Turns database errors into messages that name the setting. Raises SettingsError."""
     try:
         yield
     except (DatabaseTaken, UnfitDatabase) as error:

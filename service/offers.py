@@ -26,15 +26,15 @@ class _Asker:
     answer: asyncio.Future[str | None]
 
     def takes(self, line: Line) -> bool:
-        """Whether attempts of this line are for this one."""
+        """Whether attempts of this line are for this caller."""
         return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
 class Offers:
-    """Offers each attempt that may start to one of those who ask, whichever replica made it startable.
+    """Offers each startable attempt to one of the waiting workers, also if another replica made it startable.
 
-    An offer is a hint: the claim decides who gets the attempt. What was offered is offered to nobody else for
-    HOLD_SECONDS, in which it should have been claimed.
+    An offer is a hint: the claim decides who gets the attempt. For HOLD_SECONDS an offered attempt is not offered to
+    another worker. The claim should arrive within this time.
     """
 
     def __init__(self, database: Database, limits: Limits, interval: float = 0.2) -> None:
@@ -54,9 +54,9 @@ class Offers:
         self._offered.pop(attempt_id, None)
 
     async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
-        """An attempt of these queues that may start and that this worker can run; None: there was none in `seconds`.
+        """A startable attempt of these queues that this worker can run. None if there was none in `seconds`.
 
-        Raises what the database raises if it is away from the start.
+        Raises the errors of the database if it is unavailable at the start.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         until = time.monotonic() + seconds
@@ -92,7 +92,7 @@ class Offers:
             return
 
     def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
-        """As many of each queue as there can be takers for; of no line more is read."""
+        """As many attempts of each queue as there are waiting workers. Reads no more of a line."""
         queues = frozenset[str]().union(*(one.queues for one in askers))
         left, found = dict.fromkeys(queues, len(askers)), []
         kinds = list({(one.queues, one.extensions, one.spec_version): one for one in askers}.values())

@@ -85,7 +85,7 @@ Proxies = Annotated[tuple[Annotated[str, AfterValidator(checked_proxy)], ...], N
 
 
 def _default_proxies() -> tuple[str, ...]:
-    # uvicorn's own variable, which deployments set before there was one of Baton's.
+    # uvicorn's own variable: deployments used it before Baton had one.
     return tuple(
         one.strip() for one in os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1").split(",") if one.strip()
     )
@@ -109,28 +109,28 @@ class Settings(BaseSettings):
     token: Annotated[SecretStr, Field(min_length=8)]
     """Opens everything; for its owner, and for whoever makes the first tokens."""
     work_token: Annotated[SecretStr, Field(min_length=8)] | None = None
-    """A token with exactly the scope `work`, for the workers of a deployment; it needs no call to make it."""
+    """A token with exactly the scope `work`, for the workers of a deployment; no API call is needed to create it."""
     read_token: Annotated[SecretStr, Field(min_length=8)] | None = None
     """A token with exactly the scope `read`, for autoscalers and Prometheus."""
     database_url: Annotated[DatabaseUrl, Field(repr=False)] = DEFAULT_DATABASE
     """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
     migrate: bool = True
-    """Whether the start brings the schema up to date; 0: `baton migrate` does, and an older schema is refused."""
+    """Whether the start updates the schema; 0: `baton migrate` does it, and an older schema is refused."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """redis:// or rediss://; it carries hints and may lose them."""
     store: str = Field(default_factory=_default_store)
     """file:///directory or gs://bucket/prefix; .baton/store unless given."""
     store_replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
-    """The identity of a store that was used before and is given up, as the service's log names it: jobs whose
-    checkpoints are there alone fail with wrong_store."""
+    """The identity of an earlier store that is given up, as the service's log names it: jobs that have checkpoints only
+    there fail with wrong_store."""
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long a worker that fell silent keeps its attempt."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """How often workers renew their leases."""
     cancel_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
-    """How long a worker has to carry out a cancellation; then its attempt is ended without it."""
+    """How long a worker has to carry out a cancellation; after that the service ends its attempt."""
     pause_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
-    """The same for a pause; what it trained since its last checkpoint is then done again."""
+    """The same for a pause; the training since the last checkpoint is then repeated."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """How long the conductor of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Of each replica to PostgreSQL, at most; two fifths of them serve workers alone. Its conductor has 14 more."""
+    """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The conductor has 14 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     label_limits: LimitMap = Field(default_factory=dict)
     """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
     connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
-    """Of clients at once; beyond it idle ones are closed. One token may use half, the administrator has a reserve."""
+    """Client connections at once; beyond it idle ones are closed. One token may use half, the admin has a reserve."""
     slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """How long the head of a request may take to come, and then its body; an answer that nobody reads is kept 4 times
     as long."""
@@ -163,8 +163,8 @@ class Settings(BaseSettings):
     tls_proxy: bool = False
     """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
     forwarded_allow_ips: Proxies = Field(default_factory=_default_proxies, validate_default=True)
-    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count: addresses and networks, or `*` for any peer;
-    unless set, what FORWARDED_ALLOW_IPS says, else loopback."""
+    """Trusted proxies for `X-Forwarded-For` and `X-Forwarded-Proto`: addresses and networks, or `*` for any peer;
+    default: FORWARDED_ALLOW_IPS, else loopback."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """`json`: one object a line."""
     log_level: Annotated[Level | None, BeforeValidator(lower)] = None
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
 
     @property
     def tokens(self) -> list[str]:
-        """The secrets of all tokens that the settings name."""
+        """The secrets of all tokens in the settings."""
         found = (self.token, self.work_token, self.read_token)
         return [one.get_secret_value() for one in found if one is not None]
 
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
 
     @property
     def beats(self) -> Beats:
-        """How often workers are to be heard."""
+        """The heartbeat and lease settings."""
         return Beats(self.heartbeat_seconds, self.lease_seconds)
 
     @property
@@ -277,7 +277,7 @@ def load_settings() -> Settings:
 
 
 def load_database_url() -> str:
-    """Where the database is, for a process that needs no other setting. Raises SettingsError."""
+    """The database URL, for a process that needs no other setting. Raises SettingsError."""
     return _load(DatabaseSettings).database_url
 
 

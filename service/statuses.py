@@ -27,10 +27,10 @@ LEAST_WAIT = 0.25
 
 @dataclass(frozen=True)
 class Status:
-    """A job as it is sent. `tag`: its ETag. `made`: when, by this process's clock.
+    """A job as it is sent. `tag`: its ETag. `made`: creation time, by this process's clock.
 
-    `final`: it never changes again; `waits`: it may change without a new version at any moment. `silent`: the worker's
-    heartbeat is late. `silent_at`: when, by this process's clock, that will be so without another heartbeat.
+    `final`: it never changes again. `waits`: it may change at any moment without a new version. `silent`: the worker's
+    heartbeat is late. `silent_at`: when it will be late without another heartbeat, by this process's clock.
     """
 
     version: int
@@ -44,7 +44,7 @@ class Status:
 
     @classmethod
     def of(cls, view: JobView, late_after: float = math.inf) -> Status:
-        """What is sent for this view. `late_after`: the age in seconds from which on a heartbeat is late."""
+        """The status for this view. `late_after`: the age in seconds from which a heartbeat is late."""
         made, silent = time.monotonic(), view.silent_seconds is not None
         ages = view.lease_expires_at is not None and not silent
         return cls(
@@ -65,8 +65,8 @@ class Status:
         return self.version == version and (self.final or (fresh and not self.waits))
 
     def until_silent(self, most: float) -> float:
-        """Seconds to wait, at most `most`: until the worker's heartbeat is late, should none come before."""
-        # Clocks differ a little: whoever waits until that moment must not ask again and again at it.
+        """Seconds until the worker's heartbeat is late if none arrives before, at most `most`."""
+        # Clocks differ a little: a client that waits until that moment must not repeat its request quickly.
         return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
 
 
@@ -75,9 +75,9 @@ def _age(view: JobView) -> float:
 
 
 def etag(view: JobView) -> str:
-    """The ETag of a job's version; weak, because seconds go on counting between two changes.
+    """The ETag of a job's version. Weak, because seconds keep counting between two changes.
 
-    What a job waits for, and that its worker is silent, are no versions of their own and change the tag.
+    The reason for waiting and the worker's silence do not change the version but do change the tag.
     """
     waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
     silent = "-silent" if view.silent_seconds is not None else ""

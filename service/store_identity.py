@@ -1,4 +1,4 @@
-"""The identity of the service's own store: written, remembered, compared; and which workers use another store."""
+"""The identity of the service's store: writes, stores and compares it. Refuses workers that use another store."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class OwnStore:
-    """Knows the identity of the service's store. A thread looks at it again and again, also while it is away.
+    """Knows the identity of the service's store. A thread checks it repeatedly, also while the store is down.
 
     `id`: None until it is known. `doubt`: why the store may not be the one that the database's jobs need, and what to
-    do; no work is given out meanwhile. `replaces`: the identity of a store whose objects are given up.
+    do. No work is given out during a doubt. `replaces`: the identity of a store whose objects are given up.
     """
 
     def __init__(self, store: BlobStore, database: Database, replaces: str = "") -> None:
@@ -38,15 +38,15 @@ class OwnStore:
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self) -> None:
-        """Look from now on. The service starts whether or not its store answers."""
+        """Start the checks. The service starts even if its store does not answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a look that waits for the store is left alone."""
+        """Stop the thread. A check that waits for the store is abandoned."""
         self._stopping.set()
 
     def refusal(self, worker: StoreRef | None) -> Conflict | None:
-        """Why a worker with this store gets no work. None: it may have some, or says nothing about its store."""
+        """Why a worker with this store gets no work. None if it may get work, or does not report its store."""
         if worker is None or self.id is None or self.doubt:
             return None
         if worker.problem is not None:
@@ -61,11 +61,11 @@ class OwnStore:
         return f"{what}: the service uses {self.url}{hint}"
 
     def settle(self) -> None:
-        """Find out which store this is, write its identity if it has none, and remember it.
+        """Find out which store this is, write its identity if it has none, and save it in the database.
 
         Raises:
             StoreError: the store does not answer.
-            SQLAlchemyError: the database does not.
+            SQLAlchemyError: the database does not answer.
         """
         found = read_identity(self._store)
         with self._database.read() as session:
@@ -78,7 +78,7 @@ class OwnStore:
             self._compare(found, before)
 
     def _compare(self, found: str | None, before: KnownStore) -> None:
-        """The database knows another identity than the store has: which of the two is right, the objects tell."""
+        """The store's identity is missing or differs from the database's. The objects decide which one is right."""
         with self._database.read() as session:
             needed, newest = stores.prefixes_to_resume(Unit(session)), stores.newest_prefixes(Unit(session))
         here = self._holds_any([*needed, *newest])
@@ -135,7 +135,7 @@ class OwnStore:
         return self.doubt is None
 
     def _take_as_before(self) -> None:
-        """The store is away since the start: it is taken for the one that had this URL before."""
+        """The store has been down since the start. Assume the store that had this URL before."""
         try:
             with self._database.read() as session:
                 before = stores.last_used(Unit(session))

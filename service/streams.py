@@ -1,4 +1,4 @@
-"""Bytes of the store for answers over HTTP, read chunk by chunk in the store's lane."""
+"""Bytes of the store for HTTP answers, read chunk by chunk in the store's lane."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from service.lanes import STORE
 
 
 async def opened(store: BlobStore, name: str, start: int, end: int, *, begun: bool = False) -> AsyncIterator[bytes]:
-    """The bytes [start, end) of an object, opened already: an answer can still say that there is none.
+    """The bytes [start, end) of an object. Opens it first, so that an error answer is still possible.
 
-    `begun`: it continues an answer whose head is sent, and waits for a thread as long as it must. Raises what
-    BlobStore.open raises, and LaneFull unless `begun`; while iterating what the store's iterator raises.
+    `begun`: the head of the answer is already sent, so the wait for a thread has no limit. Raises the errors of
+    BlobStore.open, and LaneFull unless `begun`; during iteration the errors of the store's iterator.
     """
     run = STORE.go_on if begun else STORE.run
     return _chunks(await run(store.open, name, start, end))
@@ -24,7 +24,7 @@ async def _chunks(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         if isinstance(chunks, Generator):
-            chunks.close()  # a reader that hung up must not keep the file open
+            chunks.close()  # do not keep the file open after the client has gone
 
 
 def _next(chunks: Iterator[bytes]) -> bytes | None:

@@ -33,10 +33,10 @@ HINTS = {
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status 0 after a clean stop, 2 for wrong settings, 4 where the service refuses to give work: to
-    this token, or because BATON_STORE is not its store. An orchestrator may start it again at will.
+    """Exit status: 0 after a clean stop, 2 for wrong settings, 4 if the service refuses to give work: to this token,
+    or because BATON_STORE is not its store. An orchestrator may restart the worker in all cases.
 
-    `module`: what the training processes run.
+    `module`: the module that the training processes run.
     """
     options = _arguments()
     settings = _settings()
@@ -44,7 +44,7 @@ def main(module: str = TRAINER) -> int:
         return USAGE
     formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
     fields.for_process(worker=settings.worker_name)
-    # Training processes speak under this name too: a worker is its supervisor, whichever process trains for it.
+    # Training processes use this name too: to the service, the supervisor and its training processes are one worker.
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
         deadline, idle = _ends(options, settings)

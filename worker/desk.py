@@ -188,7 +188,7 @@ class Desk:
         )
 
     def _lost_file(self, name: str, error: Exception) -> None:
-        """An event, once for each cause: the same file is written after each epoch."""
+        """Write one event per cause: the same file is written after each epoch."""
         kind = type(error).__name__
         if (name, kind) not in self._lost_files:
             self._lost_files.add((name, kind))
@@ -196,12 +196,12 @@ class Desk:
             self.note("file_failed", text, {"name": name, "error": kind})
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
-        """Queues an event; what is longer than the service takes is cut."""
+        """Queue an event. Text and data over the service's limits are cut."""
         note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
         self.outbox.put(Parcel(partial(self._send_note, note), what="telling an event"))
 
     def _send_note(self, note: Note) -> None:
-        """A note that the service does not take is left out: no job fails by what is told of it."""
+        """Drop a note that the service refuses: a note must not fail the job."""
         try:
             self._client.note(self._grant.attempt_id, note)
         except Refused as error:
@@ -259,7 +259,7 @@ class Desk:
             self._client.commit_artifact(self._grant.attempt_id, commit)
 
     def persist(self, what: str, call: Callable[[], _T], seconds: float) -> _T:
-        """The result of a call to the store before there is any state to save. Raises LeaseLost and Stopped too."""
+        """The result of a call to the store while there is no state to save yet. Also raises LeaseLost and Stopped."""
         return self._lease.troubles.persist(what, call, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:

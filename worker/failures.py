@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
-    """The words with which an attempt ends. `at_step`: where the loop stood, if it had begun. Never raises.
+    """The message that ends a failed attempt. `at_step`: the loop's global step, if it had begun. Never raises.
 
-    Any program may raise anything: the text may be of any length, hold what UTF-8 cannot, or raise when asked for.
-    Then less is told, step by step.
+    A user program may raise anything. The error text may have any length, may not be encodable in UTF-8, or reading it
+    may raise. In these cases the message contains less detail.
     """
     for words in (_why, _in_short):
         try:
@@ -43,7 +43,7 @@ def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
 
 
 def bare(fence: int, at_step: int | None = None) -> Finish:
-    """The failure without any text of a program's: every service takes it."""
+    """The failure without text from a user program: every service accepts it."""
     return _finish(fence, Reason.EXCEPTION, f"{NO_WORDS}; the attempt's log says more", at_step, None)
 
 
@@ -61,7 +61,7 @@ def _fault(error: BaseException) -> str | None:
 
 @contextmanager
 def wrong_store_told(store: BlobStore) -> Iterator[None]:
-    """Turns a refusal that says that service and worker see different stores into the failure of the attempt."""
+    """Turn a refusal because service and worker use different stores into the failure of the attempt."""
     try:
         yield
     except Refused as error:
@@ -83,7 +83,7 @@ def fault_of(error: BaseException) -> str:
 
 
 def _in_short(error: BaseException) -> tuple[Reason, str]:
-    """What can be told of an exception that breaks what tells of exceptions."""
+    """A short description of an exception whose normal description raises."""
     name = words_of(lambda: type(error).__name__)
     return Reason.EXCEPTION, f"{name}: {words_of(lambda: error)}"
 
@@ -106,7 +106,7 @@ def _why(error: BaseException) -> tuple[Reason, str]:
 
 
 def _known(reason: str, message: str) -> tuple[Reason, str]:
-    """The reason and the message; an extension may give a reason that there is not."""
+    """The reason and the message. An extension may give an unknown reason."""
     try:
         return Reason(reason), message
     except ValueError:

@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Holds an attempt. A service that is away is no reason to stop: only its word `lease-lost` ends the lease,
-    or a silence so long that another worker must have the job.
+    """Holds an attempt. The worker does not stop when the service is down. The lease ends with the answer `lease-lost`,
+    or after a time without answers so long that another worker must get the job.
 
-    `watch` divides the time since the grant into buckets; each heartbeat carries its sums, and `interval_seconds`, what
-    the cadence of checkpoints comes to, once it is known. `stands_at`: the global step at which the loop ended.
-    `troubles`: what fails just now and is tried again; each heartbeat tells it.
+    `watch` divides the time since the grant into buckets, and each heartbeat reports the sums. `interval_seconds`: the
+    current checkpoint interval; heartbeats report it once it is known. `stands_at`: the global step at which the loop
+    ended. `troubles`: current failures that are retried; each heartbeat reports them.
     """
 
     def __init__(self, client: ServiceClient, grant: Grant) -> None:

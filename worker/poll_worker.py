@@ -110,7 +110,7 @@ class PollingWorker:
         except Refused as error:
             if store is None or error.problem not in (WRONG_STORE, STORE_UNREACHABLE):
                 raise
-            # It may have been mounted, or got its identity, since it was looked at.
+            # The store may have been mounted, or got its identity, since the last check.
             if store.ref == store.look() and error.problem == WRONG_STORE:
                 raise
             return Offer(attempt_id=None)

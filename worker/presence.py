@@ -19,13 +19,13 @@ from worker.store import OwnStore
 
 REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 GOODBYE_SECONDS = 2.0
-"""How long the last report may take: a worker that ends waits no longer for a service that is away."""
+"""Time limit of the last report in seconds: a worker that ends does not wait longer for an unavailable service."""
 SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
 
 
 def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -> WorkerInfo:
-    """The worker: its supervisor process, whose `pid` a training process gives; this process where it is left out."""
+    """The worker's data. A training process passes its supervisor's `pid`; the default is the current process."""
     host = socket.gethostname()
     return WorkerInfo(
         name=settings.worker_name,
@@ -40,11 +40,11 @@ def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -
 
 
 class Presence:
-    """Says every REPORT_SECONDS that this worker is there, until the process ends.
+    """Reports every REPORT_SECONDS that this worker is alive, until the process ends.
 
-    `retire`: told once the service gives this worker no work, because its token is revoked or wrong, or because its
-    store is not the service's: a worker that can claim nothing must not take messages from those that can. `refusal`:
-    what it said.
+    `retire`: called when the service gives this worker no work, because its token is revoked or wrong, or because its
+    store is not the service's. Such a worker must not take messages from workers that can claim. `refusal`: the
+    service's error.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Presence:
         self._over, self._reporting = threading.Event(), threading.Lock()
 
     def start(self, seat: Seat) -> None:
-        """From now on. Waits for the first answer, for a while: a worker with a wrong store takes no message."""
+        """Start reporting. Waits a limited time for the first answer: a worker with a wrong store takes no message."""
         threading.Thread(target=self._run, args=(seat,), name="report", daemon=True).start()
         self._told.wait(FIRST_ANSWER_SECONDS)
 
@@ -73,9 +73,9 @@ class Presence:
             self._over.wait(REPORT_SECONDS)
 
     def end(self, seat: Seat) -> None:
-        """Tells the service that this worker ends, so that it does not count as lost. One try, GOODBYE_SECONDS long."""
+        """Report that this worker ends, so that it does not count as lost. One try of at most GOODBYE_SECONDS."""
         self._over.set()
-        # A report that is under way must not arrive after the last one: it would bring the worker back to life.
+        # A report in progress must not arrive after the last one: the worker would then look alive again.
         if not self._reporting.acquire(timeout=GOODBYE_SECONDS):
             return
         try:
@@ -101,7 +101,7 @@ class Presence:
         try:
             self._client.report(self._report(seat))
         except Refused as error:
-            # The store may have been mounted, or got its identity, since it was looked at.
+            # The store may have been mounted, or got its identity, since the last check.
             if error.problem != WRONG_STORE or self._store.ref == self._store.look():
                 raise
             self._client.report(self._report(seat))
@@ -112,5 +112,5 @@ class Presence:
 
 
 def is_final(error: Refused) -> bool:
-    """Whether the service will give this worker no work whenever it asks."""
+    """Whether the service will refuse this worker on every later request too."""
     return error.status in SHUT_OUT or error.problem == WRONG_STORE

@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """What the training process holds: the service knows it by the first two, the store by the others and the fence.
+    """The held attempt. `attempt_id` and `fence` identify it to the service; `job_id`, `attempt`, `fence` to the store.
 
-    `token`: opens the attempt's calls. `protocol`: the service's.
+    `token`: authorizes the attempt's calls. `protocol`: the service's version.
     """
 
     attempt_id: str

@@ -50,7 +50,7 @@ class Refused(BatonError):
 
 
 class GrantUnreadable(BatonError):
-    """The service gave the attempt in words that only a newer worker reads. `head`: enough to give it back."""
+    """The service granted the attempt in a format that only a newer worker reads. `head`: enough to give it back."""
 
     code = "grant-unreadable"
 
@@ -104,7 +104,7 @@ class ServiceClient:
     """
 
     def __init__(self, url: str, token: str, name: str = "") -> None:
-        """`name`: the worker's; the service bounds the connections of each worker by it."""
+        """`name`: the worker's name. The service limits the connections of each worker by it."""
         headers = {"Authorization": f"Bearer {token}"}
         if name:
             headers["Baton-Worker"] = quote(name)[:200]
@@ -117,7 +117,7 @@ class ServiceClient:
         self._http.close()
 
     def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
-        """Says that this worker is there, or that it ends. `seconds`: how long to wait for the answer."""
+        """Report that this worker is alive or that it ends. `seconds`: time limit for the answer."""
         self._post("/workers", report, _within(seconds))
 
     def next_attempt(self, request: NextRequest) -> Offer:
@@ -125,9 +125,9 @@ class ServiceClient:
         return self._ask("/attempts:next", request, Offer, _timeout(request.wait_seconds))
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
-        """Takes an attempt. Refused with status 409: another worker has it, nobody needs it, or it is not for this one.
+        """Claim an attempt. Refused with status 409 if it is taken, not needed any more, or not for this worker.
 
-        Raises GrantUnreadable where it was granted in words that only a newer worker reads.
+        Raises GrantUnreadable if it was granted in a format that only a newer worker reads.
         """
         response = self._post(f"/attempts/{attempt_id}/claim", claim)
         head = _parsed(response, "claim", GrantHead)
@@ -138,9 +138,9 @@ class ServiceClient:
             raise GrantUnreadable(head, str(error)) from error
 
     def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
-        """Speaks for the attempt with this token from now on; None, from an older service: with the worker's own.
+        """Use this token for the calls of this attempt. None, from an older service: use the worker's token.
 
-        `protocol`: the service's.
+        `protocol`: the service's version.
         """
         self._protocols[attempt_id] = protocol
         if token is not None:
@@ -171,7 +171,7 @@ class ServiceClient:
         self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
-        """Gives the attempt back, with a reason that this service knows."""
+        """Give the attempt back, with a reason that this service knows."""
         reason = reason_for(self._protocols.get(attempt_id, FIRST), finish.reason)
         finish = finish.model_copy(update={"reason": reason})
         self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)

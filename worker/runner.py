@@ -84,7 +84,7 @@ class Runner:
         return True
 
     def _claim(self, attempt_id: str) -> Grant | None:
-        # Looked at for each claim: what was mounted when this process started may be another store by now.
+        # Check the store for each claim: since the start another store may have been mounted.
         worker = self.worker.model_copy(update={"store": describe_in_time(self.store)})
         claim = Claim(claim_id=uuid.uuid4().hex, worker=worker)
         try:
@@ -98,7 +98,7 @@ class Runner:
         return None
 
     def _refuse(self, error: GrantUnreadable) -> None:
-        """For another worker. Without this the job would wait until the lease runs out."""
+        """Give the attempt back for another worker. Otherwise the job would wait until the lease expires."""
         finish = failed(error.head.fence, error, None)
         try:
             persist(lambda: self.client.finish(error.head.attempt_id, finish), seconds=FINISH_SECONDS)
@@ -121,7 +121,7 @@ class Runner:
         except Refused as error:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
-            # An older service knows no newer reason: better less is told than nothing until the lease runs out.
+            # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
             log.warning("the service does not take how the attempt failed: %s", error)
             less = bare(grant.fence, finish.at_step)
             persist(lambda: self.client.finish(grant.attempt_id, less), seconds=FINISH_SECONDS)
@@ -131,7 +131,7 @@ class Runner:
             return self._train_to_the_end(grant, lease, pace)
         except LeaseLost:
             raise
-        except BaseException as error:  # a program may raise SystemExit, or what it derived from BaseException
+        except BaseException as error:  # a user program may raise SystemExit or a subclass of BaseException
             if isinstance(error, CorruptCheckpoint):
                 # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
                 self._quarantine(grant, error, time.sleep)
@@ -191,7 +191,7 @@ class Runner:
                     except CorruptCheckpoint as error:
                         self._quarantine(grant, error, desk.wait_unless_stopping)
                         errors.append(error)
-            if all(error.missing for error in errors):  # told by a newer service, and ended there
+            if all(error.missing for error in errors):  # an older service: a newer one ends the attempt itself
                 raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         if carrier:

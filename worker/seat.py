@@ -34,13 +34,13 @@ def nobody_waits() -> None:
 
 
 class Seat:
-    """Runs attempts in a training process that waits warm for the next one.
+    """Runs attempts in a training process that stays warm between attempts.
 
-    `busy`: an attempt came and has not ended. `stopping`: the worker ends after it and takes no other. `grace`: seconds
-    from a signal until a training process that does not hand over is killed. `logs`: where what the training processes
-    say is shipped from. `module`: what they run. `deadline`: of the worker's session. `end_wait`: how whoever waits for
-    attempts is woken; called in the main thread. `device`: what is trained on here, as the training process says.
-    `pulse`: the sign of life of the main thread. `store`: nothing is taken while it cannot be used.
+    `busy`: an attempt is in progress. `stopping`: the worker ends after the current attempt. `grace`: seconds from a
+    signal until a training process that does not hand over is killed. `logs`: ships the output of the training
+    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
+    wait for attempts; called in the main thread. `device`: the device that the training process reports.
+    `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Seat:
         return training is not None and training.ready
 
     def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
-        """Whether the store can be used, after `seconds` at most; False too where the worker is asked to end."""
+        """Wait at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
         give_up = time.monotonic() + seconds
         while self.store is not None and not self.store.usable:
             self.pulse.beat()

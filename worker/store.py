@@ -1,4 +1,4 @@
-"""Which store this worker uses: its identity is read before work is taken, again and again, and with each claim."""
+"""The identity of the store that this worker uses. It is read before work is taken, regularly, and at each claim."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int = 3) -> StoreRef:
-    """The store as the service is told of it. One that does not answer in time has that as its `problem`."""
+    """The store as the worker reports it to the service. A missing answer in time becomes its `problem`."""
     found: list[StoreRef] = []
 
     def look() -> None:
@@ -33,7 +33,7 @@ def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int
 
 
 class OwnStore:
-    """Keeps the answer to `describe` fresh, in a thread of its own: a store that hangs holds up nobody."""
+    """Keeps the result of `describe` fresh, in a separate thread: a store that hangs blocks only this thread."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
@@ -42,26 +42,26 @@ class OwnStore:
         self._thread = threading.Thread(target=self._run, name="own-store", daemon=True)
 
     def start(self) -> None:
-        """Look from now on; waits for the first answer, for LOOK_SECONDS at most."""
+        """Start the checks. Waits at most LOOK_SECONDS for the first answer."""
         self._thread.start()
         self._looked.wait(LOOK_SECONDS + 1)
 
     @property
     def ref(self) -> StoreRef:
-        """The store as it was found last."""
+        """The result of the last check."""
         return self._ref
 
     @property
     def usable(self) -> bool:
-        """Whether it answers; what it answers, the service judges."""
+        """Whether the store answers. The service decides whether it is the right one."""
         return self._ref.problem is None
 
     def recheck(self) -> None:
-        """Look again soon: a claim was refused."""
+        """Check again soon: a claim was refused."""
         self._wake.set()
 
     def look(self) -> StoreRef:
-        """Look now."""
+        """Check now."""
         found = describe_in_time(self._store)
         if found.problem is not None and found.problem != self._ref.problem:
             log.warning("no work is taken, the store %s cannot be used: %s", found.url, found.problem)

@@ -43,9 +43,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Parent:
-    """The worker's supervisor: its process id, and the pipe on which it hears. It is the worker that the service knows.
+    """The worker's supervisor: its process id, and the pipe from which it reads. The service knows it as the worker.
 
-    The training process claims under its name and process id, so that a worker has one row however often it trains.
+    The training process claims with its name and process id, so that a worker has one row for all its attempts.
     """
 
     pid: int

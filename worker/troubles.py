@@ -1,4 +1,4 @@
-"""What fails just now and is tried again: told with each heartbeat, so that the job's status names the true reason."""
+"""Current failures that are retried. Each heartbeat reports them, so that the job's status shows the true reason."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from core.domain.store_identity import SLOW, Trouble, one_line
 from worker.patience import TRANSIENT, persist
 
 WORTH_TELLING_SECONDS = 2.0
-"""What works again within this is not told."""
+"""Failures that end within this time are not reported."""
 SLOW_SECONDS, SLOW_TIMES = 60.0, 3.0
-"""A call is slow beyond both: so many seconds, and so many times the longest of its kind that succeeded."""
+"""A call is slow if it exceeds both: this many seconds, and this many times the longest successful call of its kind."""
 _T = TypeVar("_T")
 
 
 class Troubles:
-    """Of one attempt, by the work that waits. `changed`: called once for each failure that begins to be told."""
+    """The troubles of one attempt, by work. `changed`: called once when a failure begins to be reported."""
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.changed = changed
@@ -35,7 +35,7 @@ class Troubles:
         wait: Callable[[float], object] = time.sleep,
         seconds: float | None = None,
     ) -> _T:
-        """`worker.patience.persist`, whose failures are told for as long as it tries."""
+        """Like `worker.patience.persist`. Reports the failures while it retries."""
 
         def watched() -> _T:
             begun = time.monotonic()
@@ -71,7 +71,7 @@ class Troubles:
             self._longest[what] = max(self._longest.get(what, 0.0), took)
 
     def told(self) -> Trouble | None:
-        """What has failed longest, if that is long enough to be told; else what is slow."""
+        """The longest current failure, if it lasts long enough to be reported. Otherwise the slow call, if any."""
         now = time.monotonic()
         with self._lock:
             failing = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]

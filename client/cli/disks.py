@@ -1,4 +1,4 @@
-"""The disks that the parts of Baton on this machine write to, and whether they take a write."""
+"""The disks of this machine that Baton writes to, and whether they accept a write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SQLITE = "sqlite:///"
 
 @dataclass
 class Disk:
-    """One file system. `uses`: what lies on it, e.g. "database", with the path. `wrong`: why it takes no write."""
+    """One file system. `uses`: what is on it, e.g. "database", with the path. `wrong`: why it accepts no write."""
 
     folder: Path
     uses: dict[str, Path] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class Disk:
 
     @property
     def text(self) -> str:
-        """What lies there."""
+        """What is on this disk."""
         return ", ".join(f"{use} {path}" for use, path in self.uses.items())
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, Path]]:
-    """What is written on this machine, as the settings say or as `baton up` would."""
+    """The paths that Baton writes to on this machine, from the settings or the defaults of `baton up`."""
     url = environment.get("BATON_DATABASE_URL", "")
     if not url or url.startswith(SQLITE):
         yield "database", Path(url.removeprefix(SQLITE).split("?")[0]) if url else DEFAULT_DATA / "baton.db"
@@ -45,12 +45,12 @@ def places(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, P
     if not store or store.startswith("file:"):
         yield "store", Path(unquote(urlsplit(store).path)) if store else DEFAULT_DATA / "store"
     yield "worker's cache", Path(environment.get("BATON_CACHE") or default_cache())
-    with suppress(OSError):  # none of the usual places takes a file: what the others say tells why
+    with suppress(OSError):  # none of the usual places accepts a file: the findings of the others show why
         yield "temporary files", Path(tempfile.gettempdir())
 
 
 def disks(environment: Mapping[str, str] = os.environ) -> list[Disk]:
-    """Each file system once, with what lies on it, after a small write to it."""
+    """Each file system once, with what is on it, after a small test write."""
     found: dict[int, Disk] = {}
     for use, path in places(environment):
         folder = _existing(path.absolute())
@@ -62,7 +62,7 @@ def disks(environment: Mapping[str, str] = os.environ) -> list[Disk]:
 
 
 def _existing(path: Path) -> Path:
-    """The folder itself, or where it would be made."""
+    """The folder itself, or its nearest existing parent."""
     return path if path.is_dir() else next(one for one in path.parents if one.is_dir())
 
 
@@ -75,6 +75,6 @@ def _look(disk: Disk) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         disk.full = error.errno in FULL
-        if error.errno not in (errno.EACCES, errno.EPERM):  # the folder of another user says nothing of its disk
+        if error.errno not in (errno.EACCES, errno.EPERM):  # another user's folder says nothing about its disk
             disk.wrong = error.strerror or str(error)
     disk.full = disk.full or disk.free < LEAST_FREE

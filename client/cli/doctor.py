@@ -87,7 +87,7 @@ def redis_binary() -> Iterator[Finding]:
 
 
 def disk_space() -> Iterator[Finding]:
-    """Whether database, store, cache and temporary files have room, each on its own disk."""
+    """Whether the disks of database, store, cache and temporary files have room."""
     for disk in disks():
         text = f"{disk.free / 1e9:.1f} GB free for {disk.text}"
         if disk.full:

@@ -24,7 +24,7 @@ TICKS_A_SECOND = 1.0
 
 
 class Watcher:
-    """Shows one job after the other state of it. In a terminal ages go on counting between two answers."""
+    """Shows successive states of one job. In a terminal, ages keep counting between two answers."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -75,7 +75,7 @@ def _key(job: JobView) -> tuple[object, ...]:
 
 
 def plain_line(job: JobView, at: datetime | None = None) -> Text:
-    """A job on one line: when, what and why. `at`: when it was so, by the service's clock unless given."""
+    """A job on one line: when, what and why. `at`: the time of this state, by default the service's time."""
     text = f"{stamp(at or job.as_of or datetime.now(UTC))}  {job.name}: {job.status}{_cause(job)}"
     if quiet := silence(job):
         text += f", {quiet}"
@@ -89,7 +89,7 @@ def plain_line(job: JobView, at: datetime | None = None) -> Text:
 
 
 def _cause(job: JobView) -> str:
-    """Why it is not running, where there is a reason."""
+    """Why it is not running, if there is a reason."""
     if job.status not in {*ENDED, "recovering", "paused"}:
         return ""
     reason = f"({job.reason})" if job.reason else ""

@@ -77,7 +77,7 @@ def migrate(
         float | None, typer.Option(metavar="S", min=0, help="Seconds to wait for locks that others hold.")
     ] = None,
 ) -> None:
-    """Bring the schema of the database at BATON_DATABASE_URL up to date."""
+    """Update the schema of the database at BATON_DATABASE_URL."""
     _become("service.migrate", [*(["--check"] if check else []), *([] if wait is None else ["--wait", str(wait)])], {})
 
 

@@ -118,7 +118,7 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
 
 
 def workers_table(workers: Sequence[WorkerView]) -> Table:
-    """Who trains, or could; those that ended last, dimmed."""
+    """The workers that train or can train. Workers that ended lately are last and dimmed."""
     names = ("worker", "state", "device", "queues", "job", "since", "seen")
     made = table(*names, right=("since", "seen"), wrap="device")
     for w in workers:
@@ -131,12 +131,12 @@ def workers_table(workers: Sequence[WorkerView]) -> Table:
 
 
 def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
-    """Why workers get no work, a line each."""
+    """Why workers get no work, one line per worker."""
     return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
 
 
 def outdated(workers: Sequence[WorkerView]) -> Iterable[str]:
-    """Which workers are of an older release than this command, a line each."""
+    """Workers of an older release than this command, one line per worker."""
     return (
         f"{w.name} is of an older release: it gets no job that uses something newer; upgrade it"
         for w in workers
@@ -169,7 +169,7 @@ def history_csv(rows: Sequence[EpochRow]) -> str:
 
 
 def events_lines(events: Sequence[EventView]) -> Text:
-    """One line an event: date, time and zone at the reader's clock, kind, message."""
+    """One line per event: date, time and zone of the reader's clock, kind, message."""
     lines = [f"{stamp(e.at)}  {e.kind:<22} {e.message}" for e in events]
     return Text("\n".join(lines))
 
@@ -234,7 +234,7 @@ def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:
 
 
 def _goodput(seconds: dict[str, float]) -> str:
-    """The productive share, the three greatest losses, and apart from them what is none: waiting and pauses."""
+    """The productive share and the three greatest losses. Then waiting and pauses, which are not losses."""
     known = {*PRODUCTIVE, *NOT_COUNTED, "total", "goodput"}
     losses = {name: spent for name, spent in seconds.items() if name not in known and spent >= 0.5}
     greatest = sorted(losses, key=lambda name: -losses[name])[:3]

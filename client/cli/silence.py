@@ -1,4 +1,4 @@
-"""A worker whose heartbeat is late, in words; and what a job looks like some seconds after it was sent."""
+"""The text for a worker whose heartbeat is late, and the state of a job some seconds after it was sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.domain.views import JobView
 
 
 def silence(job: JobView) -> str | None:
-    """E.g. `worker w1 silent for 8 s; its lease ends in 22 s`; None while its heartbeats come."""
+    """E.g. `worker w1 silent for 8 s; its lease ends in 22 s`. None if the heartbeat is not late."""
     if job.silent_seconds is None:
         return None
     text = f"worker {job.worker} silent for {duration(job.silent_seconds)}"
@@ -20,7 +20,7 @@ def silence(job: JobView) -> str | None:
 
 
 def later(job: JobView, seconds: float) -> JobView:
-    """The job so many seconds after it was sent, if nothing has happened since."""
+    """The job `seconds` after it was sent, if nothing has happened since."""
     if job.as_of is None:
         return job
     changes: dict[str, object] = {"as_of": job.as_of + timedelta(seconds=seconds)}

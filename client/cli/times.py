@@ -1,4 +1,4 @@
-"""Times and durations as people read them."""
+"""Times and durations in readable form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> str:
-    """How long since, in one unit. `now`: the service's time, where it told it; otherwise this machine's."""
+    """Time since `at`, in one unit. `now`: the service's time if it was sent, otherwise this machine's."""
     if at is None:
         return "-"
     return duration(((now or datetime.now(UTC)) - at).total_seconds())
@@ -27,5 +27,5 @@ def duration(seconds: float | None) -> str:
 
 
 def stamp(at: datetime) -> str:
-    """Date, time and zone at the reader's clock, e.g. 2026-08-01 14:05:09+02:00."""
+    """Date, time and zone of the reader's clock, e.g. 2026-08-01 14:05:09+02:00."""
     return at.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -57,11 +57,11 @@ class DataDirectory:
         return path
 
     def token(self) -> str:
-        """The token of this stack that opens everything, drawn once."""
+        """The token of this stack with all scopes, created once."""
         return self._secret("token")
 
     def work_token(self) -> str:
-        """The token of this stack's workers, drawn once."""
+        """The token of this stack's workers, created once."""
         return self._secret("work-token")
 
     def _secret(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What differs between two states of a data set, in words: counts and some examples of each kind of difference."""
+"""Describes the differences between two states of a data set: counts and some examples of each kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOT_LISTED = "the data differs, and the checkpoint does not list enough to say 
 
 
 def what_changed(before: DataRecord, now: DataIdentity) -> str | None:
-    """The differences in words; None if it is the same data."""
+    """The differences as text. None if the data is the same."""
     if before.digest == now.digest:
         return None
     then = before.read_table()
@@ -42,13 +42,13 @@ class _File:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """Files of each class by their name within it."""
+    """The files of each class, by their name within it."""
 
     classes: dict[str, dict[str, _File]]
 
     @classmethod
     def of(cls, table: DataTable, files: FileTable) -> _Sorted:
-        """A table's files."""
+        """The files of a table."""
         found: dict[str, dict[str, _File]] = {name: {} for name in table.classes}
         for name, label, part, digest in zip(files.names, files.labels, files.parts, files.digests, strict=True):
             of_class = table.classes[label]
@@ -73,7 +73,7 @@ def _by_file(before: _Sorted, now: _Sorted) -> Iterator[str]:
 
 
 def _counterparts(before: _Sorted, now: _Sorted) -> dict[str, str]:
-    """By class of before: the class that holds most of its images now, else that of the same name."""
+    """For each old class: the new class with most of its images, or else the new class with the same name."""
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, files in now.classes.items():
         for file in files.values():
@@ -83,7 +83,7 @@ def _counterparts(before: _Sorted, now: _Sorted) -> dict[str, str]:
         name: Counter(place for file in files.values() for place in places.get((file.inner, file.digest), ()))
         for name, files in before.classes.items()
     }
-    # Its own name first: classes may hold the same images.
+    # Prefer the class with the same name: several classes may hold the same images.
     for name, files in before.classes.items():
         if 2 * votes[name][name] > len(files):
             found[name] = name
@@ -112,7 +112,7 @@ def _class_phrases(before: _Sorted, now: _Sorted, pairs: Mapping[str, str]) -> I
 def _files(
     before: _Sorted, now: _Sorted, pairs: Mapping[str, str]
 ) -> tuple[list[_File], list[_File], list[str], list[tuple[_File, _File]]]:
-    """Files removed, added and altered in classes that are there before and now, and those that are in both."""
+    """For classes that exist before and now: files removed, added and altered, and the files present in both."""
     removed, added, altered, kept = [], [], [], []
     for a, b in pairs.items():
         old, new = before.classes[a], now.classes[b]
@@ -124,7 +124,7 @@ def _files(
 
 
 def _moved(removed: Sequence[_File], added: Sequence[_File]) -> list[tuple[_File, _File]]:
-    """Those that were removed and came again with the same content under another name."""
+    """Removed files that appear again with the same content under another name."""
     by_content: dict[str, list[_File]] = defaultdict(list)
     for file in reversed(added):
         by_content[file.digest].append(file)

@@ -1,8 +1,8 @@
-"""What a data set is, whatever machine it lies on: classes, file names, digests of contents, and the split.
+"""The identity of a data set, independent of the machine: classes, file names, content digests, and the split.
 
-Neither paths nor times belong to it, so data that is copied elsewhere stays the same data. A checkpoint holds it as a
-`DataRecord` of at most some 260 kB: a digest of all, and a compressed table that can name what differs. The
-table lists each file as long as it fits; that of a larger data set knows classes and parts only.
+Paths and times are not part of it, so a copy of the data set has the same identity. A checkpoint stores it as a
+`DataRecord` of at most about 260 kB: one digest of everything, and a compressed table that can name the differences.
+The table lists each file if they all fit. For a larger data set it has only classes and parts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 FORMAT = 1
 DIGEST_BYTES = 16
-"""Of the content of one image."""
+"""Size of the digest of one image's content."""
 
 MAX_LISTED = 60_000
 MAX_TABLE = 256_000
 SHORT = 4
-"""Bytes of a file's digest in the table: they name a file that differs; whether any does is decided by all bytes."""
+"""Bytes of each digest in the table. They only name the differing files; the full digest decides if any differ."""
 
 PARTS = {"T": "train", "V": "val", "E": "test", "-": "no part"}
 
@@ -35,7 +35,7 @@ class _Frozen(BaseModel):
 
 
 class FileTable(_Frozen):
-    """Each image in the order of the data set. `parts`: a key of PARTS each; `digests`: their first SHORT bytes."""
+    """Each image in data set order. `parts`: a key of PARTS for each image. `digests`: their first SHORT bytes."""
 
     names: tuple[str, ...]
     labels: tuple[int, ...]
@@ -44,7 +44,7 @@ class FileTable(_Frozen):
 
 
 class DataTable(_Frozen):
-    """What differences are found with. `counts` and `contents`, images and a digest of them, by class.
+    """The table that is used to find differences. `counts` and `contents`: images and a digest of them, by class.
 
     `parts`: images and a digest of them, by name of the part. `files`: None for a data set that is too large.
     """
@@ -66,7 +66,7 @@ class DataRecord(_Frozen):
     table: str
 
     def read_table(self) -> DataTable | None:
-        """The table; None where it cannot be read."""
+        """The table. None if it cannot be read."""
         try:
             return DataTable.model_validate_json(zlib.decompress(base64.b64decode(self.table)))
         except (ValueError, zlib.error, ValidationError):
@@ -75,10 +75,10 @@ class DataRecord(_Frozen):
 
 @dataclass(frozen=True, eq=False)
 class DataIdentity:
-    """All images in the order of the data set. Two are of the same data if their `digest` is equal.
+    """All images in data set order. Two identities are of the same data if their `digest` is equal.
 
-    `names` relative to the data set's directory; `labels`: places in `classes`; `parts`: a key of PARTS for each image;
-    `digests`: DIGEST_BYTES for each image.
+    `names`: relative to the data set's directory. `labels`: indexes into `classes`. `parts`: a key of PARTS for each
+    image. `digests`: DIGEST_BYTES for each image.
     """
 
     classes: tuple[str, ...]
@@ -89,20 +89,20 @@ class DataIdentity:
 
     @cached_property
     def digest(self) -> str:
-        """Of all, in hexadecimal digits."""
+        """Digest of everything, in hexadecimal."""
         packed = struct.pack(f"<{len(self.labels)}I", *self.labels)
         return _digest(json.dumps([self.classes, self.names, self.parts]).encode(), packed, self.digests, size=16)
 
     @cached_property
     def record(self) -> DataRecord:
-        """What a checkpoint holds."""
+        """The record for a checkpoint."""
         table = _packed(self.table(listed=True)) if len(self.names) <= MAX_LISTED else None
         if table is None or len(table) > MAX_TABLE:
             table = _packed(self.table(listed=False))
         return DataRecord(digest=self.digest, classes=len(self.classes), images=len(self.names), table=table)
 
     def table(self, *, listed: bool) -> DataTable:
-        """What differences are found with. `listed`: with each file."""
+        """The table that is used to find differences. `listed`: whether it lists each file."""
         members: list[list[int]] = [[] for _ in self.classes]
         for row, label in enumerate(self.labels):
             members[label].append(row)
@@ -134,7 +134,7 @@ class DataIdentity:
 
 
 def within(name: str, of_class: str) -> str:
-    """A file's name without the folder of its class, which is no part of it where the class is renamed.
+    """A file's name without the folder of its class. The name then stays the same if the class is renamed.
 
     >>> within("cat/a.png", "cat")
     'a.png'

@@ -1,4 +1,4 @@
-"""What is recorded of a finished epoch."""
+"""The record of a finished epoch."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _OF_THE_JOB = (
     "artifact",
     "store_failing",
     "store_works_again",
-    # what the reconciler could not do
+    # failures of the reconciler
     "item_failed",
     # whom nobody could reach
     "notification_failed",

@@ -38,7 +38,7 @@ class Bucket(StrEnum):
 
 PRODUCTIVE = (Bucket.TRAINING, Bucket.VALIDATION, Bucket.EVALUATION)
 NOT_COUNTED = (Bucket.WAITING, Bucket.PAUSED)
-"""In these no worker had begun or should go on: no loss of the job's, so that goodput leaves them out."""
+"""No worker has started or should be working in this time. It is not a loss, so goodput leaves it out."""
 
 # What no worker can know of itself: only the rows tell it.
 _FROM_ROWS = (Bucket.WAITING, Bucket.RECOVERY, Bucket.PAUSED, Bucket.REDONE)
@@ -108,11 +108,11 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Span:
-    """One attempt as its row tells it.
+    """One attempt as stored in its row.
 
-    `measured`: seconds that the worker told last. `covered`: training seconds that committed checkpoints hold. `kept`:
-    its training stays, because it finished the job or goes on. `phase`: what it does now, while it is live.
-    `recovers`: it was queued because the one before it was interrupted, so that the time until its claim is a loss.
+    `measured`: seconds that the worker reported last. `covered`: training seconds that committed checkpoints hold.
+    `kept`: its training is not lost, because it finished the job or is still running. `phase`: the current phase of a
+    live attempt. `recovers`: it was queued after an interruption, so the time until its claim is a loss.
     """
 
     created_at: datetime
@@ -126,13 +126,13 @@ class Span:
 
     @property
     def queued(self) -> Bucket:
-        """What the time until its claim counts as."""
+        """The bucket for the time until its claim."""
         return Bucket.RECOVERY if self.recovers else Bucket.WAITING
 
 
 @dataclass(frozen=True)
 class Life:
-    """A job's times as its row tells them. `paused`: seconds of its owner's pauses that are over.
+    """A job's times as stored in its row. `paused`: total seconds of the owner's pauses that have ended.
 
     `recovers`: it was interrupted, and no attempt has trained since.
     """
@@ -185,10 +185,10 @@ def job_seconds(
 ) -> dict[str, float]:
     """Seconds of a job from its submission to its end, or to `now`, with `total` and `goodput`.
 
-    `spent`: seconds by bucket of attempts that are not in `spans`: those that ended and were added up before.
+    `spent`: seconds by bucket of ended attempts that were added up before and are not in `spans`.
 
-    `goodput`: the share of productive seconds (training, validation, evaluation) in those that an attempt held the job
-    or that it took to recover from an interruption, 0 to 1. What it waited in the queue, and its pauses, do not count.
+    `goodput`: productive seconds (training, validation, evaluation) divided by the seconds in which an attempt held the
+    job or the job recovered from an interruption, 0 to 1. Time in the queue and pauses do not count.
     """
     total = _between(life.created_at, life.finished_at or now)
     paused = life.paused + (_between(life.paused_at, now) if life.paused_at else 0.0)

@@ -48,7 +48,7 @@ class ProgramSet(Message):
 
 
 class ManifestHead(Message):
-    """What every manifest has. `format` grows when what follows changes so that an older worker cannot read it."""
+    """The common part of all manifests. `format` grows when an older worker can no longer read the rest."""
 
     format: Annotated[int, Field(ge=1)] = FORMAT
 

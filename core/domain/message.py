@@ -1,4 +1,4 @@
-"""What the messages between worker and service are made of."""
+"""The base types of the messages between worker and service."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from core.domain.validation import WHOLE
 
 
 class Message(BaseModel):
-    """Base of what travels. Each side understands one of another version.
+    """Base of all messages. Each side accepts messages of other versions.
 
-    Unknown keys are ignored. A field of type `Annotated[EnumType | Name, OPEN]` also takes a value that only a newer
-    version knows: it stays text, and whoever reads it takes `core.domain.protocol.known`.
+    Unknown keys are ignored. A field of type `Annotated[EnumType | Name, OPEN]` also accepts a value that only a newer
+    version knows. The value stays text, and readers use `core.domain.protocol.known`.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
@@ -28,7 +28,7 @@ Version = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
 
 @total_ordering
 class Position(Message):
-    """Where a run stands: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
+    """Position of a run: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
 
     `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
     """
@@ -43,7 +43,7 @@ class Position(Message):
 
 
 class Progress(Message):
-    """What a user sees of a running job. `stage` and `epoch` count from 1, `epoch` over the whole job."""
+    """The progress of a running job as a user sees it. `stage` and `epoch` count from 1, `epoch` over the whole job."""
 
     stage: Count
     stages: Count
@@ -58,7 +58,7 @@ class Progress(Message):
 
 
 class Phase(StrEnum):
-    """What a worker does just now."""
+    """The current activity of a worker."""
 
     STARTING = "starting"
     LOADING = "loading"

@@ -1,4 +1,4 @@
-"""Sizes of what a worker adds to a job's log: what the service takes, and how a worker cuts what is longer."""
+"""Size limits of the events that a worker adds to a job's log, and how the worker cuts longer ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checked_data(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def fitting_text(text: str) -> str:
-    """The text, or its beginning and how much is missing."""
+    """The text. If it is too long: its beginning and how much is missing."""
     if len(text) <= MAX_NOTE_TEXT:
         return text
     end = f" … (cut: {len(text)} characters)"
@@ -38,7 +38,7 @@ def fitting_text(text: str) -> str:
 
 
 def fitting_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data, or as much of it as fits: long values as shortened text, then no more keys, and the key `cut`."""
+    """The data, cut to the limit: long values become shortened text, further keys are dropped, key `cut` is added."""
     whole = dict(data)
     if data_size(whole) <= MAX_NOTE_DATA:
         return whole

@@ -1,4 +1,4 @@
-"""How much of a time the service was able to serve, as pure functions of the spans in which it wrote.
+"""Computes how long the service was up, as pure functions of the spans in which it wrote.
 
 A lease counts only time in which a worker could have renewed it: docs/decisions/0028-leases-and-outages.md.
 """
@@ -12,21 +12,21 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class Span:
-    """A time in which one replica wrote again and again, never with a gap that is too long."""
+    """A time in which one replica wrote regularly, without a gap that is too long."""
 
     begun: datetime
     ended: datetime
 
 
 def longest_gap(lease: float, heartbeat: float) -> float:
-    """Seconds without a write that still count as served: a worker has time left to renew its lease after them."""
+    """The longest gap between writes that counts as served, in seconds: a worker can still renew its lease after it."""
     return max(0.5, min(lease / 3, (lease - heartbeat) / 2))
 
 
 def served(spans: Iterable[Span], now: datetime, gap: float) -> list[Span]:
-    """The spans of all replicas as those of one service, newest first: joined where less than `gap` seconds part them.
+    """Merge the spans of all replicas, newest first. Spans are joined if the gap between them is below `gap` seconds.
 
-    What lies in the future was written before the clock was set back, and tells nothing.
+    Spans in the future are ignored: they were written before the clock was set back.
     """
     joined: list[Span] = []
     margin = timedelta(seconds=gap)
@@ -41,7 +41,7 @@ def served(spans: Iterable[Span], now: datetime, gap: float) -> list[Span]:
 
 
 def since(joined: list[Span], seconds: float) -> datetime | None:
-    """The moment since which the service served `seconds` in all; None: not so long, as far as is known."""
+    """The time since which the service was up for `seconds` in total. None if it was not, as far as is known."""
     rest = timedelta(seconds=seconds)
     for one in joined:
         lasted = one.ended - one.begun
@@ -53,10 +53,10 @@ def since(joined: list[Span], seconds: float) -> datetime | None:
 
 @dataclass(frozen=True)
 class Served:
-    """What the service knows of its own time. `now`: the database's clock, just compared with this machine's.
+    """The uptime of the service. `now`: the database's clock, which was compared with this host's clock.
 
-    `since`: the service has taken heartbeats ever since then. `long_before`: it served so long in all since then,
-    outages left out, that whoever was not heard of since is waited for no longer, whatever happened meanwhile.
+    `since`: the service has taken heartbeats without a gap since then. `long_before`: since then the service was up so
+    long in total that a worker without a heartbeat since then is given up, even if there were outages.
     """
 
     now: datetime
@@ -64,21 +64,21 @@ class Served:
     long_before: datetime | None = None
 
     def over(self, expires: datetime, heard: datetime | None, lease: float) -> bool:
-        """Whether a lease ran out: at its time, and not before a whole one (seconds) after an outage of the service."""
+        """Whether a lease has expired. After an outage it expires one full lease (seconds) later at the earliest."""
         if expires > self.now:
             return False
         return self.has_served(lease) or self.in_vain(heard)
 
     def has_served(self, seconds: float) -> bool:
-        """Whether the service was there without a gap for so long."""
+        """Whether the service was up without a gap for this many seconds."""
         return self.since + timedelta(seconds=seconds) <= self.now
 
     def in_vain(self, moment: datetime | None) -> bool:
-        """Whether that was so long ago that no outage explains the silence since."""
+        """Whether `moment` is so long ago that an outage cannot explain the silence since."""
         return moment is not None and self.long_before is not None and moment < self.long_before
 
     def passed(self, begun: datetime, seconds: float) -> bool:
-        """Whether so many seconds passed since `begun`, an outage and what was before it left out."""
+        """Whether `seconds` have passed since `begun`. Time before the end of the last outage does not count."""
         if begun + timedelta(seconds=seconds) > self.now:
             return False
         return self.has_served(seconds) or self.in_vain(begun)

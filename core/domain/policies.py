@@ -16,7 +16,7 @@ OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
 DATA_CHANGES_TO_PAUSE = 2
 PASSED_OVER_SECONDS = 120.0
-"""How long a worker that found other data than the job's does not get the job again."""
+"""Seconds for which a worker that found changed data does not get the job again."""
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
@@ -69,12 +69,12 @@ _CATEGORIES = {
         Reason.NOT_FINITE,
     },
 }
-# An exact resume computes the same values again, so that another attempt cannot help.
+# An exact resume computes the same values again, so another attempt cannot help.
 _FINAL = frozenset({Reason.NOT_FINITE})
 
 
 def category(reason: str) -> Category:
-    """The category of a reason. What is in no other, or was written by another version, is the infrastructure's."""
+    """The category of a reason. Reasons that are unknown or not listed belong to the infrastructure."""
     for found, reasons in _CATEGORIES.items():
         if reason in reasons:
             return found
@@ -98,7 +98,7 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class Pause:
-    """Keep the job and its checkpoints until its owner resumes it. `message` is what the owner reads."""
+    """Keep the job and its checkpoints until its owner resumes it. `message`: text for the owner."""
 
     reason: Reason
     message: str
@@ -106,12 +106,11 @@ class Pause:
 
 @dataclass(frozen=True)
 class EndedAttempt:
-    """What the retry policy needs to know. `failures` and `without_progress` count this one, if it is one;
-    `restore_failures` counts those in a row that ended while they restored a checkpoint, `outages` those in a row that
-    ended because the store was away. `repeated_at`: the global step at which this attempt failed just as the failed one
-    before it did. `data_changes`: attempts in a row, this one included, that found other data than the checkpoint says;
-    `others`: whether another worker may take the job. `reason` as it is stored: another version may have written one
-    that this one does not know.
+    """The input of the retry policy. `failures` and `without_progress` include this attempt if it is one. In a row:
+    `restore_failures` ended while they restored a checkpoint, `outages` ended because the store was unavailable,
+    `data_changes` (including this attempt) found other data than the checkpoint's. `repeated_at`: the global step at
+    which this attempt and the failed one before it failed in the same way. `others`: whether another worker may take
+    the job. `reason`: as stored; another version may have written a reason that this version does not know.
     """
 
     reason: str
@@ -126,9 +125,9 @@ class EndedAttempt:
 
 
 def is_outage(reason: str) -> bool:
-    """Whether an attempt ended for want of something: the store, its data, or a worker that is new enough.
+    """Whether an attempt ended because something was missing: the store, its data, or a worker of a new enough version.
 
-    That is waited for, and costs no budget.
+    The job waits for it and uses no retry budget.
     """
     return reason in (Reason.STORE_UNAVAILABLE, Reason.DATA_CHANGED, Reason.WORKER_TOO_OLD)
 
@@ -144,7 +143,7 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
     if ended.reason == Reason.DATA_CHANGED:
         return _other_data(ended)
     if is_outage(ended.reason):
-        # Another worker may be new enough; the same one does not get the job again.
+        # Another worker may be new enough. The same worker does not get the job again.
         base = OTHER_WORKER_SECONDS if ended.reason == Reason.WORKER_TOO_OLD else retry.backoff
         return TryAgain(min(backoff_seconds(base, ended.outages, draw), MAX_OUTAGE_BACKOFF))
     final = kind is Category.USER or ended.reason in _FINAL
@@ -160,7 +159,7 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
 
 
 def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
-    """One worker may have a stale copy: a second one decides. Where there is none, the owner does."""
+    """One worker may have a stale copy, so another worker tries next. If there is none, the job's owner decides."""
     if ended.others and ended.data_changes < DATA_CHANGES_TO_PAUSE:
         return TryAgain(0.0)
     return Pause(Reason.DATA_CHANGED, ended.message)
@@ -194,10 +193,10 @@ def _cannot_restore(ended: EndedAttempt) -> str:
 
 
 def counts_as_restore_failure(reason: str) -> bool:
-    """Whether an attempt that ended so while it restored says that its checkpoints cannot be restored.
+    """Whether the end of an attempt during a restore means that its checkpoints cannot be restored.
 
-    A stop on notice says nothing about them, nor does a store that is away, data that changed, or a worker that is too
-    old or uses another store.
+    This is not so for a stop with notice, an unavailable store, changed data, a worker that is too old, or a worker
+    with another store.
     """
     says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE)
     return reason not in says_nothing and not is_outage(reason)

@@ -1,10 +1,10 @@
-"""Versions of what travels between worker and service, and how each side talks to an older one.
+"""Versions of the messages between worker and service, and how each side talks to an older one.
 
-Two numbers, both sent by each side that knows them; absent means 1, which is commit e9172d9.
+There are two numbers. Each side that knows them sends both. Absent means 1, which is commit e9172d9.
 
 `PROTOCOL` counts changes of the messages and of their meaning:
-  1: the messages of commit e9172d9. They name no version.
-  2: each side names its version. Unknown values of enums are read, not refused. Reasons that are new: `_NEWER`.
+  1: the messages of commit e9172d9. They contain no version.
+  2: each side sends its version. Unknown enum values are accepted. New reasons: see `_NEWER`.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (core.domain.spec.versions marks them):
   1: the spec of commit e9172d9.
@@ -21,15 +21,15 @@ from core.domain.policies import Reason
 PROTOCOL = 2
 SPEC_VERSION = 2
 FIRST = 1
-"""The version of whoever names none."""
+"""The version of a side that sends none."""
 
 CANNOT_READ = "this worker cannot run the spec: "
-"""So begins the message with which a worker of protocol 1 gives back an attempt whose spec it cannot read."""
+"""Start of the message with which a worker of protocol 1 gives back an attempt whose spec it cannot read."""
 
 _E = TypeVar("_E", bound=StrEnum)
 
-# Reason -> the protocol that brought it, and the nearest reason before that. A service of protocol 1 answers 422 to a
-# reason that it does not know, and the attempt would only end with its lease.
+# Reason -> the protocol that added it, and the nearest older reason. A service of protocol 1 answers 422 to an unknown
+# reason, and the attempt would then end only when its lease expires.
 _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.WORKER_TOO_OLD: (2, Reason.PROCESS_DIED),
     Reason.WRONG_STORE: (2, Reason.STORE_REFUSED),
@@ -39,7 +39,7 @@ _NEWER: dict[Reason, tuple[int, Reason]] = {
 
 
 def known(values: type[_E], value: str | None) -> _E | None:
-    """The member of the enum with this value; None if this version does not know it."""
+    """The member of the enum with this value. None if this version does not know it."""
     try:
         return None if value is None else values(value)
     except ValueError:
@@ -47,7 +47,7 @@ def known(values: type[_E], value: str | None) -> _E | None:
 
 
 def reason_for(protocol: int, reason: str | None) -> str | None:
-    """The reason as a service of this protocol knows it."""
+    """The nearest reason that a service of this protocol knows."""
     found = known(Reason, reason)
     if found is None or found not in _NEWER:
         return reason

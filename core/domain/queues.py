@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 FUNCTION = "worker.attempt"
 RQ_PREFIX = "baton:"
-"""How the names of all our RQ queues begin: another application may use the same Redis."""
+"""Prefix of all Baton RQ queue names: another application may use the same Redis."""
 
 PRIORITIES = ("high", "normal", "low")
 QUEUE = r"^[a-z0-9][a-z0-9-]{0,62}$"

@@ -27,9 +27,9 @@ class Trace:
 
 
 def failures_that_count(newest_first: Sequence[Trace]) -> int:
-    """Failures since an attempt last got far: what fails once in hours is not what fails whenever it is tried.
+    """Failures since an attempt last made good progress: a failure once in hours differs from one at each try.
 
-    An outage, such as a store that is away, is no failure: it is waited for.
+    An outage, such as an unavailable store, is not a failure: the job waits for its end.
     """
     count = 0
     for one in newest_first:
@@ -40,7 +40,7 @@ def failures_that_count(newest_first: Sequence[Trace]) -> int:
 
 
 def outages_in_a_row(newest_first: Sequence[Trace]) -> int:
-    """How many of the newest ended in an outage (`is_outage`), without another between them."""
+    """How many of the newest attempts in a row ended in an outage (`is_outage`)."""
     count = 0
     for one in newest_first:
         if one.reason is None or not is_outage(one.reason):

@@ -20,12 +20,12 @@ def shown(text: str) -> str:
 
 
 def _shown(value: object, read: ValidatorFunctionWrapHandler) -> str:
-    # Before the value is read: pydantic refuses text with lone surrogates, and what is told would be lost.
+    # Runs before validation: pydantic refuses text with lone surrogates, and the message would be lost.
     return shown(read(safe(value) if isinstance(value, str) else value))
 
 
 Shown = WrapValidator(_shown)
-"""For text of workers that people read, in a terminal too. What UTF-8 cannot hold is written out."""
+"""For text of workers that is shown to people, also in a terminal. Escapes what UTF-8 cannot encode."""
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
@@ -35,9 +35,9 @@ Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
 """A count that an INTEGER column holds."""
 
 NAME = r"^[a-z][a-z_]{0,49}$"
-"""The form of all values of enums."""
+"""The form of all enum values."""
 Name = Annotated[str, Field(pattern=NAME)]
-"""A value of an enum that only a newer version knows."""
+"""An enum value that only a newer version knows."""
 
 Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
@@ -51,7 +51,7 @@ Real = Annotated[float, NUMBER]
 """Any number, NaN too."""
 
 Numbers = Annotated[dict[Annotated[str, Field(max_length=200), Shown], Real], Field(max_length=200)]
-"""Numbers by name, such as metrics: each view of the job shows them all."""
+"""Numbers by name, such as metrics. Each view of the job shows them all."""
 
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
 """Seconds since the claim by bucket (core.domain.goodput); a name that is not known counts as `other`."""

@@ -1,8 +1,8 @@
-"""Names from a set that may grow: plain text where they are read, and the known ones in the schema.
+"""Names from a set that may grow: readers get plain text, and the schema lists the known names.
 
-A client of today meets a service of tomorrow: a status or reason that it does not know is shown as it is. So the
-models take any text, and the schema says `anyOf` the known names or others of their form. Generators of clients make
-an enumeration with a way out of it, or text.
+A client of this version may read from a newer service. It shows an unknown status or reason as it is. Therefore the
+models accept any text, and the schema says `anyOf` the known names or other names of the same form. Client generators
+make an extensible enumeration of it, or text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CODE = r"^[a-z][a-z-]{0,49}$"
 
 
 def open_set(names: Iterable[str], told: str, pattern: str = NAME) -> dict[str, Any]:
-    """The schema of these names, and of others that may come."""
+    """The schema of these names, which also allows future names."""
     known = sorted({str(name) for name in names})
     return {
         "type": "string",

@@ -87,7 +87,7 @@ class AttemptEvent(StrEnum):
 
 
 class WorkerState(StrEnum):
-    """What is known of a worker."""
+    """The state of a worker."""
 
     BUSY = "busy"
     IDLE = "idle"

@@ -1,4 +1,4 @@
-"""The identity of a store: a small object at its root, so that service and workers know that they use the same one."""
+"""The identity of a store: a small object at its root. It shows whether service and workers use the same store."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.domain.scalars import Duration, Shown
 
 IDENTITY = "baton-store.json"
-"""The name of the object, below the prefix of the store's URL. All other objects lie in folders."""
+"""The name of the object, below the prefix of the store's URL. All other objects are in folders."""
 
 WRONG_STORE, STORE_UNREACHABLE, NOT_IN_STORE = "wrong-store", "store-unreachable", "not-in-store"
-"""Codes of the service's refusals that a worker acts on."""
+"""Codes of the service's refusals that a worker handles."""
 
 SLOW = "slow"
 StoreId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -33,7 +33,7 @@ class StoreIdentity(_Part):
 
 
 class StoreRef(_Part):
-    """A worker's store. `id`: None where the store holds no identity, or where `problem` says why it is not known."""
+    """A worker's store. `id`: None if the store has no identity, or if it is unknown because of `problem`."""
 
     url: Annotated[str, Field(max_length=2000), Shown]
     id: StoreId | None = None
@@ -41,10 +41,10 @@ class StoreRef(_Part):
 
 
 class Trouble(_Part):
-    """Calls to the store, or to the service, that fail and are repeated.
+    """Calls to the store or to the service that fail and are retried.
 
-    `cause`: the code of the error, `detail`: its words. `what`: the work that waits, such as `saving`. `seconds` since
-    the first failure in a row. The cause `SLOW` is no failure: a call that has not returned for `seconds`.
+    `cause`: the error code. `detail`: the error text. `what`: the work that waits, such as `saving`. `seconds`: time
+    since the first failure in a row. The cause `SLOW` is not a failure: a call that has been running for `seconds`.
     """
 
     what: Annotated[str, Field(max_length=50), Shown]
@@ -59,7 +59,7 @@ class Trouble(_Part):
 
 
 def one_line(error: BaseException) -> str:
-    """The words of an error as any message can carry them, whatever file name stands in them."""
+    """The error text in a form that fits in any message, even if it contains unusual file names."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.encode(errors="backslashreplace").decode()[:2000]
 

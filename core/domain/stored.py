@@ -1,7 +1,7 @@
-"""Reads what is stored leniently: rows may have been written by another version, or by hand.
+"""Reads stored data leniently: another version, or a person, may have written the rows.
 
-What comes in is validated strictly, where it comes in. What is stored was accepted once: a field that cannot be read
-must not keep its job from being recovered.
+Input is validated strictly when it arrives. Stored data was accepted before, so an unreadable field must not prevent
+the recovery of its job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 _M = TypeVar("_M", bound=BaseModel)
 ROUNDS = 20
-"""How often what cannot be read is taken out before all of it is given up: one round finds the errors of one level."""
+"""Maximum rounds of removing unreadable parts. Each round finds the errors of one level."""
 
 MOST_TOLD = 1_000
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ _told: set[str] = set()
 
 
 def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None = None) -> _M:
-    """The model with what can be read of the data. Unknown fields are ignored, and the data is not changed.
+    """The model with the readable part of the data. Unknown fields are ignored. The data is not changed.
 
-    A known field whose value makes no sense has its default, or what `blank` says for it; of lists and mappings only
-    the members that make no sense are left out. Each such finding is logged once.
+    A known field with an invalid value gets its value from `blank`, or its default. In lists and mappings only the
+    invalid members are left out. Each finding is logged once.
 
     Raises:
         ValueError: a field that has no default cannot be read.
@@ -53,7 +53,7 @@ def _read(model: type[_M], rest: dict[str, Any], error: ValidationError, blank: 
 
 
 def find_stored(model: type[_M], data: object) -> _M | None:
-    """The same; None where there is nothing, or where it cannot be read."""
+    """The same. None if there is no data or it cannot be read."""
     if data is None:
         return None
     try:
@@ -64,9 +64,9 @@ def find_stored(model: type[_M], data: object) -> _M | None:
 
 
 def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationError) -> bool:
-    """Whether anything that the error names was there and is taken out."""
+    """Remove what the error names. Returns whether something was removed."""
     found = False
-    # Backwards: whoever takes out a member of a list moves those behind it.
+    # Backwards: removing a member of a list moves the members after it.
     for one in reversed(error.errors(include_url=False, include_input=False)):
         if any(_delete(data, place) for place in _places(one)):
             found = True
@@ -76,7 +76,7 @@ def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationErr
 
 
 def _places(error: Any) -> list[tuple[Any, ...]]:
-    """Where to cut, best first: an unknown field where it is, a member of what holds it, or the whole field."""
+    """Where to cut, best first: an unknown field, then a member of a container, then the whole field."""
     location: tuple[Any, ...] = error["loc"]
     whole = [location[:2], location[:1]] if len(location) > 1 else [location]
     return [location, *whole] if error["type"] == "extra_forbidden" else whole
@@ -106,17 +106,17 @@ def _tell(model: type[BaseModel], finding: str) -> None:
 
 
 def names(value: object) -> list[str]:
-    """The text in a stored list of names; nothing where there is no list."""
+    """The text in a stored list of names. Empty if it is not a list."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """A stored mapping; an empty one where there is none."""
+    """A stored mapping. Empty if it is not a mapping."""
     return dict(value) if isinstance(value, Mapping) else {}
 
 
 def number_or(value: object, default: float = 0.0) -> float:
-    """A stored number: NaN and infinity come as text; what is no number at all is the default."""
+    """A stored number. NaN and infinity are stored as text. Anything else that is not a number gives the default."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return default
     try:

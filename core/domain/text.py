@@ -1,4 +1,4 @@
-"""Text from outside: file names, exceptions and output of programs, made safe for JSON, UTF-8 and databases."""
+"""Makes external text (file names, exceptions, program output) safe for JSON, UTF-8 and databases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNPRINTABLE = "(no text: printing it failed)"
 
 
 def safe(text: str) -> str:
-    r"""The text with each lone surrogate written out, so that it can be encoded in UTF-8.
+    r"""The text with each lone surrogate escaped, so that it can be encoded in UTF-8.
 
     Python reads a byte of a file name that is not UTF-8 as a surrogate from U+DC80 to U+DCFF. It is shown as that byte.
 
@@ -22,12 +22,12 @@ def safe(text: str) -> str:
 
 
 def same_everywhere(name: str) -> str:
-    """A file's name as all file systems give it: macOS decomposes accents, and others do not."""
+    """A file name in the same Unicode form on all file systems: macOS decomposes accents, others do not."""
     return name if name.isascii() else unicodedata.normalize("NFC", safe(name))
 
 
 def words_of(make: Callable[[], object]) -> str:
-    """What `make` returns, as safe text; a fixed text where it raises: the `__str__` of an exception may do so."""
+    """What `make` returns, as safe text. A fixed text if it raises, as the `__str__` of an exception may."""
     try:
         return safe(str(make()))
     except Exception:

@@ -33,10 +33,11 @@ class Listing(Message, Generic[_T]):
 
 
 class ProgressView(Progress):
-    """What the worker told last. It never goes back within an attempt; another attempt goes on from a checkpoint.
+    """The progress that the worker reported last. It never goes back within an attempt. A new attempt resumes from a
+    checkpoint.
 
     `fraction`: the share of all steps that is done, 0 to 1. `images_per_second` and `eta_seconds` are None unless a
-    worker trains now and its heartbeats come. `metrics`: what the worker told beside it; not yet recorded, as a rule.
+    worker is training and its heartbeats arrive. `metrics`: reported with the progress, usually not yet recorded.
     """
 
     fraction: float
@@ -61,16 +62,16 @@ class CheckpointStatus(Message):
 
 
 class JobView(Message):
-    """A job as a user sees it. `version` grows with each change; that time passes is none.
+    """A job as a user sees it. `version` grows with each change, but not with the passing of time.
 
-    `metrics`: those of the last finished epoch, the newest row of the history; empty before the first.
-    `beat_at`: the last heartbeat of the worker that holds the job; None where no worker does. `silent_seconds`: the age
-    of that heartbeat once the next one is late (1.5 intervals), otherwise None; it appears and grows without a new
-    version. `lease_expires_at`: when the job is given to another worker unless a heartbeat comes. `as_of`: the
-    service's time of this answer, for the age of whatever has a time.
+    `metrics`: the metrics of the last finished epoch, the newest row of the history; empty before the first.
+    `beat_at`: the last heartbeat of the worker that holds the job; None if no worker holds it. `silent_seconds`: the
+    age of that heartbeat if the next one is late (1.5 intervals), otherwise None; it appears and grows without a new
+    version. `lease_expires_at`: when another worker gets the job if no heartbeat arrives. `as_of`: the service's time
+    of this answer; use it to compute ages.
     `goodput`: seconds by bucket (core.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
-    `events`: how many its log has, the number of the newest.
-    `waiting_for`: why nobody trains a job that should run, in words; it may change without a new version.
+    `events`: the number of events in its log, which is also the number of the newest.
+    `waiting_for`: why no worker trains a job that should run, as text; it may change without a new version.
     """
 
     id: str
@@ -127,9 +128,9 @@ class StageView(Message):
 
 
 class AttemptView(Message):
-    """One worker's hold on a job. `attempt` counts from 1; `started_at`: it began to train; `seconds` by bucket.
+    """A worker's hold on a job. `attempt` counts from 1. `started_at`: start of training. `seconds`: by bucket.
 
-    `beat_at`: the last heartbeat while it is held; `silent_seconds`: its age once the next one is late.
+    `beat_at`: the last heartbeat while the attempt is held. `silent_seconds`: its age if the next one is late.
     """
 
     id: str
@@ -211,9 +212,9 @@ class ArtifactView(Message):
 class WorkerView(Message):
     """A worker as it was seen last. `state`: idle, busy, refused, lost or ended.
 
-    `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process registered first. `ended_at`: when
-    it said that it ends. `refusal`: why the service gives it no work, and what to set. `protocol` and
-    `spec_version`: those of core.domain.protocol that it knows.
+    `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process first registered. `ended_at`: when
+    it reported its end. `refusal`: why the service gives it no work, and what to set. `protocol` and `spec_version`:
+    the versions of core.domain.protocol that it knows.
     """
 
     name: str

@@ -38,13 +38,13 @@ __all__ = (
 
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
-"""In these an attempt is running; before, it starts."""
+"""In these phases an attempt is running. Before them it is starting."""
 
 
 class WorkerInfo(Message):
-    """Who claims. `protocol`, `spec_version`: those of core.domain.protocol that it knows.
+    """The worker that claims. `protocol`, `spec_version`: the versions of core.domain.protocol that it knows.
 
-    `store`: the one that it uses; None from a worker of a release that does not say it.
+    `store`: the store that it uses; None from a worker of a release that does not report it.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), Shown]
@@ -59,7 +59,7 @@ class WorkerInfo(Message):
 
 
 class WorkerReport(WorkerInfo):
-    """A worker says that it is there. `ended`: it ends now, without an attempt; this is its last report."""
+    """Reports that a worker is alive. `ended`: it ends now, without an attempt; this is its last report."""
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
@@ -81,7 +81,7 @@ class Offer(Message):
 
 
 class Claim(Message):
-    """Asks for an attempt. `claim_id` is drawn anew for each, so that a claim whose answer got lost can be repeated."""
+    """Asks for an attempt. Each claim has a new random `claim_id`, so it can be repeated if the answer was lost."""
 
     claim_id: str = Field(min_length=8, max_length=64)
     worker: WorkerInfo
@@ -98,10 +98,10 @@ class CheckpointRef(Message):
 
 
 class Grant(Message):
-    """The answer to a claim: all that a worker needs to know. `checkpoints`: newest first.
+    """The answer to a claim: everything that a worker needs. `checkpoints`: newest first.
 
-    `token`: opens the calls of this attempt, for as long as it is held; an older service gives none. `protocol`: the
-    service's. `spec` is without the fields that no worker needs.
+    `token`: authorizes the calls of this attempt while it is held; an older service sends none. `protocol`: the
+    service's version. `spec`: without the fields that only the service needs.
     """
 
     attempt_id: str
@@ -118,7 +118,7 @@ class Grant(Message):
 
 
 class GrantHead(Message):
-    """What every grant has, whatever its version: enough to give the attempt back."""
+    """The part that every grant has in all versions: enough to give the attempt back."""
 
     attempt_id: str
     fence: int
@@ -133,10 +133,10 @@ class Fenced(Message):
 
 
 class Heartbeat(Fenced):
-    """Renews the lease. `interval_seconds`: what the cadence of checkpoints comes to now; None: not known yet.
+    """Renews the lease. `interval_seconds`: the current checkpoint interval; None: not known yet.
 
-    `doing`: what the phase is about in words, where there is more to say, such as how far loading is. `trouble`: what
-    fails just now and is tried again.
+    `doing`: details of the phase as text, if there are any, such as the progress of loading. `trouble`: a current
+    failure that is retried.
     """
 
     phase: Annotated[Phase | Name, OPEN]
@@ -157,7 +157,7 @@ class Directive(StrEnum):
 
 
 class Beat(Message):
-    """The answer to a heartbeat. `protocol`: the service's. A worker goes on at a directive that it does not know."""
+    """The answer to a heartbeat. `protocol`: the service's version. A worker ignores an unknown directive."""
 
     directive: Annotated[Directive | Name, OPEN]
     lease_seconds: float
@@ -177,12 +177,12 @@ def _known_roles(roles: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class CheckpointCommit(Fenced):
-    """Makes a checkpoint exist. `needs`: prefixes of other checkpoints without which it cannot be resumed from.
+    """Commits a checkpoint. `needs`: prefixes of other checkpoints that are required to resume from this one.
 
-    Of `roles` those that this version does not know are left out.
+    Unknown `roles` are ignored.
 
-    `seconds` that writing it took in the background, `stall_seconds` that the training loop waited for it,
-    `trained_seconds` of this attempt's training that it holds.
+    `seconds`: time to write it in the background. `stall_seconds`: time that the training loop waited for it.
+    `trained_seconds`: training time of this attempt that it contains.
     """
 
     prefix: ObjectName
@@ -235,9 +235,10 @@ class Note(Fenced):
 
 
 class Quarantine(Fenced):
-    """A checkpoint that cannot be read is never offered again.
+    """Takes an unreadable checkpoint out of use. It is never offered again.
 
-    `missing`: the store holds no manifest of it, as opposed to damaged bytes; None from a worker that does not say it.
+    `missing`: the store holds no manifest of it (False: the bytes are damaged); None from a worker that does not
+    report it.
     """
 
     prefix: ObjectName
@@ -256,12 +257,12 @@ class Outcome(StrEnum):
 
 
 class Finish(Fenced):
-    """Gives an attempt back. The same message again gets the same answer. `phase`: what it was about when it ended.
+    """Gives an attempt back. A repeated message gets the same answer. `phase`: the phase in which it ended.
 
-    An outcome or a reason that only a newer worker knows says that the worker, and not the job, failed.
+    An outcome or a reason that only a newer worker knows counts as a failure of the worker, not of the job.
 
-    `at_step`: the global step at which a failed run stood, exactly; `fault`: what failed where, alike in every process
-    that fails in the same way. Both None where it is not known.
+    `at_step`: the exact global step at which a run failed. `fault`: what failed where; equal in every process that
+    fails in the same way. Both are None if unknown.
     """
 
     outcome: Annotated[Outcome | Name, OPEN]

@@ -28,7 +28,7 @@ _TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table: the same answe
 _STALE_SECONDS = 24 * 3600
 _PUBLISH_TRIES = 100
 _CHECK_BYTES = 1 << 16
-_LEAST_FREE = 1 << 20  # with less than this no checkpoint fits
+_LEAST_FREE = 1 << 20  # no checkpoint fits in less
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ class DirectoryStore:
         return None
 
     def check(self) -> None:
-        """See BlobStore.check: writes, links and removes a file. Raises StoreFull before the last byte is taken."""
+        """See BlobStore.check: writes, links and removes a file. Raises StoreFull if the disk is almost full."""
         with translated(self._root, TEMP_FOLDER), self._temporary() as (temps, temp, fd):
             found = os.fstatvfs(fd)
             if found.f_bavail * found.f_frsize < _LEAST_FREE:

@@ -38,7 +38,7 @@ from core.storage.port import OCTETS, BlobInfo
 DEADLINE_SECONDS = 60.0
 _CHECK_SECONDS = 5.0
 _CHECK_NAME = "baton-check"  # never stored
-_NO_GENERATION = 1  # Google counts in microseconds since 1970
+_NO_GENERATION = 1  # Google uses microseconds since 1970
 _REQUEST_SECONDS = 60.0
 _READ_BYTES = 8 * 2**20
 _READ_TRIES = 5
@@ -136,10 +136,10 @@ class GcsStore:
             return str(blob.generate_signed_url(expiration=expires, version="v4", method="GET"))
 
     def check(self) -> None:
-        """See BlobStore.check: lists one name and asks to write one; answers within seconds.
+        """See BlobStore.check: lists one name and tries a write. Answers within seconds.
 
-        The write names a generation that no object has, so that nothing is stored: no version stays in a bucket that
-        keeps them, and no retention policy is in its way. Google looks at the permission first.
+        The write requires a generation that does not exist, so nothing is stored. It leaves no version in a versioned
+        bucket and does not conflict with a retention policy. Google checks the permission first.
         """
         seconds = min(_CHECK_SECONDS, self._deadline)
         self._call(None, lambda left: list(self._pages(self._prefix, left, max_results=1)), deadline=seconds)
@@ -250,7 +250,7 @@ def _rewrite(target: Blob, source: Blob, token: str | None) -> Callable[[float],
     def rewrite(seconds: float) -> tuple[str | None, int, int]:
         try:
             answer: tuple[str | None, int, int] = target.rewrite(source, token=token, retry=None, timeout=seconds)
-        except KeyError:  # the library wants sizes that a server may leave out of its answer where they are 0
+        except KeyError:  # the library requires sizes, which a server may leave out if they are 0
             target.reload(retry=None, timeout=seconds)
             return None, 0, 0
         return answer

@@ -52,13 +52,13 @@ class Upload:
         return (stored.metadata or {}).get(_TOKEN) == self._token and self.matches(stored)
 
     def matches(self, stored: Blob) -> bool:
-        """Whether the server keeps what was sent. It was told the checksum, and need not repeat it."""
+        """Whether the server has the data that was sent. The answer may omit the checksum, which the request gave."""
         crc = hex_of_base64(stored.crc32c) if stored.crc32c else self.sent.hex
         return (size_of(stored), crc) == (self.sent.size, self.sent.hex)
 
 
 def size_of(blob: Blob) -> int:
-    """Bytes. A server may leave a field out of its answer whose value is 0."""
+    """Size in bytes. A server may leave out a field whose value is 0."""
     return int(blob.size or 0)
 
 

@@ -6,9 +6,9 @@ from core.storage.port import BlobStore
 
 
 def read_identity(store: BlobStore) -> str | None:
-    """Return the id of the store, or None if it holds no identity.
+    """Return the id of the store, or None if it has no identity.
 
-    Raises StoreError: the store does not answer, or the object is no identity.
+    Raises StoreError: the store does not answer, or the object is not an identity.
     """
     try:
         data = store.get(IDENTITY)
@@ -23,7 +23,7 @@ def read_identity(store: BlobStore) -> str | None:
 
 
 def write_identity(store: BlobStore, identity: StoreIdentity) -> str:
-    """Store the identity unless there is one, and return the id that the store has then. Raises StoreError."""
+    """Write the identity if there is none. Return the id that the store then has. Raises StoreError."""
     try:
         store.put(IDENTITY, identity.model_dump_json().encode(), if_absent=True, content_type="application/json")
     except AlreadyExists:
@@ -35,7 +35,7 @@ def write_identity(store: BlobStore, identity: StoreIdentity) -> str:
 
 
 def describe(store: BlobStore) -> StoreRef:
-    """Return the store as a worker names it to the service. Never raises StoreError: that becomes `problem`."""
+    """Return the store in the form that a worker reports. Does not raise StoreError: it becomes `problem`."""
     url = shown_url(store.url)[:2000]
     try:
         return StoreRef(url=url, id=read_identity(store))

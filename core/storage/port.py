@@ -90,8 +90,8 @@ class BlobStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise StoreUnavailable or StoreConfigError, saying what to do next, unless the store can be used now.
+        """Raise StoreUnavailable or StoreConfigError, with what to do next, unless the store is usable now.
 
-        Tries to write, so that a full disk (StoreFull) and a missing permission are seen.
+        Includes a small write, so that a full disk (StoreFull) and a missing permission are detected.
         """
         ...

@@ -1,7 +1,7 @@
-"""Columns and tables for recovery under faults: failures of single items, wishes with a deadline, stores, replicas.
+"""Columns and tables for recovery from faults: failures of single items, orders with a deadline, stores, replicas.
 
-Expand only: the service before this one goes on working on this schema, so each new column has a default or may be
-empty. The indexes are made by 0009.
+Expand only: the previous release keeps working on this schema, so each new column is nullable or has a default.
+Revision 0009 creates the indexes.
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
-# Expand only: what ran on 0007 runs on this.
+# Expand only: code of revision 0007 can run on this schema.
 oldest_code = "0007"
 
 MOMENT = sa.DateTime(timezone=True)
@@ -118,7 +118,7 @@ def _expand(table: str, columns: list[sa.Column]) -> None:
 
 
 def _check_kinds(condition: str | None) -> None:
-    """New kinds of notifications need no new schema: what may be sent is checked where a spec comes in."""
+    """Drop or create the check of notification kinds. Specs are validated on arrival, so new kinds need no schema."""
     with op.batch_alter_table("notifications", table_kwargs={"sqlite_autoincrement": True}) as batch:
         if condition is None:
             batch.drop_constraint(op.f("ck_notifications_kind"), type_="check")

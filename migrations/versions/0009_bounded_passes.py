@@ -1,6 +1,6 @@
-"""Indexes with which no pass and no list costs more where there is a backlog, or a job is old.
+"""Indexes that keep the cost of passes and lists bounded with a large backlog or an old job.
 
-The service before this one runs without them: they may be built while it writes.
+The previous release runs without them, so they may be built while it writes.
 """
 
 from migrations.indexes import create_index, drop_index, outside_transaction

@@ -1,4 +1,4 @@
-"""How often an attempt may write what has no bound by itself: a token bucket for each, in this process."""
+"""Limits how often an attempt may make writes that have no other bound: one token bucket each, per process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Bucket:
 
 
 class Allowance:
-    """At most `burst` writes at once and one more each `seconds` by one name. Safe for several threads."""
+    """Allows `burst` writes at once per name, then one more each `seconds`. Thread-safe."""
 
     def __init__(self, what: str, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._burst, self._seconds, self._clock = what, burst, seconds, clock
@@ -29,7 +29,7 @@ class Allowance:
         self._lock = Lock()
 
     def take(self, name: str) -> None:
-        """Use one up. Raises TooManyWrites with the seconds until there is another."""
+        """Use one write. Raises TooManyWrites with the seconds until the next is allowed."""
         now = self._clock()
         with self._lock:
             bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
@@ -44,7 +44,7 @@ class Allowance:
 
 
 NOTES = (200, 30.0)
-"""Burst, and seconds for each further one. Baton's own worker writes a handful in an attempt."""
+"""Burst, and seconds for each further write. Baton's worker writes only a few per attempt."""
 
 ARTIFACTS = (1_000, 1.0)
-"""Of an epoch's files; the worker leaves out versions that a newer one replaces."""
+"""For the files of an epoch. The worker skips versions that a newer one replaces."""

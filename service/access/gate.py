@@ -57,7 +57,7 @@ class _Belief:
 
 @dataclass
 class _Beliefs:
-    """What was found lately. Gates on several databases' connections share it."""
+    """Recent results. Gates on connections to several databases share them."""
 
     found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
     forgotten: int = 0
@@ -78,7 +78,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
         machines: Mapping[str, Principal] | None = None,
     ) -> None:
-        """`machines`: further tokens of the settings, and what each opens."""
+        """`machines`: further tokens of the settings, and the scopes of each."""
         self._database, self._bootstrap, self._clock = database, bootstrap, clock
         tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
@@ -87,7 +87,7 @@ class Gate:
         self._beliefs = _Beliefs()
 
     def on(self, database: Database) -> Gate:
-        """A gate that asks over other connections, and shares with this one what is found, counted and forgotten."""
+        """A gate over other connections. It shares results, counters and invalidations with this one."""
         other = copy(self)
         other._database, other.attempts = database, AttemptTokens(database)
         return other
@@ -103,7 +103,7 @@ class Gate:
         return belief.principal if belief is not None and self._clock() < belief.until else None
 
     def _of_settings(self, name: str) -> Principal | None:
-        # Each is compared, whatever the one before said: the time tells nothing.
+        # Compare with all tokens, even after a match: a constant time reveals nothing.
         found = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
         return found[0] if found else None
 

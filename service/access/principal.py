@@ -23,9 +23,9 @@ class Hold:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks, as the logs call them. `token_id`: None for the tokens of the settings; `hold`: of an attempt's token.
+    """The caller, as named in the logs. `token_id`: None for tokens of the settings. `hold`: of an attempt's token.
 
-    `machine`: the token is for a program alone, and opens no session of a browser.
+    `machine`: the token is only for programs, and cannot open a browser session.
     """
 
     name: str
@@ -49,7 +49,7 @@ BOOTSTRAP = Principal(OWNER, frozenset(Scope))
 """Whoever has BATON_TOKEN."""
 
 WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
-"""Whoever has BATON_WORK_TOKEN: the workers of a deployment."""
+"""The workers of a deployment: callers with BATON_WORK_TOKEN."""
 
 READERS = Principal(READ_BOOTSTRAP, frozenset({Scope.READ}), machine=True)
-"""Whoever has BATON_READ_TOKEN: an autoscaler, Prometheus."""
+"""Autoscaler and Prometheus: callers with BATON_READ_TOKEN."""

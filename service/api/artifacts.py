@@ -68,7 +68,7 @@ async def fetch_artifact(
     if matches(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
     answer = await unless_gone(request, _answer(ctx.store, request, row, tag))
-    return Response() if answer is None else answer  # nobody hears it
+    return Response() if answer is None else answer  # the client has gone
 
 
 def find(ctx: Services, job_id: str, name: str) -> Artifact:

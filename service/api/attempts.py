@@ -1,8 +1,8 @@
-"""What workers say. Every write carries its attempt's fence; one that is no good any more gets 409 `lease-lost`.
+"""Calls of workers. Every write carries the fencing token of its attempt. An outdated token gets 409 `lease-lost`.
 
-A claim answers with a token that opens the other calls for its attempt, and for no other.
+The answer to a claim contains a token that authorizes the other calls for this attempt only.
 
-All of these run in the LEASES lane, on database connections that nothing else uses.
+All calls run in the LEASES lane, on database connections that are reserved for it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ AGAIN_AFTER: dict[type[Conflict], float] = {
     StoreUnreachable: OTHER_WORKER_SECONDS,
     StoreInDoubt: STORE_IN_DOUBT_SECONDS,
 }
-"""After which refusals of a claim its attempt is sent again, and after how many seconds."""
+"""Refusals of a claim after which the attempt is sent again, and the delay in seconds."""
 ERRORS = responses(404, 409, *BODY)
 
 
@@ -83,7 +83,7 @@ async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offe
 
 
 def admit(ctx: Services, worker: WorkerInfo) -> None:
-    """Raises WrongStore or StoreUnreachable for a worker that cannot train here, and keeps the reason beside it."""
+    """Raise WrongStore or StoreUnreachable for a worker that cannot train here, and store the reason in its row."""
     refusal = ctx.own_store.refusal(worker.store)
     if refusal is not None:
         with ctx.leases.write() as session:
@@ -100,15 +100,15 @@ def _note_idle(ctx: Services, message: NextRequest) -> None:
 @router.post("/attempts/{attempt_id}/claim", dependencies=[WORK], responses=ERRORS)
 @LEASES.route
 def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Grant:
-    """Take a queued attempt. The same `claim_id` again gets the same grant.
+    """Take a queued attempt. A repeated `claim_id` gets the same grant.
 
-    Its `token` is what the calls of this attempt are to be made with, for as long as it is held.
+    Its `token` authorizes the calls of this attempt while it is held.
 
     409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
-    409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another one.
+    409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another worker.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
     409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
-    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer one.
+    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer worker.
     409 `passed-over`: the job's last attempt ended on this worker, because its data differs; other workers come first.
     """
     settings = ctx.settings
@@ -157,11 +157,11 @@ def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
 async def commit_checkpoint(
     ctx: Ctx, attempt_id: AttemptId, message: CheckpointCommit, response: Response
 ) -> CheckpointRef:
-    """Make a checkpoint exist.
+    """Commit a checkpoint.
 
-    409 `not-in-store`: the service does not find its manifest. 503 `store-unavailable`: it cannot look now.
+    409 `not-in-store`: the service does not find its manifest. 503 `store-unavailable`: the service cannot check now.
     """
-    # Looked for before the transaction: no lock waits for the store.
+    # Check the store before the transaction: no lock is held while the store answers.
     if await LEASES.run(_is_new_checkpoint, ctx, attempt_id, message):
         await ctx.looks.at_checkpoint(message)
     found, new = await LEASES.run(_commit_checkpoint, ctx, attempt_id, message)
@@ -193,7 +193,7 @@ def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> Epoch
 async def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
     """Point an artifact at a new object.
 
-    409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: it cannot look now.
+    409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: the service cannot check now.
     """
     ctx.lease_gate.artifacts.take(attempt_id)
     if await LEASES.run(_is_new_artifact, ctx, attempt_id, message):
@@ -225,8 +225,8 @@ def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
 async def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
     """Take a checkpoint that cannot be read out of use.
 
-    Where none of the job's checkpoints is in the store any more, the job fails with `wrong_store`, and the answer is
-    409 `lease-lost`. 409 `wrong-store`: the worker does not find what the service sees in its store.
+    If none of the job's checkpoints is in the store any more, the job fails with `wrong_store`, and the answer is
+    409 `lease-lost`. 409 `wrong-store`: the worker does not find a checkpoint that the service finds in its store.
     """
     if message.missing is not False:
         await _look_for_missing(ctx, attempt_id, message)

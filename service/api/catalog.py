@@ -71,7 +71,7 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
 @router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))
 @LEASES.route
 def report_worker(ctx: Ctx, message: WorkerReport) -> None:
-    """A worker says that it is there. 409 `wrong-store`: it uses another store than the service."""
+    """Report that a worker is alive. 409 `wrong-store`: it uses another store than the service."""
     if message.store is None or message.store.problem is None:
         admit(ctx, message)
     with ctx.leases.write() as session:

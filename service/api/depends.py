@@ -14,7 +14,7 @@ from service.db.unit import Unit
 from service.services import Services
 
 
-async def _services(request: Request) -> Services:  # a plain function would need a thread of the default pool
+async def _services(request: Request) -> Services:  # async, because a sync function needs a default pool thread
     return cast(Services, request.app.state.services)
 
 

@@ -1,6 +1,6 @@
-"""The page at /docs: every operation of the OpenAPI document, as a page without any script.
+"""The page at /docs: every operation of the OpenAPI document, on a page without scripts.
 
-Nothing of it comes from elsewhere, and a page that runs no script in the dashboard's origin can lose no session.
+It loads nothing from other hosts. Without scripts the page cannot leak the session of the dashboard's origin.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """A schema in a few words, with links to others."""
+    """A short description of a schema, with links to other schemas."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#schema-{name}">{name}</a>'
@@ -145,6 +145,6 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _text(words: str) -> str:
-    """Prose with `code` in it."""
+    """Text with `code` in it."""
     parts = escape(" ".join(words.split())).split("`")
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))

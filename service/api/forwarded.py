@@ -1,8 +1,8 @@
-"""Client addresses and schemes behind proxies: what `X-Forwarded-For` and `X-Forwarded-Proto` of a trusted one say.
+"""Client address and scheme behind proxies, from `X-Forwarded-For` and `X-Forwarded-Proto` of a trusted proxy.
 
-Each proxy appends the address that it saw to what the client sent, so only the right end of the list can be believed.
-The client is the right-most address that is no trusted proxy. uvicorn's own middleware takes the left-most one where
-every peer is trusted, which a client can invent.
+Each proxy appends the address of its peer to the list that the client sent, so only the right end is reliable. The
+client is the right-most address that is not a trusted proxy. uvicorn's own middleware takes the left-most address if
+every peer is trusted, and a client can forge that one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def checked_proxy(text: str) -> str:
 class Forwarded:
     """ASGI middleware: puts the client's address and scheme into the scope. It must be the outermost.
 
-    `trusted`: proxies. `*` trusts every peer, and takes the one address that the peer appended.
+    `trusted`: proxies. `*` trusts every peer, and uses only the address that the peer appended.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
@@ -55,12 +55,12 @@ class Forwarded:
         return address is not None and any(address in network for network in self._networks)
 
     def _client(self, scope: Scope) -> str:
-        """The right-most address that is no proxy; empty where the proxy named none."""
+        """The right-most address that is not a proxy. Empty if the proxy gave none."""
         found = ""
         for text in reversed(_list(scope, b"x-forwarded-for")):
             address = _parsed(text)
             if address is None:
-                break  # what stands further left is no better
+                break  # addresses further left are not reliable either
             found = str(address)
             if not self._trusted(address):
                 break
@@ -77,7 +77,7 @@ def _last(scope: Scope, name: bytes) -> str:
 
 
 def _parsed(text: str) -> _Address | None:
-    """Of an address, with a port or without."""
+    """The address, parsed from text with or without a port."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""Alive, and ready: the two questions of those who run the service. Both are answered from memory."""
+"""The liveness and readiness endpoints. Both answer from memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """How it stands; `checks` names each part, `conductor` who conducts.
+    """The service's health. `checks`: the result for each part. `conductor`: which replica is the conductor.
 
-    `ages`: seconds since each part last answered its check; `passes`: since each thread of the conductor ended a pass.
+    `ages`: seconds since each part last answered its check. `passes`: since each conductor thread ended its last pass.
     """
 
     status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
@@ -37,7 +37,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", response_model=Health, responses=responses(500, 503))
 async def readyz(ctx: Ctx) -> Health | Response:
-    """Database, Redis and store answer and take writes; 503 names what does not. Checked in the background."""
+    """200 if database, Redis and store answer and accept writes. 503 names the others. Checked in the background."""
     states = ctx.readiness.states()
     errors = [FieldError(name, state.text) for name, state in states.items() if not state.ok]
     if errors:

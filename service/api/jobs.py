@@ -109,7 +109,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
 def _parsed(ctx: Services, spec: object) -> JobSpec:
     try:
         return parse_spec(spec)
-    except SpecError:  # only now it matters what workers have installed, which is a question to the database
+    except SpecError:  # only now read the workers' extensions, which costs a database query
         return parse_spec(spec, installed(ctx))
 
 
@@ -159,7 +159,7 @@ async def show_job(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a version above `version`")] = 0.0,
     version: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> Response:
-    """One job. With `wait` the answer comes as soon as the job's version is greater than `version`, or its worker's
+    """One job. With `wait`, the answer comes when the job's version is greater than `version` or its worker's
     heartbeat is late."""
     status = await run_in_threadpool(ctx.statuses.show, job_id)
     if wait and version is not None:
@@ -170,7 +170,7 @@ async def show_job(
 
 
 async def _changed(ctx: Services, job_id: str, status: Status, version: int, seconds: float) -> Status:
-    """The job once its version is greater, or its worker falls silent, which is no new version; at the latest after
+    """The job when its version is greater or its worker falls silent (which does not change the version), or after
     `seconds`."""
     end = time.monotonic() + seconds
     while status.version <= version and not ctx.watch.closing and (left := end - time.monotonic()) > 0:
@@ -227,7 +227,7 @@ def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
 
 @router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
 def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
-    """The checkpoints that exist, committed or quarantined, and the newest 100 that were deleted, newest first."""
+    """The checkpoints that exist, committed or quarantined, and the newest 100 deleted ones. Newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
 

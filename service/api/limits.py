@@ -15,7 +15,7 @@ from service.errors import BodyTooLarge, BodyTooSlow, TooManyAtOnce
 MAX_BODY = 1 << 20
 SHARE = "baton.share"
 LEAST_OF_A_WORKER = 8
-"""A worker polls, renews its lease, sends checkpoints and logs, and repeats what was not answered in time."""
+"""Connections of one worker, at least: it polls, renews its lease, sends checkpoints and logs, and retries."""
 
 
 class BodyLimit:
@@ -76,13 +76,13 @@ class Group(StrEnum):
     ADMIN = "admin"
     """Tokens with the scope admin."""
     ATTEMPT = "attempt"
-    """Whatever comes with the token of an attempt: heartbeats, commits."""
+    """Requests with the token of an attempt: heartbeats, commits."""
     WORK = "work"
     """Registrations and claims of workers."""
     POLL = "poll"
     """Workers that wait for work."""
     USER = "user"
-    """Everybody else: lists, logs, streams of events."""
+    """All other requests: lists, logs, streams of events."""
 
 
 SIXTEENTHS = {
@@ -94,14 +94,14 @@ SIXTEENTHS = {
 }
 """How many sixteenths of the connections these groups may use together.
 
-So polls and users leave room for each other, both for claims, all three for heartbeats, and all of them for the
-administrator.
+Polls and users each leave room for the other. Both leave room for claims, all three for heartbeats, and all four for
+the administrator.
 """
 
 
 @dataclass(frozen=True)
 class Sharer:
-    """Whose share a request counts against. `key`: the token, for workers with the worker's name or address.
+    """The caller whose share a request uses. `key`: the token; for workers with the worker's name or address.
 
     `one_worker`: the key is one worker, which needs few connections at once.
     """
@@ -112,9 +112,9 @@ class Sharer:
 
 
 class ShareLimit:
-    """ASGI middleware: bounds the requests under way at once, streams and long polls too, by caller and by group.
+    """ASGI middleware: limits concurrent requests by caller and by group. Streams and long polls count too.
 
-    The caller is known once the route knows it.
+    The caller is known after the route has authenticated it.
     """
 
     def __init__(self, app: ASGIApp, connections: int) -> None:
@@ -144,7 +144,7 @@ class ShareLimit:
         self._groups[sharer.group] += 1
 
     def give_back(self, sharer: Sharer) -> None:
-        """A request of this caller is over."""
+        """Record the end of a request of this caller."""
         self._groups[sharer.group] -= 1
         self._under_way[sharer] -= 1
         if not self._under_way[sharer]:
@@ -157,7 +157,7 @@ class ShareLimit:
 
 
 class Share:
-    """The share of one request. Of the event loop's thread."""
+    """The share of one request. Used only in the event loop's thread."""
 
     def __init__(self, limit: ShareLimit) -> None:
         self._limit = limit

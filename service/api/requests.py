@@ -117,4 +117,4 @@ def name_of(scope: Scope) -> str:
     given = [value for key, value in scope["headers"] if key == b"x-request-id"]
     if len(given) == 1 and FORM.fullmatch(given[0]):
         return str(given[0].decode())
-    return f"{random.getrandbits(64):016x}"  # nobody has to guess it, and the system's source is a call to the kernel
+    return f"{random.getrandbits(64):016x}"  # need not be unpredictable; the secure source would cost a system call

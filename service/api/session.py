@@ -51,7 +51,7 @@ def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principa
 
 
 def _check_person(owner: Principal) -> None:
-    """A session without a token's id is the administrator's: no machine may get one. Raises Forbidden."""
+    """A session without a token's id is the administrator's. Machine tokens must not get one. Raises Forbidden."""
     if owner.machine:
         raise Forbidden(f"the token {owner.name} is for programs: make one for people with `baton token create`", ())
 

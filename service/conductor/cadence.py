@@ -43,7 +43,7 @@ class _Training:
         return (now - max(self.begun, self.committed or self.begun)).total_seconds()
 
     def overdue(self, now: datetime, since: datetime) -> bool:
-        """Whether that is too long. While the service was away, until `since`, none could be committed."""
+        """Whether the last commit is too old. Counts from `since` at the earliest: before, the service was down."""
         return checkpoint_overdue(min(self.age(now), (now - since).total_seconds()), self.interval)
 
 

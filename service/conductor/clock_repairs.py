@@ -1,4 +1,4 @@
-"""What was put off until a moment that lies too far ahead, because the database's clock was set back since."""
+"""Repairs waits whose end is too far in the future because the database's clock was set back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from service.db.unit import Unit
 
 
 class ClockRepairs:
-    """Once the lease guard saw that the clock was set, makes due what waits: backoffs and notifications.
+    """Makes backoffs and notifications due after the lease guard has detected a clock change.
 
-    A wait that was right is cut short too. That costs one early try, where an hour of waiting would cost an hour.
+    This also shortens correct waits. The cost is one early retry; without it, a clock set back by an hour adds an hour.
     """
 
     def __init__(self, database: Database, guard: LeaseGuard) -> None:
@@ -23,7 +23,7 @@ class ClockRepairs:
         self._handled = 0
 
     def run(self) -> None:
-        """One pass. What fails is done by the next one."""
+        """One pass. The next pass repeats a step that failed."""
         seen = self._guard.clock_sets
         if seen == self._handled:
             return

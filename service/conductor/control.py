@@ -1,4 +1,4 @@
-"""The quick steps of a pass: leases, orders, repairs. Each can be repeated at any point without harm."""
+"""The quick steps of a pass: leases, orders, repairs. Each step is safe to repeat at any time."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from service.db.unit import Unit
 ACTOR = "conductor"
 BATCH = 1000
 LOOKED_AT = 200
-"""Jobs of each state in which a pass looks for what needs a repair; the next pass looks at those behind them."""
+"""Jobs of each state that one pass of `Repairs` checks. The next pass continues after them."""
 
 EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
 log = logging.getLogger(__name__)
 
 
 def expire_leases(database: Database, isolation: Isolation | None = None, lease: Lease | None = None) -> None:
-    """End the attempts whose workers were not heard of. After an outage of the service renew their leases instead.
+    """End attempts whose lease has expired. After an outage of the service, renew their leases instead.
 
-    Without `lease` the database's clock alone decides: for whoever knows that there was no outage.
+    Without `lease`, only the database's clock decides. Use this when the service is known to have had no outage.
     """
     isolation, lease = isolation or Isolation(database), lease or _by_the_clock(database)
     served = lease.served
@@ -63,8 +63,8 @@ def _expired(lease: Lease) -> Select[str, str]:
 
 
 def enforce_orders(database: Database, isolation: Isolation, served: Served, patience: Patience) -> None:
-    """End the attempts whose workers did not carry out a pause or a cancellation in time."""
-    # From the attempts to their jobs: few are held, and of jobs that were cancelled there are ever more.
+    """End attempts whose workers did not carry out a pause or a cancellation in time."""
+    # Start from the attempts, not from the jobs: few attempts are held, but the number of cancelled jobs only grows.
     wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(served, patience))
     held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     query = select(Attempt.id, Attempt.job_id).where(*held, wanted, ready(ORDERS, Attempt.id))
@@ -75,7 +75,7 @@ def enforce_orders(database: Database, isolation: Isolation, served: Served, pat
 
 
 def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
-    """Whether a job's order is so old that it is looked at, or nobody wrote down how old it is."""
+    """Whether a job's order is old enough to be checked. An order without a recorded time is always checked."""
     late = [
         (Job.desired == desired) & (Job.desired_at <= served.now - timedelta(seconds=patience.of(desired)))
         for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
@@ -88,7 +88,7 @@ def _items(session: Session, query: Select[str, str]) -> list[Item]:
 
 
 def _each(database: Database, act: Callable[[Unit, str], object]) -> Callable[[str], None]:
-    """Each item in a transaction of its own, which waits for no row that another one holds."""
+    """Run `act` for each item in a separate transaction that does not wait for locked rows."""
 
     def run(key: str) -> None:
         with database.write() as session:
@@ -103,10 +103,10 @@ def settle(database: Database, isolation: Isolation | None = None) -> None:
 
 
 class Repairs:
-    """Gives each job that nobody holds what its owner wants: an attempt, a pause, an end.
+    """Repairs jobs that have no held attempt: starts an attempt, or completes a pause or an end.
 
-    Each transition leaves its job so; this finds what a mistake, or a hand in the database, left behind. A pass looks
-    at a few jobs of each state and the next one goes on behind them, so that none costs more with many jobs.
+    Normal transitions leave nothing to repair. This finds jobs that a bug or a manual database change left behind.
+    A pass checks a few jobs of each state and the next pass continues after them, so the cost of a pass is bounded.
     """
 
     def __init__(self, database: Database, isolation: Isolation, looked_at: int = LOOKED_AT) -> None:

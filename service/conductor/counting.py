@@ -1,4 +1,4 @@
-"""Adds up the ended attempts of jobs whose totals an older service did not write."""
+"""Computes the totals of ended attempts for jobs of older releases, which did not store totals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 50
 
 
 def count_attempts(database: Database, isolation: Isolation) -> None:
-    """Store the totals of some jobs that have none: after that, no list reads all attempts of these jobs."""
+    """Store the totals of some jobs that have none. Lists then do not need to read all attempts of these jobs."""
     query = select(Job.id).where(IS_UNCOUNTED, ready(STEP, Job.id)).order_by(Job.number).limit(BATCH)
     with database.read() as session:
         items = [Item(job_id, job_id) for job_id in session.scalars(query)]

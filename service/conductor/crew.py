@@ -1,4 +1,4 @@
-"""A few threads for calls to the store, given up as a whole when none of them makes progress."""
+"""A small thread pool for calls to the store. A turn is given up when none of its calls makes progress."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SPARES = 3
 
 @dataclass
 class _Turn:
-    """One run: what is left to do, and what came of the rest. `moved`: when anything last went on.
+    """One run: the calls that are left and the results so far. `moved`: time of the last progress.
 
-    `begun`: calls under way. `replaced`: threads of it that hang and do not count any more.
+    `begun`: calls in progress. `replaced`: threads of this turn that hang and are no longer counted.
     """
 
     waiting: deque[tuple[str, Callable[[Tick], object]]]
@@ -32,11 +32,11 @@ class _Turn:
     over: bool = False
 
     def tick(self) -> None:
-        """Something went on."""
+        """Record progress."""
         self.moved = time.monotonic()
 
     def take(self) -> tuple[str, Callable[[Tick], object]] | None:
-        """The next call, unless the turn is over."""
+        """The next call. None if the turn is over."""
         with self.changed:
             if not self.waiting or self.over:
                 return None
@@ -45,14 +45,14 @@ class _Turn:
             return call
 
     def done(self, key: str, error: Exception | None) -> None:
-        """A call came to its end."""
+        """Record that a call has ended."""
         with self.changed:
             self.tick()
             self.begun.discard(key)
             if not self.over:
                 self.outcomes[key] = error
                 self.left -= 1
-                if isinstance(error, StoreUnavailable):  # the others would most likely meet the same
+                if isinstance(error, StoreUnavailable):  # the other calls would probably fail in the same way
                     self.left -= len(self.waiting)
                     self.waiting.clear()
                 self.changed.notify()
@@ -60,9 +60,9 @@ class _Turn:
 
 @dataclass(frozen=True)
 class Result:
-    """`errors`: what each call that ended raised, by key; None: nothing. `hung`: why the turn was given up.
+    """`errors`: the exception of each call that ended, by key; None if it succeeded. `hung`: why the turn was given up.
 
-    `unanswered`: the calls that were under way then.
+    `unanswered`: the calls that were in progress when the turn was given up.
     """
 
     errors: dict[str, Exception | None]
@@ -71,11 +71,11 @@ class Result:
 
 
 class Crew:
-    """Makes calls at the same time, in up to `threads` daemon threads that hold up no end of the process.
+    """Makes calls in parallel, in up to `threads` daemon threads. These threads do not delay the end of the process.
 
-    `patience`: seconds without any progress after which a turn is given up; longer than any call may take that tells
-    of no progress. A thread whose call hangs is left behind. Another one takes its place, up to SPARES times `threads`:
-    one file that can never be read must not keep all others from being handled.
+    `patience`: seconds without progress after which a turn is given up. It must be longer than any call that reports
+    no progress. A thread whose call hangs is abandoned and replaced, up to SPARES times `threads`: one unreadable file
+    must not block all other files.
     """
 
     def __init__(self, threads: int, patience: float = 20.0) -> None:
@@ -86,12 +86,12 @@ class Crew:
         self._left_behind = 0
 
     def run(self, calls: Mapping[str, Callable[[Tick], object]]) -> Result:
-        """Make the calls. A call tells of its progress by calling what it is given.
+        """Make the calls. Each call gets a function that it calls to report progress.
 
-        After the first StoreUnavailable no further call is begun. The turn is given up where no call made progress
-        within `patience`, or where all threads hang in calls of turns before.
+        After the first StoreUnavailable no further call starts. The turn is given up if no call makes progress within
+        `patience`, or if calls of earlier turns block all threads.
         """
-        with self._lock:  # a call that hangs since a turn before is not made a second time
+        with self._lock:  # do not repeat a call that still hangs since an earlier turn
             new = {key: call for key, call in calls.items() if key not in self._hanging}
         if not new:
             return Result({})
@@ -114,7 +114,7 @@ class Crew:
             return Result(turn.outcomes)
 
     def _replace(self, turn: _Turn, unanswered: frozenset[str]) -> None:
-        """Let others take the place of the threads that hang, as long as there are not too many."""
+        """Replace the threads that hang, up to the limit."""
         with self._lock:
             self._hanging |= unanswered
             turn.replaced = min(len(unanswered), SPARES * self._threads - self._left_behind)

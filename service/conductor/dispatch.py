@@ -1,4 +1,4 @@
-"""Sends a message to Redis for each attempt that may start. Runs apart from the expiry of leases."""
+"""Sends a message to Redis for each attempt that may start. Runs in a different thread than lease expiry."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SENDING, RECORDING, AUDITING, CLEANING = "dispatch", "dispatch-record", "dispatc
 CHUNK = 100
 SPENT = 500
 READ = 2 * WINDOW
-"""So many messages of a list are looked at, from its front."""
+"""Number of messages read from the front of a list."""
 
 MOST = WINDOW + AGAIN
-"""So many attempts whose messages should lie in a list are looked at."""
+"""Maximum number of dispatched attempts that are compared with a list."""
 
 SENT = "dispatched"
 SENT_AGAIN = "dispatched again: its message was gone and nobody had claimed it"
@@ -42,7 +42,7 @@ _Message = tuple[str, bool]  # attempt, and whether it goes to the front
 
 @dataclass
 class _List:
-    """`number`: of messages that it should have."""
+    """`number`: how many messages the list should contain."""
 
     queue: str
     priority: str
@@ -52,15 +52,15 @@ class _List:
 def dispatch(
     database: Database, messages: Messages, again_seconds: float, limits: Limits, isolation: Isolation | None = None
 ) -> None:
-    """Send a message for each attempt that may start, and again for one whose message got lost.
+    """Send a message for each attempt that may start. Send it again if it was lost.
 
-    A failure of one list or one attempt stops no other. Raises what says that Redis or the database is away.
+    A failure of one list or attempt does not stop the others. Raises the errors of an unavailable Redis or database.
     """
     _Pass(database, messages, timedelta(seconds=again_seconds), isolation or Isolation(database)).run(limits)
 
 
 def clean(database: Database, messages: Messages, isolation: Isolation) -> None:
-    """Remove the messages of attempts that were claimed or have ended. The same errors."""
+    """Remove the messages of attempts that were claimed or have ended. Raises the same errors as `dispatch`."""
     with database.read() as session:
         columns = (Attempt.id, Attempt.finished_at, Job.queue, Job.priority)
         query = select(*columns).join(Job, Job.id == Attempt.job_id).where(IS_SPENT)
@@ -71,7 +71,7 @@ def clean(database: Database, messages: Messages, isolation: Isolation) -> None:
         by_list[rq_queue(row.queue, row.priority)].append(row.id)
     isolation.each(CLEANING, map(Item, by_list), lambda name: messages.remove(name, by_list[name], ended), ends=AWAY)
     if rows:
-        # Those of a list that could not be cleaned too: they must not hold up all others, and the sweep comes later.
+        # Includes lists that could not be cleaned: they must not block the others. The Redis sweep removes the rest.
         with database.write() as session:
             free = unlocked(session, [row.id for row in rows])
             done = update(Attempt).where(Attempt.id.in_(free), IS_SPENT).values(dispatched_at=None)
@@ -85,7 +85,7 @@ class _Pass:
         self._database, self._messages, self._again, self._isolation = database, messages, again, isolation
 
     def run(self, limits: Limits) -> None:
-        """Send what is new, then look after what was sent before."""
+        """Send new messages, then audit the messages that were sent before."""
         with self._database.read() as session:
             sent = outstanding(session)
             due = to_send(session, limits, sent)
@@ -98,7 +98,7 @@ class _Pass:
         before = _by_list(sent, failed)
         lengths = self._messages.lengths(list(before))
         self._each(SENDING, by_list, lambda name: self._send(name, by_list[name], SENT))
-        # Where as many messages lie in the list as should, none is missing and there is none too many.
+        # A list that has the expected length has no missing and no extra message.
         odd = {name: one for name, one in before.items() if lengths[name] != one.number}
         self._each(AUDITING, odd, lambda name: self._audit(odd[name]))
 
@@ -106,7 +106,7 @@ class _Pass:
         self._isolation.each(step, map(Item, names), act, ends=AWAY)
 
     def _send(self, name: str, messages: Sequence[_Message], text: str) -> None:
-        """In the order in which they must be sent: what goes to the front, the last one first."""
+        """Send in reverse order the messages that go to the front, so that the first one ends in front."""
         for again in (False, True):
             ids = [attempt_id for attempt_id, front in messages if front is again][:: -1 if again else 1]
             for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
@@ -115,28 +115,28 @@ class _Pass:
                 self._messages.remove(name, claimed, ended=claimed)
 
     def _record(self, name: str, attempt_ids: Sequence[str], text: str) -> list[str]:
-        """Those of them that are not queued any more: they were claimed while they were sent, or have ended."""
+        """Record the dispatch. Returns the attempts that are no longer queued: claimed meanwhile, or ended."""
         try:
             return _record(self._database, name, attempt_ids, text)
         except Exception as error:
             if away(error) and not busy(error) and not refused(error):
                 raise
-        claimed: list[str] = []  # one of them failed, which must be no harm to the others
+        claimed: list[str] = []  # recording failed as a batch: record one by one, so that one failure stays isolated
         items = [Item(one, _job_of(self._database, one)) for one in attempt_ids]
         self._isolation.each(RECORDING, items, lambda one: claimed.extend(_record(self._database, name, [one], text)))
         return claimed
 
     def _audit(self, found: _List) -> None:
-        """Send again what is missing in a list, and remove what lies there for no reason."""
+        """Send the missing messages of a list again, and remove the extra ones."""
         name = rq_queue(found.queue, found.priority)
         there = self._messages.entries(name, READ)
         with self._database.read() as session:
             now, rows = Unit(session).now(), _dispatched(session, found)
-        # Of a list that is longer than any should be, the rest may hold what is missing here.
+        # Only READ messages of the list were read. If it is longer, the unread part may hold the missing ones.
         missing = [row for row in rows if row.id not in set(there)] if len(there) < READ else []
         known = self._messages.known([row.id for row in missing])
-        # What a worker took may be on its way to the claim; what Redis does not know at all will never be claimed.
-        # Below zero: sent before the clock was set back.
+        # A worker may have taken a message and not claimed yet. A message that Redis does not know is lost.
+        # abs(): the age is negative if the message was sent before the clock was set back.
         ages = {row.id: abs(now - row.dispatched_at) for row in missing}
         lost = [row for row in missing if ages[row.id] > (self._again if row.id in known else FRESH)]
         self._send(name, [(row.id, row.urgency % 2 == 0) for row in lost], SENT_AGAIN)
@@ -145,7 +145,7 @@ class _Pass:
 
 
 def remove_strays(database: Database, messages: Messages, list_name: str, attempt_ids: Sequence[str]) -> None:
-    """Of these messages remove those whose attempts are not queued any more; others are left to the workers."""
+    """Remove the messages of attempts that are no longer queued. Workers handle the other messages."""
     if attempt_ids:
         query = select(Attempt.id, Attempt.finished_at).where(Attempt.state != AttemptState.QUEUED)
         with database.read() as session:
@@ -177,10 +177,10 @@ def _job_of(database: Database, attempt_id: str) -> str | None:
 
 
 def _record(database: Database, list_name: str, attempt_ids: Sequence[str], text: str) -> list[str]:
-    """Note in one transaction that these were sent; those of them that are not queued any more are returned."""
+    """Record in one transaction that messages were sent. Returns the attempts that are no longer queued."""
     with database.write() as session:
         unit = Unit(session)
-        # The rows of the jobs first, as everywhere, and in one order. Of both only what is needed: they may be large.
+        # Lock the jobs first and in a fixed order, as everywhere. Load only the needed columns: rows may be large.
         of = select(Attempt.job_id).where(Attempt.id.in_(attempt_ids))
         needed = load_only(Job.id, Job.number, Job.events, Job.version, raiseload=True)
         query = select(Job).where(Job.id.in_(of)).options(needed).order_by(Job.number).with_for_update(nowait=True)

@@ -1,4 +1,4 @@
-"""The steps that wait for the store: publish artifacts, delete what nobody needs."""
+"""The steps that wait for the store: publish artifacts, delete checkpoints and objects that are no longer needed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from service.db.types import db_now
 from service.db.unit import new_id
 
 SLICE = 500
-"""So many quarantined checkpoints are looked at a turn, from a random job on: those of jobs that run must stay."""
+"""Quarantined checkpoints that a turn reads, starting at a random job. Those of running jobs must be kept."""
 
 COPY_SECONDS = 300.0
-"""How long the copy of a large file may take: it tells of no progress."""
+"""Seconds that the copy of a large file may take. A copy reports no progress."""
 
 PUBLISH, CHECKPOINTS, GARBAGE = "publish", "delete_checkpoint", "delete_object"
-# Each step has threads of its own: a long deletion does not hold up publishing.
+# Each step has a separate crew: a long deletion does not delay publishing.
 PUBLISHERS, COLLECTORS, CLEANERS = Crew(4, patience=COPY_SECONDS), Crew(8), Crew(8)
 
 
@@ -88,7 +88,7 @@ def _deleted() -> Select[str, str, str]:
 
 
 def _quarantined() -> list[Select[str, str, str]]:
-    """Those of ended jobs, among SLICE rows. Ids are random, so each row's turn comes, however many must stay."""
+    """Those of ended jobs, among SLICE rows. Random ids give each row its turn, however many rows must be kept."""
     start, queries = new_id(), []
     for part in (Checkpoint.job_id >= start, Checkpoint.job_id < start):
         some = select(Checkpoint.id, Checkpoint.prefix, Checkpoint.job_id).where(IS_QUARANTINED, part)

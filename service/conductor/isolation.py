@@ -1,7 +1,7 @@
-"""Handles the items of a step one by one: the failure of one item keeps no other item from being handled.
+"""Handles the items of a step one by one. The failure of one item does not stop the others.
 
 An item that failed gets a row in `pass_failures` with its error and the time of its next try (exponential backoff).
-A step excludes such items in its own query, so that they take no place in a batch that is bounded by LIMIT.
+Each step excludes such items in its query, so that they take no place in a batch that is bounded by LIMIT.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _draw = random.SystemRandom().random
 
 @dataclass(frozen=True)
 class Item:
-    """What a step handles. `key`: id of the row or name of the object; `job_id`: whose it is, where that is known."""
+    """An item of a step. `key`: id of the row or name of the object. `job_id`: the job it belongs to, if known."""
 
     key: str
     job_id: str | None = None
 
 
 class Isolation:
-    """Runs steps item by item. `failed` is told the name of the step each time that an item fails."""
+    """Runs steps item by item. Calls `failed` with the name of the step each time an item fails."""
 
     def __init__(self, database: Database, failed: Callable[[str], None] = lambda _step: None) -> None:
         self._database, self._failed = database, failed
@@ -52,10 +52,10 @@ class Isolation:
         act: Callable[[str], object],
         ends: tuple[type[Exception], ...] = (),
     ) -> None:
-        """Call `act(item.key)` for each item. What it raises is recorded and does not end the loop.
+        """Call `act(item.key)` for each item. An exception is recorded and does not end the loop.
 
-        Raises what says that the database itself is away, and exceptions of the types in `ends`: then no item is at
-        fault, and the step ends.
+        Raises the errors of an unavailable database, and exceptions of the types in `ends`. These are not the fault
+        of an item, so the step ends.
         """
         due = list(items)
         known = self._known(step, [item.key for item in due])
@@ -65,7 +65,7 @@ class Isolation:
             except Exception as error:
                 if isinstance(error, ends) or (away(error) and not busy(error) and not refused(error)):
                     raise
-                # Not the item's own failure, which has its row: that the row could not be written.
+                # The item's failure could not be recorded: writing its `pass_failures` row failed.
                 if not busy(error):
                     log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
 
@@ -75,7 +75,7 @@ class Isolation:
         try:
             act(item.key)
         except Exception as error:
-            # Another transaction holds the row: the next pass comes soon.
+            # Another transaction holds the row. The next pass tries again soon.
             if busy(error) or isinstance(error, ends) or (away(error) and not refused(error)):
                 raise
             self._record(step, item, error)
@@ -103,7 +103,7 @@ class Isolation:
                 session.add(row)
             row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
-        if item.job_id is not None and tries & (tries - 1) == 0:  # the first, then each doubling
+        if item.job_id is not None and tries & (tries - 1) == 0:  # at tries 1, 2, 4, 8, ...
             self._tell_job(step, item.job_id, tries, text, wait)
 
     def _tell_job(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
@@ -125,22 +125,22 @@ class Isolation:
             session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item == key))
 
     def forget_old(self) -> None:
-        """Drop what is about items that are not there any more: one that is there is tried at its time."""
+        """Delete the rows of items that no longer exist. Existing items are tried when due, so their rows are newer."""
         with self._database.write() as session:
             now = Unit(session).now()
             session.execute(delete(PassFailure).where(PassFailure.retry_at < now - FORGOTTEN_AFTER))
-            # Further ahead than any wait: it was written before the clock was set back.
+            # Later than any backoff allows: the row was written before the clock was set back.
             ahead = PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS)
             session.execute(update(PassFailure).where(ahead).values(retry_at=now))
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    """A condition for a step's query: the item does not wait for its next try."""
+    """A condition for a step's query: the item is not waiting for its next try."""
     waits = exists().where(PassFailure.step == step, PassFailure.item == key, PassFailure.retry_at > db_now())
     return ~waits
 
 
 def waiting(session: Session, step: str) -> set[str]:
-    """The items of a step that wait for their next try: for a step whose items are not rows of one query."""
+    """The items of a step that wait for their next try. For steps whose items are not rows of one query."""
     query = select(PassFailure.item).where(PassFailure.step == step, PassFailure.retry_at > db_now())
     return set(session.scalars(query))

@@ -24,7 +24,7 @@ from service.db.unit import new_id
 NAME = "conductor"
 LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 600.0
-"""No lease of any replica lasts so long: BATON_LEADER_SECONDS is at most half of it."""
+"""Longer than any leader lease: BATON_LEADER_SECONDS is at most half of it."""
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class LeaderRow:
     def take(self) -> Standing:
         """Take the row if nobody holds it, keep it if this one does."""
         row = insert(Leader).values(name=NAME, holder=self._holder, term=1, expires_at=db_now() + self._lease)
-        # One that ends further ahead than any lease lasts was given before the clock was set back.
+        # A lease that ends later than this was written before the clock was set back.
         free = or_(Leader.expires_at <= db_now(), Leader.expires_at > db_now() + self._longest)
         changes = {
             "holder": row.excluded.holder,
@@ -190,7 +190,7 @@ def leadership(database: Database, seconds: float) -> Leadership:
 
 
 def boot_clock() -> float:
-    """Seconds on a clock that nobody sets."""
+    """Seconds on a monotonic clock. On Linux it also runs while the host sleeps."""
     # Linux has a clock that goes on while the machine sleeps.
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

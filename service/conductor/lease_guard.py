@@ -1,8 +1,8 @@
-"""Knows since when the service has been able to take heartbeats, so that leases count no other time.
+"""Determines since when the service can take heartbeats. Only this time counts towards the expiry of leases.
 
-Each replica writes its row of `replicas` again and again and compares the database's clock with its own, which nobody
-sets and which goes on while the machine sleeps. A gap, or a clock that was set, begins a new row. What all rows
-together say is read once at the beginning of each: docs/decisions/0028-leases-and-outages.md.
+Each replica regularly writes its row of `replicas`. It compares the database's clock with a monotonic clock, which also
+runs while the host sleeps. A gap or a clock change starts a new row. The start of a row reads the rows of all replicas
+once: docs/decisions/0028-leases-and-outages.md.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from service.db.unit import new_id
 
 LOOK_SECONDS = 1.0
 CLOCK_SECONDS = 1.0
-"""By so much the database's clock may differ from this machine's within ANCHOR_SECONDS before it counts as set."""
+"""Tolerated difference between the database's clock and this host's clock within ANCHOR_SECONDS."""
 
 ANCHOR_SECONDS = 60.0
 PATIENCE_LEASES = 3.0
-"""Served leases, outages left out, after which a silent worker is given up whatever happened meanwhile."""
+"""After this many lease times of service uptime a silent worker is given up, even if there were outages."""
 
 KEPT = timedelta(days=1)
 MOST_ROWS = 5_000
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Look:
-    """The database's clock, read at some moment between two of this machine's."""
+    """A reading of the database's clock, between two readings of this host's clock."""
 
     at: datetime
     begun: float
@@ -53,7 +53,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Break:
-    """Why a new row begins. `start`: the process is new; `clock_set`: no row from before says what time it is."""
+    """Why a new row starts. `start`: the process is new. `clock_set`: the clock changed, so older rows are ignored."""
 
     why: str
     start: bool = False
@@ -61,9 +61,9 @@ class _Break:
 
 
 class LeaseGuard:
-    """Safe for several threads. `lease` and `heartbeat` in seconds; `clock`: monotonic, also while the host sleeps.
+    """Thread-safe. `lease` and `heartbeat` in seconds. `clock`: monotonic, also runs while the host sleeps.
 
-    `clock_sets`: how often it saw that the database's clock was set.
+    `clock_sets`: the number of detected changes of the database's clock.
     """
 
     def __init__(
@@ -89,19 +89,19 @@ class LeaseGuard:
         self._thread = threading.Thread(target=self._run, name="lease guard", daemon=True)
 
     def start(self) -> None:
-        """Begin to look by itself."""
+        """Start the background thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop the background thread."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
     def look(self) -> Served:
-        """Compare the clocks, write if the last time was a while ago, and say what time counts.
+        """Compare the clocks, write the row if it is due, and return the time that counts for leases.
 
-        Raises what the database raises.
+        Raises the errors of the database.
         """
         with self._lock:
             look, new = self._write()
@@ -118,12 +118,12 @@ class LeaseGuard:
             return Served(look.at, self._since, self._long_before)
 
     def _write(self) -> tuple[_Look, _Break | None]:
-        """With why a new row was begun, if it was."""
+        """Read the clocks and renew the row if due. The second value says why a new row was started, if it was."""
         if self._last is None:
             return self._begin_row(), _Break("the process is new", start=True)
         begun = self._clock()
         if begun < self._written + self._every or (not self._database.shared and not self._any_held()):
-            # Written just now; or nothing is held, and a file need not be synced each second for nothing.
+            # Not due yet. Or no attempt is held on SQLite: then avoid one disk sync per second.
             with self._database.peek() as connection:
                 moment = connection.execute(select(db_now())).scalar_one()
             return _Look(moment, begun, self._clock()), None
@@ -138,7 +138,7 @@ class LeaseGuard:
         return _Look(renewed, begun, self._written), None
 
     def _renewal(self, last: datetime) -> Any:
-        # The database decides too: between a look at the clocks and this write a process may have stood still.
+        # The database checks the gap too: the process may have been suspended between the reading and this write.
         margin = timedelta(seconds=self._gap)
         query = update(Replica).where(Replica.name == self._name, db_now() <= last + margin, db_now() >= last - margin)
         return query.values(last_write_at=db_now()).returning(Replica.last_write_at)
@@ -154,7 +154,7 @@ class LeaseGuard:
         with self._connect() as connection:
             row = insert(Replica).values(name=self._name, started_at=db_now(), last_write_at=db_now())
             moment = connection.execute(row.returning(Replica.last_write_at)).scalar_one()
-            # What lies ahead was written before the clock was set back.
+            # A row in the future was written before the clock was set back.
             old = (Replica.last_write_at < moment - KEPT) | (
                 Replica.last_write_at > moment + timedelta(seconds=self._gap)
             )
@@ -177,7 +177,7 @@ class LeaseGuard:
                 yield session.connection()
 
     def _broken(self, look: _Look) -> _Break | None:
-        """Why the time until this look does not count, if it does not."""
+        """Why the time before this reading does not count. None if it counts."""
         if self._last is not None and look.ended - self._last.ended > self._gap:
             return _Break(f"it wrote nothing for {look.ended - self._last.ended:.1f} s")
         if self._anchor is not None:
@@ -193,7 +193,7 @@ class LeaseGuard:
         with self._database.peek() as connection:
             rows = connection.execute(query.limit(MOST_ROWS)).all()
         margin = timedelta(seconds=self._gap)
-        # Another replica may have written since: that is no time ahead of this one.
+        # Another replica may have written after `now` was read. Limit its time to `now`.
         known = [Span(begun, min(ended, now)) for begun, ended in rows if begun <= ended <= now + margin]
         joined = served(known, now, self._gap)
         begun = now if self._begun_by.clock_set or not joined else joined[0].begun

@@ -1,4 +1,4 @@
-"""The conductor's threads: for leases, for messages to Redis, for what waits for the store, for notifications."""
+"""The conductor's threads: for leases, for messages to Redis, for the store, for notifications."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ class Conductor:
         post: Post,
         failed: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        """`failed` is told the name of the step each time that one item of a step fails."""
+        """Calls `failed` with the name of the step each time an item of a step fails."""
         self.isolation = Isolation(database, failed)
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
         self.sending = self._sending(settings, database, messages)
         apart = self.isolation
-        # Each waits for the store by itself: a long deletion holds up neither publishing nor the other.
+        # Each store step has a separate thread: a long deletion delays neither publishing nor the other deletions.
         self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
         self.deleting = [
             Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store, apart)),
@@ -101,7 +101,7 @@ class Conductor:
         self._passed: dict[str, float] = {}
 
     def _quick(self, settings: Settings, database: Database) -> list[Step]:
-        """What is due soon. Each step looks at the clocks itself: those before it may have taken long."""
+        """Steps with short deadlines. Each step reads the clocks again: the steps before it may have taken long."""
         apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
         patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
@@ -120,7 +120,7 @@ class Conductor:
         ]
 
     def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
-        """What waits for Redis."""
+        """Steps that wait for Redis."""
         again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
         left_over = RedisSweep(database, messages, apart)
         return [
@@ -130,9 +130,9 @@ class Conductor:
         ]
 
     def start(self) -> None:
-        """Begin to run passes whenever this replica leads, unless the settings say that this process has none.
+        """Start the threads, unless the settings disable them. They run passes while this replica is the leader.
 
-        Each replica notes that it takes heartbeats, whoever leads.
+        Every replica records that it takes heartbeats, leader or not.
         """
         self.guard.start()
         if self._seconds:
@@ -174,7 +174,7 @@ class Conductor:
             step.run(forced=True)
 
     def pass_ages(self) -> dict[str, float]:
-        """Seconds since each thread of the conductor ended its last pass, by its name. Small where another leads."""
+        """Seconds since each conductor thread ended its last pass, by thread name. Small if another replica leads."""
         now = time.monotonic()
         return {name: now - passed for name, passed in self._passed.items()}
 
@@ -182,14 +182,14 @@ class Conductor:
         while not self._stopping.is_set():
             try:
                 self._pass(steps)
-            except BaseException as error:  # whatever it is: a thread that ended would do nothing ever again
+            except BaseException as error:  # catch everything: a thread that ended would never run again
                 log.exception("conductor: a pass of %s was cut short by %s", name, type(error).__name__)
             self._passed[name] = time.monotonic()
             self._stopping.wait(self._seconds)
 
     def _pass(self, steps: list[Step]) -> None:
         for step in steps:
-            # Looked at before each: a process that stood still may have been replaced meanwhile.
+            # Check leadership before each step: a suspended process may have lost it meanwhile.
             if self._stopping.is_set() or not self._leadership.leads():
                 return
             step.run()

@@ -20,24 +20,24 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from core.domain.queues import FUNCTION, RQ_PREFIX
 
 AWAY = (RedisConnectionError, RedisTimeoutError)
-"""What says that Redis itself is at fault, and no list in it."""
+"""Errors that mean that Redis itself is unavailable, not that one list is bad."""
 
 FAILURE_TTL = 3600
 MESSAGE_TTL = 7 * 24 * 3600
-"""Seconds after which Redis forgets a message that nobody removed. One that still waits then is sent again."""
+"""Seconds until Redis expires a message. If its attempt still waits then, it is sent again."""
 
 _ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Messages:
-    """The RQ queues. All calls raise redis.RedisError where Redis is away. Each reads and writes a bounded amount."""
+    """The RQ queues. All calls raise redis.RedisError if Redis is unavailable, and read and write a bounded amount."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._queues: dict[str, Any] = {}
 
     def send(self, list_name: str, attempt_ids: Iterable[str], *, front: bool = False) -> None:
-        """Put messages at the end of a list, or each at its front, in place of any copy that lies there."""
+        """Put messages at the end of a list, or each one at its front. Replaces existing copies of them."""
         queue = self._queue(list_name)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.multi()  # said before the first command, because RQ would say it after
@@ -48,7 +48,7 @@ class Messages:
     @staticmethod
     def _send(pipe: Pipeline, queue: Any, attempt_id: str, *, front: bool) -> None:
         pipe.lrem(queue.key, 0, attempt_id)
-        # RQ's own retry stays off and no time limit is set: the attempt's lease decides, not Redis.
+        # No RQ retry and no time limit: the attempt's lease decides, not Redis.
         queue.enqueue_call(
             FUNCTION,
             args=[attempt_id],
@@ -63,10 +63,10 @@ class Messages:
         pipe.expire(RqJob.key_for(attempt_id), MESSAGE_TTL)
 
     def remove(self, list_name: str, attempt_ids: Sequence[str], ended: Collection[str] = ()) -> None:
-        """Remove messages that nobody needs any more.
+        """Remove messages that are no longer needed.
 
-        A message that is not in the list was taken by a worker, which needs RQ's record of it until its attempt ends
-        and deletes it then. The record of one in `ended` is deleted in any case: its worker may have been killed.
+        A worker has taken a message that is not in the list. The worker needs RQ's record until its attempt ends and
+        then deletes it. The records of `ended` attempts are always deleted: their workers may have been killed.
         """
         if not attempt_ids:
             return
@@ -83,16 +83,16 @@ class Messages:
             self._redis.delete(*(RqJob.key_for(one) for one in attempt_ids))
 
     def lengths(self, list_names: Sequence[str]) -> dict[str, int]:
-        """How many messages lie in each list."""
+        """The number of messages in each list."""
         with self._redis.pipeline(transaction=False) as pipe:
             for name in list_names:
                 pipe.llen(self._queue(name).key)
             found = pipe.execute(raise_on_error=False)
-        # What is no list has no length; whoever reads or writes it is told.
+        # A key of another type has length 0 here. Calls that read or write it raise the error.
         return {name: one if isinstance(one, int) else -1 for name, one in zip(list_names, found, strict=True)}
 
     def entries(self, list_name: str, most: int) -> list[str]:
-        """The first messages of a list, by attempt."""
+        """The attempts of the first messages of a list."""
         found = cast("list[bytes]", self._redis.lrange(self._queue(list_name).key, 0, most - 1))
         return [one.decode(errors="replace") for one in found]
 
@@ -107,14 +107,14 @@ class Messages:
         return {attempt_id for attempt_id, there in zip(attempt_ids, answers, strict=True) if there}
 
     def scan_records(self, cursor: int, most: int) -> tuple[int, list[str]]:
-        """RQ's records of messages that can be ours, by attempt, after looking at about `most` keys of Redis."""
+        """Attempts of RQ records that may be Baton's. Scans about `most` keys of Redis."""
         prefix = RqJob.redis_job_namespace_prefix
         following, keys = cast("tuple[int, list[bytes]]", self._redis.scan(cursor, match=f"{prefix}*", count=most))
         names = (key.decode(errors="replace").removeprefix(prefix) for key in keys)
         return int(following), [name for name in names if _ATTEMPT_ID.fullmatch(name)]
 
     def expire(self, attempt_ids: Sequence[str]) -> None:
-        """See to it that no record of these stays for ever."""
+        """Make sure that the records of these attempts expire."""
         with self._redis.pipeline(transaction=False) as pipe:
             for attempt_id in attempt_ids:
                 pipe.ttl(RqJob.key_for(attempt_id))
@@ -125,21 +125,21 @@ class Messages:
             pipe.execute()
 
     def scan_lists(self, cursor: int, most: int) -> tuple[int, list[str]]:
-        """Names of our lists, after looking at about `most` of those that RQ knows."""
+        """Names of Baton's lists. Scans about `most` of the names that RQ knows."""
         prefix = Queue.redis_queue_namespace_prefix
         found = self._redis.sscan(Queue.redis_queues_keys, cursor, match=f"{prefix}{RQ_PREFIX}*", count=most)
         following, keys = cast("tuple[int, list[bytes]]", found)
         return int(following), [key.decode(errors="replace").removeprefix(prefix) for key in keys]
 
     def sweep_list(self, list_name: str, most: int) -> None:
-        """Remove what killed workers leave in RQ's registries of one list, and the name of a list that is not used."""
+        """Remove what killed workers left in RQ's registries of a list, and the name of an unused list."""
         started = StartedJobRegistry.key_template.format(list_name)
-        # The score is when RQ takes the work for abandoned; a worker that lives moves it on each 15 s.
+        # The score is the time at which RQ considers the work abandoned. A live worker extends it every 15 s.
         dead = self._redis.zrange(started, "-inf", f"({time.time()}", byscore=True, offset=0, num=most)
         if dead:
             self._redis.zrem(started, *cast("list[bytes]", dead))
         workers = WORKERS_BY_QUEUE_KEY % list_name
-        members = cast("list[bytes]", self._redis.srandmember(workers, most))  # each time others, if they are many
+        members = cast("list[bytes]", self._redis.srandmember(workers, most))  # a random part of them each time
         gone = [one for one, there in self._exist(members).items() if not there]
         if gone:
             self._redis.srem(workers, *gone)

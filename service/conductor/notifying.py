@@ -72,7 +72,7 @@ class Notifier:
             return [(number, job_id) for number, job_id in rows]
 
     def _handle(self, number: int, job_id: str) -> bool:
-        """Whether the target may take the next one: what is wrong with a message itself stops no other."""
+        """Send one. Returns whether the target may get the next one: a bad message does not stop the others."""
         taken = True
 
         def send(_key: str) -> None:
@@ -126,7 +126,7 @@ class Notifier:
     def _give_up(self, row: Notification, problem: str) -> bool:
         """With a line in the job's log: by then its owner may long have wondered."""
         with self._database.write() as session:
-            # This one waits for the row: the next pass would no longer know the problem.
+            # Waits for the row lock: the next pass would not know this problem any more.
             unit = Unit(session)
             job = unit.lock_job(row.job_id)
             if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):

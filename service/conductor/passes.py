@@ -1,8 +1,8 @@
-"""What the steps on the store have in common: batches, several threads, and each failure on its own.
+"""Common parts of the store steps: batches, parallel calls, and isolated failures.
 
-A step reads a batch of rows, acts on them in several threads, and marks in one transaction those that went well. One
-that failed is recorded with the time of its next try (service.conductor.isolation) and keeps no other from being
-handled. A full batch is followed by the next at once, up to ROUNDS a turn.
+A step reads a batch of rows, handles them in several threads, and marks the successful ones in one transaction.
+A failed item is recorded with the time of its next try (service.conductor.isolation) and does not stop the others.
+The next batch follows a full batch at once, up to ROUNDS per turn.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Pass:
     crew: Crew
 
     def run(self, find: Find, act: Act, mark: Mark, batch: int) -> None:
-        """Handle batch after batch, as long as they are full. `mark` gets the keys of the items that went well.
+        """Handle batches until one is not full. `mark` gets the keys of the items that succeeded.
 
-        Raises StoreUnavailable where the store does not answer: then no item is at fault, and the turn ends.
+        Raises StoreUnavailable if the store does not answer. This is not the fault of an item, so the turn ends.
         """
         for _ in range(ROUNDS):
             items = find()
@@ -50,7 +50,7 @@ class Pass:
         told = [item for item in items if item.key in result.errors]
         if away is not None:
             told = [item for item in told if not isinstance(result.errors[item.key], StoreUnavailable)]
-        # What was under way when the turn was given up is tried later: it must not be found first again and again.
+        # Retry later what was in progress when the turn was given up. Otherwise the next turns find it first again.
         late = {key: TimeoutError("the store did not answer for it in time") for key in result.unanswered}
         told += [item for item in items if item.key in late]
         self.isolation.each(self.step, told, partial(_tell, {**result.errors, **late}))
@@ -58,7 +58,7 @@ class Pass:
             raise away
 
     def _away(self, errors: Iterable[Exception | None]) -> StoreUnavailable | None:
-        """An item that the store does not answer for may be at fault itself: the store's own check decides."""
+        """One item alone may cause a StoreUnavailable. The store's own check decides."""
         if not any(isinstance(error, StoreUnavailable) for error in errors):
             return None
         try:

@@ -1,4 +1,4 @@
-"""Removes from Redis what nothing names any more, a little at a time: what killed processes and older releases left."""
+"""Removes unreferenced keys from Redis in small steps: leftovers of killed processes and of older releases."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from service.db.tables import Attempt
 
 STEP = "redis"
 KEYS = 200
-"""About so many keys of Redis, ours or not, are looked at in a run."""
+"""Approximate number of Redis keys, including foreign ones, that one run reads."""
 
 LISTS, MEMBERS = 20, 200
 EVERY_SECONDS = 10.0
 
 
 class RedisSweep:
-    """Goes through Redis in small steps, round and round. It touches only what is named as Baton names it."""
+    """Scans Redis in small steps, in an endless loop. Touches only keys with Baton's names."""
 
     def __init__(self, database: Database, messages: Messages, isolation: Isolation) -> None:
         self._database, self._messages, self._isolation = database, messages, isolation
         self._records = self._lists = 0
 
     def run(self) -> None:
-        """One step. Raises what says that Redis or the database is away."""
+        """One step. Raises the errors of an unavailable Redis or database."""
         self._records, records = self._messages.scan_records(self._records, KEYS)
         self._sweep_records(records)
         self._lists, lists = self._messages.scan_lists(self._lists, LISTS)
@@ -39,7 +39,7 @@ class RedisSweep:
         with self._database.read() as session:
             query = select(Attempt.id, Attempt.state).where(Attempt.id.in_(attempt_ids))
             states = {row.id: row.state for row in session.execute(query)}
-        # Of an attempt that this database does not know nothing is touched: it may be another application's.
+        # Leave attempts that this database does not know: they may belong to another application.
         self._messages.forget([one for one, state in states.items() if state not in LIVE_ATTEMPTS])
         self._messages.expire([one for one, state in states.items() if state in LIVE_ATTEMPTS])
 

@@ -1,4 +1,4 @@
-"""Notes workers that fall silent, before their leases run out: their owners need not wait for that to know."""
+"""Reports silent workers before their leases expire, so that the owners of the jobs know early."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BATCH = 1_000
 
 
 class Silence:
-    """Writes `worker_silent` once until the worker is heard of again. `lease` and `heartbeat` in seconds."""
+    """Writes `worker_silent` once per silence. `lease` and `heartbeat` in seconds."""
 
     def __init__(self, database: Database, isolation: Isolation, lease: float, heartbeat: float) -> None:
         self._database, self._isolation, self._lease = database, isolation, lease
         self._seconds = max(2 * heartbeat, lease / 2)
 
     def run(self, served: Served) -> None:
-        """One pass. Time in which the service was away is nobody's silence."""
+        """One pass. Outages of the service do not count as silence."""
         if self._seconds >= self._lease or not served.has_served(self._seconds):
             return
         latest = served.now + timedelta(seconds=self._lease - self._seconds)
@@ -56,7 +56,7 @@ class Silence:
             tell_once(unit, job, Notice.SILENT, attempt.number, text)
 
     def _heard(self, attempt: Attempt) -> datetime | None:
-        """When the worker was heard of last; or when the service was back, if that is later: it renews leases."""
+        """Time of the last heartbeat, or of the service's return if that is later (it then renews leases)."""
         if attempt.lease_expires_at is None:
             return None
         renewed = attempt.lease_expires_at - timedelta(seconds=self._lease)

@@ -1,4 +1,4 @@
-"""Deletes objects that no row names: what attempts wrote that ended before they committed it."""
+"""Deletes orphaned objects: attempts wrote them and ended before the commit."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SWEEPERS = Crew(4)
 
 @dataclass(frozen=True)
 class _Known:
-    """What the rows of one job name. `last`: the newest fence; `held`: the one that may still write.
+    """References of one job. `last`: the newest fencing token. `held`: the token that may still write.
 
-    `over`: the job has ended so long ago that nobody writes any more.
+    `over`: the job ended so long ago that no attempt writes any more.
     """
 
     job_id: str
@@ -42,23 +42,23 @@ class _Known:
     objects: frozenset[str]
 
     def orphan_checkpoint(self, name: str) -> bool:
-        """Whether this object belongs to a save that was never committed and never will be."""
+        """Whether this object belongs to a checkpoint that was not committed and can never be."""
         prefix = name.rpartition("/")[0]
         parts = checkpoint_parts(prefix)
         return parts is not None and self._over(parts[2]) and prefix not in self.prefixes
 
     def orphan_version(self, name: str) -> bool:
-        """Whether this object is a version of an artifact that nothing names."""
+        """Whether this object is an artifact version that was not committed and can never be."""
         parts = artifact_parts(name)
         return parts is not None and self._over(parts[1]) and name not in self.objects
 
     def _over(self, fence: int) -> bool:
-        # A fence above the newest was given out after the rows were read.
+        # A token above the newest was given out after the rows were read.
         return fence <= self.last and fence != self.held
 
 
 def sweep(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
-    """Delete what attempts that are over wrote and never committed. Looks at a few jobs a time."""
+    """Delete uncommitted objects of ended attempts. Checks a few jobs at a time."""
     known: dict[str, _Known] = {}
 
     def find() -> list[Item]:
@@ -72,7 +72,7 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
         _sweep_job(database, store, known[job_id], tick)
 
     def plan_next(job_ids: Sequence[str]) -> None:
-        """Again in a while; never again where nobody can write any more."""
+        """Check the jobs again later. Never again if no attempt can write any more."""
         over = {job_id for job_id in job_ids if known[job_id].over}
         with database.write() as session:
             for ids, at in ((over, None), (set(job_ids) - over, Unit(session).now() + SWEEP_EVERY)):
@@ -89,12 +89,12 @@ def _sweep_job(database: Database, store: BlobStore, known: _Known, tick: Tick) 
         store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_leaving(database, name)
     )
     if known.over:
-        # Only manifests tell which of them a checkpoint names; but nobody goes on from a job that has ended.
+        # Only manifests tell which objects a checkpoint uses. An ended job is never resumed, so all can go.
         delete_all(store, f"{programs_prefix(known.job_id)}/", tick)
 
 
 def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[str], bool] = lambda _name: True) -> None:
-    """Delete the objects below the prefix that are unwanted, one by one as they are listed: there may be many."""
+    """Delete the unwanted objects below the prefix, one by one during the listing: there may be many."""
     for blob in store.list(prefix):
         tick()
         if unwanted(blob.name):
@@ -103,7 +103,7 @@ def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[st
 
 
 def _is_leaving(database: Database, name: str) -> bool:
-    """Whether the object is garbage already and has its time. Asked by name: garbage knows no job."""
+    """Whether the object is already garbage with a scheduled time. Searches by name: garbage rows have no job."""
     with database.read() as session:
         return session.get(Garbage, name) is not None
 
@@ -111,7 +111,7 @@ def _is_leaving(database: Database, name: str) -> bool:
 def _known(unit: Unit, job_id: str) -> _Known:
     session, job = unit.session, unit.find_job(job_id)
     held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
-    # Two questions, each with an index of its own: not the rows of all checkpoints that the job ever had.
+    # Two queries, each with an index. Avoids reading all checkpoint rows that the job ever had.
     there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)
     prefixes = {*session.scalars(there.where(IS_COMMITTED)), *session.scalars(there.where(IS_USELESS))}
     objects = frozenset(session.scalars(select(Artifact.object).where(Artifact.job_id == job_id)))

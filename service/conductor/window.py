@@ -1,4 +1,4 @@
-"""Which attempts Redis should hold a message of now: a bounded window of each list, however long the queue is."""
+"""Decides which attempts have a message in Redis: a bounded window per list, independent of the queue's length."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
 
 WINDOW = 500
-"""So many messages of attempts that never ran lie in a list; kinds of workers that they need share them."""
+"""Messages per list for attempts of jobs that never ran. All kinds of workers share them."""
 
 BATCH = 500
-"""So many messages are sent in a pass; the lines that have something to send share them."""
+"""Messages sent per pass. All lines that have something to send share them."""
 
 AGAIN = 2000
-"""So many are sent in a pass of a line of jobs that ran before: they go to the front, beside the window."""
+"""Messages sent per pass for a line of jobs that ran before. They go to the front, in addition to the window."""
 
 Key = tuple[str, str, int]
 
 
 def outstanding(session: Session) -> Counter[Key]:
-    """How many attempts of each line have a message in Redis that nobody claimed yet."""
+    """How many attempts of each line have an unclaimed message in Redis."""
     line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
-    # One that an older release queued is in no line before it is placed.
+    # An attempt that an older release queued has no line until it is placed.
     query: Select[Any] = select(*line, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*line)
     return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(query)})
 
 
 def to_send(session: Session, limits: Limits, sent: Counter[Key]) -> list[Startable]:
-    """What is to be sent now, the most urgent first. `sent`: what is outstanding."""
+    """The attempts to send now, most urgent first. `sent`: the unclaimed messages of each line."""
     waiting = lines(session, limits)
     found = _unlimited(session, [line for line in waiting if not line.places and not line.alone], sent)
     found += _limited(session, limits, [line for line in waiting if line.places or line.alone])
@@ -57,7 +57,7 @@ def _unlimited(session: Session, waiting: list[Line], sent: Counter[Key]) -> lis
 
 
 def _limited(session: Session, limits: Limits, waiting: list[Line]) -> list[Startable]:
-    """What was sent keeps its place: from the most urgent on as many as there are places for, but for those sent."""
+    """Fill the free places with the most urgent attempts. Attempts that were sent keep their places."""
     left: defaultdict[tuple[str, int], int] = defaultdict(lambda: WINDOW)
     found: list[Startable] = []
     for one in in_order(session, limits, waiting, lambda line: left[line.queue, line.urgency] > 0):

@@ -18,7 +18,7 @@ from service.errors import BadMessage, NotFound
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 READER_GRACE = timedelta(minutes=15)
 MAX_ARTIFACTS = 1_000
-"""Of one job."""
+"""Maximum number of artifacts of one job."""
 
 
 def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
@@ -42,7 +42,7 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
 
 
 def is_new(unit: Unit, attempt_id: str, message: ArtifactCommit) -> bool:
-    """Whether `commit` would point the artifact at another object. False where it would refuse the message."""
+    """Whether `commit` would point the artifact at another object. False if it would refuse the message."""
     held = (Attempt.id == attempt_id, Attempt.fence == message.fence, Attempt.state.in_(HELD_ATTEMPTS))
     job_id = unit.session.scalar(select(Attempt.job_id).where(*held))
     if job_id is None or message.name in RESERVED_NAMES or not _fits(job_id, message):

@@ -1,7 +1,7 @@
-"""The queued attempts that are placed, read line by line: no query here reads more than it returns.
+"""Reads the placed queued attempts line by line. No query here reads more rows than it returns.
 
-A line is all placed attempts of one queue with the same requirements and urgency, in the order of their jobs. Lines are
-found by a skip scan: one index look-up for each, however many attempts it has.
+A line is all placed attempts of one queue with the same requirements and urgency, in the order of their jobs. A skip
+scan finds the lines: one index lookup per line, independent of its length.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from service.db.base import IS_WAITING
 from service.db.tables import Attempt, Job
 
 TRIES = 3
-"""So many jobs of a line are read to learn its requirements, if those before are malformed."""
+"""Jobs of a line that are read to learn its requirements, if the first ones are malformed."""
 
 STALE_ROWS = 200
-"""So many attempts of a line are read job by job whose key is that of other limits, until it is placed again."""
+"""Attempts of a stale line (key made under other limits) that are read job by job until they are placed again."""
 
 KNOWN = 4096
 _known: dict[tuple[tuple[str, ...], str], Requirements] = {}
@@ -35,7 +35,7 @@ LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
 
 @dataclass(frozen=True)
 class Entry:
-    """A placed attempt, as its line has it. `sent`: its message was sent to Redis."""
+    """A placed attempt in its line. `sent`: its message was sent to Redis."""
 
     attempt_id: str
     job_number: int
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """`head`: its first attempt. `places`: what each of its attempts takes one place of. `alone`: it has no other."""
+    """`head`: the first attempt. `places`: where each attempt takes one place. `alone`: the line has one attempt."""
 
     queue: str
     needs_key: str
@@ -66,12 +66,12 @@ class Line:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What tells it from all other lines."""
+        """The unique key of the line."""
         return self.queue, self.needs_key, self.urgency
 
 
 def lines(session: Session, limits: Limits, queues: Collection[str] | None = None) -> list[Line]:
-    """All lines of these queues; None: of all queues. Each one has at least one attempt."""
+    """All lines of these queues, or of all queues if None. Each line has at least one attempt."""
     found = []
     for row in session.execute(_heads(None if queues is None else sorted(queues))):
         head = Line(row.queue, row.needs_key, row.urgency, Entry(row.id, row.job_number, row.dispatched_at is not None))
@@ -81,13 +81,13 @@ def lines(session: Session, limits: Limits, queues: Collection[str] | None = Non
 
 
 def stale_lines(session: Session, limits: Limits) -> list[Line]:
-    """Lines whose key was made under limits for other labels: their attempts must be placed again."""
+    """Lines whose key was made under limits for other labels. Their attempts must be placed again."""
     found = (Line(r.queue, r.needs_key, r.urgency, Entry(r.id, r.job_number, False)) for r in session.execute(_heads()))
     return [line for line in found if _required(session, limits, line) is None]
 
 
 def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent: bool = False) -> list[Entry]:
-    """The next attempts of the line, those of jobs with a number above `after`. `unsent`: only those not in Redis."""
+    """The next attempts of the line, of jobs with numbers above `after`. `unsent`: only those not in Redis."""
     query = select(Attempt.id, Attempt.job_number, Attempt.dispatched_at).where(_of(line), Attempt.job_number > after)
     if unsent:
         query = query.where(Attempt.dispatched_at.is_(None))
@@ -96,7 +96,7 @@ def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent:
 
 
 def count(session: Session, line: Line, most: int) -> int:
-    """How many attempts the line has, counted no further than `most`."""
+    """The number of attempts in the line, at most `most`."""
     if line.alone:
         return 1
     some = select(literal(1)).select_from(Attempt).where(_of(line)).limit(most)
@@ -113,7 +113,7 @@ def _line(head: Line, required: Requirements, limits: Limits) -> Line:
 
 
 def _required(session: Session, limits: Limits, line: Line) -> Requirements | None:
-    """The requirements that the line's key stands for; None if the key is stale."""
+    """The requirements that the line's key encodes. None if the key is stale."""
     name = (limits.label_patterns, line.needs_key)
     if name not in _known:
         if name == ((), ""):
@@ -127,14 +127,14 @@ def _required(session: Session, limits: Limits, line: Line) -> Requirements | No
 
 
 def _remember(name: tuple[tuple[str, ...], str], required: Requirements) -> None:
-    # A key is a digest of what it stands for, so what is known of it stays true.
+    # A key is a digest of its requirements, so the cached value stays valid.
     if len(_known) >= KNOWN:
         _known.clear()
     _known[name] = required
 
 
 def _one_by_one(session: Session, limits: Limits, head: Line) -> list[Line]:
-    """The attempts of a line whose key says nothing, as lines of one attempt each."""
+    """The attempts of a line with a stale key, each as a line with one attempt."""
     return [
         _line(replace(head, head=entry, alone=True), required, limits)
         for entry, required in _read(session, limits, head, STALE_ROWS)
@@ -142,9 +142,9 @@ def _one_by_one(session: Session, limits: Limits, head: Line) -> list[Line]:
 
 
 def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple[Entry, Requirements]]:
-    """The first attempts of a line with what their own jobs require; malformed jobs are left out."""
+    """The first attempts of a line with the requirements of their jobs. Malformed jobs are left out."""
     columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version)
-    # As text: a value that is no JSON is then one job's fault and not that of the whole query.
+    # Read as text: invalid JSON then fails one job and not the whole query.
     query = select(*columns, cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
     query = query.join(Job, Job.id == Attempt.job_id).where(_of(line)).order_by(Attempt.job_number).limit(most)
     found = []
@@ -158,7 +158,7 @@ def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple
 
 
 def _heads(queues: Sequence[str] | None = None) -> Select[Any]:
-    """The first attempt of each line, found from that of the line before."""
+    """The first attempt of each line. Each is found from the one before it."""
     return _heads_of_all() if queues is None else _heads_in([_first(Attempt.queue == one) for one in queues])
 
 
@@ -177,9 +177,9 @@ def _heads_in(first: Sequence[Any], *, of_all: bool = False) -> Select[Any]:
 
 
 def _behind(*, of_all: bool) -> Any:
-    """The first attempt of the line behind that of `_before`."""
+    """The first attempt of the line that follows the line of `_before`."""
     queue, key = Attempt.queue == _before.queue, Attempt.needs_key == _before.needs_key
-    # One look-up for each column: SQLite uses an index for no more than the first column of a row of values.
+    # One lookup for each column: for a row value, SQLite uses only the first column of an index.
     following = [
         _first(queue, key, Attempt.urgency > _before.urgency),
         _first(queue, Attempt.needs_key > _before.needs_key),

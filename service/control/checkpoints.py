@@ -39,10 +39,10 @@ def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Chec
 
 
 def is_new(unit: Unit, attempt_id: str, message: CheckpointCommit) -> bool:
-    """Whether `commit` would add a checkpoint. False where it would refuse the message, or where it has it already.
+    """Whether `commit` would add a checkpoint. False if it would refuse the message or already has the checkpoint.
 
-    Asked before the look into the store: a zombie is told that its lease is lost, whatever the store says, and a commit
-    that is repeated succeeds even when its objects are gone by now.
+    Called before the check of the store. A worker without a lease then gets LeaseLost and not a store error.
+    A repeated commit succeeds even if its objects are deleted by now.
     """
     job_id = _held_job(unit, attempt_id, message.fence)
     if job_id is None or not _fits(job_id, message):
@@ -57,7 +57,7 @@ def _held_job(unit: Unit, attempt_id: str, fence: int) -> str | None:
 
 
 def usable(unit: Unit, attempt_id: str, fence: int) -> list[str]:
-    """The prefixes of the job's committed checkpoints, newest first; none if the attempt is not held with the fence."""
+    """Prefixes of the job's committed checkpoints, newest first. Empty unless the attempt is held with this token."""
     job_id = _held_job(unit, attempt_id, fence)
     if job_id is None:
         return []

@@ -17,7 +17,7 @@ from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
 MOST = 10_000
-"""A line of a queue is counted no further: no autoscaler starts more workers at once."""
+"""The count for a line stops here: no autoscaler starts more workers at once."""
 
 
 def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:
@@ -31,7 +31,7 @@ def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str
 
 
 def may_start(counted: Iterable[tuple[Line, int]], taken: Counter[Place]) -> list[tuple[Line, int]]:
-    """How many attempts of each line have room, where those of the more urgent line take their places first."""
+    """How many attempts of each line have room. More urgent lines take their places first."""
     found = []
     for line, number in sorted(counted, key=lambda one: (one[0].urgency, one[0].head.job_number)):
         start = room(line.places, taken, number)

@@ -57,7 +57,7 @@ REASONS = {
 }
 COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAILED)
 SET_BACK = timedelta(minutes=1)
-"""A moment that lies further ahead was written down before the clock was set back."""
+"""A time further in the future than this was written before the clock was set back."""
 
 INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 _draw = random.SystemRandom().random
@@ -74,7 +74,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
         raise Conflict("nobody asked for this job to be cancelled")
     attempt.ending = sent
     _keep_results(job, attempt, message)
-    # An outcome that only a newer worker knows says nothing against the job: it is tried again.
+    # An outcome that only a newer worker knows is not the job's fault: the job is retried.
     outcome = known(Outcome, message.outcome)
     reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
     if is_too_old(attempt, message):
@@ -186,20 +186,20 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
 
 @dataclass(frozen=True)
 class Lease:
-    """What is known when leases are looked at: the time that counts, and how long a lease is in seconds."""
+    """Input for lease checks: the time that counts, and the duration of a lease in seconds."""
 
     served: Served
     seconds: float
 
     def over(self, attempt: Attempt) -> bool:
-        """Whether the attempt is held and its lease ran out."""
+        """Whether the attempt is held and its lease has expired."""
         if attempt.state not in HELD_ATTEMPTS or attempt.lease_expires_at is None:
             return False
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
 
 
 def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
-    """End a held attempt, and its job as failed, because no other attempt can do better. Raises LeaseLost, NotFound."""
+    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound."""
     job, attempt = unit.held(attempt_id, fence)
     actor = actor_of(attempt)
     _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
@@ -211,9 +211,9 @@ def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) 
 
 
 def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable[[], float] = _draw) -> bool:
-    """End an attempt whose lease ran out; False if it was renewed or ended meanwhile.
+    """End an attempt whose lease has expired. Returns False if it was renewed or ended meanwhile.
 
-    The clock is not asked again: `lease` has the moment up to which it is known that the service was there.
+    Does not read the clock again: `lease` has the time up to which the service is known to have been up.
     """
     job, attempt = unit.lock_attempt(attempt_id)
     if not lease.over(attempt):
@@ -227,25 +227,25 @@ def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a worker has for an order, in seconds, by what its owner wants."""
+    """Seconds that a worker has to carry out an order, by the desired state."""
 
     cancel: float
     pause: float
 
     def of(self, desired: str) -> float:
-        """For this order."""
+        """The time for this order."""
         return self.cancel if desired == DesiredState.CANCEL else self.pause
 
 
 def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: Patience) -> bool:
-    """End an attempt whose worker did not answer an order in time; False if it did, or has time left.
+    """End an attempt whose worker did not carry out an order in time. False if it did, or still has time.
 
-    Whatever the worker says from then on is refused: its lease is lost.
+    The worker has then lost its lease: all its later messages are refused.
     """
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.state not in HELD_ATTEMPTS or job.desired == DesiredState.RUN:
         return False
-    # Asked for at a service that did not write down when, or before the clock was set back.
+    # An older release recorded no time for the order, or the clock was set back since.
     if job.desired_at is None or job.desired_at > served.now + SET_BACK:
         job.desired_at = served.now
         return False
@@ -275,7 +275,7 @@ def _seconds(begun: datetime, ended: datetime) -> float:
 
 
 def _redone(job: Job, attempt: Attempt) -> str:
-    """What is lost by a pause without a last checkpoint. A commit keeps its step in `end_step`."""
+    """The work lost by a pause without a final checkpoint. A commit stores its step in `end_step`."""
     kept = attempt.start_step or 0 if attempt.end_step is None else attempt.end_step
     reached = number_or(mapping(job.progress).get("global_step"), -1.0)
     if not reached >= kept:

@@ -14,7 +14,7 @@ from service.db.tables import Event
 from service.db.unit import Unit
 
 PAGE_BYTES = 1 << 20
-"""Of one page or piece of a stream, about; a single event that is larger goes alone."""
+"""Approximate maximum size of a page or a part of a stream. A larger single event is sent alone."""
 
 FIRST_ROWS, ROW_BYTES = 32, 200
 
@@ -29,7 +29,7 @@ class Batch:
 
 
 def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
-    """The events that follow number `after`, at most `limit` and about PAGE_BYTES. Raises NotFound."""
+    """The events after number `after`: at most `limit` and about PAGE_BYTES. Raises NotFound."""
     batch = event_batch(unit, job_id, after, limit)
     return EventPage(items=batch.events, next_after=batch.events[-1].sequence if batch.more else None)
 
@@ -51,7 +51,7 @@ def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
 
 
 def _rows_that_fit(count: int, size: int) -> int:
-    """By the mean of those before; at first few, for each of them may be large."""
+    """Estimated from the mean size so far. The first estimate is small, because each event may be large."""
     return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
 
 
@@ -61,7 +61,7 @@ def _read(unit: Unit, job_id: str, after: int, limit: int) -> list[EventView]:
 
 
 def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[EventView], int]:
-    """Those that a page still takes, of which so many always; and its size with them, in bytes."""
+    """The events that fit on the page (always the first `at_least`), and the page's new size in bytes."""
     for number, view in enumerate(read):
         own = ROW_BYTES + len(json.dumps(view.message)) + len(json.dumps(view.data))
         if number >= at_least and size + own > PAGE_BYTES:

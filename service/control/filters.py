@@ -1,4 +1,4 @@
-"""Which jobs a list shows, as a query that costs a page however many jobs there are."""
+"""The filter of a job list, as a query whose cost depends on the page size and not on the number of jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.db.tables import Job, JobLabel
 Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-"""What a user sees: the states of a job, and two for a wish that has not come true yet."""
+"""The statuses that a user sees: the states of a job, and two for an order that is not carried out yet."""
 
 LAST = 2**63 - 1
 WISHES = ("pausing", "cancelling")
@@ -22,7 +22,7 @@ WISHES = ("pausing", "cancelling")
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list shows. `label` is `key:value`, `cursor` comes from the page before."""
+    """Which jobs a list shows. `label` is `key:value`. `cursor` comes from the page before."""
 
     status: Status | None = None
     label: str | None = None
@@ -37,7 +37,7 @@ def page(wanted: JobFilter) -> Select[Job]:
 
 
 def _with_status(query: Select[Job], status: Status | None, *, labelled: bool) -> Select[Job]:
-    """`labelled`: the state is compared here. Without a label the order of the page's index does that."""
+    """`labelled`: compare the state here. Without a label, the order of the page's index selects the state."""
     if status is None:
         return query
     running = Job.state.in_([*ACTIVE_JOBS])
@@ -53,7 +53,7 @@ def _with_status(query: Select[Job], status: Status | None, *, labelled: bool) -
 
 
 def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
-    """With its order: that of an index, so that a page costs a page, whatever the jobs before it are."""
+    """The query with its order. The order is that of an index, so that the cost depends only on the page size."""
     below = LAST if wanted.cursor is None else int(wanted.cursor)
     query = _with_status(select(Job), wanted.status, labelled=wanted.label is not None)
     if wanted.label is not None:
@@ -62,10 +62,10 @@ def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
         return query.where(JobLabel.key == key, JobLabel.value == value), [JobLabel.job_number.desc()]
     if wanted.status is None or wanted.status in WISHES:
         return query.where(Job.number < below), [Job.number.desc()]
-    # Not `state = ... ORDER BY number`: PostgreSQL takes states for evenly spread and walks through all jobs, newest
-    # first; with a backlog of another state on top it reads all of that. Only the index on both has this order.
+    # Not `state = ... ORDER BY number`: PostgreSQL assumes that states are evenly spread and scans all jobs, newest
+    # first. With a large backlog of another state in front it reads all of it. Only the index on both has this order.
     place, first = tuple_(Job.state, Job.number), tuple_(literal(wanted.status), literal(0))
     query = query.where(place < tuple_(literal(wanted.status), literal(below, BigInteger())), place > first)
-    # SQLite uses an index for no more than the first column of a row of values: it needs both conditions by themselves.
+    # For a row value, SQLite uses only the first column of an index: it needs both conditions separately too.
     query = query.where(Job.state == wanted.status, Job.number < below)
     return query, [Job.state.desc(), Job.number.desc()]

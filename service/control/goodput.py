@@ -21,9 +21,9 @@ _KEEPS = {*LIVE_ATTEMPTS, AttemptState.SUCCEEDED}
 
 
 def of_job(job: Job, spent: Mapping[str, float], newest: Attempt | None, now: datetime) -> dict[str, float]:
-    """Seconds of the job by bucket, their total, and the productive share, to milliseconds.
+    """Seconds of the job by bucket, their total, and the productive share. Seconds are rounded to milliseconds.
 
-    `spent`: seconds by bucket of the attempts that have ended; `newest`: the newest attempt, if there is one.
+    `spent`: seconds by bucket of the ended attempts. `newest`: the newest attempt, if there is one.
     """
     live = [newest] if newest is not None and newest.state in LIVE_ATTEMPTS else []
     recovers = job.state == JobState.RECOVERING
@@ -41,7 +41,7 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def span(row: Attempt) -> Span:
-    """The attempt as the sums take it."""
+    """The attempt in the form that the sums use."""
     return Span(
         created_at=row.created_at,
         claimed_at=row.claimed_at,
@@ -50,13 +50,13 @@ def span(row: Attempt) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
-        # An older service does not write it; then most attempts but the first follow an interruption.
+        # Older releases do not write it. Most attempts except the first then follow an interruption.
         recovers=row.number > 1 if row.recovers is None else row.recovers,
     )
 
 
 def _numbers(stored: object) -> dict[str, float]:
-    """What can be read of the seconds by bucket: no row of one attempt may keep its job from being shown."""
+    """The readable part of the seconds by bucket. A bad attempt row must not hide its job."""
     if not isinstance(stored, dict):
         return {}
     seconds = {name: number_or(value) for name, value in stored.items()}

@@ -17,9 +17,9 @@ METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
 def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
-    """Record a finished epoch; the same epoch again replaces its row. Raises LeaseLost, BadMessage.
+    """Record a finished epoch. A repeated call replaces the row of this epoch. Raises LeaseLost, BadMessage.
 
-    `finished_at` is the database's time at recording, whatever the worker's clock says; a repeated call keeps it.
+    `finished_at` is the database's time at the first record, independent of the worker's clock.
     """
     job, attempt = unit.held(attempt_id, message.fence)
     actor = actor_of(attempt)
@@ -44,7 +44,7 @@ def _recorded_at(unit: Unit, job: Job, message: EpochRecord) -> datetime:
 
 
 def _newest(unit: Unit, job: Job) -> int:
-    """The number of the newest epoch in the history: a row before it, sent late or done again, is not the last."""
+    """The number of the newest epoch in the history. A row that is late or repeated may have a lower number."""
     return unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
 
 

@@ -68,15 +68,15 @@ class Terms:
 
 
 def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
-    """Give a queued attempt to one worker; the same claim again gets the same grant.
+    """Give a queued attempt to one worker. A repeated claim gets the same grant.
 
     Raises:
-        LimitReached: no place is free now; `send_again` sees to it that the attempt is offered when one is.
-        NotInstalled: the worker lacks an extension that the job needs; another may have it.
-        WorkerTooOld: the worker does not understand the job's spec; a newer one may.
-        PassedOver: the job's last attempt ended on this worker in a way that another worker may not share.
-        Conflict: there is nothing to claim.
-        NotFound: there never was such an attempt.
+        LimitReached: no place is free now; `send_again` offers the attempt again when one is free.
+        NotInstalled: the worker lacks an extension that the job needs; another worker may have it.
+        WorkerTooOld: the worker does not understand the job's spec; a newer worker may.
+        PassedOver: the job's last attempt ended on this worker for a reason that may not affect another worker.
+        Conflict: the attempt cannot be claimed.
+        NotFound: the attempt does not exist.
     """
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.claim_id == message.claim_id and attempt.state in HELD_ATTEMPTS:
@@ -98,7 +98,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
-    # Asked anew: other claims may have been waited for.
+    # Check again: this call may have waited for other claims.
     _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
     saw(unit, message.worker, busy=True, now=now)
     return _grant(unit, job, attempt, terms)
@@ -202,8 +202,8 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
-    """Take over what a heartbeat says, in the order in which its worker sent them."""
-    # A phase that only a newer worker knows is shown as the one before it.
+    """Store what a heartbeat reports. The caller skips heartbeats that arrive out of order."""
+    # A phase that only a newer worker knows is not stored: the phase before it stays.
     phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
     before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
     _follow_phase(unit, job, attempt, phase)
@@ -214,7 +214,7 @@ def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
 
 
 def _in_another_half(before: datetime | None, after: datetime, lease: float) -> bool:
-    """Whether the worker's own row is due: once in half a lease is enough, as nothing looks at it more closely."""
+    """Whether the worker's row is due: an update every half lease is enough for its readers."""
     return before is None or before.timestamp() // (lease / 2) != after.timestamp() // (lease / 2)
 
 
@@ -228,16 +228,16 @@ def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:
 
 
 def renew_after_outage(session: Session, served: Served, lease: float) -> int:
-    """Give each held attempt a whole lease from the end of an outage, and none more than that; how many changed.
+    """Renew the lease of each held attempt to a full lease from the end of an outage. Returns the number of changes.
 
-    Rows that another transaction holds are left to the next call: whoever holds them renews the lease, or ends it.
+    Skips rows that another transaction holds. That transaction renews the lease or ends it, or the next call does.
     """
     floor = served.since + timedelta(seconds=lease)
     latest = _ahead(session, served, lease)
     early = Attempt.lease_expires_at < floor
     if served.long_before is not None:
         early &= func.coalesce(Attempt.beat_at, Attempt.claimed_at) >= served.long_before
-    # The clock was set back: a lease until tomorrow would hide the worker's death until then.
+    # The clock was set back: a lease with an end far in the future would hide the death of the worker.
     late = Attempt.lease_expires_at > _ahead(session, served, lease + SLACK_SECONDS)
     found = select(Attempt.id).where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), early | late)
     rows = found.limit(RENEWED_AT_ONCE).with_for_update(skip_locked=True)
@@ -246,8 +246,8 @@ def renew_after_outage(session: Session, served: Served, lease: float) -> int:
 
 
 def _ahead(session: Session, served: Served, seconds: float) -> Any:
-    """So many seconds from now. PostgreSQL asks its clock in the very statement: this replica may stand still before
-    it, and another one renew leases meanwhile. A SQLite file has no other replica.
+    """The time this many seconds from now. On PostgreSQL the statement itself reads the clock: this replica may be
+    suspended before it while another replica renews leases. A SQLite file has only one replica.
     """
     if session.get_bind().dialect.name == "postgresql":
         return db_now() + literal(timedelta(seconds=seconds), Interval())

@@ -39,17 +39,17 @@ class Limits:
         return (*self._queue(queue), *self._labels(labels))
 
     def label(self, key: str, value: str) -> Place | None:
-        """The place of one label; None where it has no limit."""
+        """The place of one label. None if it has no limit."""
         most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
         return None if most is None else Place("label", f"{key}:{value}", most)
 
     def limited(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Those of the labels that have a limit."""
+        """The labels that have a limit."""
         return {key: value for key, value in labels.items() if self.label(key, value) is not None}
 
     @property
     def label_patterns(self) -> tuple[str, ...]:
-        """Which labels have a limit, whatever its number: `key:value` and `key:*`, sorted."""
+        """The labels that have a limit, without its number: `key:value` and `key:*`, sorted."""
         return tuple(sorted(self.labels))
 
     @property

@@ -29,7 +29,7 @@ def title(job: Job, kind: Notice) -> str:
 
 
 def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None, detail: str | None = None) -> str:
-    """Some lines: what happened, why, where it stands, and where to look. `count`: of interruptions, or attempts."""
+    """A few lines: what happened, why, the job's state, and a link. `count`: of interruptions or attempts."""
     times = f" from interruption {count}" if kind is Notice.RECOVERING else ""
     lines = [f"Job {job.name} ({job.id[:8]}) {_said(job, kind)}{times}."]
     if detail is not None:

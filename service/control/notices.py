@@ -61,7 +61,7 @@ def tell(unit: Unit, job: Job, kind: Notice) -> None:
 
 
 def tell_once(unit: Unit, job: Job, kind: Notice, attempt: int, detail: str) -> None:
-    """The same of something that may come and go: once in each attempt. `detail`: what happened, in a sentence."""
+    """Like `tell`, at most once per attempt, for conditions that come and go. `detail`: what happened, a sentence."""
     targets = _targets(unit, _own(job), kind)
     if targets:
         told = select(Notification.target).where(

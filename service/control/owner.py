@@ -61,10 +61,10 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
 
 
 def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
-    """Note the wish and since when it lasts: a worker has so long for it, and no longer.
+    """Set the desired state and its start time. A worker has limited time to carry out a pause or a cancellation.
 
-    To run has no such time: a service of the last release changes the wish alone, and must not seem to have done so
-    long ago.
+    For "running" no time is stored: the last release changes only the desired state, and an old time would then look
+    like the time of its order.
     """
     job.desired, job.desired_at = desired.value, None if desired is DesiredState.RUN else unit.now()
 
@@ -111,9 +111,9 @@ def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, ev
 
 
 def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None, reason: Reason = Reason.PAUSED) -> None:
-    """The job is paused now; if its owner wants it to run again meanwhile, it is queued at once.
+    """Mark the job as paused. If its owner has resumed it meanwhile, queue it at once.
 
-    `message`: what its owner should know of how that came about. `reason`: another where nobody asked for it.
+    `message`: the reason for the owner. `reason`: set if the owner did not ask for the pause.
     """
     unit.move_job(job, JobEvent.PAUSED)
     job.phase, job.reason, job.message = None, reason.value, message
@@ -124,13 +124,13 @@ def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None, re
 
 
 def pause_for(unit: Unit, job: Job, actor: str, reason: Reason, message: str) -> None:
-    """Pause a job that cannot go on before its owner did something, and resumes it."""
+    """Pause a job that cannot continue until its owner has fixed something and resumes it."""
     _want(unit, job, DesiredState.PAUSE)
     mark_paused(unit, job, actor, message, reason)
 
 
 def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:
-    """The job is cancelled now. `message`: what its owner should know of how that came about."""
+    """Mark the job as cancelled. `message`: the reason for the owner."""
     unit.move_job(job, JobEvent.CANCELLED)
     _end_pause(unit, job)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)

@@ -1,4 +1,4 @@
-"""Which worker a job passes over for a while, because of how its last attempt ended there."""
+"""Keeps a job away from a worker for a limited time, because of how its last attempt ended there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from service.db.tables import Attempt, Event, Job, Worker
 from service.db.unit import Unit, clean
 
 PASSES = frozenset({Reason.DATA_CHANGED.value})
-"""Reasons after which another worker may do better than the one that gave up."""
+"""Reasons after which another worker may succeed."""
 
 SEEN_WITHIN = timedelta(minutes=2)
 
 
 def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
-    """Why the worker does not get the job's next attempt now; None if it may have it.
+    """Why the worker may not have the job's next attempt now. None if it may have it.
 
-    After PASSED_OVER_SECONDS it may, so that a job waits for no worker that does not come. An owner who resumes the job
-    ends it at once: then the job has no reason any more.
+    The worker may have it after PASSED_OVER_SECONDS, so that the job does not wait forever for another worker. A resume
+    by the owner ends the wait at once, because it clears the job's reason.
     """
     if job.reason not in PASSES:
         return None
@@ -37,7 +37,7 @@ def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
 
 
 def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
-    """Whether another worker that may have the job was seen lately."""
+    """Whether another worker that may run the job was seen lately."""
     lately = Worker.last_seen_at > unit.now() - SEEN_WITHIN
     query = select(Worker.queues, Worker.extensions).where(
         lately, Worker.name != attempt.worker, Worker.ended_at.is_(None)
@@ -48,7 +48,7 @@ def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
 
 
 def data_changes(unit: Unit, job: Job) -> int:
-    """How many of the newest attempts in a row found other data, since the owner resumed the job last."""
+    """How many of the newest attempts in a row found changed data since the last resume."""
     resumed = (
         select(Event.at)
         .where(Event.job_id == job.id, Event.kind == "resumed")

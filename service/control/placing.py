@@ -1,7 +1,7 @@
-"""The place of a queued attempt in its queue, kept in columns of its row, so that no query has to read its job.
+"""The place of a queued attempt in its queue. It is stored in the attempt's columns, so queries do not read the job.
 
-An attempt with an `urgency` is placed: it may be claimed now. One without is in its backoff, or was queued by a
-release that does not know these columns; the conductor places it once its `not_before` has passed.
+An attempt with an `urgency` is placed: it may be claimed now. An attempt without one is in its backoff, or an older
+release that does not know these columns has queued it. The conductor places it after its `not_before`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from service.control.limits import Limits
 from service.db.tables import Attempt, Job
 
 LIMITS = "limits"
-"""The name of the service's limits in a session's `info`."""
+"""The key of the service's limits in a session's `info`."""
 
 NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What all attempts with the same key have in common.
+    """The requirements that all attempts with the same key share.
 
-    `needs`: extensions that a worker must have. `spec_version`: the least version of specs that it must read.
-    `labels`: those that have a limit.
+    `needs`: extensions that a worker must have. `spec_version`: the lowest spec version that it must read.
+    `labels`: the labels that have a limit.
     """
 
     needs: frozenset[str] = frozenset()
@@ -38,15 +38,15 @@ class Requirements:
     labels: tuple[tuple[str, str], ...] = ()
 
     def met_by(self, extensions: Collection[str], spec_version: int | None = None) -> bool:
-        """Whether a worker with these extensions, which reads this version of specs, can train such a job.
+        """Whether a worker with these extensions and this spec version can train such a job.
 
-        `spec_version`: None where it is not known; then the claim decides.
+        `spec_version`: None if it is unknown; then the claim decides.
         """
         return self.needs.issubset(extensions) and (spec_version is None or spec_version >= self.spec_version)
 
     @property
     def worker(self) -> tuple[frozenset[str], int]:
-        """What kind of worker is required."""
+        """The kind of worker that is required."""
         return self.needs, self.spec_version
 
 
@@ -60,7 +60,7 @@ def limits_of(session: Session) -> Limits:
 
 
 def requirements(needs: Any, spec_version: int | None, labels: Any, limits: Limits) -> Requirements:
-    """From the columns of a job, read leniently: a column of another form says nothing."""
+    """The requirements from the columns of a job. Malformed columns are ignored."""
     limited = limits.limited({key: str(value) for key, value in mapping(labels).items()})
     return Requirements(frozenset(names(needs)), spec_version or 1, tuple(sorted(limited.items())))
 
@@ -68,7 +68,7 @@ def requirements(needs: Any, spec_version: int | None, labels: Any, limits: Limi
 def key_of(required: Requirements, limits: Limits) -> str:
     """The key of these requirements: at most 32 characters.
 
-    It depends on which labels have a limit: after a change of that setting all older keys are stale.
+    It depends on the set of limited labels. After a change of that setting all older keys are stale.
     """
     patterns = limits.label_patterns
     if not patterns and required == NOTHING:
@@ -78,7 +78,7 @@ def key_of(required: Requirements, limits: Limits) -> str:
 
 
 def urgency_of(priority: str, number: int) -> int:
-    """The rank of an attempt in its queue, the lowest first: attempts of jobs that ran before lead their priority."""
+    """The rank of an attempt in its queue, lowest first. Within a priority, jobs that ran before come first."""
     return 2 * PRIORITIES.index(priority) + (number == 1)
 
 

@@ -1,4 +1,4 @@
-"""What a running attempt told of its progress. It only goes forward, in whatever order heartbeats arrive."""
+"""The reported progress of a running attempt. It never goes back, even if heartbeats arrive out of order."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ PLACE = ("stage", "epoch", "step", "global_step")
 
 
 def overtaken(attempt: Attempt, message: Heartbeat) -> bool:
-    """Whether a heartbeat that its worker sent later was recorded before: this one was delayed on its way.
+    """Whether a later heartbeat of this worker was already recorded: this one was delayed on its way.
 
-    The seconds that a worker measures add up to the age of the attempt, so that they order its heartbeats. One without
-    any is taken as it comes.
+    The sum of the seconds that a worker measures grows with the attempt, so it orders the heartbeats. A heartbeat
+    without seconds is always accepted.
     """
     return bool(message.seconds) and sum(message.seconds.values()) < sum(_numbers(attempt.seconds))
 
 
 def keep(job: Job, attempt: Attempt, told: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
-    """Keep progress with its metrics, as JSON data, unless the attempt told of a later place. Another attempt may be
-    behind the one before it: it goes on from a checkpoint."""
+    """Store progress and metrics as JSON data, unless the attempt already reported a later position. A new attempt
+    may be behind the one before it: it resumes from a checkpoint."""
     if told is None:
         return
     before = job.progress
@@ -32,7 +32,7 @@ def keep(job: Job, attempt: Attempt, told: dict[str, Any] | None, metrics: dict[
 
 
 def _place(progress: Any) -> tuple[float, ...]:
-    """Read leniently: a stored place that makes no sense is before every other one."""
+    """Reads leniently: an invalid stored position is before every other one."""
     found = tuple(progress.get(name) for name in PLACE)
     return found if all(isinstance(part, int) for part in found) else ()
 

@@ -14,7 +14,7 @@ from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
 WINDOW = 1_100
-"""So many attempts are looked at, the newest: more than the failures that any spec may allow (`max_failures`)."""
+"""The newest attempts that are read: more than the failures that any spec may allow (`max_failures`)."""
 
 
 def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:

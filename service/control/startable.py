@@ -18,7 +18,7 @@ from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit import Unit
 
 PAGE = 50
-"""So many attempts of a line are read at a time."""
+"""Attempts of a line that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Startable:
 
     @property
     def order(self) -> tuple[int, int]:
-        """The lowest comes first."""
+        """Sort key, lowest first."""
         return self.line.urgency, self.job_number
 
 
@@ -43,11 +43,11 @@ def _any(_line: Line) -> bool:
 def startable(
     session: Session, limits: Limits, queues: Collection[str] | None = None, wants: Callable[[Line], bool] = _any
 ) -> Iterator[Startable]:
-    """What may be claimed now in these queues (None: in all), the most urgent first.
+    """The attempts that may be claimed now in these queues (None: all queues), most urgent first.
 
-    `wants` is asked before each attempt whether one of this line is wanted; a line that is not is left for good.
-    No more are given than there are places for: each takes its own from those that follow and want the same kind of
-    worker.
+    Before each attempt, `wants` is called with its line. If it returns False, the rest of this line is skipped.
+    Yields no more attempts than there are places: each attempt uses up its places for later attempts of the same kind
+    of worker.
     """
     return in_order(session, limits, lines(session, limits, queues), wants)
 
@@ -55,7 +55,7 @@ def startable(
 def in_order(
     session: Session, limits: Limits, waiting: Iterable[Line], wants: Callable[[Line], bool] = _any
 ) -> Iterator[Startable]:
-    """The same for lines that were read already. Reads no more of a line than is taken from it, but for one page."""
+    """The same for lines that are already read. Reads at most one page of a line more than the caller takes."""
     held, taken = occupied(session, limits), dict[object, Counter[Place]]()
     readers = [_Reader(session, line) for line in waiting]
     heap = [(one.order, number, one) for number, one in enumerate(readers)]
@@ -63,7 +63,7 @@ def in_order(
     while heap:
         _, number, reader = heappop(heap)
         line = reader.line
-        # An attempt that another kind of worker must take does not stand in the way of this kind.
+        # An attempt for another kind of worker does not take a place from this kind.
         places = taken.setdefault(line.required.worker, held.copy())
         if _full(line.places, places) is not None or not wants(line):
             continue
@@ -85,7 +85,7 @@ class _Reader:
         return self.line.urgency, self.next.job_number
 
     def advance(self) -> bool:
-        """Whether the line has another attempt."""
+        """Go to the next attempt of the line. False if there is none."""
         if not self._page and not self.line.alone:
             self._page.extend(entries(self._session, self.line, PAGE, after=self.next.job_number))
         if not self._page:

@@ -1,4 +1,4 @@
-"""Which stores this database knows, and which objects must be in the right one."""
+"""The stores that this database knows, and the objects that the right store must contain."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SAMPLE = 20
 
 
 def last_used(unit: Unit) -> KnownStore | None:
-    """The store that was in use last."""
+    """The store that was used last."""
     return unit.session.scalar(select(KnownStore).order_by(KnownStore.last_used_at.desc()).limit(1))
 
 
 def use(unit: Unit, store_id: str, url: str) -> None:
-    """The store is in use from now on."""
+    """Record that this store is in use from now on."""
     now = unit.now()
     row = unit.session.get(KnownStore, store_id)
     if row is None:
@@ -30,7 +30,7 @@ def use(unit: Unit, store_id: str, url: str) -> None:
 
 
 def prefixes_to_resume(unit: Unit) -> list[str]:
-    """The newest checkpoints of some jobs that have not ended: without them these jobs cannot go on."""
+    """The newest checkpoints of some unfinished jobs. These jobs cannot continue without them."""
     query = (
         select(Checkpoint.prefix)
         .join(Pointer, Pointer.checkpoint_id == Checkpoint.id)

@@ -97,7 +97,7 @@ def _stages(job: Job, spec: JobSpec) -> list[Stage]:
 
 
 def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
-    """Queue the job's next attempt. It may be claimed `after` seconds from now: until then it has no place."""
+    """Queue the job's next attempt. It is placed, and may be claimed, `after` seconds from now."""
     now = unit.now()
     job.attempts += 1
     attempt = Attempt(
@@ -114,7 +114,7 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
     if after <= 0:
         place(attempt, job, limits_of(unit.session))
     if attempt.number > 1:
-        # The attempt before this one must have ended in the database before the index sees the new one.
+        # End the previous attempt in the database first: a unique index allows one live attempt per job.
         unit.session.flush()
     unit.session.add(attempt)
     wait = f" in {after:.0f} s" if after else ""

@@ -1,8 +1,8 @@
-"""What the ended attempts of a job add up to, stored on the job, so that no answer about a job reads them all.
+"""Totals of a job's ended attempts, stored on the job. No answer about a job then reads all its attempts.
 
-`jobs.spent` holds counts and seconds by bucket, `jobs.held_seconds` the time for which workers held the attempts. Both
-change in the transaction that ends an attempt. An older service does not write them: the stored number of attempts says
-whether they are complete, and where they are not, the sums are made from the attempts' rows.
+`jobs.spent` holds counts and seconds by bucket. `jobs.held_seconds` is the time for which workers held the attempts.
+Both change in the transaction that ends an attempt. An older release does not write them. The stored number of attempts
+shows whether they are complete. If not, the totals are computed from the attempts' rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INTERRUPTED = frozenset({AttemptState.PREEMPTED, AttemptState.LOST, AttemptState
 
 @dataclass(frozen=True)
 class Totals:
-    """Of the ended attempts: how many, how many of those were interrupted, seconds held by workers and by bucket."""
+    """Of the ended attempts: their number, the number interrupted, seconds held by workers, seconds by bucket."""
 
     attempts: int = 0
     interruptions: int = 0
@@ -33,7 +33,7 @@ class Totals:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def plus(self, row: Attempt) -> Totals:
-        """With one more ended attempt."""
+        """The totals with one more ended attempt."""
         ended = row.finished_at or row.created_at
         held = max(0.0, (ended - row.claimed_at).total_seconds()) if row.claimed_at else 0.0
         spent = attempt_seconds(goodput.span(row), ended)
@@ -47,7 +47,7 @@ class Totals:
 
 NOTHING = Totals()
 EMPTY: dict[str, Any] = {"attempts": 0, "interruptions": 0, "seconds": {}}
-"""What a new job has in `spent`."""
+"""The value of `spent` for a new job."""
 
 _NEWEST = (
     select(Attempt)
@@ -58,7 +58,7 @@ _NEWEST = (
 
 
 def count(unit: Unit, job: Job, attempt: Attempt) -> Totals:
-    """Add an attempt that has just ended. Call it once for each attempt, after all its columns are set."""
+    """Add an attempt that has just ended. Call this once per attempt, after all its columns are set."""
     before = _stored(job)
     if before is None or before.attempts != attempt.number - 1:
         return recount(unit, job)
@@ -66,19 +66,19 @@ def count(unit: Unit, job: Job, attempt: Attempt) -> Totals:
 
 
 def of_job(unit: Unit, job: Job, *, live: bool) -> Totals:
-    """The totals of a job whose row is held. `live`: one of its attempts has not ended."""
+    """The totals of a job. The caller holds its row lock. `live`: one of its attempts has not ended."""
     found = _stored(job)
     return found if found is not None and found.attempts == job.attempts - live else recount(unit, job)
 
 
 def recount(unit: Unit, job: Job) -> Totals:
-    """Make the totals from the rows, and store them. Reads all attempts of the job, whose row must be held."""
+    """Compute the totals from all attempts of the job and store them. The caller holds the job's row lock."""
     unit.session.flush()
     return _store(job, _from_rows(unit, [job.id])[job.id])
 
 
 def of_jobs(unit: Unit, jobs: Iterable[Job], newest: Mapping[str, Attempt]) -> dict[str, Totals]:
-    """The totals of many jobs, to be read only. `newest`: the newest attempt of each that has any."""
+    """The totals of many jobs, read-only. `newest`: the newest attempt of each job that has one."""
     found, missing = {}, []
     for job in jobs:
         row, stored = newest.get(job.id), _stored(job)
@@ -91,7 +91,7 @@ def of_jobs(unit: Unit, jobs: Iterable[Job], newest: Mapping[str, Attempt]) -> d
 
 
 def newest_attempts(unit: Unit, job_ids: Sequence[str]) -> dict[str, Attempt]:
-    """The newest attempt of each job, by id of the job. Reads one row a job."""
+    """The newest attempt of each job, by job id. Reads one row per job."""
     return {row.job_id: row for row in unit.session.scalars(_NEWEST, {"job_ids": list(job_ids)})}
 
 

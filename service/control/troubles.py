@@ -1,4 +1,4 @@
-"""Trouble that a worker tells of: calls to the store that fail and are repeated. Status, event and overdue name it."""
+"""Store errors that a worker reports while it retries. The status, the event and the overdue text show them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from service.db.unit import Unit, actor_of, clean
 
 
 def follow(unit: Unit, job: Job, attempt: Attempt, told: Trouble | None) -> None:
-    """Keep what the heartbeat tells. One event for each change of the cause, and one when all works again.
+    """Store what the heartbeat reports. Writes an event when the cause changes and when the trouble ends.
 
-    What is slow is in the status and in no event: a large upload is no failure.
+    A slow call is shown in the status but writes no event: a large upload is not a failure.
     """
     before, now = _failure(trouble_of(attempt)), _failure(told)
     attempt.trouble = None if told is None else told.model_dump()
@@ -29,10 +29,10 @@ def _failure(trouble: Trouble | None) -> Trouble | None:
 
 
 def trouble_of(attempt: Attempt) -> Trouble | None:
-    """What the worker told last."""
+    """The trouble that the worker reported last."""
     return find_stored(Trouble, attempt.trouble)
 
 
 def status_text(doing: str | None, told: Trouble | None) -> str | None:
-    """What the job's status says while the attempt is held: the trouble first."""
+    """The job's status text while the attempt is held. The trouble comes first."""
     return clean("; ".join(filter(None, [str(told) if told else "", doing]))) or None

@@ -1,4 +1,4 @@
-"""Which worker is too old for which job: by the version of the spec, or because it said so itself."""
+"""Which worker is too old for which job: by spec version, or because the worker reported it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ADVICE = "install there the version of Baton that the service has"
 
 
 def why_too_old(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
-    """Why the worker cannot run the job, and what to do; None if it can.
+    """Why the worker cannot run the job, and what to do. None if it can.
 
-    A worker that could not read the job's spec once is passed over until it names a newer version.
+    A worker that could not read the job's spec before is skipped until it reports a newer version.
     """
     if worker.spec_version < job.spec_version:
         return (
@@ -31,7 +31,7 @@ def why_too_old(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
 
 
 def _gave_up_with(unit: Unit, job: Job, worker: str) -> tuple[int, int]:
-    """The newest versions of the worker that could not read the job; (0, 0) for none."""
+    """The newest versions of the worker that could not read the job. (0, 0) if there are none."""
     query = select(Attempt.protocol, Attempt.spec_version).where(
         Attempt.job_id == job.id, Attempt.worker == clean(worker), Attempt.reason == Reason.WORKER_TOO_OLD.value
     )
@@ -40,7 +40,7 @@ def _gave_up_with(unit: Unit, job: Job, worker: str) -> tuple[int, int]:
 
 
 def those_that_gave_up(unit: Unit, jobs: Collection[str]) -> dict[str, set[str]]:
-    """By id of the job: the workers that could not read its spec."""
+    """By job id: the workers that could not read the job's spec."""
     query = select(Attempt.job_id, Attempt.worker).where(
         Attempt.job_id.in_(jobs), Attempt.reason == Reason.WORKER_TOO_OLD.value
     )
@@ -51,9 +51,9 @@ def those_that_gave_up(unit: Unit, jobs: Collection[str]) -> dict[str, set[str]]
 
 
 def is_too_old(attempt: Attempt, message: Finish) -> bool:
-    """Whether a worker of an older protocol says, with the reasons it has, that it cannot read the spec.
+    """Whether a worker with an older protocol reports, with an older reason, that it cannot read the spec.
 
-    The service checked the spec itself, so this is not the user's error.
+    The service has checked the spec, so this is not the user's error.
     """
     refuses = message.outcome is Outcome.FAILED and message.reason is Reason.UNSUPPORTED
     return refuses and (attempt.protocol or FIRST) < PROTOCOL and message.message.startswith(CANNOT_READ)

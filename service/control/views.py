@@ -34,7 +34,7 @@ from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer
 from service.db.unit import Unit
 
 PAST = 100
-"""So many checkpoints that were deleted or quarantined are listed, the newest."""
+"""How many of the newest deleted or quarantined checkpoints are listed."""
 
 _LATEST = (
     select(Checkpoint, Attempt.interval_seconds)
@@ -47,7 +47,7 @@ BLANK: dict[str, Any] = {
     **dict.fromkeys(("reason", "message", "progress", "best", "checkpoint", "worker", "phase")),
     **{name: {} for name in ("labels", "spec", "metrics", "results", "goodput")},
 }
-"""What is shown for a field that cannot be read: one such row must not hide the others of its page."""
+"""Shown for fields that cannot be read. One bad row must not hide the others of its page."""
 
 
 def job_view(unit: Unit, job: Job, limits: Limits, beats: Beats) -> JobView:
@@ -71,7 +71,7 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: Beats) -> 
 
 @dataclass(frozen=True)
 class _Latest:
-    """The latest checkpoint, and the seconds between two that its attempt told last."""
+    """The latest checkpoint, and the interval in seconds between checkpoints that its attempt reported last."""
 
     row: Checkpoint
     interval: float | None
@@ -79,7 +79,7 @@ class _Latest:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a job's view needs beside its row: as many rows however old the job is."""
+    """What a job's view needs in addition to its row. The number of rows does not grow with the job's age."""
 
     newest: Attempt | None
     spent: totals.Totals
@@ -146,7 +146,7 @@ def _holder(newest: Attempt | None) -> Attempt | None:
 
 
 def _heard(view: JobView, held: Attempt | None, beats: Beats, now: datetime) -> JobView:
-    """With what the heartbeats say; speed and time left only where a worker that is heard trains just now."""
+    """Add heartbeat data. Speed and remaining time are shown only while the worker trains and is not silent."""
     known: dict[str, object] = {"as_of": now}
     last = heard(held, beats, now) if held else None
     if last is not None:
@@ -228,16 +228,16 @@ def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
 
 
 def checkpoint_views(unit: Unit, job_id: str) -> Listing[CheckpointView]:
-    """The checkpoints of a job that exist and the newest PAST of the others, newest first.
+    """The existing checkpoints of a job and the newest PAST of the others, newest first.
 
-    `roles`: the pointers that name them now.
+    `roles`: the pointers that currently name a checkpoint.
     """
     job = unit.find_job(job_id)
     pointers = unit.pointers(job.id)
     newest_first, of_job = select(Checkpoint).order_by(Checkpoint.number.desc()), Checkpoint.job_id == job.id
     bad = newest_first.where(of_job, IS_USELESS, Checkpoint.state == CheckpointState.QUARANTINED).limit(PAST)
     past = newest_first.where(of_job, IS_PAST).limit(PAST)
-    # By number: a bad checkpoint whose objects are still there may also be one of the newest past ones.
+    # Index by number: a quarantined checkpoint with existing objects may also be among the newest PAST ones.
     rows = {row.number: row for query in (bad, past) for row in unit.session.scalars(query)}
     rows |= {row.number: row for row in unit.committed_checkpoints(job.id)}
     return Listing(items=[checkpoint_view(rows[number], pointers) for number in sorted(rows, reverse=True)])

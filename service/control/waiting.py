@@ -21,7 +21,7 @@ from service.db.unit import Unit
 
 SEEN_WITHIN = timedelta(minutes=2)
 MOST_WORKERS = 500
-"""So many workers are looked at, those that were seen last."""
+"""The workers that are read: this many, those seen last."""
 
 
 def waits(
@@ -69,13 +69,13 @@ class _Seen:
     spec_version: int
 
     def serves(self, job: Job) -> bool:
-        """Whether it takes attempts of the job's queue and has the extensions that it needs."""
+        """Whether the worker takes attempts of the job's queue and has the required extensions."""
         return job.queue in self.queues and not missing(names(job.needs), self.has)
 
 
 def _workers(unit: Unit, now: datetime) -> list[_Seen]:
-    """The workers that were seen last and take work."""
-    # As text: a value that is no JSON is then one worker's fault and not that of the whole query.
+    """The workers that were seen last and accept work."""
+    # Read as text: invalid JSON then affects one worker and not the whole query.
     queues, has = cast(Worker.queues, Text).label("queues"), cast(Worker.extensions, Text).label("has")
     query = select(Worker.name, queues, has, Worker.spec_version).where(Worker.last_seen_at > now - SEEN_WITHIN)
     query = query.where(Worker.ended_at.is_(None), Worker.refusal.is_(None))

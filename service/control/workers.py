@@ -1,4 +1,4 @@
-"""Which workers there are: one row for each supervisor process, by when it was seen last."""
+"""The known workers: one row per supervisor process, with the time it was last seen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDED_SHOWN = timedelta(hours=1)
 
 
 def report(unit: Unit, message: WorkerReport) -> None:
-    """A worker says that it is there, or that it ends."""
+    """Record that a worker is alive or that it ends."""
     now = unit.now()
     if message.ended:
         _end(unit, message, now)
@@ -34,7 +34,7 @@ def report(unit: Unit, message: WorkerReport) -> None:
 
 
 def _end(unit: Unit, message: WorkerReport, now: datetime) -> None:
-    # Only of the process that the row is about: another one may have taken the name over meanwhile.
+    # Only if the row still belongs to this process: another process may have taken the name meanwhile.
     same = (Worker.name == clean(message.name), Worker.host == clean(message.host), Worker.pid == message.pid)
     unit.session.execute(update(Worker).where(*same).values(ended_at=now, last_seen_at=now, busy=False))
 
@@ -53,7 +53,7 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
 
 
 def refused(unit: Unit, info: WorkerInfo, why: str) -> None:
-    """Note a worker that gets no work, and why."""
+    """Record a worker that gets no work, and why."""
     saw(unit, info, busy=False, now=unit.now()).refusal = clean(why)
 
 
@@ -73,7 +73,7 @@ def saw_again(unit: Unit, name: str | None, now: datetime) -> None:
 
 
 def gave_back(unit: Unit, name: str | None) -> None:
-    """A worker gave its attempt back, and is idle from then on."""
+    """Record that a worker returned its attempt and is idle."""
     unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=unit.now(), busy=False))
 
 
@@ -108,15 +108,15 @@ class _Held(NamedTuple):
 
 
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
-    """Workers seen within a day, by name, then those that ended within the last hour, the latest first.
+    """Workers seen within a day, by name. Then the workers that ended within the last hour, latest first.
 
-    A worker is `lost` when it was silent for `lost_after` seconds and did not say that it ends.
+    A worker is `lost` if it was silent for `lost_after` seconds and did not report its end.
     """
     now = unit.now()
     seen = Worker.last_seen_at > now - FORGET_AFTER
     shown = or_(Worker.ended_at.is_(None), Worker.ended_at > now - ENDED_SHOWN)
     held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
-    # Put in order here: in the order of its key SQLite would read all workers there ever were.
+    # Sort in Python: to return the order of its key, SQLite would read all workers that ever existed.
     rows = sorted(unit.session.scalars(select(Worker).where(seen, shown)), key=lambda row: row.name)
     found = [_view(row, held.get(row.name), lost_before) for row in rows]
     ended = [one for one in found if one.ended_at is not None]

@@ -20,13 +20,13 @@ def away(error: Exception) -> bool:
 
 
 def refused(error: Exception) -> bool:
-    """Whether a database that is well refused this one statement, though its driver calls that operational.
+    """Whether a healthy database refused this one statement, although its driver reports an operational error.
 
-    Too much for one statement's time, memory or size: with another item the next statement may go well.
+    The statement exceeded a limit of time, memory or size. The next statement, with another item, may succeed.
     """
     cause = getattr(error, "orig", None)
     state = getattr(cause, "sqlstate", None) or ""
-    # SQLITE_ERROR: what is wrong is the statement or its data, not the file.
+    # SQLITE_ERROR: the statement or its data is wrong, not the file.
     return (
         state == "57014" or state.startswith("54") or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     )
@@ -37,5 +37,5 @@ BUSY = frozenset({"55P03", "40P01", "40001"})
 
 
 def busy(error: Exception) -> bool:
-    """Whether another transaction stood in the way of this one: the same call goes well once that has ended."""
+    """Whether another transaction blocked this one. A retry succeeds after that transaction has ended."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) in BUSY

@@ -1,7 +1,7 @@
-"""Migrating a PostgreSQL database that others use: one process at a time, no long wait for a lock, tried again.
+"""Migrates a PostgreSQL database that is in use: one process at a time, short lock waits, and retries.
 
-A statement that waits for a table's lock makes every later statement on that table wait behind it. So a lock is waited
-for LOCK_SECONDS, then everything is undone, the service's statements go through, and the migration is tried again.
+A statement that waits for a table's lock blocks every later statement on that table. Therefore a lock wait is limited
+to LOCK_SECONDS. Then everything is rolled back, the service's statements run, and the migration is tried again.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _HOLDERS = text(
 
 
 class UnfitDatabase(Exception):
-    """A database that cannot be used; the message says what to do."""
+    """A database that cannot be used. The message says what to do."""
 
 
 class Contention:
-    """Waits for its turn and for locks, for `seconds` in all. `say` is told who is waited for."""
+    """Waits for its turn and for locks, for `seconds` in total. Reports the blocker to `say`."""
 
     def __init__(self, engine: Engine, seconds: float, say: Callable[[str], object]) -> None:
         self._engine, self._say = engine, say
@@ -52,11 +52,11 @@ class Contention:
         self._blockers = ""
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
-        """The work's result. It is done again as a whole where it met locks of others. Raises UnfitDatabase."""
+        """Returns the result of the work. Repeats all of it after a lock conflict. Raises UnfitDatabase."""
         with self._engine.connect() as connection, self._turn(connection), self._watched(connection):
             tries = 0
             while True:
-                # An index is built beside readers and writers: there is no harm in waiting longer for them.
+                # An index is built concurrently with readers and writers, so a longer wait is harmless.
                 self._limit(connection, LOCK_SECONDS)
                 connection.info["index_lock_seconds"] = max(1.0, self._left)
                 try:
@@ -87,9 +87,9 @@ class Contention:
 
     @contextmanager
     def _turn(self, connection: Connection) -> Iterator[None]:
-        # Asked for again and again: a statement that waits has a snapshot, for whose end an index that is being built
-        # concurrently would wait in turn. Held by the same session that migrates, so that PostgreSQL sees a deadlock
-        # with a version that does wait.
+        # Poll for the lock: a waiting statement has a snapshot, and a concurrent index build would wait for its end.
+        # The migrating session holds the lock, so that PostgreSQL detects a deadlock with an older version that does
+        # wait.
         while not self._try_turn(connection):
             holders = self._engine_says(_HOLDERS, {"id": LOCK_ID})
             if self._left <= 0:
@@ -113,7 +113,7 @@ class Contention:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": LOCK_ID})
             connection.commit()
-        except DBAPIError as error:  # the session ended, and its locks with it
+        except DBAPIError as error:  # the session has ended, and its locks with it
             log.warning("the migration's lock ended with its connection: %s", error.orig)
 
     @contextmanager

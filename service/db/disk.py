@@ -1,4 +1,4 @@
-"""Names a full or failing disk below the database, in words that say where and what to do."""
+"""Detects a full or failing disk under the database. The messages say where it is and what to do."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ DISK_FULL = "53100"
 """SQLSTATE."""
 
 LEAST_FREE = 1 << 20
-"""A disk with fewer bytes than this is full: no checkpoint's row and no migration can be trusted to fit."""
+"""A disk with fewer free bytes counts as full: a checkpoint's row or a migration may not fit."""
 
 ADVICE = "make room there; nothing that was accepted is lost, and all goes on by itself"
 
 
 def database_file(url: URL) -> Path | None:
-    """The file of a SQLite database; None for a server."""
+    """The file of a SQLite database. None for a server."""
     return Path(url.database).absolute() if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def free_bytes(path: Path) -> int | None:
-    """What a process without privileges may still write to the disk of the path; None where that is not known."""
+    """Bytes that an unprivileged process may still write to the disk of the path. None if unknown."""
     try:
         found = os.statvfs(path)
     except OSError:
@@ -33,7 +33,7 @@ def free_bytes(path: Path) -> int | None:
 
 
 def full_disk(error: BaseException, url: URL) -> str | None:
-    """What to say of an error that a full disk caused; None for any other error."""
+    """The message for an error that a full disk caused. None for other errors."""
     cause = getattr(error, "orig", None)
     if getattr(cause, "sqlstate", None) == DISK_FULL:
         said = " ".join(str(cause).split("\n", 1)[0].split())[:200]
@@ -47,7 +47,7 @@ def full_disk(error: BaseException, url: URL) -> str | None:
 
 
 def failing_disk(error: BaseException, url: URL) -> str | None:
-    """What to say of an I/O error below a SQLite file whose disk has room; None for any other error."""
+    """The message for an I/O error of a SQLite file whose disk is not full. None for other errors."""
     file = database_file(url)
     if file is None or _sqlite_code(getattr(error, "orig", None)) != sqlite3.SQLITE_IOERR:
         return None
@@ -55,7 +55,7 @@ def failing_disk(error: BaseException, url: URL) -> str | None:
 
 
 def crowded_disk(url: URL) -> str | None:
-    """What to say of a SQLite file whose disk is full, before any write has failed; None where it has room."""
+    """The message for a SQLite file whose disk is full, before a write has failed. None if it has room."""
     file = database_file(url)
     return _full(file) if file is not None and no_room(file) else None
 
@@ -67,11 +67,11 @@ def no_room(file: Path) -> bool:
 
 
 def _sqlite_code(cause: object) -> int:
-    """The primary result code; the extended ones have it in their low byte."""
+    """The primary result code. Extended codes contain it in their low byte."""
     return (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF if isinstance(cause, sqlite3.Error) else 0
 
 
 def _full(file: Path) -> str:
-    # SQLite says the same of the disk of its temporary files.
+    # SQLite reports the same error for the disk of its temporary files.
     where = "" if no_room(file) else f", or that of SQLite's temporary files ({tempfile.gettempdir()}),"
     return f"the disk of the database {file}{where} is full: {ADVICE}"

@@ -1,7 +1,7 @@
-"""Brings a database's schema up to date. Safe when several processes start at once, and while others use the database.
+"""Updates a database's schema. Safe when several processes start at once and while others use the database.
 
-A SQLite file is migrated in one transaction. On PostgreSQL one transaction changes the tables, and indexes are built
-after it, beside writers; service.db.contention does the waiting.
+A SQLite file is migrated in one transaction. On PostgreSQL one transaction changes the tables. Indexes are built after
+it, concurrently with writers. service.db.contention handles the waiting.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEAD = "head"
 
 @dataclass(frozen=True)
 class Standing:
-    """The revision of a database's schema, None for an empty database, and the one that this version is made for.
+    """The revision of a database's schema (None: an empty database) and the revision that this version needs.
 
     `newer`: this version does not know the revision.
     """
@@ -63,7 +63,7 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def standing(url: str) -> Standing:
-    """Where the database stands. Changes nothing. Raises UnfitDatabase, SQLAlchemyError, OSError."""
+    """The state of the database's schema. Changes nothing. Raises UnfitDatabase, SQLAlchemyError, OSError."""
     engine = open_engine(url)
     try:
         with engine.connect() as connection:
@@ -73,7 +73,7 @@ def standing(url: str) -> Standing:
 
 
 def require_current(url: str) -> None:
-    """Raises UnfitDatabase unless this version can run on the schema as it is, SQLAlchemyError, OSError."""
+    """Raises UnfitDatabase unless this version can run on the current schema, SQLAlchemyError, OSError."""
     found = standing(url)
     if found.behind:
         raise UnfitDatabase(
@@ -85,11 +85,11 @@ def require_current(url: str) -> None:
 def migrate(
     url: str, target: str = HEAD, *, seconds: float = WAIT_SECONDS, say: Callable[[str], object] = lambda _: None
 ) -> Standing:
-    """Upgrade (or, with an older revision, downgrade) the database; where it stood before.
+    """Upgrade the database, or downgrade it to an older revision. Returns its state before.
 
-    Only one process does so at a time. `seconds`: how long to wait for locks that others hold; `say` is told of it.
+    One process at a time. `seconds`: how long to wait for locks of others. `say` receives reports about the wait.
 
-    A schema of a newer version is left as it is if this version can run on it.
+    A schema of a newer version is not changed if this version can run on it.
 
     Raises UnfitDatabase, SQLAlchemyError, OSError.
     """
@@ -111,7 +111,7 @@ def _move(connection: Connection, target: str) -> Standing:
     if before.newer and target != HEAD:
         raise _too_new(before.found)
     if connection.dialect.name != "sqlite":
-        connection.rollback()  # the reading is over; Alembic begins and commits by itself
+        connection.rollback()  # end the read transaction; Alembic begins and commits its own
     if target != HEAD:
         command.downgrade(config, target)
     elif before.behind:
@@ -120,7 +120,7 @@ def _move(connection: Connection, target: str) -> Standing:
 
 
 def _standing(connection: Connection) -> Standing:
-    """Raises UnfitDatabase where the schema is newer and this version cannot run on it."""
+    """Raises UnfitDatabase if the schema is newer and this version cannot run on it."""
     scripts = ScriptDirectory.from_config(alembic_config(connection))
     found = MigrationContext.configure(connection).get_current_revision()
     newer = found is not None and not _knows(scripts, found)
@@ -138,7 +138,7 @@ def _knows(scripts: ScriptDirectory, revision: str) -> bool:
 
 
 def _runs_on(connection: Connection, scripts: ScriptDirectory) -> bool:
-    """Whether the newer schema says that this version's code runs on it (docs/decisions/0031)."""
+    """Whether the newer schema says that this version's code can run on it (docs/decisions/0031)."""
     if not inspect(connection).has_table(Compatibility.__tablename__):
         return False
     oldest = connection.execute(select(Compatibility.oldest_revision)).scalar()

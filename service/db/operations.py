@@ -1,4 +1,4 @@
-"""Tables that serve the operation of the service itself: failures of single items, replicas, stores, probes."""
+"""Tables for the operation of the service: failures of single items, replicas, stores, probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.db.base import Base, Id
 class PassFailure(Base):
     """An item that a step of the reconciler could not handle. It is tried again after `retry_at`.
 
-    `step`: the name of the step; `item`: the id of the row or the name of the object; `job_id`: whose it is, if known.
+    `step`: the name of the step. `item`: the id of the row or the name of the object. `job_id`: its job, if known.
     """
 
     __tablename__ = "pass_failures"
@@ -29,9 +29,9 @@ class PassFailure(Base):
 
 
 class Replica(Base):
-    """A time in which one process of the service wrote without a gap; after a gap it begins another row.
+    """A time in which one process of the service wrote without a gap. After a gap it begins another row.
 
-    `name`: of the process, with the number of the row. `last_write_at`: when it last committed a write. Both times by
+    `name`: of the process, with the number of the row. `last_write_at`: its last committed write. Both times are from
     the database's clock.
     """
 
@@ -43,7 +43,7 @@ class Replica(Base):
 
 
 class Compatibility(Base):
-    """One row. `oldest_revision`: the oldest revision of the schema whose code runs on the schema as it is."""
+    """One row. `oldest_revision`: the oldest revision of the schema whose code can run on the current schema."""
 
     __tablename__ = "schema_compatibility"
 
@@ -52,7 +52,7 @@ class Compatibility(Base):
 
 
 class KnownStore(Base):
-    """A store that this service has used. `id`: the identity that is kept in the store itself."""
+    """A store that this service has used. `id`: the identity that is stored in the store itself."""
 
     __tablename__ = "stores"
 
@@ -63,7 +63,7 @@ class KnownStore(Base):
 
 
 class Probe(Base):
-    """One row, written by the readiness checks of all replicas: whether a small write can be committed."""
+    """One row. The readiness checks of all replicas write it, to test whether a small write can be committed."""
 
     __tablename__ = "probes"
     ONLY: ClassVar[int] = 1

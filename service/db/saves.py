@@ -26,10 +26,10 @@ ZERO = text("0")
 
 
 class Checkpoint(Base):
-    """A committed checkpoint. `roles`: the pointers that its commit moved; `collected_at`: its objects are gone.
+    """A committed checkpoint. `roles`: the pointers that its commit moved. `collected_at`: its objects are deleted.
 
-    `seconds` that writing it took, `stall_seconds` that training waited, `trained_seconds` of its attempt's training
-    that it holds.
+    `seconds`: time to write it. `stall_seconds`: time that training waited. `trained_seconds`: training time of its
+    attempt that it contains.
     """
 
     __tablename__ = "checkpoints"

@@ -47,13 +47,13 @@ NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
 
 class Job(Base):
-    """A job. `version` grows with each change a user can see; `fence` and `events` are the last numbers given out.
+    """A job. `version` grows with each change a user can see. `fence` and `events` are the last numbers given out.
 
-    `paused_at`: since when its owner's pause lasts, `paused_seconds`: of those that are over. `overdue_since`: since
-    when it is known that no checkpoint comes. `restore_failures`: attempts in a row that ended while they restored.
-    `needs`: extensions. `spent`, `held_seconds`: what its ended attempts add up to (service.control.totals), empty in
-    rows of an older service. `sweep_at`: when its objects are looked through next; empty after its first claim: never
-    again.
+    `paused_at`: start of the owner's current pause. `paused_seconds`: total of the pauses that have ended.
+    `overdue_since`: when the missing checkpoint was detected. `restore_failures`: attempts in a row that ended during
+    the restore. `needs`: extensions. `spent`, `held_seconds`: totals of the ended attempts (service.control.totals),
+    empty in rows of an older service. `sweep_at`: when its objects are swept next. It is empty before the first claim,
+    and when no more sweep is needed.
     """
 
     __tablename__ = "jobs"
@@ -147,12 +147,12 @@ class Stage(Base):
 
 
 class Attempt(Base):
-    """One worker's hold on a job. `fence` is given with the claim; `ending` is the finish message as it came.
+    """A worker's hold on a job. `fence` is given with the claim. `ending` is the finish message as received.
 
-    `started_at`: it began to train. `seconds` by bucket, as its worker told them last; `covered_seconds` of its
-    training are in checkpoints; `interval_seconds` between two of them. `trouble`: what fails now and is tried again.
+    `started_at`: start of training. `seconds`: by bucket, as the worker reported them last. `covered_seconds`: training
+    time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
-    a queued attempt in its queue (service/control/placing.py); `urgency` is empty during a backoff.
+    a queued attempt in its queue (service/control/placing.py). `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"

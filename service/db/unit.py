@@ -27,12 +27,12 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def _locked(which: ColumnElement[bool]) -> dict[bool, Select[Job]]:
-    """A job with a lock on its row: whether to wait for the lock -> the query."""
+    """The query for a job with a lock on its row, by whether to wait for the lock."""
     query = select(Job).where(which).execution_options(populate_existing=True)
     return {wait: query.with_for_update(of=Job, nowait=not wait) for wait in (True, False)}
 
 
-# Built once, because every write of a worker needs them: to build a statement costs as much as to execute it.
+# Built once: every write of a worker needs these statements, and building one costs as much as executing it.
 _CLOCK = select(db_now())
 _JOB = _locked(Job.id == bindparam("job_id"))
 _OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
@@ -85,7 +85,7 @@ def actor_of(attempt: Attempt) -> str:
 
 
 def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
-    """Those of the committed checkpoints of a job of which all that they need is committed too, in the same order."""
+    """The committed checkpoints of a job whose needed checkpoints are all committed too, in the same order."""
     rows = committed
     while True:
         there = {row.prefix for row in rows}
@@ -96,19 +96,19 @@ def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
 
 
 def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
-    """Those of these attempts whose rows no other transaction holds; they are held from now on, in an order of ids.
+    """Lock the rows of these attempts that no other transaction holds, in id order. Returns their ids.
 
-    A statement that changes many rows must not wait for one of them while it holds the others.
+    A statement that changes many rows must not wait for one row while it holds the others.
     """
     query = select(Attempt.id).where(Attempt.id.in_(attempt_ids)).order_by(Attempt.id)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 class Unit:
-    """A unit of work over one session. Whoever changes a job or what hangs on it holds the job's row first.
+    """A unit of work over one session. Lock the job's row before you change the job or rows that belong to it.
 
     `wait`: whether to wait for a row that another transaction holds. Without it the lock fails at once (`busy` in
-    service.db.away says so): a pass over many jobs must not stand behind one of them. SQLite has no locks of rows.
+    service.db.away detects it): a pass over many jobs must not be blocked by one of them. SQLite has no row locks.
     """
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
@@ -116,7 +116,7 @@ class Unit:
         self._now: datetime | None = None
 
     def now(self) -> datetime:
-        """The database's clock, read once a transaction, and again after a lock: the wait for it may have been long.
+        """The database's clock, read once per transaction and again after a lock, because the wait may have been long.
 
         Times within one transaction may therefore be equal. They are never older than the lock on the job's row.
         """
@@ -201,7 +201,7 @@ class Unit:
         return row
 
     def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The checkpoints in state `committed`, newest first. However many were deleted, only these are read."""
+        """The checkpoints in state `committed`, newest first. Deleted checkpoints are not read."""
         return list(self.session.scalars(_COMMITTED, {"job_id": job_id}))
 
     def good_checkpoints(self, job_id: str) -> list[Checkpoint]:

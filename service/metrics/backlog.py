@@ -1,4 +1,4 @@
-"""What waits for housekeeping: how many rows each of its steps has to handle."""
+"""The housekeeping backlog: how many rows each of its steps has to handle."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from service.db.types import db_now
 from service.db.unit import Unit
 
 MOST = 10_000
-"""What is more is told as this: counting on would cost and change nothing."""
+"""The count stops here: a higher number would cost time and change nothing."""
 
 
 def backlog(unit: Unit) -> Mapping[str, int]:
-    """Rows by kind, by indexes: checkpoints and old objects to delete, artifacts to publish, jobs to sweep.
+    """Rows by kind, counted in indexes: checkpoints and old objects to delete, artifacts to publish, jobs to sweep.
 
-    `quarantined` checkpoints of jobs that run are kept on purpose until those end.
+    `quarantined` checkpoints of running jobs are kept on purpose until these jobs end.
     """
     kinds: dict[str, Select[int]] = {
         "checkpoints": select(literal(1)).select_from(Checkpoint).where(IS_DELETED),

@@ -15,7 +15,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
 QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "messages", "redis")
 STEPS = ("expiry", "orders", "repair", "count_attempts", *QUEUE, "checkpoints", "silence", "notifications", *STORED)
-"""Steps of the conductor whose counts are there from the start; others are told once something failed in them."""
+"""Conductor steps whose counters exist from the start. The counters of other steps appear after a failure."""
 
 ENDED = "attempt_"
 log = logging.getLogger("service.events")
@@ -69,7 +69,7 @@ class Counters:
             self.jobs_ended.labels(status.value)
 
     def item_failed(self, step: str) -> None:
-        """An item of this step of the conductor could not be handled; it is tried again."""
+        """Count an item that this conductor step could not handle. It is tried again."""
         self.item_failures.labels(step).inc()
 
     def heard(self, event: Happened) -> None:

@@ -61,10 +61,10 @@ class Queue:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that was read at once. `seconds`: of jobs that have not ended, by bucket.
+    """The results of one read. `seconds`: of jobs that have not ended, by bucket.
 
-    `failing`: items that a step of the conductor could not handle and tries again, by step. `backlog`: rows that wait
-    for housekeeping, by kind.
+    `failing`: items that a conductor step could not handle and tries again, by step. `backlog`: rows that wait for
+    housekeeping, by kind.
     """
 
     jobs: Mapping[str, int]
@@ -110,7 +110,7 @@ def _queues(unit: Unit, limits: Limits, now: datetime) -> dict[str, Queue]:
 
 
 def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], now: datetime) -> None:
-    """What is in no backoff, counted in the index alone."""
+    """Count the attempts that are not in a backoff, using only the index."""
     line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
     query: Select[Any] = select(*line, func.count(), func.min(Attempt.not_before)).where(IS_WAITING).group_by(*line)
     numbers: Counter[tuple[str, str, int]] = Counter()

@@ -43,11 +43,11 @@ class Post:
         return tuple(self._ways)
 
     def send(self, target: str, title: str, body: str, kind: str = "") -> str | None:
-        """None once the target has taken the message, else why not, in words that hold no secret.
+        """None if the target has accepted the message, else the reason, without secrets.
 
-        `kind`: of core.domain.notices; another one, of another version, is information.
+        `kind`: of core.domain.notices. An unknown kind, from another version, counts as information.
 
-        What takes too long is left to itself: the same target is tried again only when that has ended.
+        A call that takes too long continues in the background. The same target is tried again only after it has ended.
         """
         busy = self._busy[target]
         if not busy.acquire(timeout=self._seconds):

@@ -20,9 +20,9 @@ from worker.checkpointing.snapshot import Snapshot
 
 
 class CorruptCheckpoint(BatonError):
-    """A checkpoint that is not what its manifest says; the one before it is to be used.
+    """A checkpoint does not match its manifest. Use the one before it.
 
-    `missing`: the store holds no manifest of it, and answered so.
+    `missing`: the store answered that it holds no manifest of this checkpoint.
     """
 
     code = "corrupt-checkpoint"
@@ -33,7 +33,7 @@ class CorruptCheckpoint(BatonError):
 
 
 class NewerCheckpoint(BatonError):
-    """A checkpoint of a format that only a newer worker reads. It is not damaged."""
+    """A checkpoint in a format that only a newer worker reads. It is not damaged."""
 
     code = "newer-checkpoint"
 
@@ -99,12 +99,12 @@ def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
 
 
 def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None = None) -> tuple[Snapshot, Manifest]:
-    """A checkpoint, every byte of it confirmed: the files by the manifest, the manifest by what was committed.
+    """Read a checkpoint and verify all bytes: the files by the manifest, the manifest by the committed checksum.
 
     Raises:
         CorruptCheckpoint: it is damaged or incomplete.
         NewerCheckpoint: a newer worker wrote it.
-        StoreError: the store could not be read; says nothing about the checkpoint.
+        StoreError: the store could not be read; the checkpoint may be good.
     """
     manifest = _manifest(store, prefix, manifest_crc32c)
     data = {entry.name: _read(store, prefix, entry) for entry in manifest.files}

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parcel:
-    """Something to send. `covers`: a waiting parcel whose `covers` is a subset of a newer one's is superseded by it.
+    """Something to send. A newer parcel replaces a waiting one if its `covers` is a superset of the older `covers`.
 
-    `optional` parcels are dropped when time is short, and the failure of one is told to `lost` and ends nothing.
-    `what`: the work in words, for whoever is told that it fails.
+    `optional` parcels are dropped when time is short. Their failure is reported to `lost` and does not end the attempt.
+    `what`: a description of the work for error reports.
     """
 
     send: Callable[[], None]
@@ -36,9 +36,9 @@ class Parcel:
 
 
 class Outbox:
-    """Sends parcels in the background. Service and store may be away for as long as the lease holds.
+    """Sends parcels in the background. Retries during outages of the service or the store while the lease is held.
 
-    After a failure that ends the attempt nothing more is sent. `troubles`: is told of what fails and is tried again.
+    Sends nothing more after a failure that ends the attempt. `troubles`: receives the failures that are retried.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Outbox:
                 self._sent()
 
     def _failed(self, parcel: Parcel, error: BaseException) -> None:
-        # Another store than the service's is no matter of this one file: whatever follows would go astray too.
+        # The wrong store affects more than this file: everything that follows would go to the wrong store too.
         wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
         if not parcel.optional or wrong or not isinstance(error, Exception):
             self._fail(error)

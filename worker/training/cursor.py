@@ -21,7 +21,7 @@ class BestEpoch(BaseModel):
 
 
 class CursorData(BaseModel):
-    """The cursor as it lies in a checkpoint. `data`: None in checkpoints of versions that did not record it."""
+    """The cursor as stored in a checkpoint. `data`: None in checkpoints of versions that did not record it."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
@@ -41,7 +41,7 @@ class Cursor:
     stage_best: BestEpoch | None = None
 
     def dump(self, schedule: dict[str, float | int], data: DataRecord | None = None) -> dict[str, Any]:
-        """The cursor, a schedule's state and what the data is, as JSON data."""
+        """The cursor, the schedule's state and the data record, as JSON data."""
         found = CursorData(
             schedule=schedule, history=self.history, best=self.best, stage_best=self.stage_best, data=data
         )

@@ -89,7 +89,7 @@ class Engine:
         self._optimizer.build(self.network.trainable_variables)
         # Sums of loss and of correct answers, and the number of images, of the epoch under way.
         self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
-        # Not part of the state: it follows from the sums.
+        # Not part of the state: it can be computed from the sums.
         self._finite_images = tf.Variable(0.0, dtype=tf.float64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     @property
@@ -155,9 +155,9 @@ class Engine:
         self._finite_images.assign(0.0)
 
     def first_step_not_finite(self, batch_size: int) -> int | None:
-        """The step of this epoch, counted from 1, since which the sum of the loss is nan or infinite.
+        """The step of this epoch, counted from 1, from which the sum of the loss is nan or infinite.
 
-        None: it is finite. Waits for the device.
+        None if it is finite. Waits for the device.
         """
         if np.isfinite(one_of(self._train_sums).numpy()[0]):
             return None
@@ -179,7 +179,7 @@ class Engine:
                 part, *found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
             sums.append(part)
             asked.append((labels, *found))
-        # Added up here, in order: a program of XLA cannot assign to a variable that lives on several devices.
+            # Add up here, in order: an XLA program cannot assign to a variable that is on several devices.
         total = sum((part.numpy() for part in sums), start=np.zeros(3))
         return _score(total), joined([_answers(*one) for one in asked])
 
@@ -216,7 +216,7 @@ class Engine:
     def _evaluate_step(
         self, images: tf.Tensor, rows: tf.Tensor | None, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The sums of a batch; the most probable classes of each image, and how probable they are."""
+        """The sums of a batch, the most probable classes of each image, and their probabilities."""
         loss, correct, logits = self._objective.evaluation(picked(images, rows), labels, weights)
         sums = tf.stack([tf.cast(x, tf.float64) for x in (loss, correct, tf.reduce_sum(weights))])
         top = tf.math.top_k(logits, k=min(TOP, int(logits.shape[-1])))

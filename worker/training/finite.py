@@ -1,4 +1,4 @@
-"""Values that are nan or infinite: no model that holds one is ever the best, and no job goes on with one."""
+"""Detects values that are nan or infinite. Such a model is never the best, and the job ends."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ADVICE = (
 
 
 def not_finite(what: str, step: int) -> JobFailure:
-    """The failure that ends the job. `step`: the global step, counted from 1, at which it was seen first."""
+    """The failure that ends the job. `step`: the first global step, counted from 1, at which it was seen."""
     return JobFailure(Reason.NOT_FINITE, f"{what} at step {step}. {ADVICE}")
 
 
 def first_bad_value(values: Mapping[str, float]) -> str | None:
-    """The first of the values that is not finite, in words; None: all are.
+    """The first value that is not finite, as text. None if all are finite.
 
     >>> first_bad_value({"loss": 0.5, "val_loss": float("nan")})
     'val_loss is nan'
@@ -31,12 +31,12 @@ def first_bad_value(values: Mapping[str, float]) -> str | None:
 
 
 def first_bad_array(arrays: Arrays) -> str | None:
-    """The name of the first array of floats that holds a value that is not finite; None: all are finite.
+    """The name of the first float array that holds a non-finite value. None if all values are finite.
 
-    A sum in float64 is finite if all terms of float32 or a narrower type are: so one pass decides, without a mask.
+    A float64 sum of finite values of float32 or a narrower type is finite. One pass is enough, without a mask.
     """
     for name, array in arrays.items():
-        # numpy knows bfloat16 as a type of its own, of kind V; its sum is one of float64 as well.
+        # numpy treats bfloat16 as a separate type of kind V. Its sum in float64 works the same way.
         if array.dtype.kind in "fV" and not np.isfinite(array.sum(dtype=np.float64)):
             return name
     return None

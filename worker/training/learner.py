@@ -20,7 +20,7 @@ Policy = str | AugmentationSpec | None
 class Learner:
     """Updates a network's variables. `xla`: whether it compiles the steps.
 
-    `sums`: of loss, right answers, images. `finite`: of the images of steps up to which the sum of the loss is finite.
+    `sums`: of loss, correct answers and images. `finite`: images in the steps up to which the loss sum is finite.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Learner:
     def _update(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> None:
         self._optimizer.apply(gradients, self._network.trainable_variables)
         self._sums.assign_add(sums)
-        # The sum of the loss stays nan or inf once it is: what is counted here tells at which step that began.
+        # Once the loss sum is nan or inf it stays so. The counter shows at which step that began.
         loss, _, images = tf.unstack(self._sums.read_value())
         self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
 

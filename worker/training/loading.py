@@ -1,4 +1,4 @@
-"""The job's images at each size that it needs, compared with what its checkpoint remembers of them."""
+"""Loads the job's images at each needed size and compares them with the data record of the checkpoint."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ADVICE = (
 
 
 class Loader:
-    """Loads each size once. `record`: what the next checkpoint says of the data; None before anything is loaded.
+    """Loads each size once. `record`: the data record for the next checkpoint; None before data is loaded.
 
-    `changed`: the data is not that of the checkpoint, and the spec says to go on with it.
+    `changed`: the data differs from the checkpoint's data, and the spec says to continue with it.
     """
 
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
@@ -36,10 +36,10 @@ class Loader:
         self.changed = False
 
     def at(self, size: int, boundary: Callable[[], None]) -> ImageData:
-        """The images with `size` pixels a side. `boundary` is called again and again meanwhile, and may raise to stop.
+        """The images with `size` pixels a side. Calls `boundary` repeatedly during loading; it may raise to stop.
 
         Raises:
-            JobFailure: data_changed, the data is not what it was; bad_data and others, as load_images.
+            JobFailure: data_changed, the data has changed; bad_data and others, like load_images.
         """
         if size not in self._loaded:
             self._control.tell(Phase.LOADING)
@@ -68,7 +68,7 @@ class Loader:
         except JobFailure as error:
             if error.reason != Reason.BAD_DATA or self.record is None:
                 raise
-            # It was read before, by this worker or another: the data changed, or this worker's copy is another.
+            # The data was read before: either it has changed, or this worker has a different copy.
             raise _changed(f"it cannot be read any more: {error}") from error
 
     def _compare(self, found: DataIdentity) -> None:
@@ -92,7 +92,7 @@ class Loader:
 
 
 def _remembered(snapshot: Snapshot) -> DataRecord | None:
-    """None in checkpoints of older versions, which hold none, and of newer ones that have another format."""
+    """The data record. None in checkpoints of older versions (no record) or newer ones (other format)."""
     record = CursorData.model_validate(snapshot.cursor).data
     return record if record is not None and record.format == FORMAT else None
 

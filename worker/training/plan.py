@@ -36,7 +36,7 @@ class Plan:
         return Position(stage=stage, epoch=0, step=0, global_step=done)
 
     def fitted(self, at: Position) -> Position:
-        """The same stage, epoch and step, as far as the epoch has that many steps, counted by this plan."""
+        """The same stage, epoch and step in this plan. The step is limited to the steps of the epoch."""
         step = min(at.step, self.steps[at.stage])
         done = self.start_of(at.stage).global_step + at.epoch * self.steps[at.stage] + step
         return at.model_copy(update={"step": step, "global_step": done})

@@ -104,7 +104,7 @@ class Session:
             snapshot = self._load(best)
             self._at = snapshot.position
             self._schedule.restore(Cursor.load(snapshot.cursor)[1])
-        # What the schedule decided after the last step reaches the next stage, as the optimizer of Keras keeps it.
+        # The schedule's decision after the last step applies to the next stage, as with a Keras optimizer.
         self._engine.rate = self._schedule.rate(self._at.epoch * self._plan.steps[self._at.stage] + self._at.step)
         self._engine.reset()
         self._cursor.stage_best = None
@@ -163,7 +163,7 @@ class Session:
             self._save(LATEST)
 
     def _validate(self, data: ImageData) -> Judged:
-        self._tell(Phase.VALIDATING)  # which waits: the steps that the device still works on are training
+        self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
         with self._watch.measure(Bucket.VALIDATION):
             return judge(self._engine, data.val, self._stop_or_save)
 
@@ -230,7 +230,7 @@ class Session:
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
-            # Of the saves in between only those are looked at that may be a best: to sum up all arrays costs time.
+            # Check only saves that may be a best: summing all arrays takes time.
             looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
             if looked_at and (bad := first_bad_array(snapshot.arrays)) is not None:
                 raise not_finite(f"the state {bad} holds values that are nan or infinite", self._at.global_step)
@@ -272,7 +272,7 @@ class Session:
             self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
 
     def _check_loss(self) -> None:
-        """Raises JobFailure, not_finite, with the step at which the loss of the epoch under way became so."""
+        """Raises JobFailure: not_finite, with the step of this epoch at which the loss became nan or infinite."""
         if not self._trains:
             return
         bad = self._engine.first_step_not_finite(self._spec.stages[self._at.stage].batch_size)

@@ -54,7 +54,7 @@ class DatasetSpec(Model):
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Only the first so many training images of each class."""
     on_change: Annotated[Literal["fail", "continue"], Since(2)] = "fail"
-    """What follows where a resumed job finds other data than before: the job pauses, or goes on inexactly."""
+    """What a resumed job does if the data has changed: it pauses, or it continues inexactly."""
     options: Options = Field(default_factory=dict)
     """Arguments of a data set that is installed beside the worker."""
 

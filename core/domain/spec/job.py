@@ -123,7 +123,7 @@ def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
 def dump_spec(spec: JobSpec) -> dict[str, Any]:
     """The spec as JSON data that `parse_spec` reads back to an equal spec.
 
-    Without the fields that came after version 1 and are as by default: workers that do not know them can train it.
+    Leaves out fields newer than version 1 that have their default, so that older workers can train the job.
     """
     return spec.model_dump(mode="json", exclude_none=True, exclude=unused(spec))
 
@@ -134,5 +134,5 @@ def spec_version(spec: JobSpec) -> int:
 
 
 def granted_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker gets of a spec, both as JSON data."""
+    """The part of a spec that a worker gets. Both are JSON data."""
     return for_worker(JobSpec, spec)

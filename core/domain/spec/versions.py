@@ -1,8 +1,8 @@
-"""Which parts of a spec are newer than its first version, and which parts no worker needs.
+"""Marks the parts of a spec that are newer than its first version, and the parts that workers do not need.
 
-A worker refuses a spec with a field that it does not know. So each field or value that is added to the spec names the
-version of the spec that brought it, and a job needs the greatest version of what it uses. A part that a job does not
-use is not written out, and the job stays one for older workers. To add a part:
+A worker refuses a spec with an unknown field. So each added field or value names the spec version that introduced it,
+and a job needs the highest version of the parts that it uses. Unused parts are not written out, so that older workers
+can still run the job. To add a part:
 
 1. add 1 to `SPEC_VERSION` in core.domain.protocol, once a release, and say there what the version brings;
 2. mark the part: `stall: Annotated[Seconds, Since(2)] = 900.0` for a field,
@@ -27,7 +27,7 @@ class Since:
 
 
 class ForService:
-    """Marks a field that no worker needs: it is left out of what a worker gets."""
+    """Marks a field that only the service needs. Workers do not get it."""
 
 
 def needed_version(spec: BaseModel) -> int:
@@ -76,7 +76,7 @@ def _is_default(field: FieldInfo, value: object) -> bool:
 
 
 def unused(spec: BaseModel) -> dict[Any, Any]:
-    """What to leave out where the spec is written out, as pydantic's `exclude`: newer fields that are as by default."""
+    """What to leave out of the written spec, in the form of pydantic's `exclude`: newer fields with default values."""
     found: dict[Any, Any] = {}
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
@@ -98,6 +98,6 @@ def _inside(value: object) -> dict[Any, Any]:
 
 
 def for_worker(model: type[BaseModel], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec, as JSON data, without what no worker needs: a worker must not refuse a job for the sake of that."""
+    """The spec as JSON data without service-only fields: a worker must not refuse a job because of them."""
     left_out = {name for name, field in model.model_fields.items() if _of(field, ForService)}
     return {name: value for name, value in spec.items() if name not in left_out}

@@ -1,7 +1,7 @@
-"""Decoded images on disk, once for each machine, data set and size: written whole or not at all.
+"""Decoded images on disk, once per machine, data set and size. A file is written completely or not at all.
 
-A file is an array in NumPy's format, with the digest of each image's content behind it: so the images need not be read
-again to tell whether they are those that a checkpoint was made with.
+A file is an array in NumPy's format, followed by the digest of each image's content. The digests show whether the
+images are those of a checkpoint, without reading the image files again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progre
 
 
 def content_digests(images: NDArray[np.uint8]) -> bytes:
-    """DIGEST_BYTES of the content of each image that `cached_images` gave."""
+    """The content digests of the images that `cached_images` returned, DIGEST_BYTES each."""
     assert isinstance(images, np.memmap) and images.filename is not None
     with Path(images.filename).open("rb") as file:
         file.seek(images.offset + images.nbytes)
@@ -69,7 +69,7 @@ def _key(listing: Listing, size: int) -> str:
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The cache, if it is there and whole. One without digests, from before there were any, is made again."""
+    """The cache file if it exists and is complete. An older file without digests is created again."""
     try:
         images = np.load(file, mmap_mode="r", allow_pickle=False)
         whole = images.shape == shape and images.dtype == np.uint8

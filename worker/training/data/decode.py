@@ -16,21 +16,21 @@ from core.domain.text import words_of
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """The image as uint8 [h, w, 3], grayscale and palettes made RGB, upright by its EXIF orientation.
+    """The image as uint8 [h, w, 3]. Converts grayscale and palettes to RGB and applies the EXIF orientation.
 
     Raises:
-        JobFailure: bad_data, the file cannot be read, is empty, broken or no image.
+        JobFailure: bad_data, the file cannot be read, is empty, is damaged or is not an image.
     """
     return decode_rgb(path, read_content(path))
 
 
 def decode_rgb(path: Path, content: bytes) -> NDArray[np.uint8]:
-    """The same from the file's content; `path` is only named.
+    """The same from the file's content. `path` is used only in errors.
 
-    Pillow and not OpenCV, which gives half an image for a truncated JPEG and says nothing.
+    Uses Pillow and not OpenCV: for a truncated JPEG, OpenCV returns half an image without an error.
 
     Raises:
-        JobFailure: bad_data, broken or no image.
+        JobFailure: bad_data, the content is damaged or is not an image.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -50,7 +50,7 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_content(path: Path) -> bytes:
-    """The file's bytes. Raises JobFailure: bad_data, it cannot be read or is empty."""
+    """The file's bytes. Raises JobFailure: bad_data, the file cannot be read or is empty."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The identity of a data set that was loaded, from its listing, its split and the digests in the cache."""
+"""The identity of a loaded data set, computed from its listing, its split and the digests in the cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.training.data.splits import SplitRows
 
 
 def identity_of(listing: Listing, rows: SplitRows, images: NDArray[np.uint8]) -> DataIdentity:
-    """What two machines must agree on to train the same job. `images`: from the cache of decoded images."""
+    """What must be equal on two machines that train the same job. `images`: from the cache of decoded images."""
     return DataIdentity(
         classes=tuple(map(same_everywhere, listing.class_names)),
         names=tuple(map(same_everywhere, _by_place(listing) if listing.names is None else listing.names)),
@@ -24,7 +24,7 @@ def identity_of(listing: Listing, rows: SplitRows, images: NDArray[np.uint8]) ->
 
 
 def _by_place(listing: Listing) -> list[str]:
-    """Each image's class and number within it, from 1."""
+    """The class of each image and its number within the class, from 1."""
     seen = [0] * len(listing.class_names)
     found = []
     for label in listing.labels.tolist():

@@ -22,13 +22,13 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """All images of a data set: the training images first, then its official validation images, if it has any.
+    """All images of a data set: first the training images, then the official validation images, if there are any.
 
-    `labels`: int32 [n], places in `class_names`; `training`: how many come first; `identity`: what the pixels
-    depend on; `read(i)`: image i as uint8 [h, w, 3] of its own size; `unchanged()` raises JobFailure where the images
-    are not those that were listed any more. `names`: of each image, the same on every machine, such as its path below
-    the data set's directory; without them an image is named by its class and its place in it. `content(i)`: the image
-    as `read` gives it, and its content as bytes; without it the pixels are the content.
+    `labels`: int32 [n], indexes into `class_names`. `training`: the number of training images. `identity`: everything
+    that the pixels depend on. `read(i)`: image i as uint8 [h, w, 3] in its original size. `unchanged()` raises
+    JobFailure if the images have changed since the listing. `names`: names of the images that are equal on every
+    machine, such as the path below the data set's directory; without them an image is named by its class and its
+    position in it. `content(i)`: the image as `read` returns it, and its bytes; without it the pixels are the content.
     """
 
     class_names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Listing:
     content: Callable[[int], tuple[NDArray[np.uint8], bytes]] | None = None
 
     def read_digested(self, i: int) -> tuple[NDArray[np.uint8], bytes]:
-        """Image i as `read` gives it, and a digest of its content."""
+        """Image i as `read` returns it, and a digest of its content."""
         if self.content is not None:
             image, content = self.content(i)
             return image, content_digest(content)
@@ -90,8 +90,8 @@ def of_files(
 ) -> Listing:
     """A listing of image files: the training files of each class, and validation files with their labels.
 
-    `size`: pixels a side that every image must have; None takes any. `root`: the data set's directory, below which the
-    files have the same names on every machine; None for the directory that all of them lie in.
+    `size`: width and height in pixels that every image must have; None accepts any. `root`: the data set's directory;
+    file names relative to it are equal on every machine. None: the directory that contains all files.
     """
     files = [file for group in training for file in group] + [file for file, _ in official]
     labels = [k for k, group in enumerate(training) for _ in group] + [label for _, label in official]
@@ -114,7 +114,7 @@ def _names_below(root: Path | None, files: list[Path]) -> tuple[str, ...]:
 
 
 def _below(top: str, file: str) -> str:
-    # Much faster than relpath, and this runs 110,000 times; a link may lead out of the directory.
+    # Much faster than relpath, and called 110,000 times. A link may point outside the directory.
     start = top.rstrip(os.sep) + os.sep
     found = file[len(start) :] if file.startswith(start) else os.path.relpath(file, top)
     return same_everywhere(found.replace(os.sep, "/"))

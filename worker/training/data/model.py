@@ -56,9 +56,9 @@ def _reopened(path: Path, rows: NDArray[np.int64], labels: NDArray[np.int32]) ->
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set at one size. Labels are places in `class_names`, which stand in the order of the class folders.
+    """A data set at one size. Labels are indexes into `class_names`, which has the order of the class folders.
 
-    `identity`: what a checkpoint remembers of it; None for data that was not loaded but made.
+    `identity`: what a checkpoint stores about the data. None for generated data.
     """
 
     train: Split

@@ -23,16 +23,16 @@ def cores() -> int:
 
 
 def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[Chunk]:
-    """Chunks of images, uint8 [k, size, size, 3], and digests of their contents, in the listing's order.
+    """Chunks of images, uint8 [k, size, size, 3], and the digests of their contents, in the listing's order.
 
-    A few chunks are decoded ahead of who takes them.
+    Decodes a few chunks ahead of the consumer.
 
-    Threads and not processes: nothing is copied, nothing can be orphaned by a kill, and Pillow and OpenCV let go of the
-    interpreter while they decode. Of the 0.1 ms that an image of 64 px takes that is the smaller part, so that threads
-    gain little there (all of Tiny ImageNet takes some 12 s); for photos they gain nearly all cores.
+    Uses threads and not processes: nothing is copied, a kill leaves no orphans, and Pillow and OpenCV release the GIL
+    while they decode. For an image of 64 px (0.1 ms) decoding is the smaller part of the time, so threads help little
+    (all of Tiny ImageNet takes about 12 s). For photos they use nearly all cores.
 
     Raises:
-        JobFailure: bad_data, naming the first image that is broken.
+        JobFailure: bad_data, with the first damaged image.
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
     workers = threads or cores()

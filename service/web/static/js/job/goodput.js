@@ -5,7 +5,7 @@ import { html, svg } from "../core/html.js";
 const BUCKETS = ["training", "validation", "evaluation", "startup", "data_loading", "restore", "checkpoint_stall", "redone", "recovery", "other", "waiting", "paused"];
 const PRODUCTIVE = 3;
 
-// The seconds that the goodput is a share of: those in which a worker had the job, or another one had to be found.
+// The denominator of goodput in seconds: a worker held the job, or the job waited for a worker after an interruption.
 export const counted = ({ goodput }) => Math.max(0, goodput.total - (goodput.waiting || 0) - (goodput.paused || 0));
 
 export function goodput({ job }) {
@@ -24,7 +24,7 @@ export function goodput({ job }) {
   </section>`;
 }
 
-// Waiting in the queue and pauses are no loss of the run.
+// Time in the queue and pauses do not count as losses.
 function apart({ waiting, paused }) {
   const parts = [waiting >= 1 && `${duration(waiting)} in the queue`, paused >= 1 && `${duration(paused)} paused`].filter(Boolean);
   return parts.length ? html`<span class="soft">Apart from that: ${parts.join(", ")}.</span>` : "";

@@ -1,4 +1,4 @@
-// The workers that were seen within a day, one row each; those that ended last.
+// The workers seen within a day, one row each. Ended workers come last.
 import { items } from "../core/api.js";
 import { ago, moment } from "../core/format.js";
 import { drawer, html, nothing, repeat } from "../core/html.js";

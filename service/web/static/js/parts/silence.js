@@ -1,8 +1,8 @@
-// A worker whose heartbeat is late: for how long, and what follows. Counts on between two answers of the service.
+// A worker with a late heartbeat: its silence and the end of its lease. Keeps counting between two answers.
 import { between, seconds, short } from "../core/format.js";
 import { now } from "../core/api.js";
 
-// Seconds since the last heartbeat; null while heartbeats come. The body of an answer may be older than the answer.
+// Seconds since the last heartbeat; null if it is not late. The body of an answer may be older than the answer.
 export const silentFor = (job) => (job.silent_seconds === null || job.silent_seconds === undefined ? null : job.silent_seconds + Math.max(0, between(job.as_of, null)));
 
 export function silence(job) {

@@ -18,6 +18,7 @@ INDEXES = (
     ("ix_attempts_unplaced", "attempts", ["not_before", "queue"], QUEUED + " AND urgency IS NULL"),
     ("ix_attempts_dispatched", "attempts", ["queue", "urgency", "needs_key"], QUEUED + SENT),
     ("ix_attempts_spent", "attempts", ["dispatched_at"], "state <> 'queued'" + SENT),
+    ("ix_attempts_too_old", "attempts", ["job_id"], "reason = 'worker_too_old'"),
     ("ix_checkpoints_committed", "checkpoints", ["job_id", "number"], "state = 'committed'"),
     ("ix_checkpoints_deleted", "checkpoints", ["number"], "collected_at IS NULL AND state = 'deleted'"),
     ("ix_checkpoints_quarantined", "checkpoints", ["job_id"], "collected_at IS NULL AND state = 'quarantined'"),

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from core.domain.policies import Reason
 from core.domain.protocol import CANNOT_READ, FIRST, PROTOCOL
 from core.domain.wire import Finish, Outcome, WorkerInfo
+from service.db.base import IS_TOO_OLD
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit, clean
 
@@ -33,7 +34,7 @@ def why_too_old(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
 def _gave_up_with(unit: Unit, job: Job, worker: str) -> tuple[int, int]:
     """The newest versions of the worker that could not read the job. (0, 0) if there are none."""
     query = select(Attempt.protocol, Attempt.spec_version).where(
-        Attempt.job_id == job.id, Attempt.worker == clean(worker), Attempt.reason == Reason.WORKER_TOO_OLD.value
+        Attempt.job_id == job.id, Attempt.worker == clean(worker), IS_TOO_OLD
     )
     found = unit.session.execute(query).all()
     return max(((row.protocol or FIRST, row.spec_version or FIRST) for row in found), default=(0, 0))
@@ -41,9 +42,7 @@ def _gave_up_with(unit: Unit, job: Job, worker: str) -> tuple[int, int]:
 
 def those_that_gave_up(unit: Unit, jobs: Collection[str]) -> dict[str, set[str]]:
     """By job id: the workers that could not read the job's spec."""
-    query = select(Attempt.job_id, Attempt.worker).where(
-        Attempt.job_id.in_(jobs), Attempt.reason == Reason.WORKER_TOO_OLD.value
-    )
+    query = select(Attempt.job_id, Attempt.worker).where(Attempt.job_id.in_(jobs), IS_TOO_OLD)
     found: dict[str, set[str]] = {}
     for job_id, worker in unit.session.execute(query):
         found.setdefault(job_id, set()).add(worker or "")

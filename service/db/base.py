@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase
 
+from core.domain.policies import Reason
 from core.domain.states import LIVE_ATTEMPTS
 from service.db.types import UTCDateTime
 
@@ -50,6 +51,7 @@ WAITING = text("state = 'queued' AND urgency IS NOT NULL")
 UNPLACED = text("state = 'queued' AND urgency IS NULL")
 DISPATCHED = text("state = 'queued' AND dispatched_at IS NOT NULL")
 SPENT = text("state <> 'queued' AND dispatched_at IS NOT NULL")
+TOO_OLD = text(f"reason = '{Reason.WORKER_TOO_OLD.value}'")
 COMMITTED = text("state = 'committed'")
 PAST = text("state <> 'committed'")
 WANTED = text("desired <> 'run' AND finished_at IS NULL")
@@ -61,6 +63,7 @@ IS_WAITING = text("attempts.state = 'queued' AND attempts.urgency IS NOT NULL")
 IS_UNPLACED = text("attempts.state = 'queued' AND attempts.urgency IS NULL")
 IS_DISPATCHED = text("attempts.state = 'queued' AND attempts.dispatched_at IS NOT NULL")
 IS_SPENT = text("attempts.state <> 'queued' AND attempts.dispatched_at IS NOT NULL")
+IS_TOO_OLD = text(f"attempts.{TOO_OLD.text}")
 IS_COMMITTED = text("checkpoints.state = 'committed'")
 IS_UNPUBLISHED = text("(artifacts.published IS NULL OR artifacts.published <> artifacts.object)")
 IS_DELETED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'deleted'")

@@ -26,6 +26,7 @@ from service.db.base import (
     DISPATCHED,
     LIVE,
     SPENT,
+    TOO_OLD,
     UNCOUNTED,
     UNPLACED,
     WAITING,
@@ -184,6 +185,7 @@ class Attempt(Base):
             postgresql_where=DISPATCHED,
         ),
         Index("ix_attempts_spent", "dispatched_at", sqlite_where=SPENT, postgresql_where=SPENT),
+        Index("ix_attempts_too_old", "job_id", sqlite_where=TOO_OLD, postgresql_where=TOO_OLD),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -192,6 +192,22 @@ def test_a_backlog_of_another_status_is_not_read(api: Api) -> None:
     assert "ix_jobs_state_number" in plan
 
 
+def test_a_claim_does_not_read_all_earlier_attempts(api: Api) -> None:
+    hand = a_life(api)
+    hand.finish("preempted")
+    with asked() as statements:
+        api.claim(hand.job_id)
+    about_versions = [one for one in statements if "reason = 'worker_too_old'" in one]
+    assert about_versions
+    with api.services.database.engine.connect() as connection:
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        if explain == "EXPLAIN":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for one in about_versions:
+            plan = str(connection.exec_driver_sql(f"{explain} {one}", statements[one]).all())
+            assert "ix_attempts_too_old" in plan
+
+
 def test_what_a_worker_says(api: Api) -> None:
     with asked() as statements:
         hand = a_life(api)

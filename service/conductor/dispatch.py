@@ -192,7 +192,9 @@ def _record(database: Database, list_name: str, attempt_ids: Sequence[str], text
             for attempt in attempts:
                 if attempt.state == AttemptState.QUEUED:
                     attempt.dispatched_at, attempt.dispatches = now, attempt.dispatches + 1
-                    data = {"attempt": attempt.number, "queue": list_name, "times": attempt.dispatches}
-                    said = f"attempt {attempt.number} {text}"
-                    unit.event(jobs[attempt.job_id], "dispatched", ACTOR, said, **data)
+                    # Written at 1, 2, 4, 8, ...: an attempt that every worker refuses is sent again for days.
+                    if attempt.dispatches & (attempt.dispatches - 1) == 0:
+                        data = {"attempt": attempt.number, "queue": list_name, "times": attempt.dispatches}
+                        said = f"attempt {attempt.number} {text}"
+                        unit.event(jobs[attempt.job_id], "dispatched", ACTOR, said, **data)
         return [attempt.id for attempt in attempts if attempt.state != AttemptState.QUEUED]

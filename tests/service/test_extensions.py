@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -63,6 +64,18 @@ def test_only_a_worker_that_has_it_gets_the_job(api: Api) -> None:
     has = ("network/my-net", "network/their-net")
     assert_problem(claim(api, attempt, "w1", *has), 409, "conflict")  # not before it is sent again
     eventually(lambda: claim(api, attempt, "w1", *has).status_code == 200)
+
+
+def test_an_attempt_that_is_refused_again_and_again_has_few_events(api: Api) -> None:
+    report(api, "w1", "network/my-net")
+    job = api.submit(network=NET)["id"]
+    attempt = api.attempt(job)["id"]
+    for _ in range(10):
+        api.set_attempt(attempt, not_before=datetime(2026, 1, 1, tzinfo=UTC))
+        api.conduct()
+        assert_problem(claim(api, attempt, "w2"), 409, "not-installed")
+    times = [event["data"]["times"] for event in api.items(job, "events") if event["kind"] == "dispatched"]
+    assert times == [1, 2, 4, 8]
 
 
 def test_polling_workers_are_offered_what_they_can_train(api: Api) -> None:

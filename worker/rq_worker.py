@@ -1,4 +1,4 @@
-"""The RQ worker. A message is a hint with an attempt id; whose the attempt is decides the service, not Redis."""
+"""The RQ worker. A message is a hint with an attempt id: the claim at the service decides who gets the attempt."""
 
 from __future__ import annotations
 

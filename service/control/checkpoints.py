@@ -18,7 +18,7 @@ from service.errors import BadMessage, Conflict, NotFound
 
 
 def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
-    """Make a checkpoint exist; the flag says whether it is new. Raises LeaseLost, BadMessage, Conflict."""
+    """Commit a checkpoint. The flag says whether it is new. Raises LeaseLost, BadMessage, Conflict."""
     job, attempt = unit.held(attempt_id, message.fence)
     query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
     known = unit.session.scalar(query)

@@ -143,11 +143,11 @@ def old_worker(storm: Storm, blow: Blow) -> _Act:
     storm.whole(worker)
     worker.kill_group()
     worker.settings["BATON_FAKE_OLD"] = "1"
-    storm.town.start_worker(worker)
+    storm.start_worker(worker)
 
     def heal() -> None:
         worker.kill_group()
         del worker.settings["BATON_FAKE_OLD"]
-        storm.town.start_worker(worker)
+        storm.start_worker(worker)
 
     return storm.hit(worker, heal)

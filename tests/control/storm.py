@@ -177,9 +177,13 @@ class Storm:
                 return False
             self.wrong.append(f"the training process of {worker.name} outlived it")
             worker.kill_group()
+        self.start_worker(worker)
+        return True
+
+    def start_worker(self, worker: WorkerProcess) -> None:
+        """Start it anew. What its log has until then is about an earlier process."""
         self._began[id(worker)] = worker.log.stat().st_size
         self.town.start_worker(worker)
-        return True
 
     def stop_worker(self, blow: Blow) -> _Act:
         """SIGTERM to the parent, and a new one once it is gone."""
@@ -242,7 +246,7 @@ class Storm:
             if id(worker) not in self._hurt and is_dead(worker):
                 self._found_dead(worker.name, worker)
                 worker.kill_group()
-                self.town.start_worker(worker)
+                self.start_worker(worker)
 
     def _had_no_database(self, service: ServiceProcess) -> bool:
         """One that starts while its database is away says so, and whoever started it starts it again."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, bearer, eventually
 from tests.service.test_fencing import WRITES, everything
+from tests.support.statements import statements
 
 
 @pytest.fixture
@@ -146,8 +147,6 @@ def test_a_changed_token_is_none(api: Api, worker: str) -> None:
 @ON_SQLITE
 def test_a_beat_asks_nothing_more_than_it_did(api: Api) -> None:
     """Claimed with BATON_TOKEN: its token is known by its signature alone."""
-    from tests.service.test_tokens import statements
-
     hand = api.running()
     api.services.gate.forget()
     with statements(api.services.database.engine) as found:

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from sqlalchemy import event
 
 from service.control.beats import Beats
 from service.control.limits import Limits
 from service.statuses import Statuses
 from tests.service.helpers import Api
 from tests.service.test_claims import PROGRESS
-
-
-@contextmanager
-def statements(api: Api) -> Iterator[list[str]]:
-    """What is asked of the database meanwhile."""
-    found: list[str] = []
-
-    def asked(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        found.append(statement)
-
-    engine = api.services.database.engine
-    event.listen(engine, "before_cursor_execute", asked)
-    try:
-        yield found
-    finally:
-        event.remove(engine, "before_cursor_execute", asked)
+from tests.support.statements import statements
 
 
 def selects(asked: list[str]) -> int:
-    return sum(statement.lstrip().startswith("SELECT") for statement in asked)
+    return sum(statement.startswith("SELECT") for statement in asked)
 
 
 def test_a_second_poll_is_one_select(api: Api) -> None:
     hand = api.running()
     first = api.http.get(f"/v1/jobs/{hand.job_id}")
-    with statements(api) as asked:
+    with statements(api.services.database.engine) as asked:
         second = api.http.get(f"/v1/jobs/{hand.job_id}")
         third = api.http.get(f"/v1/jobs/{hand.job_id}", headers={"If-None-Match": first.headers["etag"]})
     assert second.content == first.content

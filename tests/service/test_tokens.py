@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from core.domain.access import Scope
 from service.access.failures import FailedLogins
@@ -20,24 +18,11 @@ from service.errors import Unauthorized
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.service.rows import everything
 from tests.support.service import TOKEN
+from tests.support.statements import statements
 
 
 def ask(api: Api, token: str, path: str = "/v1/jobs") -> int:
     return api.http.get(path, headers=bearer(token)).status_code
-
-
-@contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """All that is put to the database meanwhile, but for the edges of transactions."""
-    found: list[str] = []
-
-    def heard(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
-            found.append(" ".join(statement.split()))
-
-    event.listen(engine, "before_cursor_execute", heard)
-    yield found
-    event.remove(engine, "before_cursor_execute", heard)
 
 
 def test_a_secret_is_shown_once_and_kept_nowhere(api: Api) -> None:

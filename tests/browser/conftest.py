@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from tests.browser.browsers import find_browser
 from tests.browser.gallery import fill
+from tests.browser.teller import LONG_LEASE
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess
 
@@ -65,6 +66,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
         redis_url=redis_url,
         store_url=(folder / "store").as_uri(),
         log=folder / "service.log",
+        settings=LONG_LEASE,
     )
     ids = fill(service.database_url, service.store_url)
     try:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from tests.browser.browsers import find_browser
 from tests.browser.gallery import fill
+from tests.browser.teller import LONG_LEASE
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess
 
@@ -32,7 +33,11 @@ def main(folder: Path, wanted: list[str]) -> int:
     with tempfile.TemporaryDirectory() as place, running_redis() as redis, sync_playwright() as playwright:
         data = Path(place)
         service = ServiceProcess(
-            f"sqlite:///{data}/baton.db", redis.url, (data / "store").as_uri(), data / "service.log"
+            f"sqlite:///{data}/baton.db",
+            redis.url,
+            (data / "store").as_uri(),
+            data / "service.log",
+            settings=LONG_LEASE,
         )
         ids = fill(service.database_url, service.store_url)
         service.start()

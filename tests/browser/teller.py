@@ -19,6 +19,9 @@ from tests.browser.stories import HOSTILE, Held, Story
 
 STEPS = 200
 LEASE = timedelta(days=365)
+LONG_LEASE = {"BATON_LEASE_SECONDS": "3600"}
+"""Settings of a service that shows what is told: it cuts leases to its own, and nobody beats here."""
+
 STARTUP = 40.0
 EPOCH_SECONDS = 71.0
 REPORT = Path(__file__).with_name("report.html")

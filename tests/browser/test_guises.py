@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import Gallery, Tab, signed_in
 from tests.browser.gallery import fill
 from tests.browser.stories import HOSTILE, Held, Story
+from tests.browser.teller import LONG_LEASE
 from tests.support.service import ServiceProcess
 
 JOB = "paper-network-2"
@@ -94,7 +95,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
     """A service whose every text was written by an enemy, past every check."""
     folder = tmp_path_factory.mktemp("hostile")
     store = (folder / "store").as_uri()
-    service = ServiceProcess(f"sqlite:///{folder}/baton.db", redis_url, store, folder / "service.log")
+    service = ServiceProcess(
+        f"sqlite:///{folder}/baton.db", redis_url, store, folder / "service.log", settings=LONG_LEASE
+    )
     held = Held(4.5, "preempted", HOSTILE[:50], HOSTILE, HOSTILE)
     story = Story(
         HOSTILE, "paused", (held,), ((HOSTILE[:64], 16, 32, 8),), labels={HOSTILE: HOSTILE, "javascript:alert(1)": "x"},

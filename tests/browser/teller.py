@@ -19,8 +19,11 @@ from tests.browser.stories import HOSTILE, Held, Story
 
 STEPS = 200
 LEASE = timedelta(days=365)
-LONG_LEASE = {"BATON_LEASE_SECONDS": "3600"}
-"""Settings of a service that shows what is told: it cuts leases to its own, and nobody beats here."""
+LONG_LEASE = {"BATON_LEASE_SECONDS": "1800"}
+"""Settings of a service that shows what is told: it cuts leases to its own, and nobody beats here.
+
+A worker is lost after two leases: less than the silence of the gallery's lost worker.
+"""
 
 STARTUP = 40.0
 EPOCH_SECONDS = 71.0

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.domain.backoff import at_doubling
+
 TARGET = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 TargetName = Annotated[str, Field(pattern=rf"^{TARGET}$")]
 """How a target is called; its URL is a secret of the service's."""
@@ -29,4 +31,4 @@ USUAL = (Notice.SUCCEEDED, Notice.FAILED, Notice.RECOVERING, Notice.OVERDUE)
 def tells_of_recovery(interruptions: int, recoveries: int) -> bool:
     """Whether the interruption of this number, from 1, is told of: the first above `recoveries`, then each doubling."""
     times, rest = divmod(interruptions, recoveries + 1)
-    return rest == 0 and times > 0 and times & (times - 1) == 0
+    return rest == 0 and at_doubling(times)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session, load_only
 
+from core.domain.backoff import at_doubling
 from core.domain.queues import PRIORITIES, rq_queue
 from core.domain.states import AttemptState
 from service.conductor import isolation as isolated
@@ -192,8 +193,8 @@ def _record(database: Database, list_name: str, attempt_ids: Sequence[str], text
             for attempt in attempts:
                 if attempt.state == AttemptState.QUEUED:
                     attempt.dispatched_at, attempt.dispatches = now, attempt.dispatches + 1
-                    # Written at 1, 2, 4, 8, ...: an attempt that every worker refuses is sent again for days.
-                    if attempt.dispatches & (attempt.dispatches - 1) == 0:
+                    # An attempt that every worker refuses is sent again for days.
+                    if at_doubling(attempt.dispatches):
                         data = {"attempt": attempt.number, "queue": list_name, "times": attempt.dispatches}
                         said = f"attempt {attempt.number} {text}"
                         unit.event(jobs[attempt.job_id], "dispatched", ACTOR, said, **data)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.domain.backoff import backoff
+from core.domain.backoff import at_doubling, backoff
 from service.db.away import away, busy, refused
 from service.db.engine import Database
 from service.db.operations import PassFailure
@@ -103,7 +103,7 @@ class Isolation:
                 session.add(row)
             row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
-        if item.job_id is not None and tries & (tries - 1) == 0:  # at tries 1, 2, 4, 8, ...
+        if item.job_id is not None and at_doubling(tries):
             self._tell_job(step, item.job_id, tries, text, wait)
 
     def _tell_job(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, TextClause, text
 from sqlalchemy.orm import DeclarativeBase
 
 from core.domain.policies import Reason
@@ -43,35 +43,30 @@ def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
 
 
-LIVE = text(f"state IN ({_quoted(LIVE_ATTEMPTS)})")
-USELESS = text("collected_at IS NULL AND state <> 'committed'")
-DELETED = text("collected_at IS NULL AND state = 'deleted'")
-QUARANTINED = text("collected_at IS NULL AND state = 'quarantined'")
-WAITING = text("state = 'queued' AND urgency IS NOT NULL")
-UNPLACED = text("state = 'queued' AND urgency IS NULL")
-DISPATCHED = text("state = 'queued' AND dispatched_at IS NOT NULL")
-SPENT = text("state <> 'queued' AND dispatched_at IS NOT NULL")
-TOO_OLD = text(f"reason = '{Reason.WORKER_TOO_OLD.value}'")
-COMMITTED = text("state = 'committed'")
-PAST = text("state <> 'committed'")
-WANTED = text("desired <> 'run' AND finished_at IS NULL")
-UNCOUNTED = text("spent IS NULL")
-UNPUBLISHED = text("published IS NULL OR published <> object")
-# A partial index serves only where a query repeats its condition, to the letter.
-IS_LIVE = text(f"attempts.{LIVE.text}")
-IS_WAITING = text("attempts.state = 'queued' AND attempts.urgency IS NOT NULL")
-IS_UNPLACED = text("attempts.state = 'queued' AND attempts.urgency IS NULL")
-IS_DISPATCHED = text("attempts.state = 'queued' AND attempts.dispatched_at IS NOT NULL")
-IS_SPENT = text("attempts.state <> 'queued' AND attempts.dispatched_at IS NOT NULL")
-IS_TOO_OLD = text(f"attempts.{TOO_OLD.text}")
-IS_COMMITTED = text("checkpoints.state = 'committed'")
-IS_UNPUBLISHED = text("(artifacts.published IS NULL OR artifacts.published <> artifacts.object)")
-IS_DELETED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'deleted'")
-IS_QUARANTINED = text("checkpoints.collected_at IS NULL AND checkpoints.state = 'quarantined'")
-IS_PAST = text("checkpoints.state <> 'committed'")
-IS_WANTED = text("jobs.desired <> 'run' AND jobs.finished_at IS NULL")
-IS_UNCOUNTED = text("jobs.spent IS NULL")
-IS_USELESS = text("checkpoints.collected_at IS NULL AND checkpoints.state <> 'committed'")
+def _pair(table: str, condition: str) -> tuple[TextClause, TextClause]:
+    """The condition of a partial index, and the same for queries. `$` stands before each column.
+
+    A partial index serves only where a query repeats its condition, to the letter.
+    """
+    return text(condition.replace("$", "")), text(condition.replace("$", f"{table}."))
+
+
+LIVE, IS_LIVE = _pair("attempts", f"$state IN ({_quoted(LIVE_ATTEMPTS)})")
+WAITING, IS_WAITING = _pair("attempts", "$state = 'queued' AND $urgency IS NOT NULL")
+UNPLACED, IS_UNPLACED = _pair("attempts", "$state = 'queued' AND $urgency IS NULL")
+DISPATCHED, IS_DISPATCHED = _pair("attempts", "$state = 'queued' AND $dispatched_at IS NOT NULL")
+SPENT, IS_SPENT = _pair("attempts", "$state <> 'queued' AND $dispatched_at IS NOT NULL")
+TOO_OLD, IS_TOO_OLD = _pair("attempts", f"$reason = '{Reason.WORKER_TOO_OLD.value}'")
+USELESS, IS_USELESS = _pair("checkpoints", "$collected_at IS NULL AND $state <> 'committed'")
+DELETED, IS_DELETED = _pair("checkpoints", "$collected_at IS NULL AND $state = 'deleted'")
+QUARANTINED, IS_QUARANTINED = _pair("checkpoints", "$collected_at IS NULL AND $state = 'quarantined'")
+COMMITTED, IS_COMMITTED = _pair("checkpoints", "$state = 'committed'")
+PAST, IS_PAST = _pair("checkpoints", "$state <> 'committed'")
+WANTED, IS_WANTED = _pair("jobs", "$desired <> 'run' AND $finished_at IS NULL")
+UNCOUNTED, IS_UNCOUNTED = _pair("jobs", "$spent IS NULL")
+UNPUBLISHED, _unpublished = _pair("artifacts", "$published IS NULL OR $published <> $object")
+# SQLAlchemy joins conditions with AND and puts no brackets around text.
+IS_UNPUBLISHED = text(f"({_unpublished.text})")
 
 
 class Base(DeclarativeBase):

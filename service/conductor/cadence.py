@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, select
@@ -42,20 +43,27 @@ class _Training:
         """Seconds without a commit. The time that a job waited for a worker is no fault of its cadence."""
         return (now - max(self.begun, self.committed or self.begun)).total_seconds()
 
-    def overdue(self, now: datetime, since: datetime) -> bool:
-        """Whether the last commit is too old. Counts from `since` at the earliest: before, the service was down."""
-        return checkpoint_overdue(min(self.age(now), (now - since).total_seconds()), self.interval)
+    def overdue(self, served: Served) -> bool:
+        """Whether the last commit is too old. Counts from the end of the last outage of the service at the earliest."""
+        since = (served.now - served.since).total_seconds()
+        return checkpoint_overdue(min(self.age(served.now), since), self.interval)
 
 
-def watch_checkpoints(database: Database, isolation: Isolation, served: Served) -> None:
-    """Write `checkpoint_overdue` for each job whose checkpoints stay away, once until one is committed."""
+def watch_checkpoints(database: Database, isolation: Isolation, look: Callable[[], Served]) -> None:
+    """Write `checkpoint_overdue` for each job whose checkpoints stay away, once until one is committed.
+
+    `look` compares the clocks: `LeaseGuard.look`.
+    """
     last = ""
     while True:
+        # Read before the clocks are compared, as in service.conductor.control.
         with database.read() as session:
             now = Unit(session).now()
             found = _training(session, Attempt.id > last, ready(STEP, Attempt.id))
-        late = [Item(one.attempt_id, one.job_id) for one in found if one.overdue(now, served.since)]
-        isolation.each(STEP, late, lambda key: _say(database, key, served))
+        served = replace(look(), now=now)
+        late = {one.attempt_id: one for one in found if one.overdue(served)}
+        items = [Item(one.attempt_id, one.job_id) for one in late.values()]
+        isolation.each(STEP, items, lambda key, late=late, served=served: _say(database, late[key], served))  # type: ignore[misc]
         if len(found) < BATCH:
             return
         last = found[-1].attempt_id
@@ -75,23 +83,23 @@ def _training(session: Session, *conditions: ColumnElement[bool]) -> list[_Train
     return [_Training(*row) for row in session.execute(query)]
 
 
-def _say(database: Database, attempt_id: str, served: Served) -> None:
+def _say(database: Database, seen: _Training, served: Served) -> None:
     with database.write() as session:
         unit = Unit(session, wait=False)
-        job, attempt = unit.lock_attempt(attempt_id)
-        now = unit.now()
-        for one in _training(session, Attempt.id == attempt_id):
-            if one.overdue(now, served.since):
-                job.overdue_since = now
-                age, text = one.age(now), _text(one, now, trouble_of(attempt))
+        job, attempt = unit.lock_attempt(seen.attempt_id)
+        for one in _training(session, Attempt.id == seen.attempt_id):
+            if (one.begun, one.committed) == (seen.begun, seen.committed) and one.overdue(served):
+                job.overdue_since = unit.now()
+                age = one.age(served.now)
                 data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
+                text = _text(one, age, trouble_of(attempt))
                 unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
                 tell_once(unit, job, Notice.OVERDUE, attempt.number, text)
 
 
-def _text(one: _Training, now: datetime, trouble: Trouble | None) -> str:
+def _text(one: _Training, age: float, trouble: Trouble | None) -> str:
     why = f"the worker tries again; {trouble}" if trouble else "the worker has told of no failure: does a save hang?"
     return (
-        f"no checkpoint was committed for {one.age(now):.0f} s, one is due every {one.interval or 0:.0f} s: training "
+        f"no checkpoint was committed for {age:.0f} s, one is due every {one.interval or 0:.0f} s: training "
         f"goes on, and {why}"
     )

@@ -1,10 +1,16 @@
-"""The quick steps of a pass: leases, orders, repairs. Each step is safe to repeat at any time."""
+"""The quick steps of a pass: leases, orders, repairs. Each step is safe to repeat at any time.
+
+A step that measures time first reads its rows, then has the lease guard compare the clocks (`look`), and then changes
+only rows that are as it read them. Otherwise a clock that is set back after the comparison makes a new lease or order
+look old: docs/decisions/0028-leases-and-outages.md.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -26,65 +32,69 @@ LOOKED_AT = 200
 """Jobs of each state that one pass of `Repairs` checks. The next pass continues after them."""
 
 EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
+Look = Callable[[], Served]
+"""Compares the clocks now: `LeaseGuard.look`."""
+
 log = logging.getLogger(__name__)
 
 
-def expire_leases(database: Database, isolation: Isolation | None = None, lease: Lease | None = None) -> None:
-    """End attempts whose lease has expired. After an outage of the service, renew their leases instead.
+def expire_leases(
+    database: Database, isolation: Isolation | None = None, look: Look | None = None, seconds: float = 0.0
+) -> None:
+    """End attempts whose lease of `seconds` has expired. After an outage of the service, renew their leases instead.
 
-    Without `lease`, only the database's clock decides. Use this when the service is known to have had no outage.
+    Without `look`, only the database's clock decides. Use this when the service is known to have had no outage.
     """
-    isolation, lease = isolation or Isolation(database), lease or _by_the_clock(database)
-    served = lease.served
-    if not served.has_served(lease.seconds):
-        with database.write() as session:
-            renewed = leases.renew_after_outage(session, served, lease.seconds)
-        if renewed:
-            log.warning("leases: %d workers get a whole lease after an outage of the service", renewed)
-    with database.read() as session:
-        overdue = _items(session, _expired(lease))
-    isolation.each(EXPIRY, overdue, _each(database, lambda unit, key: endings.expire(unit, key, ACTOR, lease)))
-
-
-def _by_the_clock(database: Database) -> Lease:
+    isolation = isolation or Isolation(database)
     with database.read() as session:
         now = Unit(session).now()
-    return Lease(Served(now, now), 0.0)
+        seen = {row.id: row for row in session.execute(_expired(now))}
+    lease = Lease(look() if look else Served(now, now), seconds)
+    if not lease.served.has_served(seconds):
+        with database.write() as session:
+            renewed = leases.renew_after_outage(session, lease.served, seconds)
+        if renewed:
+            log.warning("leases: %d workers get a whole lease after an outage of the service", renewed)
+    over = [row for row in seen.values() if lease.served.over(row.lease_expires_at, row.heard, seconds)]
+
+    def end(unit: Unit, key: str) -> None:
+        endings.expire(unit, key, ACTOR, lease, seen[key].lease_expires_at)
+
+    isolation.each(EXPIRY, [Item(row.id, row.job_id) for row in over], _each(database, end))
 
 
-def _expired(lease: Lease) -> Select[str, str]:
-    served = lease.served
-    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= served.now)
-    query = select(Attempt.id, Attempt.job_id).where(*held, ready(EXPIRY, Attempt.id))
-    if not served.has_served(lease.seconds):
-        heard = func.coalesce(Attempt.beat_at, Attempt.claimed_at)
-        query = query.where(heard < (served.long_before or heard))
-    return query.order_by(Attempt.lease_expires_at).limit(BATCH)
+def _expired(now: datetime) -> Select[*tuple[Any, ...]]:
+    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.lease_expires_at <= now)
+    heard = func.coalesce(Attempt.beat_at, Attempt.claimed_at).label("heard")
+    query = select(Attempt.id, Attempt.job_id, Attempt.lease_expires_at, heard).where(*held)
+    return query.where(ready(EXPIRY, Attempt.id)).order_by(Attempt.lease_expires_at).limit(BATCH)
 
 
-def enforce_orders(database: Database, isolation: Isolation, served: Served, patience: Patience) -> None:
+def enforce_orders(database: Database, isolation: Isolation, look: Look, patience: Patience) -> None:
     """End attempts whose workers did not carry out a pause or a cancellation in time."""
-    # Start from the attempts, not from the jobs: few attempts are held, but the number of cancelled jobs only grows.
-    wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(served, patience))
-    held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
-    query = select(Attempt.id, Attempt.job_id).where(*held, wanted, ready(ORDERS, Attempt.id))
     with database.read() as session:
-        ordered = _items(session, query.limit(BATCH))
-    act = _each(database, lambda unit, key: endings.overrule(unit, key, ACTOR, served, patience))
-    isolation.each(ORDERS, ordered, act)
+        now = Unit(session).now()
+        # Start from the attempts, not from the jobs: few attempts are held, but cancelled jobs only grow in number.
+        wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(now, patience))
+        held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
+        since = select(Job.desired_at).where(Job.id == Attempt.job_id).scalar_subquery().label("since")
+        query = select(Attempt.id, Attempt.job_id, since).where(*held, wanted, ready(ORDERS, Attempt.id))
+        seen = {row.id: row for row in session.execute(query.limit(BATCH))}
+    served = look()
+
+    def end(unit: Unit, key: str) -> None:
+        endings.overrule(unit, key, ACTOR, served, patience, seen[key].since)
+
+    isolation.each(ORDERS, [Item(row.id, row.job_id) for row in seen.values()], _each(database, end))
 
 
-def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
+def _due(now: datetime, patience: Patience) -> ColumnElement[bool]:
     """Whether a job's order is old enough to be checked. An order without a recorded time is always checked."""
     late = [
-        (Job.desired == desired) & (Job.desired_at <= served.now - timedelta(seconds=patience.of(desired)))
+        (Job.desired == desired) & (Job.desired_at <= now - timedelta(seconds=patience.of(desired)))
         for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
     ]
-    return or_(Job.desired_at.is_(None), Job.desired_at > served.now + endings.SET_BACK, *late)
-
-
-def _items(session: Session, query: Select[str, str]) -> list[Item]:
-    return [Item(row[0], row[1]) for row in session.execute(query)]
+    return or_(Job.desired_at.is_(None), Job.desired_at > now + endings.SET_BACK, *late)
 
 
 def _each(database: Database, act: Callable[[Unit, str], object]) -> Callable[[str], None]:

@@ -196,11 +196,13 @@ class LeaseGuard:
         # Another replica may have written after `now` was read. Limit its time to `now`.
         known = [Span(begun, min(ended, now)) for begun, ended in rows if begun <= ended <= now + margin]
         joined = served(known, now, self._gap)
-        begun = now if self._begun_by.clock_set or not joined else joined[0].begun
+        clock_set = self._begun_by.clock_set
+        begun = now if clock_set or not joined else joined[0].begun
         level = logging.INFO if self._begun_by.start else logging.WARNING
         text = "leases count from %s on, since when heartbeats are taken without a gap: %s"
         log.log(level, text, begun, self._begun_by.why)
-        return begun, since(joined, self._patience)
+        # Heartbeats from before the clock was set cannot be compared with these spans.
+        return begun, None if clock_set else since(joined, self._patience)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -101,21 +101,21 @@ class Conductor:
         self._passed: dict[str, float] = {}
 
     def _quick(self, settings: Settings, database: Database) -> list[Step]:
-        """Steps with short deadlines. Each step reads the clocks again: the steps before it may have taken long."""
+        """Steps with short deadlines. Each step compares the clocks itself: the steps before it may have taken long."""
         apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
         patience = endings.Patience(settings.cancel_seconds, settings.pause_seconds)
         silence, repairs = Silence(database, apart, lease, heartbeat), control.Repairs(database, apart)
         return [
-            Step("expiring leases", lambda: control.expire_leases(database, apart, endings.Lease(look(), lease))),
-            Step("enforcing orders", lambda: control.enforce_orders(database, apart, look(), patience)),
+            Step("expiring leases", lambda: control.expire_leases(database, apart, look, lease)),
+            Step("enforcing orders", lambda: control.enforce_orders(database, apart, look, patience)),
             Step("repairing jobs", repairs.run),
             Step("repairing times", ClockRepairs(database, self.guard).run),
             Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),
             Step("placing attempts", lambda: placing.place_due(database, apart, limits)),
-            Step("looking for silent workers", lambda: silence.run(look())),
+            Step("looking for silent workers", lambda: silence.run(look)),
             Step("adding up attempts", lambda: counting.count_attempts(database, apart), WATCH_SECONDS),
-            Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look()), WATCH_SECONDS),
+            Step("watching checkpoints", lambda: cadence.watch_checkpoints(database, apart, look), WATCH_SECONDS),
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
         ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from core.domain.notices import Notice
 from core.domain.outages import Served
@@ -27,19 +29,27 @@ class Silence:
         self._database, self._isolation, self._lease = database, isolation, lease
         self._seconds = max(2 * heartbeat, lease / 2)
 
-    def run(self, served: Served) -> None:
-        """One pass. Outages of the service do not count as silence."""
-        if self._seconds >= self._lease or not served.has_served(self._seconds):
+    def run(self, look: Callable[[], Served]) -> None:
+        """One pass. Outages of the service do not count as silence. `look` compares the clocks: `LeaseGuard.look`."""
+        if self._seconds >= self._lease:
             return
-        latest = served.now + timedelta(seconds=self._lease - self._seconds)
-        between = (Attempt.lease_expires_at > served.now, Attempt.lease_expires_at <= latest)
-        silent = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.silent_since.is_(None), *between)
-        query = select(Attempt.id, Attempt.job_id).where(*silent, ready(STEP, Attempt.id)).limit(BATCH)
+        # Read before the clocks are compared, as in service.conductor.control.
         with self._database.read() as session:
-            items = [Item(key, job_id) for key, job_id in session.execute(query)]
-        self._isolation.each(STEP, items, lambda key: self._note(key, served))
+            seen = {row.id: row for row in session.execute(self._silent(Unit(session).now()))}
+        served = look()
+        if not served.has_served(self._seconds):
+            return
+        items = [Item(row.id, row.job_id) for row in seen.values()]
+        self._isolation.each(STEP, items, lambda key: self._note(key, served, seen[key].lease_expires_at))
 
-    def _note(self, attempt_id: str, served: Served) -> None:
+    def _silent(self, now: datetime) -> Select[*tuple[Any, ...]]:
+        latest = now + timedelta(seconds=self._lease - self._seconds)
+        between = (Attempt.lease_expires_at > now, Attempt.lease_expires_at <= latest)
+        silent = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Attempt.silent_since.is_(None), *between)
+        query = select(Attempt.id, Attempt.job_id, Attempt.lease_expires_at)
+        return query.where(*silent, ready(STEP, Attempt.id)).limit(BATCH)
+
+    def _note(self, attempt_id: str, served: Served, seen: datetime) -> None:
         with self._database.write() as session:
             unit = Unit(session, wait=False)
             job, attempt = unit.lock_attempt(attempt_id)
@@ -47,7 +57,7 @@ class Silence:
             if attempt.state not in HELD_ATTEMPTS or attempt.silent_since is not None or heard is None:
                 return
             silent, left = (served.now - heard).total_seconds(), (heard - served.now).total_seconds() + self._lease
-            if silent < self._seconds or left <= 0:
+            if attempt.lease_expires_at != seen or silent < self._seconds or left <= 0:
                 return
             attempt.silent_since = heard
             text = f"worker {attempt.worker} was not heard of for {silent:.0f} s; its lease ends in {left:.0f} s"

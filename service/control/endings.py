@@ -210,13 +210,22 @@ def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) 
         fail(unit, job, reason, text, actor)
 
 
-def expire(unit: Unit, attempt_id: str, actor: str, lease: Lease, draw: Callable[[], float] = _draw) -> bool:
+def expire(
+    unit: Unit,
+    attempt_id: str,
+    actor: str,
+    lease: Lease,
+    seen: datetime | None,
+    draw: Callable[[], float] = _draw,
+) -> bool:
     """End an attempt whose lease has expired. Returns False if it was renewed or ended meanwhile.
 
-    Does not read the clock again: `lease` has the time up to which the service is known to have been up.
+    Does not read the clock again: `lease` has the time up to which the service is known to have been up. `seen`: the
+    end of the attempt's lease, read before the clocks were compared for `lease`. Only this value can be compared with
+    `lease`: if the clock was set back since, a lease that was renewed since has an end that looks long past.
     """
     job, attempt = unit.lock_attempt(attempt_id)
-    if not lease.over(attempt):
+    if attempt.lease_expires_at != seen or not lease.over(attempt):
         return False
     text = f"worker {attempt.worker} was not heard of until its lease ran out"
     _end(unit, job, attempt, _End(AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text))
@@ -237,13 +246,16 @@ class Patience:
         return self.cancel if desired == DesiredState.CANCEL else self.pause
 
 
-def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: Patience) -> bool:
+def overrule(
+    unit: Unit, attempt_id: str, actor: str, served: Served, patience: Patience, seen: datetime | None
+) -> bool:
     """End an attempt whose worker did not carry out an order in time. False if it did, or still has time.
 
-    The worker has then lost its lease: all its later messages are refused.
+    The worker has then lost its lease: all its later messages are refused. `seen`: the time of the order, read before
+    the clocks were compared for `served`.
     """
     job, attempt = unit.lock_attempt(attempt_id)
-    if attempt.state not in HELD_ATTEMPTS or job.desired == DesiredState.RUN:
+    if attempt.state not in HELD_ATTEMPTS or job.desired == DesiredState.RUN or job.desired_at != seen:
         return False
     # An older release recorded no time for the order, or the clock was set back since.
     if job.desired_at is None or job.desired_at > served.now + SET_BACK:

@@ -108,6 +108,8 @@ def _schedules() -> st.SearchStrategy[dict[str, Any]]:
             "monitor": st.sampled_from(["val_loss", "val_accuracy", "loss"]),
             "patience": st.integers(0, 1),
             "cooldown": st.integers(0, 1),
+            # With 10 no epoch is an improvement: the rate falls after the last step of a stage too.
+            "min_delta": st.sampled_from([1e-4, 10.0]),
         }
     )
     cyclic = st.fixed_dictionaries(

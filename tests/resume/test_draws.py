@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,6 +37,20 @@ def test_all_jobs_together_have_every_length_mode_and_optimizer() -> None:
     assert {one["optimizer"]["name"] for one in jobs} == {"adam", "rmsprop", "sgd"}
     assert {one["checkpoint"]["every"] for one in jobs} == {f"{n} steps" for n in (1, 2, 3, 4)}
     assert {stage["schedule"].get("mode") for stage in stages(jobs)} >= {"triangular", "triangular2", "exp_range"}
+
+
+def test_a_rate_that_fell_after_the_last_step_of_a_stage_is_carried_into_the_next() -> None:
+    pairs = [pair for k in range(SPECS) for pair in pairwise(job(k)["stages"])]
+    assert any(reduces_at_its_end(one) and carries_the_rate(other) for one, other in pairs)
+
+
+def reduces_at_its_end(stage: dict[str, Any]) -> bool:
+    schedule = stage["schedule"]
+    return schedule["name"] == "reduce_on_plateau" and schedule["min_delta"] == 10 and schedule["patience"] == 0
+
+
+def carries_the_rate(stage: dict[str, Any]) -> bool:
+    return stage["schedule"]["name"] == "constant" and "learning_rate" not in stage["schedule"]
 
 
 def test_every_point_is_drawn_and_no_other() -> None:

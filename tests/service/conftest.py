@@ -19,6 +19,8 @@ from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
 from tests.service.helpers import DATABASES, Api, eventually
+from tests.support.moved_clock import MovedClock as DatabaseClock
+from tests.support.moved_clock import moved_clock
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
@@ -127,3 +129,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
     moved = MovedClock()
     monkeypatch.setattr(Unit, "now", lambda _unit: moved.now)
     return moved
+
+
+@pytest.fixture
+def moved(api: Api) -> Iterator[DatabaseClock]:
+    """The clock of the service's database. Unlike `clock`, it runs on, and the service sees that it is set."""
+    services = api.services
+    databases = (services.database, services.leases, services.conductor._database)
+    with moved_clock(*(one.engine for one in databases)) as clock:
+        yield clock

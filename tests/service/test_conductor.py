@@ -17,7 +17,6 @@ from core.storage import StoreUnavailable
 from service.checks import check_store
 from service.conductor import control, dispatch
 from service.conductor.messages import Messages
-from service.control import endings
 from service.control.limits import Limits
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
@@ -62,14 +61,6 @@ def test_a_lease_ends_at_its_second_and_not_before(api: Api) -> None:
     assert (job["status"], job["reason"], job["preemptions"], job["failures"]) == ("recovering", "lease_expired", 1, 0)
     lost = next(e for e in api.items(hand.job_id, "events") if e["kind"] == "attempt_lost")
     assert (lost["actor"], lost["data"]["fence"]) == ("conductor", 1)
-
-
-def test_a_renewed_lease_is_not_ended_by_a_pass_that_saw_the_old_one(api: Api) -> None:
-    hand = api.running()
-    lease = endings.Lease(api.services.conductor.guard.look(), 30.0)
-    with api.services.database.write() as session:
-        assert not endings.expire(Unit(session), hand.attempt_id, "conductor", lease)
-    assert api.attempt(hand.job_id)["state"] == "running"
 
 
 def test_lost_attempts_without_progress_end_the_job(api: Api) -> None:

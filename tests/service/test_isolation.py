@@ -252,9 +252,9 @@ def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch)
         unit.session.execute(update(Attempt).where(Attempt.id == attempt_id).values(state="lost"))
 
     monkeypatch.setattr(endings, "expire", end)
-    lease = endings.Lease(api.services.conductor.guard.look(), 30.0)
+    conductor = api.services.conductor
     for _ in range(2):
-        control.expire_leases(api.services.database, api.services.conductor.isolation, lease)
+        control.expire_leases(api.services.database, conductor.isolation, conductor.guard.look, 30.0)
     with api.services.database.read() as session:
         left = list(session.scalars(select(Attempt.id).where(Attempt.state != "lost")))
     assert left == keys[:1]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, select, update
 
 from core.domain.outages import Served, Span, longest_gap, served, since
-from service.conductor import control
 from service.conductor.leadership import boot_clock
 from service.conductor.lease_guard import LeaseGuard
-from service.control.endings import Lease
 from service.db.operations import Replica
 from service.db.tables import Attempt
 from service.db.unit import Unit
 from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, eventually
-from tests.support.moved_clock import MovedClock, moved_clock
+from tests.support.moved_clock import MovedClock
 from tests.support.postgres import PostgresServer
 
 LEASE, HEARTBEAT = 30.0, 10.0
@@ -30,14 +28,6 @@ def at(seconds: float) -> datetime:
 
 def span(begun: float, ended: float) -> Span:
     return Span(at(begun), at(ended))
-
-
-@pytest.fixture
-def moved(api: Api) -> Iterator[MovedClock]:
-    services = api.services
-    databases = (services.database, services.leases, services.conductor._database)
-    with moved_clock(*(one.engine for one in databases)) as clock:
-        yield clock
 
 
 class Local:
@@ -233,15 +223,6 @@ def served_long(api: Api) -> None:
     guard = api.services.conductor.guard
     assert guard._since is not None
     guard._since -= timedelta(seconds=LEASE + 1)
-
-
-def test_a_lease_is_measured_at_the_time_that_was_compared(api: Api, moved: MovedClock) -> None:
-    """The clock is set between the comparison and the statement: the statement asks it no more."""
-    hand = api.running()
-    lease = Lease(api.services.conductor.guard.look(), LEASE)
-    moved.move(3600)
-    control.expire_leases(api.services.database, api.services.conductor.isolation, lease)
-    assert api.job(hand.job_id)["status"] == "running"
 
 
 def test_a_file_is_not_written_while_nobody_holds_an_attempt(api: Api) -> None:

@@ -227,9 +227,10 @@ class Rules(RuleBasedStateMachine):
         hold = book.held
         if hold is None:
             return
-        over = self._attempt(hold.attempt_id)["lease_expires_at"] <= self.clock.now
+        seen = self._attempt(hold.attempt_id)["lease_expires_at"]
+        over = seen <= self.clock.now
         lease = endings.Lease(Served(self.clock.now, self.clock.now - timedelta(hours=1)), LEASE)
-        done = self._write(lambda unit: endings.expire(unit, hold.attempt_id, "conductor", lease))
+        done = self._write(lambda unit: endings.expire(unit, hold.attempt_id, "conductor", lease, seen))
         assert done is over
         if done:
             self._ended(book, None)
@@ -241,8 +242,8 @@ class Rules(RuleBasedStateMachine):
             return
         before = self._job(book)
         served = Served(self.clock.now, self.clock.now - timedelta(hours=1))
-        patience = endings.Patience(cancel=20.0, pause=25.0)
-        done = self._write(lambda unit: endings.overrule(unit, hold.attempt_id, "conductor", served, patience))
+        patience, seen = endings.Patience(cancel=20.0, pause=25.0), before["desired_at"]
+        done = self._write(lambda unit: endings.overrule(unit, hold.attempt_id, "conductor", served, patience, seen))
         if not done:
             assert self._job(book) == before
             return

@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+from sqlalchemy import insert, select, text, update
+
 from core.domain.notices import Notice
 from core.domain.policies import PASSED_OVER_SECONDS
 from service.control.notice_text import title
-from service.db.tables import Job
+from service.control.passing import others
+from service.db.tables import Attempt, Job, Worker
+from service.db.types import db_now
+from service.db.unit import Unit
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 
 TEXT = "the data is not what it was: 1 class renamed: cat -> lion"
@@ -96,6 +102,40 @@ def test_where_no_other_worker_takes_it_in_time_the_first_decides(api: Api) -> N
     assert ended["reason"] == "data_changed"
     api.set_attempt(ended["id"], finished_at=datetime.now(UTC) - timedelta(seconds=PASSED_OVER_SECONDS + 1))
     assert finds_other_data(api, job_id, "w1")["status"] == "paused"
+
+
+def crowd(api: Api, count: int, **columns: Any) -> None:
+    """So many workers that were seen later than all others."""
+    with api.services.database.write() as session:
+        now = Unit(session).now()
+        row = {**worker_info(), "busy": False, "last_seen_at": now + timedelta(seconds=1), "extensions": [], **columns}
+        session.execute(insert(Worker), [{**row, "name": f"{columns} {n}"[:200]} for n in range(count)])
+
+
+def has_others(api: Api, hand: WorkerHand) -> bool:
+    with api.services.database.read() as session:
+        unit = Unit(session)
+        attempt = session.execute(select(Attempt).where(Attempt.id == hand.attempt_id)).scalar_one()
+        return others(unit, unit.find_job(hand.job_id), attempt)
+
+
+@pytest.mark.parametrize("needs", [[], ["network/my_net"]])
+def test_another_worker_is_found_among_many_and_among_bad_rows(api: Api, needs: list[str]) -> None:
+    hand = api.running("w1")
+    there(api, "w1", "w2", extensions=needs)
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(needs=[*needs, "odd"]))
+    for queues in ({"default": 1}, '"default"', 7, ["other"]):
+        crowd(api, 150, queues=queues)
+    crowd(api, 150, queues=["default"], extensions=needs, refusal="another store")
+    crowd(api, 150, queues=["default"], extensions=needs, spec_version=0)
+    if api.services.database.engine.dialect.name == "sqlite":  # PostgreSQL refuses text that is not JSON
+        with api.services.database.write() as session:
+            session.execute(text("""UPDATE workers SET queues = '["default",' WHERE queues LIKE '%other%'"""))
+    assert has_others(api, hand)
+    with api.services.database.write() as session:
+        session.execute(update(Worker).where(Worker.name == "w2").values(ended_at=db_now()))
+    assert not has_others(api, hand)
 
 
 def test_what_the_owner_wants_comes_first(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.db.tables import Attempt, Job, Worker
 from service.db.types import db_now
 from service.db.unit import Unit
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
+from tests.support.listener import listening
 
 TEXT = "the data is not what it was: 1 class renamed: cat -> lion"
 RETRY = {"max_failures": 0, "max_attempts_without_progress": 1, "backoff": 0}
@@ -146,6 +148,20 @@ def test_what_the_owner_wants_comes_first(api: Api) -> None:
         api.ask(job_id, action)
         hand.finish("failed", reason="data_changed", message=TEXT)
         assert api.job(job_id)["status"] == status
+
+
+def test_each_pause_is_told_of(start: Callable[..., Api]) -> None:
+    with listening() as ear:
+        api = start(notify_urls=f"ops={ear.url('ops')}")
+        there(api, "w1")
+        job_id = started(api)
+        for _ in range(2):
+            assert finds_other_data(api, job_id, "w1")["status"] == "paused"
+            api.ask(job_id, "resume")
+        hand = api.claim(job_id)
+        assert hand.finish("failed", reason="bad_data").status_code == 200
+        api.conduct()
+        assert ear.titles == ["Baton: small failed to go on and is paused"] * 2 + ["Baton: small failed"]
 
 
 def test_the_notification_says_that_the_job_is_paused() -> None:

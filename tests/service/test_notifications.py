@@ -262,6 +262,24 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
     assert sorted(ear.titles) == [f"Baton: j{n} succeeded" for n in range(5)]
 
 
+def test_a_sender_that_was_suspended_sends_nothing(api: Api, ear: Listener) -> None:
+    """It had reserved the message. The reservation ended, and another replica sent it."""
+    end(api)
+    patience, times = Patience(3, 100.0, 0.001), iter((0.0, 101.0))
+
+    def clock() -> float:
+        now = next(times)
+        if now:
+            with api.services.database.write() as session:
+                session.execute(update(Notification).values(next_at=db_now()))
+            Notifier(api.services.database, api.services.post, patience).send_due()
+        return now
+
+    Notifier(api.services.database, api.services.post, patience, clock=clock).send_due()
+    assert ear.titles == ["Baton: small succeeded"]
+    assert rows(api) == [("succeeded", 0, "ops", "sent", 2)]
+
+
 @ON_SQLITE
 def test_a_test_message_says_what_becomes_of_it(tell: Callable[..., Api], ear: Listener) -> None:
     with listening(status=404) as wrong:

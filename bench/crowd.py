@@ -54,7 +54,7 @@ Changes = Callable[[Column], Row]
 
 @dataclass(frozen=True)
 class Year:
-    """Numbers of rows. `aged`: jobs with `attempts` attempts each. `others`: each of keys, audit lines, notifications."""
+    """Numbers of rows. `aged`: jobs with `attempts` attempts each. `others`: keys, audit lines, notifications each."""
 
     ended: int = 100_000
     queued: int = 20_000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from service.conductor import control
+from service.conductor import clock_repairs, control
 from service.conductor.isolation import ready
 from service.control import endings
 from service.db.notices import Notification
@@ -77,6 +77,17 @@ def test_items_that_wait_are_counted(api: Api) -> None:
         session.execute(update(PassFailure).where(PassFailure.item != "0").values(retry_at=now - timedelta(hours=2)))
     api.conduct()
     assert [item for _, item in failures(api)] == ["0"]
+
+
+def test_waits_from_before_the_clock_was_set_end_in_batches(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_repairs, "BATCH", 2)
+    jobs = [api.submit()["id"] for _ in range(5)]
+    with api.services.database.write() as session:
+        later = Unit(session).now() + timedelta(hours=1)
+        session.execute(update(Attempt).values(not_before=later, urgency=None))
+    api.services.conductor.guard.clock_sets += 1
+    api.conduct()
+    assert all(api.claim(job_id, job_id).grant for job_id in jobs)
 
 
 def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""Rows as a year of use leaves them: a few real jobs, copied inside the database by INSERT ... SELECT.
+"""Rows like those of a year of use: a few real jobs, copied inside the database by INSERT ... SELECT.
 
-Each template is a job that went through the API, so that its rows are as the service writes them. A copy differs in
-what must be unique, and in nothing else.
+Each template is a job that went through the API, so its rows are as the service writes them. A copy differs only in
+the values that must be unique.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ OF_JOB: tuple[Any, ...] = (JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch,
 
 Row = Mapping[str, Any]
 Rows = dict[Any, list[Row]]
-"""Of one job, by table."""
+"""The rows of one job, by table."""
 
 Column = ColumnElement[int]
 Changes = Callable[[Column], Row]
-"""From the number of a copy, which counts from 1, to the columns in which it differs."""
+"""Maps the number of a copy (from 1) to the columns in which it differs from the template."""
 
 
 @dataclass(frozen=True)
 class Year:
-    """How many rows. `aged` jobs have `attempts` attempts each; `others`: keys, audit lines, notifications, each."""
+    """Numbers of rows. `aged`: jobs with `attempts` attempts each. `others`: keys, audit lines, notifications each."""
 
     ended: int = 100_000
     queued: int = 20_000
@@ -77,7 +77,7 @@ class Crowd:
         self._postgres = engine.dialect.name == "postgresql"
 
     def grow(self, year: Year) -> None:
-        """All of it; the aged jobs are the newest, so that each list shows them."""
+        """Add all rows. The aged jobs are the newest, so that each list shows them."""
         ended, queued = self._template(ended=True), self._template(ended=False)
         first = self._jobs(ended, year.ended, {"sweep_at": None}) + 1
         self._events(ended, first, year)
@@ -86,11 +86,11 @@ class Crowd:
         self._others(first, year)
 
     def aged(self, many: int, attempts: int = 1) -> None:
-        """Jobs with so many attempts each, in each list on its first page."""
+        """Add `many` jobs with `attempts` attempts each, on the first page of each list."""
         self._aged(self._template(ended=True), Year(aged=many, attempts=attempts))
 
     def retire(self, job_id: str, many: int) -> None:
-        """So many checkpoints of the job that were deleted since."""
+        """Add `many` deleted checkpoints to the job."""
         with self._engine.connect() as connection:
             row = _first(connection, Checkpoint, Checkpoint.job_id == job_id)
         gone = {"state": "deleted", "collected_at": LONG_AGO}
@@ -112,7 +112,7 @@ class Crowd:
             return found
 
     def _jobs(self, of: Rows, many: int, job: Row, attempt: Row | None = None) -> int:
-        """Copies of a whole job but its events, with these columns changed; the number of the last job before them."""
+        """Copy a job, with changed columns and without events. Returns the number of the last job before the copies."""
         with self._engine.connect() as connection:
             base = connection.scalar(select(func.max(Job.number))) or 0
         placed = of[Attempt][0]["job_number"] is not None
@@ -147,7 +147,7 @@ class Crowd:
         self._copy(Event, row, year.ended * each, place)
 
     def _aged(self, of: Rows, year: Year) -> None:
-        """Jobs that were preempted again and again before they ended."""
+        """Add jobs that were preempted many times before they ended."""
         before = year.attempts - 1
         spent = {"attempts": year.attempts, "interruptions": before, "seconds": {"training": 60.0 * year.attempts}}
         many = {"attempts": year.attempts, "preemptions": before, "spent": spent, "held_seconds": 70.0 * year.attempts}
@@ -193,7 +193,7 @@ class Crowd:
         return func.printf(f"{letter}%031x", number)
 
     def _renumber(self) -> None:
-        """PostgreSQL counts on from the numbers that were given here."""
+        """Make PostgreSQL continue after the numbers that were used here."""
         if self._postgres:
             with self._engine.begin() as connection:
                 last = "(SELECT max(number) FROM jobs)"
@@ -201,7 +201,7 @@ class Crowd:
 
 
 def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Changes) -> None:
-    """So many copies of the row."""
+    """Add `many` copies of the row."""
     table: Table = kind.__table__
     for start in range(1, many + 1, CHUNK):
         numbers = _numbers(start, min(start + CHUNK - 1, many))
@@ -214,14 +214,14 @@ def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Chang
 
 
 def settle(engine: Engine) -> None:
-    """What a database does by itself some time after so many new rows is over before anything is measured."""
+    """Run the maintenance that a database does some time after many inserts, so that it disturbs no measurement."""
     words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(words[engine.dialect.name]))
 
 
 def _train(http: httpx.Client, store: BlobStore, job: str, attempt: str) -> None:
-    """The life of a short job, as a worker tells it."""
+    """Report a short job from claim to end, as a worker does."""
     worker = {"name": "crowd", "host": "bench", "pid": 1, "version": "0"}
     claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
     grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()

@@ -1,4 +1,4 @@
-"""The same calls on an empty service and on one as a year of use leaves it, in one run: what age and backlog cost."""
+"""Measures the cost of age and backlog: the same calls on an empty service and after a year of use, in one run."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ LIMITED = ("a pass", "heartbeat", *(f"list, {name}" for name in LISTS))
 
 @dataclass(frozen=True)
 class Figure:
-    """Seconds that a call takes."""
+    """Duration of a call in seconds."""
 
     median: float
     p99: float
 
     @classmethod
     def of(cls, tallies: list[Tally]) -> Figure:
-        """The medians of the rounds: a hiccup of the machine is in one of them alone."""
+        """The medians of the rounds: a disturbance of the machine affects only one round."""
         return cls(*(statistics.median(tally.quantile(q) for tally in tallies) for q in (0.5, 0.99)))
 
 
@@ -75,7 +75,7 @@ class Patient:
 
 
 def compare(patient: Patient, year: Year) -> list[str]:
-    """Measures both, prints both, and gives back a line for each limit that is passed."""
+    """Measure both states and print the results. Returns a line for each limit that is exceeded."""
     crowd = Crowd(patient.engine, patient.http, patient.store)
     held = hold(patient.http, HELD)
     crowd.aged(AGED)
@@ -100,7 +100,7 @@ def _words(year: Year) -> str:
 
 @contextmanager
 def _parts(patient: Patient) -> Iterator[FastAPI]:
-    """The parts of a service over the same rows in this process, of which nothing runs by itself."""
+    """The parts of a service on the same rows, in this process. None of its threads runs."""
     found = patient.service
     settings = Settings(
         token=TOKEN,
@@ -117,7 +117,7 @@ def _parts(patient: Patient) -> Iterator[FastAPI]:
 
 
 def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> dict[str, Figure]:
-    """Each call's figures by its name. `first`: the lowest step of the checkpoints that are committed."""
+    """The figures by name of the call. `first`: the lowest step of the checkpoints that are committed."""
     found = _passes(app.state.services.conductor)
     found["heartbeat"] = _beats(patient, held)
     reads = {
@@ -141,7 +141,7 @@ def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> di
 
 
 def _passes(conductor: Conductor) -> dict[str, Figure]:
-    """A whole pass, and each thread's part of it."""
+    """A whole pass, and the part of each thread."""
     threads = {
         "leases": conductor.quick,
         "dispatch": conductor.sending,
@@ -163,13 +163,13 @@ def _run(steps: list[Step]) -> None:
 
 
 def _read_metrics(services: Services) -> None:
-    """What /metrics asks the database, which a replica does once in a few seconds, however many ask for it."""
+    """Read from the database what /metrics shows. A replica does this at most once in a few seconds."""
     with services.database.read() as session:
         read(Unit(session), services.settings.limits, services.settings.lost_after)
 
 
 def _timed(call: Callable[[], object], times: int) -> Figure:
-    """Of so many calls, or of as many as end within PATIENCE seconds."""
+    """The figure of `times` calls, or of those that end within PATIENCE seconds."""
     tally, end = Tally(), time.perf_counter() + PATIENCE
     for _ in range(times):
         begun = time.perf_counter()
@@ -181,14 +181,14 @@ def _timed(call: Callable[[], object], times: int) -> Figure:
 
 
 def _beats(patient: Patient, held: list[Held]) -> Figure:
-    """Of workers that send them at half the rate that one process bears, or less."""
+    """Heartbeats of workers at no more than half the rate that one process can handle."""
     beats = [one.beat(patient.target, 30) for one in held]
     rounds = [at_intervals(patient.service.port, beats, BEAT_SECONDS, BEATS).expect(200) for _ in range(patient.rounds)]
     return Figure.of(rounds)
 
 
 def _loop(patient: Patient, paths: list[str]) -> Figure:
-    """GETs one after another, over one connection."""
+    """GET requests in sequence, over one connection."""
     requests, port = [patient.target.request("GET", path) for path in paths], patient.service.port
 
     def make(k: int) -> bytes:
@@ -218,7 +218,7 @@ def _claims(patient: Patient) -> Figure:
 
 
 def _await_rest(patient: Patient, seconds: float = 60.0) -> None:
-    """Until the service has sent to Redis as much of the backlog as it sends at once."""
+    """Wait until the service has sent as much of the backlog to Redis as it sends at once."""
     end, before = time.monotonic() + seconds, -1
     while time.monotonic() < end:
         with patient.engine.connect() as connection:

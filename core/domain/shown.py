@@ -14,8 +14,17 @@ from pydantic import WithJsonSchema
 
 from core.domain.events import SERVICE_EVENTS
 from core.domain.policies import Reason
+from core.domain.queues import PRIORITIES
 from core.domain.scalars import NAME
-from core.domain.states import AttemptState, DesiredState, JobState, StageState, WorkerState, shown_status
+from core.domain.states import (
+    AttemptState,
+    CheckpointState,
+    DesiredState,
+    JobState,
+    StageState,
+    WorkerState,
+    shown_status,
+)
 from core.domain.wire import CheckpointRole, Phase
 
 CODE = r"^[a-z][a-z-]{0,49}$"
@@ -37,7 +46,6 @@ def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSche
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
 WORKER_NOTES = ("file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
-CHECKPOINT_STATES = ("committed", "deleted", "quarantined")
 AUDITED = (
     "job_cancel_requested",
     "job_pause_requested",
@@ -55,10 +63,10 @@ AUDITED = (
 ShownStatus = Annotated[str, _named(STATUSES, "What a user sees of the job's state.")]
 ShownReason = Annotated[str, _named(Reason, "Why it ended.")]
 ShownPhase = Annotated[str, _named(Phase, "What its worker does.")]
-ShownPriority = Annotated[str, _named(("low", "normal", "high"), "The order in the queue.")]
+ShownPriority = Annotated[str, _named(PRIORITIES, "The order in the queue.")]
 ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")]
 ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
-ShownCheckpointState = Annotated[str, _named(CHECKPOINT_STATES, "What became of it after its commit.")]
+ShownCheckpointState = Annotated[str, _named(CheckpointState, "What became of it after its commit.")]
 ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
 ShownWorkerState = Annotated[str, _named(WorkerState, "What is known of the worker.")]
 ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]

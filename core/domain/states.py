@@ -86,6 +86,14 @@ class AttemptEvent(StrEnum):
     CANCELLED = "cancelled"
 
 
+class CheckpointState(StrEnum):
+    """What became of a checkpoint after its commit."""
+
+    COMMITTED = "committed"
+    QUARANTINED = "quarantined"
+    DELETED = "deleted"
+
+
 class WorkerState(StrEnum):
     """The state of a worker."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import update
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, TextClause, select, update
 
 from service.conductor.lease_guard import LeaseGuard
 from service.db.base import IS_UNPLACED
@@ -10,6 +12,8 @@ from service.db.engine import Database
 from service.db.notices import IS_WAITING, Notification
 from service.db.tables import Attempt
 from service.db.unit import Unit
+
+BATCH = 1_000
 
 
 class ClockRepairs:
@@ -27,9 +31,19 @@ class ClockRepairs:
         seen = self._guard.clock_sets
         if seen == self._handled:
             return
+        for column, key, waits in (
+            (Attempt.not_before, Attempt.id, IS_UNPLACED),
+            (Notification.next_at, Notification.number, IS_WAITING),
+        ):
+            while self._make_due(column, key, waits) == BATCH:
+                pass
+        self._handled = seen
+
+    def _make_due(self, column: Any, key: Any, waits: TextClause) -> int:
+        """Handle BATCH rows in a transaction of their own: other writers must not wait long. Returns their number."""
         with self._database.write() as session:
             now = Unit(session).now()
-            ahead = (IS_UNPLACED, Attempt.not_before > now)
-            session.execute(update(Attempt).where(*ahead).values(not_before=now))
-            session.execute(update(Notification).where(IS_WAITING, Notification.next_at > now).values(next_at=now))
-        self._handled = seen
+            some = select(key).where(waits, column > now).limit(BATCH)
+            query = update(column.class_).where(key.in_(some)).values({column.key: now})
+            changed = session.execute(query, execution_options={"synchronize_session": False})
+            return cast("CursorResult[Any]", changed).rowcount

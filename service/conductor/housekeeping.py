@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, case, delete, select, update
+from sqlalchemy import CursorResult, Select, bindparam, case, delete, select, update
 
 from core.domain.manifest import artifact_name, artifact_parts
 from core.domain.states import TERMINAL_JOBS
-from core.storage import BlobStore
+from core.storage import BlobStore, NotFound
 from service.conductor.crew import Crew, Tick
-from service.conductor.isolation import Isolation, Item, ready
+from service.conductor.isolation import ACTOR, Isolation, Item, ready
 from service.conductor.passes import BATCH, Pass
 from service.conductor.sweeping import delete_all
 from service.db.base import IS_DELETED, IS_QUARANTINED, IS_UNPUBLISHED
 from service.db.engine import Database
+from service.db.operations import PassFailure
 from service.db.tables import Artifact, Checkpoint, Garbage, Job
 from service.db.types import db_now
-from service.db.unit import new_id
+from service.db.unit import Unit, new_id
 
 SLICE = 500
 """Quarantined checkpoints that a turn reads, starting at a random job. Those of running jobs must be kept."""
 
 COPY_SECONDS = 300.0
 """Seconds that the copy of a large file may take. A copy reports no progress."""
+
+MOST_TRIES = 12
+"""Tries to publish an artifact whose object is missing. With the backoff of `isolation` they take about 45 minutes."""
 
 PUBLISH, CHECKPOINTS, GARBAGE = "publish", "delete_checkpoint", "delete_object"
 # Each step has a separate crew: a long deletion does not delay publishing.
@@ -44,12 +49,36 @@ def publish(database: Database, store: BlobStore, isolation: Isolation | None = 
         return [Item(source, job_id) for job_id, _, source in rows]
 
     def copy(source: str, _tick: Tick) -> None:
-        store.copy(source, artifact_name(*found[source]))
+        try:
+            store.copy(source, artifact_name(*found[source]))
+        except NotFound:
+            if not _gave_up(database, source, *found[source]):
+                raise
 
     def mark(sources: Sequence[str]) -> None:
         _mark_published(database, [(*found[source], source) for source in sources])
 
     Pass(PUBLISH, store, isolation or Isolation(database), PUBLISHERS).run(find, copy, mark, BATCH)
+
+
+def _gave_up(database: Database, source: str, job_id: str, name: str) -> bool:
+    """Give up an artifact whose object is missing after MOST_TRIES tries. One event says so. Returns whether it did.
+
+    The row is marked as published, so that it is not found again. The next version of the artifact is published.
+    """
+    with database.write() as session:
+        unit = Unit(session, wait=False)
+        job, failure = unit.lock_job(job_id), session.get(PassFailure, (PUBLISH, source))
+        tries = (failure.tries if failure else 0) + 1
+        if tries < MOST_TRIES:
+            return False
+        this = (Artifact.job_id == job_id, Artifact.name == name, Artifact.object == source)
+        query = update(Artifact).where(*this, IS_UNPUBLISHED).values(published=source)
+        changed = session.execute(query, execution_options={"synchronize_session": False})
+        if cast("CursorResult[Any]", changed).rowcount:
+            text = f"artifact {name} cannot be published: its object {source} is missing, and is not tried again"
+            unit.event(job, "item_failed", ACTOR, f"{text} (tries: {tries})", step=PUBLISH, tries=tries, given_up=True)
+        return True
 
 
 def _mark_published(database: Database, copied: Sequence[tuple[str, str, str]]) -> None:

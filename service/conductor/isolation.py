@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.domain.backoff import at_doubling, backoff
@@ -27,6 +27,8 @@ ACTOR = "conductor"
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
 FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
+BATCH = 1_000
+_NO_SYNC = {"synchronize_session": False}
 log = logging.getLogger(__name__)
 _draw = random.SystemRandom().random
 
@@ -128,10 +130,17 @@ class Isolation:
         """Delete the rows of items that no longer exist. Existing items are tried when due, so their rows are newer."""
         with self._database.write() as session:
             now = Unit(session).now()
-            session.execute(delete(PassFailure).where(PassFailure.retry_at < now - FORGOTTEN_AFTER))
+            old = _some(PassFailure.retry_at < now - FORGOTTEN_AFTER)
+            session.execute(delete(PassFailure).where(old), execution_options=_NO_SYNC)
             # Later than any backoff allows: the row was written before the clock was set back.
-            ahead = PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS)
-            session.execute(update(PassFailure).where(ahead).values(retry_at=now))
+            ahead = _some(PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS))
+            session.execute(update(PassFailure).where(ahead).values(retry_at=now), execution_options=_NO_SYNC)
+
+
+def _some(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """At most BATCH of the rows that meet the condition. On SQLite all other writers wait for this transaction."""
+    keys = select(PassFailure.step, PassFailure.item).where(condition).limit(BATCH)
+    return tuple_(PassFailure.step, PassFailure.item).in_(keys)
 
 
 def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from core.domain.backoff import backoff
 from core.domain.notices import Notice
 from service.conductor.isolation import Isolation, Item, ready
+from service.conductor.leadership import boot_clock
 from service.db.engine import Database
 from service.db.notices import IS_WAITING, NoticeState, Notification
 from service.db.types import db_now
@@ -52,8 +53,10 @@ class Notifier:
         patience: Patience,
         isolation: Isolation | None = None,
         draw: Callable[[], float] = _draw,
+        clock: Callable[[], float] = boot_clock,
     ) -> None:
-        self._database, self._post, self._patience, self._draw = database, post, patience, draw
+        """`clock`: seconds, monotonic, including the time in which the host sleeps."""
+        self._database, self._post, self._patience, self._draw, self._clock = database, post, patience, draw, clock
         self._isolation = isolation or Isolation(database)
 
     def send_due(self) -> None:
@@ -84,6 +87,7 @@ class Notifier:
 
     def _send(self, number: int) -> bool:
         """Whether it was sent, or is another's by now."""
+        asked = self._clock()
         row = self._take(number)
         if row is None:
             return True
@@ -92,6 +96,9 @@ class Notifier:
         if row.tries > self._patience.tries:
             # Begun as often as may be, and nobody lived to say how the last one ended.
             return self._give_up(row, "the service ended while it was sent")
+        if self._clock() - asked > self._patience.timeout:
+            # This process was suspended and the reservation may have ended: another replica may have sent it.
+            return True
         problem = self._post.send(row.target, row.title, row.body, row.kind)
         if problem is None:
             self._end(row, NoticeState.SENT)
@@ -111,7 +118,7 @@ class Notifier:
             return row
 
     def _end_of_try(self, session: Session) -> Any:
-        # It waits for the one before it, and then for its answer.
+        # Each of three steps may take `timeout`: the start of the sending, the wait for the message before, the answer.
         return Unit(session).now() + timedelta(seconds=3 * self._patience.timeout)
 
     def _put_off(self, row: Notification) -> None:

@@ -7,11 +7,11 @@ from sqlalchemy import exists, select
 from core.domain.errors import FieldError
 from core.domain.manifest import checkpoint_parts
 from core.domain.spec import CheckpointSpec
-from core.domain.states import HELD_ATTEMPTS
+from core.domain.states import HELD_ATTEMPTS, CheckpointState
 from core.domain.stored import find_stored, mapping, names, read_stored
 from core.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
 from service.control import goodput, totals
-from service.db.base import IS_COMMITTED, CheckpointState
+from service.db.base import IS_COMMITTED
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit import Unit, actor_of, new_id, resumable
 from service.errors import BadMessage, Conflict, NotFound

@@ -160,7 +160,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             fail(unit, job, reason, text, actor)
         case Pause(reason=reason, message=text) if job.desired == DesiredState.RUN:
             pause_for(unit, job, actor, reason, clean(text))
-            tell(unit, job, Notice.FAILED)
+            tell(unit, job, Notice.FAILED, attempt.number)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.domain.errors import FieldError, SpecError
 from core.domain.notices import USUAL, Notice, tells_of_recovery
@@ -18,6 +19,7 @@ from service.db.tables import Job
 from service.db.unit import Unit
 
 INFO = "notices"
+_INSERT: dict[str, Callable[..., Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
         raise SpecError([FieldError(f"notify.targets.{k}", f"unknown target {n!r}; known: {known}") for k, n in odd])
 
 
-def tell(unit: Unit, job: Job, kind: Notice) -> None:
-    """Have those told who are to be. To be called last: the message says how the job stands."""
-    own = _own(job)
-    targets, count = _targets(unit, own, kind), 0
+def tell(unit: Unit, job: Job, kind: Notice, attempt: int = 0) -> None:
+    """Have those told who are to be. To be called last: the message says how the job stands.
+
+    `attempt`: its number, if the same can happen again in a later attempt. It is then told once per attempt.
+    """
+    targets, count = _targets(unit, _own(job), kind), attempt
     if targets and kind is Notice.RECOVERING:
-        count = totals.of_job(unit, job, live=False).interruptions
+        count, own = totals.of_job(unit, job, live=False).interruptions, _own(job)
         recoveries = policy_of(unit).recoveries if own.recoveries is None else own.recoveries
         if not tells_of_recovery(count, recoveries):
             return
@@ -62,13 +66,7 @@ def tell(unit: Unit, job: Job, kind: Notice) -> None:
 
 def tell_once(unit: Unit, job: Job, kind: Notice, attempt: int, detail: str) -> None:
     """Like `tell`, at most once per attempt, for conditions that come and go. `detail`: what happened, a sentence."""
-    targets = _targets(unit, _own(job), kind)
-    if targets:
-        told = select(Notification.target).where(
-            Notification.job_id == job.id, Notification.kind == kind.value, Notification.count == attempt
-        )
-        before = set(unit.session.scalars(told))
-        _write(unit, job, kind, attempt, [one for one in targets if one not in before], detail)
+    _write(unit, job, kind, attempt, _targets(unit, _own(job), kind), detail)
 
 
 def _own(job: Job) -> NotifySpec:
@@ -87,15 +85,9 @@ def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str], d
         return
     now = unit.now()
     text = body(job, kind, count, now, policy_of(unit).public_url, detail)
-    for target in targets:
-        row = Notification(
-            job_id=job.id,
-            kind=kind.value,
-            count=count,
-            target=target,
-            title=title(job, kind),
-            body=text,
-            created_at=now,
-            next_at=now,
-        )
-        unit.session.add(row)
+    same = {"job_id": job.id, "kind": kind.value, "count": count, "title": title(job, kind), "body": text}
+    rows = [{**same, "target": target, "created_at": now, "next_at": now} for target in targets]
+    # A message that was written before is not written again: a duplicate must not fail the transaction that it tells
+    # of.
+    insert = _INSERT[unit.session.get_bind().dialect.name](Notification).values(rows)
+    unit.session.execute(insert.on_conflict_do_nothing(index_elements=["job_id", "kind", "count", "target"]))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 
 from sqlalchemy import Select, select
 
-from core.domain.extensions import missing
 from core.domain.policies import PASSED_OVER_SECONDS, Reason
-from core.domain.stored import names
 from core.domain.wire import WorkerInfo
-from service.db.tables import Attempt, Event, Job, Worker
+from service.control.seen import may_serve, seen
+from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit, clean
 
 PASSES = frozenset({Reason.DATA_CHANGED.value})
 """Reasons after which another worker may succeed."""
 
-SEEN_WITHIN = timedelta(minutes=2)
+MOST_ATTEMPTS = 10
+"""Maximum number of attempts that `data_changes` reads."""
 
 
 def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
@@ -27,7 +27,7 @@ def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
     """
     if job.reason not in PASSES:
         return None
-    last = unit.session.scalars(_ended(job).limit(1)).first()
+    last = unit.session.execute(_ended(job).limit(1)).first()
     if last is None or last.worker != clean(worker.name) or last.finished_at is None:
         return None
     left = PASSED_OVER_SECONDS - (unit.now() - last.finished_at).total_seconds()
@@ -37,38 +37,26 @@ def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
 
 
 def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
-    """Whether another worker that may run the job was seen lately."""
-    lately = Worker.last_seen_at > unit.now() - SEEN_WITHIN
-    query = select(Worker.queues, Worker.extensions).where(
-        lately, Worker.name != attempt.worker, Worker.ended_at.is_(None)
-    )
-    found = unit.session.execute(query)
-    needs = names(job.needs)
-    return any(job.queue in names(row.queues) and not missing(needs, names(row.extensions)) for row in found)
+    """Whether another worker that may run the job was seen lately. Reads at most MOST_WORKERS rows."""
+    other = (Worker.name != attempt.worker, Worker.spec_version >= job.spec_version)
+    return any(worker.serves(job) for worker in seen(unit, unit.now(), *other, *may_serve(job)))
 
 
 def data_changes(unit: Unit, job: Job) -> int:
-    """How many of the newest attempts in a row found changed data since the last resume."""
-    resumed = (
-        select(Event.at)
-        .where(Event.job_id == job.id, Event.kind == "resumed")
-        .order_by(Event.sequence.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    """How many of the newest attempts in a row found changed data since the last pause, at most MOST_ATTEMPTS."""
     unit.session.flush()
-    query = _ended(job).where((Attempt.created_at >= resumed) | resumed.is_(None)).limit(10)
     count = 0
-    for attempt in unit.session.scalars(query):
-        if attempt.reason != Reason.DATA_CHANGED:
+    for row in unit.session.execute(_ended(job).limit(MOST_ATTEMPTS)):
+        if row.reason != Reason.DATA_CHANGED:
             break
         count += 1
+        if row.recovers is False:  # the first attempt after a pause, or the first of the job
+            break
     return count
 
 
-def _ended(job: Job) -> Select[Attempt]:
-    return (
-        select(Attempt)
-        .where(Attempt.job_id == job.id, Attempt.finished_at.is_not(None))
-        .order_by(Attempt.number.desc())
-    )
+def _ended(job: Job) -> Select[int, str | None, str | None, datetime | None, bool | None]:
+    """The ended attempts, newest first. Without the columns that hold JSON: an invalid one would raise here."""
+    columns = (Attempt.number, Attempt.reason, Attempt.worker, Attempt.finished_at, Attempt.recovers)
+    ended = (Attempt.job_id == job.id, Attempt.finished_at.is_not(None))
+    return select(*columns).where(*ended).order_by(Attempt.number.desc())

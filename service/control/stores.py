@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from core.domain.states import ACTIVE_JOBS
+from core.domain.states import ACTIVE_JOBS, CheckpointState
 from core.domain.wire import CheckpointRole
-from service.db.base import CheckpointState
 from service.db.operations import KnownStore
 from service.db.tables import Checkpoint, Job, Pointer
 from service.db.unit import Unit

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from core.domain.states import HELD_ATTEMPTS, AttemptState, DesiredState, JobState, shown_status
+from core.domain.states import HELD_ATTEMPTS, AttemptState, CheckpointState, DesiredState, JobState, shown_status
 from core.domain.stored import find_stored, mapping, number_or, read_stored
 from core.domain.views import (
     ArtifactView,
@@ -29,7 +29,7 @@ from service.control.beats import Beats, heard
 from service.control.filters import JobFilter
 from service.control.history import epochs_done
 from service.control.limits import Limits
-from service.db.base import IS_PAST, IS_USELESS, CheckpointState
+from service.db.base import IS_PAST, IS_USELESS
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit import Unit
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from sqlalchemy import Text, cast, select
+from datetime import datetime
 
 from core.domain.extensions import missing
 from core.domain.states import AttemptState, DesiredState
 from core.domain.stored import names
 from service.control.limits import Limits
 from service.control.passing import PASSES
+from service.control.seen import seen
 from service.control.startable import occupied
 from service.control.versions import those_that_gave_up
-from service.db.tables import Attempt, Job, Worker
+from service.db.tables import Attempt, Job
 from service.db.unit import Unit
-
-SEEN_WITHIN = timedelta(minutes=2)
-MOST_WORKERS = 500
-"""The workers that are read: this many, those seen last."""
 
 
 def waits(
@@ -31,7 +24,7 @@ def waits(
     queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
     if not queued:
         return {}
-    taken, workers = occupied(unit.session, limits), _workers(unit, now)
+    taken, workers = occupied(unit.session, limits), seen(unit, now)
     gave_up = those_that_gave_up(unit, [job.id for job, _ in queued if job.attempts > 1])
     found = {}
     for job, attempt in queued:
@@ -59,32 +52,3 @@ def _with(job: Job) -> str:
 
 def _is_queued(job: Job, attempts: Sequence[Attempt]) -> bool:
     return job.desired == DesiredState.RUN and bool(attempts) and attempts[-1].state == AttemptState.QUEUED
-
-
-@dataclass(frozen=True)
-class _Seen:
-    name: str
-    queues: list[str]
-    has: list[str]
-    spec_version: int
-
-    def serves(self, job: Job) -> bool:
-        """Whether the worker takes attempts of the job's queue and has the required extensions."""
-        return job.queue in self.queues and not missing(names(job.needs), self.has)
-
-
-def _workers(unit: Unit, now: datetime) -> list[_Seen]:
-    """The workers that were seen last and accept work."""
-    # Read as text: invalid JSON then affects one worker and not the whole query.
-    queues, has = cast(Worker.queues, Text).label("queues"), cast(Worker.extensions, Text).label("has")
-    query = select(Worker.name, queues, has, Worker.spec_version).where(Worker.last_seen_at > now - SEEN_WITHIN)
-    query = query.where(Worker.ended_at.is_(None), Worker.refusal.is_(None))
-    rows = unit.session.execute(query.order_by(Worker.last_seen_at.desc()).limit(MOST_WORKERS))
-    return [_Seen(row.name, _names(row.queues), _names(row.has), row.spec_version) for row in rows]
-
-
-def _names(stored: str) -> list[str]:
-    try:
-        return names(json.loads(stored))
-    except ValueError:
-        return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, TextClause, text
@@ -24,14 +23,6 @@ NAMING = {
 Id = String(32)
 # A row number that the database draws; SQLite draws only for INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
-
-
-class CheckpointState(StrEnum):
-    """What became of a checkpoint after its commit."""
-
-    COMMITTED = "committed"
-    QUARANTINED = "quarantined"
-    DELETED = "deleted"
 
 
 def _quoted(values: Iterable[str]) -> str:

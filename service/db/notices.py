@@ -23,7 +23,10 @@ class NoticeState(StrEnum):
 
 
 class Notification(Base):
-    """A message for one target. `count`: of recoveries how many it tells of, else 0; `tries` that were begun.
+    """A message for one target. `tries`: those that were begun. The unique key makes a message exist only once.
+
+    `count`: the number of the interruption for `recovering`; the number of the attempt for what can happen in several
+    attempts (`overdue`, `silent`, a failure that pauses the job); otherwise 0.
 
     `next_at`: when it is tried next; while one sends it, until when no other does.
     """

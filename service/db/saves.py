@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.domain.states import CheckpointState
 from core.domain.wire import CheckpointRole
 from service.db.base import (
     COMMITTED,
@@ -15,7 +16,6 @@ from service.db.base import (
     QUARANTINED,
     USELESS,
     Base,
-    CheckpointState,
     Id,
     Number,
     one_of,

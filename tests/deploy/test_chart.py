@@ -3,91 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import helm_python
 import kubernetes_validate
 import pytest
-import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 from service.settings import Settings
+from tests.deploy.chart import BASE, CHART, ENVIRONMENTS, FULL, environment, of_kind, pod, pods, rendered, workers
 from tests.deploy.settings import SERVICE, WORKER
-from tests.support.service import ROOT
 
-CHART = str(ROOT / "deploy/helm/baton")
 VERSIONS = ("1.27", "1.31", "1.37")
-BASE: dict[str, Any] = {"image": {"registry": "registry.example/team"}, "store": "gs://bucket/baton"}
-POOLS: list[dict[str, Any]] = [
-    {"name": "l4", "image": "worker-gpu", "gpus": 1, "cloud": "gke", "accelerator": "nvidia-l4", "max": 8},
-    {"name": "l4-big", "image": "other.example/mine:3", "gpus": 1, "cloud": "aks", "extensions": ["network/my-net"]},
-    {"name": "a10", "image": "worker-gpu", "gpus": 1, "cloud": "eks", "grace": 110, "queues": ["default", "big"]},
-    {"name": "fixed", "scale": "fixed", "spot": False, "replicas": 2, "settings": {"BATON_REPORTS": 0}},
-]
-FULL = {
-    **BASE,
-    "workers": POOLS,
-    "ingress": {"enabled": True, "className": "nginx", "host": "baton.example", "tlsSecret": "baton-tls"},
-    "service": {
-        "replicas": 3,
-        "settings": {"BATON_QUEUE_LIMITS": '{"default": 8}'},
-        "secretSettings": ["BATON_NOTIFY_URLS"],
-        "forwardedAllowIps": "10.0.0.0/8",
-    },
-    "networkPolicy": {
-        "enabled": True,
-        "clients": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}],
-        "databases": [{"name": "redis", "podLabels": {"app": "redis"}, "port": 6379}],
-    },
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "readToken": {"secret": "baton-look", "key": "token"},
-    "workerServiceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "w@p.iam.gserviceaccount.com"}},
-}
 OPERATORS = ("keda.sh/", "monitoring.coreos.com/")
 """Whose objects Kubernetes' own schemas do not know."""
-ENVIRONMENTS = [BASE, FULL]
-
-
-def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
-    with helm_python.Chart.load(CHART) as chart:
-        files = chart.render(values, name="baton", namespace="prod")
-    texts = [text for name, text in files.items() if name.endswith(".yaml")]
-    return [one for text in texts for one in yaml.safe_load_all(text) if one]
-
-
-@pytest.fixture(scope="module")
-def full() -> list[dict[str, Any]]:
-    return rendered(FULL)
-
-
-def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
-
-
-def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each pod's template, with the name of what makes it."""
-    for name, one in of_kind(objects, "Deployment").items():
-        yield name, one["spec"]["template"]["spec"]
-    for name, one in of_kind(objects, "ScaledJob").items():
-        yield name, one["spec"]["jobTargetRef"]["template"]["spec"]
-    for name, one in of_kind(objects, "Job").items():
-        yield name, one["spec"]["template"]["spec"]
-
-
-def workers(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those of them that train."""
-    return ((name, one) for name, one in pods(objects) if name not in ("baton", "baton-migrate"))
-
-
-def pod(objects: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return dict(pods(objects))[name]
-
-
-def environment(pod: dict[str, Any]) -> dict[str, Any]:
-    return {one["name"]: one.get("value", one.get("valueFrom")) for one in pod["containers"][0]["env"]}
 
 
 @pytest.mark.parametrize("values", ENVIRONMENTS, ids=["least", "full"])
@@ -274,40 +204,6 @@ def test_behind_its_ingress_the_service_believes_the_proxy(
     assert not {"BATON_TLS_PROXY", "BATON_FORWARDED_ALLOW_IPS"} & set(environment(pod(rendered(BASE), "baton")))
 
 
-def test_policies_let_in_whom_they_name_and_nobody_else(full: list[dict[str, Any]]) -> None:
-    policies = of_kind(full, "NetworkPolicy")
-    assert set(policies) == {"baton", "baton-worker", "baton-redis"}
-    assert all(one["spec"]["policyTypes"] == ["Ingress"] for one in policies.values())
-    (rule,) = policies["baton"]["spec"]["ingress"]
-    workers, ingress = rule["from"]
-    assert ingress == FULL["networkPolicy"]["clients"][0]
-    assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
-    assert "ingress" not in policies["baton-worker"]["spec"]
-    (redis,) = policies["baton-redis"]["spec"]["ingress"]
-    assert policies["baton-redis"]["spec"]["podSelector"] == {"matchLabels": {"app": "redis"}}
-    assert redis["ports"] == [{"protocol": "TCP", "port": 6379}]
-    (only,) = redis["from"]
-    for labels, component in templates(full):
-        selected = policies["baton-worker" if component == "worker" else "baton"]["spec"]["podSelector"]["matchLabels"]
-        assert selected.items() <= labels.items()
-        assert (workers["podSelector"]["matchLabels"].items() <= labels.items()) == (component == "worker")
-        assert only["podSelector"]["matchLabels"].items() <= labels.items()
-        (expression,) = only["podSelector"]["matchExpressions"]
-        assert (expression["operator"], component in expression["values"]) == ("NotIn", component == "worker")
-    assert of_kind(rendered(BASE), "NetworkPolicy") == {}
-
-
-def templates(objects: list[dict[str, Any]]) -> Iterator[tuple[dict[str, str], str]]:
-    """The labels of each pod, and which part of Baton it is."""
-    for kind in ("Deployment", "ScaledJob"):
-        for one in of_kind(objects, kind).values():
-            spec = one["spec"]
-            labels = (spec["template"] if kind == "Deployment" else spec["jobTargetRef"]["template"])["metadata"][
-                "labels"
-            ]
-            yield labels, labels["app.kubernetes.io/component"]
-
-
 def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
     for name, spec in pods(full):
         (container,) = spec["containers"]
@@ -317,65 +213,6 @@ def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
         trains = name not in ("baton", "baton-migrate")
         assert mounted == ({"/tmp", "/home/baton/.cache/baton"} if trains else {"/tmp"})
         assert all("emptyDir" in one for one in spec["volumes"])
-
-
-def test_a_pod_has_one_gpu_or_none(full: list[dict[str, Any]]) -> None:
-    for name, spec in [("baton", pod(full, "baton")), *workers(full)]:
-        gpus = int(spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0))
-        assert gpus == (0 if name in ("baton", "baton-fixed") else 1)
-        tolerated = [one["key"] for one in spec.get("tolerations", [])]
-        assert ("nvidia.com/gpu" in tolerated) == bool(gpus)
-
-
-def test_spot_nodes_are_asked_for_in_each_clouds_words(full: list[dict[str, Any]]) -> None:
-    assert pod(full, "baton-l4")["nodeSelector"] == {
-        "cloud.google.com/gke-spot": "true",
-        "cloud.google.com/gke-accelerator": "nvidia-l4",
-    }
-    assert pod(full, "baton-l4-big")["nodeSelector"] == {"kubernetes.azure.com/scalesetpriority": "spot"}
-    assert pod(full, "baton-a10")["nodeSelector"] == {"eks.amazonaws.com/capacityType": "SPOT"}
-    assert "nodeSelector" not in pod(full, "baton-fixed")
-    for name, key in (
-        ("baton-l4", "cloud.google.com/gke-spot"),
-        ("baton-l4-big", "kubernetes.azure.com/scalesetpriority"),
-    ):
-        assert key in [one["key"] for one in pod(full, name)["tolerations"]]
-
-
-def test_a_worker_has_more_time_than_it_takes(full: list[dict[str, Any]]) -> None:
-    graces = {name: int(environment(spec)["BATON_GRACE"]) for name, spec in workers(full)}
-    assert graces == {"baton-l4": 15, "baton-l4-big": 15, "baton-a10": 110, "baton-fixed": 15}
-    for name, grace in graces.items():
-        assert pod(full, name)["terminationGracePeriodSeconds"] >= grace + 10
-
-
-def test_keda_asks_the_service_what_each_pool_should_have(full: list[dict[str, Any]]) -> None:
-    jobs = of_kind(full, "ScaledJob")
-    assert set(jobs) == {"baton-l4", "baton-l4-big", "baton-a10"}
-    for name, one in jobs.items():
-        spec, pool = one["spec"], next(pool for pool in POOLS if f"baton-{pool['name']}" == name)
-        asked = [urlsplit(trigger["metadata"]["url"]) for trigger in spec["triggers"]]
-        assert [url.path for url in asked] == [f"/v1/queues/{queue}" for queue in pool.get("queues", ["default"])]
-        for url in asked:
-            assert url.netloc == "baton.prod.svc:8080"
-            assert parse_qs(url.query) == {"worker": [f"{name}."], **with_extensions(pool)}
-        # Names of one pool's workers never begin as another's: l4 and l4-big.
-        assert environment(spec["jobTargetRef"]["template"]["spec"])["BATON_WORKER_NAME"] == f"{name}.$(POD_NAME)"
-        assert spec["maxReplicaCount"] == pool.get("max", 4)
-
-
-def with_extensions(pool: dict[str, Any]) -> dict[str, list[str]]:
-    return {"extension": pool["extensions"]} if "extensions" in pool else {}
-
-
-def test_no_change_and_no_scaling_ends_a_worker_that_trains(full: list[dict[str, Any]]) -> None:
-    for one in of_kind(full, "ScaledJob").values():
-        assert one["spec"]["rollout"] == {"strategy": "gradual"}
-        template = one["spec"]["jobTargetRef"]["template"]
-        assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
-        assert template["spec"]["restartPolicy"] == "Never"
-        assert environment(template["spec"])["BATON_IDLE"] == "10m"
-    assert "BATON_IDLE" not in environment(pod(full, "baton-fixed"))
 
 
 def test_what_balances_does_not_ask_for_redis(full: list[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from service.db.unit import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
 from tests.service.helpers import DATABASES, Api, eventually
+from tests.support.listener import Listener, listening
 from tests.support.moved_clock import MovedClock as DatabaseClock
 from tests.support.moved_clock import moved_clock
 from tests.support.postgres import PostgresServer
@@ -138,3 +139,31 @@ def moved(api: Api) -> Iterator[DatabaseClock]:
     databases = (services.database, services.leases, services.conductor._database)
     with moved_clock(*(one.engine for one in databases)) as clock:
         yield clock
+
+
+@pytest.fixture
+def ear() -> Iterator[Listener]:
+    """An endpoint for notifications."""
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture
+def tell(start: Callable[..., Api], ear: Listener) -> Callable[..., Api]:
+    """A service with one target, `ops`, that is tried again soon."""
+    return lambda **changes: start(
+        **{
+            "notify_urls": f"ops={ear.url('ops')}",
+            "notify_timeout_seconds": 60,
+            "notify_backoff_seconds": 0.001,
+            "notify_tries": 3,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def known(api: Api) -> Api:
+    """A service that knows its store."""
+    eventually(lambda: api.services.own_store.id)
+    return api

@@ -23,6 +23,7 @@ DATABASES = ("sqlite", "postgresql")
 # For what is SQLite's own, and for what no database has a part in: once is enough.
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+STREAM = {"Accept": "text/event-stream"}
 SPEC: dict[str, Any] = {
     "name": "small",
     "network": {"name": "network-2", "width": 0.1},

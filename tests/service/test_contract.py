@@ -15,13 +15,13 @@ import pytest
 import service
 import worker
 from core.domain import shown
+from core.domain.queues import PRIORITIES
 from core.domain.spec import JobSpec
 from core.domain.views import JobView
 from scripts.reference.rest import document
 from service.api.contract import TAGS
 from service.api.docs import POLICY
 from service.control.filters import Status
-from service.db.base import CheckpointState
 from tests.service.helpers import ON_SQLITE, Api
 
 STABLE = frozenset(
@@ -85,8 +85,7 @@ def test_what_is_one_of_several_names_says_so(contract: dict[str, Any]) -> None:
 
 def test_the_sets_are_those_of_the_code() -> None:
     assert set(shown.STATUSES) == set(get_args(Status))
-    assert set(shown.CHECKPOINT_STATES) == set(CheckpointState)
-    assert set(get_args(JobSpec.model_fields["priority"].annotation)) == {"low", "normal", "high"}
+    assert set(get_args(JobSpec.model_fields["priority"].annotation)) == set(PRIORITIES)
     notes = {kind for text in sources(worker) for kind in re.findall(r'\.note\("(\w+)"|^KIND = "(\w+)"', text, re.M)}
     assert {one for pair in notes for one in pair if one} == set(shown.WORKER_NOTES)
     told = {kind for text in sources(service) for kind in re.findall(r'audit\.record\([^"]*?"(\w+)",', text)}

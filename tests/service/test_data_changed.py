@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, text, update
 
 from core.domain.notices import Notice
 from core.domain.policies import PASSED_OVER_SECONDS
 from service.control.notice_text import title
-from service.db.tables import Job
+from service.control.passing import others
+from service.db.tables import Attempt, Job, Worker
+from service.db.types import db_now
+from service.db.unit import Unit
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
+from tests.support.listener import listening
 
 TEXT = "the data is not what it was: 1 class renamed: cat -> lion"
 RETRY = {"max_failures": 0, "max_attempts_without_progress": 1, "backoff": 0}
@@ -98,6 +106,40 @@ def test_where_no_other_worker_takes_it_in_time_the_first_decides(api: Api) -> N
     assert finds_other_data(api, job_id, "w1")["status"] == "paused"
 
 
+def crowd(api: Api, count: int, **columns: Any) -> None:
+    """So many workers that were seen later than all others."""
+    with api.services.database.write() as session:
+        now = Unit(session).now()
+        row = {**worker_info(), "busy": False, "last_seen_at": now + timedelta(seconds=1), "extensions": [], **columns}
+        session.execute(insert(Worker), [{**row, "name": f"{columns} {n}"[:200]} for n in range(count)])
+
+
+def has_others(api: Api, hand: WorkerHand) -> bool:
+    with api.services.database.read() as session:
+        unit = Unit(session)
+        attempt = session.execute(select(Attempt).where(Attempt.id == hand.attempt_id)).scalar_one()
+        return others(unit, unit.find_job(hand.job_id), attempt)
+
+
+@pytest.mark.parametrize("needs", [[], ["network/my_net"]])
+def test_another_worker_is_found_among_many_and_among_bad_rows(api: Api, needs: list[str]) -> None:
+    hand = api.running("w1")
+    there(api, "w1", "w2", extensions=needs)
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(needs=[*needs, "odd"]))
+    for queues in ({"default": 1}, '"default"', 7, ["other"]):
+        crowd(api, 150, queues=queues)
+    crowd(api, 150, queues=["default"], extensions=needs, refusal="another store")
+    crowd(api, 150, queues=["default"], extensions=needs, spec_version=0)
+    if api.services.database.engine.dialect.name == "sqlite":  # PostgreSQL refuses text that is not JSON
+        with api.services.database.write() as session:
+            session.execute(text("""UPDATE workers SET queues = '["default",' WHERE queues LIKE '%other%'"""))
+    assert has_others(api, hand)
+    with api.services.database.write() as session:
+        session.execute(update(Worker).where(Worker.name == "w2").values(ended_at=db_now()))
+    assert not has_others(api, hand)
+
+
 def test_what_the_owner_wants_comes_first(api: Api) -> None:
     for action, status in (("cancel", "cancelled"), ("pause", "paused")):
         there(api, "w1")
@@ -106,6 +148,20 @@ def test_what_the_owner_wants_comes_first(api: Api) -> None:
         api.ask(job_id, action)
         hand.finish("failed", reason="data_changed", message=TEXT)
         assert api.job(job_id)["status"] == status
+
+
+def test_each_pause_is_told_of(start: Callable[..., Api]) -> None:
+    with listening() as ear:
+        api = start(notify_urls=f"ops={ear.url('ops')}")
+        there(api, "w1")
+        job_id = started(api)
+        for _ in range(2):
+            assert finds_other_data(api, job_id, "w1")["status"] == "paused"
+            api.ask(job_id, "resume")
+        hand = api.claim(job_id)
+        assert hand.finish("failed", reason="bad_data").status_code == 200
+        api.conduct()
+        assert ear.titles == ["Baton: small failed to go on and is paused"] * 2 + ["Baton: small failed"]
 
 
 def test_the_notification_says_that_the_job_is_paused() -> None:

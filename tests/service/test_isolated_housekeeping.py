@@ -69,6 +69,47 @@ def test_an_artifact_whose_source_is_missing(api: Api) -> None:
     assert failures(api) == {}
 
 
+def test_an_artifact_whose_source_stays_missing_is_given_up_with_one_event(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "MOST_TRIES", 3)
+    hand, store = api.running(), api.services.store
+    hand.artifact("a.txt", b"a")
+    source = source_of(api)
+    store.delete(source)
+    for _ in range(5):
+        api.conduct()
+        let_retry(api)
+    told = [event for event in api.items(hand.job_id, "events") if event["kind"] == "item_failed"]
+    assert [event["data"]["tries"] for event in told] == [1, 2, 3]
+    assert told[-1]["data"] == {"step": "publish", "tries": 3, "given_up": True}
+    assert f"its object {source} is missing, and is not tried again" in told[-1]["message"]
+    assert failures(api) == {}
+    hand.artifact("a.txt", b"newer")
+    api.conduct()
+    assert store.get(f"jobs/{hand.job_id}/a.txt") == b"newer"
+
+
+def test_an_object_that_is_gone_already_is_deleted(api: Api) -> None:
+    hand, store = api.running(checkpoint={"keep": 1}), api.services.store
+    for content in (b"1", b"2"):
+        hand.artifact("a.txt", content)
+    for step in (1, 2):
+        save(api, hand, step)
+    with api.services.database.write() as session:
+        session.execute(update(Garbage).values(not_before=db_now()))
+        gone = [session.scalars(select(Garbage.object)).one()]
+        prefix = session.scalars(select(Checkpoint.prefix).where(Checkpoint.state == "deleted")).one()
+    gone += [blob.name for blob in store.list(f"{prefix}/")]
+    for name in gone:
+        store.delete(name)
+    api.conduct()
+    assert failures(api) == {}
+    with api.services.database.read() as session:
+        assert session.scalars(select(Garbage.object)).all() == []
+        assert None not in session.scalars(select(Checkpoint.collected_at).where(Checkpoint.state == "deleted")).all()
+
+
 def test_a_newer_version_does_not_wait_for_the_retry_of_the_one_before(api: Api) -> None:
     hand, store = api.running(), api.services.store
     hand.artifact("a.txt", b"a")

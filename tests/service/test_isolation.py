@@ -9,177 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from core.domain.policies import Category, category
-from core.domain.spec import CheckpointSpec, RetrySpec
-from core.domain.spec.notify import NotifySpec
-from core.domain.stored import find_stored, read_stored
-from core.domain.wire import Finish, Position
-from service.conductor import control
+from service.conductor import clock_repairs, control
 from service.conductor.isolation import ready
 from service.control import endings
 from service.db.notices import Notification
 from service.db.operations import PassFailure
-from service.db.tables import Attempt, Checkpoint, Job
+from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit import Unit
+from tests.service.failing import due_again, failures, metric, set_job
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, WorkerHand, eventually
 from tests.support.listener import listening
-
-RETRY = {"max_failures": 100, "max_attempts_without_progress": 100, "backoff": 0}
-
-
-def set_job(api: Api, job_id: str, **values: Any) -> None:
-    with api.services.database.write() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(**values))
-
-
-def failures(api: Api) -> dict[tuple[str, str], PassFailure]:
-    with api.services.database.read() as session:
-        return {(row.step, row.item): row for row in session.scalars(select(PassFailure))}
-
-
-def due_again(api: Api) -> None:
-    with api.services.database.write() as session:
-        session.execute(update(PassFailure).values(retry_at=db_now()))
-
-
-def metric(api: Api, name: str) -> float:
-    lines = api.http.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
-
-
-# -- what is stored is read leniently ---------------------------------------------------------------------------------
-
-
-@ON_SQLITE
-def test_what_is_stored_is_read_as_far_as_it_can_be(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    data = {"max_failures": 7, "max_attempts_without_progress": "many", "removed_field": 1}
-    assert read_stored(RetrySpec, data) == RetrySpec(max_failures=7)
-    assert data["removed_field"] == 1
-    assert read_stored(RetrySpec, None) == read_stored(RetrySpec, [1]) == read_stored(RetrySpec, "x") == RetrySpec()
-    assert read_stored(CheckpointSpec, {"keep": 5, "every": {"a": 1}}) == CheckpointSpec(keep=5)
-    told = read_stored(NotifySpec, {"when": ["failed", "of_tomorrow", 3], "targets": [1, "ops"]})
-    assert ([kind.value for kind in told.when or ()], told.targets) == (["failed"], ("ops",))
-    assert read_stored(NotifySpec, {"when": 5}).when is None
-    assert find_stored(Position, {"stage": 1}) is None
-    assert find_stored(Position, "x") is find_stored(Position, None) is None
-    finish = find_stored(Finish, {"fence": 1, "outcome": "failed", "reason": "of_tomorrow", "at_step": 3, "new": {}})
-    assert finish is not None
-    assert (finish.reason, finish.at_step) == ("of_tomorrow", 3)
-    assert category("of_tomorrow") is Category.INFRASTRUCTURE
-    told_once = [r.getMessage() for r in caplog.records if "max_attempts_without_progress" in r.getMessage()]
-    assert len(told_once) == 1
-    assert "a stored RetrySpec" in told_once[0]
-
-
-def bad_spec(part: str, value: Any) -> Callable[[Api, WorkerHand], None]:
-    def plant(api: Api, hand: WorkerHand) -> None:
-        set_job(api, hand.job_id, spec={**api.job(hand.job_id)["spec"], part: value})
-
-    return plant
-
-
-def bad_job(**values: Any) -> Callable[[Api, WorkerHand], None]:
-    return lambda api, hand: set_job(api, hand.job_id, **values)
-
-
-def bad_attempt(**values: Any) -> Callable[[Api, WorkerHand], None]:
-    def plant(api: Api, hand: WorkerHand) -> None:
-        api.set_attempt(hand.attempt_id, **values)
-
-    return plant
-
-
-def bad_checkpoint(**values: Any) -> Callable[[Api, WorkerHand], None]:
-    def plant(api: Api, hand: WorkerHand) -> None:
-        hand.checkpoint(5)
-        with api.services.database.write() as session:
-            session.execute(update(Checkpoint).where(Checkpoint.job_id == hand.job_id).values(**values))
-
-    return plant
-
-
-def bad_end(**values: Any) -> Callable[[Api, WorkerHand], None]:
-    """The attempt before this one ended so."""
-
-    def plant(api: Api, hand: WorkerHand) -> None:
-        assert hand.finish("failed", reason="exception", message="x").status_code == 200
-        api.set_attempt(hand.attempt_id, **values)
-        api.set_attempt(api.attempt(hand.job_id)["id"], not_before=db_now())
-        heir = api.claim(hand.job_id)
-        heir.beat("training")
-        hand.attempt_id, hand.grant = heir.attempt_id, heir.grant
-
-    return plant
-
-
-BAD: dict[str, Callable[[Api, WorkerHand], None]] = {
-    "jobs.spec": bad_job(spec=["no", "mapping"]),
-    "jobs.spec.retry": bad_spec("retry", {"removed_field": 1, "max_failures": "three", "backoff": 0}),
-    "jobs.spec.retry as text": bad_spec("retry", "often"),
-    "jobs.spec.notify": bad_spec("notify", {"when": ["of_tomorrow"], "targets": 5, "removed": 1}),
-    "jobs.spec.checkpoint": bad_spec("checkpoint", {"keep": [], "every": {"weeks": 1}}),
-    "jobs.labels": bad_job(labels=["no", "mapping"]),
-    "jobs.needs": bad_job(needs={"no": "list"}),
-    "jobs.furthest": bad_job(furthest={"stage": "first"}),
-    "jobs.progress": bad_job(progress={"global_step": "many"}),
-    "jobs.best": bad_job(best={"metric": "loss"}),
-    "jobs.metrics": bad_job(metrics=[1, 2]),
-    "jobs.results": bad_job(results="none"),
-    "attempts.seconds": bad_attempt(seconds=[1]),
-    "attempts.phase": bad_attempt(phase="dreaming"),
-    "attempts.ending": bad_end(ending={"fence": 1, "outcome": "of_tomorrow", "phase": 7}),
-    "attempts.reason": bad_end(reason="of_tomorrow", ending=None),
-    "checkpoints.needs": bad_checkpoint(needs={"a": None}),
-    "checkpoints.roles": bad_checkpoint(roles=7),
-}
-
-
-@pytest.mark.parametrize("where", BAD)
-def test_a_bad_row_costs_nobody_anything(start: Callable[..., Api], where: str) -> None:
-    """Nothing of it has to be retried even: what makes no sense is left out."""
-    with listening() as ear:
-        api = start(notify_urls=f"ops={ear.url('ops')}", notify_recoveries=0, label_limits={"team:*": 100})
-        bad, good = api.running("bad", retry=RETRY), api.running("good", retry=RETRY)
-        BAD[where](api, bad)
-        for hand in (bad, good):
-            api.let_lease_run_out(hand.attempt_id)
-        api.conduct()
-        assert failures(api) == {}
-        with api.services.database.read() as session:
-            states = dict(session.execute(select(Job.id, Job.state)).all())
-        assert states == {bad.job_id: "recovering", good.job_id: "recovering"}
-        # Its page, its list, and all that is counted, can be read.
-        listed = api.http.get("/v1/jobs")
-        assert listed.status_code == 200, listed.text
-        assert {job["id"]: job["status"] for job in listed.json()["items"]} == states
-        for part in ("", "/attempts", "/checkpoints", "/events", "/stages"):
-            answer = api.http.get(f"/v1/jobs/{bad.job_id}{part}")
-            assert answer.status_code == 200, (part, answer.text)
-        assert metric(api, "baton_jobs{") == 2
-        if where == "jobs.spec":
-            return  # nobody can train it, until somebody mends it
-        # It is trained to its end.
-        heir = api.claim(bad.job_id)
-        assert heir.beat("training").status_code == 200
-        assert heir.checkpoint(50).status_code == 201
-        assert heir.finish("succeeded").status_code == 200
-
-
-def test_what_cannot_be_read_is_shown_as_nothing(api: Api) -> None:
-    bad, good = api.running("bad"), api.running("good")
-    set_job(
-        api, bad.job_id, labels={"a": "b", "n": 3}, progress={"step": 1}, best={"metric": "loss"},
-        metrics={"loss": 0.5, "odd": {}}, results=[], spec=7,
-    )  # fmt: skip
-    first, second = api.http.get("/v1/jobs").json()["items"]
-    assert (first["id"], first["status"]) == (good.job_id, "running")
-    assert (second["id"], second["status"]) == (bad.job_id, "running")
-    shown = ("labels", "progress", "best", "metrics", "results", "spec")
-    assert [second[name] for name in shown] == [{"a": "b"}, None, None, {"loss": 0.5}, {}, {}]
-
-
-# -- what fails nevertheless ------------------------------------------------------------------------------------------
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, key: str, name: str = "expire") -> None:
@@ -237,6 +77,17 @@ def test_items_that_wait_are_counted(api: Api) -> None:
         session.execute(update(PassFailure).where(PassFailure.item != "0").values(retry_at=now - timedelta(hours=2)))
     api.conduct()
     assert [item for _, item in failures(api)] == ["0"]
+
+
+def test_waits_from_before_the_clock_was_set_end_in_batches(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_repairs, "BATCH", 2)
+    jobs = [api.submit()["id"] for _ in range(5)]
+    with api.services.database.write() as session:
+        later = Unit(session).now() + timedelta(hours=1)
+        session.execute(update(Attempt).values(not_before=later, urgency=None))
+    api.services.conductor.guard.clock_sets += 1
+    api.conduct()
+    assert all(api.claim(job_id, job_id).grant for job_id in jobs)
 
 
 def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,9 +199,6 @@ STEPS: dict[str, tuple[Callable[[Api, WorkerHand], None], str]] = {
 }
 
 
-# -- notifications ----------------------------------------------------------------------------------------------------
-
-
 def test_a_notification_that_cannot_be_sent_holds_up_no_other_of_its_target(
     start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,9 +227,6 @@ def test_a_notification_that_cannot_be_sent_holds_up_no_other_of_its_target(
             session.execute(update(Notification).values(next_at=db_now()))
         eventually(lambda: api.conduct() or len(ear.titles) == 3)
         assert failures(api) == {}
-
-
-# -- rows that somebody holds -----------------------------------------------------------------------------------------
 
 
 @ON_POSTGRESQL

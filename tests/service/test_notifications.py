@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select, update
 
-from service.conductor.notifying import Notifier, Patience
-from service.db.notices import Notification
-from service.db.types import db_now
-from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually
-from tests.support.listener import Listener, listening
+from tests.service.helpers import Api, assert_problem, eventually
+from tests.service.telling import end, rows
+from tests.support.listener import Listener
 
 RETRY = {"max_failures": 100, "max_attempts_without_progress": 100, "backoff": 0}
+
+
 AT_STEP = {
     "stage": 1, "stages": 2, "epoch": 2, "epochs": 3, "step": 5, "steps": 10, "global_step": 15, "total_steps": 30
 }  # fmt: skip
-
-
-@pytest.fixture
-def ear() -> Iterator[Listener]:
-    with listening() as found:
-        yield found
-
-
-@pytest.fixture
-def tell(start: Callable[..., Api], ear: Listener) -> Callable[..., Api]:
-    """A service with one target, `ops`, that is tried again soon."""
-    return lambda **changes: start(
-        **{
-            "notify_urls": f"ops={ear.url('ops')}",
-            "notify_timeout_seconds": 60,
-            "notify_backoff_seconds": 0.001,
-            "notify_tries": 3,
-            **changes,
-        }
-    )
 
 
 @pytest.fixture
@@ -47,24 +23,11 @@ def api(tell: Callable[..., Api]) -> Api:
     return tell()
 
 
-def rows(api: Api) -> list[tuple[str, int, str, str, int]]:
-    with api.services.database.read() as session:
-        query = select(Notification).order_by(Notification.number)
-        return [(row.kind, row.count, row.target, row.state, row.tries) for row in session.scalars(query)]
-
-
 def interrupt(api: Api, job_id: str, times: int) -> None:
     for _ in range(times):
         hand = api.claim(job_id)
         hand.beat("training")
         assert hand.finish("preempted").status_code == 200
-
-
-def end(api: Api, outcome: str = "succeeded", **changes: Any) -> str:
-    hand = api.claim(api.submit(**changes)["id"])
-    hand.beat("training")
-    assert hand.finish(outcome).status_code == 200
-    return hand.job_id
 
 
 def test_a_job_that_succeeded_is_told_with_all_that_one_wants_to_know(tell: Callable[..., Api], ear: Listener) -> None:
@@ -165,150 +128,3 @@ def test_a_target_that_there_is_not_is_refused_with_those_that_are(api: Api) -> 
         assert problem["errors"] == [{"field": "notify.targets.1", "message": "unknown target 'nonesuch'; known: ops"}]
     url = api.http.post("/v1/jobs", json={**spec, "notify": {"targets": ["json://here/"]}})
     assert assert_problem(url, 422, "invalid-spec")["errors"][0]["field"] == "notify.targets.0"
-
-
-def test_an_endpoint_that_was_away_gets_it_when_it_is_back(api: Api, ear: Listener) -> None:
-    ear.stop()
-    end(api)
-    api.conduct()
-    assert rows(api) == [("succeeded", 0, "ops", "waiting", 1)]
-    ear.status = 500
-    ear.start()
-    eventually(lambda: api.conduct() or rows(api)[0][4] == 2)
-    assert ear.posts == []
-    ear.status = 200
-    eventually(lambda: api.conduct() or ear.posts)
-    assert rows(api) == [("succeeded", 0, "ops", "sent", 3)]
-    assert len(ear.posts) == 1
-
-
-def test_it_is_given_up_with_a_line_in_the_log(api: Api, ear: Listener) -> None:
-    ear.status = 403
-    job = end(api)
-    eventually(lambda: api.conduct() or rows(api)[0][3] == "failed")
-    event = api.items(job, "events")[-1]
-    assert (event["kind"], event["actor"]) == ("notification_failed", "conductor")
-    assert event["message"] == (
-        "ops was not told that the job succeeded (tries: 3): the endpoint answered with HTTP status 403"
-    )
-    assert event["data"] == {"target": "ops", "notification": "succeeded", "count": 0, "tries": 3}
-    assert api.job(job)["status"] == "succeeded"
-    api.conduct()
-    assert len(ear.paths) == 3
-
-
-def test_a_target_that_is_configured_no_more_is_given_up_at_once(start: Callable[..., Api], api: Api) -> None:
-    job = end(api)
-    other = start(notify_urls="")
-    other.conduct()
-    assert other.items(job, "events")[-1]["message"].endswith("no such target is configured any more")
-    assert rows(other)[0][3] == "failed"
-
-
-def test_one_that_hangs_holds_up_neither_work_nor_other_targets(tell: Callable[..., Api], ear: Listener) -> None:
-    with listening(hold=threading.Event()) as deaf:
-        urls = f"deaf={deaf.url()}\nops={ear.url()}"
-        api = tell(notify_urls=urls, notify_timeout_seconds=2, conductor_seconds=0.05, notify_tries=100)
-        jobs = [end(api, name=f"j{n}") for n in range(3)]
-        eventually(lambda: len(set(ear.titles)) == 3, 60)
-        # The conductor's other threads and the requests go on, while a sending waits for its answer.
-        hand = api.running()
-        api.let_lease_run_out(hand.attempt_id)
-        eventually(lambda: api.job(hand.job_id)["status"] == "recovering", 60)
-        assert all("notification_failed" not in api.kinds(job) for job in jobs)
-        states = {(target, state) for _, _, target, state, _ in rows(api)}
-        assert ("deaf", "sent") not in states
-        assert ("deaf", "waiting") in states
-
-
-def test_what_was_committed_is_sent_by_the_next_service(tell: Callable[..., Api], ear: Listener) -> None:
-    first = tell()
-    end(first)
-    first.services.conductor.stop()
-    second = tell()
-    second.conduct()
-    assert ear.titles == ["Baton: small succeeded"]
-
-
-def test_a_death_while_it_is_sent_has_it_sent_again(api: Api, ear: Listener) -> None:
-    """At least once: of what was begun and not marked nobody can know whether it arrived."""
-    end(api)
-    died = Notifier(api.services.database, api.services.post, Patience(3, 100.0, 0.001))
-    ((number, _),) = died._waiting("ops")
-    assert died._take(number) is not None
-    api.conduct()
-    assert ear.posts == []  # it may be under way
-    with api.services.database.write() as session:
-        session.execute(update(Notification).values(next_at=db_now()))
-    eventually(lambda: api.conduct() or ear.posts)
-    assert rows(api) == [("succeeded", 0, "ops", "sent", 2)]
-
-
-def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
-    for n in range(5):
-        end(api, name=f"j{n}")
-    barrier = threading.Barrier(2)
-
-    def send() -> None:
-        notifier = Notifier(api.services.database, api.services.post, Patience(3, 100.0, 0.001))
-        barrier.wait(10)
-        notifier.send_due()
-
-    threads = [threading.Thread(target=send) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sorted(ear.titles) == [f"Baton: j{n} succeeded" for n in range(5)]
-
-
-@ON_SQLITE
-def test_a_test_message_says_what_becomes_of_it(tell: Callable[..., Api], ear: Listener) -> None:
-    with listening(status=404) as wrong:
-        api = tell(notify_urls=f"ops={ear.url()},wrong={wrong.url()}", notify_targets="ops")
-        assert api.http.get("/v1/notifications/targets").json()["items"] == [
-            {"name": "ops", "default": True},
-            {"name": "wrong", "default": False},
-        ]
-        found = api.http.post("/v1/notifications:test", json={})
-        assert found.json()["items"] == [
-            {"target": "ops", "sent": True, "problem": None},
-            {"target": "wrong", "sent": False, "problem": "the endpoint answered with HTTP status 404"},
-        ]
-        assert api.http.post("/v1/notifications:test", json={"target": "ops"}).json()["items"][0]["sent"]
-    assert ear.titles == ["Baton: a test"] * 2
-    answer = api.http.post("/v1/notifications:test", json={"target": "nonesuch"})
-    assert "there are: ops, wrong" in assert_problem(answer, 404, "not-found")["detail"]
-    lines = api.http.get("/v1/audit").json()["items"]
-    assert [line["message"] for line in lines] == ["test sent to ops", "test sent to ops, wrong"]
-
-
-@ON_SQLITE
-def test_one_test_at_a_time(tell: Callable[..., Api]) -> None:
-    with listening(hold=threading.Event()) as deaf:
-        api = tell(notify_urls=deaf.url())
-        assert deaf.hold is not None
-        answers: list[int] = []
-        ask = lambda: answers.append(api.http.post("/v1/notifications:test", json={}).status_code)  # noqa: E731
-        both = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in both:
-            thread.start()
-        eventually(lambda: answers == [409])
-        deaf.hold.set()
-        for thread in both:
-            thread.join(30)
-    assert answers == [409, 200]
-
-
-def test_the_wait_between_two_tries_doubles(api: Api, ear: Listener) -> None:
-    ear.status = 500
-    end(api)
-    notifier = Notifier(api.services.database, api.services.post, Patience(9, 5.0, 600.0), draw=lambda: 0.0)
-    waits = []
-    for _ in range(3):
-        before = time.time()
-        notifier.send_due()
-        with api.services.database.write() as session:
-            waits.append(session.execute(select(Notification.next_at)).scalar_one().timestamp() - before)
-            session.execute(update(Notification).values(next_at=db_now()))
-    assert [round(wait / 300) for wait in waits] == [1, 2, 4]

@@ -228,6 +228,16 @@ def test_what_a_worker_says(api: Api) -> None:
     assert whole_tables(api, statements) == {}
 
 
+def test_an_end_with_changed_data_reads_no_events(api: Api) -> None:
+    hand = a_life(api)
+    with asked() as statements:
+        assert hand.finish("failed", reason="data_changed", message="x", phase="restoring").status_code == 200
+    assert api.job(hand.job_id)["status"] == "paused"
+    assert whole_tables(api, statements) == {}
+    assert [one for one in statements if one.startswith("SELECT") and "FROM events" in one] == []
+    assert all("LIMIT" in one for one in statements if "FROM workers" in one)
+
+
 def test_what_a_user_asks(api: Api) -> None:
     hand = a_life(api)
     token = api.token("read", "work", name="ada")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
 from service.db.notices import Notification
@@ -111,6 +112,31 @@ def test_both_are_told_once_in_each_attempt(start: Callable[..., Api]) -> None:
         api.conduct()
         assert api.kinds(told.job_id).count("worker_silent") == 2
         assert notified(api) == expected
+
+
+def test_a_new_leader_tells_it_before_the_old_one_goes_on(
+    start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old leader was suspended after it had read what to tell: one event, one message."""
+    with listening() as ear:
+        urls = f"ops={ear.url('ops')}"
+        old, new = start(notify_urls=urls), start(notify_urls=urls)
+        hand = old.running(notify={"when": ["silent", "overdue"]})
+        never_saved(old, hand)
+        heard_of(old, hand, 25)
+        each = old.services.conductor.isolation.each
+
+        def suspended(step: str, *rest: Any) -> None:
+            new.conduct()
+            each(step, *rest)
+
+        monkeypatch.setattr(old.services.conductor.isolation, "each", suspended)
+        for _ in range(2):
+            old.conduct()
+        events = [kind for kind in old.kinds(hand.job_id) if kind in ("worker_silent", "checkpoint_overdue")]
+        assert sorted(events) == ["checkpoint_overdue", "worker_silent"]
+        assert notified(old) == {(hand.job_id, "overdue", 1), (hand.job_id, "silent", 1)}
+        assert len(ear.posts) == 2
 
 
 def never_saved(api: Api, hand: WorkerHand, committed: float | None = None) -> None:

@@ -55,3 +55,34 @@ imagePullSecrets:
   {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* Rules that the service and the workers share: DNS, the store and other servers, the cloud's metadata server. */ -}}
+{{- define "baton.egress" -}}
+{{- with .Values.networkPolicy.egress -}}
+# DNS. Without peers: some clusters have a DNS cache on each node, which is not a pod.
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- if .ports }}
+- ports:
+    {{- range .ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+  to:
+    {{- range .addresses }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+{{- end }}
+{{- with .metadata }}
+# The metadata server gives a pod the token of its cloud identity.
+- ports:
+    {{- range .ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+  to:
+    {{- range .addresses }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -137,12 +137,12 @@ def _services(settings: Settings) -> Services:
         retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
     )
     store = open_store(settings.store)
-    conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed)
+    own = OwnStore(store, database, settings.store_replaces)
+    conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed, lambda: own.doubt)
     watch, offers = Watch(database), Offers(leases, settings.limits)
     feed, logs = Feed(database, watch), LogReader(database, store, watch)
     statuses = Statuses(database, settings.limits, settings.beats)
     gate = _gate(settings, database)
-    own = OwnStore(store, database, settings.store_replaces)
     return Services(
         settings=settings,
         database=database,

@@ -77,20 +77,32 @@ class Conductor:
         store: BlobStore,
         post: Post,
         failed: Callable[[str], None] = lambda _step: None,
+        doubt: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Calls `failed` with the name of the step each time an item of a step fails."""
+        """Calls `failed` with the name of the step each time an item of a step fails.
+
+        `doubt`: why the store may be the wrong one. Meanwhile nothing in it is published or deleted.
+        """
         self.isolation = Isolation(database, failed)
         self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
         self.quick = self._quick(settings, database)
         self.sending = self._sending(settings, database, messages)
         apart = self.isolation
+
         # Each store step has a separate thread: a long deletion delays neither publishing nor the other deletions.
-        self.publishing = [Step("publishing artifacts", lambda: housekeeping.publish(database, store, apart))]
+        def sure(act: Callable[[Database, BlobStore, Isolation], object]) -> Callable[[], None]:
+            def run() -> None:
+                if doubt() is None:
+                    act(database, store, apart)
+
+            return run
+
+        self.publishing = [Step("publishing artifacts", sure(housekeeping.publish))]
         self.deleting = [
-            Step("deleting checkpoints", lambda: housekeeping.collect_checkpoints(database, store, apart)),
-            Step("deleting old artifacts", lambda: housekeeping.collect_garbage(database, store, apart)),
+            Step("deleting checkpoints", sure(housekeeping.collect_checkpoints)),
+            Step("deleting old artifacts", sure(housekeeping.collect_garbage)),
         ]
-        self.sweeping = [Step("sweeping", lambda: sweep(database, store, apart), every=settings.sweep_seconds)]
+        self.sweeping = [Step("sweeping", sure(sweep), every=settings.sweep_seconds)]
         patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
         self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
         self._database = database

@@ -53,6 +53,22 @@ def test_a_store_may_be_changed_while_no_job_needs_it(known: Api, tmp_path: Path
     assert own.id == read_identity(new)
 
 
+def test_a_service_in_doubt_publishes_and_deletes_nothing(known: Api) -> None:
+    hand, store = known.running(), known.services.store
+    assert hand.artifact().is_success
+    for step in (1, 2, 3, 4):
+        hand.checkpoint(step)
+    before = sorted(one.name for one in store.list(""))
+    known.services.own_store.doubt = "it is another one"
+    known.conduct()
+    assert sorted(one.name for one in store.list("")) == before
+    known.services.own_store.doubt = None
+    known.conduct()
+    after = sorted(one.name for one in store.list(""))
+    assert set(after) - set(before)
+    assert set(before) - set(after)
+
+
 def test_a_service_in_doubt_gives_no_work_and_says_so(known: Api) -> None:
     attempt_id = known.attempt(known.submit()["id"])["id"]
     known.services.own_store.doubt = "it is another one"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
 import os
 import platform
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ def configure(threads: int) -> None:
 
 
 def take_gpus(count: int) -> None:
-    """Leaves TensorFlow at most so many GPUs. As it looks for devices here, it reads its XLA flags for good."""
+    """Leaves TensorFlow at most so many GPUs."""
     import tensorflow as tf
 
     tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:count], "GPU")
@@ -75,40 +73,6 @@ def compiles(xla: str) -> bool:
     return xla == "on" or (xla == "auto" and bool(_gpus()))
 
 
-def program_machine(threads: int) -> dict[str, str]:
-    """What a compiled program depends on beside the spec, in words for people."""
-    import tensorflow as tf
-
-    here = {"TensorFlow": tf.__version__, "Keras": version("keras")}
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in _gpus()]
-    if not details:
-        return {"processor": f"{_cpu()} ({_digest(_features())})", "threads": str(threads), **here}
-    capabilities = [".".join(map(str, one.get("compute_capability", ("unknown",)))) for one in details]
-    libraries = sorted(f"{d.name} {d.version}" for d in distributions() if (d.name or "").startswith("nvidia-"))
-    return {
-        "GPU": ", ".join(one.get("device_name", "unknown") for one in details),
-        "driver": _driver(),
-        "compute capability": ", ".join(capabilities),
-        "CUDA libraries": _digest("\n".join(libraries)),
-        **here,
-    }
-
-
-def _driver() -> str:
-    """The version of NVIDIA's driver, from the library that comes with it."""
-    text = ctypes.create_string_buffer(96)
-    try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
-        failed = library.nvmlInit_v2() or library.nvmlSystemGetDriverVersion(text, len(text))
-    except (OSError, AttributeError):
-        failed = True
-    return "unknown" if failed else text.value.decode()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def _gpus() -> list[Any]:
     import tensorflow as tf
 
@@ -123,11 +87,6 @@ def _cpu() -> str:
         line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
     }
     return " ".join(sorted(kinds)) or platform.machine()
-
-
-def _features() -> str:
-    """What the processor can do, for which XLA compiles: x86 calls it flags, Arm features."""
-    return next((line for line in _info() if line.lower().startswith(("flags", "features"))), "")
 
 
 def _info() -> list[str]:

@@ -60,7 +60,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
     from worker.training.session import train
     from worker.training.versions import kernel_machine
 
-    environment = describe(settings.threads)
+    environment = describe(settings.threads, settings.xla)
     gpu = environment["gpu"]
     if gpu == NO_GPU:
         return Loaded(train, environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from importlib.metadata import version
@@ -49,8 +50,8 @@ def use_deterministic_ops(*, compiled: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def describe(threads: int) -> dict[str, str]:
-    """Everything that can change a bit: versions, kind of processor, threads, oneDNN."""
+def describe(threads: int, xla: str) -> dict[str, str]:
+    """Everything that can change a bit: versions, kind of processor, threads, oneDNN, and whether XLA compiles."""
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in _gpus()]
@@ -65,6 +66,8 @@ def describe(threads: int) -> dict[str, str]:
         "gpu": ", ".join(gpus) or NO_GPU,
         "threads": str(threads),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+        # Absent where nothing is compiled, as in checkpoints of earlier versions.
+        **({"xla": "on" if gpus else f"on, for a processor with {_features()}"} if compiles(xla) else {}),
     }
 
 
@@ -87,6 +90,12 @@ def _cpu() -> str:
         line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))
     }
     return " ".join(sorted(kinds)) or platform.machine()
+
+
+def _features() -> str:
+    """A digest of what the processor can do, for which XLA compiles. x86 lists it as flags, Arm as features."""
+    found = next((line for line in _info() if line.lower().startswith(("flags", "features"))), "")
+    return f"features {hashlib.sha256(found.encode()).hexdigest()[:12]}"
 
 
 def _info() -> list[str]:

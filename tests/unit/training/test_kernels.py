@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
+from worker.autotuning.carrier import NOT_COMPILED
 from worker.autotuning.folder import Folder
-from worker.training import versions
-from worker.training.environment import compiles
-from worker.training.versions import built_with, driver, libraries
+from worker.settings import WorkerSettings
+from worker.trainer import tensorflow
+from worker.training import environment, versions
+from worker.training.environment import NO_GPU, compiles, describe
+from worker.training.versions import built_with, driver, kernel_machine, libraries
 
 DOUBLED = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21.0)).numpy())"
 # As NVIDIA's libraries answer: cuDNN 9.3.0, cuBLAS 12.5.3, CUDA 12.5.
@@ -36,6 +41,13 @@ def test_processors_compile_where_they_are_told_to() -> None:
     assert [compiles(xla) for xla in ("on", "off", "auto")] == [True, False, False]
 
 
+def test_a_checkpoint_tells_whether_a_processor_compiled() -> None:
+    """Compiled steps have other bits: a resume without them is not exact."""
+    plain, compiled = (describe(2, xla) for xla in ("auto", "on"))
+    assert compiled == {**plain, "xla": compiled["xla"]}
+    assert re.fullmatch(r"on, for a processor with features [0-9a-f]{12}", compiled["xla"])
+
+
 def test_xla_knows_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that XLA does not know ends the process. A processor's XLA knows those of GPUs."""
     monkeypatch.setenv("XLA_FLAGS", "")
@@ -46,6 +58,37 @@ def test_xla_knows_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert done.stdout.strip() == "42.0", done.stderr[-2000:]
     assert not folder.written()  # nothing is measured on a processor
     folder.close()
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if TensorFlow had found one."""
+    card = {"device_name": "NVIDIA H100 80GB HBM3", "compute_capability": (9, 0)}
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _gpu: card)
+    for name in ("configure", "take_gpus"):
+        monkeypatch.setattr(environment, name, lambda _count: None)
+
+
+@pytest.mark.parametrize(("xla", "lacking"), [("auto", ""), ("off", NOT_COMPILED)])
+def test_a_gpu_has_results_to_carry_or_a_reason(on_a_gpu: None, tmp_path: Path, xla: str, lacking: str) -> None:
+    loaded = tensorflow(WorkerSettings(token="t", store="file:///none", cache=tmp_path, xla=xla))  # type: ignore[arg-type]
+    assert loaded.compiler is not None
+    assert (loaded.compiler.lacking, loaded.compiler.folder is None) == (lacking, bool(lacking))
+    loaded.compiler.close()
+
+
+def test_a_processor_carries_nothing(on_a_gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "describe", lambda _threads, _xla: {"gpu": NO_GPU})
+    settings = WorkerSettings(token="t", store="file:///none", cache=tmp_path, xla="on")
+    assert tensorflow(settings).compiler is None
+
+
+def test_the_kernels_depend_on_the_card_its_driver_and_the_libraries(on_a_gpu: None) -> None:
+    here = kernel_machine()
+    assert (here["GPU"], here["compute capability"]) == ("NVIDIA H100 80GB HBM3", "9.0")
+    others = {"driver", "CUDA runtime", "cuDNN", "cuBLAS", "TensorFlow", "TensorFlow's build", "Keras"}
+    assert set(here) == {"GPU", "compute capability", *others}
 
 
 def asked(*paths: str) -> str:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -64,7 +65,7 @@ def test_xla_knows_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if TensorFlow had found one."""
     card = {"device_name": "NVIDIA H100 80GB HBM3", "compute_capability": (9, 0)}
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _kind: [SimpleNamespace(name="GPU:0")])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _gpu: card)
     for name in ("configure", "take_gpus"):
         monkeypatch.setattr(environment, name, lambda _count: None)
@@ -134,7 +135,7 @@ def test_the_driver_is_asked_of_the_kernel_without_its_library(
     def none(_name: str) -> ctypes.CDLL:
         raise OSError("no such library")
 
-    monkeypatch.setattr(versions.ctypes, "CDLL", none)
+    monkeypatch.setattr(ctypes, "CDLL", none)
     monkeypatch.setattr(versions, "DRIVER", tmp_path / "version")
     assert driver() == "unknown"
     (tmp_path / "version").write_text(text)

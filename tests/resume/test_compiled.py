@@ -13,6 +13,7 @@ from tests.resume.stand import Kill, Run, Stand
 from tests.support.jobs import Jobs
 from tests.support.saboteur import Shot
 
+pytestmark = pytest.mark.timeout(900)  # two compilations in each test
 SPEC: dict[str, Any] = {
     "name": "compiled",
     "network": {"name": "network-2", "width": 0.02, "dropout": 0.2},

@@ -33,6 +33,8 @@ from core.domain.wire import (
 from core.storage import BlobStore
 from core.storage.checksum import crc32c_of
 from core.telemetry import traces
+from worker.autotuning.carrier import Carrier
+from worker.autotuning.folder import Results
 from worker.checkpointing.files import Owner, Written, read_checkpoint, write_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
 from worker.checkpointing.snapshot import Snapshot
@@ -41,8 +43,6 @@ from worker.deadline import Pace
 from worker.failures import wrong_store_told
 from worker.lease import Lease
 from worker.notice import Notice
-from worker.programs.carrier import Carrier
-from worker.programs.folder import Program
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
@@ -67,7 +67,7 @@ class _Save:
     prefix: str
     snapshot: Snapshot
     roles: frozenset[CheckpointRole]
-    programs: tuple[Program, ...]
+    autotuning: Results | None
     cost: _Cost
 
 
@@ -100,7 +100,7 @@ class Desk:
         self._lost_files: set[tuple[str, str]] = set()
 
     def carry(self, carrier: Carrier | None) -> None:
-        """Has each checkpoint carry the compiled programs that there are by then."""
+        """Store the autotuning results with each checkpoint."""
         self._carrier = carrier
 
     def stopping(self) -> Stop | None:
@@ -131,6 +131,8 @@ class Desk:
     def checkpoint_due(self, steps: int) -> bool:
         """Asks the spec's cadence, and whether somebody wants a save now."""
         self._pace.stepped()
+        if self._carrier and steps and (lacking := self._carrier.check()):
+            self.note("exact_resume_not_promised", f"a resume of this job may not be exact: {lacking}")
         since = self._since(steps)
         self._lease.interval_seconds = interval_seconds(self._spec, since)
         return self._notice.take_save() or checkpoint_due(self._spec, since)
@@ -157,8 +159,8 @@ class Desk:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
         self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
         cost = _Cost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
-        programs = self._carrier.found() if self._carrier else ()
-        save, covers = _Save(prefix, snapshot, roles, programs, cost), frozenset(f"checkpoint:{role}" for role in roles)
+        found = self._carrier.found() if self._carrier else None
+        save, covers = _Save(prefix, snapshot, roles, found, cost), frozenset(f"checkpoint:{role}" for role in roles)
         self.outbox.put(Parcel(lambda: self._write(save), covers, what="saving"))
 
     def load(self, prefix: str) -> Snapshot:
@@ -216,8 +218,8 @@ class Desk:
             return None
 
     def _write(self, save: _Save) -> None:
-        # Once for each program, and before the clock starts: it says nothing about what the next save takes.
-        programs = self._carrier.send(save.programs) if self._carrier else None
+        # Once for each content, and before the clock starts: it says nothing about the time of the next save.
+        programs = self._carrier.send(save.autotuning) if self._carrier else None
         begun, step = time.monotonic(), save.snapshot.position.global_step
         with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
             written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
@@ -226,7 +228,7 @@ class Desk:
             with wrong_store_told(self._store):
                 self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
         if self._carrier:
-            self._carrier.keep(save.programs)
+            self._carrier.keep(save.autotuning)
 
     def _commit(self, save: _Save, written: Written) -> CheckpointCommit:
         return CheckpointCommit(

@@ -19,6 +19,8 @@ from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase
 from core.storage import BlobStore
 from core.storage.errors import StoreUnavailable
 from core.telemetry import traces
+from worker.autotuning.carrier import Carrier, Compiler
+from worker.autotuning.resume import doubt, resume
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Trainer, Workspace
@@ -30,8 +32,6 @@ from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
-from worker.programs.carrier import Carrier, Compiler
-from worker.programs.resume import doubt, resume
 from worker.protocol import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.store import describe_in_time
 
@@ -53,8 +53,8 @@ log = logging.getLogger(__name__)
 class Runner:
     """Runs attempts. `claimed` is told what was claimed, `spent` what it cost beside its training.
 
-    `grace`: seconds that a hand-over may take where nobody said how many are left. `compiler`: of programs that go with
-    the checkpoints; None where nothing is compiled.
+    `grace`: seconds that a hand-over may take where nobody said how many are left. `compiler`: how a GPU gets its
+    kernels; None without a GPU.
     """
 
     client: ServiceClient
@@ -208,14 +208,14 @@ class Runner:
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         step = snapshot.position.global_step
         doubted = self._doubted(grant, step) if carrier else None
-        anew = resume(carrier, manifest.programs, partial(self._fetch, desk), doubted)
+        anew = resume(carrier, manifest.programs, partial(self._fetch, desk), doubted, step)
         self._compare(desk, manifest.environment, anew)
         log.info("read step %d back in %.2f s", step, time.monotonic() - begun)
         desk.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
         return snapshot
 
     def _fetch(self, desk: Desk, name: str) -> bytes:
-        return desk.persist("reading a program", lambda: self.store.get(name), RESTORE_SECONDS)
+        return desk.persist("reading autotuning results", lambda: self.store.get(name), RESTORE_SECONDS)
 
     def _doubted(self, grant: Grant, step: int) -> str | None:
         try:

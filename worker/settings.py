@@ -56,7 +56,7 @@ class WorkerSettings(BaseSettings):
     worker_name: str = Field(default_factory=_default_name)
     """What it is called in tables and logs; host and process id unless given."""
     cache: Path = Field(default_factory=default_cache)
-    """Downloads, unpacked zips, decoded images and compiled programs of a machine's workers."""
+    """Downloads, unpacked zips, decoded images and autotuning results of a machine's workers."""
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Of TensorFlow's operations; the bits of a result on the CPU depend on it. All cores unless given."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None

@@ -14,12 +14,11 @@ from core.lifeline import die_with_parent
 from core.storage import open_store
 from core.telemetry import traces
 from core.telemetry.logs import set_up
+from worker.autotuning.carrier import Compiler
 from worker.control import Trainer, Workspace
 from worker.notice import Notice
 from worker.orders import read_orders
 from worker.presence import worker_info
-from worker.programs.carrier import Compiler
-from worker.programs.folder import open_folder
 from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
@@ -32,7 +31,7 @@ log = logging.getLogger("worker.trainer")
 class Loaded:
     """What trains, once its libraries are imported, and the environment that its bits depend on.
 
-    `device`: what it trains on, as people call it. `compiler`: None where nothing is compiled.
+    `device`: what it trains on, as people call it. `compiler`: None without a GPU.
     """
 
     trainer: Trainer
@@ -54,23 +53,19 @@ class Parent:
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
-    from worker.training.environment import NO_GPU, compiles, configure, describe, program_machine, take_gpus
+    from worker.training.environment import NO_GPU, compiles, configure, describe, take_gpus
 
-    folder = None if settings.xla == "off" else open_folder(settings.cache)
-    if folder:
-        folder.announce()
     configure(settings.threads)
     take_gpus(settings.gpus)
     from worker.training.session import train
+    from worker.training.versions import kernel_machine
 
-    environment = describe(settings.threads)
+    environment = describe(settings.threads, settings.xla)
     gpu = environment["gpu"]
-    compiler = None
-    if folder and compiles(settings.xla):
-        compiler = Compiler(folder, program_machine(settings.threads), settings.cache)
-    elif folder:
-        folder.close()
-    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu, compiler)
+    if gpu == NO_GPU:
+        return Loaded(train, environment)
+    compiler = Compiler.open(kernel_machine(), settings.cache, compiled=compiles(settings.xla))
+    return Loaded(train, environment, gpu, compiler)
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
@@ -94,7 +89,7 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
             break
         _say(report, refused=order.attempt_id)
     if loaded.compiler:
-        loaded.compiler.folder.close()
+        loaded.compiler.close()
     _leave()
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.figures import Spread, heading, percent, table
-from bench.gpu import whole
+from bench.gpu import carried, whole
 from bench.gpu.case import FULL, SMALL, Case
 from core.gpu import gpus
 
@@ -40,6 +40,7 @@ def main() -> None:
         print(f"--- {case.name}")
         found = {way: _steps(case, way, given.seconds, small=small) for way in WAYS if _can(way)}
         _print_steps(found)
+        _print_carried(*carried.measure(case, small=small))
         if not given.steps_only:
             _print_whole(whole.measure(case, given.data, 20 if small else None if given.data else 781), found)
 
@@ -80,6 +81,14 @@ def _print_steps(found: dict[str, Steps]) -> None:
     table(("", "images/s", "error", "ratio", "first step, s"), rows)
     if BASELINE not in found:
         print("PyTorch is not installed: the ratios are to Baton's own step without augmentation\n")
+
+
+def _print_carried(first: float, found: dict[str, carried.Carried]) -> None:
+    rows = [
+        (way, f"{one.first:.1f}", "yes" if one.equal else "NO", f"{one.size / 1000:,.0f}") for way, one in found.items()
+    ]
+    table(("carried to a second process", "first step, s", "equal bits", "kB"), rows)
+    print(f"The first process took {first:.1f} s for its first step.\n")
 
 
 def _print_whole(seen: whole.Whole, found: dict[str, Steps]) -> None:

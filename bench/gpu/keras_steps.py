@@ -1,13 +1,15 @@
-"""`python -m bench.gpu.keras_steps NETWORK none|augmented SECONDS [--small]`: Baton's compiled step alone.
+"""`python -m bench.gpu.keras_steps NETWORK none|augmented SECONDS [--small] [--digest=STEPS]`: Baton's step alone.
 
-The images lie on the device and are picked there. Prints JSON: images a second of each window, seconds to compile.
+The images lie on the device and are picked there. Prints JSON: images a second of each window, seconds to compile. With
+--digest it compiles in any case, takes so many steps, and prints a digest of the state instead of a speed.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import os
-import sys
 import time
 
 import numpy as np
@@ -21,18 +23,18 @@ IMAGES, WINDOWS = 4096, 8
 
 def main() -> None:
     """Measures and prints."""
-    name, mode, seconds = sys.argv[1:4]
-    case = chosen(name, small="--small" in sys.argv)
+    given = _arguments()
+    case = chosen(given.network, small=given.small)
     configure(os.cpu_count() or 1)
     from worker.training.data import Split
     from worker.training.engine import Engine
     from worker.training.feeding import make_source
 
-    spec = parse_spec(case.spec(augmented=mode == "augmented"))
+    spec = parse_spec(case.spec(augmented=given.mode == "augmented"))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (IMAGES, case.size, case.size, 3), dtype=np.uint8)
     split = Split.of(images, random.integers(0, case.classes, IMAGES, dtype=np.int32))
-    engine = Engine(spec, case.classes)
+    engine = Engine(spec, case.classes, xla="on" if given.digest else "auto")
     batches = make_source(spec, engine, split, 0, 10**9, 0).batches(0)
 
     def run(steps: int) -> float:
@@ -43,10 +45,25 @@ def main() -> None:
         return time.perf_counter() - begun
 
     compiled = run(1)
+    if given.digest:
+        run(given.digest - 1)
+        state = b"".join(array.tobytes() for array in engine.arrays().values())
+        print(json.dumps({"digest": hashlib.sha256(state).hexdigest(), "compile": compiled}))
+        return
     run(3)
-    steps = max(2, int(float(seconds) / WINDOWS / (run(3) / 3)))
+    steps = max(2, int(given.seconds / WINDOWS / (run(3) / 3)))
     rates = [case.batch * steps / run(steps) for _ in range(WINDOWS)]
     print(json.dumps({"rates": rates, "compile": compiled}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu.keras_steps")
+    parser.add_argument("network")
+    parser.add_argument("mode", choices=("none", "augmented"))
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--digest", type=int, default=0)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -31,15 +31,16 @@ class FileEntry(Message):
 
 
 class ProgramFile(FileEntry):
-    """One file of a compiled program. `object`: where it lies, which many checkpoints of the job share."""
+    """XLA's autotuning results. `object`: where they lie. Many checkpoints of the job share one object."""
 
     object: ObjectName
 
 
 class ProgramSet(Message):
-    """The compiled program that a checkpoint was made with. `made_for`: what it depends on, part by part.
+    """The autotuning results that a checkpoint was made with. `made_for`: what they depend on, part by part.
 
-    `key`: the same in short; a process with another one compiles anew.
+    `key`: a digest of the same; a process with another one does not use them. `files`: none if XLA wrote none. Older
+    versions also stored compiled programs here, which are no longer used.
     """
 
     key: str
@@ -56,7 +57,7 @@ class ManifestHead(Message):
 class Manifest(ManifestHead):
     """What a checkpoint consists of and under which conditions it was made.
 
-    `programs`: None where nothing was compiled, and in manifests from before there were any.
+    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests.
     """
 
     job_id: str
@@ -104,12 +105,12 @@ def log_offset(name: str) -> int | None:
 
 
 def programs_prefix(job_id: str) -> str:
-    """Where the compiled programs of a job lie: needed until it has ended, whatever becomes of its checkpoints."""
+    """Where the autotuning results of a job lie. They are needed until it has ended: any checkpoint may name them."""
     return f"{job_prefix(job_id)}/programs"
 
 
 def program_object(job_id: str, key: str, digest: str, name: str) -> str:
-    """Immutable name of a file of a compiled program: the same content has the same name, in whatever checkpoint."""
+    """Immutable name of autotuning results: the same content has the same name in each checkpoint."""
     return f"{programs_prefix(job_id)}/{key}/{digest}-{name}"
 
 

@@ -45,7 +45,7 @@ def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSche
 
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
-WORKER_NOTES = ("file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
+WORKER_NOTES = ("exact_resume_not_promised", "file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
 AUDITED = (
     "job_cancel_requested",
     "job_pause_requested",

@@ -123,7 +123,7 @@ def sweep(api: Api, **changes: Any) -> None:
     api.conduct()
 
 
-def test_compiled_programs_stay_until_nobody_can_go_on_with_them(api: Api) -> None:
+def test_autotuning_results_stay_until_nobody_can_go_on_with_them(api: Api) -> None:
     hand = api.running()
     kept = save(api, hand, 1)
     store, program = api.services.store, program_object(hand.job_id, "cpu-1", "abc", "step.pb")

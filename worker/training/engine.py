@@ -24,7 +24,6 @@ from worker.training.evaluation import TOP, Answers, joined
 from worker.training.held import Shelf, training_devices
 from worker.training.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
 from worker.training.learner import Learner
-from worker.training.names import stable_names
 from worker.training.networks import build_network
 from worker.training.objective import Objective
 from worker.training.optimizers import make_optimizer
@@ -44,7 +43,7 @@ class Score:
 def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
     """Whether TensorFlow may use only operations that repeat their bits. Left to Baton: where that costs nothing.
 
-    On a GPU it doubles the time of a step; the compiled program, which goes with the checkpoints, does the same there.
+    On a GPU it doubles the time of a step; XLA's autotuning results, stored with the checkpoints, do the same there.
     """
     return not on_gpu if spec.deterministic == "auto" else spec.deterministic
 
@@ -135,12 +134,12 @@ class Engine:
         if program in self._compiled:
             return nullcontext()
         self._compiled.add(program)
-        return self._compile(what, program)
+        return self._compile(what)
 
     @contextmanager
-    def _compile(self, what: str, program: tuple[Any, ...]) -> Iterator[None]:
+    def _compile(self, what: str) -> Iterator[None]:
         begun = time.monotonic()
-        with self._watch.measure(Bucket.STARTUP), stable_names(repr(program)):
+        with self._watch.measure(Bucket.STARTUP):
             yield
             self.wait()
         log.info("compiled and took the first %s in %.2f s", what, time.monotonic() - begun)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import platform
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def configure(threads: int) -> None:
 
 
 def take_gpus(count: int) -> None:
-    """Leaves TensorFlow at most so many GPUs. As it looks for devices here, it reads its XLA flags for good."""
+    """Leaves TensorFlow at most so many GPUs."""
     import tensorflow as tf
 
     tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:count], "GPU")
@@ -51,8 +50,8 @@ def use_deterministic_ops(*, compiled: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def describe(threads: int) -> dict[str, str]:
-    """Everything that can change a bit: versions, kind of processor, threads, oneDNN."""
+def describe(threads: int, xla: str) -> dict[str, str]:
+    """Everything that can change a bit: versions, kind of processor, threads, oneDNN, and whether XLA compiles."""
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in _gpus()]
@@ -67,46 +66,14 @@ def describe(threads: int) -> dict[str, str]:
         "gpu": ", ".join(gpus) or NO_GPU,
         "threads": str(threads),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
+        # Absent where nothing is compiled, as in checkpoints of earlier versions.
+        **({"xla": "on" if gpus else f"on, for a processor with {_features()}"} if compiles(xla) else {}),
     }
 
 
 def compiles(xla: str) -> bool:
     """Whether XLA compiles the steps: on, off, or (auto) on GPUs."""
     return xla == "on" or (xla == "auto" and bool(_gpus()))
-
-
-def program_machine(threads: int) -> dict[str, str]:
-    """What a compiled program depends on beside the spec, in words for people."""
-    import tensorflow as tf
-
-    here = {"TensorFlow": tf.__version__, "Keras": version("keras")}
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in _gpus()]
-    if not details:
-        return {"processor": f"{_cpu()} ({_digest(_features())})", "threads": str(threads), **here}
-    capabilities = [".".join(map(str, one.get("compute_capability", ("unknown",)))) for one in details]
-    libraries = sorted(f"{d.name} {d.version}" for d in distributions() if (d.name or "").startswith("nvidia-"))
-    return {
-        "GPU": ", ".join(one.get("device_name", "unknown") for one in details),
-        "driver": _driver(),
-        "compute capability": ", ".join(capabilities),
-        "CUDA libraries": _digest("\n".join(libraries)),
-        **here,
-    }
-
-
-def _driver() -> str:
-    """The version of NVIDIA's driver, from the library that comes with it."""
-    text = ctypes.create_string_buffer(96)
-    try:
-        library = ctypes.CDLL("libnvidia-ml.so.1")
-        failed = library.nvmlInit_v2() or library.nvmlSystemGetDriverVersion(text, len(text))
-    except (OSError, AttributeError):
-        failed = True
-    return "unknown" if failed else text.value.decode()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _gpus() -> list[Any]:
@@ -126,8 +93,9 @@ def _cpu() -> str:
 
 
 def _features() -> str:
-    """What the processor can do, for which XLA compiles: x86 calls it flags, Arm features."""
-    return next((line for line in _info() if line.lower().startswith(("flags", "features"))), "")
+    """A digest of what the processor can do, for which XLA compiles. x86 lists it as flags, Arm as features."""
+    found = next((line for line in _info() if line.lower().startswith(("flags", "features"))), "")
+    return f"features {hashlib.sha256(found.encode()).hexdigest()[:12]}"
 
 
 def _info() -> list[str]:

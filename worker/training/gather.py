@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.domain.evaluation import EvaluatedModel
 from core.domain.spec import dump_spec
 from core.domain.wire import EpochRow
+from worker.control import Workspace
 from worker.training.data import ImageData, Split
 from worker.training.environment import describe
 from worker.training.evaluation import class_names
@@ -32,7 +33,7 @@ def gather(
     sets: Mapping[str, Judged],
     *,
     outputs: int,
-    threads: int,
+    workspace: Workspace,
     finished: bool,
 ) -> Material:
     """Copies all of it, so that training may go on at once."""
@@ -40,7 +41,7 @@ def gather(
         spec=dump_spec(plan.spec),
         steps=plan.steps,
         history=tuple(rows),
-        environment=describe(threads),
+        environment=describe(workspace.threads, workspace.xla),
         class_names=class_names(data.class_names, outputs),
         splits=_counts(data),
         model=model,

@@ -29,7 +29,7 @@ class Published:
 
     def __init__(self, control: Control, workspace: Workspace, plan: Plan, outputs: int) -> None:
         self._control, self._plan, self._outputs = control, plan, outputs
-        self._models, self._threads = ModelFiles(plan.spec, outputs), workspace.threads
+        self._models, self._workspace = ModelFiles(plan.spec, outputs), workspace
         self._press = Press(control, enabled=workspace.reports)
         self._latest_sent = 0.0
         self._best_epoch = 0  # the epoch that this process has sent as best.keras
@@ -91,5 +91,12 @@ class Published:
         finished: bool = False,
     ) -> Material:
         return gather(
-            self._plan, model, rows, data, sets, outputs=self._outputs, threads=self._threads, finished=finished
+            self._plan,
+            model,
+            rows,
+            data,
+            sets,
+            outputs=self._outputs,
+            workspace=self._workspace,
+            finished=finished,
         )

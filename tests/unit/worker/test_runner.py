@@ -39,13 +39,13 @@ from core.storage.checksum import crc32c_of
 from core.storage.directory import DirectoryStore
 from core.storage.errors import StoreUnavailable
 from worker import patience, runner
+from worker.autotuning.carrier import NOT_WRITTEN, Compiler
+from worker.autotuning.folder import Folder
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Stopped, Workspace
 from worker.notice import Notice
 from worker.process import CRASHED
-from worker.programs.carrier import Compiler
-from worker.programs.folder import Folder
 from worker.protocol import Refused
 from worker.runner import Runner
 
@@ -342,27 +342,29 @@ def test_heartbeats_carry_seconds_and_the_interval(store: Away, tmp_path: Path) 
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Compiler]]:
-    """Makes what a training process has that compiles; each is another process's."""
+    """Makes what a training process on a GPU has. Each is that of another process."""
     made: list[Folder] = []
-    for name in ("TF_XLA_FLAGS", "XLA_FLAGS"):
-        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("XLA_FLAGS", "")
 
     def make(**facts: str) -> Compiler:
         made.append(Folder(tmp_path / "runs"))
         # A cache of its own: nothing may come from there.
-        return Compiler(made[-1], {"GPU": "H100", **facts}, tmp_path / f"cache-{len(made)}")
+        return Compiler({"GPU": "H100", **facts}, tmp_path / f"cache-{len(made)}", made[-1])
 
     yield make
     for folder in made:
         folder.close()
 
 
-def compiling(folder: Folder, *contents: bytes) -> Callable[[Control], None]:
-    """A trainer that compiles each of these in turn, and saves after each."""
+def compiling(compiler: Compiler, *contents: bytes) -> Callable[[Control], None]:
+    """A trainer that compiles, and saves after each step; after each XLA has written this, or nothing."""
 
     def act(control: Control) -> None:
+        assert compiler.folder is not None
         for step, content in enumerate(contents, 1):
-            (folder.path / f"{step}.pb").write_bytes(content)
+            if content:
+                compiler.folder.file.write_bytes(content)
+            control.checkpoint_due(1)
             control.save(control.name_checkpoint(step), snapshot(step), frozenset({CheckpointRole.LATEST}))
             control.load(f"jobs/j/checkpoints/{step:010d}-2-{step - 1}")  # waits for it
 
@@ -379,43 +381,58 @@ def after_a_compilation(
 ) -> CheckpointRef:
     """The last checkpoint of an attempt that compiled."""
     first, service = compiler(), Service(())
-    run(service, store, Trainer(compiling(first.folder, *contents)), tmp_path, compiler=first)
+    run(service, store, Trainer(compiling(first, *contents)), tmp_path, compiler=first)
     return saved(store, service.commits[-1])
 
 
-def test_a_checkpoint_carries_what_was_compiled_before_it(
+def test_a_checkpoint_carries_the_results_of_the_compilations_before_it(
     store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
 ) -> None:
     first, service = compiler(), Service(())
-    run(service, store, Trainer(compiling(first.folder, b"step", b"judge")), tmp_path, compiler=first)
+    run(service, store, Trainer(compiling(first, b"step\n", b"step, judge\n")), tmp_path, compiler=first)
     manifests = [read_checkpoint(store, commit.prefix, commit.manifest_crc32c)[1] for commit in service.commits]
-    sets = [manifest.programs for manifest in manifests if manifest.programs]
-    assert [[file.name for file in one.files] for one in sets] == [["1.pb"], ["1.pb", "2.pb"]]
-    assert {blob.name for blob in store.list(programs_prefix("j"))} == {file.object for file in sets[1].files}
+    objects = [file.object for manifest in manifests if manifest.programs for file in manifest.programs.files]
+    assert [store.get(name) for name in objects] == [b"step\n", b"step, judge\n"]
+    assert {blob.name for blob in store.list(programs_prefix("j"))} == set(objects)
+    assert service.notes == []
+
+
+def test_without_what_was_compiled_the_log_says_so_once_and_the_resume_too(
+    store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
+) -> None:
+    first, second, service = compiler(), compiler(), Service(())
+    run(service, store, Trainer(compiling(first, b"", b"")), tmp_path, compiler=first)
+    assert service.notes == ["exact_resume_not_promised"]
+    assert service.words == [f"a resume of this job may not be exact: {NOT_WRITTEN}"]
+    service = Service((saved(store, service.commits[-1]),))
+    run(service, store, Trainer(), tmp_path, compiler=second)
+    assert service.words[0] == "resumed inexactly: the checkpoint has no autotuning results"
 
 
 def test_it_is_there_before_the_next_attempt_compiles(
     store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
 ) -> None:
-    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler()
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step\n"), compiler()
     found: list[bytes] = []
+    assert second.folder is not None
+    file = second.folder.file
     service = Service((ref,))
     run(
         service,
         store,
-        Trainer(lambda _control: found.append((second.folder.path / "1.pb").read_bytes())),
+        Trainer(lambda _control: found.append(file.read_bytes())),
         tmp_path,
         compiler=second,
     )
-    assert (found, service.notes) == ([b"step"], ["restored"])
+    assert (found, service.notes) == ([b"step\n"], ["restored"])
 
 
 @pytest.mark.parametrize(
     ("spoil", "facts", "said"),
     [
-        (b"", {}, "the compiled program is damaged: 1.pb has other bytes than its manifest says"),
-        (None, {}, "the compiled program cannot be read: 1.pb: "),
-        (b"step", {"GPU": "A100"}, "the compiled program is of another GPU: H100, here A100"),
+        (b"", {}, "the autotuning results are damaged: their bytes are not those of the manifest"),
+        (None, {}, "the autotuning results cannot be read: "),
+        (b"step\n", {"GPU": "A100"}, "the autotuning results are of another GPU: H100, here A100"),
     ],
     ids=["damaged", "gone", "another GPU"],
 )
@@ -427,7 +444,7 @@ def test_what_cannot_be_used_is_said_and_the_state_is_restored_all_the_same(
     facts: dict[str, str],
     said: str,
 ) -> None:
-    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler(**facts)
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step\n"), compiler(**facts)
     (blob,) = store.list(programs_prefix("j"))
     store.delete(blob.name)
     if spoil is not None:
@@ -437,13 +454,14 @@ def test_what_cannot_be_used_is_said_and_the_state_is_restored_all_the_same(
     assert [s and s.position.global_step for s in trainer.snapshots] == [1]
     assert (service.quarantined, service.notes) == ([], ["resumed_inexactly", "restored"])
     assert service.words[0].startswith(f"resumed inexactly: {said}")
+    assert second.folder is not None
     assert list(second.folder.path.iterdir()) == []
 
 
 def test_after_a_crash_at_once_the_next_attempt_goes_without(
     store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
 ) -> None:
-    ref, second = after_a_compilation(store, tmp_path, compiler, b"step"), compiler()
+    ref, second = after_a_compilation(store, tmp_path, compiler, b"step\n"), compiler()
     service = Service((ref,))
     crashed = {
         "id": "1", "attempt": 1, "state": "failed", "fence": 1, "worker": "w", "reason": Reason.PROCESS_DIED.value,
@@ -452,12 +470,13 @@ def test_after_a_crash_at_once_the_next_attempt_goes_without(
     }  # fmt: skip
     service.before = [AttemptView.model_validate(crashed)]
     run(service, store, Trainer(), tmp_path, compiler=second)
-    said = "resumed inexactly: the compiled program is not used: attempt 1 failed with it before it got any further"
+    said = "resumed inexactly: the autotuning results are not used: attempt 1 failed with them before its first save"
     assert service.words[0] == said
+    assert second.folder is not None
     assert list(second.folder.path.iterdir()) == []
 
 
-def test_manifests_from_before_there_were_programs_are_read(
+def test_manifests_without_a_field_for_results_are_read(
     store: Away, tmp_path: Path, compiler: Callable[..., Compiler]
 ) -> None:
     old, second = written(store, 10), compiler()
@@ -466,11 +485,11 @@ def test_manifests_from_before_there_were_programs_are_read(
     service, trainer = Service((old.model_copy(update={"manifest_crc32c": crc32c_of(data)}),)), Trainer()
     run(service, store, trainer, tmp_path, compiler=second)
     assert [s and s.position.global_step for s in trainer.snapshots] == [10]
-    assert service.words[0] == "resumed inexactly: the checkpoint carries no compiled program"
+    assert service.words[0] == "resumed inexactly: the checkpoint has no autotuning results"
     assert "--xla_gpu_dump_autotune_results_to" in os.environ["XLA_FLAGS"]
 
 
-def test_who_compiles_nothing_carries_nothing_and_says_nothing(store: Away, tmp_path: Path) -> None:
+def test_a_processor_carries_nothing_and_says_nothing(store: Away, tmp_path: Path) -> None:
     service = Service((written(store, 10),))
     run(service, store, Trainer(), tmp_path)
     assert service.notes == ["restored"]

@@ -1,4 +1,4 @@
-"""Which compiled program fits which spec on which machine."""
+"""Which autotuning results fit which spec on which machine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from functools import cached_property
 
 from core.domain.spec import JobSpec
 
-# What of a spec decides no program. Whatever else there is, or will be, does.
+# Fields of a spec that do not change what is compiled. All others do.
 IDLE = {"name", "seed", "checkpoint", "retry", "queue", "priority", "source", "published", "labels"}
 IDLE_OF_STAGES = {"name", "epochs", "steps_per_epoch", "schedule", "start_from", "published"}
 SPEC, ABSENT = "spec", "none"
 
 
 @dataclass(frozen=True)
-class ProgramKey:
-    """`parts`: what a compiled program depends on, in words for people."""
+class AutotuningKey:
+    """`parts`: what the choice of kernels depends on, in words for people."""
 
     parts: Mapping[str, str]
 
     @classmethod
-    def of(cls, spec: JobSpec, machine: Mapping[str, str]) -> ProgramKey:
-        """That of a job's programs here. `machine`: what they depend on beside the spec."""
+    def of(cls, spec: JobSpec, machine: Mapping[str, str]) -> AutotuningKey:
+        """The key of a job on this machine. `machine`: what the choice depends on beside the spec."""
         data = spec.model_dump(
             mode="json", exclude={**dict.fromkeys(IDLE, True), "stages": {"__all__": IDLE_OF_STAGES}}
         )
@@ -33,13 +33,13 @@ class ProgramKey:
 
     @cached_property
     def text(self) -> str:
-        """Part of names in the store and on disk: what it is for, and a digest of all."""
-        device = self.parts.get("GPU", "cpu")
+        """Part of names in the store and on disk: GPU, TensorFlow, and a digest of all parts."""
+        device = self.parts.get("GPU", "gpu")
         readable = re.sub(r"[^a-z0-9.]+", "-", f"{device} tf{self.parts.get('TensorFlow', '')}".lower()).strip("-.")
         return f"{readable[:80]}-{_digest(dict(self.parts))}"
 
     def differences(self, before: Mapping[str, str]) -> str:
-        """In what programs for `before` differ from those for this key, in words."""
+        """How `before` differs from this key, in words."""
         names = [name for name in {**before, **self.parts} if before.get(name) != self.parts.get(name)]
         return "; ".join(_difference(name, before.get(name, ABSENT), self.parts.get(name, ABSENT)) for name in names)
 

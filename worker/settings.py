@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.caches import default_cache
+from core.cpus import cpus
 from core.domain.catalog import TINY_IMAGENET_ZIP
 from core.domain.downloads import Checksum, Download, http_url
 from core.telemetry.logs import Format, Level, lower
@@ -57,10 +58,11 @@ class WorkerSettings(BaseSettings):
     """What it is called in tables and logs; host and process id unless given."""
     cache: Path = Field(default_factory=default_cache)
     """Downloads, unpacked zips, decoded images and compiled programs of a machine's workers."""
-    threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
-    """Of TensorFlow's operations; the bits of a result on the CPU depend on it. All cores unless given."""
+    threads: Annotated[int, Field(ge=1)] = Field(default_factory=cpus)
+    """Threads of TensorFlow's operations; the bits of a result on the CPU depend on it. Left out: the CPUs that the
+    process may use, by its affinity and its container's limit."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
-    """Processes that augment on the host; left out: all cores but one."""
+    """Processes that augment on the host; left out: one less than `BATON_THREADS`."""
     gpus: Annotated[int, Field(ge=1)] = 1
     """How many of the GPUs that it sees train one job together; the others are left alone."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE

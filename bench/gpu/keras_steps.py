@@ -6,13 +6,13 @@ The images lie on the device and are picked there. Prints JSON: images a second 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 
 import numpy as np
 
 from bench.gpu.case import chosen
+from core.cpus import cpus
 from core.domain.spec import parse_spec
 from worker.training.environment import configure
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Measures and prints."""
     name, mode, seconds = sys.argv[1:4]
     case = chosen(name, small="--small" in sys.argv)
-    configure(os.cpu_count() or 1)
+    configure(cpus())
     from worker.training.data import Split
     from worker.training.engine import Engine
     from worker.training.feeding import make_source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,16 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cpus import cpus
 from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
 
 CHUNK_BYTES = 4 << 20
 Chunk = tuple[NDArray[np.uint8], list[bytes]]
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[Chunk]:
@@ -35,7 +30,7 @@ def decode_all(listing: Listing, size: int, threads: int | None = None) -> Itera
         JobFailure: bad_data, with the first damaged image.
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
-    workers = threads or cores()
+    workers = threads or cpus()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         ahead: deque[Future[Chunk]] = deque()

@@ -63,8 +63,9 @@ class WorkerSettings(BaseSettings):
     process may use, by its affinity and its container's limit."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
     """Processes that augment on the host; left out: one less than `BATON_THREADS`."""
-    gpus: Annotated[int, Field(ge=1)] = 1
-    """How many of the GPUs that it sees train one job together; the others are left alone."""
+    gpus: Annotated[int, Field(ge=0)] = 1
+    """How many of the GPUs that it sees train one job together; the others are left alone. 0: train on the CPU. Without
+    it, a worker whose GPU TensorFlow cannot use takes no work."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     """From a signal to the machine's end; clouds say themselves how much is left."""
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"

@@ -32,13 +32,15 @@ log = logging.getLogger("worker.trainer")
 class Loaded:
     """What trains, once its libraries are imported, and the environment that its bits depend on.
 
-    `device`: what it trains on, as people call it. `compiler`: None where nothing is compiled.
+    `device`: what it trains on, as people call it. `compiler`: None where nothing is compiled. `problem`: why the
+    device cannot be used; no attempt is taken then.
     """
 
     trainer: Trainer
     environment: Mapping[str, str]
     device: str = "cpu"
     compiler: Compiler | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
         folder.announce()
     configure(settings.threads)
     take_gpus(settings.gpus)
+    from worker.training.devices import gpu_problem
     from worker.training.session import train
 
     environment = describe(settings.threads)
@@ -70,7 +73,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
         compiler = Compiler(folder, program_machine(settings.threads), settings.cache)
     elif folder:
         folder.close()
-    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu, compiler)
+    return Loaded(train, environment, "cpu" if gpu == NO_GPU else gpu, compiler, gpu_problem(settings.gpus))
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
@@ -86,11 +89,14 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     orders = read_orders(sys.stdin, notice, settings.grace)
     loaded = load(settings)
     runner = _runner(settings, loaded, notice, Parent(parent, report))
-    log.info("warm: waiting for an attempt with TensorFlow imported")
-    _say(report, ready=True, device=loaded.device)
+    if loaded.problem:
+        log.error("no work is taken: %s", loaded.problem)
+    else:
+        log.info("warm: waiting for an attempt with TensorFlow imported")
+    _say(report, ready=True, device=loaded.device, problem=loaded.problem)
     while True:
         order = orders.get()
-        if notice.given or runner.run(order.attempt_id, order.deadline):
+        if notice.given or (not loaded.problem and runner.run(order.attempt_id, order.deadline)):
             break
         _say(report, refused=order.attempt_id)
     if loaded.compiler:

@@ -13,11 +13,13 @@ VISIBLE, ORDER, EACH = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "BATON_GPUS"
 def environments(workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
     """What each worker has beside the common environment. `workers` None: one for each GPU, or for each BATON_GPUS.
 
+    With BATON_GPUS=0 workers train on the CPU, and by default there is one.
+
     Raises:
         StackError: BATON_GPUS is no number, or more than there are.
     """
     found, each = _devices(environment), _each(environment)
-    if not found:
+    if not found or not each:
         return [{}] * (1 if workers is None else workers)
     if each > len(found):
         raise StackError(f"{EACH}={each}, and this machine offers {len(found)} GPUs: lower it")
@@ -35,6 +37,6 @@ def _devices(environment: Mapping[str, str]) -> list[str]:
 
 def _each(environment: Mapping[str, str]) -> int:
     text = environment.get(EACH, "1")
-    if not text.isdigit() or int(text) < 1:
-        raise StackError(f"{EACH}={text!r}: must be a whole number, at least 1")
+    if not text.isdigit():
+        raise StackError(f"{EACH}={text!r}: must be a whole number, at least 0")
     return int(text)

@@ -40,13 +40,18 @@ def test_a_worker_has_as_many_as_train_one_job() -> None:
 
 
 @pytest.mark.usefixtures("four")
+def test_workers_may_be_told_to_train_on_the_cpu() -> None:
+    assert (seen(None, BATON_GPUS="0"), seen(2, BATON_GPUS="0")) == ([None], [None, None])
+
+
+@pytest.mark.usefixtures("four")
 def test_only_those_that_the_user_offers() -> None:
     assert seen(None, CUDA_VISIBLE_DEVICES="3, GPU-5a") == ["3", "GPU-5a"]
     assert seen(None, CUDA_VISIBLE_DEVICES="") == [None]
 
 
 @pytest.mark.usefixtures("four")
-@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("0", "whole number")])
+@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("-1", "whole number")])
 def test_what_cannot_be_is_said(each: str, words: str) -> None:
     with pytest.raises(StackError, match=words):
         gpus.environments(None, {"BATON_GPUS": each})

@@ -80,6 +80,11 @@ class WorkerSettings(BaseSettings):
     """Whether to make a report of each job, in a process of low priority."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Whether steps are compiled; auto: on GPUs."""
+    self_check: Literal["auto", "on", "off"] = "auto"
+    """Whether the first training step of a stage is taken twice and its bits compared; auto: on GPUs. An event says
+    where they differ."""
+    nondeterministic_ops: Literal["allow", "exclude"] = "allow"
+    """`exclude`: XLA compiles no operation for a GPU that does not repeat its bits, for all jobs of the worker."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """Of what the worker says, `json`: one object a line; training processes, whose words people read, speak text."""
     log_level: Annotated[Level, BeforeValidator(lower)] = "info"

@@ -61,7 +61,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
     folder = None if settings.xla == "off" else open_folder(settings.cache)
     if folder:
         folder.announce()
-    configure(settings.threads)
+    configure(settings.threads, nondeterministic=settings.nondeterministic_ops == "allow")
     take_gpus(settings.gpus)
     from worker.training.devices import gpu_problem
     from worker.training.session import train
@@ -115,6 +115,7 @@ def _workspace(settings: WorkerSettings) -> Workspace:
         reports=settings.reports,
         xla=settings.xla,
         data_roots=settings.roots,
+        self_check=settings.self_check,
     )
 
 

@@ -23,26 +23,26 @@ class Driver:
     def __call__(self, _name: str) -> Driver:
         return self
 
-    def cuInit(self, _flags: int) -> int:
+    def cuInit(self, _flags: int) -> int:  # noqa: N802
         return self._init
 
-    def cuGetErrorString(self, _code: int, text: Any) -> int:
+    def cuGetErrorString(self, _code: int, text: Any) -> int:  # noqa: N802
         text._obj.value = b"system has unsupported display driver / cuda driver combination"
         return 0
 
-    def cuDeviceGetCount(self, count: Any) -> int:
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
         count._obj.value = len(self._memory)
         return 0
 
-    def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
         device._obj.value = ordinal
         return 0
 
-    def cuDeviceTotalMem_v2(self, size: Any, device: ctypes.c_int) -> int:
+    def cuDeviceTotalMem_v2(self, size: Any, device: ctypes.c_int) -> int:  # noqa: N802
         size._obj.value = self._memory[device.value]
         return 0
 
-    def cuDriverGetVersion(self, version: Any) -> int:
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
         version._obj.value = 12040
         return 0
 

@@ -29,13 +29,14 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
     """
     from worker.training.data import load_images
     from worker.training.engine import Engine
+    from worker.training.evaluation_batches import EvaluationBatches
     from worker.training.judged import judge_all, make_evaluation
 
     data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed)
     outputs = spec.network.classes or len(data.class_names)
     engine = Engine(spec, outputs)
     _load(engine, model)
-    sets = judge_all(engine, data, lambda: None)
+    sets = judge_all(engine, data, lambda: None, EvaluationBatches(spec), asked.stage or len(spec.stages))
     return make_evaluation(spec, asked, data.class_names, outputs, sets)
 
 

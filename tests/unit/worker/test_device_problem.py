@@ -45,14 +45,9 @@ def told(seat: Seat) -> str | None:
 def test_it_waits_until_the_device_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = tmp_path / "problem"
     problem.write_text(WHY)
-    environment = {
-        "DEVICE_PROBLEM": str(problem),
-        "TOKEN": "t",
-        "URL": "http://127.0.0.1:1",
-        "STORE": tmp_path.as_uri(),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(f"BATON_{'FAKE_' if name.startswith('DEVICE') else ''}{name}", value)
+    monkeypatch.setenv("BATON_FAKE_DEVICE_PROBLEM", str(problem))
+    monkeypatch.setenv("BATON_TOKEN", "t")
+    monkeypatch.setenv("BATON_STORE", tmp_path.as_uri())
     client = ServiceClient("http://127.0.0.1:1", "t")
     with Seat(client, grace=1.0, logs=Logs(tmp_path.as_uri()), module="tests.support.fake_process") as seat:
         assert seat.await_warm()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cpus import cpus
+from worker.training.ahead import ahead
 from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
 
@@ -31,17 +30,8 @@ def decode_all(listing: Listing, size: int, threads: int | None = None) -> Itera
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
     workers = threads or cpus()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        ahead: deque[Future[Chunk]] = deque()
-        for start in range(0, len(listing.labels), step):
-            ahead.append(pool.submit(_chunk, listing, start, step, size))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    starts = range(0, len(listing.labels), step)
+    yield from ahead(lambda start: _chunk(listing, start, step, size), starts, threads=workers, depth=2 * workers)
 
 
 def _chunk(listing: Listing, start: int, step: int, size: int) -> Chunk:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from core.domain.goodput import Bucket, Stopwatch
 from worker.checkpointing.snapshot import Arrays
 from worker.training.engine import Engine
 from worker.training.pipeline import Batch
@@ -20,11 +21,14 @@ log = logging.getLogger(__name__)
 class SelfCheck:
     """Takes the first step of each stage of this process two times more, and compares. The state is put back.
 
-    `wanted`: on, off, or auto: on GPUs. `told`: called with words and data where the bits differ.
+    `wanted`: on, off, or auto: on GPUs. `watch`: counts it as start-up. `told`: called with words and data where the
+    bits differ.
     """
 
-    def __init__(self, wanted: str, engine: Engine, told: Callable[[str, dict[str, object]], None]) -> None:
-        self._engine, self._told = engine, told
+    def __init__(
+        self, wanted: str, engine: Engine, watch: Stopwatch, told: Callable[[str, dict[str, object]], None]
+    ) -> None:
+        self._engine, self._watch, self._told = engine, watch, told
         self._on = wanted == "on" or (wanted == "auto" and engine.on_gpu)
         self._done: set[int] = set()
 
@@ -34,7 +38,8 @@ class SelfCheck:
             return
         self._done.add(stage)
         begun = time.monotonic()
-        names = unequal_arrays(self._engine, batch, rate)
+        with self._watch.measure(Bucket.STARTUP):
+            names = unequal_arrays(self._engine, batch, rate)
         if not names:
             log.info("two runs of one step gave equal bits; checked in %.2f s", time.monotonic() - begun)
             return

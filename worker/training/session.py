@@ -63,7 +63,9 @@ class Session:
         self._plan = Plan.of(spec, len(first.train))
         outputs = network_outputs(spec, len(first.class_names))
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
-        self._check = SelfCheck(workspace.self_check, self._engine, partial(control.note, "self_check_failed"))
+        self._check = SelfCheck(
+            workspace.self_check, self._engine, self._watch, partial(control.note, "self_check_failed")
+        )
         self._files = Published(control, workspace, self._plan, outputs)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)

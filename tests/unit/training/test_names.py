@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from worker.training import names
-from worker.training.environment import compiles, program_machine
+from worker.training import environment, names
+from worker.training.environment import REPEATING_XLA, compiles, describe, program_machine
 from worker.training.names import stable_names
 
 
@@ -59,3 +59,13 @@ def test_the_machine_of_a_processor_is_its_kind_its_threads_and_the_libraries() 
     here = program_machine(2)
     assert set(here) == {"processor", "threads", "TensorFlow", "Keras"}
     assert program_machine(3) == {**here, "threads": "3"}
+
+
+def test_that_a_gpu_uses_fewer_operations_is_part_of_its_bits_and_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_gpus", lambda: ["GPU:0"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _gpu: {"device_name": "H100"})
+    for made in (describe, program_machine):
+        monkeypatch.delenv("XLA_FLAGS", raising=False)
+        before = made(2)
+        monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_to=/tmp {REPEATING_XLA}")
+        assert made(2) == {**before, "nondeterministic ops": "excluded"}

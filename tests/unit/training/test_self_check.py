@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
+from core.domain.goodput import Stopwatch
 from tests.unit.training.test_engine import CLASSES, IMAGES, LABELS, contents, spec
 from worker.training.engine import Engine
 from worker.training.learner import Learner
@@ -47,7 +49,7 @@ def test_a_step_that_repeats_leaves_no_trace(engine: Engine) -> None:
 @pytest.mark.usefixtures("unsteady")
 def test_a_step_that_does_not_is_told_once_a_stage(engine: Engine) -> None:
     told: list[tuple[str, dict[str, object]]] = []
-    check = SelfCheck("on", engine, lambda text, data: told.append((text, data)))
+    check = SelfCheck("on", engine, Stopwatch(time.monotonic), lambda text, data: told.append((text, data)))
     before = contents(engine.arrays())
     for stage in (0, 0, 1):
         check.before(stage, BATCH, RATE)
@@ -61,5 +63,5 @@ def test_a_step_that_does_not_is_told_once_a_stage(engine: Engine) -> None:
 @pytest.mark.parametrize("wanted", ["auto", "off"])
 def test_on_a_cpu_it_is_left_out_unless_asked_for(engine: Engine, wanted: str) -> None:
     told: list[str] = []
-    SelfCheck(wanted, engine, lambda text, _data: told.append(text)).before(0, BATCH, RATE)
+    SelfCheck(wanted, engine, Stopwatch(time.monotonic), lambda text, _data: told.append(text)).before(0, BATCH, RATE)
     assert told == []

@@ -9,7 +9,6 @@ import pytest
 
 from core.domain.store_identity import StoreRef
 from core.domain.wire import WorkerReport
-from tests.support.gcs import until
 from worker import seat as module
 from worker.logs.shipper import Logs
 from worker.presence import Presence
@@ -56,5 +55,5 @@ def test_it_waits_until_the_device_works(tmp_path: Path, monkeypatch: pytest.Mon
         problem.unlink()
         assert not seat.await_device(seconds=0)  # the process that waits has not looked again
         monkeypatch.setattr(module, "DEVICE_AGAIN_SECONDS", 0.0)
-        until(lambda: seat.await_device(seconds=0), 60, "the device")
+        assert seat.await_device(seconds=60)
         assert told(seat) is None

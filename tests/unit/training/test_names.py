@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -62,7 +63,7 @@ def test_the_machine_of_a_processor_is_its_kind_its_threads_and_the_libraries() 
 
 
 def test_that_a_gpu_uses_fewer_operations_is_part_of_its_bits_and_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_gpus", lambda: ["GPU:0"])
+    monkeypatch.setattr(environment, "_gpus", lambda: [SimpleNamespace(name="GPU:0")])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _gpu: {"device_name": "H100"})
     for made in (describe, program_machine):
         monkeypatch.delenv("XLA_FLAGS", raising=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
-from core.domain.goodput import Bucket, Stopwatch
+from core.domain.goodput import Bucket
 from worker.checkpointing.snapshot import Arrays
+from worker.control import Control
 from worker.training.engine import Engine
 from worker.training.pipeline import Batch
 
@@ -21,14 +21,11 @@ log = logging.getLogger(__name__)
 class SelfCheck:
     """Takes the first step of each stage of this process two times more, and compares. The state is put back.
 
-    `wanted`: on, off, or auto: on GPUs. `watch`: counts it as start-up. `told`: called with words and data where the
-    bits differ.
+    `wanted`: on, off, or auto: on GPUs. `control`: counts it as start-up, and gets an event where the bits differ.
     """
 
-    def __init__(
-        self, wanted: str, engine: Engine, watch: Stopwatch, told: Callable[[str, dict[str, object]], None]
-    ) -> None:
-        self._engine, self._watch, self._told = engine, watch, told
+    def __init__(self, wanted: str, engine: Engine, control: Control) -> None:
+        self._engine, self._control = engine, control
         self._on = wanted == "on" or (wanted == "auto" and engine.on_gpu)
         self._done: set[int] = set()
 
@@ -38,14 +35,14 @@ class SelfCheck:
             return
         self._done.add(stage)
         begun = time.monotonic()
-        with self._watch.measure(Bucket.STARTUP):
+        with self._control.watch.measure(Bucket.STARTUP):
             names = unequal_arrays(self._engine, batch, rate)
         if not names:
             log.info("two runs of one step gave equal bits; checked in %.2f s", time.monotonic() - begun)
             return
         text = f"two runs of one training step gave other bits in {len(names)} arrays, the first: {names[0]}. {ADVICE}"
         log.warning("%s", text)
-        self._told(text, {"stage": stage + 1, "arrays": len(names), "first": names[0]})
+        self._control.note("self_check_failed", text, {"stage": stage + 1, "arrays": len(names), "first": names[0]})
 
 
 def unequal_arrays(engine: Engine, batch: Batch, rate: float) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
@@ -63,9 +62,7 @@ class Session:
         self._plan = Plan.of(spec, len(first.train))
         outputs = network_outputs(spec, len(first.class_names))
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
-        self._check = SelfCheck(
-            workspace.self_check, self._engine, self._watch, partial(control.note, "self_check_failed")
-        )
+        self._check = SelfCheck(workspace.self_check, self._engine, control)
         self._files = Published(control, workspace, self._plan, outputs)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)

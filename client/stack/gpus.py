@@ -33,7 +33,7 @@ def environments(workers: int | None, environment: Mapping[str, str]) -> list[di
 
 
 def without_cuda(environment: Mapping[str, str]) -> bool:
-    """Whether there are GPUs that the installed TensorFlow, a build for the CPU, cannot use. Not if BATON_GPUS is set."""
+    """Whether there are GPUs that TensorFlow, a build for the CPU, cannot use, and BATON_GPUS is not set."""
     return EACH not in environment and _cpu_build() and bool(_devices(environment))
 
 

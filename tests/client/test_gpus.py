@@ -51,7 +51,9 @@ def test_with_a_build_for_the_cpu_they_train_on_the_cpu(monkeypatch: pytest.Monk
     assert gpus.environments(None, {}) == [{"BATON_GPUS": "0"}]
     assert gpus.without_cuda({})
     assert not gpus.without_cuda({"CUDA_VISIBLE_DEVICES": ""})
-    assert gpus.environments(1, {"BATON_GPUS": "2"}) == [{"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}]
+    assert gpus.environments(1, {"BATON_GPUS": "2"}) == [
+        {"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    ]
 
 
 @pytest.mark.usefixtures("four")

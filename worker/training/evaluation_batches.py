@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 def evaluation_batch(spec: JobSpec, stage: int, pixels: int) -> int:
     """Images a batch when the network of a stage, counted from 1, judges images of `pixels` a side.
 
-    256 up to 128 pixels; for larger images the largest power of two with at most PIXELS. But at least as many pixels as a
-    training batch of the stage has: training fits on the device, and needs several times as much memory an image.
+    256 up to 128 pixels; for larger images the largest power of two with at most PIXELS. But at least as many pixels as
+    a training batch of the stage has: training fits on the device, and needs several times as much memory an image.
     A function of the spec alone, as the bits of a sum depend on how it is divided.
     """
     trained = spec.stages[stage - 1]

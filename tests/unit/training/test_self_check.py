@@ -31,8 +31,6 @@ class Events:
         self.heard.append((kind, message, data))
 
 
-
-
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     made = Engine(spec("network-2"), CLASSES)

@@ -7,7 +7,6 @@ divided by the interval; a direct run at a cadence so short that its cost can be
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from bench.baton_loop import OFTEN_SECONDS, Seen
 from bench.figures import MS_COLUMNS, Spread, heading, percent, table
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
 from bench.windows import Kind, Rounds
+from core.cpus import cpus
 from core.domain.policies import seconds_between_interruptions, young_daly
 from core.domain.spec import parse_spec
 from worker.training.environment import configure
@@ -28,7 +28,7 @@ FILE_SECONDS = 30.0
 
 def main() -> None:
     """Measures and prints."""
-    threads = os.cpu_count() or 1
+    threads = cpus()
     configure(threads)
     spec = job()
     heading(f"checkpoints: network-2, width {spec['network']['width']}, {IMAGE_SIZE} px, batch {BATCH_SIZE}")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.figures import Spread, heading, table
+from core.cpus import cpus
 from core.domain.spec import DatasetSpec
 from worker.training.augmentation.policies import POLICIES
 from worker.training.data import Split, load_images
@@ -130,7 +131,7 @@ def _build(spec: DatasetSpec, caches: Iterator[Path]) -> Job:
 
 
 def _print_augmenting(policy: str, split: Split, rounds: int) -> None:
-    helpers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    helpers = cpus()
     n = BATCH * BATCHES
     images = [split.take(np.arange(k, k + BATCH) % len(split)) for k in range(0, n, BATCH)]
     ways = [

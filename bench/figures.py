@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from core.cpus import cpus
+
 RESAMPLES = 2000
 
 
@@ -43,7 +45,7 @@ MS_COLUMNS = ("median ms", "error", "25 %", "75 %", "mean", "n")
 
 def heading(title: str) -> None:
     """A title, when, and on what kind of machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cpus()
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"\n=== {title}\n{now}; {cores} cores, {platform.machine()}; load average at the start {load}", flush=True)

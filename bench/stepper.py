@@ -5,13 +5,13 @@ Answers with the seconds they took: by the clock, and of processor time.
 
 from __future__ import annotations
 
-import os
 import sys
 
 import numpy as np
 
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
 from bench.windows import Mark
+from core.cpus import cpus
 from core.domain.spec import parse_spec
 from worker.training.environment import configure
 
@@ -20,7 +20,7 @@ CLASSES = 10
 
 def main() -> None:
     """Serves until the end of the input."""
-    configure(os.cpu_count() or 1)
+    configure(cpus())
     from worker.training.engine import Engine
 
     network, mode = sys.argv[1:]

@@ -106,7 +106,8 @@ class Workspace:
 
     `downloads`: where data sets come from, by name, instead of their known sources.
     `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
-    `data_roots`: the directories that a spec's paths may lie in; none: anywhere.
+    `data_roots`: the directories that a spec's paths may lie in; none: anywhere. `self_check`: whether the first step
+    of a stage is taken twice and compared: on, off or auto.
     """
 
     cache: Path
@@ -116,6 +117,7 @@ class Workspace:
     reports: bool = False
     xla: str = "auto"
     data_roots: tuple[Path, ...] = ()
+    self_check: str = "auto"
 
 
 class Trainer(Protocol):

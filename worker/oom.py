@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-OWN_GROUPS, GROUPS, MACHINE = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"), Path("/proc/vmstat")
+from core.cgroups import OWN, ROOT, folders, text_of
+
+MACHINE = Path("/proc/vmstat")
 COUNT = "oom_kill "
 LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
 
 
-def counters(own: Path = OWN_GROUPS, root: Path = GROUPS, machine: Path = MACHINE) -> Iterator[Path]:
-    """Where the kernel counts such kills, the narrowest first: this process's control group, then the machine.
-
-    In a container the group's path may be that on the host; its files lie at the root then.
-    """
-    for line in _text(own).splitlines():
-        number, names, path = line.split(":", 2)
-        inside = path.strip("/")
-        if number == "0" and not names:
-            yield from (root / inside / "memory.events", root / "memory.events")
-        elif "memory" in names.split(","):
-            folder = root / "memory"
-            yield from (folder / inside / "memory.oom_control", folder / "memory.oom_control")
+def counters(own: Path = OWN, root: Path = ROOT, machine: Path = MACHINE) -> Iterator[Path]:
+    """Where the kernel counts such kills, the narrowest first: this process's control groups, then the machine."""
+    names = {1: "memory.oom_control", 2: "memory.events"}
+    yield from (folder / names[version] for version, folder in folders("memory", own, root))
     yield machine
 
 
@@ -42,12 +35,5 @@ class OomKills:
 
 
 def _count(path: Path) -> int | None:
-    found = [line for line in _text(path).splitlines() if line.startswith(COUNT)]
+    found = [line for line in text_of(path).splitlines() if line.startswith(COUNT)]
     return int(found[0].removeprefix(COUNT)) if found else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

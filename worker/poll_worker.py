@@ -73,7 +73,7 @@ class PollingWorker:
             if not self._seat.stopping:
                 log.error("the training process does not get ready; its own lines above say why")
             return self._pause_in_vain()
-        if not self._seat.await_store():
+        if not self._seat.await_device() or not self._seat.await_store():
             return False
         asked = time.monotonic()
         offer = persist(self._ask, wait=self._pause)

@@ -107,7 +107,8 @@ class Presence:
             self._client.report(self._report(seat))
 
     def _report(self, seat: Seat, *, ended: bool = False) -> WorkerReport:
-        info = worker_info(self._settings, seat.device).model_copy(update={"store": self._store.ref})
+        update = {"store": self._store.ref, "problem": seat.problem}
+        info = worker_info(self._settings, seat.device).model_copy(update=update)
         return WorkerReport(**info.model_dump(), queues=tuple(self._queues), busy=seat.busy and not ended, ended=ended)
 
 

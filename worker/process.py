@@ -103,6 +103,11 @@ class TrainingProcess:
         """What it trains on, once it is ready."""
         return next((word["device"] for word in self._words() if "device" in word), None)
 
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot train on its device, once it is ready. None if it can."""
+        return next((word["problem"] for word in self._words() if "problem" in word), None)
+
     def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
         """Hands the attempt over; the child claims it, and hands it over before the deadline."""
         self._order(order_line(attempt_id, deadline))

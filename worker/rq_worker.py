@@ -73,7 +73,7 @@ class BatonWorker(Worker):
         """Takes a message once the training process is warm: another worker may be, and would begin at once."""
         # One that dies of its imports is found out when it is given something to do.
         self._seat.await_warm()
-        while not self._seat.await_store() and not self._seat.stopping:
+        while not (self._seat.await_device() and self._seat.await_store()) and not self._seat.stopping:
             self.heartbeat()
         if self._seat.stopping:
             raise StopRequested

@@ -24,6 +24,8 @@ from worker.store import OwnStore
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
 BEAT_SECONDS = 15
+DEVICE_AGAIN_SECONDS = 60.0
+"""Time until a device that could not be used is looked at again, by a new training process."""
 DEATH_REPORT_SECONDS = 60.0
 LAST_LINES_SECONDS = 10.0
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Seat:
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
     processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
+    `problem`: why that device cannot be used; no attempt is taken while there is one.
     `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable.
     """
 
@@ -64,6 +67,7 @@ class Seat:
         self.pulse = pulse or Pulse()
         self.store = store
         self.device = "cpu"
+        self.problem: str | None = None
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
 
@@ -98,6 +102,22 @@ class Seat:
         self._heed_the_deadline()
         self._learn_the_device(training)
         return training is not None and training.ready
+
+    def await_device(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for a device that can be used. Looks again with a new training process at times.
+
+        Returns whether it can be used; False if the worker is asked to end.
+        """
+        give_up = time.monotonic() + seconds
+        while self.problem is not None:
+            self.pulse.beat()
+            if self.stopping or time.monotonic() > give_up:
+                return False
+            if time.monotonic() - self._started > DEVICE_AGAIN_SECONDS:
+                self.close()
+                self.await_warm()
+            time.sleep(WARM_POLL_SECONDS)
+        return not self.stopping
 
     def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
         """Wait at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
@@ -177,6 +197,7 @@ class Seat:
 
     def _learn_the_device(self, training: TrainingProcess | None) -> None:
         self.device = (training and training.device) or self.device
+        self.problem = (training and training.problem) or None
 
     def kill(self) -> None:
         """Ends the training process, whatever it does."""

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.caches import default_cache
+from core.cpus import cpus
 from core.domain.catalog import TINY_IMAGENET_ZIP
 from core.domain.downloads import Checksum, Download, http_url
 from core.telemetry.logs import Format, Level, lower
@@ -57,12 +58,14 @@ class WorkerSettings(BaseSettings):
     """What it is called in tables and logs; host and process id unless given."""
     cache: Path = Field(default_factory=default_cache)
     """Downloads, unpacked zips, decoded images and autotuning results of a machine's workers."""
-    threads: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: os.cpu_count() or 1)
-    """Of TensorFlow's operations; the bits of a result on the CPU depend on it. All cores unless given."""
+    threads: Annotated[int, Field(ge=1)] = Field(default_factory=cpus)
+    """Threads of TensorFlow's operations; the bits of a result on the CPU depend on it. Left out: the CPUs that the
+    process may use, by its affinity and its container's limit."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
-    """Processes that augment on the host; left out: all cores but one."""
-    gpus: Annotated[int, Field(ge=1)] = 1
-    """How many of the GPUs that it sees train one job together; the others are left alone."""
+    """Processes that augment on the host; left out: one less than `BATON_THREADS`."""
+    gpus: Annotated[int, Field(ge=0)] = 1
+    """How many of the GPUs that it sees train one job together; the others are left alone. 0: train on the CPU. Without
+    it, a worker whose GPU TensorFlow cannot use takes no work."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     """From a signal to the machine's end; clouds say themselves how much is left."""
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
@@ -77,6 +80,11 @@ class WorkerSettings(BaseSettings):
     """Whether to make a report of each job, in a process of low priority."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Whether steps are compiled; auto: on GPUs."""
+    self_check: Literal["auto", "on", "off"] = "auto"
+    """Whether the first training step of a stage is taken twice and its bits compared; auto: on GPUs. An event says
+    where they differ."""
+    nondeterministic_ops: Literal["allow", "exclude"] = "allow"
+    """`exclude`: XLA compiles no operation for a GPU that does not repeat its bits, for all jobs of the worker."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """Of what the worker says, `json`: one object a line; training processes, whose words people read, speak text."""
     log_level: Annotated[Level, BeforeValidator(lower)] = "info"

@@ -31,13 +31,15 @@ log = logging.getLogger("worker.trainer")
 class Loaded:
     """What trains, once its libraries are imported, and the environment that its bits depend on.
 
-    `device`: what it trains on, as people call it. `compiler`: None without a GPU.
+    `device`: what it trains on, as people call it. `compiler`: None without a GPU. `problem`: why the device cannot be
+    used; no attempt is taken then.
     """
 
     trainer: Trainer
     environment: Mapping[str, str]
     device: str = "cpu"
     compiler: Compiler | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,19 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
     """Imports TensorFlow: seconds, spent before there is an attempt."""
     from worker.training.environment import NO_GPU, compiles, configure, describe, take_gpus
 
-    configure(settings.threads)
+    configure(settings.threads, nondeterministic=settings.nondeterministic_ops == "allow")
     take_gpus(settings.gpus)
+    from worker.training.devices import gpu_problem
     from worker.training.session import train
     from worker.training.versions import kernel_machine
 
     environment = describe(settings.threads, settings.xla)
     gpu = environment["gpu"]
+    problem = gpu_problem(settings.gpus)
     if gpu == NO_GPU:
-        return Loaded(train, environment)
+        return Loaded(train, environment, problem=problem)
     compiler = Compiler.open(kernel_machine(), settings.cache, compiled=compiles(settings.xla))
-    return Loaded(train, environment, gpu, compiler)
+    return Loaded(train, environment, gpu, compiler, problem)
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
@@ -81,11 +85,14 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     orders = read_orders(sys.stdin, notice, settings.grace)
     loaded = load(settings)
     runner = _runner(settings, loaded, notice, Parent(parent, report))
-    log.info("warm: waiting for an attempt with TensorFlow imported")
-    _say(report, ready=True, device=loaded.device)
+    if loaded.problem:
+        log.error("no work is taken: %s", loaded.problem)
+    else:
+        log.info("warm: waiting for an attempt with TensorFlow imported")
+    _say(report, ready=True, device=loaded.device, problem=loaded.problem)
     while True:
         order = orders.get()
-        if notice.given or runner.run(order.attempt_id, order.deadline):
+        if notice.given or (not loaded.problem and runner.run(order.attempt_id, order.deadline)):
             break
         _say(report, refused=order.attempt_id)
     if loaded.compiler:
@@ -104,6 +111,7 @@ def _workspace(settings: WorkerSettings) -> Workspace:
         reports=settings.reports,
         xla=settings.xla,
         data_roots=settings.roots,
+        self_check=settings.self_check,
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import time
 
 import numpy as np
 
 from bench.gpu.case import chosen
+from core.cpus import cpus
 from core.domain.spec import parse_spec
 from worker.training.environment import configure
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Measures and prints."""
     given = _arguments()
     case = chosen(given.network, small=given.small)
-    configure(os.cpu_count() or 1)
+    configure(cpus())
     from worker.training.data import Split
     from worker.training.engine import Engine
     from worker.training.feeding import make_source

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from json import dumps
+from json import dumps, loads
 
 import typer
 from rich.text import Text
@@ -57,9 +57,9 @@ def versions() -> Iterator[Finding]:
 
 def tensorflow() -> Iterator[Finding]:
     """Whether a worker could train here. Asked of another process: TensorFlow takes memory and never gives it back."""
-    code = "import tensorflow as tf; print(tf.__version__, len(tf.config.list_physical_devices('GPU')))"
+    command = [sys.executable, "-m", "worker.training.devices"]
     try:
-        answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+        answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         yield Finding("bad", "TensorFlow", "did not start within two minutes: is this machine out of memory?")
         return
@@ -67,10 +67,12 @@ def tensorflow() -> Iterator[Finding]:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding("note", "TensorFlow", f"cannot be imported ({last}): workers need it, run `make install`")
         return
-    version, gpus = answer.stdout.split()[-2:]
-    yield Finding(
-        "ok", "TensorFlow", f"{version}, " + (f"{gpus} GPU" if gpus != "0" else "no GPU: it trains on the CPU")
-    )
+    told = loads(answer.stdout.splitlines()[-1])
+    if told["problem"]:
+        yield Finding("bad", "TensorFlow", f"{told['version']}, workers here take no work: {told['problem']}")
+        return
+    gpus = f"{told['gpus']} GPU" if told["gpus"] else "no GPU: it trains on the CPU"
+    yield Finding("ok", "TensorFlow", f"{told['version']}, {gpus}")
 
 
 def redis_binary() -> Iterator[Finding]:

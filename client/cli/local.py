@@ -14,11 +14,16 @@ from client.cli.app import DONE, app, console, say
 from client.cli.dashboard import HINT, link_or_address
 from client.connection import DEFAULT_DATA
 from client.naming import command_name
+from client.stack.gpus import without_cuda
 from client.stack.up import Stack, StackOptions, child_environment, run_stack
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Database, store, logs and token.")]
 Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
 Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+NO_CUDA = (
+    "This machine has a GPU, and TensorFlow here is the build for the CPU: the workers train on the CPU. "
+    "requirements/worker-gpu.txt has the build for GPUs."
+)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -54,6 +59,8 @@ def _welcome(stack: Stack) -> None:
     if not here:
         lines.append(f"  export BATON_URL={connection.url} BATON_TOKEN={connection.token}")
     lines += [f"  {baton} submit digits-demo --watch", f"  {baton} list", f"  {baton} --help"]
+    if without_cuda(os.environ):
+        lines.append(f"\n[yellow]{NO_CUDA}[/yellow]")
     if options.host not in LOOPBACK:
         lines.append("\n[yellow]It listens beyond this machine without TLS: put a proxy with TLS in front.[/yellow]")
     console().print("\n".join(lines), soft_wrap=True, markup=True)

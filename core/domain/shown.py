@@ -45,7 +45,17 @@ def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSche
 
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
-WORKER_NOTES = ("exact_resume_not_promised", "file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
+WORKER_NOTES = (
+    "evaluation_batch_halved",
+    "exact_resume_not_promised",
+    "file_failed",
+    "images_on_host",
+    "notice",
+    "report_failed",
+    "restored",
+    "resumed_inexactly",
+    "self_check_failed",
+)
 AUDITED = (
     "job_cancel_requested",
     "job_pause_requested",

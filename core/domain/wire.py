@@ -44,7 +44,8 @@ TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
 class WorkerInfo(Message):
     """The worker that claims. `protocol`, `spec_version`: the versions of core.domain.protocol that it knows.
 
-    `store`: the store that it uses; None from a worker of a release that does not report it.
+    `store`: the store that it uses; None from a worker of a release that does not report it. `problem`: why it takes
+    no work, beside its store: a GPU that it cannot use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), Shown]
@@ -54,6 +55,7 @@ class WorkerInfo(Message):
     device: Annotated[str, Field(max_length=200), Shown] = "cpu"
     extensions: Extensions = ()
     store: StoreRef | None = None
+    problem: Annotated[str, Field(max_length=2000), Shown] | None = None
     protocol: Version = FIRST
     spec_version: Version = FIRST
 

@@ -47,7 +47,8 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
         row.since, row.ended_at = now, None
     row.host, row.pid, row.version, row.device = clean(info.host), info.pid, clean(info.version), clean(info.device)
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
-    row.store_id, row.refusal = (info.store.id, info.store.problem) if info.store else (None, None)
+    row.store_id, trouble = (info.store.id, info.store.problem) if info.store else (None, None)
+    row.refusal = info.problem or trouble
     row.protocol, row.spec_version = info.protocol, info.spec_version
     return row
 

@@ -14,6 +14,7 @@ CARD = Gpu("NVIDIA H100", "550.1", 80 * 2**30)
 @pytest.fixture
 def four(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "gpus", lambda: (CARD,) * 4)
+    monkeypatch.setattr(gpus, "_cpu_build", lambda: False)
 
 
 def seen(workers: int | None, **environment: str) -> list[str | None]:
@@ -40,13 +41,29 @@ def test_a_worker_has_as_many_as_train_one_job() -> None:
 
 
 @pytest.mark.usefixtures("four")
+def test_workers_may_be_told_to_train_on_the_cpu() -> None:
+    assert (seen(None, BATON_GPUS="0"), seen(2, BATON_GPUS="0")) == ([None], [None, None])
+
+
+@pytest.mark.usefixtures("four")
+def test_with_a_build_for_the_cpu_they_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_cpu_build", lambda: True)
+    assert gpus.environments(None, {}) == [{"BATON_GPUS": "0"}]
+    assert gpus.without_cuda({})
+    assert not gpus.without_cuda({"CUDA_VISIBLE_DEVICES": ""})
+    assert gpus.environments(1, {"BATON_GPUS": "2"}) == [
+        {"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    ]
+
+
+@pytest.mark.usefixtures("four")
 def test_only_those_that_the_user_offers() -> None:
     assert seen(None, CUDA_VISIBLE_DEVICES="3, GPU-5a") == ["3", "GPU-5a"]
     assert seen(None, CUDA_VISIBLE_DEVICES="") == [None]
 
 
 @pytest.mark.usefixtures("four")
-@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("0", "whole number")])
+@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("-1", "whole number")])
 def test_what_cannot_be_is_said(each: str, words: str) -> None:
     with pytest.raises(StackError, match=words):
         gpus.environments(None, {"BATON_GPUS": each})

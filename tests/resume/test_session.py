@@ -60,13 +60,20 @@ class Ending:
     asked: int
 
 
-def run(job: JobSpec, folder: Path, stops: tuple[int, ...] = ()) -> Ending:
+def run(
+    job: JobSpec,
+    folder: Path,
+    stops: tuple[int, ...] = (),
+    notes: list[tuple[str, str]] | None = None,
+    self_check: str = "auto",
+) -> Ending:
+    """`notes`: takes kinds and messages of the events; None where there must be none."""
     store = open_store(f"file://{folder}/store")
-    workspace = Workspace(folder.parent / "cache", threads=2, processes=0)
+    workspace = Workspace(folder.parent / "cache", threads=2, processes=0, self_check=self_check)
     rows: dict[int, EpochRow] = {}
     newest: str | None = None
     for attempt, stop_at in enumerate([*stops, None], start=1):
-        control = Recorder(store, stop_at, attempt, newest=newest, rows=rows)
+        control = Recorder(store, stop_at, attempt, newest=newest, rows=rows, notes=notes)
         snapshot = read_checkpoint(store, newest)[0] if newest else None
         try:
             results = train(job, control, workspace, snapshot)
@@ -97,6 +104,12 @@ def assert_equal(one: Ending, other: Ending) -> None:
 def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[JobSpec, Ending]:
     job = spec(request.param)
     return job, run(job, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_the_self_check_changes_no_bit(uninterrupted: tuple[JobSpec, Ending], tmp_path: Path) -> None:
+    job, expected = uninterrupted
+    stop = expected.asked // 2
+    assert_equal(expected, run(job, tmp_path / "run", (stop,), self_check="on"))
 
 
 def test_the_run_is_whole(uninterrupted: tuple[JobSpec, Ending]) -> None:

@@ -37,7 +37,10 @@ def test_images_that_do_not_fit_are_handed_over_and_change_no_bit(
     uninterrupted: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(held, "device_share", lambda: 1000)
-    assert_equal(uninterrupted, run(drawn(), tmp_path / "run"))
+    notes: list[tuple[str, str]] = []
+    assert_equal(uninterrupted, run(drawn(), tmp_path / "run", notes=notes))
+    assert [kind for kind, _ in notes] == ["images_on_host", "images_on_host"]
+    assert "of 8 px) stay with the host: the device may hold 0 MB more" in notes[0][1]
 
 
 def test_without_augmentation_it_does_what_the_host_would(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
-
-from service.db.tables import Worker
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, worker_info
 
@@ -98,10 +95,11 @@ def test_a_restarted_worker_takes_over_the_row_of_its_name(api: Api, clock: Move
     assert states(api) == {"w1": "idle"}
 
 
-def test_a_refused_worker_is_listed_with_the_reason(api: Api) -> None:
-    report(api)
-    with api.services.database.write() as session:
-        session.execute(update(Worker).values(refusal="set BATON_STORE to gs://bucket/prefix"))
+def test_a_worker_that_takes_no_work_is_listed_with_the_reason(api: Api) -> None:
+    why = "TensorFlow cannot use the GPU: libcudnn.so.9 cannot be loaded"
+    report(api, problem=why)
     (row,) = listed(api)
-    assert (row["state"], row["refusal"]) == ("refused", "set BATON_STORE to gs://bucket/prefix")
+    assert (row["state"], row["refusal"]) == ("refused", why)
     assert counted(api)["refused"] == 1
+    report(api)
+    assert states(api) == {"w1": "idle"}

@@ -67,6 +67,7 @@ class Behaviour(BaseModel):
     hold_until: Path = Path(os.devnull)
     start_seconds: float = 0.0
     stubborn: bool = False
+    device_problem: Path | None = None
 
     def fails(self, attempt: int, step: int) -> bool:
         """Whether this attempt fails before this step."""
@@ -130,7 +131,8 @@ def load(settings: WorkerSettings) -> Loaded:
     if behaviour({}).stubborn:
         _believe_nothing()
     time.sleep(behaviour({}).start_seconds)
-    return Loaded(train, {"trainer": "fake"})
+    broken = behaviour({}).device_problem
+    return Loaded(train, {"trainer": "fake"}, problem=broken.read_text() if broken and broken.exists() else None)
 
 
 def run() -> NoReturn:

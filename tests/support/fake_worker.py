@@ -39,7 +39,7 @@ def _fork_in_place_of_exec() -> None:
     vars(worker.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
 
 
-NEW_FIELDS = ("protocol", "spec_version", "store")
+NEW_FIELDS = ("protocol", "spec_version", "store", "problem")
 """What the messages of a worker of the last release, commit e9172d9, do not have."""
 
 

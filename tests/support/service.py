@@ -45,6 +45,7 @@ class ServiceProcess:
         return {
             **clean,
             "PYTHONPATH": str(ROOT),
+            "BATON_GPUS": "0",  # tests train on the CPU, also where there is a GPU
             "BATON_URL": self.url,
             "BATON_TOKEN": TOKEN,
             "BATON_DATABASE_URL": self.database_url,

@@ -21,7 +21,10 @@ class BestEpoch(BaseModel):
 
 
 class CursorData(BaseModel):
-    """The cursor as stored in a checkpoint. `data`: None in checkpoints of versions that did not record it."""
+    """The cursor as stored in a checkpoint. `data`: None in checkpoints of versions that did not record it.
+
+    `evaluation_batches`: see EvaluationBatches.
+    """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
@@ -30,6 +33,7 @@ class CursorData(BaseModel):
     best: BestEpoch | None
     stage_best: BestEpoch | None
     data: DataRecord | None = None
+    evaluation_batches: dict[int, int] = {}
 
 
 @dataclass
@@ -39,11 +43,17 @@ class Cursor:
     history: list[EpochRow] = field(default_factory=list)
     best: BestEpoch | None = None
     stage_best: BestEpoch | None = None
+    evaluation_batches: dict[int, int] = field(default_factory=dict)
 
     def dump(self, schedule: dict[str, float | int], data: DataRecord | None = None) -> dict[str, Any]:
         """The cursor, the schedule's state and the data record, as JSON data."""
         found = CursorData(
-            schedule=schedule, history=self.history, best=self.best, stage_best=self.stage_best, data=data
+            schedule=schedule,
+            history=self.history,
+            best=self.best,
+            stage_best=self.stage_best,
+            data=data,
+            evaluation_batches=self.evaluation_batches,
         )
         return found.model_dump(mode="json")
 
@@ -51,7 +61,7 @@ class Cursor:
     def load(cls, data: dict[str, Any]) -> tuple[Cursor, dict[str, float | int]]:
         """The cursor and the schedule's state."""
         read = CursorData.model_validate(data)
-        return cls(read.history, read.best, read.stage_best), read.schedule
+        return cls(read.history, read.best, read.stage_best, read.evaluation_batches), read.schedule
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -68,13 +68,13 @@ class Engine:
         keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
         keras.utils.set_random_seed(spec.seed)
         devices = devices or training_devices()
-        on_gpu, compiled = devices[0].startswith("GPU"), compiles(xla)
-        if deterministic_ops(spec, on_gpu=on_gpu):
+        self.on_gpu, compiled = devices[0].startswith("GPU"), compiles(xla)
+        if deterministic_ops(spec, on_gpu=self.on_gpu):
             use_deterministic_ops(compiled=compiled)
         self.replicas = Replicas(devices)
         with self.replicas.scope():
             self._build(spec, classes)
-        self._shelf = Shelf(devices) if on_gpu or spec.augmentation_engine == "device" else None
+        self._shelf = Shelf(devices) if self.on_gpu or spec.augmentation_engine == "device" else None
         self._learner = Learner(
             self.network, self._optimizer, self._train_sums, self._finite_images, replicas=self.replicas, xla=compiled
         )
@@ -109,12 +109,17 @@ class Engine:
         """The same images on the devices, uint8 [n, h, w, 3]; None: they are to be handed over batch by batch."""
         return self._shelf.hold(images) if self._shelf else None
 
-    def hold_only(self, *images: npt.NDArray[np.uint8]) -> None:
-        """Has the device hold these and no others, as far as they fit, the first ones first."""
-        if self._shelf:
-            self._shelf.keep_only(*images)
-            for array in images:
-                self._shelf.hold(array)
+    def hold_only(self, *images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+        """Has the device hold these and no others, as far as they fit, the first ones first.
+
+        Returns in words which ones stay with the host.
+        """
+        if not self._shelf:
+            return ()
+        self._shelf.keep_only(*images)
+        for array in images:
+            self._shelf.hold(array)
+        return self._shelf.left_out
 
     def train_step(self, images: Images, labels: Labels, rate: float, change: Change | None = None) -> None:
         """One update of all variables; `change` says how the step itself augments the images.

@@ -12,10 +12,14 @@ from typing import Any
 QUIET = "2"
 NO_GPU = "none"
 DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
+REPEATING_XLA = "--xla_gpu_exclude_nondeterministic_ops=true"
+"""Weaker than DETERMINISTIC_XLA: XLA still chooses among kernels by time, so that two machines may choose others."""
 
 
-def configure(threads: int) -> None:
+def configure(threads: int, *, nondeterministic: bool = True) -> None:
     """Fixes what TensorFlow reads once, at import. To be called before its first import.
+
+    `nondeterministic`: whether XLA may use operations on a GPU that do not repeat their bits.
 
     Raises:
         RuntimeError: TensorFlow has started already with other settings.
@@ -23,6 +27,8 @@ def configure(threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if not nondeterministic:
+        _add_xla_flag(REPEATING_XLA)
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -45,9 +51,18 @@ def use_deterministic_ops(*, compiled: bool) -> None:
     import tensorflow as tf
 
     if compiled:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC_XLA}".strip()
+        _add_xla_flag(DETERMINISTIC_XLA)
     else:
         tf.config.experimental.enable_op_determinism()
+
+
+def _add_xla_flag(flag: str) -> None:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+
+
+def only_repeating() -> dict[str, str]:
+    """That XLA excludes operations which do not repeat their bits: part of what bits and XLA's choices depend on."""
+    return {"nondeterministic ops": "excluded"} if REPEATING_XLA in os.environ.get("XLA_FLAGS", "") else {}
 
 
 def describe(threads: int, xla: str) -> dict[str, str]:
@@ -68,6 +83,7 @@ def describe(threads: int, xla: str) -> dict[str, str]:
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         # Absent where nothing is compiled, as in checkpoints of earlier versions.
         **({"xla": "on" if gpus else f"on, for a processor with {_features()}"} if compiles(xla) else {}),
+        **(only_repeating() if gpus else {}),
     }
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from core.caches import default_cache
+from core.cpus import cpus
 from core.domain.errors import BatonError, JobFailure
 from core.domain.evaluation import EvaluatedModel, Evaluation
 from core.domain.spec import JobSpec, parse_spec
@@ -29,13 +29,14 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
     """
     from worker.training.data import load_images
     from worker.training.engine import Engine
+    from worker.training.evaluation_batches import EvaluationBatches
     from worker.training.judged import judge_all, make_evaluation
 
     data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed)
     outputs = spec.network.classes or len(data.class_names)
     engine = Engine(spec, outputs)
     _load(engine, model)
-    sets = judge_all(engine, data, lambda: None)
+    sets = judge_all(engine, data, lambda: None, EvaluationBatches(spec), asked.stage or len(spec.stages))
     return make_evaluation(spec, asked, data.class_names, outputs, sets)
 
 
@@ -60,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stage", type=int, help="the stage that the model comes from, from 1; default: the last")
     parser.add_argument("--epoch", type=int, help="the epoch that it comes from, from 1 over the whole job")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where decoded images lie")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=cpus())
     return parser.parse_args()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from core.domain.errors import JobFailure
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
+from worker.training.ahead import ahead
 from worker.training.augmentation.device import unsupported
 from worker.training.batches import BatchPlan
 from worker.training.data.model import Split
@@ -22,6 +23,9 @@ _UNEVEN = "stages.{stage}.batch_size: {n} GPUs cannot share {images} images even
 _NOT_HERE = (
     "stages.{stage}.augmentation: {what} cannot run inside the step; set augmentation_engine to auto, or to imgaug"
 )
+
+
+Made = TypeVar("Made")
 
 
 class Source(Protocol):
@@ -44,13 +48,17 @@ class DrawnSource:
 
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0."""
-        for batch in range(first_batch, self._plan.steps_per_epoch):
-            indices = self._plan.indices(epoch, batch)
-            images = rows_of(self._plan.split, indices, self._held)
-            yield Batch(images, self._plan.split.labels[indices], self._change(epoch, batch))
+        numbers = range(first_batch, self._plan.steps_per_epoch)
+        # Images of the host are gathered while the device computes the step before.
+        return in_turn(lambda batch: self._batch(epoch, batch), numbers, gathers=self._held is None)
+
+    def _batch(self, epoch: int, batch: int) -> Batch:
+        indices = self._plan.indices(epoch, batch)
+        images = rows_of(self._plan.split, indices, self._held)
+        return Batch(images, self._plan.split.labels[indices], self._change(epoch, batch))
 
     def close(self) -> None:
-        """Nothing computes ahead."""
+        """Nothing outlives its iterator."""
 
     def _change(self, epoch: int, batch: int) -> Change | None:
         if self._plan.policy == "none":
@@ -63,14 +71,23 @@ def rows_of(split: Split, indices: np.ndarray, held: Held | None) -> Images:
     return split.take(indices) if held is None else Rows(held, split.rows[indices].astype(np.int32))
 
 
+def in_turn(make: Callable[[int], Made], numbers: range, *, gathers: bool) -> Iterator[Made]:
+    """`make(number)` for each; ahead of time in a thread where it gathers images on the host."""
+    return ahead(make, numbers) if gathers else map(make, numbers)
+
+
 def in_order(
     split: Split, size: int, between: Callable[[], None], held: Held | None = None
 ) -> Iterator[tuple[Images, Labels]]:
     """A split's images and labels as they are, `size` at a time; calls `between` before each lot."""
-    for start in range(0, len(split), size):
-        between()
+
+    def lot(start: int) -> tuple[Images, Labels]:
         indices = np.arange(start, min(start + size, len(split)))
-        yield rows_of(split, indices, held), split.labels[indices]
+        return rows_of(split, indices, held), split.labels[indices]
+
+    for images, labels in in_turn(lot, range(0, len(split), size), gathers=held is None):
+        between()
+        yield images, labels
 
 
 def make_source(spec: JobSpec, engine: Engine, split: Split, stage: int, steps: int, processes: int) -> Source:

@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from core.gpu import gpus
+from core.cuda import device_memory
 from worker.training.inputs import Held
+from worker.training.memory import MAX_WORDS, out_of_memory
 
 # The rest is for the network: its variables, its activations, what XLA tries out.
 SHARE = 0.25
@@ -28,20 +29,43 @@ class Shelf:
     def __init__(self, devices: Sequence[str], capacity: int | None = None) -> None:
         self._devices, self._capacity = devices, device_share() if capacity is None else capacity
         self._arrays: dict[int, tuple[NDArray[np.uint8], Held]] = {}
+        self._refused: dict[int, tuple[NDArray[np.uint8], str]] = {}
 
     def keep_only(self, *wanted: NDArray[np.uint8]) -> None:
         """Lets go of all others: to be called before new ones are put up."""
         names = {id(images) for images in wanted}
         self._arrays = {name: entry for name, entry in self._arrays.items() if name in names}
+        self._refused = {}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why images stay with the host, one text for each array that was to be held."""
+        return tuple(why for _, why in self._refused.values())
 
     def hold(self, images: NDArray[np.uint8]) -> Held | None:
         """The same images on each device, or None where they do not fit."""
+        if id(images) in self._refused:
+            return None
         if id(images) not in self._arrays:
-            if self._held + images.nbytes > self._capacity:
-                log.info("%d MB of images stay with the host: the device may hold %d", *_mb(images.nbytes, self._room))
+            copied, why = self._copied(images)
+            if copied is None:
+                self._refused[id(images)] = (images, f"{_described(images)} stay with the host: {why}")
+                log.info("%s", self._refused[id(images)][1])
                 return None
-            self._arrays[id(images)] = (images, tuple(_copy(images, device) for device in self._devices))
+            self._arrays[id(images)] = (images, copied)
         return self._arrays[id(images)][1]
+
+    def _copied(self, images: NDArray[np.uint8]) -> tuple[Held | None, str]:
+        """The copies, or None and why there are none."""
+        if self._held + images.nbytes > self._capacity:
+            return None, f"the device may hold {_mb(self._room)} MB more of them"
+        try:
+            return tuple(_copy(images, device) for device in self._devices), ""
+        except tf.errors.OpError as error:
+            if not out_of_memory(error):
+                raise
+            log.warning("images could not be copied to the device: %s", str(error)[:MAX_WORDS])
+            return None, "the device's memory is full"
 
     @property
     def _held(self) -> int:
@@ -56,12 +80,16 @@ def _copy(images: NDArray[np.uint8], device: str) -> tf.Tensor:
     begun = time.monotonic()
     with tf.device(device):
         copied = tf.constant(np.asarray(images))
-    log.info("%s holds %d MB of images, copied in %.2f s", device, *_mb(images.nbytes), time.monotonic() - begun)
+    log.info("%s holds %s, copied in %.2f s", device, _described(images), time.monotonic() - begun)
     return copied
 
 
-def _mb(*sizes: int) -> tuple[int, ...]:
-    return tuple(size // 1_000_000 for size in sizes)
+def _described(images: NDArray[np.uint8]) -> str:
+    return f"{_mb(images.nbytes)} MB of images ({len(images)} of {images.shape[1]} px)"
+
+
+def _mb(size: int) -> int:
+    return size // 1_000_000
 
 
 def training_devices() -> tuple[str, ...]:
@@ -70,7 +98,12 @@ def training_devices() -> tuple[str, ...]:
 
 
 def device_share() -> int:
-    """Bytes that images may take on the device that trains: a share of its memory."""
-    on_gpu = tf.config.list_physical_devices("GPU")
-    total = gpus()[0].memory if on_gpu and gpus() else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(SHARE * total)
+    """Bytes that images may take on each device that trains: a share of the memory of the smallest.
+
+    Asked of CUDA for this process's own devices, so that it holds for another card than the first and for a MIG
+    instance. Nothing where CUDA does not answer.
+    """
+    count = len(tf.config.get_visible_devices("GPU"))
+    if not count:
+        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return int(SHARE * min(device_memory()[:count], default=0))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import tensorflow as tf
+
 from core.domain.evaluation import EvaluatedModel, Evaluation
 from core.domain.spec import JobSpec
 from worker.training.data import ImageData, Split
 from worker.training.engine import Engine, Score
 from worker.training.evaluation import Answers, class_names, evaluated
+from worker.training.evaluation_batches import EvaluationBatches
 from worker.training.feeding import in_order
-
-EVALUATION_BATCH = 256
+from worker.training.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +26,32 @@ class Judged:
     answers: Answers
 
 
-def judge(engine: Engine, split: Split, between: Callable[[], None]) -> Judged:
-    """What the engine's network says of a split; `between` is called before each batch and may raise to stop."""
-    size = min(EVALUATION_BATCH, len(split))
-    return Judged(split, *engine.examine(in_order(split, size, between, engine.hold(split.images)), size))
+def judge(engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int) -> Judged:
+    """What the engine's network, of a stage counted from 1, says of a split.
+
+    `between` is called before each batch and may raise to stop. Where the device's memory is full, all of the split is
+    judged again in batches of half the size, so that the sums do not depend on where it happened.
+
+    Raises:
+        JobFailure: out_of_memory, not one image fits.
+    """
+    while True:
+        size = min(batches.size(stage, split.size), len(split))
+        try:
+            return Judged(split, *engine.examine(in_order(split, size, between, engine.hold(split.images)), size))
+        except tf.errors.OpError as error:
+            if not out_of_memory(error):
+                raise
+            full = error.with_traceback(None)  # whose frames hold tensors
+        batches.halve(split.size, size, full)
 
 
-def judge_all(engine: Engine, data: ImageData, between: Callable[[], None]) -> dict[str, Judged]:
+def judge_all(
+    engine: Engine, data: ImageData, between: Callable[[], None], batches: EvaluationBatches, stage: int
+) -> dict[str, Judged]:
     """The same of all sets that did not train, by their names in an evaluation."""
     splits = {"validation": data.val} | ({"test": data.test} if data.test is not None else {})
-    return {name: judge(engine, split, between) for name, split in splits.items()}
+    return {name: judge(engine, split, between, batches, stage) for name, split in splits.items()}
 
 
 def make_evaluation(

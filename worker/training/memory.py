@@ -12,8 +12,14 @@ from core.domain.policies import Reason
 from worker.oom import LESS_MEMORY
 
 # A compiled program's allocator reports it in the text of an error of another class.
-WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory")
+# The last one is said of a copy to the device.
+WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory", "Dst tensor is not initialized")
 MAX_WORDS = 2000
+
+
+def out_of_memory(error: tf.errors.OpError) -> bool:
+    """Whether TensorFlow says that the memory of the device, or of the host, is full."""
+    return isinstance(error, tf.errors.ResourceExhaustedError) or any(word in str(error) for word in WORDS)
 
 
 @contextmanager
@@ -22,8 +28,7 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        text = str(error)
-        if not isinstance(error, tf.errors.ResourceExhaustedError) and not any(word in text for word in WORDS):
+        if not out_of_memory(error):
             raise
-        message = f"the device's memory is full: {LESS_MEMORY}\n{text[:MAX_WORDS]}"
+        message = f"the device's memory is full: {LESS_MEMORY}\n{str(error)[:MAX_WORDS]}"
         raise JobFailure(Reason.OUT_OF_MEMORY, message) from error

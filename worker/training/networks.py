@@ -44,3 +44,16 @@ def _with_softmax(built: object, spec: JobSpec, classes: int) -> keras.Model:
     x = keras.layers.Activation("linear", dtype="float32", name="logits")(x)
     x = keras.layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(images, x, name=name.replace(".", "-"))
+
+
+def network_outputs(spec: JobSpec, classes: int) -> int:
+    """How many outputs the network has for data of so many classes.
+
+    Raises:
+        JobFailure: bad_data, the spec names fewer.
+    """
+    wanted = spec.network.classes or classes
+    if wanted < classes:
+        text = f"network.classes: the data has {classes} classes, the network only {wanted}"
+        raise JobFailure(Reason.BAD_DATA, text)
+    return wanted

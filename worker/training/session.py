@@ -17,15 +17,18 @@ from worker.control import Control, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
 from worker.training.data import ImageData
 from worker.training.engine import Engine, Score
+from worker.training.evaluation_batches import EvaluationBatches, tell_halved
 from worker.training.feeding import Source, make_source
 from worker.training.finite import first_bad_array, first_bad_value, not_finite
 from worker.training.judged import Judged, evaluation_size, judge, judge_all
 from worker.training.loading import Loader
 from worker.training.memory import memory_errors
+from worker.training.networks import network_outputs
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
 from worker.training.published import Published
 from worker.training.schedules import RateSchedule, make_schedule
+from worker.training.self_check import SelfCheck
 from worker.training.speed import Speedometer
 
 LATEST = frozenset({CheckpointRole.LATEST})
@@ -57,14 +60,16 @@ class Session:
         self._loader = Loader(spec, control, workspace, snapshot)
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
-        outputs = _outputs(spec, first)
+        outputs = network_outputs(spec, len(first.class_names))
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
+        self._check = SelfCheck(workspace.self_check, self._engine, control)
         self._files = Published(control, workspace, self._plan, outputs)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
         if snapshot is not None:
             self._resume(snapshot)
+        self._batches = EvaluationBatches(spec, self._halved, self._cursor.evaluation_batches)
 
     def run(self) -> dict[str, float]:
         """Trains to the end of the last stage and evaluates the best model. Raises Stopped at a step boundary."""
@@ -120,7 +125,8 @@ class Session:
     def _train_stage(self) -> None:
         stage, number = self._spec.stages[self._at.stage], self._at.stage
         train, validation = self._data(stage.image_size).train, self._data(evaluation_size(self._spec, number + 1)).val
-        self._engine.hold_only(train.images, validation.images)
+        for text in self._engine.hold_only(train.images, validation.images):
+            self._control.note("images_on_host", text)
         steps, processes = self._plan.steps[number], self._workspace.processes
         source = make_source(self._spec, self._engine, train, number, steps, processes)
         try:
@@ -148,7 +154,9 @@ class Session:
 
     def _step(self, batch: Batch, step_in_stage: int) -> None:
         self._stop_or_save()
-        self._engine.train_step(batch.images, batch.labels, self._schedule.rate(step_in_stage), batch.change)
+        rate = self._schedule.rate(step_in_stage)
+        self._check.before(self._at.stage, batch, rate)
+        self._engine.train_step(batch.images, batch.labels, rate, batch.change)
         self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
         self._here.steps += 1
         self._here.images += len(batch.labels)
@@ -165,7 +173,12 @@ class Session:
     def _validate(self, data: ImageData) -> Judged:
         self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
         with self._watch.measure(Bucket.VALIDATION):
-            return judge(self._engine, data.val, self._stop_or_save)
+            return judge(self._engine, data.val, self._stop_or_save, self._batches, self._at.stage + 1)
+
+    def _halved(self, pixels: int, before: int, after: int) -> None:
+        tell_halved(self._control, self._spec, self._cursor.history, pixels, before, after)
+        if self._trains:
+            self._save(LATEST)  # whoever resumes from here on divides the sums in the same way
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
@@ -252,7 +265,7 @@ class Session:
         self._files.best(best, self._load(best))
         self._files.history(self._cursor.history)
         data = self._data(evaluation_size(self._spec, best.metric.stage))
-        sets = judge_all(self._engine, data, self._stop_without_saving)
+        sets = judge_all(self._engine, data, self._stop_without_saving, self._batches, best.metric.stage)
         numbers = self._files.evaluation(best.metric, self._cursor.history, data, sets, self._stop_without_saving)
         return numbers | {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
 
@@ -282,12 +295,3 @@ class Session:
     def _data(self, size: int) -> ImageData:
         # A later stage's images: what was trained since the last save goes on from here.
         return self._loader.at(size, self._stop_or_save if self._trains else self._stop_without_saving)
-
-
-def _outputs(spec: JobSpec, data: ImageData) -> int:
-    found = len(data.class_names)
-    wanted = spec.network.classes or found
-    if wanted < found:
-        text = f"network.classes: the data has {found} classes, the network only {wanted}"
-        raise JobFailure(Reason.BAD_DATA, text)
-    return wanted

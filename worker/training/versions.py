@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from worker.training.environment import only_repeating
+
 UNKNOWN = "unknown"
 MAPS = Path("/proc/self/maps")
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -32,6 +34,7 @@ def kernel_machine() -> dict[str, str]:
         "compute capability": ", ".join(capabilities),
         "driver": driver(),
         **libraries(),
+        **only_repeating(),
         "TensorFlow": tf.__version__,
         "TensorFlow's build": built_with(tf.sysconfig.get_build_info()),
         "Keras": version("keras"),

@@ -19,7 +19,7 @@ from worker.autotuning.folder import Folder
 from worker.settings import WorkerSettings
 from worker.trainer import tensorflow
 from worker.training import environment, versions
-from worker.training.environment import NO_GPU, compiles, describe
+from worker.training.environment import NO_GPU, REPEATING_XLA, compiles, describe
 from worker.training.versions import built_with, driver, kernel_machine, libraries
 
 DOUBLED = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21.0)).numpy())"
@@ -68,7 +68,7 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda _kind: [SimpleNamespace(name="GPU:0")])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _gpu: card)
     for name in ("configure", "take_gpus"):
-        monkeypatch.setattr(environment, name, lambda _count: None)
+        monkeypatch.setattr(environment, name, lambda _count, **_more: None)
 
 
 @pytest.mark.parametrize(("xla", "lacking"), [("auto", ""), ("off", NOT_COMPILED)])
@@ -90,6 +90,18 @@ def test_the_kernels_depend_on_the_card_its_driver_and_the_libraries(on_a_gpu: N
     assert (here["GPU"], here["compute capability"]) == ("NVIDIA H100 80GB HBM3", "9.0")
     others = {"driver", "CUDA runtime", "cuDNN", "cuBLAS", "TensorFlow", "TensorFlow's build", "Keras"}
     assert set(here) == {"GPU", "compute capability", *others}
+
+
+def test_excluded_operations_are_part_of_the_bits_and_of_xlas_choices(
+    on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def both() -> tuple[dict[str, str], ...]:
+        return describe(2, "auto"), kernel_machine()
+
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    before = both()
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_to=/tmp {REPEATING_XLA}")
+    assert both() == tuple({**one, "nondeterministic ops": "excluded"} for one in before)
 
 
 def asked(*paths: str) -> str:

@@ -34,6 +34,9 @@ class FakeSeat:
     def await_store(self) -> bool:
         return not self.stopping
 
+    def await_device(self) -> bool:
+        return not self.stopping
+
     def await_warm(self) -> bool:
         return self.warm
 

@@ -36,7 +36,7 @@ class Service:
 
 
 class FakeSeat:
-    device, busy = "cpu", True
+    device, busy, problem = "cpu", True, None
 
 
 class FakeStore:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cpus import cpus
+from worker.training.ahead import ahead
 from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
 
 CHUNK_BYTES = 4 << 20
 Chunk = tuple[NDArray[np.uint8], list[bytes]]
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[Chunk]:
@@ -35,18 +29,9 @@ def decode_all(listing: Listing, size: int, threads: int | None = None) -> Itera
         JobFailure: bad_data, with the first damaged image.
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
-    workers = threads or cores()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        ahead: deque[Future[Chunk]] = deque()
-        for start in range(0, len(listing.labels), step):
-            ahead.append(pool.submit(_chunk, listing, start, step, size))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    workers = threads or cpus()
+    starts = range(0, len(listing.labels), step)
+    yield from ahead(lambda start: _chunk(listing, start, step, size), starts, threads=workers, depth=2 * workers)
 
 
 def _chunk(listing: Listing, start: int, step: int, size: int) -> Chunk:

@@ -1,0 +1,59 @@
+"""A worker whose training process cannot use its device takes no work, says why, and looks again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from core.domain.store_identity import StoreRef
+from core.domain.wire import WorkerReport
+from worker import seat as module
+from worker.logs.shipper import Logs
+from worker.presence import Presence
+from worker.protocol import ServiceClient
+from worker.seat import Seat
+from worker.settings import WorkerSettings
+from worker.store import OwnStore
+
+WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 cannot be loaded"
+
+
+class Service:
+    """Keeps the last report."""
+
+    heard: WorkerReport | None = None
+
+    def report(self, report: WorkerReport) -> None:
+        self.heard = report
+
+
+class Store:
+    ref = StoreRef(url="file:///nowhere", id="a" * 32)
+
+
+def told(seat: Seat) -> str | None:
+    """What the service hears of the worker."""
+    service, settings = Service(), WorkerSettings(token="t", store="file:///nowhere", worker_name="w1")
+    Presence(cast(ServiceClient, service), settings, [], lambda _: None, cast(OwnStore, Store())).tell(seat)
+    assert service.heard is not None
+    return service.heard.problem
+
+
+def test_it_waits_until_the_device_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = tmp_path / "problem"
+    problem.write_text(WHY)
+    monkeypatch.setenv("BATON_FAKE_DEVICE_PROBLEM", str(problem))
+    monkeypatch.setenv("BATON_TOKEN", "t")
+    monkeypatch.setenv("BATON_STORE", tmp_path.as_uri())
+    client = ServiceClient("http://127.0.0.1:1", "t")
+    with Seat(client, grace=1.0, logs=Logs(tmp_path.as_uri()), module="tests.support.fake_process") as seat:
+        assert seat.await_warm()
+        assert not seat.await_device(seconds=0)
+        assert told(seat) == WHY
+        problem.unlink()
+        assert not seat.await_device(seconds=0)  # the process that waits has not looked again
+        monkeypatch.setattr(module, "DEVICE_AGAIN_SECONDS", 0.0)
+        assert seat.await_device(seconds=60)
+        assert told(seat) is None

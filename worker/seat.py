@@ -12,11 +12,12 @@ from dataclasses import replace
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from core.telemetry import fields
-from worker.deadline import Deadline
+from worker.deadline import Cost, Deadline
 from worker.logs.shipper import Logs
+from worker.messages import Held
 from worker.notice import Departure
 from worker.patience import persist
-from worker.process import TRAINER, Held, TrainingProcess
+from worker.process import TRAINER, TrainingProcess
 from worker.protocol import ServiceClient
 from worker.pulse import Pulse
 from worker.store import OwnStore
@@ -137,12 +138,12 @@ class Seat:
         training, self._too_late = self._training, False
         if training is None:
             raise RuntimeError("no training process")
-        if not self._give(training, attempt_id) or not self._watch(training, attempt_id, beat):
+        if not self._give(training, attempt_id) or not self._watch(training, beat):
             return False
         self._learn_the_device(training)
-        cost = training.cost()
-        self._deadline.cost = cost or self._deadline.cost
-        claimed = cost is not None or training.held() is not None
+        if ended := training.given_back():
+            self._deadline.cost = Cost(ended.startup, ended.handover)
+        claimed = training.held() is not None
         self._report_death(training)
         self.close()
         self._heed_the_deadline()
@@ -162,7 +163,7 @@ class Seat:
             self._leaving = self._leaving or word
             self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
         self.stopping = True
-        if self.busy and self._training is not None:
+        if self._training is not None and (self.busy or self._training.busy):
             self._training.notify(word)
 
     def retire(self, why: str) -> None:
@@ -200,14 +201,14 @@ class Seat:
             training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
         return True
 
-    def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
+    def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
         beaten = time.monotonic()
         while not training.wait(POLL_SECONDS):
             self.pulse.beat()
             if held := training.held():
                 fields.for_process(job=held.job_id, attempt=held.attempt)
-            if training.refused(attempt_id):
+            if training.refused():
                 if self.store is not None:
                     self.store.recheck()
                 return False

@@ -11,7 +11,7 @@ import pytest
 
 from core.domain.errors import LeaseLost
 from core.domain.wire import Claim, Finish, Grant, Heartbeat, Note, Outcome, Phase, WorkerInfo, WorkerReport
-from worker.process import Held
+from worker.messages import Held
 from worker.protocol import Refused, ServiceClient
 
 ME = WorkerInfo(name="w", host="h", pid=1, version="0")

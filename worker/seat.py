@@ -12,6 +12,7 @@ from dataclasses import replace
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from core.telemetry import fields
+from worker.crashes import Crashes
 from worker.deadline import Cost, Deadline
 from worker.logs.shipper import Logs
 from worker.messages import Held
@@ -41,7 +42,8 @@ class Seat:
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
     processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
-    `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable.
+    `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is
+    taken while the worker rests after them.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Seat:
         self._idle_since = self._started
         self.pulse = pulse or Pulse()
         self.store = store
+        self.crashes = Crashes()
         self.device = "cpu"
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
@@ -110,6 +113,16 @@ class Seat:
             time.sleep(WARM_POLL_SECONDS)
         return not self.stopping
 
+    def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        give_up = time.monotonic() + seconds
+        while self.crashes.left:
+            self.pulse.beat()
+            if self.stopping or time.monotonic() > give_up:
+                return False
+            time.sleep(WARM_POLL_SECONDS)
+        return not self.stopping
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """An attempt came: from here on whoever asks to end waits for that of the attempt."""
@@ -144,7 +157,7 @@ class Seat:
         if ended := training.given_back():
             self._deadline.cost = Cost(ended.startup, ended.handover)
         claimed = training.held() is not None
-        self._report_death(training)
+        self._count(training, attempt_id, self._report_death(training))
         self.close()
         self._heed_the_deadline()
         return claimed
@@ -230,14 +243,24 @@ class Seat:
             return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
         return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
 
-    def _report_death(self, training: TrainingProcess) -> None:
+    def _count(self, training: TrainingProcess, attempt_id: str, death: Finish | None) -> None:
+        """Count the attempt's end if it says something about this machine."""
+        held, ended = training.held(), death or training.given_back()
+        if held is not None and ended is not None:
+            self.crashes.ended(held.job_id, ended.outcome, ended.reason, ended.fault)
+        elif held is None and not self._too_late and (crash := training.death()):  # before the claim
+            self.crashes.ended(attempt_id, Outcome.FAILED, crash.reason)
+
+    def _report_death(self, training: TrainingProcess) -> Finish | None:
+        """How the attempt ended, if the process died with it."""
         held = training.held()
         finish = None if held is None else self._last_words(training, held)
         if held is None or finish is None:
-            return
+            return None
         log.error("%s", finish.message)
         self._client.hold(held.attempt_id, held.token, held.protocol)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:
             log.warning("could not report it, the lease will expire: %s", error)
+        return finish

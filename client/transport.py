@@ -119,9 +119,9 @@ class Transport:
                 continue
             if _answers(response):
                 return response
-            error = self._error(response)
-            if last or not (response.status_code in BUSY or isinstance(error, Unreachable)):
-                raise error
+            refusal = self._error(response)
+            if last or not (response.status_code in BUSY or isinstance(refusal, Unreachable)):
+                raise refusal
             self._sleep(self._pause(response, tried))
         raise AssertionError("unreachable: the last try returns or raises")
 

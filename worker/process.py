@@ -108,7 +108,7 @@ class TrainingProcess:
     def device(self) -> str | None:
         """What it trains on, once it is ready."""
         self._read()
-        return self._ready and self._ready.device
+        return self._ready.device if self._ready else None
 
     @property
     def busy(self) -> bool:
@@ -184,12 +184,12 @@ class TrainingProcess:
     def held(self) -> Held | None:
         """What the child has claimed of the attempt that it was given last."""
         self._read()
-        return self._assignment and self._assignment.held
+        return self._assignment.held if self._assignment else None
 
     def given_back(self) -> GivenBack | None:
         """How the attempt that it was given last ended, once the child has given it back."""
         self._read()
-        return self._assignment and self._assignment.given_back
+        return self._assignment.given_back if self._assignment else None
 
     def refused(self) -> bool:
         """Whether the child did not get the attempt that it was given last; it waits for another one then."""

@@ -36,7 +36,7 @@ def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSche
 
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
-WORKER_NOTES = ("file_failed", "notice", "report_failed", "restored", "resumed_inexactly")
+WORKER_NOTES = ("file_failed", "file_unreadable", "notice", "report_failed", "restored", "resumed_inexactly")
 CHECKPOINT_STATES = ("committed", "deleted", "quarantined")
 AUDITED = (
     "job_cancel_requested",

@@ -253,7 +253,7 @@ class Seat:
 
     def _report_death(self, training: TrainingProcess) -> Finish | None:
         """How the attempt ended, if the process died with it."""
-        held = training.held()
+        held = None if training.given_back() else training.held()
         finish = None if held is None else self._last_words(training, held)
         if held is None or finish is None:
             return None

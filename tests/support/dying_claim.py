@@ -1,6 +1,6 @@
 """`python -m tests.support.dying_claim`: a training process that dies with each attempt.
 
-An attempt whose id begins with "early" dies before its claim. The job has the name of the attempt.
+An attempt whose id begins with "early" dies before its claim, "late" after it was given back. The job has the name of the attempt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 
 from core.lifeline import die_with_parent
-from worker.messages import Held, Ready, message_line
+from worker.messages import GivenBack, Held, Ready, message_line
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     attempt = json.loads(sys.stdin.readline())["attempt_id"]
     if not attempt.startswith("early"):
         os.write(report, message_line(Held(attempt, 1, f"job of {attempt}", 1)))
+    if attempt.startswith("late"):
+        os.write(report, message_line(GivenBack(attempt, 1.0, 1.0, "failed", "bad_data")))
     os._exit(1)
 
 

@@ -128,7 +128,7 @@ def test_a_seat_counts_the_processes_that_die(tmp_path: Path) -> None:
     )
     with seat:
         assert seat.await_rest()
-        for attempt, claimed in (("one", True), ("early", False), ("two", True)):
+        for attempt, claimed in (("one", True), ("late", True), ("early", False), ("two", True)):
             assert seat.crashes.told() is None
             assert seat.await_warm()
             with seat.taken():

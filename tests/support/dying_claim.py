@@ -1,6 +1,7 @@
 """`python -m tests.support.dying_claim`: a training process that dies with each attempt.
 
-An attempt whose id begins with "early" dies before its claim, "late" after it was given back. The job has the name of the attempt.
+An attempt whose id begins with "early" dies before its claim, "late" after it was given back. The
+job has the name of the attempt.
 """
 
 from __future__ import annotations

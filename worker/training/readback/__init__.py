@@ -17,7 +17,7 @@ from worker.training.beside import command, environment, last_line
 
 LONGEST_SECONDS = 120.0
 LOOK_SECONDS = 0.05
-KIND = "file_unreadable"
+KIND, MODEL = "file_unreadable", "model.keras"
 ADVICE = (
     "The job goes on and its checkpoints are whole. Use Keras's own layers, or a class with "
     "keras.saving.register_keras_serializable(), in place of Python lambdas and classes that are not registered"
@@ -77,18 +77,17 @@ class Readback:
         if not self._enabled or self._thread is not None or self._given_up:
             return
         try:
-            folder = tempfile.TemporaryDirectory(prefix="baton-readback-")
-            copy = shutil.copyfile(path, Path(folder.name) / "model.keras")
+            folder = _copied(path)
         except OSError as error:  # a full disk: the next file is tried
             log.warning("%s was not loaded back: %s", name, error)
             return
-        self._thread = threading.Thread(target=self._run, args=(name, folder, copy), name="readback", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(name, folder), name="readback", daemon=True)
         self._thread.start()
 
-    def _run(self, name: str, folder: tempfile.TemporaryDirectory[str], copy: Path) -> None:
+    def _run(self, name: str, folder: tempfile.TemporaryDirectory[str]) -> None:
         try:
             with folder:
-                self._tell(name, self._load(copy))
+                self._tell(name, self._load(Path(folder.name) / MODEL))
         except Exception as error:  # the check is worth no job
             if not self._given_up:
                 log.warning("%s was not loaded back: %s: %s", name, type(error).__name__, error)
@@ -121,3 +120,14 @@ class Readback:
         log.warning("%s", found.text(name, self._network))
         data = {"name": name, "error": found.error[:200], "with_package": found.with_package}
         self._control.note(KIND, found.text(name, self._network), data)
+
+
+def _copied(path: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder with a copy of the file: the file itself is gone once it is uploaded. Raises OSError."""
+    folder = tempfile.TemporaryDirectory(prefix="baton-readback-")
+    try:
+        shutil.copyfile(path, Path(folder.name) / MODEL)
+    except OSError:
+        folder.cleanup()
+        raise
+    return folder

@@ -8,8 +8,8 @@ from typing import Any
 import google_crc32c
 import httpx
 
-from client.errors import DownloadError, Unreachable
-from client.transport import Transport, checked
+from client.errors import ApiError, DownloadError, Unreachable
+from client.transport import Transport, foreign, problem_of
 
 
 def download(transport: Transport, path: str, target: Path, crc32c: str | None) -> Path:
@@ -32,10 +32,18 @@ def _fetch(transport: Transport, path: str, target: Path) -> str:
         with transport.http.stream("GET", path) as response, target.open("wb") as file:
             if not response.is_success:
                 response.read()
-            checked(response)
+                raise _error(transport, response)
             for block in response.iter_bytes():
                 checksum.update(block)
                 file.write(block)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise Unreachable(transport.url, str(error) or type(error).__name__) from error
     return str(checksum.digest().hex())
+
+
+def _error(transport: Transport, response: httpx.Response) -> Exception:
+    if found := problem_of(response):
+        return ApiError(found)
+    if response.history:  # the service sent us to its store
+        return DownloadError(f"the store gave HTTP {response.status_code} for {response.url.path}: fetch it again")
+    return foreign(transport.url, response)

@@ -12,6 +12,7 @@ import httpx
 
 from client.errors import Unreachable
 from client.transport import Patience, Transport
+from core.domain.problems import media_type
 from core.domain.views import EventView
 
 SILENCE_SECONDS = 45.0
@@ -21,6 +22,7 @@ LOG_WAIT = 20.0
 LOG_SECONDS = 60.0
 UNCHANGED = 0.1  # between two answers without a byte, so that a service which does not wait is not flooded
 STREAM = "text/event-stream"
+NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 
 
 @dataclass
@@ -99,12 +101,21 @@ def follow_events(transport: Transport, path: str, after: int, outage: Outage) -
 def _connected(transport: Transport, path: str, after: int) -> Iterator[EventView | None]:
     """The events of one connection; None after the job's last."""
     headers = {"Accept": STREAM, "Last-Event-ID": str(after)}
-    with transport.stream(path, headers=headers, timeout=SILENCE_SECONDS) as response:
+    with transport.stream(path, wanted=_is_stream, headers=headers, timeout=SILENCE_SECONDS) as response:
         if response.status_code == httpx.codes.NO_CONTENT:
             yield None
             return
         for frame in frames(response.iter_raw()):
             yield None if frame.event == "end" else EventView.model_validate_json(frame.data)
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    kind = media_type(response.headers.get("Content-Type"))
+    return response.status_code == httpx.codes.NO_CONTENT or kind == STREAM
+
+
+def _is_log(response: httpx.Response) -> bool:
+    return NEXT in response.headers and COMPLETE in response.headers
 
 
 @dataclass(frozen=True)
@@ -119,9 +130,10 @@ class LogPart:
 def read_log(transport: Transport, path: str, offset: int = 0, wait: float = 0.0) -> LogPart:
     """What follows `offset`; where that is nothing yet, what comes within `wait` seconds."""
     params = {"offset": offset, "wait": wait}
-    with transport.stream(path, params=params, timeout=max(LOG_SECONDS, wait + 20.0)) as response:
+    timeout = max(LOG_SECONDS, wait + 20.0)
+    with transport.stream(path, wanted=_is_log, params=params, timeout=timeout) as response:
         data = response.read()
-    return LogPart(data, int(response.headers["Baton-Next-Offset"]), response.headers["Baton-Complete"] == "true")
+    return LogPart(data, int(response.headers[NEXT]), response.headers[COMPLETE] == "true")
 
 
 def follow_log(transport: Transport, path: str, outage: Outage) -> Iterator[str]:

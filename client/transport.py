@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from pydantic import ValidationError
 
 from client.errors import ApiError, Unreachable
 from core.domain.backoff import backoff
+from core.domain.problems import JSON, foreign_text, media_type, read_problem
 from core.domain.views import ProblemView
 
 BUSY = frozenset({429, 502, 503, 504})
@@ -77,18 +77,21 @@ class Transport:
         given = {k: v for k, v in (params or {}).items() if v is not None}
         request = self.http.build_request(method, path, params=given, json=json, headers=headers)
         tries = self._patience.tries if _repeatable(request) else 1
-        return checked(self._send(request, tries))
+        return self._send(request, tries)
 
     @contextmanager
     def stream(
         self,
         path: str,
         *,
+        wanted: Callable[[httpx.Response], bool],
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float,
     ) -> Iterator[httpx.Response]:
         """The answer to one GET, to be read bit by bit; `timeout` in seconds for each bit.
+
+        `wanted`: whether a success is one that the service sends.
 
         Raises:
             Unreachable: nobody answered, or the answer broke off.
@@ -97,10 +100,11 @@ class Transport:
         limits = httpx.Timeout(timeout, connect=5.0)
         try:
             with self.http.stream("GET", path, params=params, headers=headers, timeout=limits) as response:
-                if not response.is_success:
+                if not (response.is_success and wanted(response)):
                     response.read()
-                yield checked(self._answer(response))
-        except httpx.TransportError as error:
+                    raise self._error(response)
+                yield response
+        except httpx.RequestError as error:
             raise Unreachable(self.url, _cause(error)) from error
 
     def _send(self, request: httpx.Request, tries: int) -> httpx.Response:
@@ -108,22 +112,28 @@ class Transport:
             last = tried == tries
             try:
                 response = self.http.send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if last:
                     raise Unreachable(self.url, _cause(error)) from error
                 self._sleep(self._patience.delay(tried, random.random()))  # noqa: S311  # jitter is no secret
                 continue
-            if response.status_code not in BUSY or last:
-                return self._answer(response)
+            if _answers(response):
+                return response
+            refusal = self._error(response)
+            if last or not (response.status_code in BUSY or isinstance(refusal, Unreachable)):
+                raise refusal
             self._sleep(self._pause(response, tried))
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _answer(self, response: httpx.Response) -> httpx.Response:
-        if response.status_code in BUSY - {429}:
-            found = _problem(response)
+    def _error(self, response: httpx.Response) -> ApiError | Unreachable:
+        """What an answer that is no success means. An answer that is not the service's says that it is away."""
+        found = problem_of(response)
+        if found is None:
+            return foreign(self.url, response)
+        if found.status in BUSY - {429}:
             request = f"; request {found.request_id}" if found.request_id else ""
-            raise Unreachable(self.url, f"it answered {response.status_code}: {found.detail}{request}", found.detail)
-        return response
+            return Unreachable(self.url, f"it answered {found.status}: {found.detail}{request}", found.detail)
+        return ApiError(found)
 
     def _pause(self, response: httpx.Response, tried: int) -> float:
         asked = response.headers.get("Retry-After", "")
@@ -135,31 +145,24 @@ def _repeatable(request: httpx.Request) -> bool:
     return request.method in IDEMPOTENT or "Idempotency-Key" in request.headers
 
 
-def _cause(error: httpx.TransportError) -> str:
+def _cause(error: httpx.RequestError) -> str:
     return str(error) or type(error).__name__
 
 
-def checked(response: httpx.Response) -> httpx.Response:
-    """The response itself where it is a success or "not modified".
-
-    Raises:
-        ApiError: any other status.
-    """
-    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-        return response
-    raise ApiError(_problem(response))
+def _answers(response: httpx.Response) -> bool:
+    """Whether it is a success of the service: JSON, nothing, or "not modified"."""
+    if response.status_code == httpx.codes.NOT_MODIFIED:
+        return True
+    return response.is_success and (media_type(response.headers.get("Content-Type")) == JSON or not response.content)
 
 
-def _problem(response: httpx.Response) -> ProblemView:
-    try:
-        return ProblemView.model_validate(response.json())
-    except (ValueError, ValidationError):
-        detail = f"{response.url} gave {response.reason_phrase or 'no reason'}: is this a Baton service?"
-        return ProblemView(
-            type="about:blank",
-            title=response.reason_phrase,
-            status=response.status_code,
-            detail=detail,
-            code="unknown",
-            request_id=response.headers.get("X-Request-ID"),
-        )
+def problem_of(response: httpx.Response) -> ProblemView | None:
+    """The service's refusal. None if the answer does not come from the service."""
+    return None if response.is_success else read_problem(response.headers.get("Content-Type"), response.content)
+
+
+def foreign(url: str, response: httpx.Response) -> Unreachable:
+    """What is raised for an answer that does not come from the service at `url`."""
+    kind, location = response.headers.get("Content-Type"), response.headers.get("Location")
+    where = f"{response.url} answered " if response.history else ""
+    return Unreachable(url, where + foreign_text(response.status_code, kind, response.content, location))

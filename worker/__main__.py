@@ -28,7 +28,7 @@ DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
     401: "Set BATON_TOKEN to a token that this service knows.",
     403: "Set BATON_TOKEN to a token with the scope work.",
-    404: "Is BATON_URL a Baton service that gives work over HTTP? An older one needs workers that reach its Redis.",
+    404: "This service does not give work over HTTP: it is too old. It needs workers that reach its Redis.",
 }
 
 

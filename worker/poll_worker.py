@@ -69,6 +69,8 @@ class PollingWorker:
     def _work_once(self) -> bool:
         """Whether an attempt was trained here. Offers are taken once the training process is warm."""
         self._seat.pulse.beat()
+        if not self._seat.await_rest():
+            return False
         if not self._seat.await_warm():
             if not self._seat.stopping:
                 log.error("the training process does not get ready; its own lines above say why")

@@ -109,7 +109,13 @@ class Presence:
     def _report(self, seat: Seat, *, ended: bool = False) -> WorkerReport:
         update = {"store": self._store.ref, "problem": seat.problem}
         info = worker_info(self._settings, seat.device).model_copy(update=update)
-        return WorkerReport(**info.model_dump(), queues=tuple(self._queues), busy=seat.busy and not ended, ended=ended)
+        return WorkerReport(
+            **info.model_dump(),
+            queues=tuple(self._queues),
+            busy=seat.busy and not ended,
+            ended=ended,
+            rest=seat.crashes.told(),
+        )
 
 
 def is_final(error: Refused) -> bool:

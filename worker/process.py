@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import select
@@ -10,16 +9,15 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from core.domain.manifest import log_segment
 from core.domain.policies import Reason
-from core.domain.protocol import FIRST
-from worker.deadline import Cost, Deadline
+from worker.deadline import Deadline
 from worker.logs.output import Output
 from worker.logs.shipper import Shipper
+from worker.messages import GivenBack, Held, Inbox, MessageUnreadable, NotHeld, Ready, read_message
 from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 from worker.orders import notice_line, order_line
@@ -33,26 +31,31 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Held:
-    """The held attempt. `attempt_id` and `fence` identify it to the service; `job_id`, `attempt`, `fence` to the store.
-
-    `token`: authorizes the attempt's calls. `protocol`: the service's version.
-    """
-
-    attempt_id: str
-    fence: int
-    job_id: str
-    attempt: int
-    token: str | None = field(default=None, repr=False)
-    protocol: int = FIRST
-
-
-@dataclass(frozen=True)
 class Death:
     """How a training process ended without giving its attempt back."""
 
     reason: Reason
     message: str
+
+
+@dataclass
+class Assignment:
+    """The attempt that the process was given last, and what the process said about it since then."""
+
+    attempt_id: str
+    held: Held | None = None
+    given_back: GivenBack | None = None
+    refused: bool = False
+
+    def take(self, message: Held | NotHeld | GivenBack) -> None:
+        """Keep a message about this attempt."""
+        match message:
+            case Held():
+                self.held = message
+            case NotHeld():
+                self.refused = True
+            case GivenBack():
+                self.given_back = message
 
 
 class TrainingProcess:
@@ -81,7 +84,9 @@ class TrainingProcess:
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
         os.set_blocking(self._report, False)
-        self._said = b""
+        self._inbox = Inbox(self._report)
+        self._ready: Ready | None = None
+        self._assignment: Assignment | None = None
 
     @property
     def pid(self) -> int:
@@ -95,21 +100,36 @@ class TrainingProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether it has imported what it needs; whatever it has said, it said after that."""
-        return bool(self._last_word())
+        """Whether it has imported what it needs."""
+        self._read()
+        return self._ready is not None
 
     @property
     def device(self) -> str | None:
         """What it trains on, once it is ready."""
-        return next((word["device"] for word in self._words() if "device" in word), None)
+        self._read()
+        return self._ready.device if self._ready else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has an attempt. Only a process that said that it did not get its attempt can take another one."""
+        return self._assignment is not None and not self._assignment.refused
 
     @property
     def problem(self) -> str | None:
         """Why it cannot train on its device, once it is ready. None if it can."""
-        return next((word["problem"] for word in self._words() if "problem" in word), None)
+        self._read()
+        return self._ready.problem if self._ready else None
 
     def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
-        """Hands the attempt over; the child claims it, and hands it over before the deadline."""
+        """Hands the attempt over; the child claims it, and hands it over before the deadline.
+
+        Raises RuntimeError if the child has an attempt.
+        """
+        self._read()  # what it said until now is about attempts before this one
+        if self.busy:
+            raise RuntimeError(f"training process {self._process.pid} has an attempt and cannot take {attempt_id}")
+        self._assignment = Assignment(attempt_id)
         self._order(order_line(attempt_id, deadline))
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
@@ -139,7 +159,6 @@ class TrainingProcess:
         if any(what & select.POLLHUP for _, what in happened.poll(seconds * 1000)):
             with suppress(subprocess.TimeoutExpired):  # its end of the pipe is closed: it is about to end
                 self._process.wait(seconds)
-        self._words()
         self._ship()
         return not self.alive
 
@@ -164,35 +183,39 @@ class TrainingProcess:
                 log.debug("the training process did not read its last line")
 
     def _ship(self) -> None:
-        if self._shipper is None:
-            return
-        for held in (Held(**word) for word in self._words() if "fence" in word):  # given back or not
+        held = self.held()
+        if self._shipper is not None and held is not None:  # given back or not
             self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
 
     def held(self) -> Held | None:
-        """What the child has claimed, if it has."""
-        last = self._last_word()
-        return Held(**last) if "fence" in last else None
+        """What the child has claimed of the attempt that it was given last."""
+        self._read()
+        return self._assignment.held if self._assignment else None
 
-    def cost(self) -> Cost | None:
-        """What the attempt cost beside its training, once the child has given it back."""
-        spent = self._last_word().get("cost")
-        return None if spent is None else Cost(**spent)
+    def given_back(self) -> GivenBack | None:
+        """How the attempt that it was given last ended, once the child has given it back."""
+        self._read()
+        return self._assignment.given_back if self._assignment else None
 
-    def refused(self, attempt_id: str) -> bool:
-        """Whether the child did not get this attempt; it waits for another one then."""
-        return self._last_word() == {"refused": attempt_id}
+    def refused(self) -> bool:
+        """Whether the child did not get the attempt that it was given last; it waits for another one then."""
+        self._read()
+        return self._assignment is not None and self._assignment.refused
 
-    def _last_word(self) -> dict[str, Any]:
-        return next(iter(self._words()[-1:]), {})
-
-    def _words(self) -> list[dict[str, Any]]:
-        try:
-            while chunk := os.read(self._report, 4096):
-                self._said += chunk
-        except BlockingIOError:
-            pass
-        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+    def _read(self) -> None:
+        for line in self._inbox.read():
+            try:
+                message = read_message(line)
+            except MessageUnreadable as error:
+                log.error("%s", error)
+                continue
+            current = self._assignment
+            if isinstance(message, Ready):
+                self._ready = message
+            elif current is not None and message.attempt_id == current.attempt_id:
+                current.take(message)
+            else:
+                log.warning("not about the attempt that training process %d has: %s", self._process.pid, message)
 
     def death(self) -> Death | None:
         """How the process died; None if it runs, or gave its attempt back."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from core.domain.errors import BatonError, LeaseLost
+from core.domain.errors import BatonError
 from core.domain.protocol import FIRST, reason_for
 from core.domain.views import AttemptView, JobView, Listing
 from core.domain.wire import (
@@ -28,25 +28,12 @@ from core.domain.wire import (
     WorkerReport,
 )
 from core.telemetry import traces
+from worker.answers import Refused, ServiceUnavailable, check
+
+__all__ = ("GrantUnreadable", "Refused", "ServiceClient", "ServiceUnavailable")
 
 ANSWER_SECONDS, CONNECT_SECONDS = 10.0, 5.0
 _Answer = TypeVar("_Answer", bound=BaseModel)
-
-
-class ServiceUnavailable(BatonError):
-    """The service did not answer, or not as itself; the same call may be made again."""
-
-    code = "service-unavailable"
-
-
-class Refused(BatonError):
-    """The service understood and said no; the same call again gets the same answer."""
-
-    code = "refused"
-
-    def __init__(self, status: int, problem: str, detail: str) -> None:
-        self.status, self.problem = status, problem
-        super().__init__(f"the service answered {status}: {detail}")
 
 
 class GrantUnreadable(BatonError):
@@ -57,28 +44,6 @@ class GrantUnreadable(BatonError):
     def __init__(self, head: GrantHead, cause: str) -> None:
         self.head = head
         super().__init__(f"this worker cannot read the service's grant: {cause}")
-
-
-def _problem(response: httpx.Response) -> tuple[str, str]:
-    try:
-        body = response.json()
-        request = f" (request {name})" if (name := body.get("request_id")) else ""
-        return str(body.get("code", "")), f"{body.get('detail', response.text)}{request}"
-    except (ValueError, AttributeError):
-        return "", response.text[:500]
-
-
-def _check(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    problem, detail = _problem(response)
-    if problem == "too-many-writes":
-        raise Refused(response.status_code, problem, detail)
-    if response.status_code >= 500 or response.status_code in (408, 425, 429):
-        raise ServiceUnavailable(f"the service answered {response.status_code}: {detail}")
-    if problem == LeaseLost.code:
-        raise LeaseLost(detail)
-    raise Refused(response.status_code, problem, detail)
 
 
 def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answer:
@@ -193,7 +158,7 @@ class ServiceClient:
             response = self._http.get(path, headers=self._speaking_for(attempt))
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
-        _check(response)
+        check(response)
         return _parsed(response, path, answer)
 
     def _post(
@@ -205,7 +170,7 @@ class ServiceClient:
             response = self._http.post(path, content=content, headers=headers, timeout=timeout)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
-        _check(response)
+        check(response)
         return response
 
     def _ask(

@@ -71,6 +71,8 @@ class BatonWorker(Worker):
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
         """Takes a message once the training process is warm: another worker may be, and would begin at once."""
+        while not self._seat.await_rest() and not self._seat.stopping:
+            self.heartbeat()
         # One that dies of its imports is found out when it is given something to do.
         self._seat.await_warm()
         while not (self._seat.await_device() and self._seat.await_store()) and not self._seat.stopping:

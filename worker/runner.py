@@ -51,7 +51,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs attempts. `claimed` is told what was claimed, `spent` what it cost beside its training.
+    """Runs attempts. `claimed` is told what was claimed. `given_back` is told how it ended (None: the lease was lost)
+    and what it cost beside its training.
 
     `grace`: seconds that a hand-over may take where nobody said how many are left. `compiler`: how a GPU gets its
     kernels; None without a GPU.
@@ -66,7 +67,7 @@ class Runner:
     environment: Mapping[str, str]
     grace: float
     claimed: Callable[[Grant], None]
-    spent: Callable[[Cost], None] = lambda _cost: None
+    given_back: Callable[[Grant, Finish | None, Cost], None] = lambda _grant, _finish, _cost: None
     compiler: Compiler | None = None
 
     def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE) -> bool:
@@ -79,8 +80,8 @@ class Runner:
         pace = Pace(deadline)
         with traces.span("attempt", baton__job=grant.job_id) as span, Lease(self.client, grant) as lease:
             span.tell(baton__attempt=grant.attempt, baton__worker=self.worker.name, baton__fence=grant.fence)
-            self._hold(grant, lease, pace)
-        self.spent(pace.cost)
+            finish = self._hold(grant, lease, pace)
+        self.given_back(grant, finish, pace.cost)
         return True
 
     def _claim(self, attempt_id: str) -> Grant | None:
@@ -105,15 +106,17 @@ class Runner:
         except (Refused, ServiceUnavailable, LeaseLost) as answer:
             log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
-    def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> None:
+    def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> Finish | None:
         try:
             with Herald(self.client, grant, self.notice):
                 finish = self._train(grant, lease, pace)
             finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
             self._give_back(grant, finish)
             log.info("%s: %s", finish.outcome, finish.message or "done")
+            return finish
         except (LeaseLost, Refused) as error:
             log.warning("another worker has the job, nothing more is written: %s", error)
+            return None
 
     def _give_back(self, grant: Grant, finish: Finish) -> None:
         try:

@@ -12,11 +12,13 @@ from dataclasses import replace
 from core.domain.policies import Reason
 from core.domain.wire import Finish, Outcome
 from core.telemetry import fields
-from worker.deadline import Deadline
+from worker.crashes import Crashes
+from worker.deadline import Cost, Deadline
 from worker.logs.shipper import Logs
+from worker.messages import Held
 from worker.notice import Departure
 from worker.patience import persist
-from worker.process import TRAINER, Held, TrainingProcess
+from worker.process import TRAINER, TrainingProcess
 from worker.protocol import ServiceClient
 from worker.pulse import Pulse
 from worker.store import OwnStore
@@ -42,8 +44,9 @@ class Seat:
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
     processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
-    `problem`: why that device cannot be used; no attempt is taken while there is one.
-    `pulse`: liveness of the main thread. `store`: no attempt is taken while it is unusable.
+    `problem`: why that device cannot be used; no attempt is taken while there is one. `pulse`: liveness of the main
+    thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker rests
+    after them.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Seat:
         self._idle_since = self._started
         self.pulse = pulse or Pulse()
         self.store = store
+        self.crashes = Crashes()
         self.device = "cpu"
         self.problem: str | None = None
         self.busy = self.stopping = False
@@ -129,6 +133,16 @@ class Seat:
             time.sleep(WARM_POLL_SECONDS)
         return not self.stopping
 
+    def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        give_up = time.monotonic() + seconds
+        while self.crashes.left:
+            self.pulse.beat()
+            if self.stopping or time.monotonic() > give_up:
+                return False
+            time.sleep(WARM_POLL_SECONDS)
+        return not self.stopping
+
     @contextmanager
     def taken(self) -> Iterator[None]:
         """An attempt came: from here on whoever asks to end waits for that of the attempt."""
@@ -157,13 +171,13 @@ class Seat:
         training, self._too_late = self._training, False
         if training is None:
             raise RuntimeError("no training process")
-        if not self._give(training, attempt_id) or not self._watch(training, attempt_id, beat):
+        if not self._give(training, attempt_id) or not self._watch(training, beat):
             return False
         self._learn_the_device(training)
-        cost = training.cost()
-        self._deadline.cost = cost or self._deadline.cost
-        claimed = cost is not None or training.held() is not None
-        self._report_death(training)
+        if ended := training.given_back():
+            self._deadline.cost = Cost(ended.startup, ended.handover)
+        claimed = training.held() is not None
+        self._count(training, attempt_id, self._report_death(training))
         self.close()
         self._heed_the_deadline()
         return claimed
@@ -182,7 +196,7 @@ class Seat:
             self._leaving = self._leaving or word
             self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
         self.stopping = True
-        if self.busy and self._training is not None:
+        if self._training is not None and (self.busy or self._training.busy):
             self._training.notify(word)
 
     def retire(self, why: str) -> None:
@@ -221,14 +235,14 @@ class Seat:
             training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
         return True
 
-    def _watch(self, training: TrainingProcess, attempt_id: str, beat: Callable[[], object]) -> bool:
+    def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
         beaten = time.monotonic()
         while not training.wait(POLL_SECONDS):
             self.pulse.beat()
             if held := training.held():
                 fields.for_process(job=held.job_id, attempt=held.attempt)
-            if training.refused(attempt_id):
+            if training.refused():
                 if self.store is not None:
                     self.store.recheck()
                 return False
@@ -250,14 +264,24 @@ class Seat:
             return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
         return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
 
-    def _report_death(self, training: TrainingProcess) -> None:
-        held = training.held()
+    def _count(self, training: TrainingProcess, attempt_id: str, death: Finish | None) -> None:
+        """Count the attempt's end if it says something about this machine."""
+        held, ended = training.held(), death or training.given_back()
+        if held is not None and ended is not None:
+            self.crashes.ended(held.job_id, ended.outcome, ended.reason, ended.fault)
+        elif held is None and not self._too_late and (crash := training.death()):  # before the claim
+            self.crashes.ended(attempt_id, Outcome.FAILED, crash.reason)
+
+    def _report_death(self, training: TrainingProcess) -> Finish | None:
+        """How the attempt ended, if the process died with it."""
+        held = None if training.given_back() else training.held()
         finish = None if held is None else self._last_words(training, held)
         if held is None or finish is None:
-            return
+            return None
         log.error("%s", finish.message)
         self._client.hold(held.attempt_id, held.token, held.protocol)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:
             log.warning("could not report it, the lease will expire: %s", error)
+        return finish

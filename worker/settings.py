@@ -77,7 +77,7 @@ class WorkerSettings(BaseSettings):
     health_file: Path | None = None
     """A file that it touches again and again, for `python -m worker.health`."""
     reports: bool = True
-    """Whether to make a report of each job, in a process of low priority."""
+    """Whether to make a report of each job and to load its model file back, in processes of low priority."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Whether steps are compiled; auto: on GPUs."""
     self_check: Literal["auto", "on", "off"] = "auto"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NoReturn
 
+from core.domain.wire import Finish, Grant
 from core.lifeline import die_with_parent
 from core.storage import open_store
 from core.telemetry import traces
 from core.telemetry.logs import set_up
 from worker.autotuning.carrier import Compiler
 from worker.control import Trainer, Workspace
+from worker.deadline import Cost
+from worker.messages import GivenBack, Held, Message, NotHeld, Ready, message_line
 from worker.notice import Notice
 from worker.orders import read_orders
 from worker.presence import worker_info
@@ -23,7 +25,6 @@ from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
 
-HELD = ("attempt_id", "fence", "job_id", "attempt", "token", "protocol")
 log = logging.getLogger("worker.trainer")
 
 
@@ -89,12 +90,12 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
         log.error("no work is taken: %s", loaded.problem)
     else:
         log.info("warm: waiting for an attempt with TensorFlow imported")
-    _say(report, ready=True, device=loaded.device, problem=loaded.problem)
+    _say(report, Ready(loaded.device, loaded.problem))
     while True:
         order = orders.get()
         if notice.given or (not loaded.problem and runner.run(order.attempt_id, order.deadline)):
             break
-        _say(report, refused=order.attempt_id)
+        _say(report, NotHeld(order.attempt_id))
     if loaded.compiler:
         loaded.compiler.close()
     _leave()
@@ -125,8 +126,8 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, parent: Pa
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(parent.report, **{name: getattr(grant, name) for name in HELD}),
-        spent=lambda cost: _say(parent.report, cost=asdict(cost)),
+        claimed=lambda grant: _say(parent.report, _held(grant)),
+        given_back=lambda grant, finish, cost: _say(parent.report, _given_back(grant, finish, cost)),
         compiler=loaded.compiler,
     )
 
@@ -140,8 +141,17 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _say(pipe: int, **word: object) -> None:
-    os.write(pipe, json.dumps(word).encode() + b"\n")
+def _held(grant: Grant) -> Held:
+    return Held(grant.attempt_id, grant.fence, grant.job_id, grant.attempt, grant.token, grant.protocol)
+
+
+def _given_back(grant: Grant, finish: Finish | None, cost: Cost) -> GivenBack:
+    outcome, reason, fault = (None, None, None) if finish is None else (finish.outcome, finish.reason, finish.fault)
+    return GivenBack(grant.attempt_id, cost.startup, cost.handover, outcome, reason, fault)
+
+
+def _say(pipe: int, message: Message) -> None:
+    os.write(pipe, message_line(message))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from client.cli.render import (
     jobs_table,
     outdated,
     refusals,
+    resting,
     stages_table,
     workers_table,
 )
@@ -114,7 +115,7 @@ def workers(json: Json = False) -> None:
         print(as_json(seen))
     elif seen:
         console().print(workers_table(seen))
-        for line in (*refusals(seen), *outdated(seen)):
+        for line in (*refusals(seen), *resting(seen), *outdated(seen)):
             console().print(line, soft_wrap=True, markup=False, highlight=False)
     else:
         say("no worker was seen within a day: start one with `baton worker`")

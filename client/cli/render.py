@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 from rich import box
@@ -133,6 +133,17 @@ def workers_table(workers: Sequence[WorkerView]) -> Table:
 def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
     """Why workers get no work, one line per worker."""
     return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
+
+
+def resting(workers: Sequence[WorkerView], now: datetime | None = None) -> Iterable[str]:
+    """Workers that take no work after crashes, one line per worker. `now`: by default this machine's time."""
+    moment = now or datetime.now(UTC)
+    return (
+        f"{w.name} backs off for {duration((w.rests_until - moment).total_seconds())} after {w.rests_why}: check the "
+        "device, the memory and the disk of its machine"
+        for w in workers
+        if w.rests_until is not None
+    )
 
 
 def outdated(workers: Sequence[WorkerView]) -> Iterable[str]:

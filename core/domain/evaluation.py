@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 FORMAT: Literal[1] = 1
 FILE = "evaluation.json"
 SETS = ("validation", "test")
+KERAS_SINCE = "3.15"
+"""Older versions of Keras refuse the keys `input_axes` and `output_axes` in the configuration of an initializer.
+
+Tried with 3.8, 3.10 to 3.14 (refused) and 3.15.
+"""
 
 
 class _Part(BaseModel):
@@ -67,8 +72,15 @@ class SetResult(_Part):
     confusion: tuple[tuple[int, ...], ...]
 
 
+class KerasFile(_Part):
+    """Which Keras wrote the job's .keras files, and the oldest that reads those of Baton's own networks."""
+
+    written_by: str
+    read_since: str = KERAS_SINCE
+
+
 class Evaluation(_Part):
-    """The file. `sets`: validation, and test where the data set has one."""
+    """The file. `sets`: validation, and test where the data set has one. `keras`: None from an older release."""
 
     format: Literal[1] = FORMAT
     job: str
@@ -76,3 +88,4 @@ class Evaluation(_Part):
     dataset: str
     model: EvaluatedModel
     sets: dict[str, SetResult]
+    keras: KerasFile | None = None

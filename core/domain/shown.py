@@ -49,6 +49,7 @@ WORKER_NOTES = (
     "evaluation_batch_halved",
     "exact_resume_not_promised",
     "file_failed",
+    "file_unreadable",
     "images_on_host",
     "notice",
     "report_failed",

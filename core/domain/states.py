@@ -100,6 +100,7 @@ class WorkerState(StrEnum):
     BUSY = "busy"
     IDLE = "idle"
     REFUSED = "refused"
+    RESTING = "resting"
     LOST = "lost"
     ENDED = "ended"
 

@@ -210,11 +210,12 @@ class ArtifactView(Message):
 
 
 class WorkerView(Message):
-    """A worker as it was seen last. `state`: idle, busy, refused, lost or ended.
+    """A worker as it was seen last. `state`: idle, busy, refused, resting, lost or ended.
 
     `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process first registered. `ended_at`: when
-    it reported its end. `refusal`: why the service gives it no work, and what to set. `protocol` and `spec_version`:
-    the versions of core.domain.protocol that it knows.
+    it reported its end. `refusal`: why the service gives it no work, and what to set. `rests_until`: it takes no work
+    until then. `rests_why`: because of so many crashes. `protocol` and `spec_version`: the versions of
+    core.domain.protocol that it knows.
     """
 
     name: str
@@ -232,6 +233,8 @@ class WorkerView(Message):
     since: datetime | None = None
     ended_at: datetime | None = None
     refusal: str | None = None
+    rests_until: datetime | None = None
+    rests_why: str | None = None
     protocol: int = 1
     spec_version: int = 1
 

@@ -33,7 +33,7 @@ __all__ = (
     "CLOCK_COLUMNS", "TRAINS", "ArtifactCommit", "Beat", "BestMetric", "CheckpointCommit", "CheckpointRef",
     "CheckpointRole", "Claim", "Directive", "EpochRecord", "EpochRow", "Fenced", "Finish", "Grant", "GrantHead",
     "Heartbeat", "Message", "NextRequest", "Note", "Offer", "Outcome", "Phase", "Position", "Progress",
-    "Quarantine", "WorkerInfo", "WorkerReport",
+    "Quarantine", "Rest", "WorkerInfo", "WorkerReport",
 )  # fmt: skip
 
 
@@ -60,12 +60,23 @@ class WorkerInfo(Message):
     spec_version: Version = FIRST
 
 
+class Rest(Message):
+    """A worker takes no work for so many seconds, because attempts crashed on it. `why`: how many, and how."""
+
+    seconds: Duration
+    why: Annotated[str, Field(max_length=200), Shown]
+
+
 class WorkerReport(WorkerInfo):
-    """Reports that a worker is alive. `ended`: it ends now, without an attempt; this is its last report."""
+    """Reports that a worker is alive. `ended`: it ends now, without an attempt; this is its last report.
+
+    `rest`: it takes no work for some time. None otherwise, and from a worker of a release that does not rest.
+    """
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
     busy: StrictBool = False
     ended: StrictBool = False
+    rest: Rest | None = None
 
 
 class NextRequest(Message):

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from core.domain.errors import BatonError, FieldError, LeaseLost, SpecError
+from core.domain.problems import PROBLEM, TYPE
 from core.domain.validation import findings
 from core.domain.views import ProblemView
 from core.storage import NotFound as ObjectMissing
@@ -38,7 +39,7 @@ from service.lanes import LaneFull
 
 log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = PROBLEM
 STATUS = {
     "malformed-body": 400,
     "unauthorized": 401,
@@ -111,7 +112,7 @@ def problem(
 ) -> Response:
     """An error as the answer to a request."""
     view = ProblemView(
-        type=f"urn:baton:problem:{code}",
+        type=TYPE + code,
         title=TITLES.get(code, HTTPStatus(status).phrase),
         status=status,
         detail=detail,

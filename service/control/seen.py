@@ -23,12 +23,13 @@ _QUEUES, _EXTENSIONS = cast(Worker.queues, Text), cast(Worker.extensions, Text)
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker that was seen lately. `has`: its extensions."""
+    """A worker that was seen lately. `has`: its extensions. `rests_until`: it takes no work before, after crashes."""
 
     name: str
     queues: list[str]
     has: list[str]
     spec_version: int
+    rests_until: datetime | None
 
     def serves(self, job: Job) -> bool:
         """Whether the worker takes attempts of the job's queue and has the required extensions."""
@@ -37,11 +38,11 @@ class Seen:
 
 def seen(unit: Unit, now: datetime, *conditions: ColumnElement[bool]) -> list[Seen]:
     """At most MOST_WORKERS workers for which the conditions hold, the one that was seen last first."""
-    columns = (Worker.name, _QUEUES.label("queues"), _EXTENSIONS.label("has"), Worker.spec_version)
+    columns = (Worker.name, _QUEUES.label("queues"), _EXTENSIONS.label("has"), Worker.spec_version, Worker.rests_until)
     accepts = (Worker.last_seen_at > now - SEEN_WITHIN, Worker.ended_at.is_(None), Worker.refusal.is_(None))
     query = select(*columns).where(*accepts, *conditions).order_by(Worker.last_seen_at.desc()).limit(MOST_WORKERS)
     rows = unit.session.execute(query)
-    return [Seen(row.name, _names(row.queues), _names(row.has), row.spec_version) for row in rows]
+    return [Seen(row.name, _names(row.queues), _names(row.has), row.spec_version, row.rests_until) for row in rows]
 
 
 def may_serve(job: Job) -> list[ColumnElement[bool]]:

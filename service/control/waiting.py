@@ -16,6 +16,8 @@ from service.control.versions import those_that_gave_up
 from service.db.tables import Attempt, Job
 from service.db.unit import Unit
 
+MOMENT = "%Y-%m-%d %H:%M:%S"
+
 
 def waits(
     unit: Unit, jobs: Sequence[Job], attempts: Mapping[str, Sequence[Attempt]], limits: Limits, now: datetime
@@ -31,13 +33,18 @@ def waits(
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
         # One that was sent before pauses until it is sent again: who took its message lacked something.
         if attempt.not_before > now and not attempt.dispatches:
-            found[job.id] = f"the end of the backoff at {attempt.not_before:%Y-%m-%d %H:%M:%S} UTC"
+            found[job.id] = f"the end of the backoff at {attempt.not_before:{MOMENT}} UTC"
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
         elif not (able := [one for one in workers if one.serves(job)]):
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
         elif all(one.spec_version < job.spec_version or one.name in gave_up.get(job.id, ()) for one in able):
             found[job.id] = f"a newer worker: those of queue {job.queue}{_with(job)} cannot read its spec; upgrade them"
+        elif all(one.rests_until is not None and one.rests_until > now for one in able):
+            until = min(one.rests_until for one in able if one.rests_until is not None)
+            found[job.id] = (
+                f"a worker of queue {job.queue}{_with(job)}: after crashes they rest until {until:{MOMENT}} UTC"
+            )
         elif job.reason in PASSES:
             found[job.id] = f"a worker of queue {job.queue}{_with(job)} other than the last one, where {job.reason}"
         else:

@@ -22,6 +22,8 @@ FORGET_AFTER = timedelta(days=1)
 ENDED_SHOWN = timedelta(hours=1)
 """How long a worker that ended normally stays in the list."""
 
+LONGEST_REST = timedelta(days=1)
+
 
 def report(unit: Unit, message: WorkerReport) -> None:
     """Record that a worker is alive or that it ends."""
@@ -31,6 +33,10 @@ def report(unit: Unit, message: WorkerReport) -> None:
         return
     row = saw(unit, message, busy=message.busy, now=now)
     row.queues = [clean(queue) for queue in message.queues]
+    row.rests_until, row.rests_why = None, None
+    if message.rest is not None:
+        seconds = min(message.rest.seconds, LONGEST_REST.total_seconds())
+        row.rests_until, row.rests_why = now + timedelta(seconds=seconds), clean(message.rest.why)
 
 
 def _end(unit: Unit, message: WorkerReport, now: datetime) -> None:
@@ -119,7 +125,7 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
     # Sort in Python: to return the order of its key, SQLite would read all workers that ever existed.
     rows = sorted(unit.session.scalars(select(Worker).where(seen, shown)), key=lambda row: row.name)
-    found = [_view(row, held.get(row.name), lost_before) for row in rows]
+    found = [_view(row, held.get(row.name), lost_before, now) for row in rows]
     ended = [one for one in found if one.ended_at is not None]
     ended.sort(key=lambda one: one.ended_at or now, reverse=True)
     return [one for one in found if one.ended_at is None] + ended
@@ -131,17 +137,24 @@ def _held(unit: Unit) -> dict[str | None, _Held]:
     return {row.worker: _Held(row.job_id, row.name, row.number) for row in rows}
 
 
-def _state(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerState:
+def _rests(row: Worker, now: datetime) -> bool:
+    return row.rests_until is not None and row.rests_until > now
+
+
+def _state(row: Worker, held: _Held | None, lost_before: datetime, now: datetime) -> WorkerState:
     if row.refusal and not held:
         return WorkerState.REFUSED
     if row.ended_at is not None:
         return WorkerState.ENDED
     if row.last_seen_at < lost_before:
         return WorkerState.LOST
-    return WorkerState.BUSY if held or row.busy else WorkerState.IDLE
+    if held or row.busy:
+        return WorkerState.BUSY
+    return WorkerState.RESTING if _rests(row, now) else WorkerState.IDLE
 
 
-def _view(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerView:
+def _view(row: Worker, held: _Held | None, lost_before: datetime, now: datetime) -> WorkerView:
+    rests = _rests(row, now)
     return WorkerView(
         name=row.name,
         host=row.host,
@@ -150,7 +163,7 @@ def _view(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerView:
         device=row.device,
         queues=names(row.queues),
         extensions=names(row.extensions),
-        state=_state(row, held, lost_before).value,
+        state=_state(row, held, lost_before, now).value,
         job_id=held.job_id if held else None,
         last_seen_at=row.last_seen_at,
         job_name=held.job_name if held else None,
@@ -158,6 +171,8 @@ def _view(row: Worker, held: _Held | None, lost_before: datetime) -> WorkerView:
         since=row.since,
         ended_at=row.ended_at,
         refusal=row.refusal,
+        rests_until=row.rests_until if rests else None,
+        rests_why=row.rests_why if rests else None,
         protocol=row.protocol,
         spec_version=row.spec_version,
     )

@@ -282,5 +282,7 @@ class Worker(Base):
     spec_version: Mapped[int] = mapped_column(default=1, server_default=ONE)
     store_id: Mapped[str | None] = mapped_column(String(32))
     refusal: Mapped[str | None] = mapped_column(Text)
+    rests_until: Mapped[datetime | None]
+    rests_why: Mapped[str | None] = mapped_column(Text)
     since: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

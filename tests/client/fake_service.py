@@ -61,7 +61,8 @@ def worker(name: str, **changes: Any) -> dict[str, Any]:
 
 def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     return {
-        "type": "about:blank", "title": "No", "status": status, "detail": detail, "code": "no", "errors": errors or []
+        "type": "urn:baton:problem:no", "title": "No", "status": status, "detail": detail, "code": "no",
+        "errors": errors or [],
     }  # fmt: skip
 
 
@@ -81,7 +82,8 @@ class FakeService:
         self.requests: list[tuple[str, str, Any]] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.drop_after_submit = 0
-        self.html = False
+        self.foreign = 0
+        self.link_expired = False
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -166,8 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fake.stopped:
             self.close_connection = True
             return None
-        if self.fake.html:
-            return self._raw(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
+        if self.fake.foreign or url.path == "/bucket":
+            return self._raw(self.fake.foreign or 403, b"<html>nothing here</html>", {"Content-Type": "text/html"})
         if self.fake.failures:
             status, headers = self.fake.failures.pop(0)
             return self._send(status, problem(status, "told to fail"), headers)
@@ -239,13 +241,16 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(202, {**found, "status": {"pause": "pausing", "cancel": "cancelling"}.get(action, "queued")})
 
     def _file(self, name: str) -> None:
+        if self.fake.link_expired:
+            return self._raw(307, b"", {"Location": "/bucket"})
         content = self.fake.files[name]
         if name in self.fake.damaged:
             content = base64.b64encode(content)
-        self._raw(200, content, {})
+        return self._raw(200, content, {})
 
     def _send(self, status: int, data: Any, headers: dict[str, str] | None = None) -> None:
-        self._raw(status, json.dumps(data).encode(), headers or {})
+        kind = "application/json" if status < 400 else "application/problem+json"
+        self._raw(status, json.dumps(data).encode(), {"Content-Type": kind, **(headers or {})})
 
     def _raw(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -13,7 +13,7 @@ from client.resolve import AmbiguousJob, find_job
 from client.transport import Patience
 from core.domain.errors import FieldError
 from core.domain.views import ProblemView
-from tests.client.fake_service import FakeService, attempt, epoch, job
+from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
 
 QUICK = Patience(tries=3, first_delay=0.01)
 
@@ -159,10 +159,38 @@ def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: BatonCl
         find_job(client, "zz")
 
 
-def test_another_server_is_not_taken_for_baton(fake: FakeService, client: BatonClient) -> None:
-    fake.html = True
-    with pytest.raises(ApiError, match="is this a Baton service"):
-        client.job("nothing")
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 502])
+def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, tmp_path: Path) -> None:
+    """A proxy, an ingress or a sign-in page that answers says that the service is away, whatever its status."""
+    fake.foreign = status
+    with BatonClient(fake.url, TOKEN, patience=QUICK) as client:
+        for call in (
+            lambda: client.job("nothing"),
+            lambda: client.pause("nothing"),
+            lambda: list(client.log_stream("nothing", 1, outage=0.0)),
+            lambda: list(client.events_stream("nothing", outage=0.0)),
+            lambda: client.download("nothing", "best.keras", tmp_path / "best.keras"),
+        ):
+            with pytest.raises(Unreachable, match="does not come from a Baton service, check BATON_URL"):
+                call()
+    assert not (tmp_path / "best.keras").exists()
+
+
+def test_an_ingress_that_answers_for_the_service_is_an_outage(fake: FakeService) -> None:
+    fake.jobs["j1"], fake.foreign = job("j1", status="succeeded"), 404
+    with BatonClient(fake.url, TOKEN, patience=Patience(tries=1)) as client:
+
+        def back(error: Unreachable) -> None:
+            fake.foreign = 0
+
+        assert [state.status for state in client.follow("j1", on_outage=back)] == ["succeeded"]
+
+
+def test_the_store_may_refuse_a_download(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+    fake.files = {"best.keras": b"weights"}
+    fake.link_expired = True
+    with pytest.raises(DownloadError, match="the store gave HTTP 403"):
+        client.download("j1", "best.keras", tmp_path / "best.keras")
 
 
 def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: BatonClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -106,7 +107,9 @@ def test_workers_say_since_when_and_why_they_are_refused(baton: Baton, fake: Fak
         worker("w1", state="busy", job_id="j" * 26, since="2026-01-02T03:00:00Z"),
         worker("w2", state="refused", refusal="set BATON_STORE to gs://bucket/prefix"),
         worker("w3", state="ended", ended_at="2026-01-02T03:04:00Z"),
+        worker("w4", state="resting", rests_until="2126-01-02T03:00:00Z", rests_why="3 crashes (process_died)"),
     ]
     shown = baton("workers").stdout
     assert "w2 gets no work: set BATON_STORE to gs://bucket/prefix" in shown
-    assert [name in shown for name in ("refused", "ended", "since")] == [True] * 3
+    assert re.search(r"w4 backs off for \d+ d after 3 crashes \(process_died\): check the device", shown)
+    assert [name in shown for name in ("refused", "resting", "ended", "since")] == [True] * 4

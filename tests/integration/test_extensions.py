@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,24 @@ import yaml
 from core.storage import open_store
 from tests.resume.endings import ending
 from tests.support.gcs import until
-from tests.support.jobs import Jobs
+from tests.support.jobs import Jobs, tiny
 from tests.support.service import ROOT, ServiceProcess
 from tests.support.worker import Workers
 
 PACKAGE = ROOT / "examples" / "own_network"
+HAZARD = """
+import keras
+
+
+def with_lambda(*, classes, width, seed, dropout):
+    return keras.Sequential([
+        keras.Input((None, None, 3)),
+        keras.layers.Lambda(lambda x: x * 2.0 - 1.0),
+        keras.layers.Conv2D(2, 3, activation="relu", padding="same"),
+        keras.layers.GlobalMaxPooling2D(),
+        keras.layers.Dense(classes),
+    ])
+"""
 SPEC: dict[str, Any] = yaml.safe_load((PACKAGE / "job.yaml").read_text())
 
 
@@ -80,3 +94,19 @@ def test_its_errors_are_told(
     assert ended["status"] == "failed"
     assert said in ended["message"]
     assert "squares.py" in ended["message"] or "networks.py" in ended["message"]
+
+
+def test_a_model_that_plain_keras_cannot_load_is_told(jobs: Jobs, workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "hazard.py").write_text(HAZARD)
+    about = tmp_path / "hazard-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: hazard\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[baton.networks]\nlambda-cnn = hazard:with_lambda\n")
+    workers.start(PYTHONPATH=str(tmp_path), BATON_REPORTS="1")
+    await_known(jobs, "lambda-cnn")
+    stage = {"image_size": 8, "batch_size": 16, "epochs": 1, "steps_per_epoch": 3}
+    job = jobs.submit(tiny(network={"name": "lambda-cnn"}, stages=[stage]))
+    assert jobs.await_end(job)["status"] == "succeeded"
+    (event,) = [e for e in jobs.items(job, "events") if e["kind"] == "file_unreadable"]
+    assert "Python lambda" in event["message"]
+    assert "The job goes on" in event["message"]

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.domain.evaluation import KERAS_SINCE
 from tests.support.jobs import TERMINAL, Jobs, tiny
 from tests.support.service import ServiceProcess
 from tests.support.worker import Workers
@@ -47,9 +49,10 @@ def test_a_job_ends_with_its_evaluation_and_report(
     job = jobs.submit(tiny(**JOB))
     ended = jobs.await_job(job, lambda view: view["status"] in TERMINAL, 240.0)
     assert ended["status"] == "succeeded"
-    assert {e["kind"] for e in jobs.items(job, "events")} & {"report_failed"} == set()
+    assert {e["kind"] for e in jobs.items(job, "events")} & {"report_failed", "file_unreadable"} == set()
     evaluation = json.loads(jobs.download(job, "evaluation.json"))
     _agrees(ended, evaluation)
+    assert evaluation["keras"] == {"written_by": version("keras"), "read_since": KERAS_SINCE}
     listed = {a["name"]: a["content_type"] for a in jobs.items(job, "artifacts")}
     assert {f"report-{name}.png" for name in FIGURES} <= listed.keys()
     assert listed["report.html"] == "text/html; charset=utf-8"
@@ -85,6 +88,7 @@ def _by_command(service: ServiceProcess, folder: Path, job: str, evaluation: dic
     assert (folder / "text" / "report-accuracy.png").exists(), saved.stderr
     again = baton(service, folder, "evaluate", job, "--out", "numbers", "--json")
     assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["keras"] == evaluation["keras"]
     assert json.loads(again.stdout)["sets"]["test"]["confusion"] == evaluation["sets"]["test"]["confusion"]
     assert json.loads((folder / "numbers" / "evaluation.json").read_text()) == json.loads(again.stdout)
     wrong = baton(service, folder, "evaluate", job, "--set", "network.width=0.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from tests.service.clock import MovedClock
@@ -67,7 +68,7 @@ def test_a_silent_worker_is_lost_and_one_that_said_goodbye_has_ended(api: Api, c
     expected = {"lively": "idle", "silent": "lost", "b-clean-end": "ended", "a-clean-end": "ended"}
     assert (states(api), list(states(api))) == (expected, list(expected))
     assert [one["ended_at"] is not None for one in listed(api)] == [False, False, True, True]
-    assert counted(api) == {"idle": 1, "lost": 1, "ended": 2, "busy": 0, "refused": 0}
+    assert counted(api) == {"idle": 1, "lost": 1, "ended": 2, "busy": 0, "refused": 0, "resting": 0}
     clock.to(3610)
     report(api, "lively")
     assert states(api) == {"lively": "idle", "silent": "lost"}
@@ -102,4 +103,24 @@ def test_a_worker_that_takes_no_work_is_listed_with_the_reason(api: Api) -> None
     assert (row["state"], row["refusal"]) == ("refused", why)
     assert counted(api)["refused"] == 1
     report(api)
+    assert states(api) == {"w1": "idle"}
+
+
+def test_a_resting_worker_says_until_when_and_why(api: Api, clock: MovedClock) -> None:
+    report(api, rest={"seconds": 240.0, "why": "3 crashes (process_died)"})
+    (row,) = listed(api)
+    assert (row["state"], row["rests_why"]) == ("resting", "3 crashes (process_died)")
+    assert row["rests_until"] == (clock.begun + timedelta(seconds=240)).isoformat().replace("+00:00", "Z")
+    assert (counted(api)["resting"], counted(api)["idle"]) == (1, 0)
+    job_id = api.submit()["id"]
+    assert "after crashes they rest until" in api.job(job_id)["waiting_for"]
+    report(api, "w2")
+    assert api.job(job_id)["waiting_for"] == "a worker of queue default"
+    report(api)
+    assert [(one["state"], one["rests_until"], one["rests_why"]) for one in listed(api)] == [("idle", None, None)] * 2
+
+
+def test_a_rest_ends_by_itself(api: Api, clock: MovedClock) -> None:
+    report(api, rest={"seconds": 20.0, "why": "3 crashes (process_died)"})
+    clock.to(21)
     assert states(api) == {"w1": "idle"}

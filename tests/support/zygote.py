@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from tests.support.saboteur import Saboteur, Shot, find_places, install
 from tests.support.service import ROOT
+from worker.messages import KIND
 from worker.orders import order_line
 
 THREADS = 1
@@ -114,7 +115,7 @@ class _Child:
         chunk = os.read(self.report, 65536)
         *lines, self.said = (self.said + chunk).split(b"\n")
         self.words += [json.loads(line) for line in lines]
-        if any("refused" in word for word in self.words):
+        if any(word.get(KIND) == "not_held" for word in self.words):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
         return bool(chunk)

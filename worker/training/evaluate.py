@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 from core.caches import default_cache
 from core.cpus import cpus
 from core.domain.errors import BatonError, JobFailure
-from core.domain.evaluation import EvaluatedModel, Evaluation
+from core.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
 from core.domain.spec import JobSpec, parse_spec
 from worker.extensions import installed
 from worker.training.environment import configure
@@ -37,7 +38,17 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
     engine = Engine(spec, outputs)
     _load(engine, model)
     sets = judge_all(engine, data, lambda: None, EvaluationBatches(spec), asked.stage or len(spec.stages))
-    return make_evaluation(spec, asked, data.class_names, outputs, sets)
+    made = make_evaluation(spec, asked, data.class_names, outputs, sets)
+    return made.model_copy(update={"keras": _written_by(model)})
+
+
+def _written_by(file: Path) -> KerasFile | None:
+    """The Keras that wrote the file; None if the file does not say it."""
+    try:
+        with zipfile.ZipFile(file) as members:
+            return KerasFile(written_by=str(json.loads(members.read("metadata.json"))["keras_version"]))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return None
 
 
 def _load(engine: object, file: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import keras
 import tensorflow as tf
 
-from core.domain.evaluation import EvaluatedModel, Evaluation
+from core.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
 from core.domain.spec import JobSpec
 from worker.training.data import ImageData, Split
 from worker.training.engine import Engine, Score
@@ -65,6 +66,7 @@ def make_evaluation(
         dataset=spec.dataset.name,
         model=model,
         sets={name: evaluated(j.answers, named, j.score.loss) for name, j in sets.items()},
+        keras=KerasFile(written_by=keras.__version__),
     )
 
 

@@ -17,6 +17,7 @@ from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_wr
 from worker.training.gather import gather
 from worker.training.judged import Judged, evaluation_size, make_evaluation
 from worker.training.plan import Plan
+from worker.training.readback import Readback
 from worker.training.report.material import Material
 from worker.training.report.press import Press
 
@@ -31,6 +32,7 @@ class Published:
         self._control, self._plan, self._outputs = control, plan, outputs
         self._models, self._workspace = ModelFiles(plan.spec, outputs), workspace
         self._press = Press(control, enabled=workspace.reports)
+        self._readback = Readback(control, plan.spec.network.name, enabled=workspace.reports)
         self._latest_sent = 0.0
         self._best_epoch = 0  # the epoch that this process has sent as best.keras
 
@@ -38,13 +40,17 @@ class Published:
         """latest.keras, not more often than people look."""
         if now or time.monotonic() - self._latest_sent > LATEST_SECONDS:
             self._latest_sent = time.monotonic()
-            self._control.publish("latest.keras", self._models.writer(snapshot.arrays), KERAS_FILE)
+            self._publish_model("latest.keras", snapshot)
 
     def best(self, best: BestEpoch, snapshot: Snapshot) -> None:
         """best.keras, once for each best."""
         if self._best_epoch != best.metric.epoch:
             self._best_epoch = best.metric.epoch
-            self._control.publish("best.keras", self._models.writer(snapshot.arrays), KERAS_FILE)
+            self._publish_model("best.keras", snapshot)
+
+    def _publish_model(self, name: str, snapshot: Snapshot) -> None:
+        write = self._readback.watching(name, self._models.writer(snapshot.arrays))
+        self._control.publish(name, write, KERAS_FILE)
 
     def history(self, rows: Sequence[EpochRow]) -> None:
         """history.csv."""
@@ -67,6 +73,7 @@ class Published:
 
         self._control.publish(FILE, write, JSON_FILE)
         self._press.finish(lambda: self._material(model, rows, data, sets, finished=True), between)
+        self._readback.finish(between)
         return main_numbers(evaluation)
 
     def partial_report(self, rows: Sequence[EpochRow], data: ImageData, validation: Judged) -> None:
@@ -75,8 +82,9 @@ class Published:
         self._press.offer(lambda: self._material(model, rows, data, {"validation": validation}))
 
     def close(self) -> None:
-        """Nothing more is sent; a report that is being made is given up."""
+        """Nothing more is sent; a report that is being made is given up, and a check of a model's file."""
         self._press.close()
+        self._readback.close()
 
     def _model(self, role: str, stage: int, epoch: int) -> EvaluatedModel:
         return EvaluatedModel(role=role, stage=stage, epoch=epoch, image_size=evaluation_size(self._plan.spec, stage))

@@ -11,7 +11,8 @@ import pytest
 
 from core.domain.errors import LeaseLost
 from core.domain.wire import Claim, Finish, Grant, Heartbeat, Note, Outcome, Phase, WorkerInfo, WorkerReport
-from worker.process import Held
+from tests.support.answers import refusal
+from worker.messages import Held
 from worker.protocol import Refused, ServiceClient
 
 ME = WorkerInfo(name="w", host="h", pid=1, version="0")
@@ -91,6 +92,6 @@ def test_what_a_training_process_held_is_told_of_with_its_token() -> None:
     [(409, "lease-lost", LeaseLost), (401, "unauthorized", Refused), (403, "forbidden", Refused)],
 )
 def test_a_lost_lease_is_told_from_a_token_that_is_refused(status: int, code: str, error: type[Exception]) -> None:
-    client = speaking_to(lambda _request: httpx.Response(status, json={"code": code, "detail": "no"}))
+    client = speaking_to(lambda _request: refusal(status, code))
     with pytest.raises(error):
         client.heartbeat("a1", Heartbeat(fence=1, phase=Phase.TRAINING))

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-import httpx
 import pytest
 
 from core.domain.spec import JobSpec
 from core.domain.wire import Grant, Note
 from tests.service.helpers import SPEC
+from tests.support.answers import refusal
+from worker.answers import Refused, ServiceUnavailable, check
 from worker.deadline import Pace
 from worker.desk import Desk
 from worker.lease import Lease
 from worker.notice import Notice
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable, _check
+from worker.protocol import ServiceClient
 from worker.troubles import Troubles
 
 
@@ -85,10 +86,7 @@ def test_a_note_that_is_refused_is_left_out(desk: Desk, service: Service, status
 
 
 def test_what_was_written_too_often_is_not_sent_again_and_what_was_busy_is() -> None:
-    def answered(code: str) -> httpx.Response:
-        return httpx.Response(429, json={"code": code, "detail": "later"})
-
     with pytest.raises(Refused):
-        _check(answered("too-many-writes"))
+        check(refusal(429, "too-many-writes"))
     with pytest.raises(ServiceUnavailable):
-        _check(answered("too-many-at-once"))
+        check(refusal(429, "too-many-at-once"))

@@ -31,6 +31,9 @@ class FakeSeat:
         self.end_wait = nobody_waits
         self.pulse, self.store = Pulse(), None
 
+    def await_rest(self) -> bool:
+        return not self.stopping
+
     def await_store(self) -> bool:
         return not self.stopping
 

@@ -11,6 +11,7 @@ import pytest
 from core.domain.store_identity import StoreRef
 from core.domain.wire import WorkerReport
 from worker import presence
+from worker.crashes import Crashes
 from worker.presence import Presence, worker_info
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.seat import Seat
@@ -37,6 +38,9 @@ class Service:
 
 class FakeSeat:
     device, busy, problem = "cpu", True, None
+
+    def __init__(self) -> None:
+        self.crashes = Crashes()
 
 
 class FakeStore:

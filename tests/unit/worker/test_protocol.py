@@ -40,6 +40,7 @@ class Service(Quiet):
         answer = {"attempt_id": f"{self.path} {asked['queues'][0]} {self.headers['Authorization']}"}
         body = json.dumps(answer).encode()
         self.send_response(200)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worker.control import Control
+from worker.training.beside import command, environment, last_line
 from worker.training.report.material import Material
 
 REPORT_SECONDS = 60.0
@@ -118,14 +117,15 @@ class _PrintJob:
         log.info("made a report in %.1f s", time.monotonic() - begun)
 
     def _print(self, given: Path, made: Path) -> None:
-        command = [sys.executable, "-P", "-m", self._module, str(os.getpid()), str(given), str(made)]
-        # One thread: what trains has the cores.
-        environment = {**os.environ, "PYTHONPATH": _path(), "OMP_NUM_THREADS": "1"}
         with self._lock:
             if self._given_up:
                 return
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                command(self._module, str(given), str(made)),
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
             )
         try:
             _, said = self._process.communicate(timeout=LONGEST_SECONDS)
@@ -134,7 +134,7 @@ class _PrintJob:
             self._process.communicate()
             raise
         if self._process.returncode:
-            raise RuntimeError(_last_line(said) or f"it ended with {self._process.returncode}")
+            raise RuntimeError(last_line(said) or f"it ended with {self._process.returncode}")
 
     def _hand_over(self, made: Path) -> None:
         for path in sorted(made.iterdir()):
@@ -147,15 +147,6 @@ def _writer(content: bytes) -> Callable[[Path], None]:
         path.write_bytes(content)
 
     return write
-
-
-def _path() -> str:
-    return os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:500] if lines else ""
 
 
 def _failed(control: Control, why: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.evaluation import ClassResult, SetResult
+from core.domain.evaluation import KERAS_SINCE, ClassResult, SetResult
 from core.domain.goodput import Bucket
 from core.domain.spec import ConstantSchedule, CyclicSchedule, PlateauSchedule, Published, Schedule, StageSpec
 from core.domain.views import AttemptView, JobView
@@ -202,4 +202,5 @@ def epochs(rows: Sequence[EpochRow]) -> Table:
 
 def environment(found: dict[str, str]) -> Table:
     """What the bits of the result depend on beside the spec."""
-    return _table(("what", "value"), list(found.items()), 0, 1)
+    readers = {"models": f"the .keras files are for Keras {KERAS_SINCE} or later"} if "keras" in found else {}
+    return _table(("what", "value"), list({**found, **readers}.items()), 0, 1)

@@ -20,6 +20,8 @@ export function duration(seconds) {
 export const seconds = (text) => (text ? Date.parse(text) / 1000 : null);
 export const between = (begun, ended) => (begun ? (ended ? Date.parse(ended) : now()) / 1000 - seconds(begun) : null);
 
+export const left = (text) => duration(Math.max(0, -between(text, null)));
+
 export function ago(text) {
   if (!text) return DASH;
   const passed = Math.max(0, between(text, null));

@@ -1,6 +1,6 @@
 // The workers seen within a day, one row each. Ended workers come last.
 import { items } from "../core/api.js";
-import { ago, moment } from "../core/format.js";
+import { ago, left, moment } from "../core/format.js";
 import { drawer, html, nothing, repeat } from "../core/html.js";
 import { poll } from "../core/live.js";
 import { badge } from "../parts/status.js";
@@ -8,7 +8,8 @@ import { empty, table } from "../parts/table.js";
 
 const EVERY = 3000;
 const COLUMNS = ["Worker", "State", "Job", "Device", "Queues", "Since", "Last seen", "Host", "Version", "Extensions"];
-const STATES = ["busy", "idle", "refused", "lost"];
+const STATES = ["busy", "idle", "resting", "refused", "lost"];
+const RARE = ["resting", "refused"];
 
 export function workersPage(root) {
   document.title = "Workers – Baton";
@@ -38,7 +39,7 @@ function template({ workers, error }) {
 
 function summary(workers) {
   const count = (state) => workers.filter((one) => one.state === state).length;
-  return STATES.filter((state) => state !== "refused" || count(state)).map((state) => `${count(state)} ${state}`).join(", ");
+  return STATES.filter((state) => !RARE.includes(state) || count(state)).map((state) => `${count(state)} ${state}`).join(", ");
 }
 
 const held = (one) => html`<a href=${`/jobs/${one.job_id}`}>${one.job_name || one.job_id.slice(0, 8)}</a>${one.attempt ? html`<small>attempt ${one.attempt}</small>` : nothing}`;
@@ -46,7 +47,7 @@ const time = (text, words) => html`<td title=${moment(text)}>${words}</td>`;
 
 const row = (one) => html`<tr data-worker=${one.name} class=${one.state === "ended" ? "over" : ""}>
   <th scope="row">${one.name}</th>
-  <td>${badge(one.state)}${one.refusal ? html`<small class="refusal">${one.refusal}</small>` : nothing}</td>
+  <td>${badge(one.state)}${one.refusal ? html`<small class="refusal">${one.refusal}</small>` : nothing}${one.rests_until ? html`<small class="refusal" title=${moment(one.rests_until)}>backs off for ${left(one.rests_until)} after ${one.rests_why}</small>` : nothing}</td>
   <td>${one.job_id ? held(one) : "–"}</td>
   <td>${one.device}</td>
   <td>${one.queues.join(", ") || "–"}</td>

@@ -18,6 +18,7 @@ const MARKS = {
   idle: "○",
   busy: "●",
   refused: "!",
+  resting: "◌",
   ended: "–",
   waiting: "○",
   active: "●",

@@ -1,0 +1,13 @@
+"""Answers of a service, for tests of who reads them."""
+
+from __future__ import annotations
+
+import httpx
+
+from core.domain.problems import PROBLEM, TYPE
+
+
+def refusal(status: int, code: str, detail: str = "no") -> httpx.Response:
+    """A problem document as the service writes it."""
+    body = {"type": TYPE + code, "title": "No", "status": status, "detail": detail, "code": code}
+    return httpx.Response(status, json=body, headers={"Content-Type": PROBLEM})

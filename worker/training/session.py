@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
+from typing import NoReturn
 
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
@@ -13,7 +15,7 @@ from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
 from core.telemetry import traces
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Stopped, Workspace
+from worker.control import Control, Stop, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
 from worker.training.data import ImageData
 from worker.training.engine import Engine, Score
@@ -91,9 +93,16 @@ class Session:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
-        if self._at.step == 0 and self._cursor.history:
-            # The epoch's checkpoint may be all that got out before the end: its row and files go with it again.
-            self._announce(self._cursor.history[-1], snapshot)
+        self._record_again(snapshot)
+
+    def _record_again(self, snapshot: Snapshot) -> None:
+        """Sends what may not have got out before the end: rows that waited, and an epoch's row and files."""
+        ended = self._at.step == 0 and len(self._cursor.history) > 0
+        if snapshot.rows_from is not None:
+            for row in islice(self._cursor.history, snapshot.rows_from - 1, len(self._cursor.history) - ended):
+                self._record(row)
+        if ended:
+            self._announce(self._cursor.history.last, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -101,7 +110,10 @@ class Session:
     def _enter(self, stage: int) -> None:
         best = self._cursor.stage_best
         if self._spec.stages[stage].start_from == "best" and best is not None:
-            snapshot = self._load(best)
+            try:
+                snapshot = self._load(best)
+            except Stopped:
+                self._stop(self._control.stopping())  # the engine still holds the state to go on from
             self._at = snapshot.position
             self._schedule.restore(Cursor.load(snapshot.cursor)[1])
         # The schedule's decision after the last step applies to the next stage, as with a Keras optimizer.
@@ -156,11 +168,15 @@ class Session:
         self._tell(Phase.TRAINING)
 
     def _stop_or_save(self) -> None:
-        if self._control.stopping() is not None:
-            self._save(LATEST)
-            raise Stopped
+        if (stop := self._control.stopping()) is not None:
+            self._stop(stop)
         if self._here.steps and self._control.checkpoint_due(self._here.steps):
             self._save(LATEST)
+
+    def _stop(self, stop: Stop | None) -> NoReturn:
+        if stop is not Stop.CANCELLED:
+            self._save(LATEST)
+        raise Stopped
 
     def _validate(self, data: ImageData) -> Judged:
         self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
@@ -185,9 +201,13 @@ class Session:
         best = self._cursor.best
         if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
             self._files.best(best, snapshot)
+        self._record(row)
+        self._files.history(self._cursor.history)
+
+    def _record(self, row: EpochRow) -> None:
+        best = self._cursor.best
         last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
         self._control.epoch(row, best.metric if best else None, last)
-        self._files.history(self._cursor.history)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
         stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
@@ -229,7 +249,8 @@ class Session:
         self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
-            snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
+            history = self._cursor.history.taken()
+            snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs, history=history)
             # Check only saves that may be a best: summing all arrays takes time.
             looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
             if looked_at and (bad := first_bad_array(snapshot.arrays)) is not None:

@@ -15,9 +15,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class History(Protocol):
-    """The rows of the history at the time of a snapshot. `json` returns them as a JSON array, in any thread."""
+    """The rows of the history at the time of a snapshot."""
 
-    def json(self) -> bytes: ...
+    def json(self) -> bytes:
+        """A JSON array with an object for each row. To be called in any thread."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from core.domain.errors import JobFailure
+from core.domain.policies import Reason
 from core.storage import StoreFull
 from worker import patience
 from worker.checkpointing.outbox import GivenUp, Outbox, Parcel
@@ -120,7 +122,7 @@ def test_an_upload_that_is_under_way_at_the_end_is_not_committed(
         outbox.close()
     else:
         outbox.put(Parcel(_fails, optional=not optional, saves=True))
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(JobFailure):
             outbox.flush(seconds=DEADLINE)
     upload.go_on.set()
     assert upload.ended.wait(DEADLINE)
@@ -130,11 +132,7 @@ def test_an_upload_that_is_under_way_at_the_end_is_not_committed(
 
 
 def _fails() -> None:
-    raise _Fatal
-
-
-class _Fatal(ZeroDivisionError, KeyboardInterrupt):
-    """Ends the attempt in either lane."""
+    raise JobFailure(Reason.WRONG_STORE, "ends the attempt in either lane")
 
 
 def test_after_a_cancellation_rows_are_sent_and_nothing_is_saved(outbox: Outbox, upload: Upload) -> None:

@@ -61,14 +61,15 @@ def _limit(stop: Stop, notice: Notice, grace: float) -> float | None:
 
 
 def _waited(desk: Desk, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
-    """Whether all is sent, or the order that came meanwhile."""
+    """Whether the state is saved, or the order that came meanwhile."""
     lease.tell(Phase.STOPPING, doing=DOING[stop])
     desk.outbox.hurry()
     sent = _watched(desk, stop, seconds, lambda left: desk.outbox.flush(seconds=left, files=False))
     if sent is True and stop is Stop.PAUSED:
         late = _watched(desk, stop, PAUSE_FILE_SECONDS, lambda left: desk.outbox.flush(seconds=left))
         return late if isinstance(late, Stop) else True
-    return sent
+    # Rows of the history that are not sent in time are recorded by the next attempt.
+    return desk.outbox.saved if sent is False else sent
 
 
 def _watched(desk: Desk, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:

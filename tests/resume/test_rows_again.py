@@ -16,24 +16,26 @@ from worker.control import Stop, Stopped, Workspace
 from worker.training.session import train
 
 
+STEP = 6
+
+
 @dataclass
 class UntilStep(Recorder):
-    """Stops at the first boundary of training at which the job has reached a step."""
+    """Stops at the first boundary after the job has told in this phase that it has reached STEP."""
 
-    step: int = 0
+    phase: Phase = Phase.TRAINING
     reached: bool = False
 
     def heard(self, phase: Phase, progress: Progress | None) -> None:
-        at = 0 if progress is None else progress.global_step
-        self.reached |= phase in (Phase.TRAINING, Phase.VALIDATING) and at >= self.step
+        self.reached |= phase is self.phase and progress is not None and progress.global_step >= STEP
 
     def stopping(self) -> Stop | None:
         return Stop.PREEMPTED if self.reached else None
 
 
-# Four epochs of two steps: stopped within an epoch, and between two.
-@pytest.mark.parametrize("step", [5, 6])
-def test_rows_that_waited_are_recorded_again(tmp_path: Path, step: int) -> None:
+# Four epochs of two steps. It stops in the validation of the third, or after it.
+@pytest.mark.parametrize(("phase", "ended"), [(Phase.VALIDATING, 2), (Phase.TRAINING, 3)])
+def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended: int) -> None:
     job = parse_spec(
         {
             "name": "x",
@@ -43,16 +45,16 @@ def test_rows_that_waited_are_recorded_again(tmp_path: Path, step: int) -> None:
         }
     )
     workspace = Workspace(tmp_path / "cache", threads=1, processes=0)
-    first = UntilStep(open_store(f"file://{tmp_path}/store"), step=step)
+    first = UntilStep(open_store(f"file://{tmp_path}/store"), phase=phase)
     with pytest.raises(Stopped):
         train(job, first, workspace, None)
     assert first.newest is not None
     snapshot = read_checkpoint(first.store, first.newest)[0]
-    done = snapshot.position.epoch
-    assert done >= 2
-    for rows_from, expected in ((2, list(range(2, done + 1))), (None, [done] if snapshot.position.step == 0 else [])):
-        again = UntilStep(first.store, attempt=2)
-        with pytest.raises(Stopped):
-            train(job, again, workspace, replace(snapshot, rows_from=rows_from))
-        assert sorted(again.rows) == expected
-        assert {epoch: again.rows[epoch] for epoch in expected} == {epoch: first.rows[epoch] for epoch in expected}
+    assert sorted(first.rows) == list(range(1, ended + 1))
+    again = UntilStep(first.store, attempt=2, phase=phase)
+    with pytest.raises(Stopped):
+        train(job, again, workspace, replace(snapshot, rows_from=2))
+    assert {epoch: again.rows[epoch] for epoch in range(2, ended + 1)} == {
+        epoch: first.rows[epoch] for epoch in range(2, ended + 1)
+    }
+    assert 1 not in again.rows

@@ -1,4 +1,4 @@
-"""One lane of the outbox: a thread that sends its parcels in order, one at a time."""
+"""One lane of the outbox: a thread that sends its parcels one at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parcel:
     """Something to send. A newer parcel replaces a waiting one if its `covers` is a superset of the older `covers`.
 
     `optional` parcels are files for people. They have a lane of their own and are dropped when time is short. Their
     failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store; such a parcel is
-    dropped when the job is cancelled. `what`: a description of the work for error reports.
+    dropped when the job is cancelled, and does not wait until all others are sent. `what`: a description of the work for error reports.
     """
 
     send: Callable[[], None]
@@ -48,7 +48,7 @@ class Lane:
     ) -> None:
         self._changed, self._deliver, self._ready = changed, deliver, ready
         self._waiting: deque[Parcel] = deque()
-        self._closed = False
+        self._closed = self._saved = False
         self.sending: Parcel | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -109,5 +109,15 @@ class Lane:
             self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
             if self._closed:
                 return None
-            self.sending = self._waiting.popleft()
+            self.sending = self._pick()
             return self.sending
+
+    def _pick(self) -> Parcel:
+        """The next parcel. What saves and what does not take turns, each in its order.
+
+        Rows of short epochs may come faster than they are sent: no checkpoint waits until all of them are sent.
+        """
+        turn = next((parcel for parcel in self._waiting if parcel.saves is not self._saved), self._waiting[0])
+        self._waiting.remove(turn)
+        self._saved = turn.saves
+        return turn

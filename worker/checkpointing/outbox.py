@@ -29,7 +29,8 @@ class GivenUp(BatonError):
 class Outbox:
     """Sends parcels in the background: state, rows and notes in one lane, optional files in the other.
 
-    Within a lane parcels are sent in order. A file that takes long or fails does not delay the state. Retries during
+    Within a lane checkpoints are sent in order, and so are rows and notes. A checkpoint may overtake rows: its manifest
+    names the first that was not recorded. A file that takes long or fails does not delay the state. Retries during
     outages of the service or the store while the lease is held. Sends nothing more after a failure that ends the
     attempt. `troubles`: receives the failures that are retried.
     """
@@ -86,6 +87,12 @@ class Outbox:
     def cancelled(self) -> bool:
         """Whether nothing is saved any more."""
         return self._cancelled
+
+    @property
+    def saved(self) -> bool:
+        """Whether no checkpoint waits or is being sent."""
+        with self._changed:
+            return not any(parcel.saves for parcel in self._state.unsent)
 
     def flush(self, *, seconds: float | None = None, hurry: bool = False, files: bool = True) -> bool:
         """Waits until all is sent, at most `seconds`. False: time was up.

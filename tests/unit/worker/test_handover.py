@@ -15,6 +15,7 @@ from core.domain.wire import (
     CheckpointRole,
     Claim,
     Directive,
+    EpochRecord,
     Finish,
     Grant,
     Heartbeat,
@@ -25,10 +26,12 @@ from core.storage.directory import DirectoryStore
 from core.storage.errors import StoreFull, StoreUnavailable
 from core.storage.port import OCTETS, BlobInfo
 from tests.unit.worker.test_runner import Service, Trainer, run, snapshot, written
+from tests.unit.worker.test_short_epochs import row
 from worker import handover, patience, troubles
 from worker.checkpointing import outbox
 from worker.control import Control, Stop, Stopped
 from worker.notice import Notice
+from worker.protocol import ServiceUnavailable
 
 DEADLINE = 20.0
 LATEST = frozenset({CheckpointRole.LATEST})
@@ -47,6 +50,9 @@ class Ordering(Service):
         super().heartbeat(attempt_id, beat)
         self.directive = self.when(beat) or self.directive
         return Beat(directive=self.directive, lease_seconds=30)
+
+    def record_epoch(self, _attempt_id: str, _record: EpochRecord) -> None:
+        raise ServiceUnavailable("busy")
 
     def commit_artifact(self, _attempt_id: str, commit: ArtifactCommit) -> None:
         self.words.append(f"committed {commit.name}")
@@ -144,6 +150,20 @@ def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: St
     assert steps(service.commits) == [7]
     assert notice.left() > 0
     assert "committed latest.keras" not in service.words
+
+
+def test_a_state_that_is_saved_is_not_called_lost_because_of_rows_that_wait(store: Store, tmp_path: Path) -> None:
+    service, notice = Ordering(()), Notice()
+    store.works.set()
+
+    def act(control: Control) -> None:
+        control.load(saves(control))
+        control.epoch(row(1), None, False)
+        notice.give("preempted", 0.1)
+        raise Stopped
+
+    finish = run(service, store, Trainer(act), tmp_path, notice)  # this service records no row
+    assert (finish.outcome, finish.message) == (Outcome.PREEMPTED, "preempted")
 
 
 def ordered(service: Ordering, order: Directive) -> None:

@@ -67,6 +67,17 @@ def test_a_file_that_takes_long_does_not_delay_the_state(outbox: Outbox, upload:
     assert not outbox.flush(seconds=0.0)
 
 
+def test_a_checkpoint_does_not_wait_until_all_rows_are_sent(outbox: Outbox, upload: Upload) -> None:
+    sent: list[str] = []
+    outbox.put(Parcel(upload))
+    assert upload.begun.wait(DEADLINE)
+    for name in ("row 1", "row 2", "checkpoint 1", "checkpoint 2", "row 3"):
+        outbox.put(Parcel(recorder(sent, name), saves=name.startswith("checkpoint")))
+    upload.go_on.set()
+    assert outbox.flush(seconds=DEADLINE)
+    assert sent == ["checkpoint 1", "row 1", "checkpoint 2", "row 2", "row 3"]
+
+
 def test_in_a_hurry_files_are_dropped_and_the_one_under_way_is_not_waited_for(outbox: Outbox, upload: Upload) -> None:
     sent: list[str] = []
     under_way(outbox, upload, optional=True)

@@ -16,8 +16,9 @@ class Parcel:
     """Something to send. A newer parcel replaces a waiting one if its `covers` is a superset of the older `covers`.
 
     `optional` parcels are files for people. They have a lane of their own and are dropped when time is short. Their
-    failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store; such a parcel is
-    dropped when the job is cancelled, and does not wait until all others are sent. `what`: a description of the work for error reports.
+    failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a parcel is
+    dropped when the job is cancelled, and takes turns with those that do not. `what`: a description of the work for
+    error reports.
     """
 
     send: Callable[[], None]

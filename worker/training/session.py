@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import NoReturn
 
 from core.domain.errors import JobFailure
@@ -27,6 +26,7 @@ from worker.training.memory import memory_errors
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
 from worker.training.published import Published
+from worker.training.records import Records
 from worker.training.schedules import RateSchedule, make_schedule
 from worker.training.speed import Speedometer
 
@@ -62,6 +62,7 @@ class Session:
         outputs = _outputs(spec, first)
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
         self._files = Published(control, workspace, self._plan, outputs)
+        self._records = Records(spec, control, self._files)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
@@ -93,16 +94,7 @@ class Session:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
-        self._record_again(snapshot)
-
-    def _record_again(self, snapshot: Snapshot) -> None:
-        """Sends what may not have got out before the end: rows that waited, and an epoch's row and files."""
-        ended = self._at.step == 0 and len(self._cursor.history) > 0
-        if snapshot.rows_from is not None:
-            for row in islice(self._cursor.history, snapshot.rows_from - 1, len(self._cursor.history) - ended):
-                self._record(row)
-        if ended:
-            self._announce(self._cursor.history.last, snapshot)
+        self._records.again(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -188,26 +180,14 @@ class Session:
         logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
         if (bad := first_bad_value(logs)) is not None:
             self._cursor.history.append(row)
-            self._announce(row, None)
+            self._records.announce(self._cursor, None)
             raise not_finite(bad, row.global_step)
         self._schedule.epoch_end(logs)
         self._cursor.history.append(row)
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
-        self._announce(row, self._keep_best(row))
+        self._records.announce(self._cursor, self._keep_best(row))
         self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
-
-    def _announce(self, row: EpochRow, snapshot: Snapshot | None) -> None:
-        best = self._cursor.best
-        if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
-            self._files.best(best, snapshot)
-        self._record(row)
-        self._files.history(self._cursor.history)
-
-    def _record(self, row: EpochRow) -> None:
-        best = self._cursor.best
-        last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
-        self._control.epoch(row, best.metric if best else None, last)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
         stage, at, here = self._spec.stages[self._at.stage], self._at, self._here

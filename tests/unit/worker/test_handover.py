@@ -24,7 +24,8 @@ from core.domain.wire import (
 )
 from core.storage.directory import DirectoryStore
 from core.storage.errors import StoreFull, StoreUnavailable
-from core.storage.port import OCTETS, BlobInfo
+from core.storage.port import OCTETS
+from tests.support.faulty_store import FaultyStore
 from tests.unit.worker.test_runner import Service, Trainer, run, snapshot, written
 from tests.unit.worker.test_short_epochs import row
 from worker import handover, patience, troubles
@@ -58,41 +59,9 @@ class Ordering(Service):
         self.words.append(f"committed {commit.name}")
 
 
-class Store(DirectoryStore):
-    """Takes what it is asked to take; the rest fails, or hangs until `works` is set."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.works, self.asked = threading.Event(), threading.Event()
-        self.error: Exception | None = None
-        self.fails_for = "jobs/"
-
-    def _meet(self, name: str) -> None:
-        if self.fails_for in name and not self.works.is_set():
-            self.asked.set()
-            if self.error is not None:
-                raise self.error
-            assert self.works.wait(DEADLINE)
-
-    def put(
-        self,
-        name: str,
-        data: bytes | memoryview | Path,
-        *,
-        if_absent: bool = False,
-        content_type: str = OCTETS,
-    ) -> BlobInfo:
-        self._meet(name)
-        return super().put(name, data, if_absent=if_absent, content_type=content_type)
-
-    def get(self, name: str) -> bytes:
-        self._meet(name)
-        return super().get(name)
-
-
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path)
+def store(tmp_path: Path) -> Iterator[FaultyStore]:
+    made = FaultyStore(tmp_path, DEADLINE)
     yield made
     made.works.set()
 
@@ -134,7 +103,7 @@ def steps(commits: list[CheckpointCommit]) -> list[int]:
     return [commit.position.global_step for commit in commits]
 
 
-def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: Store, tmp_path: Path) -> None:
+def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: FaultyStore, tmp_path: Path) -> None:
     service, notice = Ordering(()), Notice()
     store.fails_for = "/versions/"  # the upload of the file hangs until after the end
 
@@ -152,7 +121,7 @@ def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: St
     assert "committed latest.keras" not in service.words
 
 
-def test_a_state_that_is_saved_is_not_called_lost_because_of_rows_that_wait(store: Store, tmp_path: Path) -> None:
+def test_a_state_that_is_saved_is_not_called_lost_because_of_rows_that_wait(store: FaultyStore, tmp_path: Path) -> None:
     service, notice = Ordering(()), Notice()
     store.works.set()
 
@@ -171,7 +140,7 @@ def ordered(service: Ordering, order: Directive) -> None:
 
 
 @any_fault
-def test_a_cancellation_saves_nothing_and_waits_for_no_store(store: Store, tmp_path: Path, fault: str) -> None:
+def test_a_cancellation_saves_nothing_and_waits_for_no_store(store: FaultyStore, tmp_path: Path, fault: str) -> None:
     service, store.error = Ordering(()), FAULTS[fault]
     ordered(service, Directive.CANCEL)
 
@@ -195,7 +164,7 @@ def test_a_cancellation_saves_nothing_and_waits_for_no_store(store: Store, tmp_p
 @any_fault
 @pytest.mark.parametrize("waits", ["for the last save", "in a load", "while it restores"])
 def test_a_cancellation_is_carried_out_wherever_the_attempt_waits_for_the_store(
-    store: Store, tmp_path: Path, fault: str, waits: str
+    store: FaultyStore, tmp_path: Path, fault: str, waits: str
 ) -> None:
     service = Ordering((written(DirectoryStore(tmp_path), 10),) if waits == "while it restores" else ())
     store.error = FAULTS[fault]
@@ -214,7 +183,7 @@ def test_a_cancellation_is_carried_out_wherever_the_attempt_waits_for_the_store(
 @pytest.mark.parametrize("fault", ["full", "absent"])
 @pytest.mark.parametrize("waits", ["in the loop", "for the last save"])
 def test_a_pause_saves_the_state_and_says_what_it_waits_for(
-    store: Store, tmp_path: Path, fault: str, waits: str
+    store: FaultyStore, tmp_path: Path, fault: str, waits: str
 ) -> None:
     service, store.error = Ordering(()), FAULTS[fault]
 
@@ -236,7 +205,7 @@ def test_a_pause_saves_the_state_and_says_what_it_waits_for(
     assert str(FAULTS[fault]) in told[0]
 
 
-def test_a_paused_job_can_be_cancelled_while_it_waits(store: Store, tmp_path: Path) -> None:
+def test_a_paused_job_can_be_cancelled_while_it_waits(store: FaultyStore, tmp_path: Path) -> None:
     service, store.error = Ordering(()), FAULTS["full"]
 
     def when(beat: Heartbeat) -> Directive | None:
@@ -249,7 +218,7 @@ def test_a_paused_job_can_be_cancelled_while_it_waits(store: Store, tmp_path: Pa
     assert (finish.outcome, service.commits) == (Outcome.CANCELLED, [])
 
 
-def test_a_notice_bounds_a_pause(store: Store, tmp_path: Path) -> None:
+def test_a_notice_bounds_a_pause(store: FaultyStore, tmp_path: Path) -> None:
     service, notice = Ordering(()), Notice()
 
     def when(beat: Heartbeat) -> Directive | None:
@@ -263,7 +232,7 @@ def test_a_notice_bounds_a_pause(store: Store, tmp_path: Path) -> None:
     assert finish.message.startswith("gone; the last state could not be saved in time")
 
 
-def test_what_a_finished_job_waits_for_is_told(store: Store, tmp_path: Path) -> None:
+def test_what_a_finished_job_waits_for_is_told(store: FaultyStore, tmp_path: Path) -> None:
     service, store.error = Ordering(()), FAULTS["full"]
 
     def when(beat: Heartbeat) -> None:
@@ -282,7 +251,7 @@ def test_what_a_finished_job_waits_for_is_told(store: Store, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("fault", ["full", "hangs"])
 def test_a_finished_job_waits_for_its_files_within_limits(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    store: FaultyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(handover, "FILES_SECONDS", 0.0)
     service, store.error, store.fails_for = Ordering(()), FAULTS[fault], "/versions/"
@@ -298,7 +267,7 @@ def test_a_finished_job_waits_for_its_files_within_limits(
     assert "best.keras" in service.words[0]
 
 
-def test_a_finished_job_sends_its_files(store: Store, tmp_path: Path) -> None:
+def test_a_finished_job_sends_its_files(store: FaultyStore, tmp_path: Path) -> None:
     service = Ordering(())
     store.works.set()
 

@@ -6,6 +6,7 @@ import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,10 +60,10 @@ def test_what_was_taken_does_not_change_as_rows_are_added(tmp_path: Path, count:
     assert (tmp_path / "history.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
-def snapshot(history: History | None, **cursor: object) -> Snapshot:
+def snapshot(history: History | None, cursor: dict[str, Any]) -> Snapshot:
     position = Position(stage=0, epoch=0, step=7, global_step=7)
     taken = history.taken() if history is not None else None
-    return Snapshot(position, {"x": np.arange(3)}, dict(cursor), history=taken)
+    return Snapshot(position, {"x": np.arange(3)}, cursor, history=taken)
 
 
 def test_a_checkpoint_keeps_the_format_of_its_cursor(tmp_path: Path) -> None:
@@ -70,14 +71,14 @@ def test_a_checkpoint_keeps_the_format_of_its_cursor(tmp_path: Path) -> None:
     store, rows = DirectoryStore(tmp_path), [row(1), row(2)]
     best = BestEpoch(metric=BestMetric(metric="val_accuracy", value=0.5, stage=1, epoch=1), prefix=PREFIX)
     cursor = Cursor(History(rows), best, best)
-    write_checkpoint(store, PREFIX, snapshot(cursor.history, **cursor.dump({"rate": 0.1})), OWNER)
+    write_checkpoint(store, PREFIX, snapshot(cursor.history, cursor.dump({"rate": 0.1})), OWNER)
     written = json.loads(store.get(f"{PREFIX}/{CURSOR}"))
     shown = best.model_dump(mode="json")
     assert written == {
         "history": plain(rows), "schedule": {"rate": 0.1}, "best": shown, "stage_best": shown, "data": None,
     }  # fmt: skip
 
-    write_checkpoint(store, f"{PREFIX}1", snapshot(None, **written), OWNER)
+    write_checkpoint(store, f"{PREFIX}1", snapshot(None, written), OWNER)
     for prefix in (PREFIX, f"{PREFIX}1"):
         read, schedule = Cursor.load(read_checkpoint(store, prefix)[0].cursor)
         assert (list(read.history), read.best, schedule) == (rows, best, {"rate": 0.1})
@@ -85,5 +86,5 @@ def test_a_checkpoint_keeps_the_format_of_its_cursor(tmp_path: Path) -> None:
 
 def test_a_history_alone_is_a_whole_cursor(tmp_path: Path) -> None:
     store, rows = DirectoryStore(tmp_path), [row(1)]
-    write_checkpoint(store, PREFIX, snapshot(History(rows)), OWNER)
+    write_checkpoint(store, PREFIX, snapshot(History(rows), {}), OWNER)
     assert read_checkpoint(store, PREFIX)[0].cursor == {"history": plain(rows)}

@@ -12,6 +12,7 @@ from core.domain.wire import (
     ArtifactCommit,
     Beat,
     CheckpointCommit,
+    CheckpointRef,
     CheckpointRole,
     Claim,
     Directive,
@@ -41,8 +42,10 @@ LATEST = frozenset({CheckpointRole.LATEST})
 class Ordering(Service):
     """Gives orders with the next heartbeat, which comes soon."""
 
-    directive = Directive.CONTINUE
-    when: Callable[[Heartbeat], Directive | None] = staticmethod(lambda _beat: None)
+    def __init__(self, checkpoints: tuple[CheckpointRef, ...] = ()) -> None:
+        super().__init__(checkpoints)
+        self.directive = Directive.CONTINUE
+        self.when: Callable[[Heartbeat], Directive | None] = lambda _beat: None
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
         return super().claim(attempt_id, claim).model_copy(update={"heartbeat_seconds": 0.02})
@@ -95,8 +98,16 @@ def until_stopped(control: Control) -> None:
     raise AssertionError("no order came")
 
 
+def one_byte(path: Path) -> None:
+    path.write_bytes(b"x")
+
+
 def publishes(control: Control, name: str = "latest.keras") -> None:
-    control.publish(name, lambda path: path.write_bytes(b"x"), OCTETS)  # type: ignore[arg-type,return-value]
+    control.publish(name, one_byte, OCTETS)
+
+
+def saves_once(control: Control) -> None:
+    saves(control)
 
 
 def steps(commits: list[CheckpointCommit]) -> list[int]:
@@ -104,7 +115,7 @@ def steps(commits: list[CheckpointCommit]) -> list[int]:
 
 
 def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: FaultyStore, tmp_path: Path) -> None:
-    service, notice = Ordering(()), Notice()
+    service, notice = Ordering(), Notice()
     store.fails_for = "/versions/"  # the upload of the file hangs until after the end
 
     def act(control: Control) -> None:
@@ -122,7 +133,7 @@ def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: Fa
 
 
 def test_a_state_that_is_saved_is_not_called_lost_because_of_rows_that_wait(store: FaultyStore, tmp_path: Path) -> None:
-    service, notice = Ordering(()), Notice()
+    service, notice = Ordering(), Notice()
     store.works.set()
 
     def act(control: Control) -> None:
@@ -141,7 +152,7 @@ def ordered(service: Ordering, order: Directive) -> None:
 
 @any_fault
 def test_a_cancellation_saves_nothing_and_waits_for_no_store(store: FaultyStore, tmp_path: Path, fault: str) -> None:
-    service, store.error = Ordering(()), FAULTS[fault]
+    service, store.error = Ordering(), FAULTS[fault]
     ordered(service, Directive.CANCEL)
 
     def act(control: Control) -> None:
@@ -185,7 +196,7 @@ def test_a_cancellation_is_carried_out_wherever_the_attempt_waits_for_the_store(
 def test_a_pause_saves_the_state_and_says_what_it_waits_for(
     store: FaultyStore, tmp_path: Path, fault: str, waits: str
 ) -> None:
-    service, store.error = Ordering(()), FAULTS[fault]
+    service, store.error = Ordering(), FAULTS[fault]
 
     def when(beat: Heartbeat) -> Directive | None:
         if beat.phase is Phase.STOPPING and beat.trouble and beat.doing == handover.DOING[Stop.PAUSED]:
@@ -206,7 +217,7 @@ def test_a_pause_saves_the_state_and_says_what_it_waits_for(
 
 
 def test_a_paused_job_can_be_cancelled_while_it_waits(store: FaultyStore, tmp_path: Path) -> None:
-    service, store.error = Ordering(()), FAULTS["full"]
+    service, store.error = Ordering(), FAULTS["full"]
 
     def when(beat: Heartbeat) -> Directive | None:
         if beat.doing == handover.DOING[Stop.PAUSED]:
@@ -214,12 +225,12 @@ def test_a_paused_job_can_be_cancelled_while_it_waits(store: FaultyStore, tmp_pa
         return Directive.PAUSE if store.asked.is_set() else None
 
     service.when = when
-    finish = run(service, store, Trainer(saves), tmp_path)
+    finish = run(service, store, Trainer(saves_once), tmp_path)
     assert (finish.outcome, service.commits) == (Outcome.CANCELLED, [])
 
 
 def test_a_notice_bounds_a_pause(store: FaultyStore, tmp_path: Path) -> None:
-    service, notice = Ordering(()), Notice()
+    service, notice = Ordering(), Notice()
 
     def when(beat: Heartbeat) -> Directive | None:
         if beat.doing == handover.DOING[Stop.PAUSED]:
@@ -227,13 +238,13 @@ def test_a_notice_bounds_a_pause(store: FaultyStore, tmp_path: Path) -> None:
         return Directive.PAUSE if store.asked.is_set() else None
 
     service.when = when
-    finish = run(service, store, Trainer(saves), tmp_path, notice)
+    finish = run(service, store, Trainer(saves_once), tmp_path, notice)
     assert finish.outcome is Outcome.PREEMPTED
     assert finish.message.startswith("gone; the last state could not be saved in time")
 
 
 def test_what_a_finished_job_waits_for_is_told(store: FaultyStore, tmp_path: Path) -> None:
-    service, store.error = Ordering(()), FAULTS["full"]
+    service, store.error = Ordering(), FAULTS["full"]
 
     def when(beat: Heartbeat) -> None:
         if beat.phase is Phase.EVALUATING and beat.trouble and beat.doing:
@@ -254,7 +265,7 @@ def test_a_finished_job_waits_for_its_files_within_limits(
     store: FaultyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(handover, "FILES_SECONDS", 0.0)
-    service, store.error, store.fails_for = Ordering(()), FAULTS[fault], "/versions/"
+    service, store.error, store.fails_for = Ordering(), FAULTS[fault], "/versions/"
 
     def act(control: Control) -> None:
         saves(control)
@@ -268,7 +279,7 @@ def test_a_finished_job_waits_for_its_files_within_limits(
 
 
 def test_a_finished_job_sends_its_files(store: FaultyStore, tmp_path: Path) -> None:
-    service = Ordering(())
+    service = Ordering()
     store.works.set()
 
     def act(control: Control) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.domain.manifest import MANIFEST, Manifest
-from core.domain.wire import CheckpointRole, EpochRecord, EpochRow, Note, Outcome
+from core.domain.wire import CheckpointCommit, CheckpointRole, EpochRecord, EpochRow, Note, Outcome
 from core.storage.directory import DirectoryStore
 from tests.unit.worker.test_runner import Service, Trainer, run, snapshot
 from worker.control import Control
@@ -32,9 +32,9 @@ class Recording(Service):
     def record_epoch(self, _attempt_id: str, record: EpochRecord) -> None:
         self.order.append(f"row {record.row.epoch}")
 
-    def commit_checkpoint(self, attempt_id: str, commit: object) -> None:
-        super().commit_checkpoint(attempt_id, commit)  # type: ignore[arg-type]  # the base names the type
-        self.order.append(f"checkpoint {self.commits[-1].position.global_step}")
+    def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
+        super().commit_checkpoint(attempt_id, commit)
+        self.order.append(f"checkpoint {commit.position.global_step}")
 
     def note(self, attempt_id: str, note: Note) -> None:
         if note.kind == "gate":

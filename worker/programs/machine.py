@@ -23,6 +23,9 @@ INDEX = "index.json"
 KEPT = 32
 """Sets that a machine keeps; the one that was not used for longest goes."""
 
+BUSY_SECONDS = 2.0
+"""The longest wait for the lock of a set. A checkpoint may wait behind it."""
+
 Contents = frozenset[tuple[str, str]]
 _ENTRIES = TypeAdapter(tuple[FileEntry, ...])
 log = logging.getLogger(__name__)
@@ -75,7 +78,7 @@ class MachineCache:
 
     def _locked(self, key: str) -> AbstractContextManager[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return held(self._folder / f"{key}.lock")
+        return held(self._folder / f"{key}.lock", seconds=BUSY_SECONDS)
 
     def _read(self, key: str) -> tuple[Program, ...]:
         folder = self._folder / key

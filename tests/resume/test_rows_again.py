@@ -15,7 +15,6 @@ from worker.checkpointing.files import read_checkpoint
 from worker.control import Stop, Stopped, Workspace
 from worker.training.session import train
 
-
 STEP = 6
 
 

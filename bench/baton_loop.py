@@ -14,6 +14,7 @@ from core.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, G
 from core.storage import open_store
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Workspace
+from worker.deadline import NO_DEADLINE, Pace
 from worker.desk import Desk
 from worker.lease import Lease
 from worker.notice import Notice
@@ -162,6 +163,7 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         grant=grant,
         spec=parse_spec(dict(spec)),
         environment={},
+        pace=Pace(NO_DEADLINE),
     )
     try:
         session.train(parse_spec(dict(spec)), desk, Workspace(folder / "cache", threads, 0), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.baton_loop import OFTEN_SECONDS, Seen
@@ -19,11 +20,13 @@ from bench.windows import Kind, Rounds
 from core.cpus import cpus
 from core.domain.policies import seconds_between_interruptions, young_daly
 from core.domain.spec import parse_spec
+from core.domain.wire import EpochRow
 from worker.training.environment import configure
 
 WINDOW_SECONDS, DIRECT_SECONDS, FIT_SECONDS = 100.0, 50.0, 70.0
 COPIES, FULL_COPIES, FULL_CLASSES = 50, 10, 200
 FILE_SECONDS = 30.0
+EPOCHS = 10_000
 
 
 def main() -> None:
@@ -39,6 +42,7 @@ def main() -> None:
         fit, stalls = keras_fit.run(spec, Path(folder), FIT_SECONDS)
     _print_baton(seen)
     _print_full_width()
+    _print_history()
     _print_fit(fit, stalls)
     _print_overhead(seen, stalls)
     _print_direct(seen)
@@ -69,6 +73,25 @@ def _print_full_width() -> None:
     ]
     title = f"width 1, {FULL_CLASSES} classes: {size / 1e6:.0f} MB"
     table((title, *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
+
+
+def _print_history() -> None:
+    """What a history of this length adds to a save and to an epoch, in the loop and in the background."""
+    from worker.training.cursor import Cursor
+    from worker.training.history import History, history_writer
+
+    known = dict.fromkeys(EpochRow.model_fields, 1)
+    row = EpochRow.model_validate({**known, "finished_at": datetime.now(UTC)})
+    cursor = Cursor(History([row] * EPOCHS))
+    taken = cursor.history.taken()
+    rows = [
+        ("the loop, at a save", _times(lambda: (cursor.dump({}), cursor.history.taken()))),
+        ("the loop, at the end of an epoch", _times(lambda: cursor.history.append(row))),
+        ("the loop, history.csv", _times(lambda: history_writer(cursor.history.taken()))),
+        ("in the background, the cursor", _times(taken.json)),
+        ("in the background, history.csv", _times(taken.csv)),
+    ]
+    table((f"a history of {EPOCHS} epochs", *MS_COLUMNS), [(name, *Spread.of(values).ms()) for name, values in rows])
 
 
 def _print_baton(seen: Seen) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.domain.errors import JobFailure
+from core.locks import LockBusy
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 ADVICE = "set BATON_CACHE to a directory on a larger disk"
@@ -26,10 +27,12 @@ def writing(folder: Path, doing: str, needed: int | None = None, advice: str = A
     """Names what the operating system refuses while something of `needed` bytes is written into a folder.
 
     Raises:
-        JobFailure: disk_full; cache_unusable, nothing can be written there.
+        JobFailure: disk_full; cache_unusable, nothing can be written there, or another process holds its lock.
     """
     try:
         yield
+    except LockBusy as error:
+        raise JobFailure("cache_unusable", f"{doing}: {error.strerror}") from error
     except OSError as error:
         if error.errno in FULL:
             raise disk_full(folder, doing, needed, advice) from error

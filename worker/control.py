@@ -80,7 +80,7 @@ class Control(Protocol):
         ...
 
     def load(self, prefix: str) -> Snapshot:
-        """A snapshot saved before. Raises CorruptCheckpoint."""
+        """A snapshot saved before. Raises CorruptCheckpoint, and Stopped if the attempt is to end before it is read."""
         ...
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,58 +15,25 @@ from core.domain.manifest import artifact_object, checkpoint_prefix
 from core.domain.notes import fitting_data, fitting_text
 from core.domain.policies import Since, checkpoint_due, interval_seconds
 from core.domain.spec import JobSpec
-from core.domain.wire import (
-    ArtifactCommit,
-    BestMetric,
-    CheckpointCommit,
-    CheckpointRole,
-    Directive,
-    EpochRecord,
-    EpochRow,
-    Grant,
-    Note,
-    Phase,
-    Progress,
-)
+from core.domain.wire import BestMetric, CheckpointRole, Directive, EpochRecord, EpochRow, Grant, Note, Phase, Progress
 from core.storage import BlobStore
-from core.storage.checksum import crc32c_of
-from core.telemetry import traces
+from worker.aside import LOOK_SECONDS, run_aside
 from worker.autotuning.carrier import Carrier
-from worker.autotuning.folder import Results
-from worker.checkpointing.files import Owner, Written, read_checkpoint, write_checkpoint
+from worker.checkpointing.files import Owner, read_checkpoint
 from worker.checkpointing.outbox import Outbox, Parcel
+from worker.checkpointing.sending import File, Save, SaveCost, Sender
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Stop, Stopped, Story
 from worker.deadline import Pace
-from worker.failures import wrong_store_told
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
+WAITS_FOR_STATE, WAITS_FOR_FILES = "waits until the last checkpoint is saved", "waits until the last files are written"
 _T = TypeVar("_T")
-log = logging.getLogger(__name__)
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """Of one save: seconds that the loop waited, and seconds of training that the save holds."""
-
-    stall: float
-    trained: float
-
-
-@dataclass(frozen=True)
-class _Save:
-    """What is written as one checkpoint."""
-
-    prefix: str
-    snapshot: Snapshot
-    roles: frozenset[CheckpointRole]
-    autotuning: Results | None
-    cost: _Cost
 
 
 class Desk:
@@ -88,31 +53,36 @@ class Desk:
     ) -> None:
         self._client, self._store, self._lease, self._notice, self._pace = client, store, lease, notice, pace
         self._grant, self._spec = grant, spec
-        self._owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
-        self._carrier: Carrier | None = None
-        # Of the attempt: its checkpoints are written by another thread.
-        self._trace = traces.carrier()
+        owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
         self._numbers = count()
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
         self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
+        wanted = self.outbox.still_wanted
+        self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
         self._lost_files: set[tuple[str, str]] = set()
 
     def carry(self, carrier: Carrier | None) -> None:
         """Store the autotuning results with each checkpoint."""
-        self._carrier = carrier
+        self._sender.carrier = carrier
+
+    def _measured(self, stall: float, seconds: float) -> None:
+        self._save_seconds = seconds
+        self._pace.saved(stall, seconds)
 
     def stopping(self) -> Stop | None:
-        """A preemption notice comes before what the owner wants: the machine will not wait."""
+        """A cancellation comes first: it needs no save. Then a notice: the machine will not wait for the owner."""
         self._lease.check()
         self.outbox.check()
         self._pace.boundary()
+        wanted = _DIRECTIVES.get(self._lease.directive)
+        if wanted is Stop.CANCELLED:
+            self.outbox.cancel()
+            return wanted
         if self._pace.over:
             self._notice.give(self._pace.cause, self._pace.left, source="deadline")
-        if self._notice.given:
-            return Stop.PREEMPTED
-        return _DIRECTIVES.get(self._lease.directive)
+        return Stop.PREEMPTED if self._notice.given else wanted
 
     def tell(
         self,
@@ -131,7 +101,8 @@ class Desk:
     def checkpoint_due(self, steps: int) -> bool:
         """Asks the spec's cadence, and whether somebody wants a save now."""
         self._pace.stepped()
-        if self._carrier and steps and (lacking := self._carrier.check()):
+        carrier = self._sender.carrier
+        if carrier and steps and (lacking := carrier.check()):
             self.note("exact_resume_not_promised", f"a resume of this job may not be exact: {lacking}")
         since = self._since(steps)
         self._lease.interval_seconds = interval_seconds(self._spec, since)
@@ -158,32 +129,55 @@ class Desk:
     def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
         self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
-        cost = _Cost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
-        found = self._carrier.found() if self._carrier else None
-        save, covers = _Save(prefix, snapshot, roles, found, cost), frozenset(f"checkpoint:{role}" for role in roles)
-        self.outbox.put(Parcel(lambda: self._write(save), covers, what="saving"))
+        cost = SaveCost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
+        carrier = self._sender.carrier
+        save = Save(prefix, snapshot, roles, carrier.found() if carrier else None, cost)
+        # Once: a second try writes the same bytes.
+        rows_from = cache(self._sender.first_unrecorded)
+        covers = frozenset(f"checkpoint:{role}" for role in roles)
+        self.outbox.put(Parcel(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
 
     def load(self, prefix: str) -> Snapshot:
-        """Reads back what was saved, once it is."""
+        """Reads back what was saved, once it is. Raises Stopped if the attempt is to end before that."""
         with self.watch.measure(Bucket.CHECKPOINT_STALL):
-            self.outbox.flush()
-        read = partial(read_checkpoint, self._store, prefix)
-        return self._lease.troubles.persist("reading a checkpoint", read, wait=self._pause)[0]
+            self.settle(files=False)
+        if self.outbox.cancelled:
+            raise Stopped
+        return self.persist("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
+
+    def settle(self, *, files: bool, seconds: float | None = None) -> bool:
+        """Waits until what was handed over is sent, with the files or without, at most `seconds`. False: time was up.
+
+        Raises Stopped when the attempt is to end before that. The status says what is waited for.
+        """
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        phase, told = self._lease.phase, False
+        while not self.outbox.flush(seconds=LOOK_SECONDS, files=files):
+            self.raise_if_stopping()
+            if time.monotonic() > until:
+                return False
+            if not told:
+                told = True
+                self._lease.tell(phase, doing=WAITS_FOR_FILES if files else WAITS_FOR_STATE)
+        if told:
+            self._lease.tell(phase)
+        return True
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
         """Queues a row of the history."""
         record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
-        send = partial(self._client.record_epoch, self._grant.attempt_id, record)
-        self.outbox.put(Parcel(send, what="recording an epoch"))
+        self._sender.expect(row.epoch)
+        self.outbox.put(Parcel(partial(self._sender.record, record), what="recording an epoch"))
 
     def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
         """Queues a file for people; a version that still waits is replaced."""
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
         self.outbox.put(
             Parcel(
-                lambda: self._publish(name, target, make, content_type),
+                partial(self._sender.publish, File(name, target, make, content_type)),
                 frozenset({f"file:{name}"}),
                 optional=True,
+                saves=True,
                 lost=lambda error: self._lost_file(name, error),
                 what=f"writing {name}",
             )
@@ -200,14 +194,7 @@ class Desk:
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         """Queue an event. Text and data over the service's limits are cut."""
         note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
-        self.outbox.put(Parcel(partial(self._send_note, note), what="telling an event"))
-
-    def _send_note(self, note: Note) -> None:
-        """Drop a note that the service refuses: a note must not fail the job."""
-        try:
-            self._client.note(self._grant.attempt_id, note)
-        except Refused as error:
-            log.warning("the job's log does not tell of %s: %s", note.kind, error)
+        self.outbox.put(Parcel(partial(self._sender.note, note), what="telling an event"))
 
     def story(self) -> Story | None:
         """One try: what is told of the job is worth no waiting."""
@@ -217,59 +204,21 @@ class Desk:
         except (ServiceUnavailable, Refused):
             return None
 
-    def _write(self, save: _Save) -> None:
-        # Once for each content, and before the clock starts: it says nothing about the time of the next save.
-        programs = self._carrier.send(save.autotuning) if self._carrier else None
-        begun, step = time.monotonic(), save.snapshot.position.global_step
-        with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
-            written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs)
-            self._save_seconds = time.monotonic() - begun
-            self._pace.saved(save.cost.stall, self._save_seconds)
-            with wrong_store_told(self._store):
-                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written))
-        if self._carrier:
-            self._carrier.keep(save.autotuning)
-
-    def _commit(self, save: _Save, written: Written) -> CheckpointCommit:
-        return CheckpointCommit(
-            fence=self._grant.fence,
-            prefix=save.prefix,
-            manifest_crc32c=written.manifest_crc32c,
-            position=save.snapshot.position,
-            bytes=written.bytes,
-            seconds=self._save_seconds,
-            roles=tuple(sorted(save.roles)),
-            needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
-            stall_seconds=save.cost.stall,
-            trained_seconds=save.cost.trained,
-        )
-
-    def _publish(self, name: str, target: str, make: Callable[[Path], None], content_type: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="baton-") as folder:
-            path = Path(folder) / name
-            make(path)
-            info = self._store.put(target, path, content_type=content_type)
-            commit = ArtifactCommit(
-                fence=self._grant.fence,
-                name=name,
-                object=target,
-                size=info.size,
-                crc32c=crc32c_of(path),
-                content_type=content_type,
-            )
-        with wrong_store_told(self._store):
-            self._client.commit_artifact(self._grant.attempt_id, commit)
-
-    def persist(self, what: str, call: Callable[[], _T], seconds: float) -> _T:
-        """The result of a call to the store while there is no state to save yet. Also raises LeaseLost and Stopped."""
-        return self._lease.troubles.persist(what, call, wait=self.wait_unless_stopping, seconds=seconds)
+    def persist(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
+        """The result of a call to the store. Looks for orders while it runs. Also raises LeaseLost and Stopped."""
+        watched = partial(run_aside, call, self.raise_if_stopping)
+        return self._lease.troubles.persist(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
-        """Sleeps, before there is any state to save. Raises LeaseLost, and Stopped when asked to stop."""
+        """Sleeps. Raises LeaseLost, and Stopped when asked to stop."""
+        until = time.monotonic() + seconds
+        while True:
+            self.raise_if_stopping()
+            if (left := until - time.monotonic()) <= 0:
+                return
+            time.sleep(min(left, LOOK_SECONDS))
+
+    def raise_if_stopping(self) -> None:
+        """Raises Stopped when asked to stop, and LeaseLost."""
         if self.stopping() is not None:
             raise Stopped
-        time.sleep(seconds)
-
-    def _pause(self, seconds: float) -> None:
-        self._lease.check()
-        time.sleep(seconds)

@@ -28,6 +28,7 @@ from worker.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.desk import Desk
 from worker.extensions import installed
 from worker.failures import bare, failed, wrong_store_told
+from worker.handover import hand_over, send_the_rest
 from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
@@ -39,8 +40,6 @@ CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
 UNPROCESSABLE = 422
 RESTORE_SECONDS = 600.0
-# Of what a notice leaves, for the last message: it has the next worker begin at once.
-FAREWELL_SECONDS = 2.0
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
@@ -160,7 +159,7 @@ class Runner:
             with lease.watch.measure(Bucket.STARTUP):
                 results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk, carrier))
             with lease.watch.measure(Bucket.CHECKPOINT_STALL):
-                desk.outbox.flush()
+                send_the_rest(desk)
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
             return self._handed_over(grant, lease, desk)
@@ -168,20 +167,14 @@ class Runner:
             desk.outbox.close()
 
     def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
-        lease.tell(Phase.STOPPING)
-        stop = desk.stopping() or Stop.PREEMPTED
         with lease.watch.measure(Bucket.CHECKPOINT_STALL):
-            saved = desk.outbox.flush(seconds=self._seconds_to_save() if stop is Stop.PREEMPTED else None, hurry=True)
+            stop, saved = hand_over(desk, lease, self.notice, self.grace)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if not saved:
             trouble = lease.troubles.told()
             message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
-
-    def _seconds_to_save(self) -> float:
-        left = self.notice.left() if self.notice.given else self.grace
-        return max(left - FAREWELL_SECONDS, left / 2)
 
     def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
         if grant.checkpoints:

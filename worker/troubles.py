@@ -52,7 +52,11 @@ class Troubles:
             self._ended(what, time.monotonic() - begun)
             return result
 
-        return persist(watched, wait=wait, seconds=seconds)
+        try:
+            return persist(watched, wait=wait, seconds=seconds)
+        except BaseException:
+            self._ended(what)  # nobody tries again
+            raise
 
     def _failed(self, what: str, error: Exception) -> None:
         code, now = str(getattr(error, "code", type(error).__name__)), time.monotonic()

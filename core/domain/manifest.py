@@ -57,7 +57,9 @@ class ManifestHead(Message):
 class Manifest(ManifestHead):
     """What a checkpoint consists of and under which conditions it was made.
 
-    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests.
+    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests. `rows_from`: the
+    epoch of the first row of the history that the service had not recorded when this was written; None: there was none,
+    or it is not known. Whoever goes on from here records these rows again.
     """
 
     job_id: str
@@ -68,6 +70,7 @@ class Manifest(ManifestHead):
     environment: dict[str, str]
     created_at: datetime
     programs: ProgramSet | None = None
+    rows_from: int | None = None
 
 
 def job_prefix(job_id: str) -> str:

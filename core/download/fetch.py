@@ -17,7 +17,7 @@ from core.domain.errors import JobFailure
 from core.download.answers import accepted
 from core.download.partial import Partial
 from core.download.stream import Broken, Stream
-from core.locks import held
+from core.locks import WORK_SECONDS, held
 
 Report = Callable[[int, int | None], None]
 """Told of bytes at hand and bytes in all, several times a second; may raise to stop."""
@@ -64,7 +64,11 @@ def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
     part = Partial(file)
     with writing(file.parent, f"downloading {source.url}", source.bytes, wants.advice):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with held(Path(f"{file}.lock"), lambda: wants.report(part.size, source.bytes or part.total)):
+
+        def waits() -> None:
+            wants.report(part.size, source.bytes or part.total)
+
+        with held(Path(f"{file}.lock"), waits, progress=lambda: part.size, seconds=WORK_SECONDS):
             if not file.is_file():
                 _Fetching(source, part, wants).run()
     return file

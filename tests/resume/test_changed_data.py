@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +24,7 @@ class UntilEvaluation(Recorder):
 
     evaluates: bool = False
 
-    def tell(
-        self,
-        phase: Phase,
-        progress: Progress | None = None,
-        metrics: Mapping[str, float] | None = None,
-        doing: str | None = None,
-    ) -> None:
+    def heard(self, phase: Phase, progress: Progress | None) -> None:
         self.evaluates |= phase is Phase.EVALUATING
 
     def stopping(self) -> Stop | None:

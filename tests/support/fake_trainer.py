@@ -49,6 +49,7 @@ class FakeTrainer:
     before_step: Callable[[int], None] = lambda _step: None
     started_at: list[int] = field(default_factory=list)
     state: bytes = b"start"
+    rows: list[EpochRow] = field(default_factory=list)
     patient: bool = True
     publishes: bool = False
 
@@ -58,7 +59,9 @@ class FakeTrainer:
         """Steps through all stages; every epoch is the best so far."""
         plan = Plan.of(spec, 1)
         at = snapshot.position if snapshot else plan.start_of(0)
-        self.state = snapshot.arrays["state"].tobytes() if snapshot else b"start"
+        self.state, self.rows = b"start", []
+        if snapshot:
+            self._resume(plan, control, snapshot)
         self.started_at.append(at.global_step)
         unsaved = 0
         while at.global_step < plan.total_steps:
@@ -90,12 +93,12 @@ class FakeTrainer:
         following = at.model_copy(update={"epoch": at.epoch + 1, "step": 0, "global_step": total})
         if stage_done and at.stage + 1 < len(plan.steps):
             following = plan.start_of(at.stage + 1)
-        self._record(plan, control, at, total, stage_done)
+        self._record(plan, control, at, total)
         self._save(control, following, BEST)
         self._publish(control)
         return following
 
-    def _record(self, plan: Plan, control: Control, at: Position, total: int, stage_done: bool) -> None:
+    def _record(self, plan: Plan, control: Control, at: Position, total: int) -> None:
         stage, epoch = plan.spec.stages[at.stage], plan.epochs_before(at.stage) + at.epoch + 1
         row = EpochRow(
             epoch=epoch,
@@ -114,13 +117,25 @@ class FakeTrainer:
             images_per_second=1.0,
             finished_at=datetime.now(UTC),
         )
-        control.epoch(
-            row, BestMetric(metric="val_accuracy", value=epoch / 1000, stage=at.stage + 1, epoch=epoch), stage_done
-        )
+        self.rows.append(row)
+        self._tell(plan, control, row)
+
+    def _tell(self, plan: Plan, control: Control, row: EpochRow) -> None:
+        best = BestMetric(metric="val_accuracy", value=row.epoch / 1000, stage=row.stage, epoch=row.epoch)
+        control.epoch(row, best, row.stage_epoch == plan.spec.stages[row.stage - 1].epochs)
+
+    def _resume(self, plan: Plan, control: Control, snapshot: Snapshot) -> None:
+        """Goes on from a snapshot. Rows that were not recorded when it was written are recorded now."""
+        self.state = snapshot.arrays["state"].tobytes()
+        self.rows = [EpochRow.model_validate(row) for row in snapshot.cursor.get("rows", [])]
+        if snapshot.rows_from is not None:
+            for row in self.rows[snapshot.rows_from - 1 :]:
+                self._tell(plan, control, row)
 
     def _save(self, control: Control, at: Position, roles: frozenset[CheckpointRole]) -> None:
         arrays = {"state": np.frombuffer(self.state, np.uint8).copy()}
         prefix = control.name_checkpoint(at.global_step)
-        control.save(prefix, Snapshot(at, arrays, {}), roles)
+        cursor = {"rows": [row.model_dump(mode="json") for row in self.rows]}
+        control.save(prefix, Snapshot(at, arrays, cursor), roles)
         if self.patient:
             control.load(prefix)

@@ -19,8 +19,24 @@ from worker.control import Stop, Story
 OWNER = Owner("j", "a", 1, {})
 
 
+class Listener:
+    """The part of a control that is told what goes on. `heard` may look at it."""
+
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        self.heard(phase, progress)
+
+    def heard(self, phase: Phase, progress: Progress | None) -> None:
+        pass
+
+
 @dataclass
-class Recorder:
+class Recorder(Listener):
     """A control that stops at the `stop_at`-th time of asking, and keeps what it is given in a real store."""
 
     store: BlobStore
@@ -41,13 +57,7 @@ class Recorder:
         self.asked += 1
         return Stop.PREEMPTED if self.asked == self.stop_at else None
 
-    def tell(
-        self,
-        phase: Phase,
-        progress: Progress | None = None,
-        metrics: Mapping[str, float] | None = None,
-        doing: str | None = None,
-    ) -> None:
+    def heard(self, phase: Phase, progress: Progress | None) -> None:
         assert progress is None or progress.global_step <= progress.total_steps
 
     def stands_at(self, global_step: int) -> None:

@@ -58,16 +58,21 @@ class Written:
 
 
 def write_checkpoint(
-    store: BlobStore, prefix: str, snapshot: Snapshot, owner: Owner, programs: ProgramSet | None = None
+    store: BlobStore,
+    prefix: str,
+    snapshot: Snapshot,
+    owner: Owner,
+    programs: ProgramSet | None = None,
+    rows_from: int | None = None,
 ) -> Written:
     """Writes payload, then manifest; the same again, after an error, writes the same bytes.
 
-    `programs`: what it was made with, in the store already.
+    `programs`: what it was made with, in the store already. `rows_from`: see Manifest.
 
     Raises:
         StoreError: the store did not take it.
     """
-    payload = {STATE: dump_arrays(snapshot.arrays), CURSOR: json.dumps(snapshot.cursor).encode()}
+    payload = {STATE: dump_arrays(snapshot.arrays), CURSOR: _cursor(snapshot)}
     files = tuple(_write(store, prefix, name, data) for name, data in payload.items())
     manifest = Manifest(
         job_id=owner.job_id,
@@ -78,9 +83,18 @@ def write_checkpoint(
         environment=dict(owner.environment),
         created_at=snapshot.taken_at,
         programs=programs,
+        rows_from=rows_from,
     )
     data = manifest.model_dump_json().encode()
     return Written(prefix, _write_manifest(store, prefix, data), len(data) + sum(f.size for f in files))
+
+
+def _cursor(snapshot: Snapshot) -> bytes:
+    """The cursor as JSON. The rows of a long history are serialised already: they are only joined here."""
+    rest = json.dumps(snapshot.cursor).encode()
+    if snapshot.history is None:
+        return rest
+    return b'{"history": ' + snapshot.history.json() + (b", " + rest[1:] if snapshot.cursor else b"}")
 
 
 def _write(store: BlobStore, prefix: str, name: str, data: bytes) -> FileEntry:
@@ -112,7 +126,8 @@ def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None =
         arrays, cursor = load_arrays(data[STATE]), json.loads(data[CURSOR])
     except (KeyError, ValueError, SafetensorError) as error:
         raise CorruptCheckpoint(prefix, repr(error)) from error
-    return Snapshot(manifest.position, arrays, cursor, taken_at=manifest.created_at), manifest
+    taken, rows_from = manifest.created_at, manifest.rows_from
+    return Snapshot(manifest.position, arrays, cursor, taken_at=taken, rows_from=rows_from), manifest
 
 
 def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:

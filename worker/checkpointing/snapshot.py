@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,21 @@ from core.domain.wire import Position
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+class History(Protocol):
+    """The rows of the history at the time of a snapshot."""
+
+    def json(self) -> bytes:
+        """A JSON array with an object for each row. To be called in any thread."""
+        ...
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """All that decides the next step.
 
     `arrays`: variables, optimizer variables, seed generators and running sums. `cursor`: schedule state, history, best
-    epochs; JSON. `needs`: prefixes of checkpoints that the cursor points at.
+    epochs; JSON. `needs`: prefixes of checkpoints that the cursor points at. `history`: written into the cursor under
+    the key `history`; None if the cursor has it already, as in a snapshot that was read. `rows_from`: see Manifest.
     """
 
     position: Position
@@ -27,6 +36,8 @@ class Snapshot:
     cursor: dict[str, Any]
     needs: tuple[str, ...] = ()
     taken_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    history: History | None = None
+    rows_from: int | None = None
 
     @property
     def nbytes(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.domain.data_identity import DataRecord
 from core.domain.wire import BestMetric, EpochRow
+from worker.training.history import History
 
 
 class BestEpoch(BaseModel):
@@ -29,7 +30,7 @@ class CursorData(BaseModel):
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
     schedule: dict[str, float | int]
-    history: list[EpochRow]
+    history: list[EpochRow] = []
     best: BestEpoch | None
     stage_best: BestEpoch | None
     data: DataRecord | None = None
@@ -40,28 +41,27 @@ class CursorData(BaseModel):
 class Cursor:
     """Where the loop keeps what it must not forget."""
 
-    history: list[EpochRow] = field(default_factory=list)
+    history: History = field(default_factory=History)
     best: BestEpoch | None = None
     stage_best: BestEpoch | None = None
     evaluation_batches: dict[int, int] = field(default_factory=dict)
 
     def dump(self, schedule: dict[str, float | int], data: DataRecord | None = None) -> dict[str, Any]:
-        """The cursor, the schedule's state and the data record, as JSON data."""
+        """The cursor without the history, the schedule's state and the data record, as JSON data."""
         found = CursorData(
             schedule=schedule,
-            history=self.history,
             best=self.best,
             stage_best=self.stage_best,
             data=data,
             evaluation_batches=self.evaluation_batches,
         )
-        return found.model_dump(mode="json")
+        return found.model_dump(mode="json", exclude={"history"})
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> tuple[Cursor, dict[str, float | int]]:
         """The cursor and the schedule's state."""
         read = CursorData.model_validate(data)
-        return cls(read.history, read.best, read.stage_best, read.evaluation_batches), read.schedule
+        return cls(History(read.history), read.best, read.stage_best, read.evaluation_batches), read.schedule
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def evaluation_batch(spec: JobSpec, stage: int, pixels: int) -> int:
 
 
 def tell_halved(
-    control: Control, spec: JobSpec, rows: Sequence[EpochRow], pixels: int, before: int, after: int
+    control: Control, spec: JobSpec, rows: Iterable[EpochRow], pixels: int, before: int, after: int
 ) -> None:
     """The event; and one more if another attempt of the job judged images of this size in larger batches."""
     data = {"image_size": pixels, "before": before, "after": after}

@@ -1,9 +1,8 @@
-"""Files for people: models that plain Keras loads, and the history as CSV."""
+"""Files for people: models that plain Keras loads."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import keras
 import tensorflow as tf
 
 from core.domain.spec import JobSpec
-from core.domain.wire import EpochRow
 from worker.checkpointing.snapshot import Arrays
 from worker.training.networks import build_network
 
 KERAS_FILE = "application/zip"
-CSV_FILE = "text/csv; charset=utf-8"
 
 
 class ModelFiles:
@@ -45,16 +42,3 @@ class ModelFiles:
                 self._network.save(path)
 
         return write
-
-
-def history_writer(rows: Sequence[EpochRow]) -> Callable[[Path], None]:
-    """What writes the history, one row an epoch, to a path."""
-    table = [row.model_dump(mode="json") for row in rows]
-
-    def write(path: Path) -> None:
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(EpochRow.model_fields))
-            writer.writeheader()
-            writer.writerows(table)
-
-    return write

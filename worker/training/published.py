@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.domain.evaluation import FILE, EvaluatedModel
-from core.domain.wire import BestMetric, EpochRow
+from core.domain.wire import BestMetric
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Workspace
 from worker.training.cursor import BestEpoch
 from worker.training.data import ImageData
 from worker.training.evaluation import main_numbers
-from worker.training.exports import CSV_FILE, KERAS_FILE, ModelFiles, history_writer
+from worker.training.exports import KERAS_FILE, ModelFiles
 from worker.training.gather import gather
+from worker.training.history import CSV_FILE, History, history_writer
 from worker.training.judged import Judged, evaluation_size, make_evaluation
 from worker.training.plan import Plan
 from worker.training.readback import Readback
@@ -52,14 +53,14 @@ class Published:
         write = self._readback.watching(name, self._models.writer(snapshot.arrays))
         self._control.publish(name, write, KERAS_FILE)
 
-    def history(self, rows: Sequence[EpochRow]) -> None:
+    def history(self, rows: History) -> None:
         """history.csv."""
-        self._control.publish("history.csv", history_writer(rows), CSV_FILE)
+        self._control.publish("history.csv", history_writer(rows.taken()), CSV_FILE)
 
     def evaluation(
         self,
         best: BestMetric,
-        rows: Sequence[EpochRow],
+        rows: History,
         data: ImageData,
         sets: Mapping[str, Judged],
         between: Callable[[], None],
@@ -76,9 +77,9 @@ class Published:
         self._readback.finish(between)
         return main_numbers(evaluation)
 
-    def partial_report(self, rows: Sequence[EpochRow], data: ImageData, validation: Judged) -> None:
+    def partial_report(self, rows: History, data: ImageData, validation: Judged) -> None:
         """report.html as things stand, made in the background, if it is time for one."""
-        model = self._model("latest", rows[-1].stage, rows[-1].epoch)
+        model = self._model("latest", rows.last.stage, rows.last.epoch)
         self._press.offer(lambda: self._material(model, rows, data, {"validation": validation}))
 
     def close(self) -> None:
@@ -92,7 +93,7 @@ class Published:
     def _material(
         self,
         model: EvaluatedModel,
-        rows: Sequence[EpochRow],
+        rows: History,
         data: ImageData,
         sets: Mapping[str, Judged],
         *,
@@ -101,7 +102,7 @@ class Published:
         return gather(
             self._plan,
             model,
-            rows,
+            tuple(rows),
             data,
             sets,
             outputs=self._outputs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
@@ -13,7 +14,7 @@ from core.domain.spec import JobSpec
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
 from core.telemetry import traces
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Stopped, Workspace
+from worker.control import Control, Stop, Stopped, Workspace
 from worker.training.cursor import BestEpoch, Cursor, improves
 from worker.training.data import ImageData
 from worker.training.engine import Engine, Score
@@ -27,6 +28,7 @@ from worker.training.networks import network_outputs
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
 from worker.training.published import Published
+from worker.training.records import Records
 from worker.training.schedules import RateSchedule, make_schedule
 from worker.training.self_check import SelfCheck
 from worker.training.speed import Speedometer
@@ -64,6 +66,7 @@ class Session:
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
         self._check = SelfCheck(workspace.self_check, self._engine, control)
         self._files = Published(control, workspace, self._plan, outputs)
+        self._records = Records(spec, control, self._files)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
@@ -96,9 +99,7 @@ class Session:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
-        if self._at.step == 0 and self._cursor.history:
-            # The epoch's checkpoint may be all that got out before the end: its row and files go with it again.
-            self._announce(self._cursor.history[-1], snapshot)
+        self._records.again(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -106,7 +107,10 @@ class Session:
     def _enter(self, stage: int) -> None:
         best = self._cursor.stage_best
         if self._spec.stages[stage].start_from == "best" and best is not None:
-            snapshot = self._load(best)
+            try:
+                snapshot = self._load(best)
+            except Stopped:
+                self._stop(self._control.stopping())  # the engine still holds the state to go on from
             self._at = snapshot.position
             self._schedule.restore(Cursor.load(snapshot.cursor)[1])
         # The schedule's decision after the last step applies to the next stage, as with a Keras optimizer.
@@ -164,11 +168,15 @@ class Session:
         self._tell(Phase.TRAINING)
 
     def _stop_or_save(self) -> None:
-        if self._control.stopping() is not None:
-            self._save(LATEST)
-            raise Stopped
+        if (stop := self._control.stopping()) is not None:
+            self._stop(stop)
         if self._here.steps and self._control.checkpoint_due(self._here.steps):
             self._save(LATEST)
+
+    def _stop(self, stop: Stop | None) -> NoReturn:
+        if stop is not Stop.CANCELLED:
+            self._save(LATEST)
+        raise Stopped
 
     def _validate(self, data: ImageData) -> Judged:
         self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
@@ -185,22 +193,14 @@ class Session:
         logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
         if (bad := first_bad_value(logs)) is not None:
             self._cursor.history.append(row)
-            self._announce(row, None)
+            self._records.announce(self._cursor, None)
             raise not_finite(bad, row.global_step)
         self._schedule.epoch_end(logs)
         self._cursor.history.append(row)
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
-        self._announce(row, self._keep_best(row))
+        self._records.announce(self._cursor, self._keep_best(row))
         self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
-
-    def _announce(self, row: EpochRow, snapshot: Snapshot | None) -> None:
-        best = self._cursor.best
-        if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
-            self._files.best(best, snapshot)
-        last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
-        self._control.epoch(row, best.metric if best else None, last)
-        self._files.history(self._cursor.history)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
         stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
@@ -242,7 +242,8 @@ class Session:
         self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
-            snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs)
+            history = self._cursor.history.taken()
+            snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs, history=history)
             # Check only saves that may be a best: summing all arrays takes time.
             looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
             if looked_at and (bad := first_bad_array(snapshot.arrays)) is not None:

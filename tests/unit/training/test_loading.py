@@ -14,7 +14,8 @@ from core.domain.data_identity import DataRecord
 from core.domain.errors import JobFailure
 from core.domain.goodput import Stopwatch
 from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import Phase, Position, Progress
+from core.domain.wire import Position
+from tests.support.recorder import Listener
 from tests.unit.training.pictures import image_folder, picture, save
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Workspace
@@ -22,21 +23,12 @@ from worker.training.cursor import Cursor
 from worker.training.loading import Loader
 
 
-class Control:
+class Control(Listener):
     """Keeps what is told."""
 
     def __init__(self) -> None:
         self.watch = Stopwatch(time.monotonic)
         self.notes: list[tuple[str, str]] = []
-
-    def tell(
-        self,
-        phase: Phase,
-        progress: Progress | None = None,
-        metrics: Mapping[str, float] | None = None,
-        doing: str | None = None,
-    ) -> None:
-        pass
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         self.notes.append((kind, message))

@@ -11,10 +11,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from core.caches import need_room, sync_directory, writing
-from core.locks import held
+from core.locks import WORK_SECONDS, held
 from worker.training.data.leftovers import sweep
 from worker.training.data.listing import bad_data
 from worker.training.data.members import LIMITS, Limits, checked
@@ -40,11 +41,22 @@ def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits =
     if not folder.is_dir():
         with writing(folder.parent, f"unpacking {archive}"):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with held(folder.parent / f"{folder.name}.lock", lambda: progress(0, 0)):
+            lock = folder.parent / f"{folder.name}.lock"
+
+            def told(done: int, total: int) -> None:
+                os.utime(lock)  # who waits sees that the work goes on
+                progress(done, total)
+
+            sign = partial(_changed_at, lock)
+            with held(lock, lambda: progress(0, 0), progress=sign, seconds=WORK_SECONDS):
                 if not folder.is_dir():
                     sweep(folder.parent, folder.name)
-                    _unpack(archive, folder, progress, limits)
+                    _unpack(archive, folder, told, limits)
     return _top(folder)
+
+
+def _changed_at(lock: Path) -> int:
+    return lock.stat().st_mtime_ns
 
 
 def _key(archive: Path) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core.caches import need_room, sync_directory, writing
 from core.domain.data_identity import DIGEST_BYTES
-from core.locks import held
+from core.locks import WORK_SECONDS, held
 from worker.training.data.leftovers import sweep
 from worker.training.data.listing import Listing
 from worker.training.data.parallel import decode_all
@@ -45,7 +45,12 @@ def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progre
     needed, total = int(np.prod(shape)) + DIGEST_BYTES * len(listing.labels), len(listing.labels)
     with writing(cache, "caching decoded images", needed):
         cache.mkdir(parents=True, exist_ok=True)
-        with held(file.with_suffix(".lock"), lambda: progress(min(_written(file) * total // needed, total), total)):
+        with held(
+            file.with_suffix(".lock"),
+            lambda: progress(min(_written(file) * total // needed, total), total),
+            progress=lambda: _written(file),
+            seconds=WORK_SECONDS,
+        ):
             if _open(file, shape) is None:
                 sweep(cache, file.stem)
                 need_room(cache, "caching decoded images", needed)

@@ -1,0 +1,59 @@
+"""Rows of the history that waited when their checkpoint was written are recorded by the attempt that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from core.domain.spec import parse_spec
+from core.domain.wire import Phase, Progress
+from core.storage import open_store
+from tests.support.recorder import Recorder
+from worker.checkpointing.files import read_checkpoint
+from worker.control import Stop, Stopped, Workspace
+from worker.training.session import train
+
+STEP = 6
+
+
+@dataclass
+class UntilStep(Recorder):
+    """Stops at the first boundary after the job has told in this phase that it has reached STEP."""
+
+    phase: Phase = Phase.TRAINING
+    reached: bool = False
+
+    def heard(self, phase: Phase, progress: Progress | None) -> None:
+        self.reached |= phase is self.phase and progress is not None and progress.global_step >= STEP
+
+    def stopping(self) -> Stop | None:
+        return Stop.PREEMPTED if self.reached else None
+
+
+# Four epochs of two steps. It stops in the validation of the third, or after it.
+@pytest.mark.parametrize(("phase", "ended"), [(Phase.VALIDATING, 2), (Phase.TRAINING, 3)])
+def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended: int) -> None:
+    job = parse_spec(
+        {
+            "name": "x",
+            "network": {"name": "network-2", "width": 0.02},
+            "dataset": {"name": "digits", "per_class": 3},
+            "stages": [{"image_size": 8, "batch_size": 8, "epochs": 4, "steps_per_epoch": 2}],
+        }
+    )
+    workspace = Workspace(tmp_path / "cache", threads=1, processes=0)
+    first = UntilStep(open_store(f"file://{tmp_path}/store"), phase=phase)
+    with pytest.raises(Stopped):
+        train(job, first, workspace, None)
+    assert first.newest is not None
+    snapshot = read_checkpoint(first.store, first.newest)[0]
+    assert sorted(first.rows) == list(range(1, ended + 1))
+    again = UntilStep(first.store, attempt=2, phase=phase)
+    with pytest.raises(Stopped):
+        train(job, again, workspace, replace(snapshot, rows_from=2))
+    assert {epoch: again.rows[epoch] for epoch in range(2, ended + 1)} == {
+        epoch: first.rows[epoch] for epoch in range(2, ended + 1)
+    }
+    assert 1 not in again.rows

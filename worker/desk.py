@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ from worker.lease import Lease
 from worker.notice import Notice
 from worker.programs.carrier import Carrier
 from worker.programs.folder import Program
+from worker.progress import Waits, advanced
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
@@ -50,6 +52,11 @@ FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
+
+
+def _in_words(phase: Phase, progress: Progress | None, doing: str | None) -> str:
+    step = f" at step {progress.global_step}" if progress else ""
+    return f"{phase}{step}" + (f": {doing}" if doing else "")
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,11 @@ class Desk:
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
+        left = grant.runtime_left
+        self._runtime_ends = math.inf if left is None else time.monotonic() + left
+        self._told: tuple[object, ...] = ()
+        self.waits = Waits()
+        lease.troubles.answered = self.waits.answered
         self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
         self._lost_files: set[tuple[str, str]] = set()
 
@@ -112,7 +124,8 @@ class Desk:
             self._notice.give(self._pace.cause, self._pace.left, source="deadline")
         if self._notice.given:
             return Stop.PREEMPTED
-        return _DIRECTIVES.get(self._lease.directive)
+        ordered = _DIRECTIVES.get(self._lease.directive)
+        return Stop.MAX_RUNTIME if ordered is None and time.monotonic() >= self._runtime_ends else ordered
 
     def tell(
         self,
@@ -121,7 +134,11 @@ class Desk:
         metrics: Mapping[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """What the next heartbeat says."""
+        """What the next heartbeat says. What was not said before is progress."""
+        told = (phase, progress and progress.global_step, doing)
+        if told != self._told:
+            self._told = told
+            advanced(_in_words(phase, progress, doing))
         self._lease.tell(phase, progress, dict(metrics or {}), doing)
 
     def stands_at(self, global_step: int) -> None:
@@ -163,10 +180,11 @@ class Desk:
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is."""
-        with self.watch.measure(Bucket.CHECKPOINT_STALL):
+        with self.watch.measure(Bucket.CHECKPOINT_STALL), self.waits.on("saving before a checkpoint is read"):
             self.outbox.flush()
         read = partial(read_checkpoint, self._store, prefix)
-        return self._lease.troubles.persist("reading a checkpoint", read, wait=self._pause)[0]
+        with self.waits.on("reading a checkpoint"):
+            return self._lease.troubles.persist("reading a checkpoint", read, wait=self._pause)[0]
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
         """Queues a row of the history."""
@@ -260,12 +278,14 @@ class Desk:
 
     def persist(self, what: str, call: Callable[[], _T], seconds: float) -> _T:
         """The result of a call to the store while there is no state to save yet. Also raises LeaseLost and Stopped."""
-        return self._lease.troubles.persist(what, call, wait=self.wait_unless_stopping, seconds=seconds)
+        with self.waits.on(what):
+            return self._lease.troubles.persist(what, call, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
         """Sleeps, before there is any state to save. Raises LeaseLost, and Stopped when asked to stop."""
         if self.stopping() is not None:
             raise Stopped
+        advanced()  # the service or the store answered that it is away
         time.sleep(seconds)
 
     def _pause(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ from core.domain.errors import JobFailure, LeaseLost
 from core.domain.goodput import Bucket
 from core.domain.notes import fitting_text
 from core.domain.policies import Reason
-from core.domain.spec import parse_spec
+from core.domain.spec import JobSpec, parse_spec
 from core.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
@@ -32,6 +32,7 @@ from worker.notice import Notice
 from worker.patience import persist
 from worker.programs.carrier import Carrier, Compiler
 from worker.programs.resume import doubt, resume
+from worker.progress import CELL, advanced
 from worker.protocol import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.store import describe_in_time
 
@@ -41,10 +42,14 @@ UNPROCESSABLE = 422
 RESTORE_SECONDS = 600.0
 # Of what a notice leaves, for the last message: it has the next worker begin at once.
 FAREWELL_SECONDS = 2.0
+ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
+"""Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
+RUNTIME_OVER = "workers held the job for as long as it may run (limits.max_runtime is {:.0f} s)"
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
     Stop.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED),
+    Stop.MAX_RUNTIME: (Outcome.FAILED, Reason.MAX_RUNTIME),
 }
 log = logging.getLogger(__name__)
 
@@ -101,7 +106,7 @@ class Runner:
         """Give the attempt back for another worker. Otherwise the job would wait until the lease expires."""
         finish = failed(error.head.fence, error, None)
         try:
-            persist(lambda: self.client.finish(error.head.attempt_id, finish), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(error.head.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except (Refused, ServiceUnavailable, LeaseLost) as answer:
             log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
@@ -117,14 +122,14 @@ class Runner:
 
     def _give_back(self, grant: Grant, finish: Finish) -> None:
         try:
-            persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(grant.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except Refused as error:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
             # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
             log.warning("the service does not take how the attempt failed: %s", error)
             less = bare(grant.fence, finish.at_step)
-            persist(lambda: self.client.finish(grant.attempt_id, less), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(grant.attempt_id, less), wait=_pause, seconds=FINISH_SECONDS)
 
     def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         try:
@@ -134,13 +139,14 @@ class Runner:
         except BaseException as error:  # a user program may raise SystemExit or a subclass of BaseException
             if isinstance(error, CorruptCheckpoint):
                 # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
-                self._quarantine(grant, error, time.sleep)
+                self._quarantine(grant, error, _pause)
             finish = failed(grant.fence, error, lease.stands_at)
             log.error("%s: %s", finish.reason, finish.message)
             return finish
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         spec = parse_spec(grant.spec, installed())
+        CELL.allow(spec.limits.stall)
         carrier = self.compiler.carrier(self.store, grant.job_id, spec) if self.compiler else None
         desk = Desk(
             client=self.client,
@@ -156,21 +162,24 @@ class Runner:
         try:
             with lease.watch.measure(Bucket.STARTUP):
                 results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk, carrier))
-            with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
                 desk.outbox.flush()
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
-            return self._handed_over(grant, lease, desk)
+            return self._handed_over(grant, lease, desk, spec)
         finally:
             desk.outbox.close()
 
-    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
+    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk, spec: JobSpec) -> Finish:
         lease.tell(Phase.STOPPING)
         stop = desk.stopping() or Stop.PREEMPTED
-        with lease.watch.measure(Bucket.CHECKPOINT_STALL):
-            saved = desk.outbox.flush(seconds=self._seconds_to_save() if stop is Stop.PREEMPTED else None, hurry=True)
+        seconds = self._seconds_to_save() if stop in ENDS_SOON else None
+        with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
+            saved = desk.outbox.flush(seconds=seconds, hurry=True)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
+        if stop is Stop.MAX_RUNTIME:
+            message = RUNTIME_OVER.format(spec.limits.max_runtime)
         if not saved:
             trouble = lease.troubles.told()
             message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
@@ -238,3 +247,9 @@ class Runner:
         said = [", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs), anew]
         if text := "; ".join(filter(None, said)):
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
+
+
+def _pause(seconds: float) -> None:
+    """Waits for a service that is away: its answer, that it is away, is no stall."""
+    advanced("waiting for the service")
+    time.sleep(seconds)

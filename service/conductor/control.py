@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.domain.outages import Served
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
 from service.conductor.isolation import Isolation, Item, ready
-from service.control import endings, leases, owner
+from service.control import endings, leases, owner, runtime
 from service.control.endings import Lease, Patience
 from service.control.submit import queue_attempt
 from service.db.base import IS_LIVE
@@ -25,7 +25,7 @@ BATCH = 1000
 LOOKED_AT = 200
 """Jobs of each state that one pass of `Repairs` checks. The next pass continues after them."""
 
-EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
+EXPIRY, ORDERS, LIMITS, REPAIR = "expiry", "orders", "limits", "repair"
 log = logging.getLogger(__name__)
 
 
@@ -81,6 +81,15 @@ def _due(served: Served, patience: Patience) -> ColumnElement[bool]:
         for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
     ]
     return or_(Job.desired_at.is_(None), Job.desired_at > served.now + endings.SET_BACK, *late)
+
+
+def enforce_limits(database: Database, isolation: Isolation, served: Served, patience: float) -> None:
+    """End attempts that hold their job beyond `limits.max_runtime` and `patience` seconds more."""
+    with database.read() as session:
+        rows = session.execute(runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
+    over = [Item(row[0], row[1]) for row in rows if runtime.may_overrun(*row[2:], served.now)]
+    act = _each(database, lambda unit, key: endings.end_overrun(unit, key, ACTOR, served, patience))
+    isolation.each(LIMITS, over, act)
 
 
 def _items(session: Session, query: Select[str, str]) -> list[Item]:

@@ -30,7 +30,7 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
-from service.control import progress, totals
+from service.control import progress, runtime, totals
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused, pause_for
@@ -172,6 +172,8 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
+    if (text := runtime.used_up(unit, job)) is not None:
+        return GiveUp(Reason.MAX_RUNTIME, text)
     ended = ended_attempt(unit, job, attempt)
     return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
 
@@ -257,6 +259,26 @@ def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: 
     _end(unit, job, attempt, _End(event, reason, text))
     _log(unit, job, attempt, actor)
     _obey(unit, job, actor, text if cancel else f"{text}; {_redone(job, attempt)}")
+    return True
+
+
+def end_overrun(unit: Unit, attempt_id: str, actor: str, served: Served, patience: float) -> bool:
+    """End an attempt that held its job beyond `limits.max_runtime`, and the job. False if it ended or has time left.
+
+    The worker has `patience` seconds from the limit on to save and to end the attempt itself.
+    """
+    job, attempt = unit.lock_attempt(attempt_id)
+    if attempt.state not in HELD_ATTEMPTS:
+        return False
+    text = runtime.overran(unit, job, attempt, served, patience)
+    if text is None:
+        return False
+    _end(unit, job, attempt, _End(AttemptEvent.FAILED, Reason.MAX_RUNTIME, text))
+    _log(unit, job, attempt, actor)
+    if job.desired == DesiredState.CANCEL:
+        mark_cancelled(unit, job, actor)
+    else:
+        fail(unit, job, Reason.MAX_RUNTIME, text, actor)
     return True
 
 

@@ -13,7 +13,7 @@ from core.domain.wire import WorkerInfo
 from service.db.tables import Attempt, Event, Job, Worker
 from service.db.unit import Unit, clean
 
-PASSES = frozenset({Reason.DATA_CHANGED.value})
+PASSES = frozenset({Reason.DATA_CHANGED.value, Reason.STALLED.value})
 """Reasons after which another worker may succeed."""
 
 SEEN_WITHIN = timedelta(minutes=2)

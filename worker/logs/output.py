@@ -38,6 +38,15 @@ class Output:
         """The file, for Popen."""
         return self._file.fileno()
 
+    @property
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def read(self, offset: int) -> bytes:
+        """What was written from this place on, at most CHUNK_BYTES; empty where the file was cut since."""
+        return os.pread(self._file.fileno(), CHUNK_BYTES, offset)
+
     def close(self) -> None:
         """Hands on what is left. The process must have ended."""
         self._ended.set()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.domain.evaluation import EvaluatedModel, Evaluation
 from core.domain.spec import JobSpec
+from worker.progress import advanced
 from worker.training.data import ImageData, Split
 from worker.training.engine import Engine, Score
 from worker.training.evaluation import Answers, class_names, evaluated
@@ -26,8 +27,13 @@ class Judged:
 
 def judge(engine: Engine, split: Split, between: Callable[[], None]) -> Judged:
     """What the engine's network says of a split; `between` is called before each batch and may raise to stop."""
+
+    def at_batch() -> None:
+        advanced()
+        between()
+
     size = min(EVALUATION_BATCH, len(split))
-    return Judged(split, *engine.examine(in_order(split, size, between, engine.hold(split.images)), size))
+    return Judged(split, *engine.examine(in_order(split, size, at_batch, engine.hold(split.images)), size))
 
 
 def judge_all(engine: Engine, data: ImageData, between: Callable[[], None]) -> dict[str, Judged]:

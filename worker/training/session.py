@@ -122,7 +122,7 @@ class Session:
         train, validation = self._data(stage.image_size).train, self._data(evaluation_size(self._spec, number + 1)).val
         self._engine.hold_only(train.images, validation.images)
         steps, processes = self._plan.steps[number], self._workspace.processes
-        source = make_source(self._spec, self._engine, train, number, steps, processes)
+        source = make_source(self._spec, self._engine, train, number, steps, processes, self._stop_or_save)
         try:
             with traces.span("stage", baton__stage=number + 1):
                 while self._at.epoch < stage.epochs:

@@ -16,6 +16,7 @@ from core.domain.errors import JobFailure
 from core.domain.spec import DatasetSpec
 from core.domain.text import safe, same_everywhere
 from worker.training.data.decode import decode_rgb, read_content
+from worker.training.data.regular import check_regular
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
@@ -153,4 +154,5 @@ def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int]]:
             found = os.stat(file)  # noqa: PTH116 - a third of Path.stat's time, and this runs 110,000 times
         except OSError as error:
             bad_data(f"{file}: cannot be read: {error.strerror}")
+        check_regular(file, found.st_mode)
         yield str(file), found.st_size, found.st_mtime_ns

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
 
 CHUNK_BYTES = 4 << 20
+LOOK_SECONDS = 0.5
 Chunk = tuple[NDArray[np.uint8], list[bytes]]
 
 
@@ -22,10 +24,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[Chunk]:
+class _Tally:
+    """How many images all threads have decoded."""
+
+    def __init__(self) -> None:
+        self._lock, self.images = threading.Lock(), 0
+
+    def count(self) -> None:
+        """One more."""
+        with self._lock:
+            self.images += 1
+
+
+def decode_all(
+    listing: Listing, size: int, threads: int | None = None, waiting: Callable[[int], None] = lambda _images: None
+) -> Iterator[Chunk]:
     """Chunks of images, uint8 [k, size, size, 3], and the digests of their contents, in the listing's order.
 
-    Decodes a few chunks ahead of the consumer.
+    Decodes a few chunks ahead of the consumer. `waiting`: called repeatedly while the next chunk is not ready, with the
+    number of images decoded so far; what it raises ends the work, and threads that hang in a read are left behind.
 
     Uses threads and not processes: nothing is copied, a kill leaves no orphans, and Pillow and OpenCV release the GIL
     while they decode. For an image of 64 px (0.1 ms) decoding is the smaller part of the time, so threads help little
@@ -36,23 +53,32 @@ def decode_all(listing: Listing, size: int, threads: int | None = None) -> Itera
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
     workers = threads or cores()
+    tally = _Tally()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         ahead: deque[Future[Chunk]] = deque()
         for start in range(0, len(listing.labels), step):
-            ahead.append(pool.submit(_chunk, listing, start, step, size))
+            ahead.append(pool.submit(_chunk, listing, start, step, size, tally))
             if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
+                yield _result(ahead.popleft(), tally, waiting)
         while ahead:
-            yield ahead.popleft().result()
+            yield _result(ahead.popleft(), tally, waiting)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _chunk(listing: Listing, start: int, step: int, size: int) -> Chunk:
+def _result(chunk: Future[Chunk], tally: _Tally, waiting: Callable[[int], None]) -> Chunk:
+    while not chunk.done():
+        if not wait([chunk], LOOK_SECONDS).done:
+            waiting(tally.images)
+    return chunk.result()
+
+
+def _chunk(listing: Listing, start: int, step: int, size: int, tally: _Tally) -> Chunk:
     images, digests = [], []
     for i in range(start, min(start + step, len(listing.labels))):
         image, digest = listing.read_digested(i)
         images.append(resize(image, size))
         digests.append(digest)
+        tally.count()
     return np.stack(images), digests

@@ -93,9 +93,8 @@ class Cell:
         """For the reader."""
         advances, limit, end_by, cancelled = _HEAD.unpack(self._memory[: _HEAD.size])
         text = self._memory[_HEAD.size : _HEAD.size + MAX_TEXT].rstrip(b"\0")
-        return Seen(
-            advances, limit or DEFAULT_STALL, end_by or math.inf, bool(cancelled), text.decode(errors="replace")
-        )
+        doing = text.decode(errors="replace") or "starting"
+        return Seen(advances, limit or DEFAULT_STALL, end_by or math.inf, bool(cancelled), doing)
 
 
 CELL = Cell()

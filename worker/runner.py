@@ -44,7 +44,7 @@ RESTORE_SECONDS = 600.0
 FAREWELL_SECONDS = 2.0
 ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
 """Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
-RUNTIME_OVER = "workers held the job for as long as it may run (limits.max_runtime is {:.0f} s)"
+RUNTIME_OVER = "workers held the job for {:.0f} s, which is its limit (limits.max_runtime)"
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),

@@ -1,4 +1,4 @@
-"""What a process does that makes no progress: the stacks of its threads, as Python, the kernel and debuggers see them."""
+"""The stacks of a process that makes no progress, as Python, the kernel and debuggers see them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ LONGEST_TIMES = 3.0
 """An attempt may stand still for so many times as long as it did before and went on."""
 
 MOST_BETWEEN_LOOKS = 5.0
-"""Seconds. If more passed between two looks, the supervisor was stopped or the machine suspended, as the process was."""
+"""Seconds. If more passed between two looks, the supervisor was stopped, or the machine suspended."""
 
 
 @dataclass(frozen=True)

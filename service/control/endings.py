@@ -172,7 +172,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
-    if (text := runtime.used_up(unit, job)) is not None:
+    if attempt.reason != Reason.MAX_RUNTIME and (text := runtime.used_up(unit, job)) is not None:
         return GiveUp(Reason.MAX_RUNTIME, text)
     ended = ended_attempt(unit, job, attempt)
     return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())

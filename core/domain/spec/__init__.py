@@ -12,7 +12,7 @@ from core.domain.spec.stage import Published, StageSpec
 
 __all__ = (
     "LABEL", "Augmentation", "AugmentationSpec", "CheckpointSpec", "ConstantSchedule", "CyclicSchedule", "DatasetSpec",
-    "EverySeconds", "EverySteps", "JobSpec", "LimitsSpec", "NetworkSpec", "NotifySpec", "OptimizerSpec", "PlateauSchedule",
-    "Published", "RetrySpec", "Schedule", "SplitFractions", "StageSpec", "dump_spec", "granted_spec", "parse_spec",
-    "spec_version",
+    "EverySeconds", "EverySteps", "JobSpec", "LimitsSpec", "NetworkSpec", "NotifySpec", "OptimizerSpec",
+    "PlateauSchedule", "Published", "RetrySpec", "Schedule", "SplitFractions", "StageSpec", "dump_spec",
+    "granted_spec", "parse_spec", "spec_version",
 )  # fmt: skip

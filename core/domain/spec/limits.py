@@ -24,6 +24,6 @@ class LimitsSpec(Model):
     """When an attempt that makes no progress is ended, and when the job is."""
 
     stall: AtLeastASecond = DEFAULT_STALL
-    """Seconds, or a duration, without progress after which an attempt is ended and tried again; raised for slow steps."""
+    """Seconds, or a duration, without progress after which an attempt is ended and tried again."""
     max_runtime: AtLeastASecond | None = None
     """For how long workers may hold the job, all attempts together; then it fails and keeps its state."""

@@ -99,6 +99,7 @@ class Seat:
         if training is not None and not training.ready and now - self._started > DEFAULT_STALL:
             log.error("the training process did not get ready within %.0f s; another one is started", DEFAULT_STALL)
             self.close()
+            training = None
         self._idle_since = min(self._idle_since, now)
         self._deadline.warmed_up(now - self._started)
         self._heed_the_deadline()

@@ -61,7 +61,7 @@ def test_no_other_file_of_a_data_set_is_waited_for(tmp_path: Path, name: str) ->
 def test_an_archive_is_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data.zip")
     found = DatasetSpec(name="image-folder", path=str(tmp_path / "data.zip"))
-    with pytest.raises(JobFailure, match="data.zip: is a FIFO and not a regular file"):
+    with pytest.raises(JobFailure, match=r"data\.zip: is a FIFO and not a regular file"):
         load_images(found, size=8, cache=tmp_path / "cache", seed=1)
 
 

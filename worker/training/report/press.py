@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from worker.control import Control
+from worker.progress import advanced
 from worker.training.report.material import Material
 
 REPORT_SECONDS = 60.0
@@ -55,6 +56,7 @@ class Press:
         self._start(gather, all_files=True)
         give_up = time.monotonic() + 2 * LONGEST_SECONDS
         while self._job is not None and self._job.wait(LOOK_SECONDS):
+            advanced("waiting for the report")
             between()
             if time.monotonic() > give_up:
                 _failed(self._control, "it was not made in time")

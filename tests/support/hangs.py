@@ -36,11 +36,18 @@ def hang(how: Hang, control: Control) -> None:
     """Does not return, unless the job is stopped while it loads."""
     ways: dict[Hang, Callable[[], object]] = {
         Hang.SLEEP: lambda: (_say(), time.sleep(FOREVER)),
-        Hang.NATIVE: lambda: (_say(), ctypes.PyDLL(None).sleep(FOREVER)),  # holds the interpreter's lock
+        Hang.NATIVE: lambda: (_say(), _native()),
         Hang.PIPE: lambda: _pipe(control),
         Hang.LOADING: lambda: _loading(control),
     }
     ways[how]()
+
+
+def _native() -> None:
+    """Waits for ever in the C library and holds the interpreter's lock. No signal ends the wait."""
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # zeros: a mutex that is free
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
 
 
 def _say(*more: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, func, select
 
@@ -59,7 +60,7 @@ def overran(unit: Unit, job: Job, attempt: Attempt, served: Served, patience: fl
     )
 
 
-def held_with_limit() -> Select[tuple[str, str, datetime | None, float, object]]:
+def held_with_limit() -> Select[str, str, datetime | None, float, Any]:
     """Held attempts of jobs that may have the limit: ids, time of the claim, seconds held before, `limits`."""
     return (
         select(Attempt.id, Attempt.job_id, Attempt.claimed_at, func.coalesce(Job.held_seconds, 0.0), Job.spec["limits"])

@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -34,17 +33,19 @@ class Hang(StrEnum):
 
 def hang(how: Hang, control: Control) -> None:
     """Does not return, unless the job is stopped while it loads."""
-    ways: dict[Hang, Callable[[], object]] = {
-        Hang.SLEEP: lambda: (_say(), time.sleep(FOREVER)),
-        Hang.NATIVE: lambda: (_say(), _native()),
-        Hang.PIPE: lambda: _pipe(control),
-        Hang.LOADING: lambda: _loading(control),
-    }
-    ways[how]()
+    ways = {Hang.SLEEP: _sleep, Hang.NATIVE: _native, Hang.PIPE: _pipe, Hang.LOADING: _loading}
+    ways[how](control)
 
 
-def _native() -> None:
+def _sleep(_control: Control) -> None:
+    """Waits for ever in Python."""
+    _say()
+    time.sleep(FOREVER)
+
+
+def _native(_control: Control) -> None:
     """Waits for ever in the C library and holds the interpreter's lock. No signal ends the wait."""
+    _say()
     library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # zeros: a mutex that is free
     library.pthread_mutex_lock(mutex)
     library.pthread_mutex_lock(mutex)

@@ -14,6 +14,7 @@ from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, Desir
 from service.conductor.isolation import Isolation, Item, ready
 from service.control import endings, leases, owner, runtime
 from service.control.endings import Lease, Patience
+from service.control.overrun import end_overrun
 from service.control.submit import queue_attempt
 from service.db.base import IS_LIVE
 from service.db.engine import Database
@@ -88,7 +89,7 @@ def enforce_limits(database: Database, isolation: Isolation, served: Served, pat
     with database.read() as session:
         rows = session.execute(runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
     over = [Item(row[0], row[1]) for row in rows if runtime.may_overrun(*row[2:], served.now)]
-    act = _each(database, lambda unit, key: endings.end_overrun(unit, key, ACTOR, served, patience))
+    act = _each(database, lambda unit, key: end_overrun(unit, key, ACTOR, served, patience))
     isolation.each(LIMITS, over, act)
 
 

@@ -200,10 +200,13 @@ class Lease:
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
 
 
-def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
-    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound."""
+def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str, actor: str | None = None) -> None:
+    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound.
+
+    `actor`: who does it; None: the attempt's worker.
+    """
     job, attempt = unit.held(attempt_id, fence)
-    actor = actor_of(attempt)
+    actor = actor or actor_of(attempt)
     _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
     _log(unit, job, attempt, actor)
     if job.desired == DesiredState.CANCEL:
@@ -259,26 +262,6 @@ def overrule(unit: Unit, attempt_id: str, actor: str, served: Served, patience: 
     _end(unit, job, attempt, _End(event, reason, text))
     _log(unit, job, attempt, actor)
     _obey(unit, job, actor, text if cancel else f"{text}; {_redone(job, attempt)}")
-    return True
-
-
-def end_overrun(unit: Unit, attempt_id: str, actor: str, served: Served, patience: float) -> bool:
-    """End an attempt that held its job beyond `limits.max_runtime`, and the job. False if it ended or has time left.
-
-    The worker has `patience` seconds from the limit on to save and to end the attempt itself.
-    """
-    job, attempt = unit.lock_attempt(attempt_id)
-    if attempt.state not in HELD_ATTEMPTS:
-        return False
-    text = runtime.overran(unit, job, attempt, served, patience)
-    if text is None:
-        return False
-    _end(unit, job, attempt, _End(AttemptEvent.FAILED, Reason.MAX_RUNTIME, text))
-    _log(unit, job, attempt, actor)
-    if job.desired == DesiredState.CANCEL:
-        mark_cancelled(unit, job, actor)
-    else:
-        fail(unit, job, Reason.MAX_RUNTIME, text, actor)
     return True
 
 

@@ -88,7 +88,7 @@ def enforce_limits(database: Database, isolation: Isolation, served: Served, pat
     """End attempts that hold their job beyond `limits.max_runtime` and `patience` seconds more."""
     with database.read() as session:
         rows = session.execute(runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
-    over = [Item(row[0], row[1]) for row in rows if runtime.may_overrun(*row[2:], served.now)]
+    over = [Item(row[0], row[1]) for row in rows if runtime.may_overrun(row[2], row[3], row[4], served.now)]
     act = _each(database, lambda unit, key: end_overrun(unit, key, ACTOR, served, patience))
     isolation.each(LIMITS, over, act)
 

@@ -22,6 +22,7 @@ class Stop(StrEnum):
     PREEMPTED = "preempted"
     PAUSED = "paused"
     CANCELLED = "cancelled"
+    MAX_RUNTIME = "max_runtime"
 
 
 class Stopped(Exception):

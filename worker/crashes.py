@@ -22,7 +22,14 @@ SHORTEST, LONGEST = 30.0, 900.0
 """The first rest and the longest one, in seconds, before jitter."""
 
 MACHINE = frozenset(
-    {Reason.PROCESS_DIED, Reason.AUGMENTATION_DIED, Reason.OUT_OF_MEMORY, Reason.DISK_FULL, Reason.CACHE_UNUSABLE}
+    {
+        Reason.PROCESS_DIED,
+        Reason.STALLED,
+        Reason.AUGMENTATION_DIED,
+        Reason.OUT_OF_MEMORY,
+        Reason.DISK_FULL,
+        Reason.CACHE_UNUSABLE,
+    }
 )
 """Failures that may be the machine's own."""
 

@@ -27,6 +27,7 @@ from worker.control import Stop, Stopped, Story
 from worker.deadline import Pace
 from worker.lease import Lease
 from worker.notice import Notice
+from worker.progress import Waits, advanced
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 
 # Guesses until a save was measured: small, so that the first one comes soon.
@@ -34,6 +35,11 @@ FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
 WAITS_FOR_STATE, WAITS_FOR_FILES = "waits until the last checkpoint is saved", "waits until the last files are written"
 _T = TypeVar("_T")
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
+
+
+def _in_words(phase: Phase, progress: Progress | None, doing: str | None) -> str:
+    step = f" at step {progress.global_step}" if progress else ""
+    return f"{phase}{step}" + (f": {doing}" if doing else "")
 
 
 class Desk:
@@ -58,6 +64,11 @@ class Desk:
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
+        left = grant.runtime_left
+        self._runtime_ends = math.inf if left is None else time.monotonic() + left
+        self._told: tuple[object, ...] = ()
+        self.waits = Waits()
+        lease.troubles.answered = self.waits.answered
         self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
         wanted = self.outbox.still_wanted
         self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
@@ -82,7 +93,9 @@ class Desk:
             return wanted
         if self._pace.over:
             self._notice.give(self._pace.cause, self._pace.left, source="deadline")
-        return Stop.PREEMPTED if self._notice.given else wanted
+        if self._notice.given:
+            return Stop.PREEMPTED
+        return Stop.MAX_RUNTIME if wanted is None and time.monotonic() >= self._runtime_ends else wanted
 
     def tell(
         self,
@@ -91,7 +104,11 @@ class Desk:
         metrics: Mapping[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """What the next heartbeat says."""
+        """What the next heartbeat says. What was not said before is progress."""
+        told = (phase, progress and progress.global_step, doing)
+        if told != self._told:
+            self._told = told
+            advanced(_in_words(phase, progress, doing))
         self._lease.tell(phase, progress, dict(metrics or {}), doing)
 
     def stands_at(self, global_step: int) -> None:
@@ -139,7 +156,7 @@ class Desk:
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is. Raises Stopped if the attempt is to end before that."""
-        with self.watch.measure(Bucket.CHECKPOINT_STALL):
+        with self.watch.measure(Bucket.CHECKPOINT_STALL), self.waits.on("saving before a checkpoint is read"):
             self.settle(files=False)
         if self.outbox.cancelled:
             raise Stopped
@@ -207,10 +224,12 @@ class Desk:
     def persist(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
         """The result of a call to the store. Looks for orders while it runs. Also raises LeaseLost and Stopped."""
         watched = partial(run_aside, call, self.raise_if_stopping)
-        return self._lease.troubles.persist(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
+        with self.waits.on(what):
+            return self._lease.troubles.persist(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
         """Sleeps. Raises LeaseLost, and Stopped when asked to stop."""
+        advanced()  # the service or the store answered that it is away
         until = time.monotonic() + seconds
         while True:
             self.raise_if_stopping()

@@ -24,7 +24,10 @@ DOING = {
     Stop.PREEMPTED: "handing over: waits until the state is saved",
     Stop.PAUSED: "pausing: waits until the state is saved",
     Stop.CANCELLED: "cancelling: saves nothing more",
+    Stop.MAX_RUNTIME: "ending at limits.max_runtime: waits until the state is saved",
 }
+ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
+"""Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
 
 
 def send_the_rest(desk: Desk) -> None:
@@ -54,7 +57,7 @@ def hand_over(desk: Desk, lease: Lease, notice: Notice, grace: float) -> tuple[S
 
 def _limit(stop: Stop, notice: Notice, grace: float) -> float | None:
     """Seconds that the state has."""
-    if stop is Stop.PREEMPTED:
+    if stop in ENDS_SOON:
         left = notice.left() if notice.given else grace
         return max(left - FAREWELL_SECONDS, left / 2)
     return CANCEL_SECONDS if stop is Stop.CANCELLED else None

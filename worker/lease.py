@@ -10,11 +10,15 @@ from core.domain.errors import LeaseLost
 from core.domain.goodput import Stopwatch
 from core.domain.protocol import known
 from core.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
+from worker.progress import CELL
 from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.troubles import Troubles
 
 # After so many leases without an answer somebody else has the job for sure, and training on is a waste.
 HOPELESS_LEASES = 40
+CANCEL_SECONDS, LOST_SECONDS = 10.0, 30.0
+"""So long after a cancellation, or the loss of the lease, the supervisor kills a process that has not ended."""
+LAST_BEAT_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,7 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._closed = True
         self._changed.set()
-        self._thread.join()
+        self._thread.join(LAST_BEAT_SECONDS)
 
     def check(self) -> None:
         """Raises LeaseLost once the attempt is another's."""
@@ -59,6 +63,7 @@ class Lease:
     def lose(self, why: str) -> None:
         """Another call learned that the attempt is no longer ours."""
         self.lost = self.lost or why
+        CELL.end_within(LOST_SECONDS, cancelled=False)
 
     def tell(
         self,
@@ -108,6 +113,8 @@ class Lease:
         try:
             beat = self._client.heartbeat(self._grant.attempt_id, self._message())
             self.directive = known(Directive, beat.directive) or Directive.CONTINUE
+            if self.directive is Directive.CANCEL:
+                CELL.end_within(CANCEL_SECONDS, cancelled=True)
         except ServiceUnavailable as error:
             log.warning("heartbeat not answered, training on: %s", error)
             return False

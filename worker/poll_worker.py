@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -14,12 +16,15 @@ from core.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from core.domain.wire import NextRequest, Offer
 from worker.patience import Backoff, persist
 from worker.presence import worker_info
-from worker.protocol import Refused, ServiceClient
+from worker.protocol import Refused, ServiceClient, ServiceUnavailable
 from worker.seat import Seat
 from worker.settings import WorkerSettings
 
 WAIT_SECONDS = 25.0
 """How long the service may think before it answers "nothing": proxies cut connections that are silent for 30 s."""
+
+ASK_SECONDS = WAIT_SECONDS + 60.0
+"""After so long a request is given up: an answer that comes byte by byte keeps every shorter limit."""
 
 PROMPT_SECONDS = 1.0
 REPEATED_SIGNAL_SECONDS = 1.0
@@ -30,13 +35,22 @@ class _AskedToEnd(Exception):
     """Ends a wait."""
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What came of the request of this number."""
+
+    number: int
+    what: Offer | Exception
+
+
 class PollingWorker:
     """Trains what the service offers. An offer is a hint, as a message in Redis is one: the claim decides."""
 
     def __init__(self, client: ServiceClient, seat: Seat, request: NextRequest) -> None:
         self._client, self._seat, self._request = client, seat, request
         # A queue, because a signal's handler may write to it whatever this thread is doing.
-        self._answers: SimpleQueue[Offer | Exception | None] = SimpleQueue()
+        self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
+        self._numbers = count(1)
         self._in_vain = Backoff()
         self._signalled_at: float | None = None
 
@@ -91,19 +105,26 @@ class PollingWorker:
 
     def _ask(self) -> Offer:
         # In a thread of its own, which nobody waits for once the worker is asked to end.
-        threading.Thread(target=self._ask_and_tell, name="poll", daemon=True).start()
-        answer = self._answers.get()
-        if answer is None:
-            raise _AskedToEnd
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        number, give_up = next(self._numbers), time.monotonic() + ASK_SECONDS
+        threading.Thread(target=self._ask_and_tell, args=(number,), name="poll", daemon=True).start()
+        while True:
+            try:
+                answer = self._answers.get(timeout=max(0.0, give_up - time.monotonic()))
+            except Empty:
+                raise ServiceUnavailable(f"no answer within {ASK_SECONDS:.0f} s") from None
+            if answer is None:
+                raise _AskedToEnd
+            if answer.number != number:
+                continue  # a late answer to a request that was given up: what it offers is offered again
+            if isinstance(answer.what, Exception):
+                raise answer.what
+            return answer.what
 
-    def _ask_and_tell(self) -> None:
+    def _ask_and_tell(self, number: int) -> None:
         try:
-            self._answers.put(self._next())
+            self._answers.put(_Answer(number, self._next()))
         except Exception as error:
-            self._answers.put(error)
+            self._answers.put(_Answer(number, error))
 
     def _next(self) -> Offer:
         store = self._seat.store
@@ -129,8 +150,8 @@ class PollingWorker:
     def _pause(self, seconds: float) -> None:
         self._seat.pulse.beat()
         with suppress(Empty):
-            self._answers.get(timeout=seconds)
-            raise _AskedToEnd
+            if self._answers.get(timeout=seconds) is None:
+                raise _AskedToEnd
 
 
 def work(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> None:

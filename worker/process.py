@@ -15,16 +15,21 @@ from functools import partial
 from core.domain.manifest import log_segment
 from core.domain.policies import Reason
 from worker.deadline import Deadline
+from worker.family import Family, descendants
 from worker.logs.output import Output
 from worker.logs.shipper import Shipper
 from worker.messages import GivenBack, Held, Inbox, MessageUnreadable, NotHeld, Ready, read_message
 from worker.notice import Departure
 from worker.oom import LESS_MEMORY, OomKills
 from worker.orders import notice_line, order_line
+from worker.progress import Seen, SharedCell
+from worker.stacks import write_stacks
 
 TRAINER = "worker.trainer"
 SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 """A line that was printed outlives its process, and a native crash says where it was."""
+KILL_SECONDS = 10.0
+"""How long the kernel may take to end a killed process. It does not end one in an uninterruptible sleep."""
 CRASHED = "the training process died with"
 """So begins the word of a death that nobody brought about from outside."""
 log = logging.getLogger(__name__)
@@ -70,19 +75,22 @@ class TrainingProcess:
         self._shipper = shipper
         self._output = Output(shipper.hear, shipper.show) if shipper else Output(lambda _data: None)
         self._report, child_end = os.pipe()
-        command = [sys.executable, "-m", module, str(os.getpid()), str(child_end)]
+        self._cell = SharedCell()
+        self.abandoned = False
+        command = [sys.executable, "-m", module, str(os.getpid()), str(child_end), str(self._cell.descriptor)]
         # The same process group as the worker: whatever kills the group leaves no half behind.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=self._output.fileno(),
             stderr=self._output.fileno(),
-            pass_fds=(child_end,),
+            pass_fds=(child_end, self._cell.descriptor),
             text=True,
             env={**os.environ, **SPEAKING},
         )
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
+        self._cell.close()
         os.set_blocking(self._report, False)
         self._inbox = Inbox(self._report)
         self._ready: Ready | None = None
@@ -162,10 +170,31 @@ class TrainingProcess:
         self._ship()
         return not self.alive
 
+    def progress(self) -> Seen:
+        """How far it is, by its own words."""
+        return self._cell.seen()
+
+    def write_stacks(self) -> str:
+        """Writes the stacks of its threads into its log; the innermost Python frame of its main thread, if known."""
+        output = self._output
+        return write_stacks(self.pid, descendants(self.pid), output.fileno(), output.read, output.size)
+
     def kill(self) -> None:
-        """Ends it at once and reaps it."""
+        """Ends it at once, with all that it has started, and reaps it.
+
+        `abandoned` is true afterwards if the kernel does not let it go: what it holds stays taken.
+        """
+        if self.abandoned or not self.alive:
+            return
+        family = Family(self.pid)
         self._process.kill()
-        self._process.wait()
+        family.kill()
+        try:
+            self._process.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.abandoned = True
+            text = "training process %d was killed and has not ended: it waits in the kernel, as for a hanging mount"
+            log.error(f"{text}. It is left behind; its memory and its GPU stay taken until it ends", self.pid)
 
     def close(self) -> None:
         """Kills what still runs, ends its log and closes the pipes."""

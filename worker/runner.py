@@ -13,7 +13,7 @@ from core.domain.errors import JobFailure, LeaseLost
 from core.domain.goodput import Bucket
 from core.domain.notes import fitting_text
 from core.domain.policies import Reason
-from core.domain.spec import parse_spec
+from core.domain.spec import JobSpec, parse_spec
 from core.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from core.domain.wire import CheckpointRef, Claim, Finish, Grant, Outcome, Phase, Quarantine, WorkerInfo
 from core.storage import BlobStore
@@ -33,6 +33,7 @@ from worker.herald import Herald
 from worker.lease import Lease
 from worker.notice import Notice
 from worker.patience import persist
+from worker.progress import CELL, advanced
 from worker.protocol import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.store import describe_in_time
 
@@ -40,10 +41,12 @@ CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0
 UNPROCESSABLE = 422
 RESTORE_SECONDS = 600.0
+RUNTIME_OVER = "workers held the job for {:.0f} s, which is its limit (limits.max_runtime)"
 _OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
     Stop.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED),
+    Stop.MAX_RUNTIME: (Outcome.FAILED, Reason.MAX_RUNTIME),
 }
 log = logging.getLogger(__name__)
 
@@ -101,7 +104,7 @@ class Runner:
         """Give the attempt back for another worker. Otherwise the job would wait until the lease expires."""
         finish = failed(error.head.fence, error, None)
         try:
-            persist(lambda: self.client.finish(error.head.attempt_id, finish), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(error.head.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except (Refused, ServiceUnavailable, LeaseLost) as answer:
             log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
@@ -119,14 +122,14 @@ class Runner:
 
     def _give_back(self, grant: Grant, finish: Finish) -> None:
         try:
-            persist(lambda: self.client.finish(grant.attempt_id, finish), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(grant.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except Refused as error:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
             # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
             log.warning("the service does not take how the attempt failed: %s", error)
             less = bare(grant.fence, finish.at_step)
-            persist(lambda: self.client.finish(grant.attempt_id, less), seconds=FINISH_SECONDS)
+            persist(lambda: self.client.finish(grant.attempt_id, less), wait=_pause, seconds=FINISH_SECONDS)
 
     def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         try:
@@ -136,13 +139,14 @@ class Runner:
         except BaseException as error:  # a user program may raise SystemExit or a subclass of BaseException
             if isinstance(error, CorruptCheckpoint):
                 # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
-                self._quarantine(grant, error, time.sleep)
+                self._quarantine(grant, error, _pause)
             finish = failed(grant.fence, error, lease.stands_at)
             log.error("%s: %s", finish.reason, finish.message)
             return finish
 
     def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         spec = parse_spec(grant.spec, installed())
+        CELL.allow(spec.limits.stall)
         carrier = self.compiler.carrier(self.store, grant.job_id, spec) if self.compiler else None
         desk = Desk(
             client=self.client,
@@ -158,19 +162,21 @@ class Runner:
         try:
             with lease.watch.measure(Bucket.STARTUP):
                 results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk, carrier))
-            with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
                 send_the_rest(desk)
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
-            return self._handed_over(grant, lease, desk)
+            return self._handed_over(grant, lease, desk, spec)
         finally:
             desk.outbox.close()
 
-    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk) -> Finish:
-        with lease.watch.measure(Bucket.CHECKPOINT_STALL):
+    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk, spec: JobSpec) -> Finish:
+        with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
             stop, saved = hand_over(desk, lease, self.notice, self.grace)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
+        if stop is Stop.MAX_RUNTIME:
+            message = RUNTIME_OVER.format(spec.limits.max_runtime)
         if not saved:
             trouble = lease.troubles.told()
             message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
@@ -234,3 +240,9 @@ class Runner:
         said = [", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs), anew]
         if text := "; ".join(filter(None, said)):
             desk.note("resumed_inexactly", f"resumed inexactly: {text}")
+
+
+def _pause(seconds: float) -> None:
+    """Waits for a service that is away: its answer, that it is away, is no stall."""
+    advanced("waiting for the service")
+    time.sleep(seconds)

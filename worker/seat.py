@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from core.domain.policies import Reason
+from core.domain.spec.limits import DEFAULT_STALL
 from core.domain.wire import Finish, Outcome
 from core.telemetry import fields
 from worker.crashes import Crashes
 from worker.deadline import Cost, Deadline
+from worker.guard import Guard
 from worker.logs.shipper import Logs
 from worker.messages import Held
 from worker.notice import Departure
@@ -66,6 +68,7 @@ class Seat:
         self._leaving: Departure | None = None
         self._gone_at = math.inf
         self._too_late, self._started = False, time.monotonic()
+        self._guard: Guard | None = None
         self._idle_since = self._started
         self.pulse = pulse or Pulse()
         self.store = store
@@ -101,6 +104,10 @@ class Seat:
             if self.stopping or training.wait(WARM_POLL_SECONDS):
                 return False
         now = time.monotonic()
+        if training is not None and not training.ready and now - self._started > DEFAULT_STALL:
+            log.error("the training process did not get ready within %.0f s; another one is started", DEFAULT_STALL)
+            self.close()
+            training = None
         self._idle_since = min(self._idle_since, now)
         self._deadline.warmed_up(now - self._started)
         self._heed_the_deadline()
@@ -237,9 +244,11 @@ class Seat:
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
-        beaten = time.monotonic()
-        while not training.wait(POLL_SECONDS):
+        beaten, guard = time.monotonic(), Guard(training)
+        self._guard = guard
+        while not training.wait(POLL_SECONDS) and not training.abandoned:
             self.pulse.beat()
+            guard.look()
             if held := training.held():
                 fields.for_process(job=held.job_id, attempt=held.attempt)
             if training.refused():
@@ -256,10 +265,12 @@ class Seat:
         return True
 
     def _last_words(self, training: TrainingProcess, held: Held) -> Finish | None:
+        if self._guard is not None and self._guard.ended_it:
+            return self._guard.last_words(held)
         death = training.death()
-        if death is None:
+        if death is None and not training.abandoned:
             return None
-        if self._too_late:
+        if self._too_late or death is None:
             text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
             return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
         return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
@@ -280,6 +291,8 @@ class Seat:
             return None
         log.error("%s", finish.message)
         self._client.hold(held.attempt_id, held.token, held.protocol)
+        if self._guard is not None:
+            self._guard.tell(self._client, held)
         try:
             persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:

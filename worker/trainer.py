@@ -21,10 +21,14 @@ from worker.messages import GivenBack, Held, Message, NotHeld, Ready, message_li
 from worker.notice import Notice
 from worker.orders import read_orders
 from worker.presence import worker_info
+from worker.progress import CELL
 from worker.protocol import ServiceClient
 from worker.runner import Runner
 from worker.settings import WorkerSettings
+from worker.stacks import listen
 
+WITH_CELL = 3
+"""The argument that names the file of the progress cell."""
 log = logging.getLogger("worker.trainer")
 
 
@@ -76,6 +80,9 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     """Ends the process with exit status 0 once the attempt is given back."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
+    if len(sys.argv) > WITH_CELL:
+        CELL.attach(int(sys.argv[WITH_CELL]))
+    listen()
     settings, notice = WorkerSettings(), Notice()
     notice.listen(settings.grace)
     die_with_parent(parent)

@@ -18,10 +18,14 @@ _T = TypeVar("_T")
 
 
 class Troubles:
-    """The troubles of one attempt, by work. `changed`: called once when a failure begins to be reported."""
+    """The troubles of one attempt, by work. `changed`: called once when a failure begins to be reported.
+
+    `answered`: called after each try, whether it failed or not.
+    """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.changed = changed
+        self.answered: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._failing: dict[str, tuple[float, str, str]] = {}
         self._under_way: dict[str, float] = {}
@@ -59,6 +63,7 @@ class Troubles:
             raise
 
     def _failed(self, what: str, error: Exception) -> None:
+        self.answered()
         code, now = str(getattr(error, "code", type(error).__name__)), time.monotonic()
         with self._lock:
             self._under_way.pop(what, None)
@@ -69,6 +74,7 @@ class Troubles:
             self.changed()
 
     def _ended(self, what: str, took: float = 0.0) -> None:
+        self.answered()
         with self._lock:
             self._failing.pop(what, None)
             self._under_way.pop(what, None)

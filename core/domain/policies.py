@@ -16,7 +16,7 @@ OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
 DATA_CHANGES_TO_PAUSE = 2
 PASSED_OVER_SECONDS = 120.0
-"""Seconds for which a worker that found changed data does not get the job again."""
+"""Seconds for which a worker on which data had changed, or training stalled, does not get the job again."""
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
@@ -41,6 +41,7 @@ class Reason(StrEnum):
     DATA_CHANGED = "data_changed"
     UNSUPPORTED = "unsupported"
     PROCESS_DIED = "process_died"
+    STALLED = "stalled"
     AUGMENTATION_DIED = "augmentation_died"
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
@@ -56,10 +57,18 @@ class Reason(StrEnum):
     NO_PROGRESS = "no_progress"
     DETERMINISTIC_FAILURE = "deterministic_failure"
     NOT_FINITE = "not_finite"
+    MAX_RUNTIME = "max_runtime"
 
 
 _CATEGORIES = {
-    Category.USER: {Reason.BAD_DATA, Reason.DATA_CHANGED, Reason.UNSUPPORTED, Reason.PAUSED, Reason.CANCELLED},
+    Category.USER: {
+        Reason.BAD_DATA,
+        Reason.DATA_CHANGED,
+        Reason.UNSUPPORTED,
+        Reason.PAUSED,
+        Reason.CANCELLED,
+        Reason.MAX_RUNTIME,
+    },
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
     Category.PROGRAM: {
         Reason.EXCEPTION,

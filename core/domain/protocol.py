@@ -5,10 +5,12 @@ There are two numbers. Each side that knows them sends both. Absent means 1, whi
 `PROTOCOL` counts changes of the messages and of their meaning:
   1: the messages of commit e9172d9. They contain no version.
   2: each side sends its version. Unknown enum values are accepted. New reasons: see `_NEWER`.
+  3: `runtime_left` in the grant. New reasons: see `_NEWER`.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (core.domain.spec.versions marks them):
   1: the spec of commit e9172d9.
   2: `dataset.on_change`.
+  3: `limits`.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import TypeVar
 
 from core.domain.policies import Reason
 
-PROTOCOL = 2
-SPEC_VERSION = 2
+PROTOCOL = 3
+SPEC_VERSION = 3
 FIRST = 1
 """The version of a side that sends none."""
 
@@ -35,6 +37,8 @@ _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.WRONG_STORE: (2, Reason.STORE_REFUSED),
     Reason.NOT_FINITE: (2, Reason.EXCEPTION),
     Reason.DATA_CHANGED: (2, Reason.RESTORE_FAILED),
+    Reason.STALLED: (3, Reason.PROCESS_DIED),
+    Reason.MAX_RUNTIME: (3, Reason.EXCEPTION),
 }
 
 

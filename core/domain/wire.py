@@ -114,7 +114,8 @@ class Grant(Message):
     """The answer to a claim: everything that a worker needs. `checkpoints`: newest first.
 
     `token`: authorizes the calls of this attempt while it is held; an older service sends none. `protocol`: the
-    service's version. `spec`: without the fields that only the service needs.
+    service's version. `spec`: without the fields that only the service needs. `runtime_left`: seconds until the job
+    has used up `limits.max_runtime`; None without that limit.
     """
 
     attempt_id: str
@@ -126,6 +127,7 @@ class Grant(Message):
     spec: dict[str, Any]
     checkpoints: tuple[CheckpointRef, ...]
     seconds_between_interruptions: float
+    runtime_left: float | None = None
     token: str | None = Field(default=None, repr=False)
     protocol: Version = FIRST
 

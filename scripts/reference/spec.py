@@ -10,6 +10,7 @@ from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from core.domain.spec.augmentation import AugmentationSpec
 from core.domain.spec.dataset import DatasetSpec, SplitFractions
 from core.domain.spec.job import JobSpec
+from core.domain.spec.limits import LimitsSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
 from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
@@ -31,6 +32,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     AugmentationSpec,
     CheckpointSpec,
     RetrySpec,
+    LimitsSpec,
     NotifySpec,
     Published,
 )

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from core.domain.outages import Served
 from core.domain.states import HELD_ATTEMPTS, TERMINAL_JOBS, AttemptState, DesiredState, JobState
 from service.conductor.isolation import Isolation, Item, ready
-from service.control import endings, leases, owner
+from service.control import endings, leases, owner, runtime
 from service.control.endings import Lease, Patience
+from service.control.overrun import end_overrun
 from service.control.submit import queue_attempt
 from service.db.base import IS_LIVE
 from service.db.engine import Database
@@ -31,7 +32,7 @@ BATCH = 1000
 LOOKED_AT = 200
 """Jobs of each state that one pass of `Repairs` checks. The next pass continues after them."""
 
-EXPIRY, ORDERS, REPAIR = "expiry", "orders", "repair"
+EXPIRY, ORDERS, LIMITS, REPAIR = "expiry", "orders", "limits", "repair"
 Look = Callable[[], Served]
 """Compares the clocks now: `LeaseGuard.look`."""
 
@@ -95,6 +96,16 @@ def _due(now: datetime, patience: Patience) -> ColumnElement[bool]:
         for desired in (DesiredState.CANCEL, DesiredState.PAUSE)
     ]
     return or_(Job.desired_at.is_(None), Job.desired_at > now + endings.SET_BACK, *late)
+
+
+def enforce_limits(database: Database, isolation: Isolation, look: Look, patience: float) -> None:
+    """End attempts that hold their job beyond `limits.max_runtime` and `patience` seconds more."""
+    with database.read() as session:
+        rows = session.execute(runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
+    served = look()
+    over = [Item(row[0], row[1]) for row in rows if runtime.may_overrun(row[2], row[3], row[4], served.now)]
+    act = _each(database, lambda unit, key: end_overrun(unit, key, ACTOR, served, patience))
+    isolation.each(LIMITS, over, act)
 
 
 def _each(database: Database, act: Callable[[Unit, str], object]) -> Callable[[str], None]:

@@ -121,6 +121,11 @@ class Conductor:
         return [
             Step("expiring leases", lambda: control.expire_leases(database, apart, look, lease)),
             Step("enforcing orders", lambda: control.enforce_orders(database, apart, look, patience)),
+            Step(
+                "enforcing limits",
+                lambda: control.enforce_limits(database, apart, look, settings.cancel_seconds),
+                WATCH_SECONDS,
+            ),
             Step("repairing jobs", repairs.run),
             Step("repairing times", ClockRepairs(database, self.guard).run),
             Step("placing attempts anew", lambda: placing.take_stale(database, limits), placing.STALE_EVERY_SECONDS),

@@ -30,7 +30,7 @@ from core.domain.states import (
 )
 from core.domain.stored import mapping, number_or, read_stored
 from core.domain.wire import Finish, Outcome, Phase
-from service.control import progress, totals
+from service.control import progress, runtime, totals
 from service.control.history import finish_all
 from service.control.notices import tell
 from service.control.owner import mark_cancelled, mark_paused, pause_for
@@ -172,6 +172,8 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
+    if attempt.reason != Reason.MAX_RUNTIME and (text := runtime.used_up(unit, job)) is not None:
+        return GiveUp(Reason.MAX_RUNTIME, text)
     ended = ended_attempt(unit, job, attempt)
     return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
 
@@ -198,10 +200,13 @@ class Lease:
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
 
 
-def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
-    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound."""
+def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str, actor: str | None = None) -> None:
+    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound.
+
+    `actor`: who does it; None: the attempt's worker.
+    """
     job, attempt = unit.held(attempt_id, fence)
-    actor = actor_of(attempt)
+    actor = actor or actor_of(attempt)
     _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
     _log(unit, job, attempt, actor)
     if job.desired == DesiredState.CANCEL:

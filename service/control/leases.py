@@ -34,7 +34,7 @@ from core.domain.wire import (
     Phase,
     Position,
 )
-from service.control import progress, totals, troubles
+from service.control import progress, runtime, totals, troubles
 from service.control.checkpoints import restart
 from service.control.history import start_stage
 from service.control.limits import Limits
@@ -181,6 +181,7 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         seconds_between_interruptions=seconds_between_interruptions(
             totals.of_job(unit, job, live=True).held, job.preemptions
         ),
+        runtime_left=runtime.left(unit, job, attempt),
         protocol=PROTOCOL,
     )
 

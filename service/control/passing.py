@@ -12,7 +12,7 @@ from service.control.seen import may_serve, seen
 from service.db.tables import Attempt, Job, Worker
 from service.db.unit import Unit, clean
 
-PASSES = frozenset({Reason.DATA_CHANGED.value})
+PASSES = frozenset({Reason.DATA_CHANGED.value, Reason.STALLED.value})
 """Reasons after which another worker may succeed."""
 
 MOST_ATTEMPTS = 10

@@ -14,7 +14,18 @@ from service.db.happened import Happened
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
 QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "messages", "redis")
-STEPS = ("expiry", "orders", "repair", "count_attempts", *QUEUE, "checkpoints", "silence", "notifications", *STORED)
+STEPS = (
+    "expiry",
+    "orders",
+    "limits",
+    "repair",
+    "count_attempts",
+    *QUEUE,
+    "checkpoints",
+    "silence",
+    "notifications",
+    *STORED,
+)
 """Conductor steps whose counters exist from the start. The counters of other steps appear after a failure."""
 
 ENDED = "attempt_"

@@ -13,6 +13,7 @@ labels, which come first:
 | BATON_FAKE_START_SECONDS| -                  | how long the process takes before it is warm (0)                   |
 | BATON_FAKE_HOLD_AT      | fake/hold-at       | the global step, from 0, before which it waits ...                 |
 | BATON_FAKE_HOLD_UNTIL   | fake/hold-until    | ... until this file exists                                         |
+| -                       | fake/hang          | how it hangs in attempt 1 before step 3 (tests.support.hangs)      |
 | BATON_FAKE_STUBBORN     | -                  | 1: it does not believe that its lease is lost, and goes on writing |
 """
 
@@ -34,12 +35,14 @@ from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from core.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer
+from tests.support.hangs import Hang, hang
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Workspace
 from worker.protocol import ServiceClient
 from worker.settings import WorkerSettings
 from worker.trainer import Loaded, serve
 
+HANGS_AT = 3
 VARIABLE, LABEL = "BATON_FAKE_", "fake/"
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class Behaviour(BaseModel):
     start_seconds: float = 0.0
     stubborn: bool = False
     device_problem: Path | None = None
+    hang: Hang | None = None
 
     def fails(self, attempt: int, step: int) -> bool:
         """Whether this attempt fails before this step."""
@@ -88,6 +92,8 @@ def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snaps
     def before_step(step: int) -> None:
         if does.fails(control.attempt, step):
             _fail(does.fail_how, step)
+        if does.hang and (control.attempt, step) == (1, HANGS_AT):
+            hang(does.hang, control)
         while step == does.hold_at and not does.hold_until.exists():
             time.sleep(does.step_seconds)
         time.sleep(does.step_seconds)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 64 << 10
+MAX_READ = 1 << 20
 MAX_FILE_BYTES = 64 << 20
 LONGEST_LINE = 8 << 10
 DRAIN_SECONDS = 5.0
@@ -37,6 +38,15 @@ class Output:
     def fileno(self) -> int:
         """The file, for Popen."""
         return self._file.fileno()
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def read(self, offset: int) -> bytes:
+        """What was written from this place on, at most MAX_READ bytes; empty where the file was cut since."""
+        return os.pread(self._file.fileno(), MAX_READ, offset)
 
     def close(self) -> None:
         """Hands on what is left. The process must have ended."""

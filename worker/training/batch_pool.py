@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import mmap
 import os
@@ -9,24 +10,29 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.errors import JobFailure
+from worker import progress
+from worker.shared_memory import memory_file
 from worker.training.batches import BatchPlan
 
 # One batch under way and two ready for each process: enough to ride out an uneven step.
 _SLOTS_PER_PROCESS = 3
 _MEMORY_BYTES = 1 << 30
+ANSWER_SECONDS = 0.5
+"""After so long without an answer of a helper, and again and again, the loop looks at its orders."""
+KILL_SECONDS = 5.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,17 @@ class BatchPool:
     """Images of any batch; those that follow it are computed ahead, over the end of the epoch too.
 
     Not for several threads. The thread that makes the pool must live as long as the pool: with it die the helpers.
+    `waiting`: called repeatedly while a helper does not answer; what it raises ends the wait.
     """
 
-    def __init__(self, plan: BatchPlan, processes: int) -> None:
+    def __init__(self, plan: BatchPlan, processes: int, waiting: Callable[[], None] = lambda: None) -> None:
         batch_bytes = math.prod(plan.shape)
         slots = processes * min(_SLOTS_PER_PROCESS, max(1, _MEMORY_BYTES // (processes * batch_bytes)))
-        self._plan = plan
+        self._plan, self._waiting = plan, waiting
         self._ahead: deque[_Ahead] = deque()
         self._next_slot = 0
         self._helpers: list[_Helper] = []
-        with _memory_file(size=slots * batch_bytes) as memory, _memory_file(pickle.dumps(plan)) as content:
+        with memory_file(size=slots * batch_bytes) as memory, memory_file(pickle.dumps(plan)) as content:
             self._slots = np.frombuffer(mmap.mmap(memory.fileno(), 0), dtype=np.uint8).reshape(slots, *plan.shape)
             try:
                 for _ in range(processes):
@@ -91,7 +98,7 @@ class BatchPool:
             helper.requests.close()
             helper.process.kill()
         for helper in self._helpers:
-            helper.process.wait()
+            _reap(helper.process)
         self._helpers.clear()
         self._ahead.clear()
 
@@ -112,9 +119,16 @@ class BatchPool:
 
     def _receive(self, wanted: _Ahead) -> None:
         helper = self._helper_of(wanted)
-        trouble = _talk(helper, helper.requests.recv)
+        trouble = _talk(helper, lambda: self._answer(helper))
         if trouble is not None:
             raise JobFailure("exception", f"augmentation {self._plan.policy} failed: {trouble}")
+
+    def _answer(self, helper: _Helper) -> str | None:
+        while not helper.requests.poll(ANSWER_SECONDS):
+            progress.doing(f"waiting for a batch of augmentation process {helper.process.pid}")
+            self._waiting()
+        answer: str | None = helper.requests.recv()
+        return answer
 
     def _helper_of(self, wanted: _Ahead) -> _Helper:
         if not self._helpers:
@@ -131,10 +145,21 @@ def _talk(helper: _Helper, call: Callable[[], str | None]) -> str | None:
 
 def _died(process: subprocess.Popen[bytes]) -> NoReturn:
     process.kill()
-    code = process.wait()
+    code = _reap(process)
+    if code is None:
+        raise JobFailure("augmentation_died", f"augmentation process {process.pid} closed its pipe and cannot be ended")
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     hint = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
     raise JobFailure("augmentation_died", f"augmentation process {process.pid} {how}{hint}")
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status of a killed process; None where the kernel does not let it go in time."""
+    try:
+        return process.wait(KILL_SECONDS)
+    except subprocess.TimeoutExpired:
+        log.error("augmentation process %d was killed and has not ended; it is left behind", process.pid)
+        return None
 
 
 def _start(plan: int, memory: int) -> _Helper:
@@ -161,15 +186,3 @@ def _stops_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _memory_file(content: bytes = b"", size: int = 0) -> IO[bytes]:
-    """A file without a name, in memory where the system has such files: the content, or so many zero bytes."""
-    if hasattr(os, "memfd_create"):
-        file: IO[bytes] = os.fdopen(os.memfd_create("baton-batches"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    file.write(content)
-    file.truncate(size or len(content))
-    file.flush()
-    return file

@@ -90,8 +90,18 @@ def in_order(
         yield images, labels
 
 
-def make_source(spec: JobSpec, engine: Engine, split: Split, stage: int, steps: int, processes: int) -> Source:
+def make_source(
+    spec: JobSpec,
+    engine: Engine,
+    split: Split,
+    stage: int,
+    steps: int,
+    processes: int,
+    waiting: Callable[[], None] = lambda: None,
+) -> Source:
     """The batches of a stage, counted from 0, augmented by the step where the spec or the GPU wants it.
+
+    `waiting`: called repeatedly while a batch is not ready; what it raises ends the wait.
 
     Raises:
         JobFailure: unsupported, the spec wants of the step what only the host can, or the GPUs cannot share a batch.
@@ -111,6 +121,7 @@ def make_source(spec: JobSpec, engine: Engine, split: Split, stage: int, steps: 
         batch_size=asked.batch_size,
         steps_per_epoch=steps,
         processes=processes,
+        waiting=waiting,
     )
 
 

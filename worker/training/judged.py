@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from core.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
 from core.domain.spec import JobSpec
+from worker.progress import advanced
 from worker.training.data import ImageData, Split
 from worker.training.engine import Engine, Score
 from worker.training.evaluation import Answers, class_names, evaluated
@@ -36,10 +37,15 @@ def judge(engine: Engine, split: Split, between: Callable[[], None], batches: Ev
     Raises:
         JobFailure: out_of_memory, not one image fits.
     """
+
+    def at_batch() -> None:
+        advanced()
+        between()
+
     while True:
         size = min(batches.size(stage, split.size), len(split))
         try:
-            return Judged(split, *engine.examine(in_order(split, size, between, engine.hold(split.images)), size))
+            return Judged(split, *engine.examine(in_order(split, size, at_batch, engine.hold(split.images)), size))
         except tf.errors.OpError as error:
             if not out_of_memory(error):
                 raise

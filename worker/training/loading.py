@@ -11,6 +11,7 @@ from core.domain.goodput import Bucket
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from core.domain.wire import Phase
+from worker.aside import aside
 from worker.checkpointing.snapshot import Snapshot
 from worker.control import Control, Workspace
 from worker.training.cursor import CursorData
@@ -51,11 +52,7 @@ class Loader:
         return self._loaded[size]
 
     def _load(self, size: int, boundary: Callable[[], None]) -> ImageData:
-        def told(text: str) -> None:
-            self._control.tell(Phase.LOADING, doing=text[:MAX_DOING])
-            boundary()
-
-        try:
+        def load(told: Callable[[str], None]) -> ImageData:
             return load_images(
                 self._spec.dataset,
                 size=size,
@@ -65,6 +62,12 @@ class Loader:
                 source=self._workspace.downloads.get(self._spec.dataset.name),
                 roots=self._workspace.data_roots,
             )
+
+        def hear(text: str) -> None:
+            self._control.tell(Phase.LOADING, doing=text[:MAX_DOING])
+
+        try:
+            return aside(load, hear, boundary)
         except JobFailure as error:
             if error.reason != Reason.BAD_DATA or self.record is None:
                 raise

@@ -32,7 +32,8 @@ class BatchSource:
     """The batches of one stage. They are the same for any number of processes and from any place on.
 
     `processes`: helper processes that augment, 0 for none; policy "none" never starts any. They start at once and die
-    with the thread that makes the source, so make it on one that lasts as long as the stage.
+    with the thread that makes the source, so make it on one that lasts as long as the stage. `waiting`: called
+    repeatedly while a helper does not answer; what it raises ends the wait.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class BatchSource:
         batch_size: int,
         steps_per_epoch: int,
         processes: int,
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._plan = BatchPlan(split, policy, seed, stage, batch_size, steps_per_epoch)
-        self._pool = BatchPool(self._plan, processes) if processes > 0 and policy != "none" else None
+        self._pool = BatchPool(self._plan, processes, waiting) if processes > 0 and policy != "none" else None
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -132,7 +132,7 @@ class Session:
         for text in self._engine.hold_only(train.images, validation.images):
             self._control.note("images_on_host", text)
         steps, processes = self._plan.steps[number], self._workspace.processes
-        source = make_source(self._spec, self._engine, train, number, steps, processes)
+        source = make_source(self._spec, self._engine, train, number, steps, processes, self._stop_or_save)
         try:
             with traces.span("stage", baton__stage=number + 1):
                 while self._at.epoch < stage.epochs:

@@ -13,11 +13,12 @@ from core.domain.errors import SpecError
 from core.domain.extensions import extension
 from core.domain.queues import QUEUE
 from core.domain.spec.dataset import DatasetSpec
+from core.domain.spec.limits import LimitsSpec
 from core.domain.spec.network import NetworkSpec, OptimizerSpec
 from core.domain.spec.notify import NotifySpec
 from core.domain.spec.policies import CheckpointSpec, RetrySpec
 from core.domain.spec.stage import Published, StageSpec
-from core.domain.spec.versions import ForService, for_worker, needed_version, unused
+from core.domain.spec.versions import ForService, Since, for_worker, needed_version, unused
 from core.domain.validation import WHOLE, FieldValueError, Model, field_errors
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
@@ -61,6 +62,8 @@ class JobSpec(Model):
     """Trained one after the other."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """When the training state is saved."""
+    limits: Annotated[LimitsSpec, Since(3)] = LimitsSpec()
+    """How long an attempt may make no progress, and how long the job may run."""
     retry: Annotated[RetrySpec, ForService] = RetrySpec()
     """How often the job is tried again."""
     notify: Annotated[NotifySpec | None, ForService] = None

@@ -82,7 +82,7 @@ def run(grant: dict[str, Any], folder: Path) -> Service:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"spec": spec(limits={"stall": 60})}, f"{CANNOT_READ}limits: is not a known field"),
+        ({"spec": spec(gang={"size": 2})}, f"{CANNOT_READ}gang: is not a known field"),
         ({"spec": spec(optimizer={"name": "lion"})}, f"{CANNOT_READ}optimizer.name: must be"),
         ({"checkpoints": [CHECKPOINT]}, "has format 2; this worker reads formats up to 1"),
         ({"spec": None, "spec_object": "jobs/j/spec.json"}, "this worker cannot read the service's grant"),
@@ -97,7 +97,7 @@ def test_what_a_newer_service_grants_is_given_back(changes: dict[str, Any], caus
 
 
 def test_an_older_service_is_told_the_nearest_reason_that_it_knows(tmp_path: Path) -> None:
-    ending = run({**GRANT, "spec": spec(limits={"stall": 60})}, tmp_path).ending()
+    ending = run({**GRANT, "spec": spec(gang={"size": 2})}, tmp_path).ending()
     assert ending["reason"] == "process_died"
 
 

@@ -19,6 +19,7 @@ from core.locks import WORK_SECONDS, held
 from worker.training.data.leftovers import sweep
 from worker.training.data.listing import bad_data
 from worker.training.data.members import LIMITS, Limits, checked
+from worker.training.data.regular import check_regular
 
 Progress = Callable[[int, int], None]
 _COPY_BYTES = 1 << 20
@@ -64,6 +65,7 @@ def _key(archive: Path) -> str:
         found = archive.stat()
     except OSError as error:
         bad_data(f"dataset.path: {archive} cannot be read: {error.strerror}")
+    check_regular(archive, found.st_mode)
     content = f"{archive}|{found.st_size}|{found.st_mtime_ns}"
     return hashlib.sha256(os.fsencode(content)).hexdigest()[:16]
 

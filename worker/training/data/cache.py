@@ -110,7 +110,7 @@ def _write(out: io.FileIO, listing: Listing, size: int, progress: Progress) -> N
     header = {"descr": "|u1", "fortran_order": False, "shape": (total, size, size, 3)}
     np.lib.format.write_array_header_1_0(out, header)
     done, digests = 0, []
-    for chunk, of_chunk in decode_all(listing, size):
+    for chunk, of_chunk in decode_all(listing, size, waiting=lambda images: progress(images, total)):
         _write_all(out, chunk.data.cast("B"))
         digests += of_chunk
         done += len(chunk)

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.domain.errors import JobFailure
 from core.domain.text import words_of
+from worker.training.data.regular import open_regular
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -50,9 +51,10 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_content(path: Path) -> bytes:
-    """The file's bytes. Raises JobFailure: bad_data, the file cannot be read or is empty."""
+    """The file's bytes. Raises JobFailure: bad_data, the file cannot be read, is empty or no regular file."""
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise JobFailure("bad_data", f"{path}: cannot be read: {error.strerror}") from error
     if not content:

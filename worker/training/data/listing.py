@@ -15,7 +15,12 @@ from core.domain.data_identity import content_digest
 from core.domain.errors import JobFailure
 from core.domain.spec import DatasetSpec
 from core.domain.text import safe, same_everywhere
+from worker.progress import advanced
 from worker.training.data.decode import decode_rgb, read_content
+from worker.training.data.regular import check_regular
+
+TOLD_EVERY = 200
+"""Files. On a slow mount the look at all of them may take longer than a stall may."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
@@ -74,6 +79,7 @@ def kept_classes(spec: DatasetSpec, found: list[str], where: str) -> list[str]:
 
 def image_files(folder: Path) -> list[Path]:
     """The image files of a folder in sorted order, hidden ones left out."""
+    advanced()
     files = sorted(p for p in entries(folder) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     if not files:
         bad_data(f"{folder}: a class without images")
@@ -148,9 +154,12 @@ def entries(folder: Path) -> Iterator[Path]:
 
 def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int]]:
     """Each file's path, size in bytes and time of change in nanoseconds."""
-    for file in files:
+    for number, file in enumerate(files):
+        if number % TOLD_EVERY == 0:
+            advanced()
         try:
             found = os.stat(file)  # noqa: PTH116 - a third of Path.stat's time, and this runs 110,000 times
         except OSError as error:
             bad_data(f"{file}: cannot be read: {error.strerror}")
+        check_regular(file, found.st_mode)
         yield str(file), found.st_size, found.st_mtime_ns

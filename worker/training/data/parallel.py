@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,25 @@ CHUNK_BYTES = 4 << 20
 Chunk = tuple[NDArray[np.uint8], list[bytes]]
 
 
-def decode_all(listing: Listing, size: int, threads: int | None = None) -> Iterator[Chunk]:
+class _Tally:
+    """How many images all threads have decoded."""
+
+    def __init__(self) -> None:
+        self._lock, self.images = threading.Lock(), 0
+
+    def count(self) -> None:
+        """One more."""
+        with self._lock:
+            self.images += 1
+
+
+def decode_all(
+    listing: Listing, size: int, threads: int | None = None, waiting: Callable[[int], None] = lambda _images: None
+) -> Iterator[Chunk]:
     """Chunks of images, uint8 [k, size, size, 3], and the digests of their contents, in the listing's order.
 
-    Decodes a few chunks ahead of the consumer.
+    Decodes a few chunks ahead of the consumer. `waiting`: called repeatedly while the next chunk is not ready, with the
+    number of images decoded so far; what it raises ends the work, and threads that hang in a read are left behind.
 
     Uses threads and not processes: nothing is copied, a kill leaves no orphans, and Pillow and OpenCV release the GIL
     while they decode. For an image of 64 px (0.1 ms) decoding is the smaller part of the time, so threads help little
@@ -29,15 +46,17 @@ def decode_all(listing: Listing, size: int, threads: int | None = None) -> Itera
         JobFailure: bad_data, with the first damaged image.
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
-    workers = threads or cpus()
+    workers, tally = threads or cpus(), _Tally()
     starts = range(0, len(listing.labels), step)
-    yield from ahead(lambda start: _chunk(listing, start, step, size), starts, threads=workers, depth=2 * workers)
+    chunk = partial(_chunk, listing, step, size, tally)
+    yield from ahead(chunk, starts, threads=workers, depth=2 * workers, waiting=lambda: waiting(tally.images))
 
 
-def _chunk(listing: Listing, start: int, step: int, size: int) -> Chunk:
+def _chunk(listing: Listing, step: int, size: int, tally: _Tally, start: int) -> Chunk:
     images, digests = [], []
     for i in range(start, min(start + step, len(listing.labels))):
         image, digest = listing.read_digested(i)
         images.append(resize(image, size))
         digests.append(digest)
+        tally.count()
     return np.stack(images), digests

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from worker.progress import advanced
 from worker.training.data.listing import bad_data
 
 
@@ -40,6 +41,7 @@ def _links(folder: Path) -> Iterator[Path]:
         if real in seen:
             continue
         seen.add(real)
+        advanced()
         for entry in _entries(here):
             if entry.is_symlink():
                 yield Path(entry.path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
+from worker.training.data.regular import open_regular
 
 SIZE = 64
 
@@ -49,7 +50,8 @@ def _validation(root: Path, wnids: list[str], known: set[str]) -> Iterator[tuple
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8")
+        with open_regular(file) as content:
+            text = content.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         bad_data(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}")
     return [line.strip() for line in text.splitlines() if line.strip()]

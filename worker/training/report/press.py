@@ -8,9 +8,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from worker.control import Control
+from worker.progress import advanced
 from worker.training.beside import command, environment, last_line
 from worker.training.report.material import Material
 
@@ -51,8 +53,13 @@ class Press:
             return
         self.close()
         self._start(gather, all_files=True)
+        give_up = time.monotonic() + 2 * LONGEST_SECONDS
         while self._job is not None and self._job.wait(LOOK_SECONDS):
+            advanced("waiting for the report")
             between()
+            if time.monotonic() > give_up:
+                _failed(self._control, "it was not made in time")
+                self.close()
 
     def close(self) -> None:
         """Gives up what is being made, and does not wait for it."""
@@ -131,7 +138,8 @@ class _PrintJob:
             _, said = self._process.communicate(timeout=LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            with suppress(subprocess.TimeoutExpired):  # not even killed: the thread ends without it
+                self._process.communicate(timeout=LOOK_SECONDS)
             raise
         if self._process.returncode:
             raise RuntimeError(last_line(said) or f"it ended with {self._process.returncode}")

@@ -1,0 +1,108 @@
+"""`limits.max_runtime` ends a job, by its worker or without it; `stalled` is tried again, on another worker first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from core.domain.policies import PASSED_OVER_SECONDS, Reason
+from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
+
+LIMITS = {"max_runtime": "10m"}
+NEW = {"protocol": 3, "spec_version": 3}
+
+
+def claim(api: Api, job_id: str, name: str = "w1") -> WorkerHand:
+    hand = WorkerHand(api, api.attempt(job_id)["id"], job_id, name)
+    body = {"claim_id": f"claim-of-{name}", "worker": {"name": name, "host": "h", "pid": 1, "version": "0", **NEW}}
+    answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/claim", json=body)
+    assert answer.status_code == 200, answer.text
+    hand.grant = answer.json()
+    return hand
+
+
+def running(api: Api, **changes: Any) -> WorkerHand:
+    hand = claim(api, api.submit(limits=LIMITS, **changes)["id"])
+    hand.beat("training")
+    return hand
+
+
+def held_for(api: Api, hand: WorkerHand, seconds: float) -> None:
+    """As if the worker had claimed so long ago."""
+    api.set_attempt(hand.attempt_id, claimed_at=datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+def test_a_grant_says_how_much_is_left_and_the_queue_and_pauses_do_not_count(api: Api) -> None:
+    first = running(api)
+    assert first.grant["runtime_left"] == pytest.approx(600, abs=60)
+    held_for(api, first, 250)
+    api.ask(first.job_id, "pause")
+    first.finish("paused")
+    api.ask(first.job_id, "resume")
+    second = claim(api, first.job_id, "w2")
+    assert second.grant["runtime_left"] == pytest.approx(350, abs=60)
+    assert claim(api, first.job_id, "w2").grant["runtime_left"] <= second.grant["runtime_left"]
+
+
+def test_without_the_limit_a_grant_names_none(api: Api) -> None:
+    assert api.running().grant["runtime_left"] is None
+
+
+def test_a_worker_that_ends_it_in_time_ends_the_job(api: Api) -> None:
+    hand = running(api)
+    hand.checkpoint(7)
+    assert hand.finish("failed", reason="max_runtime", message="enough").status_code == 200
+    job = api.job(hand.job_id)
+    assert (job["status"], job["reason"], job["message"]) == ("failed", "max_runtime", "enough")
+    assert job["checkpoint"]["global_step"] == 7
+
+
+def test_an_attempt_that_ends_beyond_the_limit_is_the_last(api: Api) -> None:
+    hand = running(api)
+    held_for(api, hand, 601)
+    hand.finish("preempted")
+    job = api.job(hand.job_id)
+    assert (job["status"], job["reason"]) == ("failed", "max_runtime")
+    assert job["message"] == "workers held the job for 600 s, which is its limit (limits.max_runtime)"
+
+
+def test_the_service_ends_it_where_the_worker_does_not(api: Api) -> None:
+    hand = running(api)
+    held_for(api, hand, 615)  # it has as long as for a cancellation
+    api.conduct()
+    assert api.job(hand.job_id)["status"] == "running"
+    held_for(api, hand, 621)
+    api.conduct()
+    job, attempt = api.job(hand.job_id), api.attempt(hand.job_id)
+    assert (job["status"], job["reason"]) == ("failed", "max_runtime")
+    assert (attempt["state"], attempt["reason"]) == ("failed", "max_runtime")
+    assert "its limit of 600 s" in attempt["message"]
+    assert [event["actor"] for event in api.items(hand.job_id, "events")[-2:]] == ["conductor", "conductor"]
+    for answer in (hand.beat(), hand.checkpoint(500), hand.finish("succeeded")):
+        assert_problem(answer, 409, "lease-lost")
+
+
+def test_a_stall_is_tried_again_elsewhere_first_and_a_single_worker_gets_it_later(api: Api) -> None:
+    hand = api.running("w1", retry={"backoff": 0})
+    hand.checkpoint(5)
+    assert hand.finish("failed", reason="stalled", message="no progress for 900 s").status_code == 200
+    job = api.job(hand.job_id)
+    assert (job["status"], job["reason"]) == ("recovering", "stalled")
+    again = WorkerHand(api, api.attempt(hand.job_id)["id"], hand.job_id, "w1")
+    assert "ended there with stalled" in assert_problem(again.claim(), 409, "passed-over")["detail"]
+    ended = api.items(hand.job_id, "attempts")[-2]
+    api.set_attempt(ended["id"], finished_at=datetime.now(UTC) - timedelta(seconds=PASSED_OVER_SECONDS + 1))
+    eventually(lambda: again.claim().status_code == 200)  # it is offered again a moment later
+
+
+def test_stalls_again_and_again_end_the_job(api: Api) -> None:
+    job_id = api.submit(retry={"backoff": 0, "max_failures": 2})["id"]
+    for name in ("w1", "w2", "w3"):
+        hand = api.claim(job_id, name)
+        hand.beat("training")
+        hand.finish("failed", reason="stalled", message="no progress for 900 s")
+    job = api.job(job_id)
+    assert (job["status"], job["reason"]) == ("failed", Reason.TOO_MANY_FAILURES)
+    assert "no progress for 900 s" in job["message"]

@@ -1,0 +1,85 @@
+"""Ways in which a training process makes no progress any more, for `tests.support.fake_process`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from core.domain.wire import Phase
+from worker.aside import aside
+from worker.control import Control, Stopped
+from worker.training.data import Split
+from worker.training.pipeline import BatchSource
+
+PIDS = "BATON_FAKE_PIDS"
+"""Names the file to which the process that hangs, and what it started, are written."""
+FOREVER = 3600
+
+
+class Hang(StrEnum):
+    """What does not return."""
+
+    SLEEP = "sleep"
+    NATIVE = "native"
+    PIPE = "pipe"
+    LOADING = "loading"
+
+
+def hang(how: Hang, control: Control) -> None:
+    """Does not return, unless the job is stopped while it loads."""
+    ways = {Hang.SLEEP: _sleep, Hang.NATIVE: _native, Hang.PIPE: _pipe, Hang.LOADING: _loading}
+    ways[how](control)
+
+
+def _sleep(_control: Control) -> None:
+    """Waits for ever in Python."""
+    _say()
+    time.sleep(FOREVER)
+
+
+def _native(_control: Control) -> None:
+    """Waits for ever in the C library and holds the interpreter's lock. No signal ends the wait."""
+    _say()
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # zeros: a mutex that is free
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+
+
+def _say(*more: int) -> None:
+    file = Path(os.environ[PIDS])
+    part = file.with_suffix(".part")
+    part.write_text(" ".join(map(str, (os.getpid(), *more))))
+    part.replace(file)
+
+
+def _look(control: Control) -> None:
+    if control.stopping() is not None:
+        raise Stopped
+
+
+def _pipe(control: Control) -> None:
+    """An augmentation process that was stopped keeps its pipe open and answers nothing."""
+    split = Split.of(np.zeros((8, 8, 8, 3), np.uint8), np.zeros(8, np.int32))
+    settings = {"policy": "paper-1", "seed": 1, "stage": 0, "batch_size": 4, "steps_per_epoch": 1000}
+    source = BatchSource(split, **settings, processes=1, waiting=lambda: _look(control))  # type: ignore[arg-type]
+    batches = source.batches(0)
+    next(batches)
+    os.kill(source.pids[0], signal.SIGSTOP)
+    _say(*source.pids)
+    for _ in batches:
+        pass  # those that were computed ahead
+
+
+def _loading(control: Control) -> None:
+    """A read that never returns, as from a mount whose server is gone."""
+    fifo = Path(os.environ[PIDS]).with_suffix(".fifo")
+    os.mkfifo(fifo)
+    control.tell(Phase.LOADING)
+    _say()
+    aside(lambda _told: fifo.read_bytes(), lambda _text: None, lambda: _look(control))

@@ -1,0 +1,74 @@
+"""The processes that a process has started, and what those have started: what must not outlive it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+PS_SECONDS = 5.0
+
+
+class Family:
+    """All descendants of a process at this moment. `kill` reaches them later, when their parent is gone.
+
+    On Linux a descriptor of each process is held, so that a process id which was given out anew is no danger.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pids = tuple(descendants(pid))
+        self._held: dict[int, int] = {}
+        for one in self.pids:
+            if hasattr(os, "pidfd_open"):
+                with suppress(OSError):
+                    self._held[one] = os.pidfd_open(one)
+
+    def kill(self) -> None:
+        """SIGKILL to each that still runs. To be called once."""
+        for pid in self.pids:
+            with suppress(OSError):
+                if pid in self._held:
+                    signal.pidfd_send_signal(self._held[pid], signal.SIGKILL)
+                elif not hasattr(os, "pidfd_open"):
+                    os.kill(pid, signal.SIGKILL)
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+
+def descendants(pid: int) -> list[int]:
+    """The process ids of all that a process has started, and of all that those have started."""
+    children = defaultdict(list)
+    for one, parent in _parents():
+        children[parent].append(one)
+    found, waiting = [], [pid]
+    while waiting:
+        fresh = children.pop(waiting.pop(), [])
+        found += fresh
+        waiting += fresh
+    return found
+
+
+def _parents() -> list[tuple[int, int]]:
+    """Each process of the machine and its parent."""
+    if Path("/proc/self/stat").exists():
+        folders = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
+        return [(int(name), parent) for name in folders if (parent := _parent(name)) is not None]
+    try:
+        command = ["ps", "-A", "-o", "pid=,ppid="]  # macOS
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PS_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    pairs = [line.split() for line in done.stdout.splitlines()]
+    return [(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2]
+
+
+def _parent(name: str) -> int | None:
+    try:
+        # The name of the program, in brackets, may hold anything but the last bracket.
+        return int(Path(f"/proc/{name}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None  # it has ended meanwhile

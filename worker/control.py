@@ -15,6 +15,9 @@ from core.domain.views import AttemptView, JobView
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from worker.checkpointing.snapshot import Snapshot
 
+STEPS_AHEAD = 256
+"""Steps whose small inputs are copied to a device at once. For 256 steps of 128 images each they take 300 kB."""
+
 
 class Stop(StrEnum):
     """Why a training loop ends before its job does."""
@@ -107,6 +110,7 @@ class Workspace:
     `downloads`: where data sets come from, by name, instead of their known sources.
     `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
     `data_roots`: the directories that a spec's paths may lie in; none: anywhere.
+    `steps_ahead`: of so many steps the small inputs are copied to the GPU at once.
     """
 
     cache: Path
@@ -116,6 +120,7 @@ class Workspace:
     reports: bool = False
     xla: str = "auto"
     data_roots: tuple[Path, ...] = ()
+    steps_ahead: int = STEPS_AHEAD
 
 
 class Trainer(Protocol):

@@ -109,6 +109,7 @@ def _workspace(settings: WorkerSettings) -> Workspace:
         reports=settings.reports,
         xla=settings.xla,
         data_roots=settings.roots,
+        steps_ahead=settings.steps_ahead,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 
 from core.domain.errors import JobFailure
 from core.domain.goodput import Bucket
@@ -58,7 +59,7 @@ class Session:
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         outputs = _outputs(spec, first)
-        self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
+        self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla, steps_ahead=workspace.steps_ahead)
         self._files = Published(control, workspace, self._plan, outputs)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
@@ -138,7 +139,9 @@ class Session:
         self._here.images, self._here.begun = 0, time.monotonic()
         self._tell(Phase.TRAINING)
         if self._at.step < steps:
-            batches = source.batches(self._at.epoch, self._at.step)
+            # The schedule decides nothing within an epoch: the rates of its coming steps are known.
+            rates = map(self._schedule.rate, count(self._at.epoch * steps + self._at.step))
+            batches = self._engine.ahead(source.batches(self._at.epoch, self._at.step), rates)
             for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
                 self._step(batch, self._at.epoch * steps + self._at.step)
         data = self._data(evaluation_size(self._spec, self._at.stage + 1))
@@ -148,7 +151,8 @@ class Session:
 
     def _step(self, batch: Batch, step_in_stage: int) -> None:
         self._stop_or_save()
-        self._engine.train_step(batch.images, batch.labels, self._schedule.rate(step_in_stage), batch.change)
+        rate = self._schedule.rate(step_in_stage)
+        self._engine.train_step(batch.images, batch.labels, rate, batch.change, batch.records)
         self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
         self._here.steps += 1
         self._here.images += len(batch.labels)

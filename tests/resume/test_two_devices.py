@@ -53,4 +53,4 @@ def test_killed_twice_the_bits_are_those_of_an_uninterrupted_run(two_devices: St
     run = two_devices.run(spec(network), KILLS)
     assert run.fired == [shot for kill in KILLS for shot in kill.shots]
     assert whole.differences(two_devices.ending(run)) == []
-    assert whole.stages == [("done", 1), ("done", 1)]
+    assert whole.stages == [("succeeded", 1), ("succeeded", 1)]

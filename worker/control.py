@@ -15,6 +15,9 @@ from core.domain.views import AttemptView, JobView
 from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from worker.checkpointing.snapshot import Snapshot
 
+STEPS_AHEAD = 256
+"""Steps whose small inputs are copied to a device at once. For 256 steps of 128 images each they take 300 kB."""
+
 
 class Stop(StrEnum):
     """Why a training loop ends before its job does."""
@@ -108,7 +111,8 @@ class Workspace:
     `downloads`: where data sets come from, by name, instead of their known sources.
     `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
     `data_roots`: the directories that a spec's paths may lie in; none: anywhere. `self_check`: whether the first step
-    of a stage is taken twice and compared: on, off or auto.
+    of a stage is taken twice and compared: on, off or auto. `steps_ahead`: of so
+    many steps the small inputs are copied to the GPU at once.
     """
 
     cache: Path
@@ -119,6 +123,7 @@ class Workspace:
     xla: str = "auto"
     data_roots: tuple[Path, ...] = ()
     self_check: str = "auto"
+    steps_ahead: int = STEPS_AHEAD
 
 
 class Trainer(Protocol):

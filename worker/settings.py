@@ -85,6 +85,9 @@ class WorkerSettings(BaseSettings):
     where they differ."""
     nondeterministic_ops: Literal["allow", "exclude"] = "allow"
     """`exclude`: XLA compiles no operation for a GPU that does not repeat its bits, for all jobs of the worker."""
+    steps_ahead: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Of so many steps labels, rows, seeds and learning rates are copied to the GPU at once; 1: of each step by itself.
+    The result is the same to the bit."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
     """Of what the worker says, `json`: one object a line; training processes, whose words people read, speak text."""
     log_level: Annotated[Level, BeforeValidator(lower)] = "info"

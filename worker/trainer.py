@@ -120,6 +120,7 @@ def _workspace(settings: WorkerSettings) -> Workspace:
         xla=settings.xla,
         data_roots=settings.roots,
         self_check=settings.self_check,
+        steps_ahead=settings.steps_ahead,
     )
 
 

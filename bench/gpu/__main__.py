@@ -20,6 +20,7 @@ WAYS = {
     BASELINE: ("torch_steps", "none"),
     "Baton, step alone": ("keras_steps", "none"),
     "Baton, step with augmentation": ("keras_steps", "augmented"),
+    "the same, inputs of each step copied by themselves": ("keras_steps", "augmented-each"),
 }
 
 

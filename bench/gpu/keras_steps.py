@@ -1,7 +1,9 @@
-"""`python -m bench.gpu.keras_steps NETWORK none|augmented SECONDS [--small] [--digest=STEPS]`: Baton's step alone.
+"""`python -m bench.gpu.keras_steps NETWORK MODE SECONDS [--small] [--digest=STEPS]`: Baton's compiled step alone.
 
-The images lie on the device and are picked there. Prints JSON: images a second of each window, seconds to compile. With
---digest it compiles in any case, takes so many steps, and prints a digest of the state instead of a speed.
+MODE: none, augmented, none-each or augmented-each. `-each`: the small inputs of each step are copied by themselves, and
+else those of many steps at once. The images lie on the device and are picked there. Prints JSON: images a second of
+each window, seconds to compile. With --digest it compiles in any case, takes so many steps, and prints a digest of the
+state instead of a speed.
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ import argparse
 import hashlib
 import json
 import time
+from itertools import repeat
 
 import numpy as np
 
 from bench.gpu.case import chosen
 from core.cpus import cpus
 from core.domain.spec import parse_spec
+from worker.control import STEPS_AHEAD
 from worker.training.environment import configure
 
-IMAGES, WINDOWS = 4096, 8
+IMAGES, WINDOWS, RATE = 4096, 8, 1e-4
 
 
 def main() -> None:
@@ -30,17 +34,18 @@ def main() -> None:
     from worker.training.engine import Engine
     from worker.training.feeding import make_source
 
-    spec = parse_spec(case.spec(augmented=given.mode == "augmented"))
+    spec = parse_spec(case.spec(augmented=given.mode.startswith("augmented")))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (IMAGES, case.size, case.size, 3), dtype=np.uint8)
     split = Split.of(images, random.integers(0, case.classes, IMAGES, dtype=np.int32))
-    engine = Engine(spec, case.classes, xla="on" if given.digest else "auto")
-    batches = make_source(spec, engine, split, 0, 10**9, 0).batches(0)
+    ahead = 1 if given.mode.endswith("-each") else STEPS_AHEAD
+    engine = Engine(spec, case.classes, xla="on" if given.digest else "auto", steps_ahead=ahead)
+    batches = engine.ahead(make_source(spec, engine, split, 0, 10**9, 0).batches(0), repeat(RATE))
 
     def run(steps: int) -> float:
         begun = time.perf_counter()
         for _, batch in zip(range(steps), batches, strict=False):
-            engine.train_step(batch.images, batch.labels, 1e-4, batch.change)
+            engine.train_step(batch.images, batch.labels, RATE, batch.change, batch.records)
         engine.wait()
         return time.perf_counter() - begun
 
@@ -59,7 +64,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu.keras_steps")
     parser.add_argument("network")
-    parser.add_argument("mode", choices=("none", "augmented"))
+    parser.add_argument("mode", choices=("none", "none-each", "augmented", "augmented-each"))
     parser.add_argument("seconds", type=float)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--digest", type=int, default=0)

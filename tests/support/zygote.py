@@ -29,6 +29,9 @@ from worker.orders import order_line
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
 
+DEVICES = "VIRTUAL_DEVICES"
+"""In the environment of an attempt: the number of devices that its process divides the CPU into."""
+
 SECONDS_AN_ATTEMPT = 300.0
 
 
@@ -185,6 +188,7 @@ def _train(order: dict[str, Any], zygote: int, report: int) -> NoReturn:
     """Becomes what `python -m worker.trainer` is, with the saboteur inside."""
     try:
         _move_in(order, zygote, report)
+        _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
         install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))))
         from worker.trainer import serve as train
@@ -209,6 +213,14 @@ def _move_in(order: dict[str, Any], zygote: int, report: int) -> None:
     os.write(writing, order_line(order["attempt_id"]).encode() + b"\n")
     sys.stdin = os.fdopen(orders)
     sys.argv = ["worker.trainer", str(zygote), str(report)]
+
+
+def _divide_the_cpu(number: int) -> None:
+    if number > 1:
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
 
 
 def _say(report: int, **word: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from core.domain.goodput import Bucket, Stopwatch
 from core.domain.policies import Reason
 from core.domain.spec import JobSpec
 from worker.checkpointing.snapshot import Arrays
+from worker.control import STEPS_AHEAD
 from worker.training.environment import compiles, use_deterministic_ops
 from worker.training.evaluation import TOP, Answers, joined
 from worker.training.held import Shelf, training_devices
@@ -27,7 +28,14 @@ from worker.training.learner import Learner
 from worker.training.networks import build_network
 from worker.training.objective import Objective
 from worker.training.optimizers import make_optimizer
+from worker.training.pipeline import Batch
+from worker.training.records import Records
 from worker.training.replicas import Replicas, one_of
+from worker.training.speed import Pace
+from worker.training.uploads import Uploads
+
+PENDING_SECONDS = 0.2
+"""Of work that a device may have left to do: a stop waits for it."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +60,7 @@ class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
 
     `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run; None: all there are.
+    `steps_ahead`: of so many steps the inputs are copied to the devices at once; 1: of each step by itself.
     """
 
     def __init__(
@@ -62,6 +71,7 @@ class Engine:
         *,
         xla: str = "auto",
         devices: Sequence[str] | None = None,
+        steps_ahead: int = STEPS_AHEAD,
     ) -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
@@ -72,6 +82,7 @@ class Engine:
         if deterministic_ops(spec, on_gpu=self.on_gpu):
             use_deterministic_ops(compiled=compiled)
         self.replicas = Replicas(devices)
+        self._uploads, self._pace = Uploads(self.replicas, steps_ahead, self._finish_steps), Pace(PENDING_SECONDS)
         with self.replicas.scope():
             self._build(spec, classes)
         self._shelf = Shelf(devices) if self.on_gpu or spec.augmentation_engine == "device" else None
@@ -121,17 +132,42 @@ class Engine:
             self._shelf.hold(array)
         return self._shelf.left_out
 
-    def train_step(self, images: Images, labels: Labels, rate: float, change: Change | None = None) -> None:
+    def ahead(self, batches: Iterable[Batch], rates: Iterable[float]) -> Iterator[Batch]:
+        """The batches, with records where the images are on the devices. `rates`: the learning rate of each.
+
+        Takes up to `steps_ahead` batches and rates before it gives the first of them.
+        """
+        return self._uploads.ahead(batches, rates)
+
+    def train_step(
+        self,
+        images: Images,
+        labels: Labels,
+        rate: float,
+        change: Change | None = None,
+        records: Records | None = None,
+    ) -> None:
         """One update of all variables; `change` says how the step itself augments the images.
 
-        On a GPU it is only begun: the next one may be handed over before it is done. `wait` waits.
+        `records`: those of `ahead`, which hold the same labels, rate and change; None: they are copied now.
+        On a GPU the step is only begun: the next one may be handed over before it is done. `wait` waits.
         """
         with self._compiling("step", images, change.augmentation if change else None):
-            self._learner.step(images, labels, rate, change)
+            shares = self.replicas.shares(images, labels, change)
+            self._learner.step(shares, records or self._uploads.one(shares, rate))
+        self._pace.begin()
+        if self._pace.full:
+            self.wait()
 
     def wait(self) -> None:
         """Until the device has done what it was given."""
         one_of(self._train_sums).numpy()
+        self._pace.waited()
+
+    def _finish_steps(self) -> None:
+        """Waits, and counts the time as training: it is that of the steps which were begun."""
+        with self._watch.measure(Bucket.TRAINING):
+            self.wait()
 
     def _compiling(self, what: str, images: Images, *more: object) -> AbstractContextManager[None]:
         """The first call of a shape compiles, and counts as start-up."""

@@ -93,8 +93,14 @@ def _mb(size: int) -> int:
 
 
 def training_devices() -> tuple[str, ...]:
-    """Where steps run: every GPU that TensorFlow may use, or the CPU."""
-    return tuple(f"GPU:{k}" for k in range(len(tf.config.get_visible_devices("GPU")))) or ("CPU:0",)
+    """Where steps run: every GPU that TensorFlow may use, or the CPU. Tests divide the CPU into several devices."""
+    gpus = tuple(f"GPU:{k}" for k in range(len(tf.config.get_visible_devices("GPU"))))
+    return gpus or tuple(f"CPU:{k}" for k in range(_logical_cpus()))
+
+
+def _logical_cpus() -> int:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    return len(tf.config.get_logical_device_configuration(cpu) or (None,))
 
 
 def device_share() -> int:

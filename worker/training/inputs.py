@@ -48,15 +48,14 @@ class Share:
     change: Change | None
 
 
-def fed(share: Share, device: int = 0) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor | None, tf.Tensor]:
-    """As a compiled step takes it: images, the places in them, the seed of their change, labels."""
-    seed = tf.constant(share.change.seed) if share.change else None
-    return (*tensors(share.images, device), seed, tf.constant(share.labels))
+def source_of(images: Images, device: int = 0) -> tf.Tensor:
+    """The images themselves, or all that the device holds if `images` are some of those."""
+    return images.held[device] if isinstance(images, Rows) else tf.constant(images)
 
 
 def tensors(images: Images, device: int = 0) -> tuple[tf.Tensor, tf.Tensor | None]:
     """As a compiled step takes them: an array, and the places in it, or None for all of it."""
-    return (images.held[device], tf.constant(images.rows)) if isinstance(images, Rows) else (tf.constant(images), None)
+    return source_of(images, device), tf.constant(images.rows) if isinstance(images, Rows) else None
 
 
 def picked(images: tf.Tensor, rows: tf.Tensor | None) -> tf.Tensor:

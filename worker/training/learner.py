@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from core.domain.spec import AugmentationSpec
-from worker.training.augmentation.device import build_device
-from worker.training.inputs import Change, Images, Labels, fed, picked
+from worker.training.augmentation.device import NOTHING, DeviceAugment, build_device
+from worker.training.inputs import Rows, Share, source_of
 from worker.training.objective import Objective
-from worker.training.replicas import Replicas
+from worker.training.records import Records, labels_of, picked_by, rate_of, seed_of
+from worker.training.reordered import Reordered
+from worker.training.replicas import Replicas, one_of
 
 Policy = str | AugmentationSpec | None
+
+
+@dataclass(frozen=True)
+class _Program:
+    """`step`: the compiled step. `before`: what augments the images first, where that cannot be a part of the step."""
+
+    step: Any
+    before: Reordered | None = None
 
 
 class Learner:
@@ -37,28 +48,50 @@ class Learner:
         self._sums, self._finite = sums, finite
         self._replicas, self._xla = replicas, xla
         self._objective = Objective(network)
-        self._steps: dict[Policy, Any] = {}
+        self._programs: dict[tuple[Policy, bool], _Program] = {}
 
-    def step(self, images: Images, labels: Labels, rate: float, change: Change | None) -> None:
-        """One update, which is only begun where a device computes it."""
-        policy = change.augmentation if change else None
-        if policy not in self._steps:
-            self._steps[policy] = self._make(build_device(policy or "none"))
-        arguments = [fed(share, device) for device, share in enumerate(self._replicas.shares(images, labels, change))]
-        self._steps[policy](tf.constant(rate, tf.float32), *self._replicas.spread(arguments))
+    def step(self, shares: Sequence[Share], records: Records) -> None:
+        """One update, which is only begun where a device computes it. `records`: those of the shares."""
+        program = self._program(shares[0])
+        given = zip(self._replicas.devices, shares, records, strict=True)
+        images = [self._images(program, k, *one) for k, one in enumerate(given)]
+        program.step(*self._replicas.spread([*zip(images, records, strict=True)]))
 
-    def _make(self, augment: Callable[..., tf.Tensor]) -> Any:
-        def gradients(images: Any, rows: Any, seed: Any, labels: Any) -> tuple[Any, ...]:
-            return self._gradients(augment(picked(images, rows), seed), labels)
+    def _program(self, share: Share) -> _Program:
+        key = share.change.augmentation if share.change else None, isinstance(share.images, Rows)
+        if key not in self._programs:
+            self._programs[key] = self._make_program(*key)
+        return self._programs[key]
+
+    def _make_program(self, policy: Policy, picks: bool) -> _Program:
+        augment = build_device(policy or "none")
+        if augment.order is None:
+            return _Program(self._make(augment, picks=picks))
+        return _Program(self._make(NOTHING, picks=False), Reordered(augment, picks=picks, xla=self._xla))
+
+    def _images(self, program: _Program, number: int, device: str, share: Share, record: tf.Tensor) -> tf.Tensor:
+        """What the step of a device takes as images. `number`: of the device."""
+        with tf.device(device):
+            images = source_of(share.images, number)
+            if program.before is None or share.change is None:
+                return images
+            return program.before(images, record, share.change.seed)
+
+    def _make(self, augment: DeviceAugment, *, picks: bool) -> Any:
+        """`picks`: the step is given all images that the device holds."""
+
+        def gradients(images: Any, record: Any) -> tuple[Any, ...]:
+            images = picked_by(record, images) if picks else images
+            return self._gradients(augment(images, seed_of(record)), labels_of(record, images.shape[0]))
 
         if self._replicas.count > 1:
             # XLA compiles what each device does alone; variables of two devices do not go into one program.
             alone = tf.function(gradients, jit_compile=self._xla, autograph=False)
             return tf.function(self._shared_step(alone), autograph=False)
 
-        def step(rate: tf.Tensor, *arguments: Any) -> None:
-            self._optimizer.learning_rate.assign(rate)
-            self._update(*gradients(*arguments))
+        def step(images: tf.Tensor, record: tf.Tensor) -> None:
+            self._optimizer.learning_rate.assign(rate_of(record))
+            self._update(*gradients(images, record))
 
         return tf.function(step, jit_compile=self._xla, autograph=False)
 
@@ -80,12 +113,12 @@ class Learner:
         self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
 
     def _shared_step(self, gradients: Any) -> Callable[..., None]:
-        def one(*arguments: Any) -> None:
-            self._update(*gradients(*arguments))  # Keras adds up the gradients of all devices
+        def one(images: Any, record: Any) -> None:
+            self._update(*gradients(images, record))  # Keras adds up the gradients of all devices
             self._replicas.average(self._network.non_trainable_variables)
 
-        def step(rate: tf.Tensor, *arguments: Any) -> None:
-            self._optimizer.learning_rate.assign(rate)
-            self._replicas.run(one, arguments)
+        def step(images: Any, record: Any) -> None:
+            self._optimizer.learning_rate.assign(rate_of(one_of(record)))
+            self._replicas.run(one, (images, record))
 
         return step

@@ -17,15 +17,20 @@ from worker.training.data.model import Split
 
 if TYPE_CHECKING:
     from worker.training.inputs import Change, Images
+    from worker.training.records import Records
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them."""
+    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them.
+
+    `records`: the small inputs of the step, where they are on the devices already.
+    """
 
     images: Images
     labels: NDArray[np.int32]
     change: Change | None = None
+    records: Records | None = None
 
 
 class BatchSource:

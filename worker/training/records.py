@@ -1,43 +1,54 @@
-"""Records the rows of finished epochs, with the files that go with them."""
+"""The small inputs of a training step in one array: learning rate, seed of the augmentation, labels, rows of images.
+
+One array is one copy to the device. A record is an array of 32-bit words, in this order: the rate, the two words of the
+seed, zeros up to HEADER, the labels, the rows. The type is float32, because TensorFlow keeps int32 tensors in the
+memory of the host and would copy them again for each step. A bitcast gives back the integers without a change.
+"""
 
 from __future__ import annotations
 
-from itertools import islice
+from typing import Any
 
-from core.domain.spec import JobSpec
-from core.domain.wire import EpochRow
-from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control
-from worker.training.cursor import BestEpoch, Cursor
-from worker.training.published import Published
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from worker.training.inputs import Rows, Share
+
+HEADER = 16
+"""Words before the labels: 64 bytes. TensorFlow can then take a record out of a table without a copy, if the number of
+images is a multiple of 8."""
+
+Records = tuple[tf.Tensor, ...]
+"""The record of one step on each device, float32 [words]."""
 
 
-class Records:
-    """For the training loop, which adds the rows to its cursor."""
+def record(share: Share, rate: float) -> NDArray[np.float32]:
+    """The record of what one device takes of a batch. `rate`: the learning rate, a value of float32."""
+    parts = [share.labels, share.images.rows] if isinstance(share.images, Rows) else [share.labels]
+    head = np.zeros(HEADER, np.float32)
+    head[0] = rate
+    if share.change is not None:
+        head[1:3] = share.change.seed.view(np.float32)
+    return np.concatenate([head, *(np.ascontiguousarray(part, np.int32).view(np.float32) for part in parts)])
 
-    def __init__(self, spec: JobSpec, control: Control, files: Published) -> None:
-        self._spec, self._control, self._files = spec, control, files
 
-    def announce(self, cursor: Cursor, snapshot: Snapshot | None) -> None:
-        """Sends the newest row and its files. `snapshot`: the state after that epoch, if it was saved."""
-        row, best = cursor.history.last, cursor.best
-        if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
-            self._files.best(best, snapshot)
-        self._record(row, best)
-        self._files.history(cursor.history)
+def rate_of(record: Any) -> tf.Tensor:
+    """The learning rate, a scalar."""
+    return record[0]
 
-    def again(self, cursor: Cursor, snapshot: Snapshot) -> None:
-        """Sends what the attempt that wrote the snapshot may not have sent.
 
-        These are the rows that waited, and after an epoch its row and its files.
-        """
-        ended = snapshot.position.step == 0 and len(cursor.history) > 0
-        if snapshot.rows_from is not None:
-            for row in islice(cursor.history, snapshot.rows_from - 1, len(cursor.history) - ended):
-                self._record(row, cursor.best)
-        if ended:
-            self.announce(cursor, snapshot)
+def seed_of(record: tf.Tensor) -> tf.Tensor:
+    """The seed of the augmentation, int32 [2]."""
+    return tf.bitcast(record, tf.int32)[1:3]
 
-    def _record(self, row: EpochRow, best: BestEpoch | None) -> None:
-        last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
-        self._control.epoch(row, best.metric if best else None, last)
+
+def labels_of(record: tf.Tensor, number: int) -> tf.Tensor:
+    """The labels, int32 [number]."""
+    return tf.bitcast(record, tf.int32)[HEADER : HEADER + number]
+
+
+def picked_by(record: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Those of `images`, uint8 [all, size, size, 3], that the rows of the record name."""
+    words = tf.bitcast(record, tf.int32)[HEADER:]
+    return tf.gather(images, words[words.shape[0] // 2 :])

@@ -20,7 +20,7 @@ class Replicas:
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._strategy = tf.distribute.MirroredStrategy(list(devices)) if len(devices) > 1 else None
-        self.count = max(1, len(devices))
+        self.devices, self.count = tuple(devices), len(devices)
 
     def scope(self) -> AbstractContextManager[object]:
         """In which variables are made on all devices."""

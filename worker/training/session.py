@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import NoReturn
 
 from core.domain.errors import JobFailure
@@ -28,7 +29,7 @@ from worker.training.networks import network_outputs
 from worker.training.pipeline import Batch
 from worker.training.plan import Plan
 from worker.training.published import Published
-from worker.training.records import Records
+from worker.training.recording import Recording
 from worker.training.schedules import RateSchedule, make_schedule
 from worker.training.self_check import SelfCheck
 from worker.training.speed import Speedometer
@@ -63,10 +64,10 @@ class Session:
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = Plan.of(spec, len(first.train))
         outputs = network_outputs(spec, len(first.class_names))
-        self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla)
+        self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla, steps_ahead=workspace.steps_ahead)
         self._check = SelfCheck(workspace.self_check, self._engine, control)
         self._files = Published(control, workspace, self._plan, outputs)
-        self._records = Records(spec, control, self._files)
+        self._recording = Recording(spec, control, self._files)
         self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
@@ -99,7 +100,7 @@ class Session:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
-        self._records.again(self._cursor, snapshot)
+        self._recording.again(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -148,7 +149,9 @@ class Session:
         self._here.images, self._here.begun = 0, time.monotonic()
         self._tell(Phase.TRAINING)
         if self._at.step < steps:
-            batches = source.batches(self._at.epoch, self._at.step)
+            # The schedule decides nothing within an epoch: the rates of its coming steps are known.
+            rates = map(self._schedule.rate, count(self._at.epoch * steps + self._at.step))
+            batches = self._engine.ahead(source.batches(self._at.epoch, self._at.step), rates)
             for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
                 self._step(batch, self._at.epoch * steps + self._at.step)
         data = self._data(evaluation_size(self._spec, self._at.stage + 1))
@@ -160,7 +163,7 @@ class Session:
         self._stop_or_save()
         rate = self._schedule.rate(step_in_stage)
         self._check.before(self._at.stage, batch, rate)
-        self._engine.train_step(batch.images, batch.labels, rate, batch.change)
+        self._engine.train_step(batch.images, batch.labels, rate, batch.change, batch.records)
         self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
         self._here.steps += 1
         self._here.images += len(batch.labels)
@@ -193,13 +196,13 @@ class Session:
         logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
         if (bad := first_bad_value(logs)) is not None:
             self._cursor.history.append(row)
-            self._records.announce(self._cursor, None)
+            self._recording.announce(self._cursor, None)
             raise not_finite(bad, row.global_step)
         self._schedule.epoch_end(logs)
         self._cursor.history.append(row)
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
-        self._records.announce(self._cursor, self._keep_best(row))
+        self._recording.announce(self._cursor, self._keep_best(row))
         self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:

@@ -1,4 +1,4 @@
-"""How fast a run goes, over its last seconds."""
+"""How fast a run goes, over its last seconds, and how much work a device may have left to do."""
 
 from __future__ import annotations
 
@@ -28,3 +28,27 @@ class Speedometer:
         """None before there is anything to divide."""
         (begun, first), (ended, last) = self._marks[0], self._marks[-1]
         return (last - first) / (ended - begun) if ended > begun else None
+
+
+class Pace:
+    """Bounds the steps that are begun and not known to be done. `seconds`: how long a wait for them may take."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._begun, self._most, self._since = 0, 1, clock()
+
+    def begin(self) -> None:
+        """One more step was handed over."""
+        self._begun += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether to wait before the next step."""
+        return self._begun >= self._most
+
+    def waited(self) -> None:
+        """All steps are done. The time since the last wait is at least theirs, so that the bound is never too high."""
+        now = self._clock()
+        if self._begun:
+            self._most = max(1, int(self._seconds * self._begun / max(now - self._since, 1e-9)))
+        self._begun, self._since = 0, now

@@ -14,27 +14,44 @@ import tensorflow as tf
 from core.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.augmentation.device import build_device
+from worker.training.inputs import Change, Share
 from worker.training.order import device_seed
+from worker.training.records import record
+from worker.training.reordered import Reordered
 
 SIZE = 16
 
 
 def on_device(augmentation: str | AugmentationSpec, images: np.ndarray, batch: int = 0) -> np.ndarray:
     """Not compiled: quick for one batch."""
-    return _numpy(build_device(augmentation)(tf.constant(images), _seed(batch)))
+    made, tensor, seed = build_device(augmentation), tf.constant(images), _seed(batch)
+    chosen = made.choose(tensor, tf.constant(seed))
+    for place in made.drawn_order(seed):
+        tensor = made.steps[place](tensor, chosen, tf.constant(seed))
+    return _numpy(tensor)
 
 
 def on_device_compiled(augmentation: str | AugmentationSpec, images: np.ndarray, batch: int = 0) -> np.ndarray:
-    return _numpy(_compiled(augmentation)(tf.constant(images), _seed(batch)))
+    seed = _seed(batch)
+    if build_device(augmentation).order is None:
+        return _numpy(_compiled(augmentation)(tf.constant(images), tf.constant(seed)))
+    share = Share(images, np.zeros(len(images), np.int32), Change(augmentation, seed))
+    return _numpy(compiled_steps(augmentation)(tf.constant(images), tf.constant(record(share, 0.0)), seed))
 
 
 @cache
 def _compiled(augmentation: str | AugmentationSpec) -> Any:
-    return tf.function(build_device(augmentation), jit_compile=True, autograph=False)
+    return tf.function(build_device(augmentation).__call__, jit_compile=True, autograph=False)
 
 
-def _seed(batch: int) -> tf.Tensor:
-    return tf.constant(device_seed(seed=5, stage=0, epoch=0, batch=batch))
+@cache
+def compiled_steps(augmentation: str | AugmentationSpec) -> Reordered:
+    """One program for each augmenter, as for an order that is drawn."""
+    return Reordered(build_device(augmentation), picks=False, xla=True)
+
+
+def _seed(batch: int) -> np.ndarray:
+    return device_seed(seed=5, stage=0, epoch=0, batch=batch)
 
 
 def _numpy(images: tf.Tensor) -> np.ndarray:

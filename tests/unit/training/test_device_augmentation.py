@@ -108,11 +108,12 @@ def test_equal_augmenters_draw_apart() -> None:
 def test_none_gives_the_images_as_they_are() -> None:
     images = tf.constant(waves(2, 16))
     assert build_device("none")(images, tf.constant([1, 2])) is images
+    assert build_device("none").drawn_order(np.array([1, 2], np.int32)) == []
 
 
 def test_a_shape_that_is_not_static_is_refused() -> None:
     augment: Any = tf.function(
-        build_device("paper-1"),
+        build_device("paper-1").__call__,
         input_signature=[tf.TensorSpec([None, 16, 16, 3], tf.uint8), tf.TensorSpec([2], tf.int32)],
     )
     with pytest.raises(ValueError, match="needs images of a static shape"):

@@ -7,14 +7,43 @@ same distribution, and not the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from core.domain.spec import AugmentationSpec
 from worker.training.augmentation.policies import POLICIES
 
-DeviceAugment = Callable[[Any, Any], Any]
-"""From tensors of images, uint8 [n, h, w, 3] of a static shape, and a seed, int32 [2] as of `order.device_seed`: the
-augmented images, uint8 [n, h, w, 3]. To be called within a tf.function, with jit_compile or without."""
+
+@dataclass(frozen=True)
+class DeviceAugment:
+    """How a batch is augmented. All functions can be called within a tf.function, with jit_compile or without.
+
+    Images are uint8 [n, h, w, 3] of a static shape, seeds int32 [2] as of `order.device_seed`.
+    `choose`: from images and seed, which augmenters each image goes through, bool [n, augmenters].
+    `steps`: of each augmenter, from images, that choice and the seed: the images after it.
+    `order`: the order of the steps for a seed on the host; None: always as they are listed.
+    """
+
+    choose: Callable[[Any, Any], Any]
+    steps: tuple[Callable[[Any, Any, Any], Any], ...]
+    order: Callable[[Any], list[int]] | None = None
+
+    def drawn_order(self, seed: Any) -> list[int]:
+        """The order of the steps, as places in `steps`. `seed`: a numpy array, int32 [2]."""
+        return list(range(len(self.steps))) if self.order is None else self.order(seed)
+
+    def __call__(self, images: Any, seed: Any) -> Any:
+        """All steps in the order in which they are listed."""
+        if not self.steps:
+            return images
+        chosen = self.choose(images, seed)
+        for step in self.steps:
+            images = step(images, chosen, seed)
+        return images
+
+
+NOTHING = DeviceAugment(choose=lambda images, _seed: images, steps=())
+
 
 # imgaug works in one of six colour spaces, two of which OpenCV computes with tables of its own.
 _LEFT_OUT = {"multiply_brightness"}
@@ -32,7 +61,7 @@ def unsupported(augmentation: str | AugmentationSpec) -> list[str]:
 
 
 def build_device(augmentation: str | AugmentationSpec) -> DeviceAugment:
-    """What does it on the device. `none` gives the images as they are.
+    """What does it on the device. `none` has no steps.
 
     Raises:
         ValueError: `unsupported` names something.
@@ -42,7 +71,7 @@ def build_device(augmentation: str | AugmentationSpec) -> DeviceAugment:
         raise ValueError(f"cannot be augmented on the device: {', '.join(left_out)}")
     if isinstance(augmentation, str):
         if augmentation == "none":
-            return lambda images, _seed: images
+            return NOTHING
         augmentation = POLICIES[augmentation]
     from worker.training.augmentation.device.builder import build  # only here: whoever asks what can be done need not
 

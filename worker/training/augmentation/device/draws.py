@@ -22,7 +22,8 @@ Draw = Callable[..., tf.Tensor]
 """Numbers of a shape, given as arguments."""
 
 _PHILOX = 1
-_DRAWS_OF_A_STREAM = 1 << 16
+DRAWS_OF_A_STREAM = 1 << 16
+"""Places of the counter between two streams."""
 
 
 class Draws:
@@ -33,7 +34,7 @@ class Draws:
 
     def __init__(self, seed: tf.Tensor, stream: int) -> None:
         self._key = tf.reshape(tf.bitcast(seed, tf.uint64), [1])
-        self._places = count(stream * _DRAWS_OF_A_STREAM)
+        self._places = count(stream * DRAWS_OF_A_STREAM)
 
     def uniform(self, *shape: int) -> tf.Tensor:
         """From 0 up to 1, which is not among them, in steps of 2**-24: float32 [shape]."""

@@ -1,0 +1,56 @@
+"""A job on two devices under XLA, killed twice, ends with the bits of a run that was not interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.resume.stand import Kill, Stand
+from tests.support.saboteur import Shot
+from tests.support.zygote import DEVICES
+
+# Compiling is what takes time here. The bits of two processes are compared, not those of two levels of optimisation.
+QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+FLIPS = {"order": "random", "augmenters": [{"name": "fliplr", "p": 0.5}, {"name": "flipud", "p": 0.5}]}
+# Both points are reached whatever the timing is: no job ends without a commit, nor without reaching its end.
+KILLS = (
+    Kill((Shot("after the commit", 1, "SIGKILL"),)),  # of the first checkpoint, as a rule in the first stage
+    Kill((Shot("before the end", 1, "SIGKILL"),)),  # after the last step
+)
+
+
+def spec(network: str) -> dict[str, Any]:
+    """Two stages of one epoch. The devices pick and augment the images, in an order that is drawn for each batch.
+
+    Both stages have images of one size, so that each process compiles one step only.
+    """
+    stage = {"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 3, "augmentation": FLIPS}
+    cyclic = {"name": "cyclic", "base_lr": 1e-4, "max_lr": 1e-2, "step_size": 2}
+    return {
+        "name": f"two-{network}",
+        "network": {"name": network, "width": 0.02, "dropout": 0.2},
+        "dataset": {"name": "digits", "per_class": 20},
+        "augmentation_engine": "device",
+        "stages": [stage, {**stage, "schedule": cyclic}],
+        "checkpoint": {"every": "1 steps"},
+        "retry": {"backoff": 0},
+    }
+
+
+@pytest.fixture(scope="module")
+def two_devices(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Stand:
+    """A stand whose workers train on two virtual devices and compile with XLA."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return replace(stand, settings={"BATON_XLA": "on", "BATON_CACHE": cache, DEVICES: "2", "XLA_FLAGS": QUICK_XLA})
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("network", ["network-1", "network-2"])
+def test_killed_twice_the_bits_are_those_of_an_uninterrupted_run(two_devices: Stand, network: str) -> None:
+    whole = two_devices.ending(two_devices.run(spec(network)))
+    run = two_devices.run(spec(network), KILLS)
+    assert run.fired == [shot for kill in KILLS for shot in kill.shots]
+    assert whole.differences(two_devices.ending(run)) == []
+    assert whole.stages == [("succeeded", 1), ("succeeded", 1)]

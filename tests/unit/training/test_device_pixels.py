@@ -21,7 +21,8 @@ X86 = platform.machine() in {"x86_64", "AMD64"}
 # Of all values of a form, the share that may differ at all, and by how much: sines and powers of another library may
 # end on the other side of a rounding.
 SHARE, LEVELS = 0.0005, 1
-BOUNDS = {"affine": (SHARE, 20), "sharpen": (0.002, 1), "add_to_hue_and_saturation": (0.004, 1)}
+# From HSV to RGB OpenCV rounds on some processors and cuts on others.
+BOUNDS = {"affine": (SHARE, 20), "sharpen": (0.002, 1), "add_to_hue_and_saturation": (0.4, 1)}
 MEAN_ELSEWHERE = 1.0
 
 MOVED: Form = {"scale": {"x": 0.7, "y": 1.4}, "translate_percent": {"x": 0.13, "y": -0.31}, "rotate": -33}

@@ -36,7 +36,7 @@ class Place:
 
 def _best_file(*args: Any, **_named: Any) -> bool:
     """Of a call that publishes or commits a file: whether it is about best.keras."""
-    return any("best.keras" in (word, getattr(word, "name", None)) for word in args if not callable(word))
+    return any(getattr(word, "name", None) == "best.keras" for word in args)
 
 
 _SESSION, _ENGINE, _CLIENT = (
@@ -57,7 +57,7 @@ PLACES = (
     Place(_SESSION, "_validate", "validation", "after validation"),
     Place(_SESSION, "_end_epoch", after="after an epoch"),
     Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
-    Place("worker.desk:Desk", "_publish", "before writing best.keras", when=_best_file),
+    Place("worker.checkpointing.sending:Sender", "publish", "before writing best.keras", when=_best_file),
     Place(_CLIENT, "commit_artifact", "before committing best.keras", "after committing best.keras", _best_file),
     Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
     Place("worker.desk", "read_checkpoint", "before reading the best", "after reading the best"),

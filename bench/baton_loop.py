@@ -122,7 +122,9 @@ class TimedDesk(Desk):
         self._seen.snapshot = snapshot
         self._busy_until = time.perf_counter()
 
-    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+    def publish(
+        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
         """Hands the file over, but for the windows that are about the state alone."""
 
         def timed(path: Path) -> None:
@@ -130,7 +132,7 @@ class TimedDesk(Desk):
             make(path)
 
         if self._kind is not Kind.STATE:
-            super().publish(name, timed, content_type)
+            super().publish(name, timed, content_type, lost)
         self._busy_until = time.perf_counter()
 
 

@@ -91,8 +91,13 @@ class Control(Protocol):
         """Hands over a finished epoch."""
         ...
 
-    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
-        """Hands over a file for people; `make` writes it to a path, later and in another thread."""
+    def publish(
+        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """Hands over a file for people; `make` writes it to a path, later and in another thread.
+
+        `lost`: called in that thread if the file could not be written.
+        """
         ...
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:

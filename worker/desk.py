@@ -186,8 +186,10 @@ class Desk:
         self._sender.expect(row.epoch)
         self.outbox.put(Parcel(partial(self._sender.record, record), what="recording an epoch"))
 
-    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
-        """Queues a file for people; a version that still waits is replaced."""
+    def publish(
+        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """Queues a file for people; a version that still waits is replaced. `lost`: called if it cannot be written."""
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
         self.outbox.put(
             Parcel(
@@ -195,13 +197,14 @@ class Desk:
                 frozenset({f"file:{name}"}),
                 optional=True,
                 saves=True,
-                lost=lambda error: self._lost_file(name, error),
+                lost=lambda error: self._lost_file(name, error, lost),
                 what=f"writing {name}",
             )
         )
 
-    def _lost_file(self, name: str, error: Exception) -> None:
+    def _lost_file(self, name: str, error: Exception, lost: Callable[[], None]) -> None:
         """Write one event per cause: the same file is written after each epoch."""
+        lost()
         kind = type(error).__name__
         if (name, kind) not in self._lost_files:
             self._lost_files.add((name, kind))

@@ -151,18 +151,23 @@ def _restored_another(event: Event, course: _Course) -> Iterator[Violation]:
 
 
 def steps_go_forward(record: Record) -> Iterator[Violation]:
-    """Within an attempt steps only grow, from where it began. So no two fences commit a step in two ways."""
-    reached: dict[int, int] = defaultdict(int)
+    """Within an attempt the steps of checkpoints only grow, from where it began, and so do those of rows.
+
+    So no two fences commit a step in two ways. A checkpoint may overtake rows, and the next attempt records such rows
+    again: rows may lie before a checkpoint.
+    """
+    saved: dict[int, int] = defaultdict(int)
+    told: dict[int, int] = defaultdict(int)
     course, rows = _Course(), {row.id: row for row in record.checkpoints}
     for event in record.events:
         number = event.data.get("attempt")
         if event.kind == "claimed":
-            reached[event.data["attempt"]] = course.newest
+            saved[event.data["attempt"]] = course.newest
         elif event.kind in ("checkpoint", "epoch") and isinstance(number, int):
-            step = event.data["global_step"]
+            step, reached = event.data["global_step"], saved if event.kind == "checkpoint" else told
             if step < reached[number]:
                 yield at(event, f"attempt {number} wrote step {step} after step {reached[number]}")
-            reached[number] = max(reached[number], step) if event.kind == "checkpoint" else reached[number]
+            reached[number] = max(reached[number], step)
         course.follow(event, rows)
         if event.kind == "quarantined":
-            reached = defaultdict(int, {key: min(at_, course.newest) for key, at_ in reached.items()})
+            saved = defaultdict(int, {key: min(at_, course.newest) for key, at_ in saved.items()})

@@ -14,9 +14,10 @@ from typing import Any
 from tests.resume.draws import Schedule
 from tests.resume.endings import Ending
 from tests.resume.stand import Run, Stand
-from tests.support.saboteur import Shot
+from tests.support.saboteur import STALL, Shot
 
 AT_ONCE = 2
+SIGNALS = ("SIGKILL", "SIGTERM", STALL)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def table(outcomes: list[Outcome]) -> str:
     """How often which shot was planned and fell."""
     planned = Counter((shot.point, shot.signal) for one in outcomes for shot in one.planned)
     fell = Counter((shot.point, shot.signal) for one in outcomes for shot in one.run.fired)
-    head = f"{'point':<30}{'SIGKILL':>16}{'SIGTERM':>16}   (fell of planned)"
+    head = f"{'point':<30}" + "".join(f"{name:>16}" for name in SIGNALS) + "   (fell of planned)"
     points = sorted({point for point, _ in planned})
     return "\n".join(
         [head, *(_line(point, planned, fell) for point in points), _line("all", _sum(planned), _sum(fell))]
@@ -90,8 +91,8 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def _line(point: str, planned: Counter[tuple[str, str]], fell: Counter[tuple[str, str]]) -> str:
-    cells = [f"{fell[point, name]} of {planned[point, name]}" for name in ("SIGKILL", "SIGTERM")]
-    return f"{point:<30}{cells[0]:>16}{cells[1]:>16}"
+    cells = [f"{fell[point, name]} of {planned[point, name]}" for name in SIGNALS]
+    return f"{point:<30}" + "".join(f"{cell:>16}" for cell in cells)
 
 
 def _sum(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.resume.stand import Kill
-from tests.support.saboteur import Shot
+from tests.support.saboteur import FILES_FAIL, STALL, STORE_FULL, Shot
 
 SPECS = 40
 """Different jobs, each of which needs one uninterrupted run to be compared with."""
@@ -76,6 +76,7 @@ def jobs(draw: st.DrawFn) -> dict[str, Any]:
         "optimizer": draw(_optimizers()),
         "stages": stages,
         "checkpoint": {"every": f"{draw(st.integers(1, 4))} steps", "keep": draw(st.integers(1, 3))},
+        "limits": {"stall": 30},
         "retry": PATIENT,
     }
 
@@ -151,6 +152,8 @@ _FAMILIES = {
     "end": ("before the end", "evaluation", "after evaluation", "before finishing", "after finishing"),
 }
 _WEIGHTS = {"claim": 1, "restore": 3, "step": 4, "save": 5, "epoch": 4, "best file": 2, "stage": 2, "best": 1, "end": 3}
+_SIGNALS = ("SIGKILL", "SIGKILL", "SIGTERM", "SIGTERM", STALL)
+_FAULTS = ("", "", "", FILES_FAIL, STORE_FULL)
 _LATE = {"stage": 1, "end": 2, "best": 2}
 _LAST = 3
 MOST_KILLS = 4
@@ -201,8 +204,8 @@ def _often(spec: dict[str, Any], family: str, shared: int) -> int:
 @st.composite
 def _kill(draw: st.DrawFn, family: str, often: int) -> Kill:
     point = draw(st.sampled_from(_FAMILIES[family]))
-    shots = [Shot(point, draw(st.integers(1, often)), draw(st.sampled_from(["SIGKILL", "SIGTERM"])))]
+    shots = [Shot(point, draw(st.integers(1, often)), draw(st.sampled_from(_SIGNALS)))]
     if shots[0].signal == "SIGTERM" and family in ("step", "save", "epoch") and draw(st.integers(0, 3)) == 0:
         # The machine goes away while the process that was warned hands over.
         shots.append(Shot(draw(st.sampled_from(_FAMILIES["save"])), 1, "SIGKILL"))
-    return Kill(tuple(shots), reported=draw(st.integers(0, 5)) > 0)
+    return Kill(tuple(shots), draw(st.integers(0, 5)) > 0, draw(st.sampled_from(_FAULTS)))

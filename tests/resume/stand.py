@@ -29,10 +29,14 @@ LEASE = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CO
 
 @dataclass(frozen=True)
 class Kill:
-    """What happens to one attempt. `reported`: its death is told by a parent that lives on, and not by the lease."""
+    """What happens to one attempt. `reported`: its death is told by a parent that lives on, and not by the lease.
+
+    `fault`: what its process cannot write, see tests.support.saboteur.
+    """
 
     shots: tuple[Shot, ...]
     reported: bool = True
+    fault: str = ""
 
 
 @dataclass
@@ -100,22 +104,25 @@ class Stand:
             "BATON_THREADS": str(THREADS),
             "BATON_AUGMENTATION_PROCESSES": str(helpers),
             "BATON_REPORTS": "0",
+            # Each attempt has a worker of its own: one on which training stalled is passed over for a while.
+            "BATON_WORKER_NAME": f"stand-{attempt_id}",
             **self.settings,
         }
-        shots = kill.shots if kill else ()
-        ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log")
+        shots, fault = (kill.shots, kill.fault) if kill else ((), "")
+        ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log", fault)
         if ended.status and ended.fence is not None and (kill is None or kill.reported):
-            self._report(attempt_id, ended.fence, ended.status)
+            self._report(attempt_id, ended.fence, ended)
         return ended
 
-    def _report(self, attempt_id: str, fence: int, status: int) -> None:
+    def _report(self, attempt_id: str, fence: int, ended: Ended) -> None:
         """What the parent of a training process does when that one dies."""
-        text = f"the training process ended with {status}"
+        text = f"the training process ended with {ended.status}"
+        reason = Reason.STALLED if ended.stalled else Reason.PROCESS_DIED
         client = ServiceClient(self.service.url, TOKEN)
         with contextlib.closing(client), contextlib.suppress(LeaseLost, Refused):
             client.finish(
                 attempt_id,
-                Finish(fence=fence, outcome=Outcome.FAILED, reason=Reason.PROCESS_DIED, message=text),
+                Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=text),
             )
 
 

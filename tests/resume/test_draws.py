@@ -10,7 +10,7 @@ import pytest
 
 from tests.resume.draws import SPECS, job, schedule
 from tests.resume.test_chaos import JOBS
-from tests.support.saboteur import POINTS
+from tests.support.saboteur import FILES_FAIL, POINTS, STALL, STORE_FULL
 
 NETWORKS = {"network-1", "network-2"}
 SCHEDULES = {"constant", "reduce_on_plateau", "cyclic"}
@@ -56,6 +56,12 @@ def carries_the_rate(stage: dict[str, Any]) -> bool:
 def test_every_point_is_drawn_and_no_other() -> None:
     drawn = {shot.point for number in range(120) for kill in schedule(number).kills for shot in kill.shots}
     assert drawn == set(POINTS)
+
+
+def test_every_signal_and_every_fault_is_drawn() -> None:
+    kills = [kill for number in range(60) for kill in schedule(number).kills]
+    assert {shot.signal for kill in kills for shot in kill.shots} == {"SIGKILL", "SIGTERM", STALL}
+    assert {kill.fault for kill in kills} == {"", FILES_FAIL, STORE_FULL}
 
 
 def test_a_seed_gives_the_same_again() -> None:

@@ -80,7 +80,9 @@ class Recorder(Listener):
         self.rows[row.epoch] = row
         self.best = best
 
-    def publish(self, name: str, make: Callable[[Path], None], content_type: str) -> None:
+    def publish(
+        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
         self.files[name] = make
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:

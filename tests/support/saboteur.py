@@ -1,7 +1,11 @@
-"""Sends a signal to its own process at a named point of training. Production code knows nothing of it."""
+"""Sends a signal to its own process, or hangs, at a named point of training, and makes writes fail.
+
+Production code knows nothing of it.
+"""
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -9,14 +13,25 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 _When = Callable[..., bool]
+STALL = "STALL"
+FILES_FAIL, STORE_FULL = "files fail", "store full"
+"""Faults of one process: no file for people can be written before the end of training; the store is full for a while.
+"""
+
+FULL_FROM, FULL_FOR = 4, 4
+"""The first write to a full store that fails, from 1, and how many do."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot."""
+    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot.
+
+    `signal`: its name, or STALL: the thread that reaches the point never returns from it.
+    """
 
     point: str
     nth: int
@@ -86,14 +101,52 @@ class Saboteur:
             self._shots.popleft()
             self._reached.clear()
         self._tell(shot)
+        if shot.signal == STALL:
+            threading.Event().wait()
         os.kill(os.getpid(), signal.Signals[shot.signal])
 
 
-def install(saboteur: Saboteur) -> None:
-    """Wraps every place in this process. The modules must not be in use yet."""
+def install(saboteur: Saboteur, fault: str = "") -> None:
+    """Wraps every place in this process, and brings in a fault. The modules must not be in use yet."""
+    if fault == FILES_FAIL:
+        _fail_files()
+    elif fault == STORE_FULL:
+        _fill_the_store()
     for place in PLACES:
         owner = _owner(place.module)
         setattr(owner, place.name, _wrapped(getattr(owner, place.name), place, saboteur))
+
+
+def _fail_files() -> None:
+    from worker.checkpointing.sending import File, Sender
+    from worker.training.session import Session
+
+    publish, finish, at_the_end = Sender.publish, Session._finish, threading.Event()
+
+    def fails(self: Sender, file: File) -> None:
+        if not at_the_end.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        publish(self, file)
+
+    def finishes(self: Session) -> dict[str, float]:
+        at_the_end.set()
+        return finish(self)
+
+    Sender.publish = fails  # type: ignore[method-assign]
+    Session._finish = finishes  # type: ignore[method-assign]
+
+
+def _fill_the_store() -> None:
+    from core.storage import directory
+
+    write, writes = directory.write_all, count(1)
+
+    def fails(fd: int, data: bytes) -> None:
+        if 0 <= next(writes) - FULL_FROM < FULL_FOR:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(fd, data)
+
+    directory.write_all = fails
 
 
 def find_places() -> None:

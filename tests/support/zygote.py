@@ -18,13 +18,17 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.saboteur import Saboteur, Shot, find_places, install
+from tests.support.saboteur import STALL, Saboteur, Shot, find_places, install
 from tests.support.service import ROOT
 from worker.messages import KIND
 from worker.orders import order_line
+from worker.progress import SharedCell
+from worker.watchdog import MOST_BETWEEN_LOOKS, Watchdog
 
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
@@ -33,15 +37,20 @@ DEVICES = "VIRTUAL_DEVICES"
 """In the environment of an attempt: the number of devices that its process divides the CPU into."""
 
 SECONDS_AN_ATTEMPT = 300.0
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training process ended. `status` as subprocess has it; `fence` is None where nothing was claimed."""
+    """How a training process ended. `status` as subprocess has it; `fence` is None where nothing was claimed.
+
+    `stalled`: the watchdog ended it.
+    """
 
     status: int
     fence: int | None
     fired: tuple[Shot, ...]
+    stalled: bool = False
 
 
 class Zygote:
@@ -58,13 +67,16 @@ class Zygote:
         self._open: dict[str, Future[Ended]] = {}
         threading.Thread(target=self._read, name="zygote", daemon=True).start()
 
-    def run(self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path) -> Ended:
-        """Runs one attempt in a process of its own, to that one's end."""
+    def run(
+        self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path, fault: str = ""
+    ) -> Ended:
+        """Runs one attempt in a process of its own, to that one's end. `fault`: see tests.support.saboteur."""
         order = {
             "attempt_id": attempt_id,
             "environment": dict(environment),
             "shots": [asdict(shot) for shot in shots],
             "log": str(log),
+            "fault": fault,
         }
         assert self._process.stdin is not None
         with self._lock:
@@ -85,7 +97,7 @@ class Zygote:
             fired = tuple(Shot(**shot) for shot in said["fired"])
             with self._lock:
                 answer = self._open.pop(said["attempt_id"])
-            answer.set_result(Ended(said["status"], said["fence"], fired))
+            answer.set_result(Ended(said["status"], said["fence"], fired, said["stalled"]))
         for answer in self._open.values():
             answer.set_exception(RuntimeError("the zygote is gone; see its log"))
 
@@ -110,8 +122,11 @@ class _Child:
     attempt_id: str
     pid: int
     report: int
+    cell: SharedCell
     said: bytes = b""
     words: list[dict[str, Any]] = field(default_factory=list)
+    watchdog: Watchdog | None = None
+    stalled: bool = False
 
     def read(self) -> bool:
         """Takes in what the child says; False at the end of its pipe, which is its own end."""
@@ -121,7 +136,16 @@ class _Child:
         if any(word.get(KIND) == "not_held" for word in self.words):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
+        if self.watchdog is None and any(word.get("fired", {}).get("signal") == STALL for word in self.words):
+            # From here on time is short: each look counts as much as a look may.
+            self.watchdog = Watchdog(self.cell.seen, partial(next, count(step=MOST_BETWEEN_LOOKS)))
         return bool(chunk)
+
+    def look(self) -> None:
+        """What the worker's main process does: ends the process once it has stalled."""
+        if self.watchdog is not None and not self.stalled and self.watchdog.look() is not None:
+            self.stalled = True
+            os.kill(self.pid, signal.SIGKILL)
 
     def answer(self) -> dict[str, Any]:
         """What the harness is told once the child has ended."""
@@ -129,7 +153,8 @@ class _Child:
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         fence = next((word["fence"] for word in self.words if "fence" in word), None)
         fired = [word["fired"] for word in self.words if "fired" in word]
-        return {"attempt_id": self.attempt_id, "status": status, "fence": fence, "fired": fired}
+        answer = {"attempt_id": self.attempt_id, "status": status, "fence": fence, "fired": fired}
+        return {**answer, "stalled": self.stalled}
 
 
 def main() -> None:
@@ -160,7 +185,11 @@ def _import_everything() -> None:
 def _serve(selector: selectors.BaseSelector) -> None:
     unread = b""
     while True:
-        for key, _ in selector.select():
+        children = [key.data for key in selector.get_map().values() if key.data is not None]
+        for one in children:
+            one.look()
+        watched = any(one.watchdog for one in children)
+        for key, _ in selector.select(LOOK_SECONDS if watched else None):
             child: _Child | None = key.data
             if child is None:
                 chunk = os.read(key.fd, 65536)
@@ -177,20 +206,22 @@ def _serve(selector: selectors.BaseSelector) -> None:
 
 def _fork(order: dict[str, Any]) -> _Child:
     ours, theirs = os.pipe()
+    cell = SharedCell()
     zygote, pid = os.getpid(), os.fork()
     if pid == 0:
-        _train(order, zygote, theirs)
+        _train(order, zygote, theirs, cell)
     os.close(theirs)
-    return _Child(order["attempt_id"], pid, ours)
+    cell.close()
+    return _Child(order["attempt_id"], pid, ours, cell)
 
 
-def _train(order: dict[str, Any], zygote: int, report: int) -> NoReturn:
+def _train(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> NoReturn:
     """Becomes what `python -m worker.trainer` is, with the saboteur inside."""
     try:
-        _move_in(order, zygote, report)
+        _move_in(order, zygote, report, cell)
         _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
-        install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))))
+        install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
         from worker.trainer import serve as train
 
         train()
@@ -203,7 +234,7 @@ def _train(order: dict[str, Any], zygote: int, report: int) -> NoReturn:
         os._exit(70)
 
 
-def _move_in(order: dict[str, Any], zygote: int, report: int) -> None:
+def _move_in(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> None:
     os.environ.update(order["environment"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -212,7 +243,7 @@ def _move_in(order: dict[str, Any], zygote: int, report: int) -> None:
     orders, writing = os.pipe()
     os.write(writing, order_line(order["attempt_id"]).encode() + b"\n")
     sys.stdin = os.fdopen(orders)
-    sys.argv = ["worker.trainer", str(zygote), str(report)]
+    sys.argv = ["worker.trainer", str(zygote), str(report), str(cell.descriptor)]
 
 
 def _divide_the_cpu(number: int) -> None:

@@ -47,11 +47,14 @@ class Published:
         """best.keras, once for each best."""
         if self._best_epoch != best.metric.epoch:
             self._best_epoch = best.metric.epoch
-            self._publish_model("best.keras", snapshot)
+            self._publish_model("best.keras", snapshot, self._lost_best)
 
-    def _publish_model(self, name: str, snapshot: Snapshot) -> None:
+    def _lost_best(self) -> None:
+        self._best_epoch = 0  # it is tried once more at the end
+
+    def _publish_model(self, name: str, snapshot: Snapshot, lost: Callable[[], None] = lambda: None) -> None:
         write = self._readback.watching(name, self._models.writer(snapshot.arrays))
-        self._control.publish(name, write, KERAS_FILE)
+        self._control.publish(name, write, KERAS_FILE, lost)
 
     def history(self, rows: History) -> None:
         """history.csv."""

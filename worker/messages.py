@@ -14,7 +14,7 @@ from types import MappingProxyType
 from core.domain.protocol import FIRST
 
 CHUNK_BYTES = 4096
-KIND = "kind"
+KIND_FIELD = "kind"
 """The key of a line that names the class of its message."""
 
 
@@ -83,14 +83,14 @@ _TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 def message_line(message: Message) -> bytes:
     """The line of a message, with its end."""
-    return json.dumps({KIND: _NAMES[type(message)], **asdict(message)}).encode() + b"\n"
+    return json.dumps({KIND_FIELD: _NAMES[type(message)], **asdict(message)}).encode() + b"\n"
 
 
 def read_message(line: bytes) -> Message:
     """The message of a line. Raises MessageUnreadable unless its kind, its fields and their types are known."""
     try:
         words = json.loads(line)
-        kind = _KINDS[words.pop(KIND)]
+        kind = _KINDS[words.pop(KIND_FIELD)]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise MessageUnreadable(f"no message of a training process: {line[:200]!r}") from error
     wanted = {one.name: _TYPES[str(one.type)] for one in fields(kind)}

@@ -56,6 +56,7 @@ WORKER_NOTES = (
     "restored",
     "resumed_inexactly",
     "self_check_failed",
+    "stalled",
 )
 AUDITED = (
     "job_cancel_requested",

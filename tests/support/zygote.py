@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from tests.support.saboteur import STALL, Saboteur, Shot, find_places, install
 from tests.support.service import ROOT
-from worker.messages import KIND
+from worker.messages import KIND_FIELD
 from worker.orders import order_line
 from worker.progress import SharedCell
 from worker.watchdog import MOST_BETWEEN_LOOKS, Watchdog
@@ -133,7 +133,7 @@ class _Child:
         chunk = os.read(self.report, 65536)
         *lines, self.said = (self.said + chunk).split(b"\n")
         self.words += [json.loads(line) for line in lines]
-        if any(word.get(KIND) == "not_held" for word in self.words):
+        if any(word.get(KIND_FIELD) == "not_held" for word in self.words):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
         if self.watchdog is None and any(word.get("fired", {}).get("signal") == STALL for word in self.words):

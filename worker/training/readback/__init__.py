@@ -17,7 +17,8 @@ from worker.training.beside import command, environment, last_line
 
 LONGEST_SECONDS = 120.0
 LOOK_SECONDS = 0.05
-KIND, MODEL = "file_unreadable", "model.keras"
+KIND = "file_unreadable"
+MODEL = "model.keras"
 ADVICE = (
     "The job goes on and its checkpoints are whole. Use Keras's own layers, or a class with "
     "keras.saving.register_keras_serializable(), in place of Python lambdas and classes that are not registered"

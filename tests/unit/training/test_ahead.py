@@ -23,7 +23,19 @@ def test_some_are_made_before_they_are_asked_for_and_no_more_than_that() -> None
     until(lambda: made == [0, 1, 2], 10, "two more")
     items.close()  # type: ignore[attr-defined]
     assert made == [0, 1, 2]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    until(lambda: not [one for one in threading.enumerate() if one.name.startswith("ahead")], 10, "the threads' end")
+
+
+def test_who_waits_for_an_item_that_hangs_can_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.training.ahead.LOOK_SECONDS", 0.01)
+    hangs = threading.Event()
+
+    def give_up() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        next(ahead(lambda _n: hangs.wait(), range(3), depth=1, waiting=give_up))
+    hangs.set()
 
 
 def test_an_error_comes_where_its_item_would_have() -> None:

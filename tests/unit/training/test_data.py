@@ -274,7 +274,7 @@ def test_a_folder_under_an_images_name_is_named(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "d")
     (root / "ant" / "x.jpg").mkdir()
     message = _refused(tmp_path, name="image-folder", path=str(root))
-    assert message == f"{root / 'ant' / 'x.jpg'}: cannot be read: Is a directory"
+    assert message == f"{root / 'ant' / 'x.jpg'}: is a directory and not a regular file"
 
 
 def test_a_picture_that_would_fill_the_memory_is_named(tmp_path: Path) -> None:

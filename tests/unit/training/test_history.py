@@ -76,6 +76,7 @@ def test_a_checkpoint_keeps_the_format_of_its_cursor(tmp_path: Path) -> None:
     shown = best.model_dump(mode="json")
     assert written == {
         "history": plain(rows), "schedule": {"rate": 0.1}, "best": shown, "stage_best": shown, "data": None,
+        "evaluation_batches": {},
     }  # fmt: skip
 
     write_checkpoint(store, f"{PREFIX}1", snapshot(None, written), OWNER)

@@ -15,7 +15,7 @@ from pathlib import Path
 from worker.control import Control
 from worker.training.beside import command, environment, last_line
 
-LONGEST_SECONDS = 120.0
+LONGEST_SECONDS = 600.0
 LOOK_SECONDS = 0.05
 KIND = "file_unreadable"
 MODEL = "model.keras"

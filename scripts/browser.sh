@@ -24,7 +24,8 @@ find_one && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-cache show chromium >/dev/null 2>&1 || {
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >&2; }; then
   echo "installing Debian's chromium for the tests of the dashboard" >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >&2
+  # Another process of the same test run may install it at the same time.
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 chromium >&2
   find_one && exit 0
 fi
 echo "The tests of the dashboard need Chromium or Chrome. Install one (on Debian: apt install chromium), or name one:" \

@@ -95,7 +95,12 @@ def driver_cuda(load: Loader = ctypes.CDLL) -> str | None:
         failed = load(DRIVER).cuDriverGetVersion(ctypes.byref(version))
     except (OSError, AttributeError):
         return None
-    return None if failed else f"{version.value // 1000}.{version.value % 1000 // 10}"
+    return None if failed else cuda_version(version.value)
+
+
+def cuda_version(value: int) -> str:
+    """A version of CUDA as its calls give it: 12050 is 12.5."""
+    return f"{value // 1000}.{value % 1000 // 10}"
 
 
 def device_memory(load: Loader = ctypes.CDLL) -> tuple[int, ...]:

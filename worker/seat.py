@@ -119,34 +119,30 @@ class Seat:
 
         Returns whether it can be used; False if the worker is asked to end.
         """
-        give_up = time.monotonic() + seconds
-        while self.problem is not None:
-            self.pulse.beat()
-            if self.stopping or time.monotonic() > give_up:
-                return False
-            if time.monotonic() - self._started > DEVICE_AGAIN_SECONDS:
-                self.close()
-                self.await_warm()
-            time.sleep(WARM_POLL_SECONDS)
-        return not self.stopping
+        return self._wait_until(lambda: self.problem is None, seconds, self._look_at_the_device)
+
+    def _look_at_the_device(self) -> None:
+        if time.monotonic() - self._started > DEVICE_AGAIN_SECONDS:
+            self.close()
+            self.await_warm()
 
     def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
         """Wait at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
-        give_up = time.monotonic() + seconds
-        while self.store is not None and not self.store.usable:
-            self.pulse.beat()
-            if self.stopping or time.monotonic() > give_up:
-                return False
-            time.sleep(WARM_POLL_SECONDS)
-        return not self.stopping
+        return self._wait_until(lambda: self.store is None or self.store.usable, seconds)
 
     def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
         """Wait at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        return self._wait_until(lambda: not self.crashes.left, seconds)
+
+    def _wait_until(
+        self, ready: Callable[[], bool], seconds: float, between: Callable[[], None] = lambda: None
+    ) -> bool:
         give_up = time.monotonic() + seconds
-        while self.crashes.left:
+        while not ready():
             self.pulse.beat()
             if self.stopping or time.monotonic() > give_up:
                 return False
+            between()
             time.sleep(WARM_POLL_SECONDS)
         return not self.stopping
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -69,7 +67,7 @@ class MachineCache:
 
     def _locked(self, key: str) -> AbstractContextManager[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return held(self._folder / f"{key}.lock", _limit(LOCK_SECONDS))
+        return held(self._folder / f"{key}.lock", seconds=LOCK_SECONDS)
 
     def _read(self, key: str) -> Results | None:
         try:
@@ -92,13 +90,3 @@ class MachineCache:
         files = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
         for file in files[:-KEPT]:
             self.forget(file.name.removesuffix(_SUFFIX))
-
-
-def _limit(seconds: float) -> Callable[[], None]:
-    end = time.monotonic() + seconds
-
-    def waiting() -> None:
-        if time.monotonic() >= end:
-            raise TimeoutError("another process holds the lock")
-
-    return waiting

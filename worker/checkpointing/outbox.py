@@ -79,11 +79,6 @@ class Outbox:
                     lane.drop(self._dropped)
 
     @property
-    def hurried(self) -> bool:
-        """Whether the attempt ends soon."""
-        return self._hurried
-
-    @property
     def cancelled(self) -> bool:
         """Whether nothing is saved any more."""
         return self._cancelled

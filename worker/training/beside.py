@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+REAP_SECONDS = 0.1
+"""How long a killed process is waited for. The kernel may not let it go: the thread ends without it."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -23,3 +29,46 @@ def last_line(said: bytes) -> str:
     """The last line of what the process wrote to its standard error."""
     lines = said.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:500] if lines else ""
+
+
+class Helper:
+    """One such process. One thread runs it, and any other may give it up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.given_up = False
+
+    def run(self, module: str, *arguments: str, seconds: float) -> bytes:
+        """What the process printed.
+
+        Raises:
+            RuntimeError: it failed, or was given up. subprocess.TimeoutExpired: it took longer than `seconds`.
+        """
+        with self._lock:
+            if self.given_up:
+                raise RuntimeError("given up")
+            self._process = process = subprocess.Popen(
+                command(module, *arguments),
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        try:
+            printed, said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=REAP_SECONDS)
+            raise
+        if process.returncode:
+            raise RuntimeError(last_line(said) or f"it ended with {process.returncode}")
+        return printed
+
+    def give_up(self) -> None:
+        """Kills it, or keeps it from being started."""
+        with self._lock:
+            self.given_up = True
+            if self._process is not None:
+                self._process.kill()

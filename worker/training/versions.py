@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from core.cuda import cuda_version
 from worker.training.environment import only_repeating
 
 UNKNOWN = "unknown"
@@ -96,11 +97,8 @@ def _loaded(name: str) -> str | None:
 
 
 def _cuda_runtime(library: ctypes.CDLL) -> str:
-    """12050 is 12.5."""
     value = ctypes.c_int()
-    if library.cudaRuntimeGetVersion(ctypes.byref(value)):
-        return UNKNOWN
-    return f"{value.value // 1000}.{value.value % 1000 // 10}"
+    return UNKNOWN if library.cudaRuntimeGetVersion(ctypes.byref(value)) else cuda_version(value.value)
 
 
 def _cudnn(library: ctypes.CDLL) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.control import Control
-from worker.training.beside import command, environment, last_line
+from worker.training.beside import Helper
 
 LONGEST_SECONDS = 600.0
 LOOK_SECONDS = 0.05
@@ -47,9 +46,7 @@ class Readback:
         self, control: Control, network: str, *, enabled: bool, module: str = "worker.training.readback"
     ) -> None:
         self._control, self._network, self._enabled, self._module = control, network, enabled, module
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = False
+        self._helper = Helper()
         self._thread: threading.Thread | None = None
 
     def watching(self, name: str, write: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -69,13 +66,10 @@ class Readback:
 
     def close(self) -> None:
         """Gives up a check that runs, and does not wait for it."""
-        with self._lock:
-            self._given_up = True
-            if self._process is not None:
-                self._process.kill()
+        self._helper.give_up()
 
     def _begin(self, name: str, path: Path) -> None:
-        if not self._enabled or self._thread is not None or self._given_up:
+        if not self._enabled or self._thread is not None or self._helper.given_up:
             return
         try:
             folder = _copied(path)
@@ -90,28 +84,11 @@ class Readback:
             with folder:
                 self._tell(name, self._load(Path(folder.name) / MODEL))
         except Exception as error:  # the check is worth no job
-            if not self._given_up:
+            if not self._helper.given_up:
                 log.warning("%s was not loaded back: %s: %s", name, type(error).__name__, error)
 
     def _load(self, copy: Path) -> Found:
-        with self._lock:
-            if self._given_up:
-                raise RuntimeError("given up")
-            self._process = subprocess.Popen(
-                command(self._module, str(copy), self._network),
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        try:
-            printed, said = self._process.communicate(timeout=LONGEST_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-            raise
-        if self._process.returncode:
-            raise RuntimeError(last_line(said) or f"the check ended with {self._process.returncode}")
+        printed = self._helper.run(self._module, str(copy), self._network, seconds=LONGEST_SECONDS)
         return Found(**json.loads(printed.splitlines()[-1]))
 
     def _tell(self, name: str, found: Found) -> None:

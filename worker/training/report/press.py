@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from worker.control import Control
 from worker.progress import advanced
-from worker.training.beside import command, environment, last_line
+from worker.training.beside import Helper
 from worker.training.report.material import Material
 
 REPORT_SECONDS = 60.0
@@ -80,9 +78,7 @@ class _PrintJob:
 
     def __init__(self, control: Control, material: Material, module: str, all_files: bool) -> None:
         self._control, self._material, self._module, self._all = control, material, module, all_files
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = False
+        self._helper = Helper()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
         self._thread.start()
 
@@ -98,17 +94,14 @@ class _PrintJob:
 
     def give_up(self) -> None:
         """Kills the process; nothing of it is handed over."""
-        with self._lock:
-            self._given_up = True
-            if self._process is not None:
-                self._process.kill()
+        self._helper.give_up()
 
     def _run(self) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="baton-report-") as folder:
                 self._make(Path(folder))
         except Exception as error:  # a report is worth no job
-            if not self._given_up:
+            if not self._helper.given_up:
                 _failed(self._control, f"{type(error).__name__}: {error}")
 
     def _make(self, folder: Path) -> None:
@@ -119,34 +112,13 @@ class _PrintJob:
         given.mkdir()
         made.mkdir()
         material.write(given)
-        self._print(given, made)
+        self._helper.run(self._module, str(given), str(made), seconds=LONGEST_SECONDS)
         self._hand_over(made)
         log.info("made a report in %.1f s", time.monotonic() - begun)
 
-    def _print(self, given: Path, made: Path) -> None:
-        with self._lock:
-            if self._given_up:
-                return
-            self._process = subprocess.Popen(
-                command(self._module, str(given), str(made)),
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-        try:
-            _, said = self._process.communicate(timeout=LONGEST_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            with suppress(subprocess.TimeoutExpired):  # not even killed: the thread ends without it
-                self._process.communicate(timeout=LOOK_SECONDS)
-            raise
-        if self._process.returncode:
-            raise RuntimeError(last_line(said) or f"it ended with {self._process.returncode}")
-
     def _hand_over(self, made: Path) -> None:
         for path in sorted(made.iterdir()):
-            if not self._given_up and (self._all or path.name == PAGE):
+            if not self._helper.given_up and (self._all or path.name == PAGE):
                 self._control.publish(path.name, _writer(path.read_bytes()), TYPES[path.suffix])
 
 

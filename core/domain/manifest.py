@@ -57,9 +57,9 @@ class ManifestHead(Message):
 class Manifest(ManifestHead):
     """What a checkpoint consists of and under which conditions it was made.
 
-    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests. `rows_from`: the
-    epoch of the first row of the history that the service had not recorded when this was written; None: there was none,
-    or it is not known. Whoever goes on from here records these rows again.
+    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests. `rows_from`: an
+    epoch. When this was written, the service had not yet recorded the rows of the history from this epoch on. The next
+    attempt records them again. None: all rows were recorded, or it is not known.
     """
 
     job_id: str

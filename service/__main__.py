@@ -14,10 +14,12 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.responses import Response
 
 from core.storage import StoreError
 from core.telemetry import traces
 from core.telemetry.logs import set_up
+from service.api.problems import problem
 from service.app import create_app
 from service.db.migrate import migrate, require_current
 from service.db.sole import sole_use
@@ -118,9 +120,8 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
     most = possible_connections(services.settings.connections)
     config = uvicorn.Config(
         app,
-        http=protocol(most, services.settings.slow_seconds),
+        http=protocol(most, services.settings.slow_seconds, _no_connection_left(most)),
         ws="none",
-        limit_concurrency=most + 1,
         log_config=None,
         access_log=False,
         proxy_headers=False,  # service.api.forwarded handles them, and ignores forged addresses
@@ -135,6 +136,11 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
     server.run(sockets=[listener])
     traces.flush()
     return 0 if server.started else 1
+
+
+def _no_connection_left(most: int) -> Response:
+    detail = f"This service has {most} open connections, and all of them are in use: try again in a second."
+    return problem(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,7 @@
-"""How connections are held: nobody keeps one for long who says nothing, reads nothing, or one too many.
+"""Closes idle, slow and excess connections.
 
-uvicorn bounds the time between two requests and the size of a request's head, and nothing else.
+uvicorn bounds the time between two requests and the size of a request's head, and nothing else. Its own limit of
+connections answers without `Retry-After`, and counts connections that are closed already.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import resource
 from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PATIENCE_WITH_READERS = 4
@@ -18,14 +20,16 @@ FILES_BESIDE = 200
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 of uvicorn, with an end to patience. `most`: connections at once, of which idle ones make room.
+    """HTTP/1.1 of uvicorn, with limits of time and of connections.
 
+    `most`: connections at once. One more closes an idle one; where none is idle, `refusal` answers its requests.
     `slow_seconds`: from the beginning of a connection, or the first byte of a later request, to the end of its head; an
     answer waits four times as long for its reader to take any of it.
     """
 
     slow_seconds: float
     most: int
+    refusal: ASGIApp
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -43,8 +47,8 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         self._since = self.loop.time()
         self._await_head()
-        if len(self.connections) > self.most:
-            self._make_room()
+        if len(self.connections) > self.most and not self._make_room():
+            self.app = self.refusal
 
     def data_received(self, data: bytes) -> None:
         """The client said something."""
@@ -94,17 +98,23 @@ class PatientProtocol(H11Protocol):
         if self.idle and not self.transport.is_closing():
             self.transport.close()
 
-    def _make_room(self) -> None:
-        """Close an idle connection: one that never asked anything goes first, then the oldest."""
-        others = [one for one in self.connections if one is not self and isinstance(one, PatientProtocol) and one.idle]
-        others = [one for one in others if not one.transport.is_closing()]
-        if others:
-            min(others, key=lambda one: (one.cycle is not None, one._since)).transport.abort()
+    def _make_room(self) -> bool:
+        """Whether there is room: else an idle connection is closed; one without any request yet first, then the oldest."""
+        # a closed connection stays in the set until the event loop's next round
+        open_ones = [one for one in self.connections if not one.transport.is_closing()]
+        if len(open_ones) <= self.most:
+            return True
+        others = [one for one in open_ones if one is not self and isinstance(one, PatientProtocol) and one.idle]
+        if not others:
+            return False
+        min(others, key=lambda one: (one.cycle is not None, one._since)).transport.abort()
+        return True
 
 
-def protocol(most: int, slow_seconds: float) -> type[PatientProtocol]:
-    """The protocol of a server that holds so many connections at once."""
-    return type("Protocol", (PatientProtocol,), {"most": most, "slow_seconds": slow_seconds})
+def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[PatientProtocol]:
+    """The protocol of a server with at most `most` connections at once."""
+    limits = {"most": most, "slow_seconds": slow_seconds, "refusal": staticmethod(refusal)}
+    return type("Protocol", (PatientProtocol,), limits)
 
 
 def possible_connections(wanted: int) -> int:

@@ -48,8 +48,8 @@ def poll(name: str) -> bytes:
 
 @asynccontextmanager
 async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[bytes]]:
-    """So many polls at once, one worker each, with one token; and the answers of those that were refused."""
-    refused: list[bytes] = []
+    """So many polls at once, one worker each, with one token; and the answers of those that ended."""
+    ended: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 
     async def one(name: str) -> None:
@@ -59,14 +59,14 @@ async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[by
             writers.append(writer)
             writer.write(poll(name))
             answer = await reader.read(1 << 16)
-        refused.append(answer)
+        ended.append(answer)
 
     tasks = [asyncio.create_task(one(f"w{k}")) for k in range(number)]
     waiting = CONNECTIONS * 10 // 16
-    while len(refused) < number - waiting:
+    while len(ended) < number - waiting:
         await asyncio.sleep(0.05)
     try:
-        yield refused
+        yield ended
     finally:
         for task in tasks:
             task.cancel()
@@ -79,10 +79,14 @@ def test_a_crowd_of_pollers_shuts_out_nobody_else(service: ServiceProcess) -> No
     """1,100 workers poll with one token, of which 40 may wait: claims, heartbeats, users and the admin are answered."""
 
     async def crowd() -> None:
-        async with pollers(service, POLLERS) as refused:
-            told = [answer for answer in refused if answer]  # idle connections make room for others
-            assert told
-            assert all(answer.startswith(b"HTTP/1.1 429") and b"retry-after: 1" in answer for answer in told)
+        async with pollers(service, POLLERS) as ended:
+            told = [answer for answer in ended if answer]  # idle connections make room for others
+            # on a slow machine the first polls end without work before the last worker has connected
+            turned_away = [answer for answer in told if not answer.startswith(b"HTTP/1.1 204")]
+            assert turned_away
+            for answer in turned_away:
+                assert answer.startswith((b"HTTP/1.1 429", b"HTTP/1.1 503")), answer[:400]  # 503: no connection is idle
+                assert b"retry-after: 1" in answer
             await asyncio.to_thread(others_are_served, service)
 
     asyncio.run(crowd())

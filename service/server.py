@@ -99,7 +99,7 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
     def _make_room(self) -> bool:
-        """Whether there is room: else an idle connection is closed; one without any request yet first, then the oldest."""
+        """Whether there is room; if need be an idle connection is closed: one that asked nothing yet, then the oldest."""
         # a closed connection stays in the set until the event loop's next round
         open_ones = [one for one in self.connections if not one.transport.is_closing()]
         if len(open_ones) <= self.most:

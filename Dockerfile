@@ -39,9 +39,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
 
 FROM base AS service
 COPY --from=build-service /venv /venv
-COPY core ./core
+COPY baton ./baton
 COPY service ./service
-COPY client ./client
 COPY migrations ./migrations
 # The service reads the plans as files and imports nothing from here.
 COPY models/__init__.py ./models/
@@ -67,7 +66,7 @@ ENTRYPOINT ["tini", "--", "python", "-m", "worker"]
 
 FROM worker AS worker-cpu
 COPY --from=build-worker-cpu /venv /venv
-COPY core ./core
+COPY baton ./baton
 COPY worker ./worker
 COPY models ./models
 
@@ -75,6 +74,6 @@ FROM worker AS worker-gpu
 # What the NVIDIA container toolkit puts in: the driver's libraries, not CUDA, which is in the lock.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-worker-gpu /venv /venv
-COPY core ./core
+COPY baton ./baton
 COPY worker ./worker
 COPY models ./models

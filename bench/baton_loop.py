@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from baton.domain.spec import parse_spec
+from baton.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, Grant
+from baton.storage import open_store
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
-from core.domain.spec import parse_spec
-from core.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, Grant
-from core.storage import open_store
+from worker.api_client.client import ServiceClient
+from worker.attempt.context import Desk
+from worker.attempt.lease import Lease
+from worker.attempt.protocols import Stop, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Stop, Stopped, Workspace
-from worker.deadline import NO_DEADLINE, Pace
-from worker.desk import Desk
-from worker.lease import Lease
-from worker.notice import Notice
-from worker.protocol import ServiceClient
+from worker.preemption.deadline import NO_DEADLINE, Pace
+from worker.preemption.notice import Notice
 
 WARM_UP_STEPS = 10
 WINDOW_STEPS, OFTEN_STEPS = 6, 60
@@ -138,9 +138,10 @@ class TimedDesk(Desk):
 
 def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[float, float]) -> Seen:
     """Trains for so many seconds of windows, and then of the direct comparison."""
-    from worker.training import published, session
+    from worker.training import loop
+    from worker.training.output import artifacts
 
-    published.LATEST_SECONDS = 0.0  # the windows decide
+    artifacts.LATEST_SECONDS = 0.0  # the windows decide
     kinds = (Kind.QUIET, Kind.STATE, Kind.QUIET, Kind.STATE_AND_FILE)
     seen = Seen(Rounds(kinds, WINDOW_STEPS), Rounds((Kind.QUIET, Kind.OFTEN), OFTEN_STEPS))
     grant = Grant(
@@ -168,7 +169,7 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         pace=Pace(NO_DEADLINE),
     )
     try:
-        session.train(parse_spec(dict(spec)), desk, Workspace(folder / "cache", threads, 0), None)
+        loop.train(parse_spec(dict(spec)), desk, Workspace(folder / "cache", threads, 0), None)
     except Stopped:
         desk.outbox.flush()
     finally:

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from baton.domain.policies import seconds_between_interruptions, young_daly
+from baton.domain.spec import parse_spec
+from baton.domain.wire import EpochRow
+from baton.system.cpus import cpus
 from bench.baton_loop import OFTEN_SECONDS, Seen
 from bench.figures import MS_COLUMNS, Spread, heading, percent, table
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
 from bench.windows import Kind, Rounds
-from core.cpus import cpus
-from core.domain.policies import seconds_between_interruptions, young_daly
-from core.domain.spec import parse_spec
-from core.domain.wire import EpochRow
 from worker.training.environment import configure
 
 WINDOW_SECONDS, DIRECT_SECONDS, FIT_SECONDS = 100.0, 50.0, 70.0
@@ -62,7 +62,7 @@ def _times(call: Callable[[], object], repetitions: int = COPIES) -> list[float]
 
 def _print_full_width() -> None:
     """The copy alone, at the published width, which this machine could not train."""
-    from worker.training.engine import Engine
+    from worker.training.step.engine import Engine
 
     engine = Engine(parse_spec(job(width=1.0)), FULL_CLASSES)
     arrays = engine.arrays()
@@ -77,8 +77,8 @@ def _print_full_width() -> None:
 
 def _print_history() -> None:
     """What a history of this length adds to a save and to an epoch, in the loop and in the background."""
-    from worker.training.cursor import Cursor
-    from worker.training.history import History, history_writer
+    from worker.training.output.history import History, history_writer
+    from worker.training.state.cursor import Cursor
 
     known = dict.fromkeys(EpochRow.model_fields, 1)
     row = EpochRow.model_validate({**known, "finished_at": datetime.now(UTC)})

@@ -31,11 +31,22 @@ from sqlalchemy import (
 )
 from sqlalchemy import String as Text
 
+from baton.storage import BlobStore
 from bench.simulated import Held
-from core.storage import BlobStore
-from service.db.access import AuditEntry
-from service.db.notices import Notification
-from service.db.tables import Attempt, Checkpoint, Epoch, Event, IdempotencyKey, Job, JobLabel, Pointer, Stage, Worker
+from service.db.auth_tables import AuditEntry
+from service.db.notification_table import Notification
+from service.db.tables import (
+    Attempt,
+    Checkpoint,
+    Epoch,
+    Event,
+    IdempotencyKey,
+    Job,
+    JobLabel,
+    Pointer,
+    Stage,
+    Worker,
+)
 from tests.support.jobs import tiny
 
 CHUNK = 250_000

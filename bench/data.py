@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from baton.domain.spec import DatasetSpec
+from baton.system.cpus import cpus
 from bench.figures import Spread, heading, table
-from core.cpus import cpus
-from core.domain.spec import DatasetSpec
 from worker.training.augmentation.policies import POLICIES
 from worker.training.data import Split, load_images
 from worker.training.data.sources import list_images
-from worker.training.pipeline import BatchSource
+from worker.training.input.host_source import BatchSource
 
 SIZE, BATCH, BATCHES = 64, 128, 8
 PASSES = 5

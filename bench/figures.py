@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from core.cpus import cpus
+from baton.system.cpus import cpus
 
 RESAMPLES = 2000
 

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from baton.domain.spec import parse_spec
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
-from core.domain.spec import parse_spec
-from worker.training.batches import BatchPlan
 from worker.training.data import load_images
-from worker.training.networks import build_network
-from worker.training.optimizers import make_optimizer
+from worker.training.input.plan import BatchPlan
+from worker.training.step.networks import build_network
+from worker.training.step.optimizers import make_optimizer
 
 STEPS, SAVE_AFTER = 7, 4
 KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from baton.domain.manifest import MANIFEST, checkpoint_prefix
+from baton.storage import BlobStore
 from bench.http_load import Target
-from core.domain.manifest import MANIFEST, checkpoint_prefix
-from core.storage import BlobStore
 from tests.support.jobs import tiny
 
 

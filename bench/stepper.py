@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 
+from baton.domain.spec import parse_spec
+from baton.system.cpus import cpus
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
 from bench.windows import Mark
-from core.cpus import cpus
-from core.domain.spec import parse_spec
 from worker.training.environment import configure
 
 CLASSES = 10
@@ -21,7 +21,7 @@ CLASSES = 10
 def main() -> None:
     """Serves until the end of the input."""
     configure(cpus())
-    from worker.training.engine import Engine
+    from worker.training.step.engine import Engine
 
     network, mode = sys.argv[1:]
     engine = Engine(parse_spec(job(network, deterministic=mode == "on")), CLASSES)

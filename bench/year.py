@@ -15,18 +15,18 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import Engine, func, select
 
+from baton.storage import BlobStore, open_store
 from bench.crowd import TEAM, Crowd, Year, settle
 from bench.figures import table
 from bench.http_load import Tally, Target, at_intervals, closed_loop, one_by_one
 from bench.simulated import Held, hold
-from core.storage import BlobStore, open_store
+from service.api.context import Services
 from service.app import create_app
-from service.conductor.loop import Conductor, Step
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt
-from service.db.unit import Unit
-from service.metrics.rows import read
-from service.services import Services
+from service.db.unit_of_work import Unit
+from service.metrics.database_numbers import read
+from service.reconciler.loop import Conductor, Step
 from service.settings import Settings
 from tests.support.jobs import tiny
 from tests.support.service import TOKEN, ServiceProcess

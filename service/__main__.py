@@ -16,16 +16,16 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from core.storage import StoreError
-from core.telemetry import traces
-from core.telemetry.logs import set_up
+from baton.storage import StoreError
+from baton.telemetry import traces
+from baton.telemetry.log_format import set_up
+from service.api.context import Services
 from service.api.problems import problem
 from service.app import create_app
 from service.db.migrate import migrate, require_current
-from service.db.sole import sole_use
+from service.db.sqlite_lock import sole_use
+from service.http_server import possible_connections, protocol
 from service.migrate import told
-from service.server import possible_connections, protocol
-from service.services import Services
 from service.settings import Settings, SettingsError, load_settings
 
 BAD_USAGE = 2
@@ -124,7 +124,7 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # service.api.forwarded handles them, and ignores forged addresses
+        proxy_headers=False,  # service.api.forwarded_headers handles them, and ignores forged addresses
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,

@@ -13,17 +13,15 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.storage import open_store
-from service.access.failures import WINDOW_SECONDS, FailedLogins
-from service.access.gate import Gate
-from service.access.principal import READERS, WORKERS
+from baton.storage import open_store
 from service.api import (
     artifacts,
     attempts,
     audit,
+    browser_sessions,
     catalog,
     curves,
-    docs,
+    docs_page,
     events,
     health,
     jobs,
@@ -32,36 +30,38 @@ from service.api import (
     notifications,
     problems,
     report,
-    session,
     tokens,
 )
-from service.api.contract import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
-from service.api.forwarded import Forwarded
+from service.api.context import Services
+from service.api.forwarded_headers import Forwarded
 from service.api.headers import SecurityHeaders, allow_origins
-from service.api.limits import BodyLimit, ShareLimit
 from service.api.openapi import described
-from service.api.requests import Requests
-from service.checks import Readiness, checks
-from service.conductor.loop import Conductor
-from service.conductor.messages import Messages
-from service.control.notices import INFO, Policy
-from service.control.placing import LIMITS
+from service.api.openapi_texts import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
+from service.api.readiness import Readiness, checks
+from service.api.request_limits import BodyLimit, ShareLimit
+from service.api.request_log import Requests
+from service.authn.authenticator import Gate
+from service.authn.failed_logins import WINDOW_SECONDS, FailedLogins
+from service.authn.principal import READERS, WORKERS
 from service.db.engine import Database, open_engine
-from service.db.turns import Turns
-from service.feed import Feed
-from service.logs import LogReader
-from service.looks import Looks
+from service.db.fifo_lock import Turns
+from service.http_server import possible_connections
+from service.live.change_poller import Watch
+from service.live.event_stream import Feed
+from service.live.log_reader import LogReader
+from service.live.status_cache import Statuses
+from service.live.work_offers import Offers
 from service.metrics.counters import Counters
 from service.metrics.scrape import Scrape
-from service.notify.post import Post
-from service.notify.targets import chosen, load_urls
-from service.offers import Offers
-from service.server import possible_connections
-from service.services import Services
+from service.notifications.sender import Post
+from service.notifications.targets import chosen, load_urls
+from service.reconciler.loop import Conductor
+from service.reconciler.rq_dispatch import Messages
 from service.settings import Settings
-from service.statuses import Statuses
-from service.store_identity import OwnStore
-from service.watch import Watch
+from service.store.identity import OwnStore
+from service.store.report_checks import Looks
+from service.usecases.notifications import INFO, Policy
+from service.usecases.queue_placement import LIMITS
 from service.web import pages
 
 REDIS_SECONDS = 3.0
@@ -107,11 +107,11 @@ def create_app(settings: Settings) -> FastAPI:
         catalog,
         notifications,
         tokens,
-        session,
+        browser_sessions,
         audit,
         health,
         metrics,
-        docs,
+        docs_page,
         pages,
     ):
         app.include_router(part.router)

@@ -1,11 +1,11 @@
-"""What the service refuses, beside the errors of core.domain. Each code has its status in service.api.problems."""
+"""What the service refuses, beside the errors of baton.domain. Each code has its status in service.api.problems."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.domain.errors import BatonError, SpecError
-from core.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_STORE
+from baton.domain.errors import BatonError, SpecError
+from baton.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_STORE
 
 
 class NotFound(BatonError):

@@ -14,7 +14,7 @@ import anyio
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
-from core.domain.errors import BatonError
+from baton.domain.errors import BatonError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -82,7 +82,7 @@ class Lane:
         return self.marked(run)
 
     def marked(self, endpoint: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Mark the endpoint: this lane also looks up the tokens of its requests (service.auth)."""
+        """Mark the endpoint: this lane also looks up the tokens of its requests (service.api.auth)."""
         setattr(endpoint, _LANE, self)
         return endpoint
 

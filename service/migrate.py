@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.db.contention import WAIT_SECONDS
 from service.db.migrate import Standing, UnfitDatabase, migrate, standing
-from service.db.sole import DatabaseTaken, sole_use
+from service.db.postgres_migration import WAIT_SECONDS
+from service.db.sqlite_lock import DatabaseTaken, sole_use
 from service.settings import SettingsError, load_database_url
 
 DONE, BEHIND, BAD_USAGE = 0, 1, 2

@@ -20,15 +20,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 
-from core.domain.notices import USUAL, Notice
-from core.domain.queues import QUEUE
-from core.domain.spec import LABEL
-from core.telemetry.logs import Format, Level, lower
-from core.telemetry.secrets import Secrets, password_of
-from service.api.forwarded import checked_proxy
-from service.control.beats import Beats
-from service.control.limits import ANY, Limits
+from baton.domain.notifications import USUAL, Notice
+from baton.domain.queues import QUEUE
+from baton.domain.spec import LABEL
+from baton.telemetry.log_format import Format, Level, lower
+from baton.telemetry.redaction import Secrets, password_of
+from service.api.forwarded_headers import checked_proxy
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
+from service.usecases.concurrency_limits import ANY, Limits
+from service.usecases.heartbeat_age import Beats
 
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",

@@ -8,21 +8,21 @@ import sys
 
 from pydantic import ValidationError
 
-from core.domain.store_identity import WRONG_STORE
-from core.storage import StoreError, open_store
-from core.telemetry import fields
-from core.telemetry.logs import set_up
-from worker.deadline import Deadline, process_started, read_deadline
-from worker.ending import woken_for_the_end
-from worker.limits import read_limit
-from worker.logs.shipper import Logs
-from worker.presence import Presence
-from worker.process import TRAINER
-from worker.protocol import Refused, ServiceClient
-from worker.pulse import Pulse
-from worker.seat import Seat
+from baton.domain.store_identity import WRONG_STORE
+from baton.storage import StoreError, open_store
+from baton.telemetry import log_context
+from baton.telemetry.log_format import set_up
+from worker.api_client.client import Refused, ServiceClient
+from worker.log_shipping.shipper import Logs
+from worker.preemption.deadline import Deadline, process_started, read_deadline
+from worker.preemption.time_limit import read_limit
 from worker.settings import WorkerSettings
-from worker.store import OwnStore
+from worker.supervisor.liveness import Pulse
+from worker.supervisor.process import TRAINER
+from worker.supervisor.registration import Presence
+from worker.supervisor.shutdown import woken_for_the_end
+from worker.supervisor.store_identity import OwnStore
+from worker.supervisor.supervisor import Seat
 
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
@@ -43,7 +43,7 @@ def main(module: str = TRAINER) -> int:
     if settings is None:
         return USAGE
     formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
-    fields.for_process(worker=settings.worker_name)
+    log_context.for_process(worker=settings.worker_name)
     # Training processes use this name too: to the service, the supervisor and its training processes are one worker.
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
@@ -104,14 +104,14 @@ def _settings() -> WorkerSettings | None:
 def _listen_to_redis(
     settings: WorkerSettings, _client: ServiceClient, seat: Seat, queues: list[str], *, once: bool
 ) -> int:
-    from worker.rq_worker import work  # a worker that polls needs neither RQ nor Redis
+    from worker.supervisor.rq_source import work  # a worker that polls needs neither RQ nor Redis
 
     work(settings, seat, queues, once=once)
     return DONE
 
 
 def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> int:
-    from worker.poll_worker import work
+    from worker.supervisor.http_source import work
 
     try:
         work(settings, client, seat, queues, once=once)

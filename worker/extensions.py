@@ -8,9 +8,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from core.domain.errors import JobFailure
-from core.domain.extensions import KINDS, NAME, Kind, extension
-from core.domain.policies import Reason
+from baton.domain.errors import JobFailure
+from baton.domain.extensions import KINDS, NAME, Kind, extension
+from baton.domain.policies import Reason
 
 GROUPS: dict[Kind, str] = {kind: f"baton.{kind}s" for kind in KINDS}
 """baton.networks, baton.datasets, baton.augmentations."""

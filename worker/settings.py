@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.caches import default_cache
-from core.cpus import cpus
-from core.domain.catalog import TINY_IMAGENET_ZIP
-from core.domain.downloads import Checksum, Download, http_url
-from core.telemetry.logs import Format, Level, lower
-from core.telemetry.secrets import Secrets, password_of
-from worker.notice import DEFAULT_GRACE
+from baton.domain.catalog import TINY_IMAGENET_ZIP
+from baton.domain.downloads import Checksum, Download, http_url
+from baton.system.caches import default_cache
+from baton.system.cpus import cpus
+from baton.telemetry.log_format import Format, Level, lower
+from baton.telemetry.redaction import Secrets, password_of
+from worker.preemption.notice import DEFAULT_GRACE
 
 VERSION = "0.1.0"
 

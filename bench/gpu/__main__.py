@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from baton.system.gpus import gpus
 from bench.figures import Spread, heading, percent, table
 from bench.gpu import carried, whole
 from bench.gpu.case import FULL, SMALL, Case
-from core.gpu import gpus
 
 BASELINE = "torch.compile, channels last, step alone (baseline)"
 WAYS = {

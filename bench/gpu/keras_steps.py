@@ -16,10 +16,10 @@ from itertools import repeat
 
 import numpy as np
 
+from baton.domain.spec import parse_spec
+from baton.system.cpus import cpus
 from bench.gpu.case import chosen
-from core.cpus import cpus
-from core.domain.spec import parse_spec
-from worker.control import STEPS_AHEAD
+from worker.attempt.protocols import STEPS_AHEAD
 from worker.training.environment import configure
 
 IMAGES, WINDOWS, RATE = 4096, 8, 1e-4
@@ -31,8 +31,8 @@ def main() -> None:
     case = chosen(given.network, small=given.small)
     configure(cpus())
     from worker.training.data import Split
-    from worker.training.engine import Engine
-    from worker.training.feeding import make_source
+    from worker.training.input.source import make_source
+    from worker.training.step.engine import Engine
 
     spec = parse_spec(case.spec(augmented=given.mode.startswith("augmented")))
     random = np.random.default_rng(0)

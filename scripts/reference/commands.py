@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from client.cli import app
+from baton.cli import app
 from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """

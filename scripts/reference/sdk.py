@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import client
-from client.job import Job, Jobs
-from client.streams import LogPart
-from client.transport import Patience
-from core.domain import views
-from core.domain.wire import EpochRow
+from baton.client.job import Job, Jobs
+from baton.client.streams import LogPart
+from baton.client.transport import Patience
+from baton.domain import views
+from baton.domain.wire import EpochRow
 from scripts.reference.markdown import page, prose, table
 from scripts.reference.schema import shape
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
-from core.domain.spec.augmentation import AugmentationSpec
-from core.domain.spec.dataset import DatasetSpec, SplitFractions
-from core.domain.spec.job import JobSpec
-from core.domain.spec.limits import LimitsSpec
-from core.domain.spec.network import NetworkSpec, OptimizerSpec
-from core.domain.spec.notify import NotifySpec
-from core.domain.spec.policies import CheckpointSpec, RetrySpec
-from core.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
-from core.domain.spec.stage import Published, StageSpec
+from baton.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
+from baton.domain.spec.augmentation import AugmentationSpec
+from baton.domain.spec.dataset import DatasetSpec, SplitFractions
+from baton.domain.spec.job import JobSpec
+from baton.domain.spec.limits import LimitsSpec
+from baton.domain.spec.network import NetworkSpec, OptimizerSpec
+from baton.domain.spec.notifications import NotifySpec
+from baton.domain.spec.policies import CheckpointSpec, RetrySpec
+from baton.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
+from baton.domain.spec.stage import Published, StageSpec
 from scripts.reference.markdown import code, field_docs, page, prose, table
 from scripts.reference.schema import default, fields, shape
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from core.domain import states
-from core.domain.events import SERVICE_EVENTS
-from core.domain.policies import Category, Reason, category
-from core.domain.wire import Phase
+from baton.domain import states
+from baton.domain.events import SERVICE_EVENTS
+from baton.domain.policies import Category, Reason, category
+from baton.domain.wire import Phase
 from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """

@@ -11,20 +11,20 @@ from fastapi import Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from core.domain.views import ArtifactView, Listing
-from core.storage import BlobStore
-from service.api.depends import Ctx, JobId, guarded_router
+from baton.domain.views import ArtifactView, Listing
+from baton.storage import BlobStore
+from service.api.auth import READ
+from service.api.context import Services
+from service.api.dependencies import Ctx, JobId, guarded_router
+from service.api.disconnects import unless_gone
 from service.api.headers import SANDBOX
 from service.api.jobs import matches
 from service.api.problems import problem, responses
-from service.api.waiting import unless_gone
-from service.auth import READ
-from service.control import artifacts, views
 from service.db.tables import Artifact
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from service.lanes import STORE
-from service.services import Services
-from service.streams import opened
+from service.store.blob_stream import opened
+from service.usecases import artifacts, views
 
 router = guarded_router("artifacts")
 LINK_LIFETIME = timedelta(minutes=10)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from fastapi import Request, Response
 
-from core.domain.errors import LeaseLost
-from core.domain.policies import Reason
-from core.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
-from core.domain.wire import (
+from baton.domain.errors import LeaseLost
+from baton.domain.policies import Reason
+from baton.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
+from baton.domain.wire import (
     ArtifactCommit,
     Beat,
     CheckpointCommit,
@@ -32,13 +32,13 @@ from core.domain.wire import (
     WorkerInfo,
     WorkerReport,
 )
-from service.access.principal import Hold, Principal
-from service.api.depends import AttemptId, Ctx, guarded_router
+from service.api.auth import OF_ATTEMPT, POLL, WORK, Caller
+from service.api.context import Services
+from service.api.dependencies import AttemptId, Ctx, guarded_router
+from service.api.disconnects import unless_gone
 from service.api.problems import BODY, responses
-from service.api.waiting import unless_gone
-from service.auth import OF_ATTEMPT, POLL, WORK, Caller
-from service.control import artifacts, checkpoints, endings, events, history, leases, views, workers
-from service.db.unit import Unit
+from service.authn.principal import Hold, Principal
+from service.db.unit_of_work import Unit
 from service.errors import (
     Conflict,
     LimitReached,
@@ -50,7 +50,16 @@ from service.errors import (
     WrongStore,
 )
 from service.lanes import LEASES
-from service.services import Services
+from service.usecases import (
+    artifacts,
+    attempt_outcomes,
+    checkpoints,
+    events,
+    history,
+    leases,
+    views,
+    workers,
+)
 
 router = guarded_router("attempts")
 # Until it is sent again: the worker that lacks something must not take it in a circle.
@@ -265,7 +274,7 @@ def _usable(ctx: Services, attempt_id: str, message: Quarantine) -> list[str]:
 
 def _give_up(ctx: Services, attempt_id: str, fence: int, text: str) -> None:
     with ctx.leases.write() as session:
-        endings.give_up(Unit(session), attempt_id, fence, Reason.WRONG_STORE, text)
+        attempt_outcomes.give_up(Unit(session), attempt_id, fence, Reason.WRONG_STORE, text)
 
 
 def _quarantine(ctx: Services, attempt_id: str, message: Quarantine) -> CheckpointView:
@@ -281,4 +290,4 @@ def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
     """Give the attempt back. The same message again gets the same answer."""
     with ctx.leases.write() as session:
         unit = Unit(session)
-        return views.attempt_view(endings.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())
+        return views.attempt_view(attempt_outcomes.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())

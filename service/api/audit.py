@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from core.domain.access import AuditPage
-from service.api.depends import Ctx, PageSize, guarded_router
+from baton.domain.tokens import AuditPage
+from service.api.auth import ADMIN
+from service.api.dependencies import Ctx, PageSize, guarded_router
 from service.api.jobs import Cursor
-from service.auth import ADMIN
-from service.control.audit import audit_page
-from service.db.unit import Unit
+from service.db.audit import audit_page
+from service.db.unit_of_work import Unit
 
 router = guarded_router("audit")
 

@@ -7,22 +7,22 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from core.domain.catalog import NETWORKS
-from core.domain.extensions import Extension
-from core.domain.plan_views import ExtensionView, NetworkView, PlanView
-from core.domain.queues import QUEUE
-from core.domain.spec import NotifySpec
-from core.domain.views import Listing, QueueView, WorkerView
-from core.domain.wire import WorkerReport
+from baton.domain.catalog import NETWORKS
+from baton.domain.extensions import Extension
+from baton.domain.plan_views import ExtensionView, NetworkView, PlanView
+from baton.domain.queues import QUEUE
+from baton.domain.spec import NotifySpec
+from baton.domain.views import Listing, QueueView, WorkerView
+from baton.domain.wire import WorkerReport
 from service.api.attempts import admit
-from service.api.body import SPEC_BODY, Body, requested_plan, requested_spec
-from service.api.depends import Ctx, guarded_router, installed
+from service.api.auth import READ, SUBMIT, WORK
+from service.api.dependencies import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
-from service.auth import READ, SUBMIT, WORK
-from service.control import demand, plans, workers
-from service.control.notices import check_targets
-from service.db.unit import Unit
+from service.api.submission_body import SPEC_BODY, Body, requested_plan, requested_spec
+from service.db.unit_of_work import Unit
 from service.lanes import LEASES
+from service.usecases import plans, worker_demand, workers
+from service.usecases.notifications import check_targets
 
 router = guarded_router("catalog")
 
@@ -91,4 +91,4 @@ def show_queue(
 ) -> QueueView:
     """How many workers the queue could use now: what an autoscaler asks."""
     with ctx.database.read() as session:
-        return demand.demand(Unit(session), queue, ctx.settings.limits, extensions=extension, workers=worker)
+        return worker_demand.demand(Unit(session), queue, ctx.settings.limits, extensions=extension, workers=worker)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import Query
 
-from core.domain.views import CurveView, Listing
-from service.api.depends import Ctx, guarded_router
-from service.auth import READ
-from service.control import curves
-from service.db.unit import Unit
+from baton.domain.views import CurveView, Listing
+from service.api.auth import READ
+from service.api.dependencies import Ctx, guarded_router
+from service.db.unit_of_work import Unit
+from service.usecases import curves
 
 router = guarded_router("jobs")
 Ids = Annotated[

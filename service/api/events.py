@@ -10,13 +10,13 @@ from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
 
-from core.domain.views import EventPage
-from service.api.depends import Ctx, JobId, guarded_router
+from baton.domain.views import EventPage
+from service.api.auth import READ, still_admitted
+from service.api.context import Services
+from service.api.dependencies import Ctx, JobId, guarded_router
 from service.api.problems import responses
-from service.auth import READ, still_admitted
-from service.control.events import event_page
-from service.db.unit import Unit
-from service.services import Services
+from service.db.unit_of_work import Unit
+from service.usecases.events import event_page
 
 STREAM = "text/event-stream"
 JSON = "application/json"

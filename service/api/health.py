@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field, WithJsonSchema
 
-from core.domain.errors import FieldError
-from core.domain.shown import open_set
-from core.domain.wire import Message
-from service.api.depends import Ctx
+from baton.domain.errors import FieldError
+from baton.domain.open_enums import open_set
+from baton.domain.wire import Message
+from service.api.dependencies import Ctx
 from service.api.problems import problem, responses
 
 router = APIRouter(tags=["health"])

@@ -11,9 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 from sqlalchemy.exc import IntegrityError
 
-from core.domain.errors import SpecError
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.views import (
+from baton.domain.errors import SpecError
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.views import (
     AttemptView,
     CheckpointView,
     History,
@@ -22,19 +22,20 @@ from core.domain.views import (
     Listing,
     StageView,
 )
-from service.access.principal import Principal
-from service.api.body import SPEC_BODY, Body, requested_spec
-from service.api.depends import Ctx, JobId, PageSize, guarded_router, installed
+from service.api.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
+from service.api.context import Services
+from service.api.dependencies import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
-from service.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
-from service.control import audit, filters, owner, views
-from service.control.filters import JobFilter
-from service.control.notices import check_targets
-from service.control.submit import body_digest, remember, submit, submitted_before
+from service.api.submission_body import SPEC_BODY, Body, requested_spec
+from service.authn.principal import Principal
+from service.db import audit
 from service.db.tables import Job
-from service.db.unit import Unit
-from service.services import Services
-from service.statuses import Status
+from service.db.unit_of_work import Unit
+from service.live.status_cache import Status
+from service.usecases import job_control, job_filters, views
+from service.usecases.job_filters import JobFilter
+from service.usecases.notifications import check_targets
+from service.usecases.submit import body_digest, remember, submit, submitted_before
 
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
@@ -135,7 +136,7 @@ def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, di
 @router.get("/jobs", dependencies=[READ])
 def list_jobs(
     ctx: Ctx,
-    status: filters.Status | None = None,
+    status: job_filters.Status | None = None,
     label: LabelFilter | None = None,
     limit: PageSize = 50,
     cursor: Cursor | None = None,
@@ -196,19 +197,19 @@ def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
 @router.post("/jobs/{job_id}/pause", dependencies=[SUBMIT], **ASKED)
 def pause_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """Stop the job with a checkpoint, to go on later."""
-    return _asked(ctx, job_id, owner.pause, caller)
+    return _asked(ctx, job_id, job_control.pause, caller)
 
 
 @router.post("/jobs/{job_id}/resume", dependencies=[SUBMIT], **ASKED)
 def resume_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """Go on with a paused job."""
-    return _asked(ctx, job_id, owner.resume, caller)
+    return _asked(ctx, job_id, job_control.resume, caller)
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[SUBMIT], **ASKED)
 def cancel_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     """End the job for good."""
-    return _asked(ctx, job_id, owner.cancel, caller)
+    return _asked(ctx, job_id, job_control.cancel, caller)
 
 
 @router.get("/jobs/{job_id}/stages", dependencies=[READ], responses=responses(404))

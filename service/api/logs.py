@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.api.depends import Ctx, JobId, guarded_router
+from service.api.auth import READ
+from service.api.dependencies import Ctx, JobId, guarded_router
+from service.api.disconnects import unless_gone
 from service.api.jobs import MAX_WAIT
 from service.api.problems import responses
-from service.api.waiting import unless_gone
-from service.auth import READ
 
 NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 MEDIA_TYPE = "text/plain; charset=utf-8"

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from service.api.auth import METRICS, GuardedRoute
 from service.api.problems import ALWAYS, responses
-from service.auth import METRICS, GuardedRoute
 from service.lanes import NUMBERS
 from service.metrics.scrape import Scrape
 

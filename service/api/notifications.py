@@ -5,16 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from core.domain.targets import NotificationTest, NotificationTested, TargetView
-from core.domain.views import Listing
-from service.access.principal import Principal
-from service.api.depends import Ctx, guarded_router
+from baton.domain.notification_targets import NotificationTest, NotificationTested, TargetView
+from baton.domain.views import Listing
+from service.api.auth import ADMIN, READ, Caller
+from service.api.context import Services
+from service.api.dependencies import Ctx, guarded_router
 from service.api.problems import BODY, responses
-from service.auth import ADMIN, READ, Caller
-from service.control import audit
-from service.db.unit import Unit
+from service.authn.principal import Principal
+from service.db import audit
+from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
-from service.services import Services
 
 router = guarded_router("notifications")
 TITLE = "Baton: a test"

@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from core.domain.shown import CODE, open_set
-from core.domain.spec import JobSpec
-from core.domain.views import ProblemView
-from service.api.body import PlanRequest
+from baton.domain.open_enums import CODE, open_set
+from baton.domain.spec import JobSpec
+from baton.domain.views import ProblemView
+from service.api.auth import SCHEMES
 from service.api.problems import PROBLEMS
-from service.auth import SCHEMES
+from service.api.submission_body import PlanRequest
 
 UNUSED = ("HTTPValidationError", "ValidationError")
 REFERENCE = "#/components/schemas/{model}"

@@ -16,16 +16,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from core.domain.errors import BatonError, FieldError, LeaseLost, SpecError
-from core.domain.problems import PROBLEM, TYPE
-from core.domain.validation import findings
-from core.domain.views import ProblemView
-from core.storage import NotFound as ObjectMissing
-from core.storage import StoreError, StoreFull
-from core.telemetry.fields import request_id
+from baton.domain.errors import BatonError, FieldError, LeaseLost, SpecError
+from baton.domain.problems import PROBLEM, TYPE
+from baton.domain.validation import findings
+from baton.domain.views import ProblemView
+from baton.storage import NotFound as ObjectMissing
+from baton.storage import StoreError, StoreFull
+from baton.telemetry.log_context import request_id
 from service.api.headers import ALL_ANSWERS, REQUEST_ID
-from service.db.away import away
-from service.db.disk import failing_disk, full_disk
+from service.db.disk_space import failing_disk, full_disk
+from service.db.outage import away
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,

@@ -7,13 +7,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from service.api.artifacts import find
-from service.api.depends import Ctx, JobId, guarded_router
+from service.api.auth import READ
+from service.api.dependencies import Ctx, JobId, guarded_router
+from service.api.disconnects import unless_gone
 from service.api.headers import PRIVATE, SANDBOX
 from service.api.jobs import matches
 from service.api.problems import responses
-from service.api.waiting import unless_gone
-from service.auth import READ
-from service.streams import opened
+from service.store.blob_stream import opened
 
 router = guarded_router("artifacts")
 PAGE = "report.html"

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import Path, Response
 
-from core.domain.access import TokenCreated, TokenPage, TokenRequest, TokenView
-from service.api.depends import Ctx, PageSize, guarded_router
+from baton.domain.tokens import TokenCreated, TokenPage, TokenRequest, TokenView
+from service.api.auth import ADMIN, Caller
+from service.api.dependencies import Ctx, PageSize, guarded_router
 from service.api.headers import NO_STORE
 from service.api.jobs import Cursor
 from service.api.problems import BODY, responses
-from service.auth import ADMIN, Caller
-from service.control import tokens
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.usecases import tokens
 
 router = guarded_router("tokens")
 

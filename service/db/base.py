@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, TextClause, text
 from sqlalchemy.orm import DeclarativeBase
 
-from core.domain.policies import Reason
-from core.domain.states import LIVE_ATTEMPTS
+from baton.domain.policies import Reason
+from baton.domain.states import LIVE_ATTEMPTS
 from service.db.types import UTCDateTime
 
 NAMING = {

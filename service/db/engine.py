@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.db.happened import HAPPENED, Happened
-from service.db.turns import Turns
+from service.db.event_sink import HAPPENED, Happened
+from service.db.fifo_lock import Turns
 
 BUSY_MILLISECONDS = 30_000
 POOL_SECONDS = 10

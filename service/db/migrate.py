@@ -1,7 +1,7 @@
 """Updates a database's schema. Safe when several processes start at once and while others use the database.
 
 A SQLite file is migrated in one transaction. On PostgreSQL one transaction changes the tables. Indexes are built after
-it, concurrently with writers. service.db.contention handles the waiting.
+it, concurrently with writers. service.db.postgres_migration handles the waiting.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
-from service.db.contention import WAIT_SECONDS, Contention, UnfitDatabase
 from service.db.engine import WRITE, open_engine
-from service.db.operations import Compatibility
+from service.db.operation_tables import Compatibility
+from service.db.postgres_migration import WAIT_SECONDS, Contention, UnfitDatabase
 
 __all__ = ("Standing", "UnfitDatabase", "alembic_config", "migrate", "migrations_folder", "require_current", "standing")
 HEAD = "head"

@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.domain.queues import PRIORITIES
-from core.domain.states import AttemptState, DesiredState, JobState, StageState
-from service.db import access, leaders, notices, operations  # noqa: F401 - Base knows their tables then
+from baton.domain.queues import PRIORITIES
+from baton.domain.states import AttemptState, DesiredState, JobState, StageState
+from service.db import auth_tables, leader_table, notification_table, operation_tables  # noqa: F401 - Base knows their tables then
 from service.db.base import (
     DISPATCHED,
     LIVE,
@@ -36,8 +36,8 @@ from service.db.base import (
     Number,
     one_of,
 )
-from service.db.files import Artifact, Garbage
-from service.db.saves import Checkpoint, Pointer
+from service.db.checkpoint_tables import Checkpoint, Pointer
+from service.db.file_tables import Artifact, Garbage
 from service.db.types import Real
 
 __all__ = (
@@ -52,8 +52,8 @@ class Job(Base):
 
     `paused_at`: start of the owner's current pause. `paused_seconds`: total of the pauses that have ended.
     `overdue_since`: when the missing checkpoint was detected. `restore_failures`: attempts in a row that ended during
-    the restore. `needs`: extensions. `spent`, `held_seconds`: totals of the ended attempts (service.control.totals),
-    empty in rows of an older service. `sweep_at`: when its objects are swept next. It is empty before the first claim,
+    the restore. `needs`: extensions. `spent`, `held_seconds`: totals of the ended attempts
+    (service.usecases.attempt_totals), empty in rows of an older service. `sweep_at`: when its objects are swept next. It is empty before the first claim,
     and when no more sweep is needed.
     """
 
@@ -153,7 +153,7 @@ class Attempt(Base):
     `started_at`: start of training. `seconds`: by bucket, as the worker reported them last. `covered_seconds`: training
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
-    a queued attempt in its queue (service/control/placing.py). `urgency` is empty during a backoff.
+    a queued attempt in its queue (service/usecases/queue_placement.py). `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-from core.domain.states import TERMINAL_JOBS
-from service.db.happened import Happened
+from baton.domain.states import TERMINAL_JOBS
+from service.db.event_sink import Happened
 
 # Seconds. Up to 60: a long poll waits so long.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -13,9 +13,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.db.unit import Unit
-from service.metrics.rows import Queue, Rows, read
-from service.services import Services
+from service.api.context import Services
+from service.db.unit_of_work import Unit
+from service.metrics.database_numbers import Queue, Rows, read
 
 KEPT_SECONDS = 5.0
 """What was read is told again for so long: however many ask, the database is asked so often."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from service.auth import COOKIE
+from service.api.auth import COOKIE
 from service.errors import NotFound
 from service.web.assets import load_assets
 

@@ -10,11 +10,21 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.domain.manifest import artifact_object, checkpoint_prefix, log_segment
-from core.domain.spec import dump_spec, parse_spec
-from core.storage import open_store
-from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Event, Job, JobLabel, Pointer, Stage
-from service.db.unit import new_id
+from baton.domain.manifest import artifact_object, checkpoint_prefix, log_segment
+from baton.domain.spec import dump_spec, parse_spec
+from baton.storage import open_store
+from service.db.tables import (
+    Artifact,
+    Attempt,
+    Checkpoint,
+    Epoch,
+    Event,
+    Job,
+    JobLabel,
+    Pointer,
+    Stage,
+)
+from service.db.unit_of_work import new_id
 from tests.browser.stories import HOSTILE, Held, Story
 
 STEPS = 200

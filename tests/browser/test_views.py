@@ -43,7 +43,7 @@ def test_signing_in_and_out(stranger: Tab, gallery: Gallery) -> None:
 
 
 def test_a_link_signs_in_once_and_leaves_no_code_behind(browser: Browser, gallery: Gallery) -> None:
-    command = [sys.executable, "-m", "client.cli", "dashboard"]
+    command = [sys.executable, "-m", "baton.cli", "dashboard"]
     done = subprocess.run(command, env=gallery.service.environment, capture_output=True, text=True, check=True)
     link = done.stdout.strip()
     for heading, forgiven in (("Jobs", "^$"), ("Sign in", "status of 401")):

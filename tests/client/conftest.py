@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from client.api import BatonClient
-from client.transport import Patience
+from baton.client.client import BatonClient
+from baton.client.transport import Patience
 from tests.client.fake_service import TOKEN, FakeService
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from client.api import BatonClient
-from client.errors import ApiError, DownloadError, Unreachable
-from client.job import Job
-from client.resolve import AmbiguousJob, find_job
-from client.transport import Patience
-from core.domain.errors import FieldError
-from core.domain.views import ProblemView
+from baton.client.client import BatonClient
+from baton.client.errors import ApiError, DownloadError, Unreachable
+from baton.client.find_job import AmbiguousJob, find_job
+from baton.client.job import Job
+from baton.client.transport import Patience
+from baton.domain.errors import FieldError
+from baton.domain.views import ProblemView
 from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
 
 QUICK = Patience(tries=3, first_delay=0.01)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from client.api import BatonClient
-from client.cli import app
-from client.errors import Unreachable
+from baton.cli import app
+from baton.client.client import BatonClient
+from baton.client.errors import Unreachable
 from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job, worker
 
 Baton = Callable[..., Result]
@@ -251,7 +251,7 @@ def test_a_worker_asks_either_redis_or_the_service(baton: Baton) -> None:
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "client.cli", *arguments]
+    command = [sys.executable, "-m", "baton.cli", *arguments]
     env = {**os.environ, **environment}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -275,8 +275,8 @@ print(json.dumps([sys.argv[1:], os.environ.get("BATON_URL"), os.environ.get("BAT
 """
 BECOME = """
 import sys
-import client.cli.local as local
-from client.cli import main
+import baton.cli.local as local
+from baton.cli import main
 local.child_environment = lambda env: {{**env, "PYTHONPATH": {path!r}, "PYTHONSAFEPATH": "1"}}
 sys.argv = ["baton", *{arguments!r}]
 main()
@@ -313,7 +313,7 @@ def test_doctor_looks_at_the_service_and_the_token(
     baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "client.cli.doctor.CHECKS", doctor_checks("python_version", "disk_space", "redis_binary", "service")
+        "baton.cli.doctor.CHECKS", doctor_checks("python_version", "disk_space", "redis_binary", "service")
     )
     healthy = baton("doctor")
     assert healthy.exit_code == 0, healthy.output
@@ -329,8 +329,8 @@ def test_doctor_looks_at_the_service_and_the_token(
 
 
 def test_doctor_says_that_a_clock_is_wrong(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.cli.doctor.CHECKS", doctor_checks("service"))
-    monkeypatch.setattr("client.api.BatonClient.clock_offset", lambda _: -4000.0)
+    monkeypatch.setattr("baton.cli.doctor.CHECKS", doctor_checks("service"))
+    monkeypatch.setattr("baton.client.client.BatonClient.clock_offset", lambda _: -4000.0)
     told = baton("doctor")
     assert (told.exit_code, "4000 s behind" in told.stdout, "NTP" in told.stdout) == (0, True, True)
 
@@ -339,7 +339,7 @@ def test_doctor_says_what_the_service_lacks(baton: Baton, fake: FakeService, mon
     def full(client: BatonClient) -> None:
         raise Unreachable(fake.url, "it answered 503", "store: The disk of the store /s is full; make room")
 
-    monkeypatch.setattr("client.cli.doctor.CHECKS", doctor_checks("service"))
+    monkeypatch.setattr("baton.cli.doctor.CHECKS", doctor_checks("service"))
     monkeypatch.setattr(BatonClient, "ready", full)
     told = baton("doctor")
     assert (told.exit_code, "baton up" in told.stdout) == (3, False)
@@ -365,6 +365,6 @@ def test_watch_prints_a_line_of_json_a_change(baton: Baton, fake: FakeService) -
 
 
 def doctor_checks(*names: str) -> tuple[object, ...]:
-    from client.cli import doctor
+    from baton.cli import doctor
 
     return tuple(getattr(doctor, name) for name in names)

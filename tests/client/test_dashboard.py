@@ -3,9 +3,9 @@
 import pytest
 from typer.testing import CliRunner
 
-from client.cli import app
-from client.cli.dashboard import link_or_address
-from client.connection import Connection
+from baton.cli import app
+from baton.cli.dashboard import link_or_address
+from baton.client.connection import Connection
 from tests.client.fake_service import TOKEN, FakeService
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from client.demo.chart import draw, epoch_at, stage_spans
-from client.demo.checks import Outcome, all_checks, statuses
-from client.demo.story import kill_now, stage_start
-from client.demo.workspace import MARKER, fresh_directory
-from client.stack.errors import Occupied, StackError
-from client.stack.layout import DataDirectory
-from core.domain.views import AttemptView, EventView, JobView
-from core.domain.wire import EpochRow
+from baton.domain.views import AttemptView, EventView, JobView
+from baton.domain.wire import EpochRow
+from baton.local.data_directory import DataDirectory
+from baton.local.demo.chart import draw, epoch_at, stage_spans
+from baton.local.demo.checks import Outcome, all_checks, statuses
+from baton.local.demo.scenario import kill_now, stage_start
+from baton.local.demo.workspace import MARKER, fresh_directory
+from baton.local.errors import Occupied, StackError
 from tests.client.fake_service import attempt, epoch, job, progress
 
 ROWS = [

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from client.cli import doctor
+from baton.cli import doctor
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from client.cli import disks as module
-from client.cli.disks import Disk, disks, places
-from client.cli.doctor import disk_space
+from baton.cli import disk_checks as module
+from baton.cli.disk_checks import Disk, disks, places
+from baton.cli.doctor import disk_space
 
 
 def test_what_the_settings_name_is_looked_at(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_disk_that_takes_no_write_is_told(
 
 def test_little_room_is_told_before_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(Path("/"), {"store": Path("/store")}, free=10**9)
-    monkeypatch.setattr("client.cli.doctor.disks", lambda: [disk])
+    monkeypatch.setattr("baton.cli.doctor.disks", lambda: [disk])
     (found,) = disk_space()
     assert (found.verdict, found.text.startswith("1.0 GB free for store /store")) == ("note", True)
     assert disk.free > module.LEAST_FREE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from client.cli import app
+from baton.cli import app
 from tests.support.file_server import FileServer, serving
 
 Baton = Callable[..., Result]
@@ -43,7 +43,7 @@ def test_into_a_directory(baton: Baton, mirror: FileServer, tmp_path: Path) -> N
 def test_into_the_cache_of_this_machines_workers(
     baton: Baton, mirror: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.download import download_path
+    from baton.transfer import download_path
     from worker.settings import WorkerSettings
 
     result = baton("tiny-imagenet-200")

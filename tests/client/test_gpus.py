@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from client.stack import gpus
-from client.stack.errors import StackError
-from core.gpu import Gpu, parse
+from baton.local import worker_gpus
+from baton.local.errors import StackError
+from baton.system.gpus import Gpu, parse
 
 CARD = Gpu("NVIDIA H100", "550.1", 80 * 2**30)
 
 
 @pytest.fixture
 def four(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "gpus", lambda: (CARD,) * 4)
-    monkeypatch.setattr(gpus, "_cpu_build", lambda: False)
+    monkeypatch.setattr(worker_gpus, "gpus", lambda: (CARD,) * 4)
+    monkeypatch.setattr(worker_gpus, "_cpu_build", lambda: False)
 
 
 def seen(workers: int | None, **environment: str) -> list[str | None]:
     """The GPUs of each worker."""
-    return [own.get("CUDA_VISIBLE_DEVICES") for own in gpus.environments(workers, environment)]
+    return [own.get("CUDA_VISIBLE_DEVICES") for own in worker_gpus.environments(workers, environment)]
 
 
 def test_without_a_gpu_there_is_one_worker_that_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "gpus", lambda: ())
+    monkeypatch.setattr(worker_gpus, "gpus", lambda: ())
     assert (seen(None), seen(3)) == ([None], [None] * 3)
 
 
@@ -47,11 +47,11 @@ def test_workers_may_be_told_to_train_on_the_cpu() -> None:
 
 @pytest.mark.usefixtures("four")
 def test_with_a_build_for_the_cpu_they_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_cpu_build", lambda: True)
-    assert gpus.environments(None, {}) == [{"BATON_GPUS": "0"}]
-    assert gpus.without_cuda({})
-    assert not gpus.without_cuda({"CUDA_VISIBLE_DEVICES": ""})
-    assert gpus.environments(1, {"BATON_GPUS": "2"}) == [
+    monkeypatch.setattr(worker_gpus, "_cpu_build", lambda: True)
+    assert worker_gpus.environments(None, {}) == [{"BATON_GPUS": "0"}]
+    assert worker_gpus.without_cuda({})
+    assert not worker_gpus.without_cuda({"CUDA_VISIBLE_DEVICES": ""})
+    assert worker_gpus.environments(1, {"BATON_GPUS": "2"}) == [
         {"CUDA_VISIBLE_DEVICES": "0,1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     ]
 
@@ -66,7 +66,7 @@ def test_only_those_that_the_user_offers() -> None:
 @pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("-1", "whole number")])
 def test_what_cannot_be_is_said(each: str, words: str) -> None:
     with pytest.raises(StackError, match=words):
-        gpus.environments(None, {"BATON_GPUS": each})
+        worker_gpus.environments(None, {"BATON_GPUS": each})
 
 
 def test_what_the_driver_prints_is_read() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from client.cli import app
+from baton.cli import app
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess, running_service
 

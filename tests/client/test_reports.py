@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from client.cli import app
-from client.cli.evaluation_text import evaluation_markdown, evaluation_table
-from core.domain.evaluation import Averages, ClassResult, EvaluatedModel, Evaluation, SetResult
+from baton.cli import app
+from baton.cli.evaluation_text import evaluation_markdown, evaluation_table
+from baton.domain.evaluation import Averages, ClassResult, EvaluatedModel, Evaluation, SetResult
 from tests.client.fake_service import NOW, TOKEN, FakeService, job
 
 Baton = Callable[..., Result]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from client.api import BatonClient
-from client.cli.live import Watcher
-from core.domain.views import JobView
+from baton.cli.watch import Watcher
+from baton.client.client import BatonClient
+from baton.domain.views import JobView
 from tests.client.fake_service import FakeService, attempt, job, progress, worker
 from tests.client.test_cli import Baton, baton
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from client.connection import read_connection
-from client.demo.processes import processes_of
-from client.stack.layout import DataDirectory
-from client.stack.ports import free_port, url_of
-from client.stack.redis_server import SYSTEM_SERVERS, bundled_binary
+from baton.client.connection import read_connection
+from baton.local.data_directory import DataDirectory
+from baton.local.demo.stack_processes import processes_of
+from baton.local.ports import free_port, url_of
+from baton.local.redis_server import SYSTEM_SERVERS, bundled_binary
 from tests.client.waiting import eventually
 
 SERVICE = """
@@ -51,10 +51,10 @@ STUBBORN = (
 UP = """
 import sys
 from pathlib import Path
-from client.cli.app import say
-from client.errors import ClientError
-from client.stack.errors import StackError
-from client.stack.up import StackOptions, run_stack
+from baton.cli.app import say
+from baton.client.errors import ClientError
+from baton.local.errors import StackError
+from baton.local.stack import StackOptions, run_stack
 data, port, workers, *scripts = sys.argv[1:]
 commands = [(sys.executable, "-c", script) for script in scripts]
 options = StackOptions(Path(data), "127.0.0.1", int(port), int(workers), *commands)
@@ -258,8 +258,8 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("binary", [b for b in (*map(shutil.which, SYSTEM_SERVERS), bundled_binary()) if b])
 def test_every_redis_here_can_be_started(binary: str, tmp_path: Path) -> None:
-    from client.stack.child import Child
-    from client.stack.redis_server import redis_server
+    from baton.local.child_process import Child
+    from baton.local.redis_server import redis_server
 
     data = DataDirectory(tmp_path / "d")
     data.make()

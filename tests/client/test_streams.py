@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.api import BatonClient
-from client.errors import ApiError, Unreachable
-from client.streams import Frame, Outage, follow_events, frames
-from client.transport import Patience, Transport
+from baton.client.client import BatonClient
+from baton.client.errors import ApiError, Unreachable
+from baton.client.streams import Frame, Outage, follow_events, frames
+from baton.client.transport import Patience, Transport
 from tests.client.fake_service import NOW, FakeService, job
 
 

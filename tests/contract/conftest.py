@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage import BlobStore, open_store
+from baton.storage import BlobStore, open_store
 from tests.support.gcs import GcsEmulator, gcs_emulator
 
 

@@ -3,7 +3,7 @@
 import itertools
 import sys
 
-from core.storage import open_store
+from baton.storage import open_store
 
 url, name, size = sys.argv[1:]
 store = open_store(url)

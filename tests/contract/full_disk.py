@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from core.storage import BlobStore, StoreFull, open_store
+from baton.storage import BlobStore, StoreFull, open_store
 
 
 def expect_full(act: Callable[[], object]) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from core.storage import AlreadyExists, open_store
+from baton.storage import AlreadyExists, open_store
 
 url, name, content = sys.argv[1:]
 store = open_store(url)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.manifest import programs_prefix
-from core.domain.spec import parse_spec
-from core.storage import BlobStore
-from core.storage.errors import NotFound
-from worker.autotuning.carrier import Carrier, Compiler, UnusableResults
-from worker.autotuning.folder import Folder
+from baton.domain.manifest import programs_prefix
+from baton.domain.spec import parse_spec
+from baton.storage import BlobStore
+from baton.storage.errors import NotFound
+from worker.compile_cache.folder import Folder
+from worker.compile_cache.transfer import Carrier, Compiler, UnusableResults
 
 DATA = b"version: 3\n" + b"results {\n}\n" * 10_000
 MACHINE = {"GPU": "NVIDIA H100 80GB HBM3, NVIDIA H100 80GB HBM3", "TensorFlow": "2.21.0"}

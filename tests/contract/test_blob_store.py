@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage import (
+from baton.storage import (
     AlreadyExists,
     BlobStore,
     InvalidName,

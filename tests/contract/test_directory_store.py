@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage import (
+from baton.storage import (
     AlreadyExists,
     BlobStore,
     InvalidName,
@@ -305,7 +305,7 @@ def test_a_prefix_that_no_name_could_follow_is_refused(prefix: str) -> None:
 
 
 def test_a_directory_user_does_not_pay_for_googles_libraries(root: Path) -> None:
-    code = f"import sys; from core.storage import open_store; open_store({root.as_uri()!r}).put('a', b'1')"
+    code = f"import sys; from baton.storage import open_store; open_store({root.as_uri()!r}).put('a', b'1')"
     code += "; print('google.cloud' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.oauth2 import service_account
 
-from core.storage import (
+from baton.storage import (
     AlreadyExists,
     BlobStore,
     Corrupted,
@@ -31,7 +31,7 @@ from core.storage import (
     gcs,
     open_store,
 )
-from core.storage.gcs import GcsStore
+from baton.storage.gcs import GcsStore
 from tests.contract.flaky_proxy import CUT_BODY, DROP_ANSWER, FLIP_BYTE, FlakyProxy, flaky_proxy
 from tests.contract.test_blob_store import BIG
 from tests.support.gcs import GcsEmulator, free_port
@@ -112,7 +112,7 @@ def test_every_put_has_a_token_of_its_own(store: GcsStore, emulator: GcsEmulator
 def test_a_resumable_upload_survives_lost_requests(
     store: GcsStore, proxy: FlakyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.storage.gcs_upload._CHUNK_BYTES", 4 * 2**20)
+    monkeypatch.setattr("baton.storage.gcs_upload._CHUNK_BYTES", 4 * 2**20)
     proxy.plan("POST", 503)
     proxy.plan("PUT", 503, 0, 503)
     assert store.put("a", BIG).crc32c == crc32c_of(BIG)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.domain.policies import Reason
-from core.domain.states import JobState, StageState
-from core.domain.wire import Position
+from baton.domain.policies import Reason
+from baton.domain.states import JobState, StageState
+from baton.domain.wire import Position
 from tests.control.record import Epoch, Event, Record
 from tests.control.violations import Violation, at
 

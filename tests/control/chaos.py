@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import func, or_, select
 
-from core.domain.states import ACTIVE_JOBS, AttemptState
+from baton.domain.states import ACTIVE_JOBS, AttemptState
 from service.db.tables import Artifact, Job
 from tests.control.backlog import plant_backlog
 from tests.control.blows import blows

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.domain.manifest import artifact_parts, checkpoint_parts
+from baton.domain.manifest import artifact_parts, checkpoint_parts
 from tests.control.record import Attempt, Checkpoint, Event, Record
 from tests.control.replay import Moment, replay
 from tests.control.violations import Violation, at

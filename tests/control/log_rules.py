@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from core.domain.states import DesiredState
+from baton.domain.states import DesiredState
 from tests.control.record import Record
 from tests.control.replay import ENDINGS, last_moment, replay
 from tests.control.violations import Violation, at

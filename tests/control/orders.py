@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from core.domain.policies import Reason
-from core.domain.states import JobState
+from baton.domain.policies import Reason
+from baton.domain.states import JobState
 from tests.support.fast_jobs import fast
 
 PATIENT = {"max_failures": 1000, "max_attempts_without_progress": 1000, "backoff": "0.2s"}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from core.domain.states import DesiredState
+from baton.domain.states import DesiredState
 from service.db.engine import Database
-from service.db.leaders import Leader
+from service.db.leader_table import Leader
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from tests.control.backlog import OWN_PREFIX

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import Position
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.wire import Position
 from service.db import tables
 
 _T = TypeVar("_T")

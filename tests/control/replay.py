@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.domain.errors import TransitionError
-from core.domain.states import (
+from baton.domain.errors import TransitionError
+from baton.domain.states import (
     HELD_ATTEMPTS,
     LIVE_ATTEMPTS,
     TERMINAL_JOBS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.states import AttemptState
+from baton.domain.states import AttemptState
 from tests.control.blows import DRAWS, blows
 from tests.control.chaos import BLOW_EVERY, JOBS, run
 from tests.control.orders import Kind, orders

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from core.domain.manifest import checkpoint_parts, job_prefix
-from core.storage import BlobStore, open_store
+from baton.domain.manifest import checkpoint_parts, job_prefix
+from baton.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
 from service.db.tables import Job
 from service.db.types import db_now

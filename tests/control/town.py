@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import URL, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from core.domain.states import ACTIVE_JOBS
-from core.storage import BlobStore, open_store
+from baton.domain.states import ACTIVE_JOBS
+from baton.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
 from service.db.tables import Job
 from tests.control.backlog import IS_ORDERED

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.domain.manifest import artifact_name
-from core.domain.states import TERMINAL_JOBS, JobState
-from core.storage import BlobStore, NotFound
+from baton.domain.manifest import artifact_name
+from baton.domain.states import TERMINAL_JOBS, JobState
+from baton.storage import BlobStore, NotFound
 from service.db.engine import Database
 from tests.control.backlog import IS_ORDERED
 from tests.control.checker import check

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import redis
 
-from core.storage import open_store
+from baton.storage import open_store
 from tests.deploy import dockerfile
 from tests.deploy.compose import GIVEN, Compose, read_compose
 from tests.support.gcs import _binary as emulator_binary

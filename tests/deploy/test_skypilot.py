@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core.domain.validation import parse_duration
+from baton.domain.validation import parse_duration
 from tests.deploy.settings import WORKER
 from tests.support.gcs import until
 from tests.support.service import ROOT

@@ -13,15 +13,15 @@ from typing import Any
 import typer
 import yaml
 
-from client.cli import app
-from core.domain.errors import SpecError
-from core.domain.spec import parse_spec
-from core.yamltext import BadYaml, read_yaml
+from baton.cli import app
+from baton.domain.errors import SpecError
+from baton.domain.spec import parse_spec
+from baton.domain.yaml_text import BadYaml, read_yaml
 from tests.deploy.settings import SERVICE, WORKER
 from tests.docs.blocks import COMMANDS, Block
 
 OTHERS = {
-    "BATON_AZURE_METADATA": "worker/notices/azure.py",
+    "BATON_AZURE_METADATA": "worker/preemption/azure.py",
     "BATON_BROWSER": "scripts/browser.sh",
     "BATON_ADDRESS": "docker-compose.yml",
     "BATON_DOMAIN": "docker-compose.yml",

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from service.__main__ import main
-from service.control import plans
+from service.usecases import plans
 
 STAGE = {"image_size": 8, "batch_size": 16, "epochs": 1, "steps_per_epoch": 3}
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from client import BatonClient
-from client.connection import Connection, read_connection
+
+from baton.client.connection import Connection, read_connection
 from tests.client.waiting import eventually
 from tests.docs.blocks import COMMANDS, Block, all_blocks
 from tests.support.service import ROOT
@@ -23,8 +23,8 @@ from tests.support.service import ROOT
 UP = """
 import sys
 from pathlib import Path
-from client.cli.app import say
-from client.stack.up import StackOptions, run_stack
+from baton.cli.app import say
+from baton.local.stack import StackOptions, run_stack
 service = (sys.executable, "-m", "tests.docs.small_service")
 run_stack(StackOptions(Path(".baton"), port=0, workers=1, service_command=service), say, lambda stack: say("ready"))
 """

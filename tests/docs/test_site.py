@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from client.cli import app
-from core.domain.spec import JobSpec
+from baton.cli import app
+from baton.domain.spec import JobSpec
 from scripts.reference.commands import walk
 from scripts.reference.pages import generated
 from scripts.reference.rest import document

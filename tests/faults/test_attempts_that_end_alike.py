@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.storage import BlobStore, open_store
+from baton.storage import BlobStore, open_store
 from tests.support.attempts import queued_attempt, runner
 from tests.support.fake_trainer import FakeTrainer, final_state
 from tests.support.gcs import until

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.domain.manifest import CURSOR, MANIFEST, STATE
-from core.storage import BlobStore, open_store
+from baton.domain.manifest import CURSOR, MANIFEST, STATE
+from baton.storage import BlobStore, open_store
 from tests.support.attempts import queued_attempt, runner
 from tests.support.fake_trainer import FakeTrainer, final_state
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import ServiceProcess
-from worker.notice import Notice
+from worker.preemption.notice import Notice
 
 STEPS = 40
 SPEC = tiny(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.storage import open_store
+from baton.storage import open_store
 from tests.support.attempts import queued_attempt, runner
 from tests.support.fake_trainer import FakeTrainer
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import ServiceProcess
-from worker.notice import Notice
+from worker.preemption.notice import Notice
 
 SPEC = tiny(stages=[{"image_size": 8, "batch_size": 1, "epochs": 1, "steps_per_epoch": 10}])
 

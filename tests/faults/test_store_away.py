@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.storage import BlobStore, open_store
-from core.storage.gcs import GcsStore
+from baton.storage import BlobStore, open_store
+from baton.storage.gcs import GcsStore
 from tests.contract.flaky_proxy import CUT_BODY, DROP_ANSWER, FlakyProxy, flaky_proxy
 from tests.support.attempts import queued_attempt, runner
 from tests.support.fake_trainer import FakeTrainer, final_state
@@ -17,7 +17,7 @@ from tests.support.jobs import Jobs, tiny
 from tests.support.redis import running_redis
 from tests.support.service import ServiceProcess, running_service
 from worker.checkpointing.files import read_checkpoint
-from worker.notice import Notice
+from worker.preemption.notice import Notice
 
 STEPS = 60
 SPEC = tiny(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.wire import CLOCK_COLUMNS
+from baton.domain.wire import CLOCK_COLUMNS
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import ServiceProcess
 from tests.support.worker import Workers, workers

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core.storage import open_store
+from baton.storage import open_store
 from tests.resume.endings import ending
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.goodput import Bucket
+from baton.domain.goodput import Bucket
 from tests.support.jobs import Jobs, tiny
 from tests.support.worker import Workers
 

@@ -16,12 +16,12 @@ from tests.support.jobs import Jobs
 from tests.support.service import ROOT
 from tests.support.worker import WorkerProcess, Workers
 from tests.support.worker import workers as make_workers
+from worker.api_client.client import ServiceClient
 from worker.health import STALE_SECONDS
-from worker.logs.shipper import Logs
-from worker.protocol import ServiceClient
-from worker.pulse import Pulse
-from worker.rq_worker import BatonWorker, listen
-from worker.seat import Seat
+from worker.log_shipping.shipper import Logs
+from worker.supervisor.liveness import Pulse
+from worker.supervisor.rq_source import BatonWorker, listen
+from worker.supervisor.supervisor import Seat
 
 
 @pytest.fixture

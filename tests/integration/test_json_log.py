@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.api import BatonClient
+from baton.client.client import BatonClient
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import TOKEN, ServiceProcess
 from tests.support.worker import Workers

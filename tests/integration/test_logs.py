@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.api import BatonClient
+from baton.client.client import BatonClient
 from tests.contract.flaky_proxy import FlakyProxy, flaky_proxy
 from tests.integration.conftest import LEASE
 from tests.support.gcs import GcsEmulator, gcs_emulator, until

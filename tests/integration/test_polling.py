@@ -123,7 +123,7 @@ def test_it_outlives_the_service(jobs: Jobs, workers: Workers, service: ServiceP
 
 def test_warned_while_the_service_is_away_it_ends_at_once(workers: Workers) -> None:
     worker = workers.start("--poll", BATON_URL="http://127.0.0.1:1")
-    said(worker, "worker.patience: trying again in")
+    said(worker, "worker.retry: trying again in")
     worker.terminate()
     assert ended(worker) == 0
 

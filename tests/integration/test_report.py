@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.evaluation import KERAS_SINCE
+from baton.domain.evaluation import KERAS_SINCE
 from tests.support.jobs import TERMINAL, Jobs, tiny
 from tests.support.service import ServiceProcess
 from tests.support.worker import Workers
@@ -31,7 +31,7 @@ JOB = {
 
 def baton(service: ServiceProcess, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**service.environment, "BATON_CACHE": str(folder / "cache"), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-m", "client.cli", *arguments]
+    command = [sys.executable, "-m", "baton.cli", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=150
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.store_identity import IDENTITY
+from baton.domain.store_identity import IDENTITY
 from tests.integration.conftest import LEASE
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny

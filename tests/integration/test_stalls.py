@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from client.api import BatonClient
+from baton.client.client import BatonClient
 from tests.integration.test_preemption import gone
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until

@@ -11,8 +11,8 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from core.domain.queues import FUNCTION, rq_queue
-from core.storage import open_store
+from baton.domain.queues import FUNCTION, rq_queue
+from baton.storage import open_store
 from tests.integration.conftest import LEASE
 from tests.support.gcs import GcsEmulator, gcs_emulator, until
 from tests.support.jobs import Jobs, tiny

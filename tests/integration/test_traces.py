@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from core.telemetry import traces
+from baton.telemetry import traces
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import ROOT, TOKEN, running_service
@@ -109,7 +109,7 @@ def test_without_the_packages_one_line_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_a_wish_nothing_is_imported() -> None:
     code = (
-        "import sys; from core.telemetry import traces; assert traces.set_up('x', {}) is None\n"
+        "import sys; from baton.telemetry import traces; assert traces.set_up('x', {}) is None\n"
         "with traces.span('a'): traces.flush()\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )

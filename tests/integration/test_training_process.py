@@ -9,7 +9,7 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from core.domain.queues import FUNCTION, rq_queue
+from baton.domain.queues import FUNCTION, rq_queue
 from tests.integration.test_preemption import gone
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny

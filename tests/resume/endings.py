@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from safetensors.numpy import load as load_arrays
 
-from core.domain.manifest import CURSOR, STATE
-from core.domain.wire import CLOCK_COLUMNS
-from core.storage import BlobStore
+from baton.domain.manifest import CURSOR, STATE
+from baton.domain.wire import CLOCK_COLUMNS
+from baton.storage import BlobStore
 from tests.support.jobs import Jobs
 
 Bytes = dict[str, tuple[str, tuple[int, ...], bytes]]

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.domain.errors import LeaseLost
-from core.domain.policies import Reason
-from core.domain.wire import Finish, Outcome
-from core.storage import open_store
+from baton.domain.errors import LeaseLost
+from baton.domain.policies import Reason
+from baton.domain.wire import Finish, Outcome
+from baton.storage import open_store
 from tests.resume.endings import Ending, ending
 from tests.support.jobs import TERMINAL, Jobs
 from tests.support.redis import running_redis
 from tests.support.saboteur import Shot
 from tests.support.service import TOKEN, ServiceProcess, running_service
 from tests.support.zygote import THREADS, Ended, Zygote
-from worker.protocol import Refused, ServiceClient
+from worker.api_client.client import Refused, ServiceClient
 
 SECONDS_A_JOB = 240.0
 # Short enough to wait for, long enough for a busy machine.

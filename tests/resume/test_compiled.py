@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.domain.manifest import MANIFEST, Manifest
-from core.storage import open_store
+from baton.domain.manifest import MANIFEST, Manifest
+from baton.storage import open_store
 from tests.resume.stand import Kill, Run, Stand
 from tests.support.jobs import Jobs
 from tests.support.saboteur import Shot

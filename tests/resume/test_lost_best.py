@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.domain.spec import parse_spec
-from core.storage import open_store
+from baton.domain.spec import parse_spec
+from baton.storage import open_store
 from tests.support.recorder import Recorder
-from worker.control import Workspace
-from worker.training.session import train
+from worker.attempt.protocols import Workspace
+from worker.training.loop import train
 
 BEST = "best.keras"
 

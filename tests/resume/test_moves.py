@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.storage import open_store
+from baton.storage import open_store
 from tests.resume.endings import Ending
 from tests.resume.stand import LEASE, Kill, Run, Stand, running_stand
 from tests.support.gcs import GcsEmulator, gcs_emulator

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.overrides import apply_overrides
-from core.domain.spec import parse_spec
-from service.control.plans import plan_spec
+from baton.domain.overrides import apply_overrides
+from baton.domain.spec import parse_spec
+from service.usecases.plans import plan_spec
 from tests.resume.test_session import run
 from tests.unit.training.pictures import tiny_imagenet
 

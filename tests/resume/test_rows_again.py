@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.spec import parse_spec
-from core.domain.wire import Phase, Progress
-from core.storage import open_store
+from baton.domain.spec import parse_spec
+from baton.domain.wire import Phase, Progress
+from baton.storage import open_store
 from tests.support.recorder import Recorder
+from worker.attempt.protocols import Stop, Stopped, Workspace
 from worker.checkpointing.files import read_checkpoint
-from worker.control import Stop, Stopped, Workspace
-from worker.training.session import train
+from worker.training.loop import train
 
 STEP = 6
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import CLOCK_COLUMNS, EpochRow
-from core.storage import open_store
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.wire import CLOCK_COLUMNS, EpochRow
+from baton.storage import open_store
 from tests.support.recorder import Recorder
+from worker.attempt.protocols import Stopped, Workspace
 from worker.checkpointing.files import read_checkpoint
 from worker.checkpointing.snapshot import Arrays
-from worker.control import Stopped, Workspace
-from worker.training.session import train
+from worker.training.loop import train
 
 
 def spec(network: str) -> JobSpec:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from core.domain.errors import JobFailure
-from core.domain.policies import Reason
-from core.storage import open_store
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.storage import open_store
 from tests.resume.test_session import Ending, assert_equal, run, spec
 from worker.checkpointing.files import read_checkpoint
-from worker.training.engine import Engine
+from worker.training.step.engine import Engine
 
 MOST = 16
 """Images that fit."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.overrides import apply_overrides
-from core.domain.policies import Reason
-from core.domain.spec import JobSpec, dump_spec, parse_spec
+from baton.domain.errors import JobFailure
+from baton.domain.overrides import apply_overrides
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec, dump_spec, parse_spec
 from tests.resume.test_session import Ending, assert_equal, run, spec
-from worker.training import held
+from worker.training.step import device_cache
 
 
 def drawn(**changes: object) -> JobSpec:
@@ -36,7 +36,7 @@ def test_stopped_anywhere_the_bits_are_the_same(
 def test_images_that_do_not_fit_are_handed_over_and_change_no_bit(
     uninterrupted: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "device_share", lambda: 1000)
+    monkeypatch.setattr(device_cache, "device_share", lambda: 1000)
     notes: list[tuple[str, str]] = []
     assert_equal(uninterrupted, run(drawn(), tmp_path / "run", notes=notes))
     assert [kind for kind, _ in notes] == ["images_on_host", "images_on_host"]

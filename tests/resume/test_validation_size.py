@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from core.domain.overrides import apply_overrides
-from core.domain.spec import dump_spec, parse_spec
+from baton.domain.overrides import apply_overrides
+from baton.domain.spec import dump_spec, parse_spec
 from tests.resume.test_session import run, spec
-from worker.training import judged
 from worker.training.data import Split
-from worker.training.feeding import in_order
+from worker.training.input.source import in_order
+from worker.training.output import evaluate_split
 
 
 def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeyp
         seen.append(split.size)
         return in_order(split, *arguments)
 
-    monkeypatch.setattr(judged, "in_order", watched)
+    monkeypatch.setattr(evaluate_split, "in_order", watched)
     ending = run(parse_spec(apply_overrides(dump_spec(spec("network-1")), changes)), tmp_path / "run")
     assert [row["image_size"] for row in ending.history] == [8, 16]
     # After each of the two epochs, and at the end the best model on validation and test images.

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.__main__ import _no_connection_left
-from service.server import protocol
+from service.http_server import protocol
 
 MOST = 2
 REQUEST = b"GET / HTTP/1.1\r\nHost: baton.example.org\r\n\r\n"

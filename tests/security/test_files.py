@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from core.domain.errors import JobFailure, SpecError
-from core.domain.spec import DatasetSpec, parse_spec
-from core.storage import InvalidName, open_store
+from baton.domain.errors import JobFailure, SpecError
+from baton.domain.spec import DatasetSpec, parse_spec
+from baton.storage import InvalidName, open_store
 from tests.service.helpers import Api, assert_problem, spec
 from worker.settings import WorkerSettings
 from worker.training.data import load_images

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.forwarded import Forwarded
+from service.api.forwarded_headers import Forwarded
 from service.app import create_app
 from service.db.migrate import migrate
 from service.settings import Settings, SettingsError, load_settings

@@ -52,7 +52,7 @@ def test_yaml_says_no_more_than_json(api: Api, text: str) -> None:
 
 
 def baton(service: ServiceProcess, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "client.cli", *arguments]
+    command = [sys.executable, "-m", "baton.cli", *arguments]
     environment = {**service.environment, "COLUMNS": "200"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -159,7 +159,7 @@ def test_what_workers_write_gives_a_terminal_no_commands(api: Api, service: Serv
 
 def test_a_log_gives_a_terminal_colours_and_nothing_else() -> None:
     said = json.dumps("\x1b[31mred\x1b[0m 50%\r\t\x1b]0;owned\x07\x1b[2J\x1b]52;c;eA==\x07\x9b\x08\n")
-    code = f"from client.cli.follow import _write; _write({said})"
+    code = f"from baton.cli.follow import _write; _write({said})"
     master, slave = pty.openpty()
     try:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=slave, check=True, timeout=120)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.api.limits import MAX_BODY
+from service.api.request_limits import MAX_BODY
 from tests.support.service import ROOT
 
 SECOND = 10**9

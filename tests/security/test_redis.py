@@ -15,7 +15,7 @@ from rq import Callback, Queue
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from core.domain.queues import FUNCTION, rq_queue
+from baton.domain.queues import FUNCTION, rq_queue
 from tests.support.fast_jobs import fast
 from tests.support.jobs import Jobs
 from tests.support.redis import RedisServer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage import open_store
+from baton.storage import open_store
 from service.__main__ import warnings
 from service.settings import Settings
 from tests.service.helpers import Api, eventually
@@ -108,7 +108,7 @@ def comparisons(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
-    checked = [*ROOT.glob("service/access/*.py"), ROOT / "service/auth.py", ROOT / "service/api/session.py"]
+    checked = [*ROOT.glob("service/authn/*.py"), ROOT / "service/api/auth.py", ROOT / "service/api/browser_sessions.py"]
     assert [(path.name, *found) for path in checked for found in comparisons(path)] == []
     assert sum(path.read_text().count("hmac.compare_digest(") for path in checked) >= 4
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 
 import pytest
 
-from service.api.limits import Group, ShareLimit, Sharer
+from service.api.request_limits import Group, ShareLimit, Sharer
 from service.errors import TooManyAtOnce
 from tests.security.wire import Wire, ask
 from tests.service.helpers import Api, bearer, worker_info

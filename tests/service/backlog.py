@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, event, insert, select
 
 from service.db.tables import Attempt, Job, JobLabel
-from service.db.unit import new_id
+from service.db.unit_of_work import new_id
 from tests.service.helpers import Api
 
 

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.db.engine import Database, open_engine
 from service.db.migrate import migrate
-from service.db.operations import Replica
-from service.db.unit import Unit
+from service.db.operation_tables import Replica
+from service.db.unit_of_work import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
 from tests.service.helpers import DATABASES, Api, eventually

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from service.db.operations import PassFailure
+from service.db.operation_tables import PassFailure
 from service.db.tables import Job
 from service.db.types import db_now
 from tests.service.helpers import Api

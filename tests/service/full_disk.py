@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from service import checks
+from service.api import readiness
 from service.app import create_app
 from service.db.migrate import migrate
 from service.settings import Settings
@@ -80,9 +80,9 @@ def main(root: Path, redis_url: str) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)], check=True)
     url = f"sqlite:///{data}/baton.db"
     migrate(url)
-    for name in checks.EVERY:
-        checks.EVERY[name] = 0.1
-    checks.AGAIN_SECONDS, checks.TOLD_SECONDS = 0.1, 1.0
+    for name in readiness.EVERY:
+        readiness.EVERY[name] = 0.1
+    readiness.AGAIN_SECONDS, readiness.TOLD_SECONDS = 0.1, 1.0
     settings = Settings(token=TOKEN, database_url=url, redis_url=redis_url, store=store.as_uri(), conductor_seconds=0)  # type: ignore[call-arg]
     app = create_app(settings)
     with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False) as http:

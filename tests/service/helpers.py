@@ -13,11 +13,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from core.domain.manifest import MANIFEST, artifact_object, checkpoint_parts, checkpoint_prefix
-from core.storage import BlobStore
-from service.db.access import ApiToken
+from baton.domain.manifest import MANIFEST, artifact_object, checkpoint_parts, checkpoint_prefix
+from baton.storage import BlobStore
+from service.api.context import Services
+from service.db.auth_tables import ApiToken
 from service.db.tables import Attempt
-from service.services import Services
 
 DATABASES = ("sqlite", "postgresql")
 # For what is SQLite's own, and for what no database has a part in: once is enough.

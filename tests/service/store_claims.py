@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.storage.identity import read_identity
+from baton.storage.identity import read_identity
 from tests.service.helpers import Api, worker_info
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from service.db.notices import Notification
+from service.db.notification_table import Notification
 from tests.service.helpers import Api
 
 

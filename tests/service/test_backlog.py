@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from core.domain.queues import rq_queue
-from service.conductor import placing
-from service.conductor.window import WINDOW
-from service.control import demand
-from service.db.operations import PassFailure
+from baton.domain.queues import rq_queue
+from service.db.operation_tables import PassFailure
 from service.db.tables import Attempt, Job
 from service.metrics import scrape
+from service.reconciler import queue_placement
+from service.reconciler.dispatch_window import WINDOW
+from service.usecases import worker_demand
 from tests.service.backlog import Work, counted, plant
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, worker_info
 from tests.service.test_conductor import listed
@@ -73,7 +73,7 @@ ACTIONS: dict[str, Callable[[Api], object]] = {
 
 @ON_SQLITE
 def test_nothing_costs_more_with_a_backlog(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demand, "MOST", 100)
+    monkeypatch.setattr(worker_demand, "MOST", 100)
     monkeypatch.setattr(scrape, "KEPT_SECONDS", -1.0)
     job = api.submit()["id"]
     found = []
@@ -172,7 +172,7 @@ def test_many_that_ran_before_are_sent_in_order(api: Api, redis_server: RedisSer
 
 
 def test_demand_is_counted_up_to_a_bound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demand, "MOST", 50)
+    monkeypatch.setattr(worker_demand, "MOST", 50)
     plant(api, api.submit()["id"], 99)
     assert api.http.get("/v1/queues/default").json()["wanted"] == 50
 
@@ -207,7 +207,7 @@ def test_a_malformed_job_is_placed_alone_later(api: Api) -> None:
         api.conduct()
     assert offered(api) == attempt
     with api.services.database.read() as session:
-        rows = session.scalars(select(PassFailure).where(PassFailure.step == placing.STEP)).all()
+        rows = session.scalars(select(PassFailure).where(PassFailure.step == queue_placement.STEP)).all()
     assert [(row.job_id, row.tries) for row in rows] == [(broken, 1)]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.domain.protocol import PROTOCOL
-from core.domain.spec import granted_spec
+from baton.domain.protocol_versions import PROTOCOL
+from baton.domain.spec import granted_spec
 from service.db.types import db_now
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
 

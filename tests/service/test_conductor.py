@@ -12,18 +12,18 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from core.domain.queues import FUNCTION, rq_queue, rq_queues
-from core.storage import StoreUnavailable
-from service.checks import check_store
-from service.conductor import control, dispatch
-from service.conductor.messages import Messages
-from service.control.limits import Limits
+from baton.domain.queues import FUNCTION, rq_queue, rq_queues
+from baton.storage import StoreUnavailable
+from service.api.readiness import check_store
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.reconciler import dispatch, enforcement
+from service.reconciler.rq_dispatch import Messages
+from service.usecases.concurrency_limits import Limits
 from tests.service.helpers import Api, eventually
 from tests.support.redis import RedisServer, running_redis
-from worker.rq_worker import listen
+from worker.supervisor.rq_source import listen
 
 
 def listed(redis_server: RedisServer, name: str = "baton:default:normal") -> list[str]:
@@ -176,7 +176,7 @@ def test_a_wish_that_was_left_over_takes_effect(api: Api, desired: str, status: 
     job_id = api.submit()["id"]
     with api.services.database.write() as session:
         session.execute(update(Job).where(Job.id == job_id).values(desired=desired))
-    control.settle(api.services.database)
+    enforcement.settle(api.services.database)
     assert api.job(job_id)["status"] == status
     assert api.attempt(job_id)["state"] == status
 

@@ -14,14 +14,14 @@ import pytest
 
 import service
 import worker
-from core.domain import shown
-from core.domain.queues import PRIORITIES
-from core.domain.spec import JobSpec
-from core.domain.views import JobView
+from baton.domain import open_enums
+from baton.domain.queues import PRIORITIES
+from baton.domain.spec import JobSpec
+from baton.domain.views import JobView
 from scripts.reference.rest import document
-from service.api.contract import TAGS
-from service.api.docs import POLICY
-from service.control.filters import Status
+from service.api.docs_page import POLICY
+from service.api.openapi_texts import TAGS
+from service.usecases.job_filters import Status
 from tests.service.helpers import ON_SQLITE, Api
 
 STABLE = frozenset(
@@ -84,12 +84,12 @@ def test_what_is_one_of_several_names_says_so(contract: dict[str, Any]) -> None:
 
 
 def test_the_sets_are_those_of_the_code() -> None:
-    assert set(shown.STATUSES) == set(get_args(Status))
+    assert set(open_enums.STATUSES) == set(get_args(Status))
     assert set(get_args(JobSpec.model_fields["priority"].annotation)) == set(PRIORITIES)
     notes = {kind for text in sources(worker) for kind in re.findall(r'\.note\("(\w+)"|^KIND = "(\w+)"', text, re.M)}
-    assert {one for pair in notes for one in pair if one} == set(shown.WORKER_NOTES)
+    assert {one for pair in notes for one in pair if one} == set(open_enums.WORKER_NOTES)
     told = {kind for text in sources(service) for kind in re.findall(r'audit\.record\([^"]*?"(\w+)",', text)}
-    assert told | {f"job_{verb}_requested" for verb in ("pause", "resume", "cancel")} == set(shown.AUDITED)
+    assert told | {f"job_{verb}_requested" for verb in ("pause", "resume", "cancel")} == set(open_enums.AUDITED)
 
 
 def sources(package: Any) -> list[str]:

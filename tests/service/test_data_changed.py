@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from core.domain.notices import Notice
-from core.domain.policies import PASSED_OVER_SECONDS
-from service.control.notice_text import title
-from service.control.passing import others
+from baton.domain.notifications import Notice
+from baton.domain.policies import PASSED_OVER_SECONDS
 from service.db.tables import Attempt, Job, Worker
 from service.db.types import db_now
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.usecases.notification_text import title
+from service.usecases.worker_avoidance import others
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.listener import listening
 

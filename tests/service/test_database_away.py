@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service import checks
-from service.control import views
+from service.api import readiness
 from service.db.tables import Job
+from service.usecases import views
 from tests.service.helpers import ON_POSTGRESQL, Api, assert_problem, eventually, spec
 from tests.support.postgres import PostgresServer
 
@@ -120,7 +120,7 @@ def test_a_request_that_is_cut_off_did_nothing(api: Api, postgres_server: Postgr
 def test_postgresql_restarts_and_the_service_heals(
     start: Callable[..., Api], postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(checks.EVERY, "database", 0.2)
+    monkeypatch.setitem(readiness.EVERY, "database", 0.2)
     api = start(conductor_seconds=0.05, leader_seconds=1)
     hand = api.running()
     polled: list[httpx.Response] = []

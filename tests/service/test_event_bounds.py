@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 
-from service.access.allowances import Allowance
-from service.control.artifacts import MAX_ARTIFACTS
-from service.control.events import PAGE_BYTES
+from service.authn.write_rates import Allowance
 from service.db.tables import Artifact, Event
 from service.db.types import db_now
 from service.errors import TooManyWrites
+from service.usecases.artifacts import MAX_ARTIFACTS
+from service.usecases.events import PAGE_BYTES
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem
 
 LARGE = {"a": "x" * 16_000}

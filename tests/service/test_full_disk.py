@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from service import checks
-from service.checks import OK, check_database, check_store
-from service.control import views
-from service.db import disk
+from service.api import readiness
+from service.api.readiness import OK, check_database, check_store
+from service.db import disk_space
+from service.usecases import views
 from tests.contract.test_directory_store import can_unshare
 from tests.service.full_disk import not_ready
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually, spec
@@ -34,7 +34,7 @@ def test_disks_fill_up_and_are_made_room_on(
         answer = subprocess.run(command, check=False, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr[-3000:]
     else:  # no mounts of our own here: let the system call say it
-        monkeypatch.setattr(disk, "free_bytes", lambda _path: 0)
+        monkeypatch.setattr(disk_space, "free_bytes", lambda _path: 0)
         assert "is full: make room" in check_database(api.services.leases)
 
 
@@ -44,7 +44,7 @@ def test_a_database_that_takes_no_further_page(
 ) -> None:
     """The small write of a check still fits then: what requests met counts too."""
     monkeypatch.setattr("service.api.problems._said_at", float("-inf"))
-    monkeypatch.setitem(checks.EVERY, "database", 0.05)
+    monkeypatch.setitem(readiness.EVERY, "database", 0.05)
     api = start()
     full = [True]
 
@@ -64,7 +64,7 @@ def test_a_database_that_takes_no_further_page(
     assert len(told) == 1
     full[0] = False
     assert submitted(api).status_code == 201
-    monkeypatch.setattr(checks, "TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "TOLD_SECONDS", 0.0)
     assert not_ready(api) == {}
 
 
@@ -82,10 +82,10 @@ def test_an_error_below_the_file_is_told_as_what_it_is(api: Api, monkeypatch: py
     cause.sqlite_errorcode = sqlite3.SQLITE_IOERR | 3 << 8
     url = api.services.database.engine.url
     error = OperationalError("UPDATE", {}, cause)
-    assert disk.full_disk(error, url) is None
-    assert "fails (disk I/O error)" in (disk.failing_disk(error, url) or "")
-    monkeypatch.setattr(disk, "free_bytes", lambda _path: 4096)
-    assert "is full" in (disk.full_disk(error, url) or "")
+    assert disk_space.full_disk(error, url) is None
+    assert "fails (disk I/O error)" in (disk_space.failing_disk(error, url) or "")
+    monkeypatch.setattr(disk_space, "free_bytes", lambda _path: 4096)
+    assert "is full" in (disk_space.full_disk(error, url) or "")
 
 
 @ON_POSTGRESQL

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.goodput import PRODUCTIVE, Bucket
+from baton.domain.goodput import PRODUCTIVE, Bucket
 from tests.service.clock import MovedClock
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.api.headers import ALL_ANSWERS
-from service.api.limits import MAX_BODY
+from service.api.request_limits import MAX_BODY
 from tests.service.helpers import ON_SQLITE, Api
 
 DASHBOARD = "https://dashboard.example.org"
@@ -37,7 +37,7 @@ def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.Respon
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("service.control.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
     return {**found, "500": api.http.get("/v1/jobs")}
 
 

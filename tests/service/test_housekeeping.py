@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from core.domain.manifest import artifact_object, checkpoint_prefix, program_object
-from core.storage.port import BlobInfo
-from service.conductor import housekeeping, sweeping
+from baton.domain.manifest import artifact_object, checkpoint_prefix, program_object
+from baton.storage.port import BlobInfo
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
+from service.reconciler import garbage_collection, orphaned_objects
 from tests.service.helpers import Api, WorkerHand
 
 
@@ -51,7 +51,7 @@ def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.Monke
         return copy(source, target)
 
     monkeypatch.setattr(store, "copy", late)
-    housekeeping.publish(api.services.database, store)
+    garbage_collection.publish(api.services.database, store)
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"old"
     api.conduct()
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"
@@ -133,7 +133,7 @@ def test_autotuning_results_stay_until_nobody_can_go_on_with_them(api: Api) -> N
     hand.finish("succeeded")
     sweep(api)  # a process that lost its lease may still write a checkpoint that names it
     assert store.stat(program) is not None
-    sweep(api, finished_at=datetime.now(UTC) - 2 * sweeping.SWEEP_AFTER_END)
+    sweep(api, finished_at=datetime.now(UTC) - 2 * orphaned_objects.SWEEP_AFTER_END)
     assert store.stat(program) is None
     assert stored(api, hand) == {kept}
     with api.services.database.read() as session:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from core.storage import InvalidName, StoreConfigError, StoreUnavailable
-from core.storage.port import BlobInfo
-from service.conductor import housekeeping, passes
-from service.conductor.crew import Crew
-from service.db.operations import PassFailure
+from baton.storage import InvalidName, StoreConfigError, StoreUnavailable
+from baton.storage.port import BlobInfo
+from service.db.operation_tables import PassFailure
 from service.db.tables import Artifact, Checkpoint, Garbage
 from service.db.types import db_now
+from service.reconciler import garbage_collection, store_pass
+from service.reconciler.store_pool import Crew
 from tests.service.helpers import Api, eventually
 from tests.service.test_housekeeping import save, stored, sweep
 
@@ -72,7 +72,7 @@ def test_an_artifact_whose_source_is_missing(api: Api) -> None:
 def test_an_artifact_whose_source_stays_missing_is_given_up_with_one_event(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "MOST_TRIES", 3)
+    monkeypatch.setattr(garbage_collection, "MOST_TRIES", 3)
     hand, store = api.running(), api.services.store
     hand.artifact("a.txt", b"a")
     source = source_of(api)
@@ -194,7 +194,7 @@ def test_a_store_that_is_away_is_no_items_fault(api: Api, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         for name in ("copy", "list", "delete", "check"):
             patch.setattr(store, name, away)
-        for step in (housekeeping.publish, housekeeping.collect_checkpoints):
+        for step in (garbage_collection.publish, garbage_collection.collect_checkpoints):
             with pytest.raises(StoreUnavailable):
                 step(api.services.database, store)
         assert failures(api) == {}
@@ -225,8 +225,8 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
     for name in ("a", "b", "c", "d"):
         hand.artifact(name, b"x")
     released, copy = threading.Event(), store.copy
-    monkeypatch.setattr(housekeeping, "PUBLISHERS", Crew(3, patience=0.05))
-    monkeypatch.setattr("service.conductor.crew.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(garbage_collection, "PUBLISHERS", Crew(3, patience=0.05))
+    monkeypatch.setattr("service.reconciler.store_pool.LOOK_SECONDS", 0.01)
     monkeypatch.setattr(store, "copy", lambda *names: (released.wait(60), copy(*names))[1])
 
     def hung() -> list[threading.Thread]:
@@ -234,13 +234,13 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
 
     for left_behind in (3, 4):
         with pytest.raises(StoreUnavailable, match="not answered"):
-            housekeeping.publish(api.services.database, store)
+            garbage_collection.publish(api.services.database, store)
         assert len(hung()) == left_behind
     # No call is made a second time while the first one hangs, and each one waits for its next try.
-    housekeeping.publish(api.services.database, store)
+    garbage_collection.publish(api.services.database, store)
     assert set(failures(api)) == {"publish"}
     let_retry(api)
-    housekeeping.publish(api.services.database, store)
+    garbage_collection.publish(api.services.database, store)
     assert len(hung()) == 4
     released.set()
     eventually(lambda: not hung())
@@ -250,16 +250,16 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
 
 
 def test_a_full_batch_is_followed_by_the_next_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 3)
+    monkeypatch.setattr(garbage_collection, "BATCH", 3)
     hand = api.running(checkpoint={"keep": 1})
     for step in range(1, 12):
         save(api, hand, step)
     assert backlog(api)["checkpoints"] == 10
-    monkeypatch.setattr(passes, "ROUNDS", 2)
-    housekeeping.collect_checkpoints(api.services.database, api.services.store)
+    monkeypatch.setattr(store_pass, "ROUNDS", 2)
+    garbage_collection.collect_checkpoints(api.services.database, api.services.store)
     assert (len(stored(api, hand)), backlog(api)["checkpoints"]) == (5, 4)
-    monkeypatch.setattr(passes, "ROUNDS", 10)
-    housekeeping.collect_checkpoints(api.services.database, api.services.store)
+    monkeypatch.setattr(store_pass, "ROUNDS", 10)
+    garbage_collection.collect_checkpoints(api.services.database, api.services.store)
     assert (len(stored(api, hand)), backlog(api)["checkpoints"]) == (1, 0)
 
 
@@ -272,7 +272,7 @@ def backlog(api: Api) -> dict[str, float]:
 
 
 def test_bad_checkpoints_of_jobs_that_run_take_no_place_in_a_batch(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "SLICE", 2)
+    monkeypatch.setattr(garbage_collection, "SLICE", 2)
     running = [api.running(f"w{number}") for number in range(6)]
     for hand in running:
         prefix = save(api, hand, 1)
@@ -281,7 +281,7 @@ def test_bad_checkpoints_of_jobs_that_run_take_no_place_in_a_batch(api: Api, mon
     ended.finish("succeeded")
 
     def collected() -> bool:
-        housekeeping.collect_checkpoints(api.services.database, api.services.store)
+        garbage_collection.collect_checkpoints(api.services.database, api.services.store)
         return stored(api, ended) == set()
 
     eventually(collected)

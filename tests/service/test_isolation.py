@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from service.conductor import clock_repairs, control
-from service.conductor.isolation import ready
-from service.control import endings
-from service.db.notices import Notification
-from service.db.operations import PassFailure
+from service.db.notification_table import Notification
+from service.db.operation_tables import PassFailure
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.reconciler import clock_repairs, enforcement
+from service.reconciler.isolation import ready
+from service.usecases import attempt_outcomes
 from tests.service.failing import due_again, failures, metric, set_job
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, WorkerHand, eventually
 from tests.support.listener import listening
@@ -24,14 +24,14 @@ from tests.support.listener import listening
 
 def poison(monkeypatch: pytest.MonkeyPatch, key: str, name: str = "expire") -> None:
     """Handling this one raises, whatever is in its rows."""
-    real = getattr(endings, name)
+    real = getattr(attempt_outcomes, name)
 
     def act(unit: Unit, attempt_id: str, *rest: Any) -> Any:
         if attempt_id == key:
             raise KeyError("stages")
         return real(unit, attempt_id, *rest)
 
-    monkeypatch.setattr(endings, name, act)
+    monkeypatch.setattr(attempt_outcomes, name, act)
 
 
 def test_one_that_cannot_be_handled_is_tried_again_later_and_said(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +102,10 @@ def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch)
             raise KeyError("stages")
         unit.session.execute(update(Attempt).where(Attempt.id == attempt_id).values(state="lost"))
 
-    monkeypatch.setattr(endings, "expire", end)
+    monkeypatch.setattr(attempt_outcomes, "expire", end)
     conductor = api.services.conductor
     for _ in range(2):
-        control.expire_leases(api.services.database, conductor.isolation, conductor.guard.look, 30.0)
+        enforcement.expire_leases(api.services.database, conductor.isolation, conductor.guard.look, 30.0)
     with api.services.database.read() as session:
         left = list(session.scalars(select(Attempt.id).where(Attempt.state != "lost")))
     assert left == keys[:1]

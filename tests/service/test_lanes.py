@@ -14,9 +14,9 @@ import anyio
 import httpx
 import pytest
 
-from core.storage import open_store
-from service import checks
-from service.checks import NOT_YET, OK, Check, Readiness
+from baton.storage import open_store
+from service.api import readiness
+from service.api.readiness import NOT_YET, OK, Check, Readiness
 from service.lanes import Lane, LaneFull
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.hanging_store import hanging_store
@@ -140,7 +140,7 @@ def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: 
             taken.release()
             released.wait(60)
 
-    monkeypatch.setattr("service.control.views.list_jobs", slow)
+    monkeypatch.setattr("service.usecases.views.list_jobs", slow)
     worker = api.token("work")["token"]
 
     async def run() -> list[int]:
@@ -225,8 +225,8 @@ def test_a_place_in_a_lane_is_not_waited_for_without_end() -> None:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Readiness]]:
     """Makes a readiness with one check of ours, by a clock of ours."""
     made: list[Readiness] = []
-    monkeypatch.setitem(checks.EVERY, "store", 0.001)
-    monkeypatch.setattr(checks, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setitem(readiness.EVERY, "store", 0.001)
+    monkeypatch.setattr(readiness, "AGAIN_SECONDS", 0.001)
 
     def make(ask: Callable[[], str], clock: Callable[[], float]) -> Readiness:
         made.append(Readiness([Check("store", ask, bound=10.0)], clock))
@@ -285,7 +285,7 @@ def test_the_answer_tells_the_age_of_each_check(api: Api) -> None:
 @ON_SQLITE
 def test_before_its_first_check_it_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     services = api.services
-    fresh = Readiness(checks.checks(services.leases, services.redis, services.store, lambda: None))
+    fresh = Readiness(readiness.checks(services.leases, services.redis, services.store, lambda: None))
     monkeypatch.setattr(services.readiness, "states", fresh.states)
     problem = assert_problem(api.http.get("/readyz"), 503, "not-ready")
     assert [error["message"] for error in problem["errors"]] == [NOT_YET] * 3

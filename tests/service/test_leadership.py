@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-from service.conductor.leadership import Alone, Elected, leadership
 from service.db.engine import Database, open_engine
-from service.db.leaders import Leader
-from service.db.sole import DatabaseTaken, sole_use
+from service.db.leader_table import Leader
+from service.db.sqlite_lock import DatabaseTaken, sole_use
 from service.db.types import db_now
+from service.reconciler.leader_election import Alone, Elected, leadership
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, eventually
 
 

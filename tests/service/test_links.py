@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
-from service.db.access import BrowserSession
+from service.db.auth_tables import BrowserSession
 from service.db.types import db_now
 from tests.service.helpers import Api, assert_problem, bearer
 

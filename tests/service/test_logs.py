@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-import service.logs
-from core.domain.manifest import log_segment
-from core.storage import StoreUnavailable
-from service.control import logs
+import service.live.log_reader
+from baton.domain.manifest import log_segment
+from baton.storage import StoreUnavailable
+from service.usecases import attempt_logs
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
 from tests.support.gcs import GcsEmulator, gcs_emulator
 from tests.support.redis import RedisServer
@@ -95,7 +95,7 @@ def test_it_is_read_from_any_byte(served: Api) -> None:
 
 def test_part_by_part_it_is_the_whole(served: Api) -> None:
     log = held(served)
-    for n in range(service.logs.WALK + 5):
+    for n in range(service.live.log_reader.WALK + 5):
         log.ship(f"{n}é\n".encode())
     log.ship(b"")
     found, offset, complete = log.read(offset=len("0é\n".encode()))
@@ -167,7 +167,7 @@ def test_others_have_a_while_for_their_last_lines(api: Api, monkeypatch: pytest.
     log.ship(b"Traceback")
     assert log.read() == (b"Traceback", 9, False)
     assert log.read(offset=9, wait=0.2) == (b"", 9, False)
-    monkeypatch.setattr(logs, "SETTLED_AFTER", timedelta(0))
+    monkeypatch.setattr(attempt_logs, "SETTLED_AFTER", timedelta(0))
     assert log.read(offset=9, wait=30) == (b"", 9, True)
 
 

@@ -12,15 +12,15 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 from sqlalchemy import select, update
 
-from core.domain.queues import FUNCTION, rq_queue, rq_queues
-from service.conductor import dispatch
-from service.conductor.messages import MESSAGE_TTL
-from service.db.operations import PassFailure
+from baton.domain.queues import FUNCTION, rq_queue, rq_queues
+from service.db.operation_tables import PassFailure
 from service.db.tables import Job
+from service.reconciler import dispatch
+from service.reconciler.rq_dispatch import MESSAGE_TTL
 from tests.service.helpers import ON_SQLITE, Api
 from tests.service.test_conductor import listed
 from tests.support.redis import RedisServer
-from worker.rq_worker import BatonWorker, listen
+from worker.supervisor.rq_source import BatonWorker, listen
 
 NORMAL = rq_queue("default", "normal")
 STARTED = f"rq:wip:{NORMAL}"

@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.checks import State
+from service.api.readiness import State
 from service.metrics import scrape
-from service.metrics.rows import OTHERS, QUEUES, Queue, few
+from service.metrics.database_numbers import OTHERS, QUEUES, Queue, few
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually
 from tests.support.redis import RedisServer
 
@@ -91,7 +91,7 @@ def test_what_is_rolled_back_did_not_happen(api: Api, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("service.control.submit.queue_attempt", broken)
+    monkeypatch.setattr("service.usecases.submit.queue_attempt", broken)
     assert api.http.post("/v1/jobs", json={"plan": "digits-demo"}).status_code == 500
     assert value(scraped(api), "baton_jobs_submitted_total") == 0
 

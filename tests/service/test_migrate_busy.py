@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from service.db import contention
-from service.db.contention import LOCK_ID
+from service.db import postgres_migration
 from service.db.engine import open_engine
 from service.db.migrate import Standing, UnfitDatabase, migrate, standing
+from service.db.postgres_migration import LOCK_ID
 from tests.service.helpers import eventually
 from tests.service.rows import fill
 from tests.support.postgres import PostgresServer
@@ -25,7 +25,7 @@ INDEX = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_workers_las
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"LOCK_SECONDS": 0.2, "LOOK_SECONDS": 0.05, "POLL_SECONDS": 0.05, "MAX_PAUSE": 0.1}.items():
-        monkeypatch.setattr(contention, name, seconds)
+        monkeypatch.setattr(postgres_migration, name, seconds)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def run(module: str, url: str, *arguments: str, **settings: str) -> tuple[int, s
 def test_a_schema_is_brought_up_to_date_as_a_step_of_its_own(new_database_url: Callable[[], str]) -> None:
     url = new_database_url()
     newest = standing(url).wanted
-    status, said = run("client.cli", url, "migrate", "--check")
+    status, said = run("baton.cli", url, "migrate", "--check")
     assert (status, said) == (1, f"the schema is at revision none, behind {newest}: run `baton migrate`\n")
     assert run("service.migrate", url) == (0, f"migrated from revision none to {newest}\n")
     up_to_date = (0, f"the schema is at revision {newest}: up to date\n")

@@ -14,7 +14,14 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.db.engine import open_engine
-from service.db.migrate import Standing, UnfitDatabase, alembic_config, migrate, require_current, standing
+from service.db.migrate import (
+    Standing,
+    UnfitDatabase,
+    alembic_config,
+    migrate,
+    require_current,
+    standing,
+)
 from tests.service.rows import everything, fill, schema
 from tests.support.service import ROOT
 

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core.domain.wire import WorkerInfo
-from service import offers
-from service.control.limits import Limits
+from baton.domain.wire import WorkerInfo
 from service.db.types import db_now
-from service.offers import Offers
+from service.live import work_offers
+from service.live.work_offers import Offers
+from service.usecases.concurrency_limits import Limits
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
@@ -85,7 +85,7 @@ def test_the_time_runs_out(api: Api) -> None:
 
 
 def test_each_is_offered_another(api: Api, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offers, "HOLD_SECONDS", 0.5)
+    monkeypatch.setattr(work_offers, "HOLD_SECONDS", 0.5)
     jobs = [api.submit()["id"] for _ in range(3)]
     expected = attempts(api, *jobs)
     assert [ask(api) for _ in range(3)] == expected
@@ -136,7 +136,7 @@ def test_a_free_place_wakes_who_waits(
 def test_an_offer_that_met_a_limit_is_made_again_when_a_place_is_free(
     start: Callable[..., Api], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offers, "HOLD_SECONDS", 3600.0)
+    monkeypatch.setattr(work_offers, "HOLD_SECONDS", 3600.0)
     redis_server.client().flushall()
     api = start(queue_limits={"default": 1})
     second = api.submit(priority="low")["id"]
@@ -267,7 +267,9 @@ def test_who_hung_up_is_offered_nothing(service: ServiceProcess, monkeypatch: py
         job = Api(http).submit(queue="gone")["id"]
         answer = http.post(NEXT, json=request("gone", wait=30.0, name="here")).json()
         assert [answer["attempt_id"]] == attempts(Api(http), job)
-        assert time.monotonic() - begun < 10 * offers.HOLD_SECONDS  # each of the ten would have kept it for so long
+        assert (
+            time.monotonic() - begun < 10 * work_offers.HOLD_SECONDS
+        )  # each of the ten would have kept it for so long
 
 
 def test_a_service_that_ends_lets_all_go(service: ServiceProcess, pool: ThreadPoolExecutor) -> None:

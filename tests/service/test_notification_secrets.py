@@ -17,9 +17,9 @@ import requests
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from client.cli import app
-from service.notify.post import Post
-from service.notify.targets import chosen, load_urls
+from baton.cli import app
+from service.notifications.sender import Post
+from service.notifications.targets import chosen, load_urls
 from service.settings import Settings, SettingsError
 from tests.service.helpers import ON_SQLITE, Api, eventually
 from tests.support.listener import Listener, listening

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select, update
 
-from service.conductor.notifying import Notifier, Patience
-from service.db.notices import Notification
+from service.db.notification_table import Notification
 from service.db.types import db_now
+from service.reconciler.notification_delivery import Notifier, Patience
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually
 from tests.service.telling import end, rows
 from tests.support.listener import Listener, listening

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from service.db.tables import Job
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from tests.service.helpers import Api, WorkerHand, assert_problem
 
 AT_STEP = {

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from service.db.engine import Database, open_engine
 from service.db.tables import Attempt
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from tests.service.helpers import Api, WorkerHand, bearer, eventually
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service

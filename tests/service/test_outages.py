@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete, select, update
 
-from core.domain.outages import Served, Span, longest_gap, served, since
-from service.conductor.leadership import boot_clock
-from service.conductor.lease_guard import LeaseGuard
-from service.db.operations import Replica
+from baton.domain.uptime import Served, Span, longest_gap, served, since
+from service.db.operation_tables import Replica
 from service.db.tables import Attempt
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.reconciler.leader_election import boot_clock
+from service.reconciler.lease_guard import LeaseGuard
 from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, eventually
 from tests.support.moved_clock import MovedClock
 from tests.support.postgres import PostgresServer

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.domain.plan_views import PlanStageView, PlanView
-from core.domain.plans import describe
-from service.control.plans import list_plans, load_plan
+from baton.domain.plan_summary import describe
+from baton.domain.plan_views import PlanStageView, PlanView
+from service.usecases.plans import list_plans, load_plan
 from tests.service.helpers import ON_SQLITE, Api, assert_problem
 
 PLATEAU, CONSTANT = "plateau", "constant"

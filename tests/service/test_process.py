@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from core.storage import open_store
+from baton.storage import open_store
 from service.__main__ import _listen, main
-from service.db.sole import sole_use
+from service.db.sqlite_lock import sole_use
 from tests.service.helpers import Api, eventually, spec
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer

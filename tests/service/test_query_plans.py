@@ -14,8 +14,8 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from service.control.filters import Status
 from service.db.tables import Base
+from service.usecases.job_filters import Status
 from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, worker_info
 from tests.support.listener import listening
 

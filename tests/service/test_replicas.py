@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from core.storage import open_store
+from baton.storage import open_store
 from tests.service.helpers import Api, WorkerHand, eventually, spec
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer

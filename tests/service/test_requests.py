@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from client.api import BatonClient
-from client.errors import ApiError
+from baton.client.client import BatonClient
+from baton.client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, spec
 from tests.support.gcs import until
 from tests.support.redis import RedisServer
@@ -58,7 +58,7 @@ def test_every_answer_and_every_problem_is_named(api: Api, monkeypatch: pytest.M
         return answer
 
     assert named("GET", "/v1/jobs").status_code == 200
-    monkeypatch.setattr("service.control.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
     problems = {
         (401, "unauthorized"): named("GET", "/v1/jobs", headers={"Authorization": "Bearer wrong"}),
         (404, "not-found"): named("GET", "/nonesuch"),
@@ -119,7 +119,7 @@ def test_a_bug_is_logged_with_its_request_and_traceback(
     start: Callable[..., Api], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """The line itself is uvicorn's: what it is logged in is a context that knows the request."""
-    from core.telemetry import fields
+    from baton.telemetry import log_context
 
     seen: list[str | None] = []
 
@@ -127,13 +127,13 @@ def test_a_bug_is_logged_with_its_request_and_traceback(
         raise RuntimeError("a bug")
 
     async def asked() -> None:
-        from service.api.requests import Requests
+        from service.api.request_log import Requests
         from service.metrics.counters import Counters
 
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", b"bug-1")]}
         with pytest.raises(RuntimeError):
             await Requests(app, Counters("0"))(scope, None, None)  # type: ignore[arg-type]
-        seen.append(fields.request_id())
+        seen.append(log_context.request_id())
 
     import asyncio
 

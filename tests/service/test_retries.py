@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.domain.retries import FORGIVEN_AFTER
+from baton.domain.retry_history import FORGIVEN_AFTER
 from service.db.tables import Attempt
 from tests.service.helpers import Api, assert_problem
 

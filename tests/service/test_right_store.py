@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from core.domain.manifest import MANIFEST
-from core.storage import StoreUnavailable
+from baton.domain.manifest import MANIFEST
+from baton.storage import StoreUnavailable
 from service.db.tables import Attempt, Worker
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from tests.service.helpers import Api, assert_problem, eventually
 from tests.service.store_claims import claim, identity, worker_with
 

@@ -26,12 +26,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from core.domain.errors import LeaseLost, TransitionError
-from core.domain.manifest import checkpoint_prefix
-from core.domain.outages import Served
-from core.domain.spec import parse_spec
-from core.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS
-from core.domain.wire import (
+from baton.domain.errors import LeaseLost, TransitionError
+from baton.domain.manifest import checkpoint_prefix
+from baton.domain.spec import parse_spec
+from baton.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS, TERMINAL_JOBS
+from baton.domain.uptime import Served
+from baton.domain.wire import (
     CheckpointCommit,
     CheckpointRole,
     Claim,
@@ -42,14 +42,14 @@ from core.domain.wire import (
     Position,
     WorkerInfo,
 )
-from service.conductor import control
-from service.control import checkpoints, endings, leases, owner
-from service.control.leases import Terms
-from service.control.submit import submit
 from service.db.engine import Database, open_engine
 from service.db.tables import Attempt, Checkpoint, Event
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from service.errors import Conflict
+from service.reconciler import enforcement
+from service.usecases import attempt_outcomes, checkpoints, job_control, leases
+from service.usecases.leases import Terms
+from service.usecases.submit import submit
 from tests.service.helpers import spec
 
 # CI's share; more by BATON_RULE_RUNS=5000.
@@ -211,14 +211,16 @@ class Rules(RuleBasedStateMachine):
         message = Finish(fence=hold.fence, outcome=outcome, message=f"at {self.clock.now}, number {book.saves}")
         book.saves += 1
         try:
-            done = self._fenced(book, hold, lambda unit: endings.finish(unit, hold.attempt_id, message).state)
+            done = self._fenced(book, hold, lambda unit: attempt_outcomes.finish(unit, hold.attempt_id, message).state)
         except Conflict:
             assert outcome is Outcome.CANCELLED
             assert book.desired != "cancel"
             return
         if done is not None:
             self._ended(book, outcome)
-            self._write(lambda unit: endings.finish(unit, hold.attempt_id, message))  # its answer got lost: once more
+            self._write(
+                lambda unit: attempt_outcomes.finish(unit, hold.attempt_id, message)
+            )  # its answer got lost: once more
 
     # -- the conductor ------------------------------------------------------------------------------------------------
 
@@ -229,8 +231,8 @@ class Rules(RuleBasedStateMachine):
             return
         seen = self._attempt(hold.attempt_id)["lease_expires_at"]
         over = seen <= self.clock.now
-        lease = endings.Lease(Served(self.clock.now, self.clock.now - timedelta(hours=1)), LEASE)
-        done = self._write(lambda unit: endings.expire(unit, hold.attempt_id, "conductor", lease, seen))
+        lease = attempt_outcomes.Lease(Served(self.clock.now, self.clock.now - timedelta(hours=1)), LEASE)
+        done = self._write(lambda unit: attempt_outcomes.expire(unit, hold.attempt_id, "conductor", lease, seen))
         assert done is over
         if done:
             self._ended(book, None)
@@ -242,8 +244,10 @@ class Rules(RuleBasedStateMachine):
             return
         before = self._job(book)
         served = Served(self.clock.now, self.clock.now - timedelta(hours=1))
-        patience, seen = endings.Patience(cancel=20.0, pause=25.0), before["desired_at"]
-        done = self._write(lambda unit: endings.overrule(unit, hold.attempt_id, "conductor", served, patience, seen))
+        patience, seen = attempt_outcomes.Patience(cancel=20.0, pause=25.0), before["desired_at"]
+        done = self._write(
+            lambda unit: attempt_outcomes.overrule(unit, hold.attempt_id, "conductor", served, patience, seen)
+        )
         if not done:
             assert self._job(book) == before
             return
@@ -253,7 +257,7 @@ class Rules(RuleBasedStateMachine):
     @rule(book=books)
     def settle(self, book: Book) -> None:
         before = self._state(book)
-        self._write(lambda unit: control._repair(unit, book.job_id))
+        self._write(lambda unit: enforcement._repair(unit, book.job_id))
         assert self._state(book) == before, "nothing was left to settle"
 
     # -- the owner ----------------------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ class Rules(RuleBasedStateMachine):
     @rule(book=books, wish=st.sampled_from(["pause", "resume", "cancel"]))
     def ask(self, book: Book, wish: str) -> None:
         before = self._job(book)
-        call = {"pause": owner.pause, "resume": owner.resume, "cancel": owner.cancel}[wish]
+        call = {"pause": job_control.pause, "resume": job_control.resume, "cancel": job_control.cancel}[wish]
         try:
             self._write(lambda unit: call(unit, book.job_id, "user"))
         except (Conflict, TransitionError):

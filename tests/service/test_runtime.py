@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.policies import PASSED_OVER_SECONDS, Reason
+from baton.domain.policies import PASSED_OVER_SECONDS, Reason
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
 
 LIMITS = {"max_runtime": "10m"}

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
-from core.domain.access import Scope
-from service.auth import READ, SUBMIT, GuardedRoute
+from baton.domain.tokens import Scope
+from service.api.auth import READ, SUBMIT, GuardedRoute
 from service.web.pages import VIEWS
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.support.service import ROOT, TOKEN

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
-from service.db.access import BrowserSession
+from service.db.auth_tables import BrowserSession
 from service.db.types import db_now
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.service.rows import everything

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from service.db.notices import Notification
+from service.db.notification_table import Notification
 from service.db.tables import Attempt, Checkpoint
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
 from tests.service.helpers import Api, WorkerHand
 from tests.support.listener import listening
 

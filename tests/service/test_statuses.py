@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.control.beats import Beats
-from service.control.limits import Limits
-from service.statuses import Statuses
+from service.live.status_cache import Statuses
+from service.usecases.concurrency_limits import Limits
+from service.usecases.heartbeat_age import Beats
 from tests.service.helpers import Api
 from tests.service.test_claims import PROGRESS
 from tests.support.statements import statements
@@ -49,14 +49,14 @@ def test_another_replica_changes_it(api: Api) -> None:
 def test_seconds_go_on_counting(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = api.running()
     shown = api.services.statuses.show(hand.job_id)
-    monkeypatch.setattr("service.statuses.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("service.live.status_cache.FRESH_SECONDS", 0.0)
     assert api.services.statuses.show(hand.job_id) is not shown
 
 
 def test_what_has_ended_is_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = api.running()
     hand.finish("succeeded")
-    monkeypatch.setattr("service.statuses.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("service.live.status_cache.FRESH_SECONDS", 0.0)
     shown = api.services.statuses.show(hand.job_id)
     assert shown.final
     assert api.services.statuses.show(hand.job_id) is shown
@@ -68,7 +68,7 @@ def test_what_waits_is_made_anew(api: Api) -> None:
 
 
 def test_no_more_are_kept_than_there_is_room_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.statuses.KEPT", 2)
+    monkeypatch.setattr("service.live.status_cache.KEPT", 2)
     hands = [api.running(f"w{k}") for k in range(3)]
     shown = [api.services.statuses.show(hand.job_id) for hand in hands]
     assert [api.services.statuses.show(hand.job_id) is one for hand, one in zip(hands[1:], shown[1:], strict=True)] == [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.domain.store_identity import IDENTITY
-from core.storage import BlobStore
-from core.storage.directory import DirectoryStore
-from core.storage.identity import read_identity
-from service.store_identity import OwnStore
+from baton.domain.store_identity import IDENTITY
+from baton.storage import BlobStore
+from baton.storage.directory import DirectoryStore
+from baton.storage.identity import read_identity
+from service.store.identity import OwnStore
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, assert_problem, eventually
 from tests.service.store_claims import claim, identity

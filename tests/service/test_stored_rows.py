@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from core.domain.policies import Category, category
-from core.domain.spec import CheckpointSpec, RetrySpec
-from core.domain.spec.notify import NotifySpec
-from core.domain.stored import find_stored, read_stored
-from core.domain.wire import Finish, Position
+from baton.domain.policies import Category, category
+from baton.domain.spec import CheckpointSpec, RetrySpec
+from baton.domain.spec.notifications import NotifySpec
+from baton.domain.stored import find_stored, read_stored
+from baton.domain.wire import Finish, Position
 from service.db.tables import Checkpoint, Job
 from service.db.types import db_now
 from tests.service.failing import failures, metric, set_job

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-import service.feed
+import service.live.event_stream
 from service.api.events import wants_stream
 from tests.service.helpers import STREAM, Api, assert_problem
 
 
 def test_silence_is_broken_by_comments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.feed, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(service.live.event_stream, "HEARTBEAT_SECONDS", 0.05)
     job_id, feed = api.submit()["id"], api.services.feed
 
     async def first_five() -> list[bytes]:

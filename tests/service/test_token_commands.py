@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-import client.cli.access
-from client.api import BatonClient
-from client.cli import app
-from client.errors import ApiError
+import baton.cli.tokens
+from baton.cli import app
+from baton.client.client import BatonClient
+from baton.client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, bearer
 from tests.support.service import TOKEN
 
@@ -31,7 +31,7 @@ def sdk(api: Api, token: str = TOKEN) -> BatonClient:
 @pytest.fixture
 def baton(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Baton]:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(client.cli.access, "connect", lambda: sdk(api))
+    monkeypatch.setattr(baton.cli.tokens, "connect", lambda: sdk(api))
     yield lambda *arguments: CliRunner().invoke(app, arguments)
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said(baton: Baton, arguments: tuple[str, ...], status
 
 def test_who_may_not_is_told_what_it_takes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = api.token("read")["token"]
-    monkeypatch.setattr(client.cli.access, "connect", lambda: sdk(api, reader))
+    monkeypatch.setattr(baton.cli.tokens, "connect", lambda: sdk(api, reader))
     done = CliRunner().invoke(app, ["token", "list"])
     assert done.exit_code == 4
     assert "needs a token with the scope 'admin'" in done.stderr
@@ -96,7 +96,7 @@ def test_who_may_not_is_told_what_it_takes(api: Api, monkeypatch: pytest.MonkeyP
 
 
 def test_the_sdk_reads_every_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.access.PAGE", 2)
+    monkeypatch.setattr("baton.client.tokens.PAGE", 2)
     made = sdk(api)
     ids = [made.create_token(f"t{k}", ["read"], expires_seconds=60).id for k in range(5)]
     assert [one.id for one in made.tokens()] == ids[::-1]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from core.domain.access import Scope
-from service.access.failures import FailedLogins
-from service.access.gate import BELIEVED_SECONDS, USED_EVERY, Credential, Gate
-from service.access.principal import BOOTSTRAP
-from service.db.access import ApiToken
+from baton.domain.tokens import Scope
+from service.authn.authenticator import BELIEVED_SECONDS, USED_EVERY, Credential, Gate
+from service.authn.failed_logins import FailedLogins
+from service.authn.principal import BOOTSTRAP
+from service.db.auth_tables import ApiToken
 from service.db.engine import Database, open_engine
 from service.errors import Unauthorized
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
@@ -152,7 +152,7 @@ def test_a_replica_believes_for_seconds_what_another_revoked(api: Api, replica: 
 def test_nothing_is_believed_beyond_its_expiry(
     api: Api, replica: tuple[Gate, Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.access.gate.BELIEVED_SECONDS", 1e6)
+    monkeypatch.setattr("service.authn.authenticator.BELIEVED_SECONDS", 1e6)
     (gate, clock), made = replica, api.token("read", expires_seconds=3600)
     shown = Credential(made["token"])
     gate.verify(shown, "1.2.3.4")
@@ -232,7 +232,7 @@ def test_each_address_has_a_minute_of_its_own() -> None:
 
 
 def test_many_addresses_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.access.failures.ADDRESSES", 100)
+    monkeypatch.setattr("service.authn.failed_logins.ADDRESSES", 100)
     failures = FailedLogins(1, Clock())
     for k in range(1000):
         failures.count(f"10.0.{k // 250}.{k % 250}")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
-from core.domain.goodput import Life, job_seconds
-from service.control import goodput, totals
+from baton.domain.goodput import Life, job_seconds
 from service.db.tables import Attempt, Job
-from service.db.unit import Unit
+from service.db.unit_of_work import Unit
+from service.usecases import attempt_totals, goodput
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, WorkerHand
 
@@ -96,7 +96,7 @@ def listed(api: Api) -> tuple[dict[str, Any], int]:
 def recounted(api: Api, job_id: str) -> tuple[Any, Any]:
     with api.services.database.write() as session:
         unit = Unit(session)
-        totals.recount(unit, unit.lock_job(job_id))
+        attempt_totals.recount(unit, unit.lock_job(job_id))
     return stored(api, job_id)
 
 

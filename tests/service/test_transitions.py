@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from core.domain import states
+from baton.domain import states
 from service.db.tables import Attempt, Job, Stage
 from tests.service.helpers import Api, WorkerHand
 from tests.support.transitions import Told, told

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from service.db.turns import Turns
+from service.db.fifo_lock import Turns
 
 
 def arrive(turns: Turns, name: int, served: list[int], inside: list[int]) -> threading.Thread:

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.domain.protocol import CANNOT_READ, PROTOCOL
+from baton.domain.protocol_versions import CANNOT_READ, PROTOCOL
 from service.api import attempts as endpoints
-from service.control.placing import place
 from service.db.tables import Attempt, Job
 from service.errors import WorkerTooOld
+from service.usecases.queue_placement import place
 from tests.service.helpers import Api, WorkerHand, assert_problem, spec, worker_info
 
 TOO_OLD = {"outcome": "failed", "reason": "unsupported", "message": CANNOT_READ + "limits: is not a known field"}

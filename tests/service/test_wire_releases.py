@@ -10,14 +10,14 @@ import httpx
 import jsonschema
 import pytest
 
-from core.domain import wire
-from core.domain.manifest import checkpoint_prefix
-from core.domain.policies import Reason
-from core.domain.protocol import PROTOCOL, reason_for
+from baton.domain import wire
+from baton.domain.manifest import checkpoint_prefix
+from baton.domain.policies import Reason
+from baton.domain.protocol_versions import PROTOCOL, reason_for
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, spec, worker_info
 from tests.support.wire import RELEASES, recorded, samples
-from worker.lease import Lease
-from worker.protocol import ServiceClient
+from worker.api_client.client import ServiceClient
+from worker.attempt.lease import Lease
 
 JOB, ATTEMPT = "1" * 32, "2" * 32
 PATHS = {

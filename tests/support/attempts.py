@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core.domain.wire import WorkerInfo
-from core.storage import BlobStore
+from baton.domain.wire import WorkerInfo
+from baton.storage import BlobStore
 from tests.support.gcs import until
 from tests.support.jobs import Jobs
 from tests.support.service import TOKEN, ServiceProcess
-from worker.control import Trainer, Workspace
-from worker.notice import Notice
-from worker.protocol import ServiceClient
-from worker.runner import Runner
+from worker.api_client.client import ServiceClient
+from worker.attempt.protocols import Trainer, Workspace
+from worker.attempt.runner import Runner
+from worker.preemption.notice import Notice
 
 
 def runner(service: ServiceProcess, store: BlobStore, trainer: Trainer, notice: Notice | None = None) -> Runner:

@@ -10,8 +10,8 @@ import json
 import os
 import sys
 
-from core.lifeline import die_with_parent
-from worker.messages import GivenBack, Held, Ready, message_line
+from baton.system.parent_death import die_with_parent
+from worker.ipc.messages import GivenBack, Held, Ready, message_line
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A training process without TensorFlow: what `python -m worker.trainer` is, around a trainer of milliseconds.
+"""A training process without TensorFlow: what `python -m worker.training` is, around a trainer of milliseconds.
 
 `tests.support.fake_worker` is a real worker that has these. Everything but the training is real: claim, lease, beats,
 checkpoints in the store, notices. What the training does is told by environment variables, and for one job by its
@@ -30,17 +30,17 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from core.domain.errors import JobFailure, LeaseLost
-from core.domain.policies import Reason
-from core.domain.spec import JobSpec
-from core.domain.wire import Beat, Directive
+from baton.domain.errors import JobFailure, LeaseLost
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec
+from baton.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer
 from tests.support.hangs import Hang, hang
+from worker.api_client.client import ServiceClient
+from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Workspace
-from worker.protocol import ServiceClient
 from worker.settings import WorkerSettings
-from worker.trainer import Loaded, serve
+from worker.training.process import Loaded, serve
 
 HANGS_AT = 3
 VARIABLE, LABEL = "BATON_FAKE_", "fake/"
@@ -86,7 +86,7 @@ def behaviour(labels: dict[str, str]) -> Behaviour:
 
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
-    """Implements worker.control.Trainer."""
+    """Implements worker.attempt.protocols.Trainer."""
     does = behaviour(spec.labels)
 
     def before_step(step: int) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.domain.spec import JobSpec
-from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from baton.domain.spec import JobSpec
+from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Stopped, Workspace
-from worker.training.plan import Plan
+from worker.training.state.step_plan import Plan
 
 LATEST = frozenset({CheckpointRole.LATEST})
 BEST = LATEST | {CheckpointRole.BEST}
@@ -40,7 +40,7 @@ def _write(path: Path, text: str) -> None:
 
 @dataclass
 class FakeTrainer:
-    """Implements worker.control.Trainer. `before_step` may do anything to the world at a global step.
+    """Implements worker.attempt.protocols.Trainer. `before_step` may do anything to the world at a global step.
 
     `patient`: waits for each checkpoint, where a real trainer would go on and let a newer one replace it.
     `publishes`: a file for people after each epoch and at the end, with the state in it.

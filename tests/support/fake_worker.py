@@ -16,18 +16,18 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, RootModel
 
-import worker.process
+import worker.supervisor.process
 from tests.support import fake_process
 from tests.support.forked import Forked
 from worker.__main__ import main
-from worker.protocol import ServiceClient
+from worker.api_client.client import ServiceClient
 
 
 def _import_everything() -> None:
     """What threads import late: a child forked meanwhile inherits the lock of the module, and waits for ever."""
     if os.environ.get("BATON_STORE", "").startswith("gs:"):
-        import core.storage.gcs
-    import core.storage.directory  # noqa: F401
+        import baton.storage.gcs
+    import baton.storage.directory  # noqa: F401
 
     with suppress(httpx.ConnectError):
         httpx.get("http://127.0.0.1:1")  # httpx imports its transport with the first request
@@ -36,7 +36,7 @@ def _import_everything() -> None:
 def _fork_in_place_of_exec() -> None:
     _import_everything()
     names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
-    vars(worker.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
+    vars(worker.supervisor.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
 
 
 NEW_FIELDS = ("protocol", "spec_version", "store", "problem")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from core.storage.directory import DirectoryStore
-from core.storage.port import OCTETS, BlobInfo
+from baton.storage.directory import DirectoryStore
+from baton.storage.port import OCTETS, BlobInfo
 
 
 class FaultyStore(DirectoryStore):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import IO, NoReturn
 
-from core.lifeline import PR_SET_PDEATHSIG
+from baton.system.parent_death import PR_SET_PDEATHSIG
 
 # Looked up here: in the fork it would want the loader's lock.
 _PRCTL = ctypes.CDLL(None).prctl

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.domain.wire import Phase
-from worker.aside import aside
-from worker.control import Control, Stopped
+from baton.domain.wire import Phase
+from worker.attempt.protocols import Control, Stopped
+from worker.background import aside
 from worker.training.data import Split
-from worker.training.pipeline import BatchSource
+from worker.training.input.host_source import BatchSource
 
 PIDS = "BATON_FAKE_PIDS"
 """Names the file to which the process that hangs, and what it started, are written."""

@@ -1,4 +1,4 @@
-"""In place of `worker.training.report`: `python -m tests.support.printers PARENT GIVEN MADE`.
+"""In place of `worker.training.output.report`: `python -m tests.support.printers PARENT GIVEN MADE`.
 
 What it does stands in the environment: PRINTER is `works`, `fails` or `hangs`.
 """

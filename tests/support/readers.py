@@ -1,4 +1,4 @@
-"""In place of `worker.training.readback`: `python -m tests.support.readers PARENT FILE NETWORK`.
+"""In place of `worker.training.output.readback`: `python -m tests.support.readers PARENT FILE NETWORK`.
 
 What it does stands in the environment: READER is `loads`, `refuses`, `needs`, `fails` or `hangs`.
 """

@@ -9,12 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from core.domain.goodput import Stopwatch
-from core.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
-from core.storage import BlobStore
+from baton.domain.goodput import Stopwatch
+from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
+from baton.storage import BlobStore
+from worker.attempt.protocols import Stop, Story
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Stop, Story
 
 OWNER = Owner("j", "a", 1, {})
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from core.domain.evaluation import EvaluatedModel
-from core.domain.spec import dump_spec, parse_spec
-from core.domain.views import AttemptView, JobView
-from core.domain.wire import EpochRow
+from baton.domain.evaluation import EvaluatedModel
+from baton.domain.spec import dump_spec, parse_spec
+from baton.domain.views import AttemptView, JobView
+from baton.domain.wire import EpochRow
 from worker.training.evaluation import Answers
-from worker.training.report.material import Facts, Material, Shown
+from worker.training.output.report.inputs import Facts, Material, Shown
 
 EVIL = '<script>alert("x")</script>'
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -55,13 +55,13 @@ def _best_file(*args: Any, **_named: Any) -> bool:
 
 
 _SESSION, _ENGINE, _CLIENT = (
-    "worker.training.session:Session",
-    "worker.training.engine:Engine",
-    "worker.protocol:ServiceClient",
+    "worker.training.loop:Session",
+    "worker.training.step.engine:Engine",
+    "worker.api_client.client:ServiceClient",
 )
 PLACES = (
     Place(_CLIENT, "claim", after="claimed"),
-    Place("worker.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
+    Place("worker.attempt.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
     Place(_SESSION, "_resume", "before loading the state", "after loading the state"),
     Place(_ENGINE, "train_step", "before a step", "after a step"),
     Place(_ENGINE, "arrays", "host copy", "after the host copy"),
@@ -72,12 +72,12 @@ PLACES = (
     Place(_SESSION, "_validate", "validation", "after validation"),
     Place(_SESSION, "_end_epoch", after="after an epoch"),
     Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
-    Place("worker.checkpointing.sending:Sender", "publish", "before writing best.keras", when=_best_file),
+    Place("worker.checkpointing.sender:Sender", "publish", "before writing best.keras", when=_best_file),
     Place(_CLIENT, "commit_artifact", "before committing best.keras", "after committing best.keras", _best_file),
     Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
-    Place("worker.desk", "read_checkpoint", "before reading the best", "after reading the best"),
+    Place("worker.attempt.context", "read_checkpoint", "before reading the best", "after reading the best"),
     Place(_SESSION, "_finish", "before the end"),
-    Place("worker.training.session", "judge_all", "evaluation", "after evaluation"),
+    Place("worker.training.loop", "judge_all", "evaluation", "after evaluation"),
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
 POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
@@ -118,8 +118,8 @@ def install(saboteur: Saboteur, fault: str = "") -> None:
 
 
 def _fail_files() -> None:
-    from worker.checkpointing.sending import File, Sender
-    from worker.training.session import Session
+    from worker.checkpointing.sender import File, Sender
+    from worker.training.loop import Session
 
     publish, finish, at_the_end = Sender.publish, Session._finish, threading.Event()
 
@@ -137,7 +137,7 @@ def _fail_files() -> None:
 
 
 def _fill_the_store() -> None:
-    from core.storage import directory
+    from baton.storage import directory
 
     write, writes = directory.write_all, count(1)
 

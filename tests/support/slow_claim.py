@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from core.lifeline import die_with_parent
-from worker.messages import GivenBack, Held, Message, NotHeld, Ready, message_line
+from baton.system.parent_death import die_with_parent
+from worker.ipc.messages import GivenBack, Held, Message, NotHeld, Ready, message_line
 
 
 def main() -> None:

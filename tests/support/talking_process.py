@@ -14,19 +14,19 @@ import signal
 import time
 from pathlib import Path
 
-from core.domain.spec import JobSpec
+from baton.domain.spec import JobSpec
 from tests.support.fake_trainer import FakeTrainer
+from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Workspace
 from worker.settings import WorkerSettings
-from worker.trainer import Loaded, serve
-from worker.training.plan import Plan
+from worker.training.process import Loaded, serve
+from worker.training.state.step_plan import Plan
 
 MUCH = 200_000
 
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
-    """Implements worker.control.Trainer."""
+    """Implements worker.attempt.protocols.Trainer."""
     half = Plan.of(spec, 1).total_steps // 2
 
     def before_step(step: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.domain.states import AttemptState, JobState, StageState
+from baton.domain.states import AttemptState, JobState, StageState
 
 ENDED = ("succeeded", "preempted", "lost", "failed", "paused", "cancelled")
 ATTEMPTS = {

@@ -25,10 +25,10 @@ from typing import Any, NoReturn
 
 from tests.support.saboteur import STALL, Saboteur, Shot, find_places, install
 from tests.support.service import ROOT
-from worker.messages import KIND_FIELD
-from worker.orders import order_line
-from worker.progress import SharedCell
-from worker.watchdog import MOST_BETWEEN_LOOKS, Watchdog
+from worker.ipc.messages import KIND_FIELD
+from worker.ipc.orders import order_line
+from worker.ipc.progress import SharedCell
+from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog
 
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
@@ -159,7 +159,7 @@ class _Child:
 
 def main() -> None:
     """Forks a child for each order until its input ends."""
-    from core.lifeline import die_with_parent
+    from baton.system.parent_death import die_with_parent
 
     die_with_parent(int(sys.argv[1]))
     _import_everything()
@@ -174,8 +174,8 @@ def _import_everything() -> None:
     from worker.training.environment import configure
 
     configure(THREADS)
-    late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "core.storage.gcs")
-    for name in ("worker.training.session", "worker.training.augmentation", "worker.trainer", *late):
+    late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
+    for name in ("worker.training.loop", "worker.training.augmentation", "worker.training", *late):
         importlib.import_module(name)
     find_places()
     gc.collect()
@@ -216,13 +216,13 @@ def _fork(order: dict[str, Any]) -> _Child:
 
 
 def _train(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> NoReturn:
-    """Becomes what `python -m worker.trainer` is, with the saboteur inside."""
+    """Becomes what `python -m worker.training` is, with the saboteur inside."""
     try:
         _move_in(order, zygote, report, cell)
         _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
         install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
-        from worker.trainer import serve as train
+        from worker.training.process import serve as train
 
         train()
     except BaseException:
@@ -243,7 +243,7 @@ def _move_in(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) 
     orders, writing = os.pipe()
     os.write(writing, order_line(order["attempt_id"]).encode() + b"\n")
     sys.stdin = os.fdopen(orders)
-    sys.argv = ["worker.trainer", str(zygote), str(report), str(cell.descriptor)]
+    sys.argv = ["worker.training", str(zygote), str(report), str(cell.descriptor)]
 
 
 def _divide_the_cpu(number: int) -> None:

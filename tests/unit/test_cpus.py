@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.cpus import cpu_quota, cpus
+from baton.system.cpus import cpu_quota, cpus
 
 NESTED, OLD = "0::/a/b\n", "4:cpu,cpuacct:/pods/1\n1:name=systemd:/x\n"
 

@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from core import cuda
-from core.cuda import device_memory, driver_cuda, driver_shows_gpu, driver_trouble, missing_libraries, needed_libraries
+from baton.system import cuda
+from baton.system.cuda import (
+    device_memory,
+    driver_cuda,
+    driver_shows_gpu,
+    driver_trouble,
+    missing_libraries,
+    needed_libraries,
+)
 
 GIB = 2**30
 

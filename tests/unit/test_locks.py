@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from core import locks
-from core.caches import writing
-from core.domain.errors import JobFailure
-from core.locks import LockBusy, held
+from baton.domain.errors import JobFailure
+from baton.system import file_locks
+from baton.system.caches import writing
+from baton.system.file_locks import LockBusy, held
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(file_locks, "_POLL_SECONDS", 0.0)
 
 
 def test_a_holder_that_does_nothing_is_given_up(tmp_path: Path) -> None:

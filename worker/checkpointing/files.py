@@ -11,11 +11,20 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as dump_arrays
 
-from core.domain.errors import BatonError
-from core.domain.manifest import CURSOR, FORMAT, MANIFEST, STATE, FileEntry, Manifest, ManifestHead, ProgramSet
-from core.storage import BlobStore
-from core.storage.checksum import crc32c_of
-from core.storage.errors import AlreadyExists, Corrupted, NotFound
+from baton.domain.errors import BatonError
+from baton.domain.manifest import (
+    CURSOR,
+    FORMAT,
+    MANIFEST,
+    STATE,
+    FileEntry,
+    Manifest,
+    ManifestHead,
+    ProgramSet,
+)
+from baton.storage import BlobStore
+from baton.storage.checksum import crc32c_of
+from baton.storage.errors import AlreadyExists, Corrupted, NotFound
 from worker.checkpointing.snapshot import Snapshot
 
 

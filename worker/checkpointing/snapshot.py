@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from core.domain.wire import Position
+from baton.domain.wire import Position
 
 Arrays = dict[str, npt.NDArray[Any]]
 

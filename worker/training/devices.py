@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from core.cuda import driver_cuda, driver_shows_gpu, driver_trouble, missing_libraries, needed_libraries
+from baton.system.cuda import (
+    driver_cuda,
+    driver_shows_gpu,
+    driver_trouble,
+    missing_libraries,
+    needed_libraries,
+)
 
 WAY_OUT = "set BATON_GPUS=0 to train on the CPU"
 _LOG = "start with TF_CPP_MIN_LOG_LEVEL=0, and TensorFlow's own lines say why"

@@ -11,11 +11,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-from core.caches import default_cache
-from core.cpus import cpus
-from core.domain.errors import BatonError, JobFailure
-from core.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
-from core.domain.spec import JobSpec, parse_spec
+from baton.domain.errors import BatonError, JobFailure
+from baton.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
+from baton.domain.spec import JobSpec, parse_spec
+from baton.system.caches import default_cache
+from baton.system.cpus import cpus
 from worker.extensions import installed
 from worker.training.environment import configure
 
@@ -29,9 +29,9 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
         JobFailure: bad_data; or the file is no model, or one of another network.
     """
     from worker.training.data import load_images
-    from worker.training.engine import Engine
-    from worker.training.evaluation_batches import EvaluationBatches
-    from worker.training.judged import judge_all, make_evaluation
+    from worker.training.output.evaluate_split import judge_all, make_evaluation
+    from worker.training.step.engine import Engine
+    from worker.training.step.evaluation_batches import EvaluationBatches
 
     data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed)
     outputs = spec.network.classes or len(data.class_names)
@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _about(given: argparse.Namespace, spec: JobSpec) -> EvaluatedModel:
-    from worker.training.judged import evaluation_size
+    from worker.training.output.evaluate_split import evaluation_size
 
     size = evaluation_size(spec, min(given.stage or len(spec.stages), len(spec.stages)))
     return EvaluatedModel(role=given.model.stem, stage=given.stage, epoch=given.epoch, image_size=size)

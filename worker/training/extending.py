@@ -4,7 +4,7 @@ A network is a function `(*, classes, width, seed, dropout, **options) -> keras.
 `(DatasetSpec) -> Listing`; an augmentation is `(images, seed) -> images`, uint8 [n, h, w, 3], decided by both alone.
 """
 
-from core.domain.spec import DatasetSpec
+from baton.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, bad_data, of_files
 
 __all__ = ("DatasetSpec", "Listing", "bad_data", "of_files")

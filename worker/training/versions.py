@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from core.cuda import cuda_version
+from baton.system.cuda import cuda_version
 from worker.training.environment import only_repeating
 
 UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from core.domain.spec.augmenters import AUGMENTERS
+from baton.domain.spec.augmenters import AUGMENTERS
 
 TEXT = (Path(__file__).parents[3] / "docs/reference/augmentation.md").read_text()
 

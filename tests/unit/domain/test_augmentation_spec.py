@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.errors import SpecError
-from core.domain.spec import AugmentationSpec, StageSpec, dump_spec, parse_spec
-from core.domain.spec.augmenters import AUGMENTERS
+from baton.domain.errors import SpecError
+from baton.domain.spec import AugmentationSpec, StageSpec, dump_spec, parse_spec
+from baton.domain.spec.augmenters import AUGMENTERS
 
 FLIP: dict[str, Any] = {"name": "fliplr"}
 AFFINE: dict[str, Any] = {"name": "affine", "rotate": [-20, 20], "scale": {"x": [0.8, 1.2], "y": 1}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.domain.policies import (
+from baton.domain.policies import (
     MAX_INTERVAL,
     MIN_INTERVAL,
     Since,
@@ -16,7 +16,7 @@ from core.domain.policies import (
     interval_seconds,
     young_daly,
 )
-from core.domain.spec import JobSpec, parse_spec
+from baton.domain.spec import JobSpec, parse_spec
 
 SINCE = Since(steps=10, seconds=20.0, stall_seconds=0.5, save_seconds=1.0, between_interruptions=3600.0)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.goodput import MEASURED, Bucket, Life, Span, Stopwatch, attempt_seconds, job_seconds
+from baton.domain.goodput import MEASURED, Bucket, Life, Span, Stopwatch, attempt_seconds, job_seconds
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

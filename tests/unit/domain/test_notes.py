@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.domain.notes import MAX_NOTE_DATA, MAX_NOTE_TEXT, data_size, fitting_data, fitting_text
-from core.domain.wire import Note
+from baton.domain.note_limits import MAX_NOTE_DATA, MAX_NOTE_TEXT, data_size, fitting_data, fitting_text
+from baton.domain.wire import Note
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from core.domain.catalog import DATASETS, NETWORKS
-from core.domain.errors import SpecError
-from core.domain.images import class_parts, training_images
-from core.domain.overrides import apply_overrides
-from core.domain.parameters import count_parameters
-from core.domain.paths import known_paths
-from core.domain.plans import describe
-from core.domain.spec import DatasetSpec, SplitFractions, parse_spec
+from baton.domain.catalog import DATASETS, NETWORKS
+from baton.domain.errors import SpecError
+from baton.domain.image_counts import class_parts, training_images
+from baton.domain.overrides import apply_overrides
+from baton.domain.parameters import count_parameters
+from baton.domain.plan_summary import describe
+from baton.domain.spec import DatasetSpec, SplitFractions, parse_spec
+from baton.domain.spec_paths import known_paths
 
 SPEC: dict[str, Any] = {
     "name": "mine",

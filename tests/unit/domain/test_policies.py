@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.policies import (
+from baton.domain.policies import (
     MAX_BACKOFF,
     MAX_RESTORE_FAILURES,
     Category,
@@ -23,7 +23,7 @@ from core.domain.policies import (
     seconds_between_interruptions,
     young_daly,
 )
-from core.domain.spec import RetrySpec
+from baton.domain.spec import RetrySpec
 
 RETRY = RetrySpec.model_validate({"max_failures": 2, "max_attempts_without_progress": 4, "backoff": "10s"})
 

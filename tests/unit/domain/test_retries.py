@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.domain.policies import (
+from baton.domain.policies import (
     MAX_OUTAGE_BACKOFF,
     EndedAttempt,
     GiveUp,
@@ -14,8 +14,14 @@ from core.domain.policies import (
     TryAgain,
     after_attempt,
 )
-from core.domain.retries import FORGIVEN_AFTER, Trace, failures_that_count, outages_in_a_row, repeated_at
-from core.domain.spec import RetrySpec
+from baton.domain.retry_history import (
+    FORGIVEN_AFTER,
+    Trace,
+    failures_that_count,
+    outages_in_a_row,
+    repeated_at,
+)
+from baton.domain.spec import RetrySpec
 
 FAILED = Trace(Reason.EXCEPTION, failed=True, at_step=120, fault="builtins.ValueError in order.py:7 f", device="cpu")
 FAR = Trace(Reason.PREEMPTED, failed=False, covered_seconds=FORGIVEN_AFTER)

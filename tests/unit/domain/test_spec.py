@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.errors import SpecError
-from core.domain.overrides import apply_overrides
-from core.domain.spec import DatasetSpec, EverySeconds, EverySteps, dump_spec, parse_spec
-from core.domain.validation import parse_duration
+from baton.domain.errors import SpecError
+from baton.domain.overrides import apply_overrides
+from baton.domain.spec import DatasetSpec, EverySeconds, EverySteps, dump_spec, parse_spec
+from baton.domain.validation import parse_duration
 
 GOOD: dict[str, Any] = {
     "name": "good",

@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from core.domain.policies import Reason
-from core.domain.protocol import PROTOCOL, SPEC_VERSION, known, reason_for
-from core.domain.spec import dump_spec, granted_spec, parse_spec, spec_version
-from core.domain.spec.versions import ForService, Since, for_worker, needed_version, unused
-from core.domain.validation import Model
-from core.domain.wire import Phase
-from service.control.plans import list_plans, plan_spec
+from baton.domain.policies import Reason
+from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION, known, reason_for
+from baton.domain.spec import dump_spec, granted_spec, parse_spec, spec_version
+from baton.domain.spec.versions import ForService, Since, for_worker, needed_version, unused
+from baton.domain.validation import Model
+from baton.domain.wire import Phase
+from service.usecases.plans import list_plans, plan_spec
 
 
 class Limits(Model):

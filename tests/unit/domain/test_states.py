@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.domain.errors import TransitionError
-from core.domain.states import (
+from baton.domain.errors import TransitionError
+from baton.domain.states import (
     HELD_ATTEMPTS,
     LIVE_ATTEMPTS,
     TERMINAL_JOBS,

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.downloads import Checksum, Download
-from core.domain.errors import JobFailure
-from core.download import Patience, Wants, fetch
-from core.download import stream as stream_module
-from core.download.partial import Partial
+from baton.domain.downloads import Checksum, Download
+from baton.domain.errors import JobFailure
+from baton.transfer import Patience, Wants, fetch
+from baton.transfer import http_stream as stream_module
+from baton.transfer.partial_file import Partial
 from tests.support.file_server import FileServer, serving
 from tests.support.gcs import until
 
@@ -234,8 +234,8 @@ def test_two_at_once_download_once(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core.domain.downloads import Download
-from core.download import Wants, fetch
+from baton.domain.downloads import Download
+from baton.transfer import Wants, fetch
 def report(done, total):
     if done >= 400_000:
         os.kill(os.getpid(), signal.SIGKILL)

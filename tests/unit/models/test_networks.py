@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import models
-from core.domain.catalog import NETWORKS
+from baton.domain.catalog import NETWORKS
 from models import blocks
 
 SIZES = (16, 32, 64)

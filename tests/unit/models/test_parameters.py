@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import models
-from core.domain.catalog import NETWORKS
-from core.domain.parameters import Parameters, count_parameters
+from baton.domain.catalog import NETWORKS
+from baton.domain.parameters import Parameters, count_parameters
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from core.telemetry import fields
-from core.telemetry.logs import Format, set_up
-from core.telemetry.secrets import Secrets, password_of
+from baton.telemetry import log_context
+from baton.telemetry.log_format import Format, set_up
+from baton.telemetry.redaction import Secrets, password_of
 
 TOKEN = "a+b/c=d e"
 log = logging.getLogger("tests.logs")
@@ -45,7 +45,7 @@ def lines(written: io.StringIO) -> list[dict[str, Any]]:
 
 def test_each_record_is_one_object_in_one_line(start: Callable[[Format], io.StringIO]) -> None:
     written = start("json")
-    with fields.within(request_id="r-1", job="j", attempt=2, worker=None):
+    with log_context.within(request_id="r-1", job="j", attempt=2, worker=None):
         log.warning("two\nlines, %s", "ünicode", extra={"status": 404, "parts": ["a", {"b": float("nan")}]})
     log.debug("not told")
     (found,) = lines(written)
@@ -85,11 +85,11 @@ def test_exceptions_are_a_field(start: Callable[[Format], io.StringIO]) -> None:
 
 def test_what_the_process_is_about_is_told_by_all_its_threads(start: Callable[[Format], io.StringIO]) -> None:
     written = start("json")
-    fields.for_process(worker="w-1", job="j")
+    log_context.for_process(worker="w-1", job="j")
     thread = threading.Thread(target=lambda: log.info("from a thread"))
     thread.start()
     thread.join()
-    fields.for_process(worker=None, job=None)
+    log_context.for_process(worker=None, job=None)
     log.info("later")
     first, second = lines(written)
     assert (first["worker"], first["job"]) == ("w-1", "j")
@@ -98,7 +98,7 @@ def test_what_the_process_is_about_is_told_by_all_its_threads(start: Callable[[F
 
 def test_text_names_the_request(start: Callable[[Format], io.StringIO]) -> None:
     written = start("text")
-    with fields.within(request_id="r-1"):
+    with log_context.within(request_id="r-1"):
         log.info("said\nmore")
     log.info("and %s", TOKEN)
     first, second, third = written.getvalue().splitlines()

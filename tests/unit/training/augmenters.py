@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AFFINE_MODES, ORDERS, PAD_MODES
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AFFINE_MODES, ORDERS, PAD_MODES
 from worker.training.augmentation import augment
 from worker.training.augmentation.imgaug_compat import ia, iaa
 

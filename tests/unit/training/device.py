@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.augmentation.device import build_device
-from worker.training.inputs import Change, Share
-from worker.training.order import device_seed
-from worker.training.records import record
-from worker.training.reordered import Reordered
+from worker.training.input.reordered_augmentation import Reordered
+from worker.training.input.shuffle import device_seed
+from worker.training.input.step_records import record
+from worker.training.step.inputs import Change, Share
 
 SIZE = 16
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.domain.downloads import Download
-from core.domain.errors import JobFailure
-from core.download import Wants, fetch
+from baton.domain.downloads import Download
+from baton.domain.errors import JobFailure
+from baton.transfer import Wants, fetch
 from tests.support.file_server import serving
 from tests.unit.training.pictures import tiny_imagenet
 from tests.unit.training.test_data_archive import unpack, zip_of

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from core.domain.catalog import AUGMENTATIONS
-from core.domain.errors import JobFailure
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
+from baton.domain.catalog import AUGMENTATIONS
+from baton.domain.errors import JobFailure
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import notebook_1, notebook_2, waves
 from worker.training.augmentation import augment
 from worker.training.augmentation.policies import POLICIES

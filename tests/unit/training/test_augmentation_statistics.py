@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 from tests.unit.training.augmenters import notebook_1, notebook_2
 from worker.training.augmentation.policies import POLICIES
 from worker.training.data import Split
-from worker.training.pipeline import BatchSource
+from worker.training.input.host_source import BatchSource
 
 IMAGES, SIZE, BATCH = 10_000, 16, 50
 Z_LIMIT = 4.0

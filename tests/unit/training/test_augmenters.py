@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage
 
-from core.domain.spec.augmenters import AFFINE_MODES, AUGMENTERS, PAD_MODES
+from baton.domain.spec.augmenters import AFFINE_MODES, AUGMENTERS, PAD_MODES
 from tests.unit.training.augmenters import FORMS, Form, fingerprints, spec_of, waves
 from worker.training.augmentation import augment
 from worker.training.augmentation.builder import CLASSES, build

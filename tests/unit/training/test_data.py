@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
 from tests.unit.training.pictures import image_folder, picture, save, tiny_imagenet
 from worker.training.data import ImageData, Split, load_images
 

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
 from tests.support.file_server import serving
 from tests.unit.training.pictures import image_folder, tiny_imagenet
 from worker.training.data import ImageData, load_images
 from worker.training.data import archive as archive_module
 from worker.training.data.archive import unpacked
-from worker.training.data.members import Limits
-from worker.training.data.origin import on_disk
+from worker.training.data.location import on_disk
+from worker.training.data.zip_checks import Limits
 
 
 def zip_of(folder: Path, file: Path, top: str = "") -> Path:
@@ -313,7 +313,7 @@ def test_workers_at_once_unpack_once(tmp_path: Path, official: Path, monkeypatch
 def test_downloaded_unpacked_and_decoded(tmp_path: Path, official: Path) -> None:
     import hashlib
 
-    from core.domain.downloads import Checksum, Download
+    from baton.domain.downloads import Checksum, Download
 
     content, said = official.read_bytes(), list[str]()
     with serving(content) as server:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
-from core.locks import held
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
+from baton.system.file_locks import held
 from tests.contract.test_directory_store import can_unshare
 from tests.unit.training.pictures import image_folder
 from worker.training.data import cache as cache_module

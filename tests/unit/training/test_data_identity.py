@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain import data_identity
-from core.domain.data_changes import what_changed
-from core.domain.data_identity import MAX_TABLE, DataIdentity, DataRecord
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
+from baton.domain import data_identity
+from baton.domain.data_changes import what_changed
+from baton.domain.data_identity import MAX_TABLE, DataIdentity, DataRecord
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
 from tests.unit.training.pictures import image_folder, picture, save, tiny_imagenet
 from worker.training.data import load_images
 from worker.training.data import sources as sources_module

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
 from worker.training.data import ImageData, Split, summarize
 from worker.training.data.listing import Listing
 from worker.training.data.splits import SplitRows, split_rows

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AUGMENTERS
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AUGMENTERS
 from tests.unit.training.augmenters import FORMS, Form, spec_of, waves
 from tests.unit.training.device import on_device, on_device_compiled
 from worker.training.augmentation.device import build_device, unsupported

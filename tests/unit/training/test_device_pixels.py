@@ -12,7 +12,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from core.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
+from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import Form, spec_of, waves
 from tests.unit.training.device import on_device
 from worker.training.augmentation import augment

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import Form, spec_of
 from tests.unit.training.device import distances, of_policy, on_device, originals, statistics, z_scores
 from worker.training.augmentation import augment

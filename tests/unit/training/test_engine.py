@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from core.domain.spec import JobSpec, parse_spec
+from baton.domain.spec import JobSpec, parse_spec
 from worker.checkpointing.snapshot import Arrays
-from worker.training.engine import Engine
-from worker.training.exports import ModelFiles
+from worker.training.output.exports import ModelFiles
+from worker.training.step.engine import Engine
 
 CLASSES, BATCH = 10, 4
 IMAGES = np.random.default_rng(0).integers(0, 255, (BATCH, 8, 8, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from core.domain.evaluation import EvaluatedModel, Evaluation
+from baton.domain.evaluation import EvaluatedModel, Evaluation
 from worker.training.evaluation import Answers, class_names, evaluated, joined, main_numbers
 
 NAMES = ("ant", "bee", "<script>alert(1)</script>")

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import EpochRow
-from worker.control import Control
-from worker.training.evaluation_batches import EvaluationBatches, evaluation_batch, tell_halved
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.wire import EpochRow
+from worker.attempt.protocols import Control
+from worker.training.step.evaluation_batches import EvaluationBatches, evaluation_batch, tell_halved
 
 
 def spec(size: int, batch: int) -> JobSpec:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.policies import Reason
-from core.domain.spec import JobSpec, parse_spec
-from core.storage import open_store
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec, parse_spec
+from baton.storage import open_store
 from tests.support.recorder import Recorder
+from worker.attempt.protocols import Stopped, Workspace
 from worker.checkpointing.files import read_checkpoint
-from worker.control import Stopped, Workspace
-from worker.training.engine import Engine
-from worker.training.finite import first_bad_array, first_bad_value
-from worker.training.session import train
+from worker.training.loop import train
+from worker.training.step.engine import Engine
+from worker.training.step.finite import first_bad_array, first_bad_value
 
 STEPS = 4
 

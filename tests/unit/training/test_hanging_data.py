@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
 from tests.support.gcs import until
 from tests.unit.training.pictures import image_folder, tiny_imagenet
 from tests.unit.training.test_loading import loader, spec
-from worker.progress import CELL
+from worker.ipc.progress import CELL
 from worker.training.data import Split, load_images
 from worker.training.data.decode import read_rgb
 from worker.training.data.listing import Listing
 from worker.training.data.parallel import decode_all
-from worker.training.pipeline import BatchSource
+from worker.training.input.host_source import BatchSource
 
 KINDS: dict[str, Callable[[Path], None]] = {
     "a FIFO": os.mkfifo,
@@ -83,7 +83,7 @@ def test_a_mount_that_hangs_does_not_hold_up_an_order(tmp_path: Path, monkeypatc
 
 
 def test_who_waits_for_images_hears_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.training.ahead.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("worker.training.input.prefetch.LOOK_SECONDS", 0.01)
     gate, heard = threading.Event(), []
 
     def read(i: int) -> np.ndarray:

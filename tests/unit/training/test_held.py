@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from worker.training import held
-from worker.training.held import SHARE, Shelf, device_share
+from worker.training.step import device_cache
+from worker.training.step.device_cache import SHARE, Shelf, device_share
 
 GIB = 2**30
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
@@ -26,7 +26,7 @@ def test_a_copy_that_does_not_fit_leaves_the_images_with_the_host(
 
     shelf = Shelf(("CPU:0",), 10**6)
     with monkeypatch.context() as patched:
-        patched.setattr(held, "_copy", full)
+        patched.setattr(device_cache, "_copy", full)
         assert (shelf.hold(IMAGES), shelf.hold(IMAGES)) == (None, None)
     assert tried == ["CPU:0"]
     assert shelf.left_out == ("0 MB of images (4 of 8 px) stay with the host: the device's memory is full",)
@@ -40,7 +40,7 @@ def test_other_errors_of_a_copy_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_images: object, _device: str) -> tf.Tensor:
         raise tf.errors.InternalError(None, None, "the device is lost")
 
-    monkeypatch.setattr(held, "_copy", broken)
+    monkeypatch.setattr(device_cache, "_copy", broken)
     with pytest.raises(tf.errors.InternalError):
         Shelf(("CPU:0",), 10**6).hold(IMAGES)
 
@@ -53,5 +53,5 @@ def test_the_share_is_of_the_memory_of_the_devices_in_use(
     monkeypatch: pytest.MonkeyPatch, memory: tuple[int, ...], count: int, expected: int
 ) -> None:
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda _kind: ["GPU"] * count)
-    monkeypatch.setattr(held, "device_memory", lambda: memory)
+    monkeypatch.setattr(device_cache, "device_memory", lambda: memory)
     assert device_share() == int(SHARE * expected)

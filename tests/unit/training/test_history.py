@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.manifest import CURSOR
-from core.domain.wire import BestMetric, EpochRow, Position
-from core.storage.directory import DirectoryStore
+from baton.domain.manifest import CURSOR
+from baton.domain.wire import BestMetric, EpochRow, Position
+from baton.storage.directory import DirectoryStore
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.training.cursor import BestEpoch, Cursor
-from worker.training.history import COLUMNS, History, history_writer
+from worker.training.output.history import COLUMNS, History, history_writer
+from worker.training.state.cursor import BestEpoch, Cursor
 
 PREFIX, OWNER = "jobs/j/checkpoints/0000000007-1-0", Owner("j", "a", 1, {})
 

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from worker.autotuning.carrier import NOT_COMPILED
-from worker.autotuning.folder import Folder
+from worker.compile_cache.folder import Folder
+from worker.compile_cache.transfer import NOT_COMPILED
 from worker.settings import WorkerSettings
-from worker.trainer import tensorflow
 from worker.training import environment, versions
 from worker.training.environment import NO_GPU, REPEATING_XLA, compiles, describe
+from worker.training.process import tensorflow
 from worker.training.versions import built_with, driver, kernel_machine, libraries
 
 DOUBLED = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21.0)).numpy())"

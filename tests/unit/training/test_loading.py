@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from core.domain.data_identity import DataRecord
-from core.domain.errors import JobFailure
-from core.domain.goodput import Stopwatch
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.wire import Position
+from baton.domain.data_identity import DataRecord
+from baton.domain.errors import JobFailure
+from baton.domain.goodput import Stopwatch
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.wire import Position
 from tests.support.recorder import Listener
 from tests.unit.training.pictures import image_folder, picture, save
+from worker.attempt.protocols import Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Workspace
-from worker.training.cursor import Cursor
-from worker.training.loading import Loader
+from worker.training.input.loading import Loader
+from worker.training.state.cursor import Cursor
 
 
 class Control(Listener):

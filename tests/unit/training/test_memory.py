@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from core.domain.errors import JobFailure
-from core.domain.policies import Reason
-from worker.failures import failed
-from worker.training.memory import memory_errors
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from worker.attempt.failures import failed
+from worker.training.step.memory import memory_errors
 
 
 @pytest.mark.parametrize("compiled", [False, True])

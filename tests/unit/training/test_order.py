@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.training.order import batch_indices, batch_seed, device_seed
+from worker.training.input.shuffle import batch_indices, batch_seed, device_seed
 
 
 def _stream(epochs: int, *, batch_size: int, steps: int, size: int, seed: int = 5, stage: int = 0) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_seed_and_stage_give_other_orders() -> None:
 def test_equal_in_another_process_and_for_ever() -> None:
     """Written down, because a checkpoint of one version must go on with the same order in the next."""
     code = (
-        "from worker.training.order import *;"
+        "from worker.training.input.shuffle import *;"
         "print(batch_indices(seed=101, stage=2, epoch=3, batch=1, batch_size=6, steps_per_epoch=4, size=9).tolist(),"
         "batch_seed(101, 2, 3, 1), device_seed(101, 2, 3, 1).tolist())"
     )

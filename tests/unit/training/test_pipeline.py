@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.spec import AugmentationSpec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.data import Split
-from worker.training.order import batch_indices, batch_seed
-from worker.training.pipeline import Batch, BatchSource
+from worker.training.input.host_source import Batch, BatchSource
+from worker.training.input.shuffle import batch_indices, batch_seed
 
 PARENT = """
 import sys
@@ -126,7 +126,7 @@ def test_a_stop_while_they_start_does_not_kill_helpers() -> None:
 
 def test_memory_for_batches_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One slot for each helper at least, whatever a batch takes."""
-    monkeypatch.setattr("worker.training.batch_pool._MEMORY_BYTES", 1)
+    monkeypatch.setattr("worker.training.input.pool._MEMORY_BYTES", 1)
     with open_source(1) as tight:
         _same(list(tight.batches(0)), list(open_source(0).batches(0)))
 
@@ -201,6 +201,6 @@ def test_helpers_die_with_a_parent_that_is_killed() -> None:
 
 
 def test_a_helper_whose_parent_died_before_it_could_ask_ends_itself() -> None:
-    code = f"from core.lifeline import die_with_parent; die_with_parent({os.getpid() + 1}); print('alive')"
+    code = f"from baton.system.parent_death import die_with_parent; die_with_parent({os.getpid() + 1}); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.images import training_images
-from core.domain.overrides import apply_overrides
-from core.domain.spec import DatasetSpec, parse_spec
-from core.domain.wire import Position
-from service.control.plans import list_plans
+from baton.domain.image_counts import training_images
+from baton.domain.overrides import apply_overrides
+from baton.domain.spec import DatasetSpec, parse_spec
+from baton.domain.wire import Position
+from service.usecases.plans import list_plans
 from worker.training.data import load_images
 from worker.training.data.listing import Listing
 from worker.training.data.splits import split_rows
-from worker.training.plan import Plan
+from worker.training.state.step_plan import Plan
 
 
 def test_a_worker_takes_as_many_steps_as_the_plan_says() -> None:

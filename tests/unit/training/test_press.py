@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.reports import material
-from worker.control import Stopped, Story
-from worker.training.report.press import Press
+from worker.attempt.protocols import Stopped, Story
+from worker.training.output.report_process import Press
 
 MODULE = "tests.support.printers"
 SECONDS = 60.0

@@ -11,9 +11,9 @@ import keras
 import pytest
 
 import models
-from worker.control import Stopped
-from worker.training.readback import Readback
-from worker.training.readback.__main__ import _load
+from worker.attempt.protocols import Stopped
+from worker.training.output.readback import Readback
+from worker.training.output.readback.__main__ import _load
 
 MODULE = "tests.support.readers"
 SECONDS = 120.0
@@ -98,7 +98,7 @@ def test_a_full_disk_fails_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worker.training.readback.shutil.copyfile", full)
+    monkeypatch.setattr("worker.training.output.readback.shutil.copyfile", full)
     made = readback(Outside())
     made.watching("latest.keras", writing("first"))(tmp_path / "latest.keras")
     made.finish(nothing)
@@ -129,7 +129,7 @@ def test_it_says_what_plain_keras_says_of_a_class_that_is_not_registered(tmp_pat
 
 def test_a_python_lambda_is_refused_in_a_process_without_the_network(tmp_path: Path) -> None:
     outside, model = Outside(), of(keras.layers.Lambda(lambda x: x * 2.0 - 1.0))
-    made = readback(outside, module="worker.training.readback")
+    made = readback(outside, module="worker.training.output.readback")
     made.watching("best.keras", model.save)(tmp_path / "best.keras")
     made.finish(nothing)
     ((kind, message, data),) = outside.notes

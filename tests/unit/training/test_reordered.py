@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 from tests.unit.training.augmenters import waves
 from tests.unit.training.device import compiled_steps, on_device_compiled
 from tests.unit.training.test_device_augmentation import OTHER
 from worker.training.augmentation.device import build_device, builder, philox
-from worker.training.augmentation.device.draws import Draws
+from worker.training.augmentation.device.random_draws import Draws
 
 # A conditional or a loop whose predicate is data: the host of a GPU waits for it.
 CONTROL = {"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile", "Switch", "Merge"}

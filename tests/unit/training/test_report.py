@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.support.reports import EVIL, material, row
-from worker.training.report import course
-from worker.training.report.course import course_of
-from worker.training.report.material import Material
-from worker.training.report.pages import make_report
-from worker.training.report.words import division, markdown, short_names
+from worker.training.output.report import run_timeline
+from worker.training.output.report.formatting import division, markdown, short_names
+from worker.training.output.report.inputs import Material
+from worker.training.output.report.pages import make_report
+from worker.training.output.report.run_timeline import course_of
 
 SECTIONS = ["results", "stages", "curves", "data", "set-validation", "set-test"]
 LAST_SECTIONS = ["attempts", "spec", "environment", "history"]
@@ -247,7 +247,7 @@ def test_a_loss_that_is_no_number_spoils_nothing(make: Callable[[Material], Made
 
 
 def test_drawing_needs_no_tensorflow() -> None:
-    code = "import sys, worker.training.report.pages; sys.exit(any(n in sys.modules for n in NAMES))"
+    code = "import sys, worker.training.output.report.pages; sys.exit(any(n in sys.modules for n in NAMES))"
     names = "('tensorflow', 'keras', 'matplotlib.pyplot')"
     code = code.replace("NAMES", names)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -256,7 +256,7 @@ def test_drawing_needs_no_tensorflow() -> None:
 def test_what_a_user_installed_or_made_up_is_reported_too(
     make: Callable[[Material], Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(course, "installed", lambda: {"network/own-net": None})
+    monkeypatch.setattr(run_timeline, "installed", lambda: {"network/own-net": None})
     given = material(epochs=2)
     own = [{"name": "fliplr", "p": 1.0}]
     stages = [{**given.facts.spec["stages"][0], "augmentation": own}, given.facts.spec["stages"][1]]

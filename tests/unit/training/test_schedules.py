@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.domain.spec import ConstantSchedule, CyclicSchedule, PlateauSchedule, Schedule
-from worker.training.schedules import RateSchedule, make_schedule
+from baton.domain.spec import ConstantSchedule, CyclicSchedule, PlateauSchedule, Schedule
+from worker.training.state.schedules import RateSchedule, make_schedule
 
 VALUES = st.one_of(
     st.floats(0, 10, allow_subnormal=False, width=32),

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from core.domain.goodput import Stopwatch
+from baton.domain.goodput import Stopwatch
 from tests.unit.training.test_engine import CLASSES, IMAGES, LABELS, contents, spec
-from worker.control import Control
-from worker.training.engine import Engine
-from worker.training.learner import Learner
-from worker.training.pipeline import Batch
-from worker.training.self_check import SelfCheck, unequal_arrays
+from worker.attempt.protocols import Control
+from worker.training.input.host_source import Batch
+from worker.training.step.engine import Engine
+from worker.training.step.self_check import SelfCheck, unequal_arrays
+from worker.training.step.train_step import Learner
 
 BATCH, RATE = Batch(IMAGES, LABELS), 1e-3
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core.domain.errors import JobFailure
-from core.domain.spec import JobSpec, parse_spec
+from baton.domain.errors import JobFailure
+from baton.domain.spec import JobSpec, parse_spec
 from worker.checkpointing.snapshot import Arrays
 from worker.training.data import Split
-from worker.training.engine import Engine
-from worker.training.feeding import make_source
-from worker.training.inputs import Change
-from worker.training.replicas import Replicas
+from worker.training.input.source import make_source
+from worker.training.step.engine import Engine
+from worker.training.step.inputs import Change
+from worker.training.step.replicas import Replicas
 
 DEVICES = ("CPU:0", "CPU:1")
 CLASSES, BATCH, STEPS = 4, 8, 4

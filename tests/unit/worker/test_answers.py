@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from core.domain.errors import LeaseLost
-from core.domain.wire import Grant, Heartbeat, Note, Phase
+from baton.domain.errors import LeaseLost
+from baton.domain.wire import Grant, Heartbeat, Note, Phase
 from tests.support.answers import refusal
 from tests.unit.worker.test_attempt_tokens import speaking_to
-from worker.lease import Lease
-from worker.protocol import Refused, ServiceUnavailable
+from worker.api_client.client import Refused, ServiceUnavailable
+from worker.attempt.lease import Lease
 
 SOON = 30.0
 PROBLEM = {"content-type": "application/problem+json"}

@@ -9,11 +9,21 @@ from typing import Any
 import httpx
 import pytest
 
-from core.domain.errors import LeaseLost
-from core.domain.wire import Claim, Finish, Grant, Heartbeat, Note, Outcome, Phase, WorkerInfo, WorkerReport
+from baton.domain.errors import LeaseLost
+from baton.domain.wire import (
+    Claim,
+    Finish,
+    Grant,
+    Heartbeat,
+    Note,
+    Outcome,
+    Phase,
+    WorkerInfo,
+    WorkerReport,
+)
 from tests.support.answers import refusal
-from worker.messages import Held
-from worker.protocol import Refused, ServiceClient
+from worker.api_client.client import Refused, ServiceClient
+from worker.ipc.messages import Held
 
 ME = WorkerInfo(name="w", host="h", pid=1, version="0")
 CLAIM = Claim(claim_id="c" * 32, worker=ME)

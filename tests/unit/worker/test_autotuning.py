@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from core.domain.policies import Reason
-from core.domain.spec import JobSpec, parse_spec
-from core.domain.views import AttemptView
-from core.locks import held
-from worker.autotuning import folder as folders
-from worker.autotuning import machine
-from worker.autotuning.folder import FILE, Folder, Results, open_folder
-from worker.autotuning.key import AutotuningKey
-from worker.autotuning.machine import MachineCache
-from worker.autotuning.resume import doubt
-from worker.process import CRASHED
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.views import AttemptView
+from baton.system.file_locks import held
+from worker.compile_cache import folder as folders
+from worker.compile_cache import local
+from worker.compile_cache.folder import FILE, Folder, Results, open_folder
+from worker.compile_cache.key import AutotuningKey
+from worker.compile_cache.local import MachineCache
+from worker.compile_cache.resume import doubt
+from worker.supervisor.process import CRASHED
 
 H100 = {"GPU": "NVIDIA H100 80GB HBM3", "driver": "550.54", "cuDNN": "9.3.0", "TensorFlow": "2.21.0"}
 KEY = "h100-1"
@@ -146,7 +146,7 @@ def test_a_damaged_file_gives_the_last_good_one(folder: Folder, data: bytes) -> 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from worker.autotuning.folder import Folder
+from worker.compile_cache.folder import Folder
 print(Folder(Path(sys.argv[1])).path.name, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -213,7 +213,7 @@ def test_damaged_results_are_not_used_and_can_be_replaced(sets: MachineCache, tm
 def test_the_results_that_were_not_used_for_the_longest_time_go(
     sets: MachineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "KEPT", 2)
+    monkeypatch.setattr(local, "KEPT", 2)
     for number, key in enumerate("ab"):
         assert sets.give(key, results(), None)
         os.utime(tmp_path / "sets" / f"{key}.results", (number, number))
@@ -234,7 +234,7 @@ def test_a_lock_that_a_stopped_process_holds_is_not_waited_for(
     sets: MachineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sets.give(KEY, results(), None)
-    monkeypatch.setattr(machine, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(local, "LOCK_SECONDS", 0.0)
     with held(tmp_path / "sets" / f"{KEY}.lock"):
         assert sets.take(KEY) is None
         assert not sets.give(KEY, results("more"), results())

@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 
-from core.domain.manifest import ProgramFile, ProgramSet
-from core.domain.spec import parse_spec
-from core.storage.directory import DirectoryStore
-from core.storage.errors import StoreUnavailable
-from worker.autotuning import folder as folders
-from worker.autotuning.carrier import NONE_CARRIED, NOT_COMPILED, NOT_WRITTEN, Carrier, Compiler, UnusableResults
-from worker.autotuning.folder import FILE, Folder
-from worker.autotuning.resume import resume
+from baton.domain.manifest import ProgramFile, ProgramSet
+from baton.domain.spec import parse_spec
+from baton.storage.directory import DirectoryStore
+from baton.storage.errors import StoreUnavailable
+from worker.compile_cache import folder as folders
+from worker.compile_cache.folder import FILE, Folder
+from worker.compile_cache.resume import resume
+from worker.compile_cache.transfer import (
+    NONE_CARRIED,
+    NOT_COMPILED,
+    NOT_WRITTEN,
+    Carrier,
+    Compiler,
+    UnusableResults,
+)
 
 H100 = {"GPU": "NVIDIA H100 80GB HBM3", "driver": "550.54", "TensorFlow": "2.21.0"}
 JOB, TEXT, STEP = "j" * 32, b"version: 3\nresults {\n}\n", 40

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.domain.manifest import CURSOR, MANIFEST, STATE
-from core.domain.wire import Position
-from core.storage import AlreadyExists, open_store
-from core.storage.directory import DirectoryStore
+from baton.domain.manifest import CURSOR, MANIFEST, STATE
+from baton.domain.wire import Position
+from baton.storage import AlreadyExists, open_store
+from baton.storage.directory import DirectoryStore
 from worker.checkpointing.files import CorruptCheckpoint, Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from core.domain.wire import Finish
-from worker.crashes import LONGEST, SHORTEST, Crashes
-from worker.logs.shipper import Logs
-from worker.protocol import ServiceClient
-from worker.seat import Seat
+from baton.domain.wire import Finish
+from worker.api_client.client import ServiceClient
+from worker.log_shipping.shipper import Logs
+from worker.supervisor.crashes import LONGEST, SHORTEST, Crashes
+from worker.supervisor.supervisor import Seat
 
 DEVICE = "tensorflow.python.framework.errors_impl.InternalError in execute.py:59 quick_execute"
 

@@ -10,7 +10,15 @@ import time
 
 import pytest
 
-from worker.deadline import Cost, Deadline, Pace, in_colab, process_started, read_deadline, watch_deadline
+from worker.preemption.deadline import (
+    Cost,
+    Deadline,
+    Pace,
+    in_colab,
+    process_started,
+    read_deadline,
+    watch_deadline,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,9 @@ def test_the_watch_retires_the_worker_when_too_little_is_left(monkeypatch: pytes
 
 
 def test_a_process_knows_when_it_was_started() -> None:
-    code = "import time; time.sleep(0.5); from worker.deadline import process_started; print(process_started())"
+    code = (
+        "import time; time.sleep(0.5); from worker.preemption.deadline import process_started; print(process_started())"
+    )
     before = time.monotonic()
     started = float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
     assert before - 0.02 <= started < time.monotonic() - 0.5

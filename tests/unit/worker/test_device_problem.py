@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
-from core.domain.store_identity import StoreRef
-from core.domain.wire import WorkerReport
-from worker import seat as module
-from worker.logs.shipper import Logs
-from worker.presence import Presence
-from worker.protocol import ServiceClient
-from worker.seat import Seat
+from baton.domain.store_identity import StoreRef
+from baton.domain.wire import WorkerReport
+from worker.api_client.client import ServiceClient
+from worker.log_shipping.shipper import Logs
 from worker.settings import WorkerSettings
-from worker.store import OwnStore
+from worker.supervisor import supervisor as module
+from worker.supervisor.registration import Presence
+from worker.supervisor.store_identity import OwnStore
+from worker.supervisor.supervisor import Seat
 
 WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 cannot be loaded"
 

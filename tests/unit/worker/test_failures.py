@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from core.domain.errors import FieldError, JobFailure, SpecError
-from core.domain.policies import Reason
-from core.domain.wire import Finish, GrantHead, Outcome
-from core.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
+from baton.domain.errors import FieldError, JobFailure, SpecError
+from baton.domain.policies import Reason
+from baton.domain.wire import Finish, GrantHead, Outcome
+from baton.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
+from worker.api_client.client import GrantUnreadable
+from worker.attempt.failures import NO_WORDS, TRACEBACK_LINES, failed, fault_of
 from worker.checkpointing.files import NewerCheckpoint
-from worker.failures import NO_WORDS, TRACEBACK_LINES, failed, fault_of
-from worker.protocol import GrantUnreadable
 
 
 def raised(error: BaseException) -> BaseException:
@@ -136,9 +136,9 @@ def test_what_breaks_all_that_tells_of_exceptions_still_ends_with_a_reason(monke
     def broken(*_: object) -> str:
         raise RecursionError
 
-    monkeypatch.setattr("worker.failures.traceback.format_exception", broken)
-    monkeypatch.setattr("worker.failures.traceback.walk_tb", broken)
+    monkeypatch.setattr("worker.attempt.failures.traceback.format_exception", broken)
+    monkeypatch.setattr("worker.attempt.failures.traceback.walk_tb", broken)
     finish = failed(1, raised(ValueError("words")), 5)
     assert (finish.reason, finish.message, finish.fault) == (Reason.EXCEPTION, "ValueError: words", None)
-    monkeypatch.setattr("worker.failures.words_of", broken)
+    monkeypatch.setattr("worker.attempt.failures.words_of", broken)
     assert failed(1, raised(ValueError("words")), 5).message.startswith(NO_WORDS)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import worker.process
-from core.domain.wire import Outcome
+import worker.supervisor.process
+from baton.domain.wire import Outcome
 from tests.support.gcs import until
-from worker.guard import Guard
-from worker.process import Held, TrainingProcess
-from worker.progress import Seen
+from worker.ipc.progress import Seen
+from worker.supervisor.process import Held, TrainingProcess
+from worker.supervisor.process_guard import Guard
 
 HELD = Held(attempt_id="a" * 32, fence=3, job_id="b" * 32, attempt=1)
 
@@ -94,7 +94,7 @@ def test_a_process_that_was_to_have_ended_is_killed(
 def test_a_process_that_the_kernel_does_not_let_go_is_left_behind(
     training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker.process, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(worker.supervisor.process, "KILL_SECONDS", 0.1)
     real = training._process.kill
     monkeypatch.setattr(training._process, "kill", lambda: None)  # as in an uninterruptible sleep
     training.kill()

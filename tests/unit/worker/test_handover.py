@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.wire import (
+from baton.domain.wire import (
     ArtifactCommit,
     Beat,
     CheckpointCommit,
@@ -23,17 +23,18 @@ from core.domain.wire import (
     Outcome,
     Phase,
 )
-from core.storage.directory import DirectoryStore
-from core.storage.errors import StoreFull, StoreUnavailable
-from core.storage.port import OCTETS
+from baton.storage.directory import DirectoryStore
+from baton.storage.errors import StoreFull, StoreUnavailable
+from baton.storage.port import OCTETS
 from tests.support.faulty_store import FaultyStore
 from tests.unit.worker.test_runner import Service, Trainer, run, snapshot, written
 from tests.unit.worker.test_short_epochs import row
-from worker import handover, patience, troubles
-from worker.checkpointing import outbox
-from worker.control import Control, Stop, Stopped
-from worker.notice import Notice
-from worker.protocol import ServiceUnavailable
+from worker import retry
+from worker.api_client.client import ServiceUnavailable
+from worker.attempt import handover, store_troubles
+from worker.attempt.protocols import Control, Stop, Stopped
+from worker.checkpointing import upload_queue
+from worker.preemption.notice import Notice
 
 DEADLINE = 20.0
 LATEST = frozenset({CheckpointRole.LATEST})
@@ -73,10 +74,10 @@ def store(tmp_path: Path) -> Iterator[FaultyStore]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures are tried again and reported soon; what hangs is left behind soon."""
     monkeypatch.setattr(handover, "CANCEL_SECONDS", 0.1)
-    monkeypatch.setattr(outbox, "JOIN_SECONDS", 0.05)
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(troubles, "WORTH_TELLING_SECONDS", 0.0)
+    monkeypatch.setattr(upload_queue, "JOIN_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(store_troubles, "WORTH_TELLING_SECONDS", 0.0)
 
 
 FAULTS = {"full": StoreFull("The disk is full."), "absent": StoreUnavailable("not mounted"), "hangs": None}

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from worker.idle import watch_idleness
-from worker.limits import read_limit
+from worker.preemption.time_limit import read_limit
+from worker.supervisor.idle import watch_idleness
 
 SOON = 10.0
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.policies import Reason
-from core.storage import StoreFull
-from worker import patience
-from worker.checkpointing.outbox import GivenUp, Outbox, Parcel
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.storage import StoreFull
+from worker import retry
+from worker.checkpointing.upload_queue import GivenUp, Outbox, Parcel
 
 DEADLINE = 10.0
 
@@ -105,8 +105,8 @@ def test_in_a_hurry_a_file_that_fails_is_not_tried_again(outbox: Outbox) -> None
 
 
 def test_in_a_hurry_the_state_is_tried_again_soon(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT", 1000.0)
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 1000.0)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1000.0)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 1000.0)
     tried, sent = threading.Event(), list[str]()
 
     def send() -> None:

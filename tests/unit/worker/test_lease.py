@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from core.domain.errors import LeaseLost
-from core.domain.wire import Beat, Directive, Grant, Heartbeat, Phase
-from worker.lease import Lease
-from worker.protocol import ServiceUnavailable
+from baton.domain.errors import LeaseLost
+from baton.domain.wire import Beat, Directive, Grant, Heartbeat, Phase
+from worker.api_client.client import ServiceUnavailable
+from worker.attempt.lease import Lease
 
 DEADLINE = 10.0
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-import worker.logs.shipper
-from core.domain.manifest import log_offset, log_segment
-from core.storage import AlreadyExists, BlobInfo, StoreConfigError, StoreUnavailable
-from core.storage.directory import DirectoryStore
+import worker.log_shipping.shipper
+from baton.domain.manifest import log_offset, log_segment
+from baton.storage import AlreadyExists, BlobInfo, StoreConfigError, StoreUnavailable
+from baton.storage.directory import DirectoryStore
 from tests.support.gcs import until
-from worker.logs import output
-from worker.logs.backlog import Backlog
-from worker.logs.output import Output
-from worker.logs.shipper import Logs, Pace, Shipper
+from worker.log_shipping import process_output
+from worker.log_shipping.backlog import Backlog
+from worker.log_shipping.process_output import Output
+from worker.log_shipping.shipper import Logs, Pace, Shipper
 
 JOB = "0" * 32
 QUICK = Pace(shortest=0.02, give_up=0.5)
@@ -61,8 +61,8 @@ class FlakyStore(DirectoryStore):
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlakyStore:
-    monkeypatch.setattr(worker.logs.shipper, "FIRST_RETRY", 0.01)
-    monkeypatch.setattr(worker.logs.shipper, "LONGEST_RETRY", 0.02)
+    monkeypatch.setattr(worker.log_shipping.shipper, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(worker.log_shipping.shipper, "LONGEST_RETRY", 0.02)
     return FlakyStore(tmp_path / "store")
 
 
@@ -234,7 +234,7 @@ def test_a_reader_that_stands_still_does_not_stop_the_writer(heard: list[bytes])
 
 
 def test_its_file_does_not_grow_for_ever(out: Output, heard: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "MAX_FILE_BYTES", 10_000)
+    monkeypatch.setattr(process_output, "MAX_FILE_BYTES", 10_000)
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
     assert process.stdin is not None
     for n in range(200):

@@ -11,8 +11,8 @@ from typing import cast
 import pytest
 
 from tests.support.gcs import until
-from worker.logs.shipper import Logs
-from worker.messages import (
+from worker.api_client.client import ServiceClient
+from worker.ipc.messages import (
     GivenBack,
     Held,
     Inbox,
@@ -23,10 +23,10 @@ from worker.messages import (
     message_line,
     read_message,
 )
-from worker.process import TrainingProcess
-from worker.protocol import ServiceClient
-from worker.pulse import Pulse
-from worker.seat import Seat
+from worker.log_shipping.shipper import Logs
+from worker.supervisor.liveness import Pulse
+from worker.supervisor.process import TrainingProcess
+from worker.supervisor.supervisor import Seat
 
 SLOW_CLAIM = "tests.support.slow_claim"
 SOON = 30.0

@@ -8,17 +8,17 @@ from typing import Any, cast
 
 import pytest
 
-from core.domain.spec import JobSpec
-from core.domain.wire import Grant, Note
+from baton.domain.spec import JobSpec
+from baton.domain.wire import Grant, Note
 from tests.service.helpers import SPEC
 from tests.support.answers import refusal
-from worker.answers import Refused, ServiceUnavailable, check
-from worker.deadline import Pace
-from worker.desk import Desk
-from worker.lease import Lease
-from worker.notice import Notice
-from worker.protocol import ServiceClient
-from worker.troubles import Troubles
+from worker.api_client.answers import Refused, ServiceUnavailable, check
+from worker.api_client.client import ServiceClient
+from worker.attempt.context import Desk
+from worker.attempt.lease import Lease
+from worker.attempt.store_troubles import Troubles
+from worker.preemption.deadline import Pace
+from worker.preemption.notice import Notice
 
 
 class Service:

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from core.domain.wire import Grant, Note
+from baton.domain.wire import Grant, Note
 from tests.support.gcs import until
-from worker.herald import Herald
-from worker.notice import Departure, Notice
-from worker.protocol import ServiceUnavailable
+from worker.api_client.client import ServiceUnavailable
+from worker.attempt.preemption_reporter import Herald
+from worker.preemption.notice import Departure, Notice
 
 GRANT = Grant(
     attempt_id="a",

@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.gcs import until
 from tests.support.metadata import RESET, Aws, Azure, Cloud, Gce, serving
-from worker.notice import Departure
-from worker.notices import gce, watch_notices, watcher
-from worker.notices.aws import AwsSource
-from worker.notices.azure import AzureSource
-from worker.notices.source import LEAST_SECONDS, MOST_SECONDS, Source
+from worker.preemption import gce, watch_notices, watcher
+from worker.preemption.aws import AwsSource
+from worker.preemption.azure import AzureSource
+from worker.preemption.notice import Departure
+from worker.preemption.source import LEAST_SECONDS, MOST_SECONDS, Source
 
 SOON = 20.0
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.policies import Reason
-from worker import oom
-from worker.oom import OomKills, counters
-from worker.process import TrainingProcess
+from baton.domain.policies import Reason
+from worker.supervisor import oom
+from worker.supervisor.oom import OomKills, counters
+from worker.supervisor.process import TrainingProcess
 
 
 def test_a_counter_that_rises_is_a_kill(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from core.domain.protocol import CANNOT_READ, PROTOCOL
-from core.domain.wire import Finish, Outcome, WorkerInfo
-from core.storage.checksum import crc32c_of
-from core.storage.directory import DirectoryStore
+from baton.domain.protocol_versions import CANNOT_READ, PROTOCOL
+from baton.domain.wire import Finish, Outcome, WorkerInfo
+from baton.storage.checksum import crc32c_of
+from baton.storage.directory import DirectoryStore
 from tests.service.helpers import spec
-from worker.control import Workspace
-from worker.notice import Notice
-from worker.protocol import ServiceClient
-from worker.runner import Runner
+from worker.api_client.client import ServiceClient
+from worker.attempt.protocols import Workspace
+from worker.attempt.runner import Runner
+from worker.preemption.notice import Notice
 
 PREFIX = "jobs/j/checkpoints/0000000007-1-1"
 NEWER = json.dumps({"format": 2, "layout": "none that is known here"}).encode()

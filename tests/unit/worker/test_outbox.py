@@ -8,13 +8,13 @@ from functools import partial
 
 import pytest
 
-from core.domain.errors import JobFailure, LeaseLost
-from core.domain.policies import Reason
-from core.storage import StoreFull
-from worker import troubles
-from worker.checkpointing.outbox import Outbox, Parcel
-from worker.protocol import ServiceUnavailable
-from worker.troubles import Troubles
+from baton.domain.errors import JobFailure, LeaseLost
+from baton.domain.policies import Reason
+from baton.storage import StoreFull
+from worker.api_client.client import ServiceUnavailable
+from worker.attempt import store_troubles
+from worker.attempt.store_troubles import Troubles
+from worker.checkpointing.upload_queue import Outbox, Parcel
 
 DEADLINE = 10.0
 
@@ -171,7 +171,7 @@ def test_an_optional_file_that_went_to_another_store_ends_the_attempt(outbox: Ou
 
 
 def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(troubles, "WORTH_TELLING_SECONDS", 0.0)
+    monkeypatch.setattr(store_troubles, "WORTH_TELLING_SECONDS", 0.0)
     news: list[str] = []
     told = Troubles(lambda: news.append("now"))
     answers = iter([StoreFull("The disk is full."), StoreFull("The disk is full."), ServiceUnavailable("away"), None])
@@ -197,7 +197,7 @@ def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_l
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(troubles.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(store_troubles.time, "monotonic", lambda: now[0])
     told, seen = Troubles(), []
 
     def takes(seconds: float) -> None:

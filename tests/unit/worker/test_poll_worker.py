@@ -10,13 +10,13 @@ from typing import cast
 
 import pytest
 
-from core.domain.wire import NextRequest, Offer, WorkerInfo
-from worker import poll_worker
-from worker.patience import FIRST_WAIT, LONGEST_WAIT, Backoff
-from worker.poll_worker import PollingWorker
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
-from worker.pulse import Pulse
-from worker.seat import Seat, nobody_waits
+from baton.domain.wire import NextRequest, Offer, WorkerInfo
+from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
+from worker.retry import FIRST_WAIT, LONGEST_WAIT, Backoff
+from worker.supervisor import http_source
+from worker.supervisor.http_source import PollingWorker
+from worker.supervisor.liveness import Pulse
+from worker.supervisor.supervisor import Seat, nobody_waits
 
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), wait_seconds=25)
 NOTHING = Offer(attempt_id=None)
@@ -121,7 +121,7 @@ def test_a_service_that_does_not_wait_is_not_flooded(pauses: list[float]) -> Non
 def test_an_empty_answer_after_a_long_wait_is_followed_by_the_next_question(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poll_worker, "PROMPT_SECONDS", 0.0)
+    monkeypatch.setattr(http_source, "PROMPT_SECONDS", 0.0)
     polling, script = worker(FakeSeat(), *[NOTHING] * 5)
     polling.work(once=False)
     assert (pauses, script.asked) == ([], 6)
@@ -180,7 +180,7 @@ def test_asked_to_end_it_does_not_wait_for_an_answer() -> None:
 
 
 def test_a_second_signal_ends_it_without_a_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_worker, "REPEATED_SIGNAL_SECONDS", 0.0)
+    monkeypatch.setattr(http_source, "REPEATED_SIGNAL_SECONDS", 0.0)
     killed: list[bool] = []
 
     class Stubborn(FakeSeat):

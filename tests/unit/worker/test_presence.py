@@ -8,15 +8,15 @@ from typing import cast
 
 import pytest
 
-from core.domain.store_identity import StoreRef
-from core.domain.wire import WorkerReport
-from worker import presence
-from worker.crashes import Crashes
-from worker.presence import Presence, worker_info
-from worker.protocol import Refused, ServiceClient, ServiceUnavailable
-from worker.seat import Seat
+from baton.domain.store_identity import StoreRef
+from baton.domain.wire import WorkerReport
+from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.settings import WorkerSettings
-from worker.store import OwnStore
+from worker.supervisor import registration
+from worker.supervisor.crashes import Crashes
+from worker.supervisor.registration import Presence, worker_info
+from worker.supervisor.store_identity import OwnStore
+from worker.supervisor.supervisor import Seat
 
 SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name="w1")
 
@@ -65,7 +65,7 @@ def test_the_last_word_is_that_it_ends_and_nothing_follows() -> None:
     one.end(SEAT)
     one.tell(SEAT)
     assert [(report.ended, report.busy) for report in service.heard] == [(False, True), (True, False)]
-    assert service.asked == [None, presence.GOODBYE_SECONDS]
+    assert service.asked == [None, registration.GOODBYE_SECONDS]
 
 
 @pytest.mark.parametrize("error", [ServiceUnavailable("away"), Refused(401, "unauthorized", "who are you")])
@@ -77,7 +77,7 @@ def test_a_service_that_does_not_hear_it_keeps_nobody_from_ending(error: Excepti
 
 def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent beside it: it could arrive later and bring the worker back to life."""
-    monkeypatch.setattr(presence, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(registration, "GOODBYE_SECONDS", 0.05)
     begun, let_go = threading.Event(), threading.Event()
 
     class Hanging(Service):

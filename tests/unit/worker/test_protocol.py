@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.domain.wire import NextRequest, WorkerInfo
-from worker.protocol import ServiceClient, ServiceUnavailable
+from baton.domain.wire import NextRequest, WorkerInfo
+from worker.api_client.client import ServiceClient, ServiceUnavailable
 
 NAME = "baton.invalid"  # a name that nobody can look up but the proxy
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), queues=("far",), wait_seconds=25)

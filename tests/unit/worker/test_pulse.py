@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import ROOT
-from worker import health, pulse
+from worker import health
 from worker.health import STALE_SECONDS
-from worker.pulse import Pulse
+from worker.supervisor import liveness
+from worker.supervisor.liveness import Pulse
 
 
 def check(file: Path) -> int:
@@ -43,7 +44,7 @@ def test_beats_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.unlink()
     heart.beat()
     assert not file.exists()
-    monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(liveness, "BEAT_SECONDS", 0.0)
     heart.beat()
     assert file.exists()
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.domain.errors import JobFailure
-from core.domain.goodput import Bucket
-from core.domain.manifest import programs_prefix
-from core.domain.policies import Reason
-from core.domain.spec import JobSpec
-from core.domain.views import AttemptView
-from core.domain.wire import (
+from baton.domain.errors import JobFailure
+from baton.domain.goodput import Bucket
+from baton.domain.manifest import programs_prefix
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec
+from baton.domain.views import AttemptView
+from baton.domain.wire import (
     Beat,
     CheckpointCommit,
     CheckpointRef,
@@ -35,19 +35,20 @@ from core.domain.wire import (
     Quarantine,
     WorkerInfo,
 )
-from core.storage.checksum import crc32c_of
-from core.storage.directory import DirectoryStore
-from core.storage.errors import StoreUnavailable
-from worker import patience, runner
-from worker.autotuning.carrier import NOT_WRITTEN, Compiler
-from worker.autotuning.folder import Folder
+from baton.storage.checksum import crc32c_of
+from baton.storage.directory import DirectoryStore
+from baton.storage.errors import StoreUnavailable
+from worker import retry
+from worker.api_client.client import Refused
+from worker.attempt import runner
+from worker.attempt.protocols import Control, Stopped, Workspace
+from worker.attempt.runner import Runner
 from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.control import Control, Stopped, Workspace
-from worker.notice import Notice
-from worker.process import CRASHED
-from worker.protocol import Refused
-from worker.runner import Runner
+from worker.compile_cache.folder import Folder
+from worker.compile_cache.transfer import NOT_WRITTEN, Compiler
+from worker.preemption.notice import Notice
+from worker.supervisor.process import CRASHED
 
 SPEC = {
     "name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}],
@@ -151,7 +152,7 @@ def store(tmp_path: Path) -> Away:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no time."""
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
 
 
 def snapshot(step: int) -> Snapshot:

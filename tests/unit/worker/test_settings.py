@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from core.domain.catalog import TINY_IMAGENET_ZIP
-from core.domain.downloads import Download
+from baton.domain.catalog import TINY_IMAGENET_ZIP
+from baton.domain.downloads import Download
 from worker.settings import WorkerSettings
 
 

@@ -6,11 +6,18 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.domain.manifest import MANIFEST, Manifest
-from core.domain.wire import CheckpointCommit, CheckpointRole, EpochRecord, EpochRow, Note, Outcome
-from core.storage.directory import DirectoryStore
+from baton.domain.manifest import MANIFEST, Manifest
+from baton.domain.wire import (
+    CheckpointCommit,
+    CheckpointRole,
+    EpochRecord,
+    EpochRow,
+    Note,
+    Outcome,
+)
+from baton.storage.directory import DirectoryStore
 from tests.unit.worker.test_runner import Service, Trainer, run, snapshot
-from worker.control import Control
+from worker.attempt.protocols import Control
 
 LATEST = frozenset({CheckpointRole.LATEST})
 DEADLINE = 20.0

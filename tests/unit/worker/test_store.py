@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.store_identity import IDENTITY, StoreIdentity
-from core.storage.directory import DirectoryStore
-from core.storage.errors import StoreUnavailable
-from core.storage.identity import read_identity, write_identity
+from baton.domain.store_identity import IDENTITY, StoreIdentity
+from baton.storage.directory import DirectoryStore
+from baton.storage.errors import StoreUnavailable
+from baton.storage.identity import read_identity, write_identity
 from tests.support.gcs import until
-from worker import store as module
-from worker.store import OwnStore, describe_in_time
+from worker.supervisor import store_identity as module
+from worker.supervisor.store_identity import OwnStore, describe_in_time
 
 ID = "ab" * 16
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.domain.spec import LimitsSpec, parse_spec, spec_version
-from core.domain.spec.job import dump_spec
+from baton.domain.spec import LimitsSpec, parse_spec, spec_version
+from baton.domain.spec.job import dump_spec
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until
-from worker.aside import aside
-from worker.family import Family, descendants
-from worker.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
-from worker.stacks import innermost, kernel_state
-from worker.watchdog import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
+from worker.background import aside
+from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
+from worker.supervisor.process_tree import Family, descendants
+from worker.supervisor.stacks import innermost, kernel_state
+from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
 
 SLEEPS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
 

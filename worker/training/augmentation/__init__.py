@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 
 if TYPE_CHECKING:
     from worker.training.augmentation.resolve import Augment

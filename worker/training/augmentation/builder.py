@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AnyAugmenter
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AnyAugmenter
 from worker.training.augmentation.imgaug_compat import iaa
 
 CLASSES: dict[str, Any] = {

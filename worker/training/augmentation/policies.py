@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 
 # Network 1's: for each image any number of five augmenters, from none to all.
 _PAPER_1: dict[str, Any] = {

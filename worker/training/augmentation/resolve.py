@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 from worker.extensions import load
 from worker.training.augmentation.builder import build
 from worker.training.augmentation.imgaug_faster import faster

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.domain.downloads import Download
-from core.domain.spec import DatasetSpec
+from baton.domain.downloads import Download
+from baton.domain.spec import DatasetSpec
 from worker.training.data.cache import cached_images
 from worker.training.data.identity import identity_of
-from worker.training.data.model import ImageData, Split
-from worker.training.data.origin import Told, on_disk
+from worker.training.data.image_data import ImageData, Split
+from worker.training.data.location import Told, on_disk
 from worker.training.data.sources import list_images
 from worker.training.data.splits import split_rows
 from worker.training.data.summary import SplitSummary, summarize

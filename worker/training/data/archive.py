@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from core.caches import need_room, sync_directory, writing
-from core.locks import WORK_SECONDS, held
-from worker.training.data.leftovers import sweep
+from baton.system.caches import need_room, sync_directory, writing
+from baton.system.file_locks import WORK_SECONDS, held
+from worker.training.data.cache_cleanup import sweep
 from worker.training.data.listing import bad_data
-from worker.training.data.members import LIMITS, Limits, checked
-from worker.training.data.regular import check_regular
+from worker.training.data.regular_files import check_regular
+from worker.training.data.zip_checks import LIMITS, Limits, checked
 
 Progress = Callable[[int, int], None]
 _COPY_BYTES = 1 << 20

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.caches import need_room, sync_directory, writing
-from core.domain.data_identity import DIGEST_BYTES
-from core.locks import WORK_SECONDS, held
-from worker.training.data.leftovers import sweep
+from baton.domain.data_identity import DIGEST_BYTES
+from baton.system.caches import need_room, sync_directory, writing
+from baton.system.file_locks import WORK_SECONDS, held
+from worker.training.data.cache_cleanup import sweep
 from worker.training.data.listing import Listing
 from worker.training.data.parallel import decode_all
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from core.domain.errors import JobFailure
-from core.domain.text import words_of
-from worker.training.data.regular import open_regular
+from baton.domain.errors import JobFailure
+from baton.domain.text import words_of
+from worker.training.data.regular_files import open_regular
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.spec import DatasetSpec
+from baton.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, kept_classes
 
 

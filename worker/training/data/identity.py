@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.data_identity import DataIdentity
-from core.domain.text import same_everywhere
+from baton.domain.data_identity import DataIdentity
+from baton.domain.text import same_everywhere
 from worker.training.data.cache import content_digests
 from worker.training.data.listing import Listing
 from worker.training.data.splits import SplitRows

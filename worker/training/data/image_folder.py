@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain.spec import DatasetSpec
+from baton.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, entries, image_files, kept_classes, of_files, root_of
 
 

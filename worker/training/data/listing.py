@@ -11,13 +11,13 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.data_identity import content_digest
-from core.domain.errors import JobFailure
-from core.domain.spec import DatasetSpec
-from core.domain.text import safe, same_everywhere
-from worker.progress import advanced
+from baton.domain.data_identity import content_digest
+from baton.domain.errors import JobFailure
+from baton.domain.spec import DatasetSpec
+from baton.domain.text import safe, same_everywhere
+from worker.ipc.progress import advanced
 from worker.training.data.decode import decode_rgb, read_content
-from worker.training.data.regular import check_regular
+from worker.training.data.regular_files import check_regular
 
 TOLD_EVERY = 200
 """Files. On a slow mount the look at all of them may take longer than a stall may."""

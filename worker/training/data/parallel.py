@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cpus import cpus
-from worker.training.ahead import ahead
+from baton.system.cpus import cpus
 from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
+from worker.training.input.prefetch import ahead
 
 CHUNK_BYTES = 4 << 20
 Chunk = tuple[NDArray[np.uint8], list[bytes]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.domain.errors import JobFailure
-from core.domain.policies import Reason
-from core.domain.spec import DatasetSpec
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.domain.spec import DatasetSpec
 from worker.extensions import load
 from worker.training.data import digits, image_folder, tiny_imagenet
 from worker.training.data.listing import Listing

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.images import class_parts, split_of
-from core.domain.spec import DatasetSpec, SplitFractions
+from baton.domain.image_counts import class_parts, split_of
+from baton.domain.spec import DatasetSpec, SplitFractions
 from worker.training.data.listing import Listing, bad_data
 
 Rows = NDArray[np.int64]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.images import split_of
-from core.domain.spec import DatasetSpec, SplitFractions
-from worker.training.data.model import ImageData, Split
+from baton.domain.image_counts import split_of
+from baton.domain.spec import DatasetSpec, SplitFractions
+from worker.training.data.image_data import ImageData, Split
 
 
 @dataclass(frozen=True)

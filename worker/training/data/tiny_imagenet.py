@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.domain.spec import DatasetSpec
+from baton.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
-from worker.training.data.regular import open_regular
+from worker.training.data.regular_files import open_regular
 
 SIZE = 64
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.evaluation import Averages, ClassResult, Evaluation, SetResult
+from baton.domain.evaluation import Averages, ClassResult, Evaluation, SetResult
 from worker.training.evaluation.answers import Answers
 
 LISTED = 10

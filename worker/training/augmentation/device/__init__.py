@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.domain.spec import AugmentationSpec
+from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation.policies import POLICIES
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from core.domain.spec.augmenters import Affine, ScaleAxes, ShearAxes, ShiftAxes
-from core.domain.spec.drawn import Range
+from baton.domain.spec.augmenters import Affine, ScaleAxes, ShearAxes, ShiftAxes
+from baton.domain.spec.random_values import Range
 from worker.training.augmentation.device.borders import border, pixels
-from worker.training.augmentation.device.draws import Choice, Draws, of_images
 from worker.training.augmentation.device.interpolation import BITS, PARTS, taps
+from worker.training.augmentation.device.random_draws import Choice, Draws, of_images
 
 # OpenCV's places are whole numbers of 1/1024 of a pixel, of which interpolation keeps 1/32 (AB_BITS, INTER_BITS).
 _BITS, _PART_BITS = 10, 5

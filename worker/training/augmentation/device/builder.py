@@ -10,10 +10,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from core.domain.spec import AugmentationSpec
-from core.domain.spec.augmenters import AnyAugmenter
-from worker.training.augmentation.device import DeviceAugment, affine, colour, dropout, filters, flips, padding, philox
-from worker.training.augmentation.device.draws import DRAWS_OF_A_STREAM, Draws, of_images
+from baton.domain.spec import AugmentationSpec
+from baton.domain.spec.augmenters import AnyAugmenter
+from worker.training.augmentation.device import (
+    DeviceAugment,
+    affine,
+    colour,
+    dropout,
+    filters,
+    flips,
+    padding,
+    philox,
+)
+from worker.training.augmentation.device.random_draws import DRAWS_OF_A_STREAM, Draws, of_images
 
 Augmenter = Callable[[Any, tf.Tensor, Draws], tf.Tensor]
 """What a spec says, images uint8 [n, h, w, 3] and numbers: new images, of the same type as imgaug's are after each."""

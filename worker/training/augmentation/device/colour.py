@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from core.domain.spec.augmenters import (
+from baton.domain.spec.augmenters import (
     Add,
     AdditiveGaussianNoise,
     AddToHueAndSaturation,
@@ -14,7 +14,7 @@ from core.domain.spec.augmenters import (
     LinearContrast,
     Multiply,
 )
-from worker.training.augmentation.device.draws import Draws
+from worker.training.augmentation.device.random_draws import Draws
 
 # imgaug's value range of uint8 has its middle at 127.5, cut to a whole number.
 _GREY = 127.0

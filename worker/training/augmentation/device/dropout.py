@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from core.domain.spec.augmenters import CoarseDropout, Cutout, Dropout
-from core.domain.spec.drawn import Range
+from baton.domain.spec.augmenters import CoarseDropout, Cutout, Dropout
+from baton.domain.spec.random_values import Range
 from worker.training.augmentation.device.borders import pixels
-from worker.training.augmentation.device.draws import Draws
+from worker.training.augmentation.device.random_draws import Draws
 
 
 def dropout(given: Dropout, images: tf.Tensor, draws: Draws) -> tf.Tensor:

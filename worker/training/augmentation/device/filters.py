@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from core.domain.spec.augmenters import GaussianBlur, Sharpen
+from baton.domain.spec.augmenters import GaussianBlur, Sharpen
 from worker.training.augmentation.device.borders import border
-from worker.training.augmentation.device.draws import Draws, of_images
+from worker.training.augmentation.device.random_draws import Draws, of_images
 
 # imgaug leaves an image alone below it.
 _LEAST_SIGMA = 1e-3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from core.domain.spec.augmenters import Fliplr, Flipud, Rot90
-from worker.training.augmentation.device.draws import Draws
+from baton.domain.spec.augmenters import Fliplr, Flipud, Rot90
+from worker.training.augmentation.device.random_draws import Draws
 
 
 def fliplr(given: Fliplr, images: tf.Tensor, draws: Draws) -> tf.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.training.augmentation.device.draws import Choice
+from worker.training.augmentation.device.random_draws import Choice
 
 PARTS, BITS = 32, 15
 # The sharpness that OpenCV gives its cubics.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from core.domain.spec.augmenters import CropAndPad
+from baton.domain.spec.augmenters import CropAndPad
 from worker.training.augmentation.device.borders import border, pixels
-from worker.training.augmentation.device.draws import Choice, Draws, of_images
+from worker.training.augmentation.device.random_draws import Choice, Draws, of_images
 from worker.training.augmentation.device.summaries import SUMMARIES, summary
 
 # OpenCV's weights of a linear resize, in whole numbers (INTER_RESIZE_COEF_BITS).

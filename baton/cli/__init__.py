@@ -1,0 +1,39 @@
+"""The `baton` command line."""
+
+from baton.cli import (
+    artifacts,
+    dashboard,
+    doctor,
+    evaluate,
+    fetch_data,
+    follow,
+    jobs,
+    local,
+    notifications,
+    plans,
+    report,
+    tokens,
+)
+from baton.cli.app import app
+
+__all__ = [
+    "app",
+    "artifacts",
+    "dashboard",
+    "doctor",
+    "evaluate",
+    "fetch_data",
+    "follow",
+    "jobs",
+    "local",
+    "main",
+    "notifications",
+    "plans",
+    "report",
+    "tokens",
+]
+
+
+def main() -> None:
+    """Entry point of the `baton` script."""
+    app(prog_name="baton")

@@ -1,0 +1,117 @@
+"""The Typer application, and what its commands share: options, the client, exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from baton.client.client import BatonClient
+from baton.client.connection import Connection, find_connection
+from baton.client.errors import ApiError, ConfigurationError, Unreachable
+from baton.client.find_job import AmbiguousJob
+from baton.client.transport import Patience
+from baton.domain.errors import BatonError, SpecError
+
+DONE, JOB_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
+INTERRUPTED = 130
+_BAD_REQUEST = frozenset({400, 413, 415, 422})
+
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id, the start of an id, or the name of the newest job.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Changes a field, e.g. --set stages.0.epochs=2 (* : every one; null removes).",
+    ),
+]
+
+
+class Group(TyperGroup):
+    """Turns Baton's errors into one message and the promised exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except BatonError as error:
+            fail(_explained(error), exit_status(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Group,
+    name="baton",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Training on GPUs that go away: submit a job, and it goes on from the step where it was.",
+)
+
+
+def console() -> Console:
+    """For people. Made anew, because tests and pipes change what standard output is.
+
+    No markup: most of what is shown was written by workers and other users.
+    """
+    return Console(highlight=False, soft_wrap=False, markup=False)
+
+
+def say(text: str) -> None:
+    """One plain line to standard error; a terminal that is gone is no reason to stop."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Ends the command."""
+    say(f"baton: {message}")
+    raise typer.Exit(status)
+
+
+def exit_status(error: BatonError) -> int:
+    """The status that scripts can rely on."""
+    if isinstance(error, ApiError):
+        return _api_status(error.status)
+    if isinstance(error, Unreachable | ConfigurationError):
+        return UNREACHABLE
+    if isinstance(error, SpecError | AmbiguousJob):
+        return USAGE
+    return int(getattr(error, "exit_status", JOB_FAILED))
+
+
+def _api_status(status: int) -> int:
+    if status in _BAD_REQUEST:
+        return USAGE
+    return REFUSED if status < 500 else UNREACHABLE
+
+
+def _explained(error: BatonError) -> str:
+    if isinstance(error, Unreachable):
+        return (
+            f"{error}\nIs it running? `baton up` starts one here; BATON_URL names another; `baton doctor` looks closer."
+        )
+    if isinstance(error, ApiError) and error.status == 401:
+        return f"{error}\nSet BATON_TOKEN to a token that this service knows; `baton up` prints its own."
+    if isinstance(error, ApiError) and error.status == 403:
+        return f"{error}\nWhoever has the scope admin makes another: baton token create NAME --scope ..."
+    if isinstance(error, SpecError):
+        return "the spec is not right:" + "".join(f"\n  {e.field}: {e.message}" for e in error.errors)
+    return str(error)
+
+
+def connect() -> BatonClient:
+    """A client for the service that the environment or this folder names; a person waits at most some seconds."""
+    return client_for(find_connection())
+
+
+def client_for(connection: Connection) -> BatonClient:
+    """A client that gives up soon."""
+    return BatonClient(connection.url, connection.token, patience=Patience(tries=4))

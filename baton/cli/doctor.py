@@ -1,0 +1,184 @@
+"""`baton doctor`: looks at everything that Baton leans on, and says what to do."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from json import dumps, loads
+
+import typer
+from rich.text import Text
+
+from baton.cli.app import DONE, Json, app, client_for, console, exit_status
+from baton.cli.disk_checks import disks
+from baton.client.client import BatonClient
+from baton.client.connection import Connection, find_connection
+from baton.client.errors import Unreachable
+from baton.domain.errors import BatonError
+
+FREE_BYTES = 2 * 10**9
+# Well below the 15 minutes after which Google's and Amazon's stores refuse a signature.
+CLOCK_SECONDS = 30.0
+PACKAGES = ("baton", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
+MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `verdict`: ok, note (works, but know this) or bad; `status` is the exit status of a bad one."""
+
+    verdict: str
+    what: str
+    text: str
+    status: int = 1
+
+
+def python_version() -> Iterator[Finding]:
+    """Whether this Python is one that Baton is tested on."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    text = f"{platform.python_version()} at {sys.executable}"
+    yield Finding("ok" if fits else "bad", "Python", text if fits else f"{text}: use 3.11, 3.12 or 3.13")
+
+
+def versions() -> Iterator[Finding]:
+    """Which releases are installed."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{name} not installed as a package")
+    yield Finding("ok", "versions", ", ".join(found))
+
+
+def tensorflow() -> Iterator[Finding]:
+    """Whether a worker could train here. Asked of another process: TensorFlow takes memory and never gives it back."""
+    command = [sys.executable, "-m", "worker.training.devices"]
+    try:
+        answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        yield Finding("bad", "TensorFlow", "did not start within two minutes: is this machine out of memory?")
+        return
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Finding("note", "TensorFlow", f"cannot be imported ({last}): workers need it, run `make install`")
+        return
+    told = loads(answer.stdout.splitlines()[-1])
+    if told["problem"]:
+        yield Finding("bad", "TensorFlow", f"{told['version']}, workers here take no work: {told['problem']}")
+        return
+    gpus = f"{told['gpus']} GPU" if told["gpus"] else "no GPU: it trains on the CPU"
+    yield Finding("ok", "TensorFlow", f"{told['version']}, {gpus}")
+
+
+def redis_binary() -> Iterator[Finding]:
+    """What `baton up` would start."""
+    from baton.local.redis_server import find_binary
+
+    try:
+        binary = find_binary()
+        answer = subprocess.run([binary, "--version"], check=False, capture_output=True, text=True, timeout=10)
+    except (BatonError, OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("note", "Redis", f"`baton up` has none to start: {error}")
+        return
+    yield Finding("ok", "Redis", f"{' '.join(answer.stdout.split()[:3])} at {binary}")
+
+
+def disk_space() -> Iterator[Finding]:
+    """Whether the disks of database, store, cache and temporary files have room."""
+    for disk in disks():
+        text = f"{disk.free / 1e9:.1f} GB free for {disk.text}"
+        if disk.full:
+            yield Finding("bad", "disk", f"full, for {disk.text}: make room there, or choose another place")
+        elif disk.wrong is not None:
+            yield Finding("bad", "disk", f"takes no write ({disk.wrong}), for {disk.text}: look at the mount")
+        elif disk.free < FREE_BYTES:
+            yield Finding("note", "disk", f"{text}: make room, or choose another place with `baton up --data DIR`")
+        else:
+            yield Finding("ok", "disk", text)
+
+
+def service() -> Iterator[Finding]:
+    """Whether a service answers, is ready, and knows the token."""
+    try:
+        connection = find_connection()
+    except BatonError as error:
+        yield Finding("bad", "service", str(error), exit_status(error))
+        return
+    yield from _ask(connection)
+
+
+def _ask(connection: Connection) -> Iterator[Finding]:
+    with client_for(connection) as client:
+        for what, question in QUESTIONS:
+            try:
+                yield from question(client, connection)
+            except BatonError as error:
+                yield Finding("bad", what, _refused(what, connection, error), exit_status(error))
+                return
+
+
+def _ready(client: BatonClient, connection: Connection) -> Iterator[Finding]:
+    answer = client.ready()
+    yield Finding("ok", "service", f"ready at {connection.url} (from {connection.source})")
+    parts = ", ".join(f"{name} {state}" for name, state in answer.get("checks", {}).items())
+    yield Finding("ok", "its parts", parts or "it names none")
+
+
+def _token(client: BatonClient, _: Connection) -> Iterator[Finding]:
+    yield Finding("ok", "token", f"valid, may {', '.join(client.whoami().scopes)}")
+
+
+def _clock(client: BatonClient, _: Connection) -> Iterator[Finding]:
+    ahead = client.clock_offset()
+    if abs(ahead) <= CLOCK_SECONDS:
+        yield Finding("ok", "clock", "agrees with the service's")
+        return
+    text = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
+    yield Finding("note", "clock", f"{text}: let this machine keep time (NTP), as buckets refuse a clock that is wrong")
+
+
+QUESTIONS: tuple[tuple[str, Callable[[BatonClient, Connection], Iterator[Finding]]], ...] = (
+    ("service", _ready),
+    ("token", _token),
+    ("clock", _clock),
+)
+
+
+def _refused(what: str, connection: Connection, error: BatonError) -> str:
+    if isinstance(error, Unreachable) and error.said:
+        return f"answers at {connection.url} and cannot work: {error.said}"
+    return f"{error}: {_advice(what)}"
+
+
+def _advice(what: str) -> str:
+    if what == "token":
+        return "set BATON_TOKEN to a token that this service knows"
+    return "start one with `baton up`, or look at its log (.baton/logs/service.log)"
+
+
+CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, service)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check this machine and the service, and say what to do."""
+    found = []
+    for check in CHECKS:
+        for finding in check():
+            found.append(finding)
+            if not json:
+                _show(finding)
+    if json:
+        print(dumps([asdict(finding) for finding in found], indent=2))
+    raise typer.Exit(next((finding.status for finding in found if finding.verdict == "bad"), DONE))
+
+
+def _show(finding: Finding) -> None:
+    line = Text(f"{finding.verdict:<5}", style=MARKS[finding.verdict])
+    line.append(f"{finding.what:<11}", style="bold").append(finding.text, style="default")
+    console().print(line, soft_wrap=True)

@@ -1,0 +1,108 @@
+"""`baton evaluate`: a job's model on its validation and test images, here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json as json_lib
+import subprocess
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from baton.cli.app import (
+    JOB_FAILED,
+    REFUSED,
+    USAGE,
+    Job,
+    Json,
+    Sets,
+    app,
+    connect,
+    console,
+    fail,
+    say,
+)
+from baton.cli.evaluation_text import evaluation_markdown, evaluation_table
+from baton.cli.spec_files import parse_sets
+from baton.client.client import BatonClient
+from baton.client.find_job import find_job
+from baton.domain.evaluation import FILE, Evaluation
+from baton.domain.overrides import apply_overrides
+from baton.domain.views import JobView
+
+NEEDED = "tensorflow"
+
+
+class Model(StrEnum):
+    """Which of a job's models."""
+
+    BEST = "best"
+    LATEST = "latest"
+
+
+@app.command()
+def evaluate(
+    job: Job,
+    model: Annotated[Model, typer.Option(help="Which model.")] = Model.BEST,
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write evaluation.json and .md there.")] = None,
+    json: Json = False,
+) -> None:
+    """Evaluate a job's model on this machine, which needs the data and TensorFlow."""
+    if importlib.util.find_spec(NEEDED) is None:
+        text = f"evaluating needs {NEEDED}, which is not installed here: install Baton with its extra 'cpu' or 'gpu'"
+        fail(text, USAGE)
+    overrides = parse_sets(sets or [])
+    with connect() as client, tempfile.TemporaryDirectory(prefix="baton-") as folder:
+        found = find_job(client, job)
+        spec = apply_overrides(found.spec, overrides)
+        file = _fetch(client, found, model, Path(folder))
+        evaluation = _evaluate(spec, file, _about(found, model), Path(folder))
+    if out is not None:
+        _write(evaluation, out)
+    print(evaluation.model_dump_json(indent=2)) if json else console().print(evaluation_table(evaluation))
+
+
+def _fetch(client: BatonClient, job: JobView, model: Model, folder: Path) -> Path:
+    name = f"{model}.keras"
+    if name not in {artifact.name for artifact in client.artifacts(job.id)}:
+        fail(f"{job.name} has no {name} yet: it comes with the first finished epoch", REFUSED)
+    return client.download(job.id, name, folder / name)
+
+
+def _about(job: JobView, model: Model) -> list[str]:
+    """Where the model comes from, as far as the service knows it."""
+    if model is Model.BEST and job.best is not None:
+        return ["--stage", str(job.best.stage), "--epoch", str(job.best.epoch)]
+    return ["--stage", str(job.progress.stage)] if job.progress else []
+
+
+def _evaluate(spec: dict[str, Any], model: Path, about: list[str], folder: Path) -> Evaluation:
+    """In a process of its own: TensorFlow belongs to workers, and never gives its memory back.
+
+    It also checks the spec: only a worker's side knows which networks are installed here.
+    """
+    file = folder / "spec.json"
+    file.write_text(json_lib.dumps(spec), encoding="utf-8")
+    say("evaluating; the first time the images are decoded")
+    command: list[Any] = [sys.executable, "-m", "worker.training.evaluate", "--spec", file, "--model", model, *about]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    if answer.returncode != 0:
+        said = answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"]
+        fail(f"the evaluation failed: {said[-1]}", JOB_FAILED)
+    return Evaluation.model_validate_json(answer.stdout)
+
+
+def _write(evaluation: Evaluation, folder: Path) -> None:
+    files = {FILE: evaluation.model_dump_json(), "evaluation.md": evaluation_markdown(evaluation)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            say(f"wrote {folder / name}")
+    except OSError as error:
+        fail(f"cannot write to {folder}: {error.strerror}; choose another directory with --out", USAGE)

@@ -1,0 +1,96 @@
+"""Commands that show what happened to a job and what it printed, and go on showing it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+
+from baton.cli.app import Job, Json, app, connect, console, say
+from baton.cli.render import events_lines
+from baton.client.client import ENDED, BatonClient
+from baton.client.errors import Unreachable
+from baton.client.find_job import find_job
+from baton.domain.views import EventView
+
+# Control characters but for tab, line feed, carriage return, and the ESC that begins a colour.
+_COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;]*m)")
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")]
+
+
+def _say_once() -> Callable[[Unreachable], None]:
+    told = False
+
+    def tell(error: Unreachable) -> None:
+        nonlocal told
+        if not told:
+            say(f"{error}; trying on")
+        told = True
+
+    return tell
+
+
+@app.command()
+def events(job: Job, follow: Follow = False, json: Json = False) -> None:
+    """Show what happened to a job."""
+    with connect() as client:
+        found = find_job(client, job)
+        if not follow:
+            _show(client.events(found.id), json)
+            return
+        for event in client.events_stream(found.id, on_outage=_say_once()):
+            _show([event], json)
+
+
+def _show(fresh: list[EventView], json: bool) -> None:
+    if json:
+        for event in fresh:
+            print(event.model_dump_json(), flush=True)
+    elif fresh:
+        console().print(events_lines(fresh), soft_wrap=True)
+
+
+@app.command()
+def logs(
+    job: Job,
+    attempt: Annotated[int | None, typer.Option(metavar="N", min=1, help="This attempt, not the newest.")] = None,
+    follow: Follow = False,
+) -> None:
+    """Show what a job's training process printed."""
+    with connect() as client:
+        found = find_job(client, job)
+        number = attempt or found.attempts
+        if not follow:
+            _write(client.log(found.id, number).data.decode("utf-8", "replace"))
+            return
+        for text in _follow_logs(client, found.id, number, only=attempt is not None):
+            _write(text)
+
+
+def _write(text: str) -> None:
+    """As it is, but for a terminal: there a log may colour itself and draw bars, and give no other commands."""
+    sys.stdout.write(_COMMAND.sub("\ufffd", text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def _follow_logs(client: BatonClient, job_id: str, number: int, *, only: bool) -> Iterator[str]:
+    while True:
+        say(f"attempt {number}:")
+        yield from client.log_stream(job_id, number, on_outage=_say_once())
+        following = None if only else _next_attempt(client, job_id, number)
+        if following is None:
+            return
+        number = following
+
+
+def _next_attempt(client: BatonClient, job_id: str, number: int) -> int | None:
+    """The attempt after this one, once there is one; None if the job ends without."""
+    for job in client.follow(job_id, on_outage=_say_once()):
+        if job.attempts > number:
+            return number + 1
+        if job.status in ENDED:
+            break
+    return None

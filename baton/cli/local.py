@@ -1,0 +1,127 @@
+"""Commands that run parts of Baton on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baton.cli.app import DONE, app, console, say
+from baton.cli.dashboard import HINT, link_or_address
+from baton.client.command_name import command_name
+from baton.client.connection import DEFAULT_DATA
+from baton.local.stack import Stack, StackOptions, child_environment, run_stack
+from baton.local.worker_gpus import without_cuda
+
+Data = Annotated[Path, typer.Option(metavar="DIR", help="Database, store, logs and token.")]
+Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+NO_CUDA = (
+    "This machine has a GPU, and TensorFlow here is the build for the CPU: the workers train on the CPU. "
+    "requirements/worker-gpu.txt has the build for GPUs."
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@app.command()
+def up(
+    data: Data = DEFAULT_DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Workers to run; one for each GPU unless given.")
+    ] = None,
+) -> None:
+    """Run Redis, the service and workers here until Ctrl-C."""
+    say("starting Redis, the service and its workers")
+    run_stack(StackOptions(data, host, port, workers), say, _welcome)
+    raise typer.Exit(DONE)
+
+
+def _welcome(stack: Stack) -> None:
+    baton, connection, options = command_name(), stack.connection, stack.options
+    here = options.data == DEFAULT_DATA
+    lines = [
+        "",
+        "[bold]Baton is running.[/bold] Ctrl-C stops it.",
+        f"  dashboard  {link_or_address(connection)}",
+        f"             ({HINT}; another: {baton} dashboard)",
+        f"  URL        {connection.url}",
+        f"  token      {connection.token}",
+        f"  data       {stack.data.root}",
+        "",
+        "Try next, in another terminal" + (" in this folder:" if here else ":"),
+    ]
+    if not here:
+        lines.append(f"  export BATON_URL={connection.url} BATON_TOKEN={connection.token}")
+    lines += [f"  {baton} submit digits-demo --watch", f"  {baton} list", f"  {baton} --help"]
+    if without_cuda(os.environ):
+        lines.append(f"\n[yellow]{NO_CUDA}[/yellow]")
+    if options.host not in LOOPBACK:
+        lines.append("\n[yellow]It listens beyond this machine without TLS: put a proxy with TLS in front.[/yellow]")
+    console().print("\n".join(lines), soft_wrap=True, markup=True)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(metavar="H", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="P", min=1, max=65535, help="Port to listen on.")] = None,
+) -> None:
+    """Run the service alone; BATON_DATABASE_URL, BATON_REDIS_URL and BATON_STORE say on what."""
+    _become("service", [], {"BATON_HOST": host, "BATON_PORT": None if port is None else str(port)})
+
+
+@app.command()
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit status 1 when a migration is due.")
+    ] = False,
+    wait: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Seconds to wait for locks that others hold.")
+    ] = None,
+) -> None:
+    """Update the schema of the database at BATON_DATABASE_URL."""
+    _become("service.migrate", [*(["--check"] if check else []), *([] if wait is None else ["--wait", str(wait)])], {})
+
+
+@app.command()
+def worker(
+    service: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_URL.")] = None,
+    token: Annotated[str | None, typer.Option(metavar="T", help="Instead of BATON_TOKEN.")] = None,
+    redis: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_REDIS_URL.")] = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Ask the service for work over HTTP; needs no Redis.")] = False,
+    queue: Annotated[list[str] | None, typer.Option(metavar="Q", help="A queue to serve; may be repeated.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after one attempt.")] = False,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="T", help="Length of this session, such as 11h30m: hands over before its end.")
+    ] = None,
+    idle: Annotated[str | None, typer.Option(metavar="T", help="End after so long without work, such as 10m.")] = None,
+) -> None:
+    """Run a worker; BATON_STORE says where checkpoints go."""
+    if poll and redis is not None:
+        raise typer.BadParameter("a worker that asks the service (--poll) needs no --redis: leave one of them out")
+    settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
+    settings |= {"BATON_DEADLINE": deadline, "BATON_IDLE": idle}
+    arguments = [part for name in queue or [] for part in ("--queue", name)]
+    _become("worker", [*arguments, *(["--poll"] if poll else []), *(["--once"] if once else [])], settings)
+
+
+def _become(module: str, arguments: list[str], settings: Mapping[str, str | None]) -> None:
+    # The same process goes on as the service or the worker: signals and exit status are theirs.
+    given = {name: value for name, value in settings.items() if value is not None}
+    environment = {**child_environment(os.environ), **given}
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # as said
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Made anew each time.")] = Path(".demo"),
+) -> None:
+    """Train on handwritten digits, kill the worker on the way, and watch the run recover."""
+    from baton.local.demo import run_demo
+
+    raise typer.Exit(run_demo(data, console()))

@@ -1,0 +1,72 @@
+"""Commands about plans: what can be submitted by name, and what it comes to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import yaml
+
+from baton.cli.app import REFUSED, USAGE, Json, Sets, app, connect, console, fail
+from baton.cli.plan_tables import (
+    plan_facts,
+    plan_stages,
+    plans_notes,
+    plans_table,
+    stage_notes,
+    totals_line,
+)
+from baton.cli.render import as_json
+from baton.cli.spec_files import parse_sets, read_spec
+from baton.client.client import BatonClient
+from baton.domain.overrides import apply_overrides
+from baton.domain.plan_views import PlanView
+
+
+@app.command()
+def plans(json: Json = False) -> None:
+    """List the published plans."""
+    with connect() as client:
+        found = client.plans()
+    if json:
+        print(as_json(found))
+        return
+    console().print(plans_table(found))
+    console().print(plans_notes(found))
+
+
+@app.command()
+def plan(
+    name: Annotated[str, typer.Argument(metavar="PLAN|SPEC.yaml", help="A plan, a file, or - for standard input.")],
+    sets: Sets = None,
+    json: Json = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="The spec alone, to start an own one from.")] = False,
+) -> None:
+    """Show what a plan or a spec comes to, stage by stage, without submitting it."""
+    if json and as_yaml:
+        fail("--json and --yaml are two forms of one answer: leave one of them out", USAGE)
+    with connect() as client:
+        found = _looked_up(client, name, sets or [])
+    if json:
+        print(as_json(found))
+    elif as_yaml:
+        print(yaml.safe_dump(found.spec, sort_keys=False, width=100), end="")
+    else:
+        _show(found)
+
+
+def _looked_up(client: BatonClient, name: str, sets: list[str]) -> PlanView:
+    overrides, body = parse_sets(sets), read_spec(name)
+    if body is not None:
+        return client.preview(apply_overrides(body, overrides))
+    known = {plan.name: plan for plan in client.plans()}
+    if name not in known:
+        fail(f"there is no plan '{name}'; there are: {', '.join(known) or 'none'}", REFUSED)
+    return client.preview_plan(name, overrides) if overrides else known[name]
+
+
+def _show(found: PlanView) -> None:
+    screen = console()
+    parts = (plan_facts(found), "", plan_stages(found.stages), totals_line(found), "", *stage_notes(found.stages))
+    for part in parts:
+        screen.print(part)

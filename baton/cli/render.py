@@ -1,0 +1,287 @@
+"""What people see: tables that fit 80 columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+from rich import box
+from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from baton.cli.silent_worker import silence
+from baton.cli.times import ago, duration, stamp
+from baton.domain.goodput import NOT_COUNTED, PRODUCTIVE
+from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
+from baton.domain.views import (
+    ArtifactView,
+    AttemptView,
+    CheckpointStatus,
+    EventView,
+    JobView,
+    StageView,
+    WorkerView,
+)
+from baton.domain.wire import EpochRow
+
+BAR = 60  # characters, beside a label within 80 columns
+COLORS = {
+    "queued": "cyan",
+    "running": "green",
+    "recovering": "yellow",
+    "pausing": "yellow",
+    "paused": "yellow",
+    "cancelling": "yellow",
+    "succeeded": "bold green",
+    "failed": "bold red",
+    "cancelled": "red",
+}
+
+
+def as_json(models: BaseModel | Sequence[BaseModel]) -> str:
+    """Models as the service sent them."""
+    if isinstance(models, BaseModel):
+        return models.model_dump_json(indent=2)
+    return json.dumps([model.model_dump(mode="json") for model in models], indent=2)
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=COLORS.get(status, ""))
+
+
+def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
+    """An empty table; the columns in `right` are numbers, the text of the column `wrap` takes several lines."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=column != wrap)
+    return made
+
+
+def jobs_table(jobs: Sequence[JobView]) -> Table:
+    """`baton list`."""
+    made = table("id", "name", "status", "epoch", "done", "best", "age", right=("epoch", "done", "best", "age"))
+    length = distinct_length([job.id for job in jobs])
+    made.columns[0].min_width = length
+    for job in jobs:
+        made.add_row(
+            job.id[:length],
+            job.name,
+            _short_status(job),
+            _epochs(job),
+            _share(job),
+            _best(job),
+            ago(job.created_at, job.as_of),
+        )
+    return made
+
+
+def _short_status(job: JobView) -> Text:
+    line = status_text(job.status)
+    if job.silent_seconds is not None:
+        line.append(f", silent {duration(job.silent_seconds)}", style="bold yellow")
+    return line
+
+
+def distinct_length(ids: Sequence[str], least: int = 8) -> int:
+    """How much of an id tells these apart; commands take the start of an id for the whole."""
+    longest = max(map(len, ids), default=least)
+    return next((n for n in range(least, longest) if len({i[:n] for i in ids}) == len(set(ids))), longest)
+
+
+def _epochs(job: JobView) -> str:
+    return f"{job.progress.epoch}/{job.progress.epochs}" if job.progress else "-"
+
+
+def _share(job: JobView) -> str:
+    return f"{job.progress.fraction:.0%}" if job.progress else "-"
+
+
+def _best(job: JobView) -> str:
+    return f"{job.best.value:.4f}" if job.best else "-"
+
+
+def stages_table(stages: Sequence[StageView]) -> Table:
+    """A job's stages."""
+    made = table("stage", "name", "state", "pixels", "batch", "epochs", right=("stage", "pixels", "batch", "epochs"))
+    for s in stages:
+        made.add_row(str(s.stage), s.name, s.state, str(s.image_size), str(s.batch_size), f"{s.epochs_done}/{s.epochs}")
+    return made
+
+
+def attempts_table(attempts: Sequence[AttemptView]) -> Table:
+    """A job's attempts."""
+    made = table("attempt", "state", "reason", "steps", "worker", right=("attempt",))
+    for a in attempts:
+        steps = f"{_number(a.start_step)} .. {_number(a.end_step)}"
+        state = a.state if a.silent_seconds is None else f"{a.state}, silent {duration(a.silent_seconds)}"
+        made.add_row(str(a.attempt), state, a.reason or "", steps, a.worker or "")
+    return made
+
+
+def workers_table(workers: Sequence[WorkerView]) -> Table:
+    """The workers that train or can train. Workers that ended lately are last and dimmed."""
+    names = ("worker", "state", "device", "queues", "job", "since", "seen")
+    made = table(*names, right=("since", "seen"), wrap="device")
+    for w in workers:
+        held = (w.job_id or "")[:8]
+        style = "dim" if w.state == "ended" else ""
+        made.add_row(
+            w.name, w.state, w.device, ",".join(w.queues), held, ago(w.since), ago(w.last_seen_at), style=style
+        )
+    return made
+
+
+def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
+    """Why workers get no work, one line per worker."""
+    return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
+
+
+def resting(workers: Sequence[WorkerView], now: datetime | None = None) -> Iterable[str]:
+    """Workers that take no work after crashes, one line per worker. `now`: by default this machine's time."""
+    moment = now or datetime.now(UTC)
+    return (
+        f"{w.name} backs off for {duration((w.rests_until - moment).total_seconds())} after {w.rests_why}: check the "
+        "device, the memory and the disk of its machine"
+        for w in workers
+        if w.rests_until is not None
+    )
+
+
+def outdated(workers: Sequence[WorkerView]) -> Iterable[str]:
+    """Workers of an older release than this command, one line per worker."""
+    return (
+        f"{w.name} is of an older release: it gets no job that uses something newer; upgrade it"
+        for w in workers
+        if w.ended_at is None and (w.protocol < PROTOCOL or w.spec_version < SPEC_VERSION)
+    )
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def history_table(rows: Sequence[EpochRow]) -> Table:
+    """One row an epoch."""
+    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "v.loss", "v.acc", "s", "att")
+    made = table(*names, right=names)
+    for r in rows:
+        scores = (f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}")
+        where = (str(r.epoch), str(r.stage), str(r.image_size), str(r.global_step), f"{r.learning_rate:.2e}")
+        made.add_row(*where, *scores, f"{r.seconds:.{0 if r.seconds >= 100 else 1}f}", str(r.attempt))
+    return made
+
+
+def history_csv(rows: Sequence[EpochRow]) -> str:
+    """All columns of the history."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EpochRow.model_fields)
+    writer.writerows(row.model_dump(mode="json").values() for row in rows)
+    return text.getvalue()
+
+
+def events_lines(events: Sequence[EventView]) -> Text:
+    """One line per event: date, time and zone of the reader's clock, kind, message."""
+    lines = [f"{stamp(e.at)}  {e.kind:<22} {e.message}" for e in events]
+    return Text("\n".join(lines))
+
+
+def artifacts_table(artifacts: Sequence[ArtifactView]) -> Table:
+    """A job's files."""
+    made = table("name", "bytes", "crc32c", "age", right=("bytes", "age"))
+    for a in artifacts:
+        made.add_row(a.name, f"{a.size:,}", a.crc32c, ago(a.committed_at))
+    return made
+
+
+def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Each label with its value."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in facts:
+        grid.add_row(label, value)
+    return grid
+
+
+def job_panel(job: JobView) -> RenderableType:
+    """A job at a glance."""
+    grid = facts_grid(_facts(job))
+    if p := job.progress:
+        grid.add_row("epoch", ProgressBar(total=max(p.steps, 1), completed=p.step, width=BAR))
+        grid.add_row("total", ProgressBar(total=1.0, completed=p.fraction, width=BAR))
+    return grid
+
+
+def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
+    yield "job", Text(f"{job.name}  {job.id}")
+    yield "status", _status_line(job)
+    if quiet := silence(job):
+        yield "heartbeat", Text(quiet, style="bold yellow")
+    if job.waiting_for:
+        yield "waits for", Text(job.waiting_for)
+    if p := job.progress:
+        yield "stage", f"{p.stage} of {p.stages}, epoch {p.epoch} of {p.epochs}, step {p.step} of {p.steps}"
+        yield "done", f"{p.fraction:.1%} ({p.global_step:,} of {p.total_steps:,} steps), {_pace(job)}"
+    if job.metrics:
+        yield "last epoch", numbers(job.metrics)
+    if job.best:
+        yield "best", f"{job.best.metric} {job.best.value:.4f} in epoch {job.best.epoch}"
+    if job.results:
+        yield "results", numbers(job.results)
+    yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed"
+    if job.checkpoint:
+        yield "checkpoint", _checkpoint(job.checkpoint, job.as_of)
+    if job.goodput.get("total"):
+        yield "goodput", _goodput(job.goodput)
+
+
+def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:
+    line = Text(f"step {status.global_step:,}, {ago(status.committed_at, now)} ago")
+    if status.overdue:
+        line.append(", OVERDUE: can the worker reach the store?", style="bold yellow")
+    elif status.interval_seconds:
+        line.append(f", one every {duration(status.interval_seconds)}")
+    return line
+
+
+def _goodput(seconds: dict[str, float]) -> str:
+    """The productive share and the three greatest losses. Then waiting and pauses, which are not losses."""
+    known = {*PRODUCTIVE, *NOT_COUNTED, "total", "goodput"}
+    losses = {name: spent for name, spent in seconds.items() if name not in known and spent >= 0.5}
+    greatest = sorted(losses, key=lambda name: -losses[name])[:3]
+    apart = [name for name in NOT_COUNTED if seconds.get(name, 0.0) >= 0.5]
+    counted = seconds["total"] - sum(seconds.get(name, 0.0) for name in NOT_COUNTED)
+    text = f"{seconds.get('goodput', 0.0):.0%} of {duration(counted)}"
+    for before, names in (("; ", greatest), (" (apart from it ", apart)):
+        text += (
+            before + ", ".join(f"{name.replace('_', ' ')} {duration(seconds[name])}" for name in names) if names else ""
+        )
+    return text + (")" if apart else "")
+
+
+def _status_line(job: JobView) -> Text:
+    line = status_text(job.status)
+    for part in (job.phase, job.reason, job.message):
+        if part and part != job.status:
+            line.append(f", {part}", style="default")
+    return line
+
+
+def _pace(job: JobView) -> str:
+    progress = job.progress
+    if job.status not in {"running", "pausing"} or progress is None or progress.images_per_second is None:
+        return f"started {ago(job.started_at, job.as_of)} ago" if job.started_at else "not started"
+    return f"{progress.images_per_second:,.0f} images/s, about {duration(progress.eta_seconds)} left"
+
+
+def numbers(values: dict[str, float]) -> str:
+    """Named numbers on one line."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

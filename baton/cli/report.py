@@ -1,0 +1,69 @@
+"""`baton report`: fetches a job's report."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baton.cli.app import REFUSED, USAGE, Job, app, connect, fail
+from baton.client.client import BatonClient
+from baton.client.find_job import find_job
+from baton.domain.views import ArtifactView, JobView
+
+PAGE, TEXT = "report.html", "report.md"
+
+
+@app.command()
+def report(
+    job: Job,
+    out: Annotated[Path | None, typer.Option(metavar="DIR|FILE", help="Where to; default: this directory.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown and its figures, into a directory.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Save a job's report: one HTML file, as things stand or of the whole job."""
+    with connect() as client:
+        found = find_job(client, job)
+        listed = {artifact.name: artifact for artifact in client.artifacts(found.id)}
+        _need(listed, found, TEXT if markdown else PAGE)
+        saved = _save_markdown(client, found, listed, out) if markdown else _save_page(client, found, out)
+    print(saved)
+    if opened:
+        webbrowser.open(saved.resolve().as_uri())
+
+
+def _need(listed: dict[str, ArtifactView], job: JobView, name: str) -> None:
+    if name in listed:
+        return
+    if name == TEXT and PAGE in listed:
+        fail(f"{job.name} has only report.html so far: Markdown comes when the job ends", REFUSED)
+    why = "the first comes some seconds after the first finished epoch" if job.finished_at is None else "none was made"
+    look = f"`baton events {job.id[:8]}` shows report_failed if one failed"
+    fail(f"{job.name} ({job.status}) has no report: {why}; {look}", REFUSED)
+
+
+def _save_page(client: BatonClient, job: JobView, out: Path | None) -> Path:
+    target = out or Path()
+    if target.is_dir() or not target.suffix:
+        target = target / f"{job.name}-report.html"
+    return client.download(job.id, PAGE, _with_folder(target))
+
+
+def _save_markdown(client: BatonClient, job: JobView, listed: dict[str, ArtifactView], out: Path | None) -> Path:
+    folder = out or Path(f"{job.name}-report")
+    if folder.suffix == ".md" or folder.is_file():
+        fail(f"--markdown writes several files: give --out a directory, not {folder}", USAGE)
+    for name in sorted(listed):
+        if name == TEXT or (name.startswith("report-") and name.endswith(".png")):
+            client.download(job.id, name, _with_folder(folder / name))
+    return folder / TEXT
+
+
+def _with_folder(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"cannot make {target.parent}: {error.strerror}; choose another place with --out", USAGE)
+    return target

@@ -1,0 +1,94 @@
+"""Commands about tokens, and about who did what."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from baton.cli.app import USAGE, Group, Json, app, connect, console, fail, say
+from baton.cli.render import as_json, table
+from baton.cli.times import ago
+from baton.domain.tokens import MEANINGS, Scope, TokenView
+from baton.domain.validation import parse_duration
+
+PREFIX = "baton_"
+SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in MEANINGS.items())
+token = typer.Typer(cls=Group, no_args_is_help=True, help="Make, list and revoke tokens. Needs the scope admin.")
+app.add_typer(token, name="token")
+
+
+@token.command()
+def create(
+    name: Annotated[str, typer.Argument(help="How the logs call whoever has it.")],
+    scope: Annotated[list[Scope], typer.Option("--scope", help=f"May be repeated. {SCOPES}.")],
+    expires: Annotated[str | None, typer.Option(metavar="T", help="Such as 30d or 12h; never, if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a token. Its secret is printed once, to standard output."""
+    seconds = _seconds(expires)
+    with connect() as client:
+        made = client.create_token(name, [one.value for one in scope], expires_seconds=seconds)
+    if json:
+        print(as_json(made))
+        return
+    ends = f"until {made.expires_at.astimezone():%Y-%m-%d %H:%M}" if made.expires_at else "until it is revoked"
+    say(f"token {made.id} ({made.name}) may {', '.join(made.scopes)} {ends}; keep it, it is not shown again:")
+    print(made.token)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as error:
+        fail(f"--expires {error}", USAGE)
+
+
+@token.command(name="list")
+def list_tokens(
+    every: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False, json: Json = False
+) -> None:
+    """List tokens, newest first."""
+    with connect() as client:
+        found = [one for one in client.tokens() if every or one.state == "active"]
+    if json:
+        print(as_json(found))
+        return
+    made = table("id", "name", "scopes", "state", "age", "used", right=("age", "used"), wrap="scopes")
+    for one in found:
+        made.add_row(one.id, one.name, " ".join(one.scopes), _state(one), ago(one.created_at), ago(one.last_used_at))
+    console().print(made)
+
+
+def _state(one: TokenView) -> str:
+    if one.state == "active" and one.expires_at is not None:
+        return f"ends {one.expires_at.astimezone():%Y-%m-%d}"
+    return one.state
+
+
+@token.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it, or how the token begins.")],
+    json: Json = False,
+) -> None:
+    """Make a token void for good, with its sessions and the attempts that were claimed with it."""
+    with connect() as client:
+        revoked = client.revoke_token(token_id.removeprefix(PREFIX).partition("_")[0])
+    print(as_json(revoked) if json else f"token {revoked.id} ({revoked.name}) is revoked")
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many lines, the newest.")] = 50, json: Json = False
+) -> None:
+    """Show who made tokens, steered jobs, logged in. Needs the scope admin."""
+    with connect() as client:
+        lines = list(islice(client.audit(), limit))
+    if json:
+        print(as_json(lines))
+        return
+    made = table("when", "who", "what", wrap="what")
+    for one in lines[::-1]:
+        made.add_row(f"{one.at.astimezone():%Y-%m-%d %H:%M:%S}", one.actor, one.message)
+    console().print(made)

@@ -1,0 +1,128 @@
+"""Watching a job: live in a terminal, one line a change elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from baton.cli.app import say
+from baton.cli.render import job_panel
+from baton.cli.silent_worker import later, silence
+from baton.cli.times import stamp
+from baton.client.client import ENDED, BatonClient
+from baton.client.errors import Unreachable
+from baton.domain.views import JobView
+
+TICKS_A_SECOND = 1.0
+
+
+class Watcher:
+    """Shows successive states of one job. In a terminal, ages keep counting between two answers."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._shown: tuple[JobView, float] | None = None
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(console=console, refresh_per_second=TICKS_A_SECOND, get_renderable=self._panel)
+        self._last: tuple[object, ...] = ()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, job: JobView) -> None:
+        """What the job looks like now."""
+        if self._live:
+            self._shown = job, self._clock()
+            self._live.refresh()
+            return
+        key = _key(job)
+        if key != self._last:
+            self._last = key
+            self._console.print(plain_line(job), soft_wrap=True)
+
+    def _panel(self) -> RenderableType:
+        if self._shown is None:
+            return Text()
+        job, shown = self._shown
+        return job_panel(later(job, self._clock() - shown))
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(text), soft_wrap=True)
+
+
+def _key(job: JobView) -> tuple[object, ...]:
+    # Not every step is worth a line of a log file: the end of an epoch and each change of state are.
+    progress, silent = job.progress, job.silent_seconds is not None
+    epoch = progress.epoch if progress else 0
+    return (job.status, job.attempts, job.preemptions, epoch, silent, job.status in ENDED and job.version)
+
+
+def plain_line(job: JobView, at: datetime | None = None) -> Text:
+    """A job on one line: when, what and why. `at`: the time of this state, by default the service's time."""
+    text = f"{stamp(at or job.as_of or datetime.now(UTC))}  {job.name}: {job.status}{_cause(job)}"
+    if quiet := silence(job):
+        text += f", {quiet}"
+    if p := job.progress:
+        text += f", stage {p.stage}/{p.stages}, epoch {p.epoch}/{p.epochs}, step {p.global_step}/{p.total_steps}"
+    if job.metrics:
+        text += "".join(f", {name} {value:.4f}" for name, value in job.metrics.items() if name in SHOWN)
+    if job.preemptions:
+        text += f", interrupted {job.preemptions} time{'s' if job.preemptions > 1 else ''}"
+    return Text(text)
+
+
+def _cause(job: JobView) -> str:
+    """Why it is not running, if there is a reason."""
+    if job.status not in {*ENDED, "recovering", "paused"}:
+        return ""
+    reason = f"({job.reason})" if job.reason else ""
+    said = " ".join(filter(None, [job.message, reason]))
+    return f": {said}" if said else ""
+
+
+SHOWN = ("loss", "val_loss", "val_accuracy")
+
+
+def watch(client: BatonClient, job_id: str, console: Console) -> JobView:
+    """Shows the job until it has ended; outages are said once and waited out."""
+    with Watcher(console) as watcher:
+        return _follow(client, job_id, watcher.show, watcher.note)
+
+
+def watch_json(client: BatonClient, job_id: str) -> JobView:
+    """Prints the job as JSON, a line a change, until it has ended."""
+    return _follow(client, job_id, lambda job: print(job.model_dump_json(), flush=True), say)
+
+
+def _follow(
+    client: BatonClient, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]
+) -> JobView:
+    away = False
+
+    def outage(error: Unreachable) -> None:
+        nonlocal away
+        if not away:
+            note(f"{error}; trying on")
+        away = True
+
+    for job in client.follow(job_id, on_outage=outage):
+        away = False
+        show(job)
+    return job

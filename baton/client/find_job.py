@@ -1,0 +1,49 @@
+"""Finds the job that a person means."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from baton.client.client import BatonClient
+from baton.client.errors import ApiError, ClientError
+from baton.domain.views import JobView
+
+LOOK_BACK = 1000
+
+
+class AmbiguousJob(ClientError):
+    """Several jobs have ids that start like this."""
+
+    code = "ambiguous"
+
+
+def find_job(client: BatonClient, reference: str) -> JobView:
+    """The job with this id, else the only one whose id starts so, else the newest of this name.
+
+    Raises:
+        AmbiguousJob: several ids start so.
+        ApiError: there is no such job.
+    """
+    try:
+        return client.job(reference)
+    except ApiError as error:
+        if error.status not in {404, 422}:
+            raise
+        return _search(client, reference, error)
+
+
+def _search(client: BatonClient, reference: str, not_found: ApiError) -> JobView:
+    jobs = list(islice(client.all_jobs(), LOOK_BACK))
+    matching = [job for job in jobs if job.id.startswith(reference)]
+    if len(matching) > 1:
+        ids = ", ".join(job.id for job in matching[:4])
+        raise AmbiguousJob(f"'{reference}' is the start of {len(matching)} job ids ({ids} ...): give more of it")
+    named = [job for job in jobs if job.name == reference]
+    for job in (*matching, *named):
+        return job
+    told = {"status": 404, "detail": _unknown(reference), "errors": [], "request_id": None}
+    raise ApiError(not_found.problem.model_copy(update=told))
+
+
+def _unknown(reference: str) -> str:
+    return f"there is no job '{reference}': `baton list` shows their ids and names"

@@ -1,0 +1,23 @@
+"""The calls of the Python SDK about notifications."""
+
+from __future__ import annotations
+
+from baton.client.transport import Transport
+from baton.domain.notification_targets import NotificationTested, TargetView
+from baton.domain.views import Listing
+
+
+class NoticeCalls:
+    """Errors: `Unreachable` and `ApiError`."""
+
+    _transport: Transport
+
+    def targets(self) -> list[TargetView]:
+        """Whom a job's spec may name under `notify.targets`."""
+        answer = self._transport.request("GET", "/v1/notifications/targets")
+        return Listing[TargetView].model_validate_json(answer.content).items
+
+    def test_notifications(self, target: str | None = None) -> list[NotificationTested]:
+        """Sends a test message to one target, or to all, and waits for what becomes of it. Needs the scope admin."""
+        answer = self._transport.request("POST", "/v1/notifications:test", json={"target": target})
+        return Listing[NotificationTested].model_validate_json(answer.content).items

@@ -1,0 +1,66 @@
+"""The calls of the Python SDK about tokens, and about who did what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+from urllib.parse import quote
+
+from baton.client.transport import Transport
+from baton.domain.tokens import (
+    AuditPage,
+    AuditView,
+    LinkView,
+    SessionView,
+    TokenCreated,
+    TokenPage,
+    TokenView,
+)
+
+PAGE = 100
+_P = TypeVar("_P", TokenPage, AuditPage)
+
+
+class AccessCalls:
+    """Errors: `Unreachable` and `ApiError`. All need the scope admin, but for `whoami` and `sign_in_link`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def whoami(self) -> SessionView:
+        """What this client's token is called, and what it may do."""
+        return SessionView.model_validate_json(self._transport.request("GET", "/v1/session").content)
+
+    def sign_in_link(self) -> LinkView:
+        """A link that signs a browser in as this client, once, within 15 minutes; `path` is below the service's URL."""
+        return LinkView.model_validate_json(self._transport.request("POST", "/v1/session/links").content)
+
+    def create_token(self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None) -> TokenCreated:
+        """Makes a token. Its secret is in this answer and cannot be had again."""
+        body = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
+        return TokenCreated.model_validate_json(self._transport.request("POST", "/v1/tokens", json=body).content)
+
+    def tokens(self) -> Iterator[TokenView]:
+        """All tokens, newest first, revoked ones too, page by page."""
+        for page in self._pages("/v1/tokens", TokenPage):
+            yield from page.items
+
+    def revoke_token(self, token_id: str) -> TokenView:
+        """Makes a token void for good, with its sessions and the attempts that were claimed with it."""
+        path = f"/v1/tokens/{quote(token_id, safe='')}/revoke"
+        return TokenView.model_validate_json(self._transport.request("POST", path).content)
+
+    def audit(self) -> Iterator[AuditView]:
+        """Who did what, newest first, page by page."""
+        for page in self._pages("/v1/audit", AuditPage):
+            yield from page.items
+
+    def _pages(self, path: str, model: type[_P]) -> Iterator[_P]:
+        cursor = None
+        while True:
+            answer = self._transport.request("GET", path, params={"limit": PAGE, "cursor": cursor})
+            page = model.model_validate_json(answer.content)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return

@@ -1,0 +1,168 @@
+"""HTTP with patience: repeats what may be repeated, and turns refusals into exceptions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from baton.client.errors import ApiError, Unreachable
+from baton.domain.backoff import backoff
+from baton.domain.problems import JSON, foreign_text, media_type, read_problem
+from baton.domain.views import ProblemView
+
+BUSY = frozenset({429, 502, 503, 504})
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+MAX_RETRY_AFTER = 30.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to ask, and how long to wait in between. Times in seconds."""
+
+    tries: int = 5
+    first_delay: float = 0.2
+    longest_delay: float = 5.0
+
+    def delay(self, tried: int, draw: float) -> float:
+        """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
+        return backoff(self.first_delay, tried, self.longest_delay, draw)
+
+
+class Transport:
+    """A connection to one service with one token."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        patience: Patience | None = None,
+        timeout: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._patience = patience or Patience()
+        self._sleep = sleep
+        self.http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}", "User-Agent": "baton-client"},
+            timeout=httpx.Timeout(timeout, connect=5.0),
+            follow_redirects=True,
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer. Calls that are idempotent, by method or by Idempotency-Key, are repeated.
+
+        Raises:
+            Unreachable: nobody answered, or only "later".
+            ApiError: the service refused.
+        """
+        given = {k: v for k, v in (params or {}).items() if v is not None}
+        request = self.http.build_request(method, path, params=given, json=json, headers=headers)
+        tries = self._patience.tries if _repeatable(request) else 1
+        return self._send(request, tries)
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        *,
+        wanted: Callable[[httpx.Response], bool],
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Iterator[httpx.Response]:
+        """The answer to one GET, to be read bit by bit; `timeout` in seconds for each bit.
+
+        `wanted`: whether a success is one that the service sends.
+
+        Raises:
+            Unreachable: nobody answered, or the answer broke off.
+            ApiError: the service refused.
+        """
+        limits = httpx.Timeout(timeout, connect=5.0)
+        try:
+            with self.http.stream("GET", path, params=params, headers=headers, timeout=limits) as response:
+                if not (response.is_success and wanted(response)):
+                    response.read()
+                    raise self._error(response)
+                yield response
+        except httpx.RequestError as error:
+            raise Unreachable(self.url, _cause(error)) from error
+
+    def _send(self, request: httpx.Request, tries: int) -> httpx.Response:
+        for tried in range(1, tries + 1):
+            last = tried == tries
+            try:
+                response = self.http.send(request)
+            except httpx.RequestError as error:
+                if last:
+                    raise Unreachable(self.url, _cause(error)) from error
+                self._sleep(self._patience.delay(tried, random.random()))  # noqa: S311  # jitter is no secret
+                continue
+            if _answers(response):
+                return response
+            refusal = self._error(response)
+            if last or not (response.status_code in BUSY or isinstance(refusal, Unreachable)):
+                raise refusal
+            self._sleep(self._pause(response, tried))
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _error(self, response: httpx.Response) -> ApiError | Unreachable:
+        """What an answer that is no success means. An answer that is not the service's says that it is away."""
+        found = problem_of(response)
+        if found is None:
+            return foreign(self.url, response)
+        if found.status in BUSY - {429}:
+            request = f"; request {found.request_id}" if found.request_id else ""
+            return Unreachable(self.url, f"it answered {found.status}: {found.detail}{request}", found.detail)
+        return ApiError(found)
+
+    def _pause(self, response: httpx.Response, tried: int) -> float:
+        asked = response.headers.get("Retry-After", "")
+        delay = self._patience.delay(tried, random.random())  # noqa: S311  # jitter is no secret
+        return max(delay, min(float(asked), MAX_RETRY_AFTER)) if asked.isdecimal() else delay
+
+
+def _repeatable(request: httpx.Request) -> bool:
+    return request.method in IDEMPOTENT or "Idempotency-Key" in request.headers
+
+
+def _cause(error: httpx.RequestError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _answers(response: httpx.Response) -> bool:
+    """Whether it is a success of the service: JSON, nothing, or "not modified"."""
+    if response.status_code == httpx.codes.NOT_MODIFIED:
+        return True
+    return response.is_success and (media_type(response.headers.get("Content-Type")) == JSON or not response.content)
+
+
+def problem_of(response: httpx.Response) -> ProblemView | None:
+    """The service's refusal. None if the answer does not come from the service."""
+    return None if response.is_success else read_problem(response.headers.get("Content-Type"), response.content)
+
+
+def foreign(url: str, response: httpx.Response) -> Unreachable:
+    """What is raised for an answer that does not come from the service at `url`."""
+    kind, location = response.headers.get("Content-Type"), response.headers.get("Location")
+    where = f"{response.url} answered " if response.history else ""
+    return Unreachable(url, where + foreign_text(response.status_code, kind, response.content, location))

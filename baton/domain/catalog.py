@@ -1,0 +1,66 @@
+"""The names that a spec may use. Kept apart from the code behind them, so that the service needs no TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from baton.domain.downloads import Checksum, Download
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What a client sees of a network. `size_multiple`: image sizes must be divisible by it, in pixels."""
+
+    name: str
+    title: str
+    parameters: int
+    trainable_parameters: int
+    size_multiple: int
+    source: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a client sees of a data set. `classes` is None where the directory decides.
+
+    `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
+    `download`: where `dataset.download: true` gets it from, unless the worker's settings say otherwise.
+    """
+
+    name: str
+    title: str
+    needs_path: bool
+    classes: int | None
+    download: Download | None = None
+    training: tuple[int, ...] | None = None
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether a worker can get it by itself."""
+        return self.download is not None
+
+
+PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
+
+NETWORKS = {
+    "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
+    "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
+}
+# Size and MD5 as the loaders of several public projects have them for this file.
+TINY_IMAGENET_ZIP = Download(
+    file="tiny-imagenet-200.zip",
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    bytes=248_100_043,
+    checksum=Checksum("md5", "90528d7ca1a48142e341f4ef8d21d0de"),
+    advice="BATON_TINY_IMAGENET_URL names a mirror, BATON_TINY_IMAGENET_CHECKSUM what its file must have",
+)
+
+DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+DATASETS = {
+    "digits": DatasetInfo("digits", "1,797 handwritten digits that come with scikit-learn", False, 10, None, DIGITS),
+    "tiny-imagenet-200": DatasetInfo(
+        "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP, (500,) * 200
+    ),
+    "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
+}
+AUGMENTATIONS = ("none", "paper-1", "paper-2")

@@ -1,0 +1,69 @@
+"""The base types of the messages between worker and service."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import total_ordering
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from baton.domain.scalars import Count, Real, Small
+from baton.domain.validation import WHOLE
+
+
+class Message(BaseModel):
+    """Base of all messages. Each side accepts messages of other versions.
+
+    Unknown keys are ignored. A field of type `Annotated[EnumType | Name, OPEN]` also accepts a value that only a newer
+    version knows. The value stays text, and readers use `baton.domain.protocol_versions.known`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
+
+
+OPEN = Field(union_mode="left_to_right")
+Version = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+
+
+@total_ordering
+class Position(Message):
+    """Position of a run: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
+
+    `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
+    """
+
+    stage: Annotated[int, Field(ge=0, le=1_000), WHOLE]
+    epoch: Small
+    step: Count
+    global_step: Count
+
+    def __lt__(self, other: Position) -> bool:
+        return (self.stage, self.epoch, self.step) < (other.stage, other.epoch, other.step)
+
+
+class Progress(Message):
+    """The progress of a running job as a user sees it. `stage` and `epoch` count from 1, `epoch` over the whole job."""
+
+    stage: Count
+    stages: Count
+    epoch: Count
+    epochs: Count
+    step: Count
+    steps: Count
+    global_step: Count
+    total_steps: Count
+    images_per_second: Real | None = None
+    eta_seconds: Real | None = None
+
+
+class Phase(StrEnum):
+    """The current activity of a worker."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    RESTORING = "restoring"
+    TRAINING = "training"
+    VALIDATING = "validating"
+    EVALUATING = "evaluating"
+    STOPPING = "stopping"

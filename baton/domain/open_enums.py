@@ -1,0 +1,85 @@
+"""Names from a set that may grow: readers get plain text, and the schema lists the known names.
+
+A client of this version may read from a newer service. It shows an unknown status or reason as it is. Therefore the
+models accept any text, and the schema says `anyOf` the known names or other names of the same form. Client generators
+make an extensible enumeration of it, or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
+
+from baton.domain.events import SERVICE_EVENTS
+from baton.domain.policies import Reason
+from baton.domain.queues import PRIORITIES
+from baton.domain.scalars import NAME
+from baton.domain.states import (
+    AttemptState,
+    CheckpointState,
+    DesiredState,
+    JobState,
+    StageState,
+    WorkerState,
+    shown_status,
+)
+from baton.domain.wire import CheckpointRole, Phase
+
+CODE = r"^[a-z][a-z-]{0,49}$"
+
+
+def open_set(names: Iterable[str], told: str, pattern: str = NAME) -> dict[str, Any]:
+    """The schema of these names, which also allows future names."""
+    known = sorted({str(name) for name in names})
+    return {
+        "type": "string",
+        "description": f"{told} More may come: show what you do not know as it is.",
+        "anyOf": [{"type": "string", "enum": known}, {"type": "string", "pattern": pattern}],
+    }
+
+
+def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSchema:
+    return WithJsonSchema(open_set(names, told, pattern))
+
+
+STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
+WORKER_NOTES = (
+    "evaluation_batch_halved",
+    "exact_resume_not_promised",
+    "file_failed",
+    "file_unreadable",
+    "images_on_host",
+    "notice",
+    "report_failed",
+    "restored",
+    "resumed_inexactly",
+    "self_check_failed",
+    "stalled",
+)
+AUDITED = (
+    "job_cancel_requested",
+    "job_pause_requested",
+    "job_resume_requested",
+    "job_submitted",
+    "link_made",
+    "logins_failed",
+    "notifications_tested",
+    "session_closed",
+    "session_opened",
+    "token_created",
+    "token_revoked",
+)
+
+ShownStatus = Annotated[str, _named(STATUSES, "What a user sees of the job's state.")]
+ShownReason = Annotated[str, _named(Reason, "Why it ended.")]
+ShownPhase = Annotated[str, _named(Phase, "What its worker does.")]
+ShownPriority = Annotated[str, _named(PRIORITIES, "The order in the queue.")]
+ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")]
+ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
+ShownCheckpointState = Annotated[str, _named(CheckpointState, "What became of it after its commit.")]
+ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
+ShownWorkerState = Annotated[str, _named(WorkerState, "What is known of the worker.")]
+ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]
+ShownAudit = Annotated[str, _named(AUDITED, "What was done.")]

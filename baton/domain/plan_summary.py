@@ -1,0 +1,102 @@
+"""What a plan comes to: stages with their defaults, steps, images seen, parameters. Pure, from the spec alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from baton.domain.errors import FieldError, SpecError
+from baton.domain.image_counts import class_count, split_of, training_images
+from baton.domain.parameters import count_parameters
+from baton.domain.plan_views import PlanStageView, PlanTotals, PlanView
+from baton.domain.spec import JobSpec, StageSpec, parse_spec
+from baton.domain.step_counts import stage_steps, steps_per_epoch
+
+PATH = "dataset.path"
+
+
+def describe(name: str, title: str, data: Any, extensions: Collection[str] = ()) -> PlanView:
+    """A plan with all that it comes to, from decoded YAML or JSON; only the path of its images may be left to be given.
+
+    `extensions`: what it may name beside what comes with Baton.
+
+    Raises:
+        SpecError: with one entry for each field that is wrong.
+    """
+    spec, missing = _read(data, extensions)
+    images = training_images(spec.dataset)
+    stages = [_stage(number, stage, images) for number, stage in enumerate(spec.stages, start=1)]
+    return PlanView(
+        name=name,
+        title=title,
+        spec=dict(data),
+        source=spec.source,
+        published=spec.published,
+        totals=_totals(spec, images, stages),
+        stages=stages,
+        split=_split(spec),
+        optimizer=spec.optimizer.model_dump(),
+        seed=spec.seed,
+        precision=spec.precision,
+        missing=missing,
+    )
+
+
+def _read(data: Any, extensions: Collection[str]) -> tuple[JobSpec, list[FieldError]]:
+    """The spec, and what must still be given: where the images lie is known on the worker's machine alone."""
+    try:
+        return parse_spec(data, extensions), []
+    except SpecError as error:
+        dataset = data.get("dataset") if isinstance(data, Mapping) else None
+        missing = [one for one in error.errors if one.field == PATH]
+        if not missing or not isinstance(dataset, Mapping) or "path" in dataset:
+            raise
+    # Any path does: nothing that is computed here hangs on it, and it is not shown.
+    return parse_spec({**data, "dataset": {**dataset, "path": "."}}, extensions), missing
+
+
+def _stage(number: int, stage: StageSpec, images: int | None) -> PlanStageView:
+    steps = stage_steps(stage, images)
+    return PlanStageView(
+        stage=number,
+        name=stage.name or f"stage-{number}",
+        image_size=stage.image_size,
+        validation_image_size=stage.judged_at,
+        batch_size=stage.batch_size,
+        epochs=stage.epochs,
+        steps_per_epoch=None if steps is None else steps_per_epoch(stage, images or 0),
+        steps=steps,
+        images=None if steps is None else steps * stage.batch_size,
+        augmentation=str(stage.augmentation),
+        schedule=stage.schedule.model_dump(),
+        start_from=stage.start_from,
+        published=stage.published,
+    )
+
+
+def _totals(spec: JobSpec, images: int | None, stages: list[PlanStageView]) -> PlanTotals:
+    network = spec.network
+    classes = network.classes or class_count(spec.dataset)
+    counted = count_parameters(network.name, network.width, classes) if classes else None
+    return PlanTotals(
+        parameters=counted.total if counted else None,
+        trainable_parameters=counted.trainable if counted else None,
+        classes=classes,
+        training_images=images,
+        stages=len(stages),
+        epochs=spec.total_epochs,
+        steps=_sum(stage.steps for stage in stages),
+        images=_sum(stage.images for stage in stages),
+    )
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """The sum, or None where a part is not known."""
+    found = list(numbers)
+    known = [number for number in found if number is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+def _split(spec: JobSpec) -> str | dict[str, Any]:
+    wanted = split_of(spec.dataset)
+    return wanted if isinstance(wanted, str) else wanted.model_dump(exclude_none=True)

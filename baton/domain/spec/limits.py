@@ -1,0 +1,29 @@
+"""How long a job may stand still, and how long it may run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from baton.domain.spec.fields import DURATION_SCHEMA
+from baton.domain.validation import Model, parse_duration
+
+DEFAULT_STALL = 900.0
+"""Seconds. The first step may take minutes, because it is compiled."""
+
+AtLeastASecond = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=1, allow_inf_nan=False),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1}, DURATION_SCHEMA]}),
+]
+
+
+class LimitsSpec(Model):
+    """When an attempt that makes no progress is ended, and when the job is."""
+
+    stall: AtLeastASecond = DEFAULT_STALL
+    """Seconds, or a duration, without progress after which an attempt is ended and tried again."""
+    max_runtime: AtLeastASecond | None = None
+    """For how long workers may hold the job, all attempts together; then it fails and keeps its state."""

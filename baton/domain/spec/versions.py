@@ -1,0 +1,103 @@
+"""Marks the parts of a spec that are newer than its first version, and the parts that workers do not need.
+
+A worker refuses a spec with an unknown field. So each added field or value names the spec version that introduced it,
+and a job needs the highest version of the parts that it uses. Unused parts are not written out, so that older workers
+can still run the job. To add a part:
+
+1. add 1 to `SPEC_VERSION` in baton.domain.protocol_versions, once a release, and say there what the version brings;
+2. mark the part: `stall: Annotated[Seconds, Since(2)] = 900.0` for a field,
+   `Annotated[Literal["adam", "lion"], Since(2, "lion")]` for values of a field that is older,
+   `since: ClassVar[int] = 2` in the body of a new member of a union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+class Since:
+    """Marks a field, or some of its values, as newer than version 1 of the spec."""
+
+    def __init__(self, version: int, *values: object) -> None:
+        self.version, self.values = version, values
+
+
+class ForService:
+    """Marks a field that only the service needs. Workers do not get it."""
+
+
+def needed_version(spec: BaseModel) -> int:
+    """The lowest version of the spec that a worker must understand to train this one."""
+    return max(_versions(spec))
+
+
+def _versions(value: object) -> Iterator[int]:
+    yield 1
+    if isinstance(value, BaseModel):
+        yield getattr(value, "since", 1)
+        for name, field in type(value).model_fields.items():
+            if not _of(field, ForService):
+                yield from _of_field(field, getattr(value, name))
+    elif isinstance(value, tuple | list):
+        for member in value:
+            yield from _versions(member)
+    elif isinstance(value, Mapping):
+        for member in value.values():
+            yield from _versions(member)
+
+
+def _of_field(field: FieldInfo, value: object) -> Iterator[int]:
+    for mark in _marks(field):
+        used = _among(value, mark.values) if mark.values else not _is_default(field, value)
+        if used:
+            yield mark.version
+    yield from _versions(value)
+
+
+def _of(field: FieldInfo, kind: type) -> list[Any]:
+    return [mark for mark in field.metadata if isinstance(mark, kind) or mark is kind]
+
+
+def _marks(field: FieldInfo) -> list[Since]:
+    return _of(field, Since)
+
+
+def _among(value: object, values: tuple[object, ...]) -> bool:
+    members = value if isinstance(value, tuple | list) else (value,)
+    return any(member in values for member in members)
+
+
+def _is_default(field: FieldInfo, value: object) -> bool:
+    return not field.is_required() and value == field.get_default(call_default_factory=True, validated_data={})
+
+
+def unused(spec: BaseModel) -> dict[Any, Any]:
+    """What to leave out of the written spec, in the form of pydantic's `exclude`: newer fields with default values."""
+    found: dict[Any, Any] = {}
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        newer = any(not mark.values for mark in _marks(field))
+        inner = True if newer and _is_default(field, value) else _inside(value)
+        if inner:
+            found[name] = inner
+    return found
+
+
+def _inside(value: object) -> dict[Any, Any]:
+    if isinstance(value, BaseModel):
+        return unused(value)
+    if isinstance(value, tuple | list):
+        return {k: inner for k, member in enumerate(value) if (inner := _inside(member))}
+    if isinstance(value, Mapping):
+        return {k: inner for k, member in value.items() if (inner := _inside(member))}
+    return {}
+
+
+def for_worker(model: type[BaseModel], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec as JSON data without service-only fields: a worker must not refuse a job because of them."""
+    left_out = {name for name, field in model.model_fields.items() if _of(field, ForService)}
+    return {name: value for name, value in spec.items() if name not in left_out}

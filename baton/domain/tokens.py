@@ -1,0 +1,133 @@
+"""Tokens, what they open, and who did what with them: one vocabulary for service, client and dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from baton.domain.open_enums import ShownAudit
+from baton.domain.validation import NUMBER, Model
+from baton.domain.wire import Message
+
+MAX_EXPIRY = 10 * 366 * 86_400.0
+# What the logs call those who have no token of their own: no token may go by these names.
+OWNER, NOBODY = "user", "nobody"
+WORK_BOOTSTRAP, READ_BOOTSTRAP = "work-bootstrap", "read-bootstrap"
+TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP)
+TOKEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$"  # noqa: S105 - a form, no secret
+
+
+class Scope(StrEnum):
+    """What a token may do. None holds another, but `admin` holds all."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    WORK = "work"
+    ADMIN = "admin"
+
+
+MEANINGS = {
+    Scope.READ: "look at jobs, their events, logs and files, at plans and workers",
+    Scope.SUBMIT: "submit, pause, resume and cancel jobs, and preview plans",
+    Scope.WORK: "take attempts and train them",
+    Scope.ADMIN: "everything, tokens and the audit log too",
+}
+
+
+def _no_other(name: str) -> str:
+    if name in TAKEN_NAMES:
+        raise ValueError("is how the log calls somebody else")
+    return name
+
+
+def _in_order(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    return tuple(scope for scope in Scope if scope in set(scopes))
+
+
+TokenName = Annotated[
+    str,
+    Field(pattern=TOKEN_NAME, json_schema_extra={"not": {"enum": list(TAKEN_NAMES)}}),
+    AfterValidator(_no_other),
+]
+
+
+class TokenRequest(Model):
+    """Asks for a token. An unknown field is refused: a misspelt expiry must not make a token that never ends."""
+
+    name: TokenName
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=4), AfterValidator(_in_order)]
+    expires_seconds: Annotated[float, Field(ge=1, le=MAX_EXPIRY), NUMBER] | None = None
+
+
+class TokenView(Message):
+    """A token without its secret. `prefix`: how it begins; `last_used_at` may be some minutes behind."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: tuple[Scope, ...]
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenCreated(TokenView):
+    """A new token with its secret, which is shown this once."""
+
+    token: str = Field(repr=False)
+
+
+class TokenPage(Message):
+    """A page of tokens, newest first. `next_cursor` is None on the last one."""
+
+    items: list[TokenView]
+    next_cursor: str | None
+
+
+class AuditView(Message):
+    """Who did what. `actor`: a token's name, `user` for BATON_TOKEN, `nobody`; `subject`: id of the job or token."""
+
+    number: int
+    at: datetime
+    kind: ShownAudit
+    actor: str
+    token_id: str | None
+    subject: str | None
+    message: str
+    data: dict[str, Any]
+
+
+class AuditPage(Message):
+    """A page of the audit log, newest first. `next_cursor` is None on the last one."""
+
+    items: list[AuditView]
+    next_cursor: str | None
+
+
+class SessionRequest(Model):
+    """Asks for a session of a browser. `token`: or the code of a link, which is good once."""
+
+    token: Annotated[str, Field(min_length=1, max_length=500, repr=False)]
+
+
+class LinkView(Message):
+    """A link that signs a browser in: `path` below the service's address, with the code in the fragment."""
+
+    path: str = Field(repr=False)
+    expires_at: datetime
+
+
+class SessionView(Message):
+    """Who asks, and what that one may do. `csrf`: of a session, what the header Baton-CSRF of each write holds."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    expires_at: datetime | None
+    csrf: str | None = None

@@ -1,0 +1,114 @@
+"""Validation in Baton's words: what pydantic finds, with the field as a user wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from baton.domain.errors import FieldError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?[smhd])+$"
+"""Durations as text, for schemas; what is parsed is a little wider."""
+
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "needs at least {min_length}",
+    "too_long": "takes at most {max_length}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "unknown {discriminator} '{tag}'; known: {expected_tags}",
+    "union_tag_not_found": "needs {discriminator}",
+    "string_pattern_mismatch": "must match {pattern}",
+    "tuple_type": "must be a list",
+    "model_type": "must be a mapping of fields",
+    "dict_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping of fields",
+}
+_UNION_MEMBERS = {"constant", "reduce_on_plateau", "cyclic", "SplitFractions", "float", "[key]"}
+
+
+class FieldValueError(ValueError):
+    """A finding of a check over several fields that names the field it is about, relative to its model."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+def _refuse(*kinds: type, what: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, kinds):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return BeforeValidator(check)
+
+
+# Last among what annotates a field, or its bounds vanish from the schema. Pydantic would take "3" and true for numbers,
+# and no schema says so; but YAML makes text of 1e-3.
+WHOLE = _refuse(bool, str, what="a whole number")
+NUMBER = _refuse(bool, what="a number")
+
+
+class Model(BaseModel):
+    """Base of all that is validated: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from 90, "90s", "1.5m" or "11h30m".
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).strip().lower()
+    if not _DURATION.fullmatch(text):
+        raise ValueError("must be a duration such as 30s, 5m or 11h30m")
+    return sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The path as a user wrote it: pydantic adds the members of unions, which stand in no spec."""
+    return ".".join(str(p) for p in location if p not in _UNION_MEMBERS and "(" not in str(p))
+
+
+def _message(error: Any) -> str:
+    context = error.get("ctx", {})
+    if "error" in context:
+        return str(context["error"])
+    template = _MESSAGES.get(error["type"])
+    return template.format(**context) if template else error["msg"]
+
+
+def _field_error(error: Any) -> FieldError:
+    field, cause = _dotted(error["loc"]), error.get("ctx", {}).get("error")
+    if isinstance(cause, FieldValueError):
+        field = ".".join(p for p in (field, cause.field) if p)
+    return FieldError(field or "(body)", _message(error))
+
+
+def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
+    """Pydantic's findings, one for each field; a list is not called too short for members that are wrong themselves."""
+    return findings(error.errors(include_url=False))
+
+
+def findings(errors: Iterable[Any]) -> tuple[FieldError, ...]:
+    """The same from what pydantic calls line errors, as a web framework hands them on."""
+    found: dict[str, FieldError] = {}
+    for item in errors:
+        finding = _field_error(item)
+        found.setdefault(finding.field, finding)
+    return tuple(f for name, f in found.items() if not any(other.startswith(name + ".") for other in found))

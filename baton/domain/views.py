@@ -1,0 +1,269 @@
+"""What the service answers to users, in one vocabulary for service, client and dashboard."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+
+from baton.domain.errors import FieldError
+from baton.domain.open_enums import (
+    ShownAttemptState,
+    ShownCheckpointState,
+    ShownEvent,
+    ShownPhase,
+    ShownPriority,
+    ShownReason,
+    ShownRole,
+    ShownStageState,
+    ShownStatus,
+    ShownWorkerState,
+)
+from baton.domain.scalars import Real
+from baton.domain.wire import BestMetric, EpochRow, Message, Progress
+
+_T = TypeVar("_T")
+
+
+class Listing(Message, Generic[_T]):
+    """A whole list; an object, so that fields can be added beside it."""
+
+    items: list[_T]
+
+
+class ProgressView(Progress):
+    """The progress that the worker reported last. It never goes back within an attempt. A new attempt resumes from a
+    checkpoint.
+
+    `fraction`: the share of all steps that is done, 0 to 1. `images_per_second` and `eta_seconds` are None unless a
+    worker is training and its heartbeats arrive. `metrics`: reported with the progress, usually not yet recorded.
+    """
+
+    fraction: float
+    metrics: dict[str, Real] = Field(default_factory=dict)
+
+
+class CheckpointStatus(Message):
+    """The newest committed checkpoint, and the cadence of saving. Times in seconds.
+
+    `interval_seconds`: time between two saves, as the spec says or `auto` came to. `save_seconds`: what writing this
+    one took in the background; `stall_seconds`: what training waited for it. `age_seconds`: as of this answer, or of
+    the job's end. `overdue`: the job trains, and this one is older than max(3 x interval, 60 s).
+    """
+
+    global_step: int
+    committed_at: datetime
+    interval_seconds: float | None = None
+    save_seconds: float | None = None
+    stall_seconds: float | None = None
+    age_seconds: float = 0.0
+    overdue: bool = False
+
+
+class JobView(Message):
+    """A job as a user sees it. `version` grows with each change, but not with the passing of time.
+
+    `metrics`: the metrics of the last finished epoch, the newest row of the history; empty before the first.
+    `beat_at`: the last heartbeat of the worker that holds the job; None if no worker holds it. `silent_seconds`: the
+    age of that heartbeat if the next one is late (1.5 intervals), otherwise None; it appears and grows without a new
+    version. `lease_expires_at`: when another worker gets the job if no heartbeat arrives. `as_of`: the service's time
+    of this answer; use it to compute ages.
+    `goodput`: seconds by bucket (baton.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
+    `events`: the number of events in its log, which is also the number of the newest.
+    `waiting_for`: why no worker trains a job that should run, as text; it may change without a new version.
+    """
+
+    id: str
+    name: str
+    status: ShownStatus
+    reason: ShownReason | None
+    message: str | None
+    version: int
+    queue: str
+    priority: ShownPriority
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    progress: ProgressView | None
+    metrics: dict[str, float]
+    results: dict[str, float]
+    best: BestMetric | None
+    attempts: int
+    preemptions: int
+    failures: int
+    checkpoint: CheckpointStatus | None
+    worker: str | None
+    phase: ShownPhase | None
+    goodput: dict[str, float]
+    waiting_for: str | None = None
+    events: int = 0
+    beat_at: datetime | None = None
+    silent_seconds: float | None = None
+    lease_expires_at: datetime | None = None
+    as_of: datetime | None = None
+
+
+class JobPage(Message):
+    """A page of jobs, newest first. `next_cursor` is None on the last one."""
+
+    items: list[JobView]
+    next_cursor: str | None
+
+
+class StageView(Message):
+    """A stage as it runs. `stage` counts from 1."""
+
+    stage: int
+    name: str
+    state: ShownStageState
+    epochs: int
+    epochs_done: int
+    image_size: int
+    batch_size: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class AttemptView(Message):
+    """A worker's hold on a job. `attempt` counts from 1. `started_at`: start of training. `seconds`: by bucket.
+
+    `beat_at`: the last heartbeat while the attempt is held. `silent_seconds`: its age if the next one is late.
+    """
+
+    id: str
+    attempt: int
+    state: ShownAttemptState
+    fence: int
+    worker: str | None
+    reason: ShownReason | None
+    message: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    lease_expires_at: datetime | None
+    start_step: int | None
+    end_step: int | None
+    started_at: datetime | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    beat_at: datetime | None = None
+    silent_seconds: float | None = None
+
+
+class CurveView(Message):
+    """One metric of a job along its epochs, thinned out: (epoch, value) in order, the newest always among them."""
+
+    job_id: str
+    points: list[tuple[int, Real]]
+
+
+class CheckpointView(Message):
+    """A committed checkpoint. `bytes` of payload, `seconds` that the save took, `stall_seconds` that training waited.
+
+    `roles`: the pointers that name it now.
+    """
+
+    id: str
+    prefix: str
+    global_step: int
+    stage: int
+    epoch: int
+    step: int
+    fence: int
+    roles: list[ShownRole]
+    state: ShownCheckpointState
+    bytes: int
+    seconds: float
+    committed_at: datetime
+    stall_seconds: float = 0.0
+
+
+class EventView(Message):
+    """One line of a job's log. `sequence` counts from 1 without a gap."""
+
+    sequence: int
+    at: datetime
+    kind: ShownEvent
+    actor: str
+    message: str
+    data: dict[str, Any]
+
+
+class EventPage(Message):
+    """A page of a job's log, oldest first. `next_after` goes into `after` of the next call; None: nothing more yet."""
+
+    items: list[EventView]
+    next_after: int | None
+
+
+class ArtifactView(Message):
+    """A file for people."""
+
+    name: str
+    size: int
+    crc32c: str
+    content_type: str
+    committed_at: datetime
+    url: str
+
+
+class WorkerView(Message):
+    """A worker as it was seen last. `state`: idle, busy, refused, resting, lost or ended.
+
+    `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process first registered. `ended_at`: when
+    it reported its end. `refusal`: why the service gives it no work, and what to set. `rests_until`: it takes no work
+    until then. `rests_why`: because of so many crashes. `protocol` and `spec_version`: the versions of
+    baton.domain.protocol_versions that it knows.
+    """
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    device: str
+    queues: list[str]
+    extensions: list[str]
+    state: ShownWorkerState
+    job_id: str | None
+    last_seen_at: datetime
+    job_name: str | None = None
+    attempt: int | None = None
+    since: datetime | None = None
+    ended_at: datetime | None = None
+    refusal: str | None = None
+    rests_until: datetime | None = None
+    rests_why: str | None = None
+    protocol: int = 1
+    spec_version: int = 1
+
+
+class QueueView(Message):
+    """How many workers a queue could use: `wanted` is `waiting`, attempts that may start now, and `held`, under way.
+
+    What waits for a backoff or for a place within a limit is not counted: a worker more would not help it.
+    """
+
+    queue: str
+    waiting: int
+    held: int
+    wanted: int
+
+
+class ProblemView(Message):
+    """RFC 9457 problem details; `errors` names the fields of a bad spec, `request_id` the line in the service's log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldError] = Field(default_factory=list)
+    request_id: str | None = None
+
+
+class History(Message):
+    """All recorded epochs in order."""
+
+    items: list[EpochRow]

@@ -1,0 +1,167 @@
+"""What the demo does, in the order in which it tells it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from baton.cli.render import history_table
+from baton.cli.times import duration
+from baton.cli.watch import Watcher
+from baton.client.client import BatonClient
+from baton.client.errors import ClientError
+from baton.domain.views import JobView
+from baton.local.demo.chart import draw
+from baton.local.demo.checks import Check, Outcome, all_checks, statuses
+from baton.local.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
+from baton.local.errors import StackError
+
+PLAN = "digits-demo"
+KILL_STAGE = 2
+TIMEOUT = 900.0
+NEWS = frozenset({"attempt_lost", "recovering", "claimed", "restored"})
+INTRO = (
+    "Baton trains a small convolutional net on 1,797 handwritten digits in four stages of 16, 32, 16 and 32 pixels. "
+    f"In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, which is how a machine that is taken "
+    "away looks: nothing is saved, nobody says goodbye. The service notices when the worker's lease of "
+    f"{LEASE_SECONDS} s runs out (30 s outside this demo) and gives the job to another worker, which goes on from the "
+    "last checkpoint. At the end the demo checks that no epoch is missing and none is there twice."
+)
+
+
+def run_demo(data: Path, console: Console) -> int:
+    """The demo's exit status: 0 when every check holds."""
+    started = time.monotonic()
+    root = fresh_directory(data)
+    console.print(Panel(INTRO, title="Baton demo", width=min(console.width, 112)))
+    _tell(console, f"Starting Redis, the service and one worker in {root} ...")
+    stack = DemoStack(root)
+    with running(stack) as connection, BatonClient(connection.url, connection.token) as client:
+        try:
+            outcome, files = _train(client, stack, console, root)
+        except TimeoutError:
+            raise StackError(f"the job has not ended after {TIMEOUT:g} s; look into {stack.data / 'logs'}") from None
+        _tell(console, "Stopping the stack ...")
+    checks = [*all_checks(outcome), _nothing_left(stack)]
+    status = _conclude(console, checks, files, time.monotonic() - started)
+    if status:
+        _tell(console, f"The logs in {stack.data / 'logs'} say more.")
+    return status
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+def _train(client: BatonClient, stack: DemoStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
+    job = client.submit_plan(PLAN)
+    _tell(console, f"Submitted the plan {PLAN} to {client.url} as job {job.id}.")
+    act = Act(client, stack, console)
+    outcome = act.play(job)
+    console.print(history_table(outcome.history))
+    return outcome, _collect(client, outcome, root, console)
+
+
+class Act:
+    """Watches the job, kills its worker once, and tells what the service's log says from then on."""
+
+    def __init__(self, client: BatonClient, stack: DemoStack, console: Console) -> None:
+        self._client = client
+        self._stack = stack
+        self._console = console
+        self._killed_at: int | None = None
+        self._told = 0
+
+    def play(self, job: JobView) -> Outcome:
+        """Returns when the job has ended."""
+        with Watcher(self._console) as watcher:
+            for job in self._client.follow(job.id, timeout=TIMEOUT):  # noqa: B020, PLR1704  # the same job, later
+                if self._killed_at is not None:
+                    self._tell_news(job, watcher.note)
+                elif kill_now(job):
+                    self._kill(job, watcher.note)
+                watcher.show(job)
+        return self._outcome(job)
+
+    def _kill(self, job: JobView, say: Callable[[str], None]) -> None:
+        assert job.progress is not None
+        self._told = len(self._client.events(job.id))
+        pid = self._stack.kill_worker()
+        p = job.progress
+        self._killed_at = p.global_step
+        say(
+            f"=> killed the worker (process group {pid}, SIGKILL) in stage {p.stage}, epoch {p.epoch}, "
+            f"step {p.step} of {p.steps}; step {p.global_step} of the whole run"
+        )
+
+    def _tell_news(self, job: JobView, say: Callable[[str], None]) -> None:
+        # A worker that is already waiting claims within milliseconds: polls of the job miss what the log holds.
+        for event in self._client.events(job.id, after=self._told):
+            self._told = event.sequence
+            if event.kind in NEWS:
+                say(f"=> {event.at.astimezone():%H:%M:%S} {event.message}")
+
+    def _outcome(self, job: JobView) -> Outcome:
+        return Outcome(
+            job=job,
+            history=self._client.history(job.id),
+            attempts=self._client.attempts(job.id),
+            statuses=statuses(self._client.events(job.id)),
+            killed_at=self._killed_at,
+            epochs=sum(int(stage["epochs"]) for stage in job.spec["stages"]),
+            total_steps=job.progress.total_steps if job.progress else 0,
+        )
+
+
+def kill_now(job: JobView) -> bool:
+    """In the middle of an epoch of the stage, with a checkpoint of that very stage; later, as soon as it can be."""
+    progress, checkpoint = job.progress, job.checkpoint
+    if job.status != "running" or progress is None or checkpoint is None or progress.stage < KILL_STAGE:
+        return False
+    if progress.stage == KILL_STAGE and checkpoint.global_step <= stage_start(job):
+        return False
+    middle = 0 < progress.step < progress.steps
+    return middle and progress.global_step > checkpoint.global_step
+
+
+def stage_start(job: JobView) -> int:
+    """The step of the whole run at which the stage under way began."""
+    assert job.progress is not None
+    before = sum(int(stage["epochs"]) for stage in job.spec["stages"][: job.progress.stage - 1])
+    epochs_in_stage = job.progress.epoch - 1 - before
+    return job.progress.global_step - job.progress.step - epochs_in_stage * job.progress.steps
+
+
+def _collect(client: BatonClient, outcome: Outcome, root: Path, console: Console) -> list[Path]:
+    files = []
+    for name in ("best.keras", "history.csv"):
+        try:
+            files.append(client.download(outcome.job.id, name, root / name))
+        except ClientError as error:
+            _tell(console, f"{name} could not be fetched: {error}")
+    if outcome.history:
+        kills = [] if outcome.killed_at is None else [outcome.killed_at]
+        files.insert(0, draw(outcome.history, "digits-demo: loss and accuracy", kills, root / "loss-curve.png"))
+    return files
+
+
+def _nothing_left(stack: DemoStack) -> Check:
+    left = stack.left_behind()
+    return Check(not left, "no process is left behind" + (f": {', '.join(left)}" if left else ""))
+
+
+def _conclude(console: Console, checks: list[Check], files: list[Path], seconds: float) -> int:
+    complete = Check(len(files) == 3, f"{len(files)} of 3 files are here: loss curve, best.keras, history.csv")
+    for check in (*checks, complete):
+        mark, style = ("ok  ", "green") if check.holds else ("FAIL", "bold red")
+        console.print(Text(mark, style=style).append(f"  {check.text}", style="default"), soft_wrap=True)
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True)
+    failed = sum(not check.holds for check in (*checks, complete))
+    _tell(console, f"{'Done' if not failed else f'{failed} checks FAILED'} in {duration(seconds)}.")
+    return 1 if failed else 0

@@ -1,0 +1,58 @@
+"""Which worker of a machine trains on which GPU: none on another's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from baton.local.errors import StackError
+from baton.system.gpus import gpus
+
+VISIBLE, ORDER, EACH = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "BATON_GPUS"
+
+
+def environments(workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
+    """What each worker has beside the common environment. `workers` None: one for each GPU, or for each BATON_GPUS.
+
+    With BATON_GPUS=0 workers train on the CPU, and by default there is one. So it is too where the installed TensorFlow
+    has no CUDA: such workers would take no work otherwise.
+
+    Raises:
+        StackError: BATON_GPUS is no number, or more than there are.
+    """
+    if without_cuda(environment):
+        return [{EACH: "0"}] * (1 if workers is None else workers)
+    found, each = _devices(environment), _each(environment)
+    if not found or not each:
+        return [{}] * (1 if workers is None else workers)
+    if each > len(found):
+        raise StackError(f"{EACH}={each}, and this machine offers {len(found)} GPUs: lower it")
+    parts = [found[k : k + each] for k in range(0, len(found) - each + 1, each)]
+    count = len(parts) if workers is None else workers
+    return [{VISIBLE: ",".join(parts[k % len(parts)]), ORDER: "PCI_BUS_ID"} for k in range(count)]
+
+
+def without_cuda(environment: Mapping[str, str]) -> bool:
+    """Whether there are GPUs that TensorFlow, a build for the CPU, cannot use, and BATON_GPUS is not set."""
+    return EACH not in environment and _cpu_build() and bool(_devices(environment))
+
+
+def _cpu_build() -> bool:
+    try:
+        return bool(version("tensorflow-cpu"))
+    except PackageNotFoundError:
+        return False
+
+
+def _devices(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that the user offers: all, unless CUDA_VISIBLE_DEVICES says otherwise."""
+    if (chosen := environment.get(VISIBLE)) is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    return [str(k) for k in range(len(gpus()))]
+
+
+def _each(environment: Mapping[str, str]) -> int:
+    text = environment.get(EACH, "1")
+    if not text.isdigit():
+        raise StackError(f"{EACH}={text!r}: must be a whole number, at least 0")
+    return int(text)

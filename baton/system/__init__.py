@@ -1,0 +1,1 @@
+"""The machine: CPUs, GPUs, control groups, cache folders, locks between processes."""

@@ -1,0 +1,104 @@
+"""Traces by OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT says where to and `baton[otel]` is installed.
+
+Elsewhere a span costs the creation of one object, and no package of OpenTelemetry is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from baton.telemetry import log_context
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+FLUSH_MILLISECONDS = 2000
+Carrier = Mapping[str, str]
+
+
+class _Traces:
+    """What this process traces with: nothing until `set_up`."""
+
+    provider: TracerProvider | None = None
+    tracer: Tracer | None = None
+
+
+def set_up(service: str, environment: Mapping[str, str] | os._Environ[str] = os.environ) -> str | None:
+    """Traces from now on, if that is wished; what is missing where it is and cannot be."""
+    endpoint = next(filter(None, map(environment.get, ENDPOINTS)), None)
+    if endpoint is None:
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        return f"no traces go to {endpoint}: {error.name or error} is not installed; pip install 'baton[otel]'"
+    name = environment.get("OTEL_SERVICE_NAME") or service
+    _Traces.provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    _Traces.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    _Traces.tracer = _Traces.provider.get_tracer("baton")
+    return None
+
+
+class Span:
+    """One span, or nothing at all. The names of its attributes are those of OpenTelemetry, or begin with `baton.`."""
+
+    def __init__(self, span: Any = None) -> None:
+        self._span = span
+
+    def tell(self, **attributes: log_context.Value | None) -> None:
+        """Attributes with `__` for each dot in their names; those that are None are left out."""
+        if self._span is not None:
+            given = {name.replace("__", "."): value for name, value in attributes.items() if value is not None}
+            self._span.set_attributes(given)
+
+    def call(self, name: str) -> None:
+        """Its name, where that is known late."""
+        if self._span is not None:
+            self._span.update_name(name)
+
+    @property
+    def trace_id(self) -> str | None:
+        """32 hex digits."""
+        return f"{self._span.get_span_context().trace_id:032x}" if self._span is not None else None
+
+
+@contextmanager
+def span(
+    name: str, parent: Carrier | None = None, *, server: bool = False, **told: log_context.Value | None
+) -> Iterator[Span]:
+    """A span of the block, below that of the `parent`, or without one below the span that is open here."""
+    if _Traces.tracer is None:
+        yield Span()
+        return
+    from opentelemetry.propagate import extract
+    from opentelemetry.trace import SpanKind
+
+    context, kind = (extract(parent) if parent is not None else None), SpanKind.SERVER if server else SpanKind.INTERNAL
+    with _Traces.tracer.start_as_current_span(name, context, kind) as opened:
+        made = Span(opened)
+        made.tell(**told)
+        yield made
+
+
+def carrier() -> dict[str, str]:
+    """The span that is open here, for another thread or as headers for another process."""
+    found: dict[str, str] = {}
+    if _Traces.tracer is not None:
+        from opentelemetry.propagate import inject
+
+        inject(found)
+    return found
+
+
+def flush() -> None:
+    """Send what has ended, before the process does; a collector that is away holds it up for 2 s at most."""
+    if _Traces.provider is not None:
+        _Traces.provider.force_flush(FLUSH_MILLISECONDS)

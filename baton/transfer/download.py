@@ -1,0 +1,180 @@
+"""A file over HTTP, whole and right, or a failure that says what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from baton.domain.backoff import backoff
+from baton.domain.downloads import Checksum, Download
+from baton.domain.errors import JobFailure
+from baton.system.caches import ADVICE, megabytes, need_room, writing
+from baton.system.file_locks import WORK_SECONDS, held
+from baton.transfer.http_answers import accepted
+from baton.transfer.http_stream import Broken, Stream
+from baton.transfer.partial_file import Partial
+
+Report = Callable[[int, int | None], None]
+"""Told of bytes at hand and bytes in all, several times a second; may raise to stop."""
+
+READ_SECONDS = 30.0
+_TICK_SECONDS = 0.2
+_HASH_BYTES = 1 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try where nothing new comes, and how long to wait in between. Times in seconds."""
+
+    tries: int = 6
+    first_delay: float = 1.0
+    longest_delay: float = 30.0
+
+    def delay(self, failures: int, draw: float) -> float:
+        """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
+        return backoff(self.first_delay, failures, self.longest_delay, draw)
+
+
+@dataclass(frozen=True)
+class Wants:
+    """How to fetch. `advice`: what to do about a full disk."""
+
+    report: Report = lambda _done, _total: None
+    patience: Patience = Patience()
+    advice: str = ADVICE
+
+
+def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
+    """`file`, downloaded unless it is there. A part that is left by an end in the middle is gone on with.
+
+    Several processes at once download once. What lies under the name `file` is whole and has the checksum.
+
+    Raises:
+        JobFailure: bad_data, the server has no such file, or twice one with another checksum; download_failed, no
+            answer or none to its end; disk_full; cache_unusable.
+    """
+    if file.is_file():
+        return file
+    part = Partial(file)
+    with writing(file.parent, f"downloading {source.url}", source.bytes, wants.advice):
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+        def waits() -> None:
+            wants.report(part.size, source.bytes or part.total)
+
+        with held(Path(f"{file}.lock"), waits, progress=lambda: part.size, seconds=WORK_SECONDS):
+            if not file.is_file():
+                _Fetching(source, part, wants).run()
+    return file
+
+
+def download_path(source: Download, cache: Path) -> Path:
+    """Where a worker keeps a download: by what it holds, so that another checksum is another file."""
+    key = str(source.checksum) if source.checksum else source.url
+    name = Path(source.file)
+    return cache / "downloads" / f"{name.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}{name.suffix}"
+
+
+def verified(file: Path, source: Download, report: Report = lambda _done, _total: None) -> str:
+    """What is wrong with a file, in words; empty if nothing is."""
+    size = file.stat().st_size
+    if source.bytes is not None and size != source.bytes:
+        return f"{size:,} bytes instead of {source.bytes:,}"
+    if source.checksum is None:
+        return ""
+    found = checksum_of(file, source.checksum.algorithm, report)
+    return "" if found == source.checksum else f"{found} instead of {source.checksum}"
+
+
+def checksum_of(file: Path, algorithm: str, report: Report = lambda _done, _total: None) -> Checksum:
+    """The digest of a file."""
+    digest, size = hashlib.new(algorithm, usedforsecurity=False), file.stat().st_size
+    with file.open("rb") as content:
+        while chunk := content.read(_HASH_BYTES):
+            digest.update(chunk)
+            report(size, size)
+    return Checksum(algorithm, digest.hexdigest())
+
+
+class _Fetching:
+    """Brings one file. Called under its lock."""
+
+    def __init__(self, source: Download, part: Partial, wants: Wants) -> None:
+        self._source, self._part, self._wants = source, part, wants
+
+    def run(self) -> None:
+        trouble = ""
+        for _ in range(2):
+            self._bring()
+            trouble = verified(self._part.path, self._source, self._wants.report)
+            if not trouble:
+                self._part.publish()
+                return
+            log.warning("%s came with %s: deleted", self._source.url, trouble)
+            self._part.discard()
+        text = f"{self._source.url}: came twice with {trouble}, both were deleted; {self._source.advice}"
+        raise JobFailure("bad_data", text)
+
+    def _bring(self) -> None:
+        failures, most = 0, self._part.size
+        while True:
+            try:
+                return self._receive()
+            except Broken as error:
+                # Only what is further than ever counts as progress, or a server that begins anew would never be left.
+                failures = 1 if self._part.size > most else failures + 1
+                most = max(most, self._part.size)
+                if failures >= self._wants.patience.tries:
+                    raise JobFailure("download_failed", self._gave_up(error, failures)) from error
+                log.warning("%s: %s; trying again", self._source.url, error)
+                self._pause(max(error.after, self._wants.patience.delay(failures, random.random())))  # noqa: S311
+
+    def _receive(self) -> None:
+        asked = self._part.headers(self._source.url, checked=self._source.checksum is not None)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "baton", **asked}
+        with Stream(self._source.url, headers, READ_SECONDS, self._tick) as stream:
+            if accepted(stream.head(), self._source, self._part):
+                need_room(self._part.path.parent, f"downloading {self._source.url}", self._left(), self._wants.advice)
+                self._append(stream)
+        total = self._total
+        if total is not None and self._part.size < total:
+            raise Broken(f"broke off at {self._part.size:,} of {total:,} bytes")
+
+    def _append(self, stream: Stream) -> None:
+        size, total = self._part.size, self._total
+        with self._part.appending() as out:
+            for chunk in stream.body():
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[out.write(rest) :]
+                size += len(chunk)
+                self._wants.report(size, total)
+                if total is not None and size > total:
+                    return
+
+    @property
+    def _total(self) -> int | None:
+        # What the server says comes first: a short file of its own is a wrong one, not one that broke off.
+        return self._part.total or self._source.bytes
+
+    def _left(self) -> int:
+        return max(0, (self._total or 0) - self._part.size)
+
+    def _tick(self) -> None:
+        self._wants.report(self._part.size, self._total)
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._tick()
+            time.sleep(min(left, _TICK_SECONDS))
+
+    def _gave_up(self, error: Broken, failures: int) -> str:
+        here = f"; {megabytes(self._part.size)} are kept, the next try goes on there" if self._part.size else ""
+        return f"{self._source.url}: {error} (tried {failures} times without getting further){here}"

@@ -1,0 +1,54 @@
+"""What a server's answer to a download means."""
+
+from __future__ import annotations
+
+import re
+
+from baton.domain.downloads import Download
+from baton.domain.errors import JobFailure
+from baton.transfer.http_stream import Broken, Head
+from baton.transfer.partial_file import Partial
+
+_LATER = frozenset({408, 421, 425, 429})
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+MAX_RETRY_AFTER = 60.0
+
+
+def accepted(head: Head, source: Download, part: Partial) -> bool:
+    """Readies the part for the body that follows; False where nothing needs to follow.
+
+    Raises:
+        Broken: worth another try, from the beginning where what is here is of no use.
+        JobFailure: bad_data, the server will not have it later either.
+    """
+    if head.status == 200:
+        part.begin(source.url, head.headers, _number(head.headers.get("content-length")))
+        return True
+    if head.status == 206 and _continues(head, part):
+        return True
+    if head.status == 416 and _whole(head, part):
+        return False
+    if head.status in (206, 416):
+        part.discard()
+        raise Broken("the file on the server changed, beginning anew")
+    said = f"HTTP {head.status} {head.reason}".strip()
+    if head.status in _LATER or head.status >= 500:
+        raise Broken(said, min(_number(head.headers.get("retry-after")) or 0.0, MAX_RETRY_AFTER))
+    raise JobFailure("bad_data", f"{source.url}: {said}; {source.advice}")
+
+
+def _continues(head: Head, part: Partial) -> bool:
+    found = _RANGE.fullmatch(head.headers.get("content-range", ""))
+    if found is None or int(found[1]) != part.size or not part.same_version(head.headers):
+        return False
+    total = _number(found[2])
+    return None in (total, part.total) or total == part.total
+
+
+def _whole(head: Head, part: Partial) -> bool:
+    total = _number(head.headers.get("content-range", "").removeprefix("bytes */"))
+    return total is not None and total == part.size and part.same_version(head.headers)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

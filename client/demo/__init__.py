@@ -1,5 +1,0 @@
-"""`baton demo`: the main job on this machine, with a killed worker in the middle."""
-
-from client.demo.story import run_demo
-
-__all__ = ["run_demo"]

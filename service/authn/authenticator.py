@@ -1,0 +1,260 @@
+"""Who a token or a cookie belongs to. What was found is believed for some seconds, so that a poll costs no more."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Executable, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from baton.domain.states import HELD_ATTEMPTS
+from service.authn.attempt_tokens import AttemptTokens
+from service.authn.failed_logins import FailedLogins
+from service.authn.principal import ATTEMPT, BOOTSTRAP, Hold, Principal
+from service.authn.secrets import digest, id_of, link_id, session_id
+from service.authn.write_rates import ARTIFACTS, NOTES, Allowance
+from service.db import audit
+from service.db.auth_tables import ApiToken, BrowserSession
+from service.db.engine import Database
+from service.db.tables import Attempt
+from service.db.types import db_now
+from service.db.unit_of_work import Unit
+from service.errors import TooManyFailures, Unauthorized
+
+BELIEVED_SECONDS = 5.0
+"""How long a replica may go on to take a token that another one revoked."""
+
+KEPT = 10_000
+USED_EVERY = timedelta(minutes=10)
+TOKEN_COLUMNS = (ApiToken.name, ApiToken.scopes, ApiToken.expires_at, ApiToken.revoked_at)
+NOW = db_now().label("now")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What was shown: a token, or the cookie of a session."""
+
+    text: str
+    cookie: bool = False
+
+
+@dataclass(frozen=True)
+class _Belief:
+    principal: Principal
+    until: float
+
+
+@dataclass
+class _Beliefs:
+    """Recent results. Gates on connections to several databases share them."""
+
+    found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
+    forgotten: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
+class Gate:
+    """Knows tokens, sessions and tokens of attempts. Safe for several threads.
+
+    Whether one has expired decides the database's clock; from then on this process's own counts the seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        bootstrap: str,
+        failures: FailedLogins,
+        clock: Callable[[], float] = time.monotonic,
+        machines: Mapping[str, Principal] | None = None,
+    ) -> None:
+        """`machines`: further tokens of the settings, and the scopes of each."""
+        self._database, self._bootstrap, self._clock = database, bootstrap, clock
+        tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
+        self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
+        self.failures, self.attempts = failures, AttemptTokens(database)
+        self.notes, self.artifacts = Allowance("notes", *NOTES), Allowance("versions of artifacts", *ARTIFACTS)
+        self._beliefs = _Beliefs()
+
+    def on(self, database: Database) -> Gate:
+        """A gate over other connections. It shares results, counters and invalidations with this one."""
+        other = copy(self)
+        other._database, other.attempts = database, AttemptTokens(database)
+        return other
+
+    def known(self, shown: Credential) -> Principal | None:
+        """Whose it is, if that was found out just now. Asks nobody."""
+        name = digest(shown.text)
+        fixed = None if shown.cookie else self._of_settings(name)
+        if fixed is not None:
+            return fixed
+        with self._beliefs.lock:
+            belief = self._beliefs.found.get((shown.cookie, name))
+        return belief.principal if belief is not None and self._clock() < belief.until else None
+
+    def _of_settings(self, name: str) -> Principal | None:
+        # Compare with all tokens, even after a match: a constant time reveals nothing.
+        found = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
+        return found[0] if found else None
+
+    def verify(self, shown: Credential, address: str) -> Principal:
+        """Whose it is. Raises Unauthorized, or TooManyFailures where too many came from the address lately."""
+        known = self.known(shown)
+        if known is not None:
+            return known
+        begun, forgotten = self._clock(), self._beliefs.forgotten
+        try:
+            principal, seconds = self._find(shown)
+        except Unauthorized:
+            if not shown.cookie:
+                self._count(address)
+            raise
+        self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)), forgotten)
+        return principal
+
+    def forget(self) -> None:
+        """Believe nothing that was found before: something was revoked here."""
+        with self._beliefs.lock:
+            self._beliefs.found.clear()
+            self._beliefs.forgotten += 1
+
+    def holds(self, hold: Hold) -> bool:
+        """Whether the attempt is still held with this fence."""
+        query = select(Attempt.state).where(Attempt.id == hold.attempt_id, Attempt.fence == hold.fence)
+        with self._database.peek() as connection:
+            return connection.scalar(query) in HELD_ATTEMPTS
+
+    def session_id(self, cookie: str) -> str:
+        """By what a session's row is found."""
+        return session_id(cookie, self._bootstrap)
+
+    def link_id(self, code: str) -> str:
+        """By what a link's row is found."""
+        return link_id(code, self._bootstrap)
+
+    def link_owner(self, code: str, address: str) -> Principal:
+        """Who made the link. Raises Unauthorized, TooManyFailures."""
+        try:
+            principal, _ = self._session(self.link_id(code))
+        except Unauthorized:
+            self._count(address)
+            raise Unauthorized("this link was used, or is too old: make another with `baton dashboard`") from None
+        return replace(principal, expires_at=self._token_end(principal))
+
+    def audit_failures(self) -> None:
+        """Write the wrong tokens that came since the last time into the audit log, as one line."""
+        found = self.failures.take()
+        if not found.count:
+            return
+        text, data = f"{found.count} wrong tokens", {"count": found.count, "addresses": found.addresses}
+        log.warning("%s, most from %s", text, ", ".join(found.addresses))
+        try:
+            with self._database.write() as session:
+                audit.record(Unit(session), "logins_failed", audit.STRANGER, text, data)
+        except SQLAlchemyError as error:
+            log.warning("the audit log does not tell of them: %s", type(error).__name__)
+
+    def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
+        key, kept = (shown.cookie, digest(shown.text)), self._beliefs
+        with kept.lock:
+            if forgotten != kept.forgotten:
+                return  # what was read may be older than what was revoked meanwhile
+            kept.found[key] = belief
+            kept.found.move_to_end(key)
+            while len(kept.found) > KEPT:
+                kept.found.popitem(last=False)
+
+    def _count(self, address: str) -> None:
+        """One more that was wrong. Raises TooManyFailures."""
+        wait = self.failures.count(address)
+        if wait is not None:
+            raise TooManyFailures(wait) from None
+
+    def _find(self, shown: Credential) -> tuple[Principal, float]:
+        """With the seconds for which that stays so."""
+        if shown.cookie:
+            return self._session(self.session_id(shown.text))
+        token_id = id_of(shown.text)
+        if token_id is not None:
+            return self._token(token_id, shown.text)
+        hold = self.attempts.read(shown.text)
+        if hold is None:
+            raise Unauthorized("this token is not known here")
+        self._check_claimant(hold)
+        return Principal(f"attempt:{hold.attempt_id}", frozenset({ATTEMPT}), hold=hold), math.inf
+
+    def _token(self, token_id: str, text: str) -> tuple[Principal, float]:
+        row = self._row(
+            select(*TOKEN_COLUMNS, ApiToken.digest, ApiToken.last_used_at, NOW).where(ApiToken.id == token_id)
+        )
+        if row is None or not hmac.compare_digest(row.digest, digest(text)):
+            raise Unauthorized("this token is not known here")
+        _check_unrevoked(row.name, row.revoked_at)
+        seconds = _left(f"the token {row.name!r}", row.expires_at, row.now)
+        if row.last_used_at is None or row.now - row.last_used_at > USED_EVERY:
+            self._note_use(token_id, row.now)
+        return Principal(row.name, frozenset(row.scopes), token_id, row.expires_at), seconds
+
+    def _session(self, name: str) -> tuple[Principal, float]:
+        query = select(*TOKEN_COLUMNS, BrowserSession.token_id, BrowserSession.expires_at.label("ends_at"), NOW)
+        query = query.select_from(BrowserSession).outerjoin(ApiToken, ApiToken.id == BrowserSession.token_id)
+        row = self._row(query.where(BrowserSession.id == name))
+        if row is None:
+            raise Unauthorized("this session is over: log in again")
+        seconds = _left("this session", row.ends_at, row.now)
+        if row.token_id is None:
+            return replace(BOOTSTRAP, expires_at=row.ends_at), seconds
+        _check_unrevoked(row.name, row.revoked_at)
+        return Principal(row.name, frozenset(row.scopes), row.token_id, row.ends_at), seconds
+
+    def _token_end(self, principal: Principal) -> datetime | None:
+        """When the token ends that is behind a session or a link."""
+        row = self._row(select(ApiToken.expires_at).where(ApiToken.id == principal.token_id))
+        return row.expires_at if row is not None else None
+
+    def _check_claimant(self, hold: Hold) -> None:
+        """What was claimed with a token ends when that is revoked: a thief must not keep a job by its heartbeats."""
+        if hold.token_id is None:
+            return
+        row = self._row(select(*TOKEN_COLUMNS).where(ApiToken.id == hold.token_id))
+        if row is None:
+            raise Unauthorized("the token that this attempt was claimed with is not known here")
+        _check_unrevoked(row.name, row.revoked_at)
+
+    def _row(self, query: Executable) -> Any:
+        """The one row, or None."""
+        with self._database.peek() as connection:
+            return connection.execute(query).one_or_none()
+
+    def _note_use(self, token_id: str, now: datetime) -> None:
+        """Seldom: a write for each request would cost more than most requests."""
+        stale = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < now - USED_EVERY)
+        try:
+            with self._database.write() as session:
+                session.execute(update(ApiToken).where(ApiToken.id == token_id, stale).values(last_used_at=now))
+        except SQLAlchemyError as error:
+            log.warning("the last use of token %s was not noted: %s", token_id, type(error).__name__)
+
+
+def _check_unrevoked(name: str, revoked_at: datetime | None) -> None:
+    if revoked_at is not None:
+        raise Unauthorized(f"the token {name!r} was revoked")
+
+
+def _left(what: str, expires_at: datetime | None, now: datetime) -> float:
+    """Seconds. Raises Unauthorized where there are none."""
+    if expires_at is None:
+        return math.inf
+    if expires_at <= now:
+        raise Unauthorized(f"{what} expired at {expires_at.isoformat(timespec='seconds')}")
+    return (expires_at - now).total_seconds()

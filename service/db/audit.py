@@ -1,0 +1,62 @@
+"""Who did what: written in the transaction of what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from baton.domain.stored import mapping
+from baton.domain.tokens import NOBODY, AuditPage, AuditView
+from service.authn.principal import Principal
+from service.db.auth_tables import AuditEntry
+from service.db.unit_of_work import Unit, clean
+
+STRANGER = Principal(NOBODY, frozenset())
+"""Whoever was not let in."""
+
+
+def record(
+    unit: Unit,
+    kind: str,
+    actor: Principal,
+    message: str,
+    data: dict[str, Any] | None = None,
+    *,
+    subject: str | None = None,
+) -> None:
+    """Append a line. `subject`: id of the job or token that it is about."""
+    row = AuditEntry(
+        at=unit.now(),
+        kind=kind,
+        actor=actor.name,
+        token_id=actor.token_id,
+        subject=subject,
+        message=clean(message),
+        data=data or {},
+    )
+    unit.session.add(row)
+
+
+def audit_page(unit: Unit, before: int | None, limit: int) -> AuditPage:
+    """Lines with numbers below `before`, newest first."""
+    query = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(limit + 1)
+    if before is not None:
+        query = query.where(AuditEntry.number < before)
+    rows = list(unit.session.scalars(query))
+    more = len(rows) > limit
+    items = [_view(row) for row in rows[:limit]]
+    return AuditPage(items=items, next_cursor=str(items[-1].number) if more else None)
+
+
+def _view(row: AuditEntry) -> AuditView:
+    return AuditView(
+        number=row.number,
+        at=row.at,
+        kind=row.kind,
+        actor=row.actor,
+        token_id=row.token_id,
+        subject=row.subject,
+        message=row.message,
+        data=mapping(row.data),
+    )

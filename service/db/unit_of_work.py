@@ -1,0 +1,217 @@
+"""One transaction with what the use cases ask of it: find, lock, log, and the database's clock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select
+from sqlalchemy.orm import Session
+
+from baton.domain.errors import LeaseLost
+from baton.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
+from baton.domain.wire import Message
+from service.db.base import IS_COMMITTED, IS_LIVE
+from service.db.event_sink import HAPPENED, Happened
+from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
+from service.db.types import db_now
+from service.errors import NotFound
+
+MAX_TEXT = 20_000
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _locked(which: ColumnElement[bool]) -> dict[bool, Select[Job]]:
+    """The query for a job with a lock on its row, by whether to wait for the lock."""
+    query = select(Job).where(which).execution_options(populate_existing=True)
+    return {wait: query.with_for_update(of=Job, nowait=not wait) for wait in (True, False)}
+
+
+# Built once: every write of a worker needs these statements, and building one costs as much as executing it.
+_CLOCK = select(db_now())
+_JOB = _locked(Job.id == bindparam("job_id"))
+_OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
+_JOB_OF_ATTEMPT = _locked(Job.id == _OWNER)
+_COMMITTED = (
+    select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id"), IS_COMMITTED).order_by(Checkpoint.number.desc())
+)
+_POINTERS = select(Pointer.role, Pointer.checkpoint_id).where(Pointer.job_id == bindparam("job_id"))
+_ATTEMPT = (
+    select(Attempt, db_now()).where(Attempt.id == bindparam("attempt_id")).execution_options(populate_existing=True)
+)
+
+
+def new_id() -> str:
+    """A name that nobody else has: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def known_form(name: str, what: str) -> str:
+    """The id, if it can be one: other text is not even put to the database. Raises NotFound."""
+    if not _ID.fullmatch(name):
+        raise NotFound(f"there is no {what} {name[:64]!r}")
+    return name
+
+
+def no_job(job_id: str) -> NotFound:
+    """What whoever asks for it is told."""
+    return NotFound(f"there is no job {job_id[:64]!r}")
+
+
+def _number_of(name: str) -> int:
+    """A name as PostgreSQL's advisory locks take it: 64 bits with a sign."""
+    return int.from_bytes(hashlib.blake2b(f"baton:{name}".encode(), digest_size=8).digest(), signed=True)
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """The message as JSON data that every database takes: NaN as text, which the models read back."""
+    found: dict[str, Any] = json.loads(message.model_dump_json())
+    return found
+
+
+def clean(text: str) -> str:
+    """Text as every database takes it: PostgreSQL knows no NUL."""
+    return text.replace("\x00", "")[:MAX_TEXT]
+
+
+def actor_of(attempt: Attempt) -> str:
+    """How the worker of an attempt is called in the log."""
+    return f"worker:{attempt.worker}"
+
+
+def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
+    """The committed checkpoints of a job whose needed checkpoints are all committed too, in the same order."""
+    rows = committed
+    while True:
+        there = {row.prefix for row in rows}
+        whole = [row for row in rows if isinstance(row.needs, list) and there.issuperset(map(str, row.needs))]
+        if len(whole) == len(rows):
+            return rows
+        rows = whole
+
+
+def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
+    """Lock the rows of these attempts that no other transaction holds, in id order. Returns their ids.
+
+    A statement that changes many rows must not wait for one row while it holds the others.
+    """
+    query = select(Attempt.id).where(Attempt.id.in_(attempt_ids)).order_by(Attempt.id)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+
+class Unit:
+    """A unit of work over one session. Lock the job's row before you change the job or rows that belong to it.
+
+    `wait`: whether to wait for a row that another transaction holds. Without it the lock fails at once (`busy` in
+    service.db.outage detects it): a pass over many jobs must not be blocked by one of them. SQLite has no row locks.
+    """
+
+    def __init__(self, session: Session, *, wait: bool = True) -> None:
+        self.session, self._wait = session, wait
+        self._now: datetime | None = None
+
+    def now(self) -> datetime:
+        """The database's clock, read once per transaction and again after a lock, because the wait may have been long.
+
+        Times within one transaction may therefore be equal. They are never older than the lock on the job's row.
+        """
+        if self._now is None:
+            self._now = self.session.execute(_CLOCK).scalar_one()
+        return self._now
+
+    def find_job(self, job_id: str) -> Job:
+        """The job, to be read. Raises NotFound."""
+        job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
+        if job is None:
+            raise no_job(job_id)
+        return job
+
+    def lock_job(self, job_id: str) -> Job:
+        """The job with its row held until the end of the transaction. Raises NotFound."""
+        job = self.session.scalar(_JOB[self._wait], {"job_id": known_form(job_id, "job")})
+        if job is None:
+            raise no_job(job_id)
+        self._now = None
+        return job
+
+    def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
+        """The attempt and its job, the job's row held. Raises NotFound."""
+        which = {"attempt_id": known_form(attempt_id, "attempt")}
+        job = self.session.scalar(_JOB_OF_ATTEMPT[self._wait], which)
+        if job is None:
+            raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
+        # Read after the lock is held: PostgreSQL would return the attempt as it was before the wait.
+        attempt, self._now = self.session.execute(_ATTEMPT, which).one()
+        return job, attempt
+
+    def lock_names(self, names: Iterable[str]) -> None:
+        """Hold these names until the transaction ends, in an order that all keep. SQLite has one writer anyway."""
+        if self.session.get_bind().dialect.name == "postgresql":
+            for number in sorted(map(_number_of, names)):
+                self.session.execute(select(func.pg_advisory_xact_lock(number)))
+            self._now = None
+
+    def held(self, attempt_id: str, fence: int) -> tuple[Job, Attempt]:
+        """The attempt that the fence is good for, its job's row held: the door of every worker's write.
+
+        Raises:
+            LeaseLost: the attempt ended, or another claim holds it.
+            NotFound: there never was such an attempt.
+        """
+        job, attempt = self.lock_attempt(attempt_id)
+        if attempt.fence != fence or attempt.state not in HELD_ATTEMPTS:
+            raise LeaseLost(
+                f"attempt {attempt.number} is {attempt.state} and not held with fence {fence}: stop training"
+            )
+        return job, attempt
+
+    def live_attempt(self, job: Job) -> Attempt | None:
+        """The one attempt of the job that has not ended."""
+        query = select(Attempt).where(Attempt.job_id == job.id, IS_LIVE)
+        return self.session.scalar(query)
+
+    def move_job(self, job: Job, event: JobEvent) -> None:
+        """Move the job by the state table. Raises TransitionError."""
+        job.state = next_job_state(JobState(job.state), event).value
+
+    def event(self, job: Job, kind: str, actor: str, message: str, **data: Any) -> Event:
+        """The same as `record`, for the service's own events."""
+        return self.record(job, kind, actor, message, data)
+
+    def record(self, job: Job, kind: str, actor: str, message: str, data: dict[str, Any]) -> Event:
+        """Append a line to the job's log and count the job's version up. `data` may have any keys."""
+        job.events += 1
+        job.version += 1
+        row = Event(
+            job_id=job.id,
+            sequence=job.events,
+            at=self.now(),
+            kind=kind,
+            actor=actor,
+            message=clean(message),
+            data=data,
+        )
+        self.session.add(row)
+        self.session.info.setdefault(HAPPENED, []).append(Happened(job.id, kind, actor, row.message, data))
+        return row
+
+    def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The checkpoints in state `committed`, newest first. Deleted checkpoints are not read."""
+        return list(self.session.scalars(_COMMITTED, {"job_id": job_id}))
+
+    def good_checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The committed checkpoints that can be resumed from, newest first: without those that need a missing one."""
+        return resumable(self.committed_checkpoints(job_id))
+
+    def had_checkpoints(self, job_id: str) -> bool:
+        """Whether any checkpoint of the job was ever committed."""
+        return self.session.scalar(select(exists().where(Checkpoint.job_id == job_id))) or False
+
+    def pointers(self, job_id: str) -> dict[str, str]:
+        """Role -> id of the checkpoint that has it."""
+        return dict(self.session.execute(_POINTERS, {"job_id": job_id}).all())

@@ -1,0 +1,129 @@
+"""Closes idle, slow and excess connections.
+
+uvicorn bounds the time between two requests and the size of a request's head, and nothing else. Its own limit of
+connections answers without `Retry-After`, and counts connections that are closed already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+PATIENCE_WITH_READERS = 4
+FILES_BESIDE = 200
+"""File descriptors for everything else: databases, Redis, the store's files."""
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 of uvicorn, with limits of time and of connections.
+
+    `most`: connections at once. One more closes an idle one; where none is idle, `refusal` answers its requests.
+    `slow_seconds`: from the beginning of a connection, or the first byte of a later request, to the end of its head; an
+    answer waits four times as long for its reader to take any of it.
+    """
+
+    slow_seconds: float
+    most: int
+    refusal: ASGIApp
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._since = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request of it is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A client came."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._await_head()
+        if len(self.connections) > self.most and not self._make_room():
+            self.app = self.refusal
+
+    def data_received(self, data: bytes) -> None:
+        """The client said something."""
+        super().data_received(data)
+        if not self.idle:
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            self._await_head()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as is written."""
+        super().pause_writing()
+        self._stop_stall_timer()
+        self._stall_timer = self.loop.call_later(PATIENCE_WITH_READERS * self.slow_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has read some."""
+        self._stop_stall_timer()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_head_timer()
+        self._stop_stall_timer()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """A request was answered: from here on uvicorn waits for the next one."""
+        self._stop_head_timer()
+        super().on_response_complete()
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.slow_seconds, self._give_up)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if self.idle and not self.transport.is_closing():
+            self.transport.close()
+
+    def _make_room(self) -> bool:
+        """Whether there is room. If not, an idle connection is closed: first one without any request, then the oldest."""
+        # a closed connection stays in the set until the event loop's next round
+        open_ones = [one for one in self.connections if not one.transport.is_closing()]
+        if len(open_ones) <= self.most:
+            return True
+        others = [one for one in open_ones if one is not self and isinstance(one, PatientProtocol) and one.idle]
+        if not others:
+            return False
+        min(others, key=lambda one: (one.cycle is not None, one._since)).transport.abort()
+        return True
+
+
+def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[PatientProtocol]:
+    """The protocol of a server with at most `most` connections at once."""
+    limits = {"most": most, "slow_seconds": slow_seconds, "refusal": staticmethod(refusal)}
+    return type("Protocol", (PatientProtocol,), limits)
+
+
+def possible_connections(wanted: int) -> int:
+    """So many as the operating system lets this process have open, after asking it for more; at least 16."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + FILES_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        with contextlib.suppress(OSError, ValueError):
+            soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - FILES_BESIDE))

@@ -1,0 +1,123 @@
+"""Jobs as answers to those who poll: made once for each version, however many ask for it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from zlib import crc32
+
+from sqlalchemy import select
+
+from baton.domain.states import TERMINAL_JOBS
+from baton.domain.views import JobView
+from service.db.engine import Database
+from service.db.tables import Job
+from service.db.unit_of_work import Unit, known_form, no_job
+from service.usecases import views
+from service.usecases.concurrency_limits import Limits
+from service.usecases.heartbeat_age import Beats
+
+FRESH_SECONDS = 1.0
+KEPT = 2000
+LEAST_WAIT = 0.25
+
+
+@dataclass(frozen=True)
+class Status:
+    """A job as it is sent. `tag`: its ETag. `made`: creation time, by this process's clock.
+
+    `final`: it never changes again. `waits`: it may change at any moment without a new version. `silent`: the worker's
+    heartbeat is late. `silent_at`: when it will be late without another heartbeat, by this process's clock.
+    """
+
+    version: int
+    tag: str
+    body: bytes
+    made: float
+    final: bool
+    waits: bool
+    silent: bool = False
+    silent_at: float = math.inf
+
+    @classmethod
+    def of(cls, view: JobView, late_after: float = math.inf) -> Status:
+        """The status for this view. `late_after`: the age in seconds from which a heartbeat is late."""
+        made, silent = time.monotonic(), view.silent_seconds is not None
+        ages = view.lease_expires_at is not None and not silent
+        return cls(
+            version=view.version,
+            tag=etag(view),
+            body=view.model_dump_json().encode(),
+            made=made,
+            final=view.status in TERMINAL_JOBS,
+            waits=view.waiting_for is not None,
+            silent=silent,
+            silent_at=made + late_after - _age(view) if ages else math.inf,
+        )
+
+    def good_for(self, version: int) -> bool:
+        """Whether it may be sent for this version. The seconds in it, which count by themselves, may be one old."""
+        now = time.monotonic()
+        fresh = now - self.made < FRESH_SECONDS and now < self.silent_at
+        return self.version == version and (self.final or (fresh and not self.waits))
+
+    def until_silent(self, most: float) -> float:
+        """Seconds until the worker's heartbeat is late if none arrives before, at most `most`."""
+        # Clocks differ a little: a client that waits until that moment must not repeat its request quickly.
+        return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
+
+
+def _age(view: JobView) -> float:
+    return (view.as_of - view.beat_at).total_seconds() if view.as_of and view.beat_at else 0.0
+
+
+def etag(view: JobView) -> str:
+    """The ETag of a job's version. Weak, because seconds keep counting between two changes.
+
+    The reason for waiting and the worker's silence do not change the version but do change the tag.
+    """
+    waits = f"-{crc32(view.waiting_for.encode()):08x}" if view.waiting_for else ""
+    silent = "-silent" if view.silent_seconds is not None else ""
+    return f'W/"{view.version}{waits}{silent}"'
+
+
+class Statuses:
+    """A poll costs one SELECT of a version, and the rest only where the job has changed. Safe for several threads."""
+
+    def __init__(self, database: Database, limits: Limits, beats: Beats) -> None:
+        self._database, self._limits, self._beats = database, limits, beats
+        self._kept: OrderedDict[str, Status] = OrderedDict()
+        self._lock = Lock()
+
+    def show(self, job_id: str) -> Status:
+        """The job as of now. Raises NotFound."""
+        version = self._version(known_form(job_id, "job"))
+        with self._lock:
+            kept = self._kept.get(job_id)
+        if kept is not None and kept.good_for(version):
+            return kept
+        return self._keep(job_id, self._make(job_id))
+
+    def _version(self, job_id: str) -> int:
+        with self._database.peek() as connection:
+            version = connection.scalar(select(Job.version).where(Job.id == job_id))
+        if version is None:
+            raise no_job(job_id)
+        return version
+
+    def _make(self, job_id: str) -> Status:
+        with self._database.read() as session:
+            unit = Unit(session)
+            view = views.job_view(unit, unit.find_job(job_id), self._limits, self._beats)
+            return Status.of(view, self._beats.late_after)
+
+    def _keep(self, job_id: str, status: Status) -> Status:
+        with self._lock:
+            self._kept[job_id] = status
+            self._kept.move_to_end(job_id)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return status

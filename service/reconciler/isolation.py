@@ -1,0 +1,155 @@
+"""Handles the items of a step one by one. The failure of one item does not stop the others.
+
+An item that failed gets a row in `pass_failures` with its error and the time of its next try (exponential backoff).
+Each step excludes such items in its query, so that they take no place in a batch that is bounded by LIMIT.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, delete, exists, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from baton.domain.backoff import at_doubling, backoff
+from service.db.engine import Database
+from service.db.operation_tables import PassFailure
+from service.db.outage import away, busy, refused
+from service.db.types import db_now
+from service.db.unit_of_work import Unit, clean
+from service.errors import NotFound
+
+ACTOR = "conductor"
+FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
+FORGOTTEN_AFTER = timedelta(hours=1)
+MAX_ERROR = 2_000
+BATCH = 1_000
+_NO_SYNC = {"synchronize_session": False}
+log = logging.getLogger(__name__)
+_draw = random.SystemRandom().random
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a step. `key`: id of the row or name of the object. `job_id`: the job it belongs to, if known."""
+
+    key: str
+    job_id: str | None = None
+
+
+class Isolation:
+    """Runs steps item by item. Calls `failed` with the name of the step each time an item fails."""
+
+    def __init__(self, database: Database, failed: Callable[[str], None] = lambda _step: None) -> None:
+        self._database, self._failed = database, failed
+
+    def each(
+        self,
+        step: str,
+        items: Iterable[Item],
+        act: Callable[[str], object],
+        ends: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Call `act(item.key)` for each item. An exception is recorded and does not end the loop.
+
+        Raises the errors of an unavailable database, and exceptions of the types in `ends`. These are not the fault
+        of an item, so the step ends.
+        """
+        due = list(items)
+        known = self._known(step, [item.key for item in due])
+        for item in due:
+            try:
+                self._one(step, item, act, known=item.key in known, ends=ends)
+            except Exception as error:
+                if isinstance(error, ends) or (away(error) and not busy(error) and not refused(error)):
+                    raise
+                # The item's failure could not be recorded: writing its `pass_failures` row failed.
+                if not busy(error):
+                    log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
+
+    def _one(
+        self, step: str, item: Item, act: Callable[[str], object], *, known: bool, ends: tuple[type[Exception], ...]
+    ) -> None:
+        try:
+            act(item.key)
+        except Exception as error:
+            # Another transaction holds the row. The next pass tries again soon.
+            if busy(error) or isinstance(error, ends) or (away(error) and not refused(error)):
+                raise
+            self._record(step, item, error)
+        else:
+            if known:
+                self._forget(step, item.key)
+
+    def _known(self, step: str, keys: Sequence[str]) -> set[str]:
+        if not keys:
+            return set()
+        query = select(PassFailure.item).where(PassFailure.step == step, PassFailure.item.in_(keys))
+        with self._database.read() as session:
+            return set(session.scalars(query))
+
+    def _record(self, step: str, item: Item, error: Exception) -> None:
+        self._failed(step)
+        text = clean(f"{type(error).__name__}: {error}")[:MAX_ERROR]
+        with self._database.write() as session:
+            now = Unit(session).now()
+            row = session.get(PassFailure, (step, item.key))
+            tries = 1 if row is None else row.tries + 1
+            wait = backoff(FIRST_SECONDS, tries, LONGEST_SECONDS, _draw())
+            if row is None:
+                row = PassFailure(step=step, item=item.key, job_id=item.job_id, first_at=now)
+                session.add(row)
+            row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
+        log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
+        if item.job_id is not None and at_doubling(tries):
+            self._tell_job(step, item.job_id, tries, text, wait)
+
+    def _tell_job(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
+        message = f"{step} failed for this job (try {tries}) and is tried again in {wait:.0f} s: {text}"
+        try:
+            with self._database.write() as session:
+                unit = Unit(session, wait=False)
+                job = unit.lock_job(job_id)
+                unit.event(job, "item_failed", ACTOR, message, step=step, tries=tries)
+        except NotFound:
+            return
+        except Exception as error:
+            if away(error) and not busy(error):
+                raise
+            log.error("the event of that failure could not be written: %s: %s", type(error).__name__, error)
+
+    def _forget(self, step: str, key: str) -> None:
+        with self._database.write() as session:
+            session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item == key))
+
+    def forget_old(self) -> None:
+        """Delete the rows of items that no longer exist. Existing items are tried when due, so their rows are newer."""
+        with self._database.write() as session:
+            now = Unit(session).now()
+            old = _some(PassFailure.retry_at < now - FORGOTTEN_AFTER)
+            session.execute(delete(PassFailure).where(old), execution_options=_NO_SYNC)
+            # Later than any backoff allows: the row was written before the clock was set back.
+            ahead = _some(PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS))
+            session.execute(update(PassFailure).where(ahead).values(retry_at=now), execution_options=_NO_SYNC)
+
+
+def _some(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """At most BATCH of the rows that meet the condition. On SQLite all other writers wait for this transaction."""
+    keys = select(PassFailure.step, PassFailure.item).where(condition).limit(BATCH)
+    return tuple_(PassFailure.step, PassFailure.item).in_(keys)
+
+
+def ready(step: str, key: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """A condition for a step's query: the item is not waiting for its next try."""
+    waits = exists().where(PassFailure.step == step, PassFailure.item == key, PassFailure.retry_at > db_now())
+    return ~waits
+
+
+def waiting(session: Session, step: str) -> set[str]:
+    """The items of a step that wait for their next try. For steps whose items are not rows of one query."""
+    query = select(PassFailure.item).where(PassFailure.step == step, PassFailure.retry_at > db_now())
+    return set(session.scalars(query))

@@ -1,0 +1,227 @@
+"""The conductor's threads: for leases, for messages to Redis, for the store, for notifications."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from baton.storage import BlobStore
+from service.db.engine import Database
+from service.notifications.sender import Post
+from service.reconciler import (
+    checkpoint_watchdog,
+    dispatch,
+    enforcement,
+    garbage_collection,
+    queue_placement,
+    totals_backfill,
+)
+from service.reconciler.clock_repairs import ClockRepairs
+from service.reconciler.isolation import Isolation
+from service.reconciler.leader_election import leadership
+from service.reconciler.lease_guard import LeaseGuard
+from service.reconciler.notification_delivery import Notifier, Patience
+from service.reconciler.orphaned_objects import sweep
+from service.reconciler.redis_cleanup import EVERY_SECONDS, RedisSweep
+from service.reconciler.rq_dispatch import Messages
+from service.reconciler.silent_workers import Silence
+from service.settings import Settings
+from service.usecases import attempt_outcomes
+
+WATCH_SECONDS = 2.0
+FORGET_SECONDS = 60.0
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Step:
+    """A part of a pass. What is wrong with it is logged once, and once more when it is well again."""
+
+    name: str
+    action: Callable[[], None]
+    every: float = 0.0
+    failing: str | None = None
+    next_at: float = 0.0
+
+    def run(self, *, forced: bool = False) -> None:
+        """Do it if it is due; a failure stays with this step."""
+        if not forced and time.monotonic() < self.next_at:
+            return
+        self.next_at = time.monotonic() + self.every
+        try:
+            self.action()
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._well()
+
+    def _failed(self, error: Exception) -> None:
+        what = type(error).__name__
+        if self.failing != what:
+            log.warning("conductor: %s failed and will be tried again: %s: %s", self.name, what, error)
+        self.failing = what
+
+    def _well(self) -> None:
+        if self.failing is not None:
+            log.warning("conductor: %s works again", self.name)
+        self.failing = None
+
+
+class Conductor:
+    """Runs the passes, in one replica at a time; `run_once` is a pass whoever leads.
+
+    A pass that two replicas run at once does no harm: each step looks again, at rows that it holds, before it acts.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        messages: Messages,
+        store: BlobStore,
+        post: Post,
+        failed: Callable[[str], None] = lambda _step: None,
+        doubt: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Calls `failed` with the name of the step each time an item of a step fails.
+
+        `doubt`: why the store may be the wrong one. Meanwhile nothing in it is published or deleted.
+        """
+        self.isolation = Isolation(database, failed)
+        self.guard = LeaseGuard(database, settings.lease_seconds, settings.heartbeat_seconds)
+        self.quick = self._quick(settings, database)
+        self.sending = self._sending(settings, database, messages)
+        apart = self.isolation
+
+        # Each store step has a separate thread: a long deletion delays neither publishing nor the other deletions.
+        def sure(act: Callable[[Database, BlobStore, Isolation], object]) -> Callable[[], None]:
+            def run() -> None:
+                if doubt() is None:
+                    act(database, store, apart)
+
+            return run
+
+        self.publishing = [Step("publishing artifacts", sure(garbage_collection.publish))]
+        self.deleting = [
+            Step("deleting checkpoints", sure(garbage_collection.collect_checkpoints)),
+            Step("deleting old artifacts", sure(garbage_collection.collect_garbage)),
+        ]
+        self.sweeping = [Step("sweeping", sure(sweep), every=settings.sweep_seconds)]
+        patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
+        self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
+        self._database = database
+        self._seconds = settings.conductor_seconds
+        self._leadership = leadership(database, settings.leader_seconds)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._passed: dict[str, float] = {}
+
+    def _quick(self, settings: Settings, database: Database) -> list[Step]:
+        """Steps with short deadlines. Each step compares the clocks itself: the steps before it may have taken long."""
+        apart, look, limits = self.isolation, self.guard.look, settings.limits
+        lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
+        patience = attempt_outcomes.Patience(settings.cancel_seconds, settings.pause_seconds)
+        silence, repairs = Silence(database, apart, lease, heartbeat), enforcement.Repairs(database, apart)
+        return [
+            Step("expiring leases", lambda: enforcement.expire_leases(database, apart, look, lease)),
+            Step("enforcing orders", lambda: enforcement.enforce_orders(database, apart, look, patience)),
+            Step(
+                "enforcing limits",
+                lambda: enforcement.enforce_limits(database, apart, look, settings.cancel_seconds),
+                WATCH_SECONDS,
+            ),
+            Step("repairing jobs", repairs.run),
+            Step("repairing times", ClockRepairs(database, self.guard).run),
+            Step(
+                "placing attempts anew",
+                lambda: queue_placement.take_stale(database, limits),
+                queue_placement.STALE_EVERY_SECONDS,
+            ),
+            Step("placing attempts", lambda: queue_placement.place_due(database, apart, limits)),
+            Step("looking for silent workers", lambda: silence.run(look)),
+            Step("adding up attempts", lambda: totals_backfill.count_attempts(database, apart), WATCH_SECONDS),
+            Step(
+                "watching checkpoints",
+                lambda: checkpoint_watchdog.watch_checkpoints(database, apart, look),
+                WATCH_SECONDS,
+            ),
+            Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
+        ]
+
+    def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
+        """Steps that wait for Redis."""
+        again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
+        left_over = RedisSweep(database, messages, apart)
+        return [
+            Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits, apart)),
+            Step("removing messages", lambda: dispatch.clean(database, messages, apart)),
+            Step("sweeping Redis", left_over.run, EVERY_SECONDS),
+        ]
+
+    def start(self) -> None:
+        """Start the threads, unless the settings disable them. They run passes while this replica is the leader.
+
+        Every replica records that it takes heartbeats, leader or not.
+        """
+        self.guard.start()
+        if self._seconds:
+            self._leadership.start()
+            for name, steps in (
+                ("conductor", self.quick),
+                ("dispatching", self.sending),
+                ("publishing", self.publishing),
+                ("deleting", self.deleting),
+                ("sweeping", self.sweeping),
+                ("notifying", self.telling),
+            ):
+                self._passed[name] = time.monotonic()
+                thread = threading.Thread(target=self._run, args=(name, steps), name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def stop(self) -> None:
+        """End after the step under way. A step that waits for the network is left to its fate: it can be repeated."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+        self._leadership.stop()
+        self.guard.stop()
+        self._database.close()
+
+    def leads(self) -> bool:
+        """Whether this replica conducts now."""
+        return bool(self._seconds) and self._leadership.leads()
+
+    def leader(self) -> str:
+        """Who conducts, in words."""
+        return self._leadership.describe() if self._seconds else "not this replica: BATON_CONDUCTOR_SECONDS is 0"
+
+    def run_once(self) -> None:
+        """One whole pass."""
+        stored = [*self.publishing, *self.deleting, *self.sweeping]
+        for step in [*self.quick, *self.sending, *stored, *self.telling]:
+            step.run(forced=True)
+
+    def pass_ages(self) -> dict[str, float]:
+        """Seconds since each conductor thread ended its last pass, by thread name. Small if another replica leads."""
+        now = time.monotonic()
+        return {name: now - passed for name, passed in self._passed.items()}
+
+    def _run(self, name: str, steps: list[Step]) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._pass(steps)
+            except BaseException as error:  # catch everything: a thread that ended would never run again
+                log.exception("conductor: a pass of %s was cut short by %s", name, type(error).__name__)
+            self._passed[name] = time.monotonic()
+            self._stopping.wait(self._seconds)
+
+    def _pass(self, steps: list[Step]) -> None:
+        for step in steps:
+            # Check leadership before each step: a suspended process may have lost it meanwhile.
+            if self._stopping.is_set() or not self._leadership.leads():
+                return
+            step.run()

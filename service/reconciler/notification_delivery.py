@@ -1,0 +1,164 @@
+"""Sends what is to be sent, in a thread of its own: an endpoint that is dead slows down nobody else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, String, select, update
+from sqlalchemy import cast as cast_sql
+from sqlalchemy.orm import Session
+
+from baton.domain.backoff import backoff
+from baton.domain.notifications import Notice
+from service.db.engine import Database
+from service.db.notification_table import IS_WAITING, NoticeState, Notification
+from service.db.types import db_now
+from service.db.unit_of_work import Unit
+from service.notifications.sender import Post
+from service.reconciler.isolation import Isolation, Item, ready
+from service.reconciler.leader_election import boot_clock
+
+ACTOR, STEP = "conductor", "notifications"
+BATCH = 20
+LONGEST_WAIT = 3600.0
+SAID = {
+    Notice.RECOVERING.value: "was recovering",
+    Notice.CANCELLED.value: "was cancelled",
+    Notice.OVERDUE.value: "got no checkpoint saved",
+    Notice.SILENT.value: "had a silent worker",
+}
+_draw = random.SystemRandom().random
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a message is tried, how long a try may take, and the first wait between two, in seconds."""
+
+    tries: int
+    timeout: float
+    backoff: float
+
+
+class Notifier:
+    """One pass sends what is due, oldest first for each target, up to the first message that one does not take."""
+
+    def __init__(
+        self,
+        database: Database,
+        post: Post,
+        patience: Patience,
+        isolation: Isolation | None = None,
+        draw: Callable[[], float] = _draw,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        """`clock`: seconds, monotonic, including the time in which the host sleeps."""
+        self._database, self._post, self._patience, self._draw, self._clock = database, post, patience, draw, clock
+        self._isolation = isolation or Isolation(database)
+
+    def send_due(self) -> None:
+        """One pass."""
+        with self._database.read() as session:
+            targets = list(session.scalars(_due(Notification.target).distinct()))
+        for target in targets:
+            for number, job_id in self._waiting(target):
+                if not self._handle(number, job_id):
+                    break
+
+    def _waiting(self, target: str) -> list[tuple[int, str]]:
+        with self._database.read() as session:
+            query = _due(Notification.number, Notification.job_id).where(Notification.target == target)
+            rows = session.execute(query.order_by(Notification.next_at, Notification.number).limit(BATCH))
+            return [(number, job_id) for number, job_id in rows]
+
+    def _handle(self, number: int, job_id: str) -> bool:
+        """Send one. Returns whether the target may get the next one: a bad message does not stop the others."""
+        taken = True
+
+        def send(_key: str) -> None:
+            nonlocal taken
+            taken = self._send(number)
+
+        self._isolation.each(STEP, [Item(str(number), job_id)], send)
+        return taken
+
+    def _send(self, number: int) -> bool:
+        """Whether it was sent, or is another's by now."""
+        asked = self._clock()
+        row = self._take(number)
+        if row is None:
+            return True
+        if row.target not in self._post.names:
+            return self._give_up(row, "no such target is configured any more")
+        if row.tries > self._patience.tries:
+            # Begun as often as may be, and nobody lived to say how the last one ended.
+            return self._give_up(row, "the service ended while it was sent")
+        if self._clock() - asked > self._patience.timeout:
+            # This process was suspended and the reservation may have ended: another replica may have sent it.
+            return True
+        problem = self._post.send(row.target, row.title, row.body, row.kind)
+        if problem is None:
+            self._end(row, NoticeState.SENT)
+        elif row.tries == self._patience.tries:
+            self._give_up(row, problem)
+        else:
+            self._put_off(row)
+        return problem is None
+
+    def _take(self, number: int) -> Notification | None:
+        """Count a try before it is made, and keep others off while it may last: none is sent by two at once."""
+        with self._database.write() as session:
+            row = session.get(Notification, number)
+            if row is None or not _changed(session, row, tries=row.tries + 1, next_at=self._end_of_try(session)):
+                return None
+            session.refresh(row)
+            return row
+
+    def _end_of_try(self, session: Session) -> Any:
+        # Each of three steps may take `timeout`: the start of the sending, the wait for the message before, the answer.
+        return Unit(session).now() + timedelta(seconds=3 * self._patience.timeout)
+
+    def _put_off(self, row: Notification) -> None:
+        wait = backoff(self._patience.backoff, row.tries, LONGEST_WAIT, self._draw())
+        with self._database.write() as session:
+            _changed(session, row, next_at=Unit(session).now() + timedelta(seconds=wait), due=False)
+
+    def _end(self, row: Notification, state: NoticeState) -> bool:
+        with self._database.write() as session:
+            return _changed(session, row, state=state.value, ended_at=Unit(session).now(), due=False)
+
+    def _give_up(self, row: Notification, problem: str) -> bool:
+        """With a line in the job's log: by then its owner may long have wondered."""
+        with self._database.write() as session:
+            # Waits for the row lock: the next pass would not know this problem any more.
+            unit = Unit(session)
+            job = unit.lock_job(row.job_id)
+            if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):
+                tries = min(row.tries, self._patience.tries)
+                text = f"{row.target} was not told that the job {_said(row)} (tries: {tries}): {problem}"
+                data = {"target": row.target, "notification": row.kind, "count": row.count, "tries": tries}
+                unit.event(job, "notification_failed", ACTOR, text, **data)
+        return False
+
+
+def _said(row: Notification) -> str:
+    return SAID.get(row.kind, row.kind)
+
+
+def _due(*columns: Any) -> Any:
+    key = cast_sql(Notification.number, String)
+    return select(*columns).where(IS_WAITING, Notification.next_at <= db_now(), ready(STEP, key))
+
+
+def _changed(session: Session, row: Notification, *, due: bool = True, **values: Any) -> bool:
+    """Whether the row was still as it was read. `due`: and its time has come."""
+    query = update(Notification).where(
+        Notification.number == row.number, Notification.state == NoticeState.WAITING, Notification.tries == row.tries
+    )
+    if due:
+        query = query.where(Notification.next_at <= db_now())
+    found = session.execute(query.values(**values), execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", found).rowcount == 1

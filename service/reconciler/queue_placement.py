@@ -1,0 +1,103 @@
+"""Places queued attempts in their queues after their backoff. Works in the database only, in bounded batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, Text, bindparam, cast, select, update
+from sqlalchemy.orm import Session
+
+from service.db.base import IS_UNPLACED, IS_WAITING
+from service.db.engine import Database
+from service.db.tables import Attempt, Job
+from service.db.types import db_now
+from service.db.unit_of_work import Unit, unlocked
+from service.reconciler.isolation import Isolation, Item, ready
+from service.usecases.concurrency_limits import Limits
+from service.usecases.queue_backlog import stale_lines
+from service.usecases.queue_placement import key_of, requirements, urgency_of
+
+STEP = "placing"
+BATCH = 1000
+FUTURE = 100
+"""How many of the latest backoffs are checked for a clock that was set back."""
+
+CLOCK_SECONDS = timedelta(minutes=1)
+STALE_LINES = 20
+STALE_EVERY_SECONDS = 5.0
+
+
+def place_due(database: Database, isolation: Isolation, limits: Limits) -> None:
+    """Place attempts whose `not_before` has passed, and attempts that an older release queued."""
+    with database.read() as session:
+        rows = _due(session)
+    failed: dict[str, Exception] = {}
+    values = []
+    for row in rows:
+        try:
+            values.append(_place(row, limits))
+        except (ValueError, TypeError) as error:
+            failed[row.id] = error
+    if values:
+        _write(database, values)
+
+    def check(attempt_id: str) -> None:
+        if attempt_id in failed:
+            raise failed[attempt_id]
+
+    isolation.each(STEP, [Item(row.id, row.job_id) for row in rows], check)
+
+
+def take_stale(database: Database, limits: Limits) -> None:
+    """Take attempts out of their queues if their key was made under limits for other labels. They are placed again."""
+    with database.read() as session:
+        stale = stale_lines(session, limits)[:STALE_LINES]
+    for line in stale:
+        same = (Attempt.queue == line.queue, Attempt.needs_key == line.needs_key, Attempt.urgency == line.urgency)
+        some = select(Attempt.id).where(IS_WAITING, *same).order_by(Attempt.job_number).limit(BATCH)
+        some = some.with_for_update(skip_locked=True)
+        with database.write() as session:
+            taken = update(Attempt).where(Attempt.id.in_(some)).values(urgency=None, needs_key=None)
+            session.execute(taken, execution_options={"synchronize_session": False})
+
+
+def _due(session: Session) -> Sequence[Row[Any]]:
+    # Read needs and labels as text: invalid JSON then fails one job and not the whole query.
+    texts = (cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
+    of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version)
+    columns = (Attempt.id, Attempt.job_id, Attempt.number, Attempt.not_before, Attempt.created_at)
+    query = select(*columns, *of_job, *texts).join(Job, Job.id == Attempt.job_id).where(IS_UNPLACED)
+    query = query.where(ready(STEP, Attempt.id))
+    due = query.where(Attempt.not_before <= db_now()).order_by(Attempt.not_before).limit(BATCH)
+    rows: list[Row[Any]] = [*session.execute(due)]
+    # Queued in the future means the clock was set back. Otherwise the wait would grow by the same amount.
+    now, seen = Unit(session).now(), {row.id for row in rows}
+    late: list[Row[Any]] = [*session.execute(query.order_by(Attempt.not_before.desc()).limit(FUTURE))]
+    return rows + [row for row in late if row.created_at > now + CLOCK_SECONDS and row.id not in seen]
+
+
+def _place(row: Row[Any], limits: Limits) -> dict[str, Any]:
+    required = requirements(json.loads(row.needs), row.spec_version, json.loads(row.labels), limits)
+    return {
+        "of": row.id,
+        "seen": row.not_before,
+        "queue": row.queue,
+        "needs_key": key_of(required, limits),
+        "urgency": urgency_of(row.priority, row.number),
+        "job_number": row.job_number,
+    }
+
+
+def _write(database: Database, values: list[dict[str, Any]]) -> None:
+    attempts = Attempt.__table__
+    names = ("queue", "needs_key", "urgency", "job_number")
+    # Skip attempts that were put off again meanwhile.
+    same = (attempts.c.id == bindparam("of"), IS_UNPLACED, attempts.c.not_before == bindparam("seen"))
+    query = update(attempts).where(*same).values({name: bindparam(name) for name in names})  # type: ignore[arg-type]
+    with database.write() as session:
+        free = set(unlocked(session, [value["of"] for value in values]))
+        if free:
+            session.connection().execute(query, [value for value in values if value["of"] in free])

@@ -1,0 +1,222 @@
+"""Committed checkpoints: a checkpoint exists when its row does. Pointers, progress, quarantine."""
+
+from __future__ import annotations
+
+from sqlalchemy import exists, select
+
+from baton.domain.errors import FieldError
+from baton.domain.manifest import checkpoint_parts
+from baton.domain.spec import CheckpointSpec
+from baton.domain.states import HELD_ATTEMPTS, CheckpointState
+from baton.domain.stored import find_stored, mapping, names, read_stored
+from baton.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
+from service.db.base import IS_COMMITTED
+from service.db.tables import Attempt, Checkpoint, Job, Pointer
+from service.db.unit_of_work import Unit, actor_of, new_id, resumable
+from service.errors import BadMessage, Conflict, NotFound
+from service.usecases import attempt_totals, goodput
+
+
+def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
+    """Commit a checkpoint. The flag says whether it is new. Raises LeaseLost, BadMessage, Conflict."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
+    known = unit.session.scalar(query)
+    if known is not None:
+        return known, False
+    _check_prefix(job, message)
+    _check_needs(unit, job, message)
+    row = _row(unit, job, attempt, message)
+    unit.session.add(row)
+    unit.session.flush()
+    _move_pointers(unit, job.id, row)
+    _count_progress(job, attempt, message.position)
+    attempt.covered_seconds = max(attempt.covered_seconds, message.trained_seconds)
+    _log(unit, job, attempt, row)
+    _overdue_no_more(unit, job, attempt, row)
+    retire(unit, job)
+    return row, True
+
+
+def is_new(unit: Unit, attempt_id: str, message: CheckpointCommit) -> bool:
+    """Whether `commit` would add a checkpoint. False if it would refuse the message or already has the checkpoint.
+
+    Called before the check of the store. A worker without a lease then gets LeaseLost and not a store error.
+    A repeated commit succeeds even if its objects are deleted by now.
+    """
+    job_id = _held_job(unit, attempt_id, message.fence)
+    if job_id is None or not _fits(job_id, message):
+        return False
+    known = exists().where(Checkpoint.job_id == job_id, Checkpoint.prefix == message.prefix)
+    return not unit.session.scalar(select(known))
+
+
+def _held_job(unit: Unit, attempt_id: str, fence: int) -> str | None:
+    query = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.fence == fence)
+    return unit.session.scalar(query.where(Attempt.state.in_(HELD_ATTEMPTS)))
+
+
+def usable(unit: Unit, attempt_id: str, fence: int) -> list[str]:
+    """Prefixes of the job's committed checkpoints, newest first. Empty unless the attempt is held with this token."""
+    job_id = _held_job(unit, attempt_id, fence)
+    if job_id is None:
+        return []
+    query = select(Checkpoint.prefix).where(IS_COMMITTED, Checkpoint.job_id == job_id)
+    return list(unit.session.scalars(query.order_by(Checkpoint.number.desc())))
+
+
+def _check_prefix(job: Job, message: CheckpointCommit) -> None:
+    if not _fits(job.id, message):
+        raise BadMessage([FieldError("prefix", "is not the name of a checkpoint of this job, step and fence")])
+
+
+def _fits(job_id: str, message: CheckpointCommit) -> bool:
+    parts = checkpoint_parts(message.prefix)
+    return parts is not None and parts[:3] == (job_id, message.position.global_step, message.fence)
+
+
+def _check_needs(unit: Unit, job: Job, message: CheckpointCommit) -> None:
+    if not message.needs:
+        return
+    # Held against the collector: what is named here cannot be marked as deleted in the same moment.
+    missing = set(message.needs) - {row.prefix for row in unit.good_checkpoints(job.id)}
+    if missing:
+        raise Conflict(f"the checkpoint needs {min(missing)}, which is not there any more")
+
+
+def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> Checkpoint:
+    position = message.position
+    return Checkpoint(
+        id=new_id(),
+        job_id=job.id,
+        attempt_id=attempt.id,
+        fence=message.fence,
+        prefix=message.prefix,
+        manifest_crc32c=message.manifest_crc32c,
+        stage=position.stage,
+        epoch=position.epoch,
+        step=position.step,
+        global_step=position.global_step,
+        bytes=message.bytes,
+        seconds=message.seconds,
+        stall_seconds=message.stall_seconds,
+        trained_seconds=message.trained_seconds,
+        roles=[str(role) for role in message.roles],
+        needs=list(message.needs),
+        state=CheckpointState.COMMITTED.value,
+        committed_at=unit.now(),
+    )
+
+
+def _move_pointers(unit: Unit, job_id: str, row: Checkpoint) -> None:
+    for role in row.roles:
+        point(unit, job_id, role, row.id)
+
+
+def point(unit: Unit, job_id: str, role: str, checkpoint_id: str) -> None:
+    """Let a pointer name the checkpoint."""
+    unit.session.merge(Pointer(job_id=job_id, role=role, checkpoint_id=checkpoint_id))
+
+
+def _count_progress(job: Job, attempt: Attempt, position: Position) -> None:
+    attempt.end_step = position.global_step
+    furthest = find_stored(Position, job.furthest)
+    if furthest is None or furthest < position:
+        job.furthest = position.model_dump()
+        job.without_progress = 0
+        attempt.progressed = True
+
+
+def _log(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
+    text = f"checkpoint at step {row.global_step} committed"
+    data = {"checkpoint": row.id, "global_step": row.global_step, "fence": row.fence, "roles": row.roles}
+    unit.event(job, "checkpoint", actor_of(attempt), text, attempt=attempt.number, bytes=row.bytes, **data)
+
+
+def _overdue_no_more(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
+    if job.overdue_since is not None:
+        waited = (row.committed_at - job.overdue_since).total_seconds()
+        job.overdue_since = None
+        text = f"checkpoints are committed again, {waited:.0f} s after the last one was missed"
+        unit.event(job, "checkpoint_resumed", actor_of(attempt), text, global_step=row.global_step)
+
+
+def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
+    """Never offer this checkpoint again. Raises LeaseLost, NotFound."""
+    job, attempt = unit.held(attempt_id, message.fence)
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
+    row = unit.session.scalar(query)
+    if row is None:
+        raise NotFound(f"the job has no checkpoint {message.prefix[:200]!r}")
+    if row.state == CheckpointState.COMMITTED:
+        row.state = CheckpointState.QUARANTINED.value
+        unit.session.flush()
+        _fall_back(unit, job)
+        what = "is not in the store" if message.missing else "cannot be used"
+        text = f"checkpoint at step {row.global_step} {what}: {message.message}"
+        unit.event(job, "quarantined", actor_of(attempt), text, checkpoint=row.id, global_step=row.global_step)
+        _go_back(unit, job, attempt)
+    return row
+
+
+def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
+    newest = next(iter(unit.good_checkpoints(job.id)), None)
+    goodput.roll_back(unit, job, newest)
+    attempt_totals.recount(unit, job)
+    attempt.start_step = newest.global_step if newest else 0
+    job.furthest = _position(newest).model_dump() if newest else None
+    if newest is None:
+        restart(unit, job, actor_of(attempt))
+
+
+def restart(unit: Unit, job: Job, actor: str) -> None:
+    """No checkpoint is left although there were some: said where the job's owner looks, for as long as it runs."""
+    job.message = "no checkpoint can be read: starting from the beginning"
+    unit.event(job, "restarted", actor, job.message)
+
+
+def _position(row: Checkpoint) -> Position:
+    return Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
+
+
+def _fall_back(unit: Unit, job: Job) -> None:
+    # What needs the bad one is of no use either, so pointers are looked at as a whole.
+    good = unit.good_checkpoints(job.id)
+    usable = {row.id for row in good}
+    for role, checkpoint_id in unit.pointers(job.id).items():
+        if checkpoint_id in usable:
+            continue
+        unit.session.delete(unit.session.get_one(Pointer, (job.id, role)))
+        unit.session.flush()
+        heir = next((row for row in good if role == CheckpointRole.LATEST or role in names(row.roles)), None)
+        if heir is not None:
+            point(unit, job.id, role, heir.id)
+
+
+def retire(unit: Unit, job: Job) -> None:
+    """Mark what is beyond `keep` and serves nobody as deleted; the conductor deletes the objects of marked rows.
+
+    Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
+    """
+    unit.session.flush()
+    committed = unit.committed_checkpoints(job.id)
+    good = resumable(committed)
+    wanted = {row.prefix for row in good[: read_stored(CheckpointSpec, mapping(job.spec).get("checkpoint")).keep]}
+    named = set(unit.pointers(job.id).values())
+    wanted |= {row.prefix for row in good if row.id in named}
+    kept = _with_needs(good, wanted)
+    for row in committed:
+        if row.prefix not in kept:
+            row.state = CheckpointState.DELETED.value
+
+
+def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
+    needs = {row.prefix: names(row.needs) for row in rows}
+    kept: set[str] = set()
+    open_ends = list(wanted)
+    while open_ends:
+        prefix = open_ends.pop()
+        if prefix not in kept:
+            kept.add(prefix)
+            open_ends.extend(needs.get(prefix, ()))
+    return kept

@@ -1,0 +1,68 @@
+"""How many attempts may be held at once, by queue and by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from baton.domain.stored import mapping
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What has room for `most` attempts at once: a queue, or all jobs with a label."""
+
+    kind: str
+    name: str
+    most: int
+
+    def __str__(self) -> str:
+        """As users read it."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`queues`: limit by queue. `labels`: limit by `key:value`; `key:*` is that of each other value of the key."""
+
+    queues: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.queues or self.labels)
+
+    def places(self, queue: str, labels: Mapping[str, str]) -> tuple[Place, ...]:
+        """What a job with this queue and these labels takes one place of each."""
+        return (*self._queue(queue), *self._labels(labels))
+
+    def label(self, key: str, value: str) -> Place | None:
+        """The place of one label. None if it has no limit."""
+        most = self.labels.get(f"{key}:{value}", self.labels.get(f"{key}:{ANY}"))
+        return None if most is None else Place("label", f"{key}:{value}", most)
+
+    def limited(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """The labels that have a limit."""
+        return {key: value for key, value in labels.items() if self.label(key, value) is not None}
+
+    @property
+    def label_patterns(self) -> tuple[str, ...]:
+        """The labels that have a limit, without its number: `key:value` and `key:*`, sorted."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def label_keys(self) -> list[str]:
+        """The keys of labels that have a limit, sorted."""
+        return sorted({pattern.partition(":")[0] for pattern in self.labels})
+
+    def _queue(self, queue: str) -> Iterator[Place]:
+        if queue in self.queues:
+            yield Place("queue", queue, self.queues[queue])
+
+    def _labels(self, labels: Mapping[str, str]) -> Iterator[Place]:
+        for key, value in mapping(labels).items():
+            place = self.label(key, value)
+            if place is not None:
+                yield place

@@ -1,0 +1,101 @@
+"""The history, one row an epoch, and the states of the stages that follow from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from baton.domain.errors import FieldError
+from baton.domain.states import StageEvent, StageState, next_stage_state
+from baton.domain.wire import EpochRecord, EpochRow
+from service.db.tables import Epoch, Job, Stage
+from service.db.unit_of_work import Unit, actor_of, plain
+from service.errors import BadMessage
+
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
+    """Record a finished epoch. A repeated call replaces the row of this epoch. Raises LeaseLost, BadMessage.
+
+    `finished_at` is the database's time at the first record, independent of the worker's clock.
+    """
+    job, attempt = unit.held(attempt_id, message.fence)
+    actor = actor_of(attempt)
+    stage = _stage(unit, job, message)
+    row = message.row.model_copy(update={"finished_at": _recorded_at(unit, job, message)})
+    unit.session.merge(Epoch(job_id=job.id, fence=message.fence, **row.model_dump()))
+    unit.session.flush()
+    sent = plain(message)
+    if row.epoch >= _newest(unit, job):
+        job.metrics = {name: sent["row"][name] for name in METRICS}
+    job.best = sent["best"] or job.best
+    text = f"epoch {row.epoch} recorded"
+    data = {"epoch": row.epoch, "stage": row.stage, "global_step": row.global_step, "fence": message.fence}
+    unit.event(job, "epoch", actor, text, attempt=attempt.number, **data)
+    follow_stages(unit, job, stage, message.stage_finished, actor)
+    return row
+
+
+def _recorded_at(unit: Unit, job: Job, message: EpochRecord) -> datetime:
+    before = unit.session.get(Epoch, (job.id, message.row.epoch))
+    return before.finished_at if before is not None and before.fence == message.fence else unit.now()
+
+
+def _newest(unit: Unit, job: Job) -> int:
+    """The number of the newest epoch in the history. A row that is late or repeated may have a lower number."""
+    return unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
+
+
+def _stage(unit: Unit, job: Job, message: EpochRecord) -> Stage:
+    stage = unit.session.get(Stage, (job.id, message.row.stage))
+    if stage is None:
+        raise BadMessage([FieldError("row.stage", f"the job has no stage {message.row.stage}")])
+    if message.row.stage_epoch > stage.epochs:
+        raise BadMessage([FieldError("row.stage_epoch", f"stage {stage.stage} has {stage.epochs} epochs")])
+    return stage
+
+
+def follow_stages(unit: Unit, job: Job, stage: Stage, finished: bool, actor: str) -> None:
+    """Bring the stages to where the epoch rows say they are; a repeated epoch changes nothing."""
+    earlier = select(Stage).where(Stage.job_id == job.id, Stage.stage < stage.stage).order_by(Stage.stage)
+    for before in unit.session.scalars(earlier):
+        _finish(unit, job, before, actor)
+    _start(unit, job, stage, actor)
+    if finished or epochs_done(unit, job.id).get(stage.stage, 0) >= stage.epochs:
+        _finish(unit, job, stage, actor)
+
+
+def epochs_done(unit: Unit, job_id: str) -> dict[int, int]:
+    """Recorded epochs of each stage that has any."""
+    query = select(Epoch.stage, func.count()).where(Epoch.job_id == job_id).group_by(Epoch.stage)
+    return dict(unit.session.execute(query).all())
+
+
+def finish_all(unit: Unit, job: Job, actor: str) -> None:
+    """The job succeeded, so its stages did."""
+    for stage in unit.session.scalars(select(Stage).where(Stage.job_id == job.id).order_by(Stage.stage)):
+        _finish(unit, job, stage, actor)
+
+
+def start_stage(unit: Unit, job: Job, stage_number: int, actor: str) -> None:
+    """Training goes on in this stage (counted from 1), which no epoch row says yet."""
+    stage = unit.session.get(Stage, (job.id, stage_number))
+    if stage is not None:
+        _start(unit, job, stage, actor)
+
+
+def _start(unit: Unit, job: Job, stage: Stage, actor: str) -> None:
+    if stage.state == StageState.WAITING:
+        stage.state = next_stage_state(StageState.WAITING, StageEvent.STARTED).value
+        stage.started_at = unit.now()
+        unit.event(job, "stage_started", actor, f"stage {stage.stage} ({stage.name}) started", stage=stage.stage)
+
+
+def _finish(unit: Unit, job: Job, stage: Stage, actor: str) -> None:
+    _start(unit, job, stage, actor)
+    if stage.state == StageState.ACTIVE:
+        stage.state = next_stage_state(StageState.ACTIVE, StageEvent.FINISHED).value
+        stage.finished_at = unit.now()
+        unit.event(job, "stage_finished", actor, f"stage {stage.stage} ({stage.name}) finished", stage=stage.stage)

@@ -1,0 +1,143 @@
+"""What a job's owner may ask: pause, resume, cancel. A job that nobody trains changes at once."""
+
+from __future__ import annotations
+
+from baton.domain.notifications import Notice
+from baton.domain.policies import Reason
+from baton.domain.states import (
+    AttemptEvent,
+    AttemptState,
+    DesiredState,
+    JobEvent,
+    JobState,
+    next_attempt_state,
+    next_job_state,
+)
+from service.db.tables import Attempt, Job
+from service.db.unit_of_work import Unit
+from service.errors import Conflict
+from service.usecases import attempt_totals
+from service.usecases.notifications import tell
+from service.usecases.submit import queue_attempt
+
+_REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
+
+
+def pause(unit: Unit, job_id: str, actor: str) -> Job:
+    """Stop the job where it stands, to go on later. Raises TransitionError or Conflict where that cannot be."""
+    job = unit.lock_job(job_id)
+    next_job_state(JobState(job.state), JobEvent.PAUSED)
+    if job.desired == DesiredState.CANCEL:
+        raise Conflict("the job is being cancelled and cannot be paused")
+    if job.desired != DesiredState.PAUSE:
+        _want(unit, job, DesiredState.PAUSE)
+        unit.event(job, "pause_requested", actor, "pause requested")
+        settle(unit, job, actor)
+    return job
+
+
+def cancel(unit: Unit, job_id: str, actor: str) -> Job:
+    """End the job for good. Raises TransitionError where it has ended already."""
+    job = unit.lock_job(job_id)
+    next_job_state(JobState(job.state), JobEvent.CANCELLED)
+    if job.desired != DesiredState.CANCEL:
+        _want(unit, job, DesiredState.CANCEL)
+        unit.event(job, "cancel_requested", actor, "cancellation requested")
+        settle(unit, job, actor)
+    return job
+
+
+def resume(unit: Unit, job_id: str, actor: str) -> Job:
+    """Go on with a paused job, or take back a pause that has not happened yet. Raises TransitionError or Conflict."""
+    job = unit.lock_job(job_id)
+    if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
+        raise Conflict("the job is being cancelled and cannot be resumed")
+    if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
+        _want(unit, job, DesiredState.RUN)
+        unit.event(job, "resumed", actor, "the pause was taken back before it happened")
+        return job
+    _go_on(unit, job, actor)
+    return job
+
+
+def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
+    """Set the desired state and its start time. A worker has limited time to carry out a pause or a cancellation.
+
+    For "running" no time is stored: the last release changes only the desired state, and an old time would then look
+    like the time of its order.
+    """
+    job.desired, job.desired_at = desired.value, None if desired is DesiredState.RUN else unit.now()
+
+
+def _go_on(unit: Unit, job: Job, actor: str) -> None:
+    unit.move_job(job, JobEvent.RESUMED)
+    _want(unit, job, DesiredState.RUN)
+    job.reason = job.message = None
+    _end_pause(unit, job)
+    unit.event(job, "resumed", actor, "job resumed")
+    queue_attempt(unit, job, after=0.0, actor=actor)
+
+
+def _end_pause(unit: Unit, job: Job) -> None:
+    if job.paused_at is not None:
+        job.paused_seconds += (unit.now() - job.paused_at).total_seconds()
+        job.paused_at = None
+
+
+def settle(unit: Unit, job: Job, actor: str) -> None:
+    """Let the desired state take effect where no worker stands in the way."""
+    attempt = unit.live_attempt(job)
+    if attempt is not None and attempt.state != AttemptState.QUEUED:
+        return
+    if job.desired == DesiredState.PAUSE:
+        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.PAUSED)
+        mark_paused(unit, job, actor)
+    elif job.desired == DesiredState.CANCEL:
+        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.CANCELLED)
+        mark_cancelled(unit, job, actor)
+
+
+def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, event: AttemptEvent) -> None:
+    """End an attempt that nobody claimed; its message in Redis becomes harmless."""
+    if attempt is None:
+        return
+    attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
+    attempt.reason = _REASONS[event].value
+    attempt.finished_at = unit.now()
+    attempt_totals.count(unit, job, attempt)
+    text = f"attempt {attempt.number} {attempt.state} before a worker had it"
+    data = {"attempt": attempt.number, "fence": None, "reason": attempt.reason, "end_step": None}
+    unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
+
+
+def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None, reason: Reason = Reason.PAUSED) -> None:
+    """Mark the job as paused. If its owner has resumed it meanwhile, queue it at once.
+
+    `message`: the reason for the owner. `reason`: set if the owner did not ask for the pause.
+    """
+    unit.move_job(job, JobEvent.PAUSED)
+    job.phase, job.reason, job.message = None, reason.value, message
+    job.paused_at = unit.now()
+    unit.event(job, "paused", actor, _with("job paused", message), reason=job.reason)
+    if job.desired == DesiredState.RUN:
+        _go_on(unit, job, actor)
+
+
+def pause_for(unit: Unit, job: Job, actor: str, reason: Reason, message: str) -> None:
+    """Pause a job that cannot continue until its owner has fixed something and resumes it."""
+    _want(unit, job, DesiredState.PAUSE)
+    mark_paused(unit, job, actor, message, reason)
+
+
+def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None) -> None:
+    """Mark the job as cancelled. `message`: the reason for the owner."""
+    unit.move_job(job, JobEvent.CANCELLED)
+    _end_pause(unit, job)
+    job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
+    job.finished_at = unit.now()
+    unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
+    tell(unit, job, Notice.CANCELLED)
+
+
+def _with(text: str, message: str | None) -> str:
+    return f"{text}: {message}" if message else text

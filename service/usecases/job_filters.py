@@ -1,0 +1,71 @@
+"""The filter of a job list, as a query whose cost depends on the page size and not on the number of jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, ColumnElement, Select, literal, select, tuple_
+
+from baton.domain.states import ACTIVE_JOBS, TERMINAL_JOBS, DesiredState, JobState
+from service.db.base import IS_WANTED
+from service.db.tables import Job, JobLabel
+
+Status = Literal[
+    "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
+]
+"""The statuses that a user sees: the states of a job, and two for an order that is not carried out yet."""
+
+LAST = 2**63 - 1
+WISHES = ("pausing", "cancelling")
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows. `label` is `key:value`. `cursor` comes from the page before."""
+
+    status: Status | None = None
+    label: str | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+def page(wanted: JobFilter) -> Select[Job]:
+    """The jobs of the page, newest first, and one more if there are more."""
+    query, order = _ordered(wanted)
+    return query.order_by(*order).limit(wanted.limit + 1)
+
+
+def _with_status(query: Select[Job], status: Status | None, *, labelled: bool) -> Select[Job]:
+    """`labelled`: compare the state here. Without a label, the order of the page's index selects the state."""
+    if status is None:
+        return query
+    running = Job.state.in_([*ACTIVE_JOBS])
+    if status == "cancelling":
+        return query.where(IS_WANTED, running, Job.desired == DesiredState.CANCEL)
+    if status == "pausing":
+        return query.where(IS_WANTED, running, Job.desired == DesiredState.PAUSE, Job.state != JobState.PAUSED)
+    if status in TERMINAL_JOBS:
+        return query.where(Job.state == status) if labelled else query
+    desired = DesiredState.PAUSE if status == JobState.PAUSED.value else DesiredState.RUN
+    query = query.where(Job.desired == desired)
+    return query.where(Job.state == status) if labelled else query
+
+
+def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
+    """The query with its order. The order is that of an index, so that the cost depends only on the page size."""
+    below = LAST if wanted.cursor is None else int(wanted.cursor)
+    query = _with_status(select(Job), wanted.status, labelled=wanted.label is not None)
+    if wanted.label is not None:
+        key, _, value = wanted.label.partition(":")
+        query = query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.job_number < below)
+        return query.where(JobLabel.key == key, JobLabel.value == value), [JobLabel.job_number.desc()]
+    if wanted.status is None or wanted.status in WISHES:
+        return query.where(Job.number < below), [Job.number.desc()]
+    # Not `state = ... ORDER BY number`: PostgreSQL assumes that states are evenly spread and scans all jobs, newest
+    # first. With a large backlog of another state in front it reads all of it. Only the index on both has this order.
+    place, first = tuple_(Job.state, Job.number), tuple_(literal(wanted.status), literal(0))
+    query = query.where(place < tuple_(literal(wanted.status), literal(below, BigInteger())), place > first)
+    # For a row value, SQLite uses only the first column of an index: it needs both conditions separately too.
+    query = query.where(Job.state == wanted.status, Job.number < below)
+    return query, [Job.state.desc(), Job.number.desc()]

@@ -1,0 +1,82 @@
+"""`limits.max_runtime`: how long workers have held a job, all attempts together, and whether that is too long."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from baton.domain.states import HELD_ATTEMPTS
+from baton.domain.stored import mapping, number_or
+from baton.domain.uptime import Served
+from service.db.base import IS_LIVE
+from service.db.tables import Attempt, Job
+from service.db.unit_of_work import Unit
+from service.usecases import attempt_totals
+
+SINCE_SPEC = 3
+"""The version of the spec that brought `limits`. Jobs with an older one are not read."""
+
+
+def limit_of(limits: object) -> float:
+    """The limit in seconds from a job's stored `limits`; infinite without one."""
+    found = number_or(mapping(limits).get("max_runtime"), math.inf)
+    return found if found > 0 else math.inf
+
+
+def left(unit: Unit, job: Job, attempt: Attempt) -> float | None:
+    """Seconds for which the worker may still hold the job. None without a limit. The caller holds the job's row lock.
+
+    The time in the queue and in pauses does not count: no attempt holds the job then.
+    """
+    limit = limit_of(mapping(job.spec).get("limits"))
+    if math.isinf(limit):
+        return None
+    held = attempt_totals.of_job(unit, job, live=True).held + _seconds(attempt.claimed_at, unit.now())
+    return max(0.0, limit - held)
+
+
+def used_up(unit: Unit, job: Job) -> str | None:
+    """Whether the ended attempts have used up the limit: then the text for the owner."""
+    limit = limit_of(mapping(job.spec).get("limits"))
+    if math.isinf(limit) or attempt_totals.of_job(unit, job, live=False).held < limit:
+        return None
+    return f"workers held the job for {_shown(limit)}, which is its limit (limits.max_runtime)"
+
+
+def overran(unit: Unit, job: Job, attempt: Attempt, served: Served, patience: float) -> str | None:
+    """Why the service ends a held attempt itself: its worker had `patience` seconds to end it, and did not."""
+    limit = limit_of(mapping(job.spec).get("limits"))
+    if math.isinf(limit) or attempt.claimed_at is None:
+        return None
+    here = limit - attempt_totals.of_job(unit, job, live=True).held
+    if not served.passed(attempt.claimed_at, max(0.0, here) + patience):
+        return None
+    return (
+        f"workers held the job for longer than its limit of {_shown(limit)} (limits.max_runtime), and worker "
+        f"{attempt.worker} did not end within {patience:.0f} s: its attempt was ended"
+    )
+
+
+def held_with_limit() -> Select[str, str, datetime | None, float, Any]:
+    """Held attempts of jobs that may have the limit: ids, time of the claim, seconds held before, `limits`."""
+    return (
+        select(Attempt.id, Attempt.job_id, Attempt.claimed_at, func.coalesce(Job.held_seconds, 0.0), Job.spec["limits"])
+        .join(Job, Job.id == Attempt.job_id)
+        .where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Job.spec_version >= SINCE_SPEC)
+    )
+
+
+def may_overrun(claimed_at: datetime | None, held: float, limits: object, now: datetime) -> bool:
+    """Whether a row of `held_with_limit` is to be looked at."""
+    return held + _seconds(claimed_at, now) > limit_of(limits)
+
+
+def _seconds(begun: datetime | None, now: datetime) -> float:
+    return 0.0 if begun is None else max(0.0, (now - begun).total_seconds())
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 7200 else f"{seconds / 3600:.1f} h"

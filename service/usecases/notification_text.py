@@ -1,0 +1,75 @@
+"""What a notification says. Plain text: whatever a service wants escaped, Apprise escapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from baton.domain.notifications import Notice
+from baton.domain.states import JobState
+from baton.domain.stored import find_stored
+from baton.domain.wire import BestMetric, Progress
+from service.db.tables import Job
+
+SAID = {
+    Notice.RECOVERING: "is recovering",
+    Notice.CANCELLED: "was cancelled",
+    Notice.OVERDUE: "gets no checkpoint saved",
+    Notice.SILENT: "has a worker that fell silent",
+}
+HEAD, TAIL = 600, 1200
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
+
+
+def title(job: Job, kind: Notice) -> str:
+    """One line; a job's name is of few letters (baton.domain.spec)."""
+    return f"Baton: {job.name} {_said(job, kind)}"
+
+
+def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None, detail: str | None = None) -> str:
+    """A few lines: what happened, why, the job's state, and a link. `count`: of interruptions or attempts."""
+    times = f" from interruption {count}" if kind is Notice.RECOVERING else ""
+    lines = [f"Job {job.name} ({job.id[:8]}) {_said(job, kind)}{times}."]
+    if detail is not None:
+        lines.append(f"In attempt {count}: {harmless(detail)}")
+    lines.extend(_facts(job, now))
+    if public_url is not None:
+        lines.append(f"{public_url.rstrip('/')}/jobs/{job.id}")
+    return "\n".join(lines)
+
+
+def _said(job: Job, kind: Notice) -> str:
+    if kind is Notice.FAILED and job.state == JobState.PAUSED:
+        return "failed to go on and is paused"
+    return SAID.get(kind, kind.value)
+
+
+def _facts(job: Job, now: datetime) -> Iterator[str]:
+    if job.reason:
+        yield f"Reason: {job.reason}"
+    if job.message:
+        yield f"Message: {harmless(job.message)}"
+    if at := find_stored(Progress, job.progress):
+        place = f"Stage {at.stage} of {at.stages}, epoch {at.epoch} of {at.epochs}"
+        yield f"{place}, step {at.global_step} of {at.total_steps}"
+    if best := find_stored(BestMetric, job.best):
+        yield f"Best: {best.metric} {best.value:.4g} in epoch {best.epoch}"
+    yield f"Duration: {_duration(((job.finished_at or now) - (job.started_at or job.created_at)).total_seconds())}"
+    yield f"Attempts: {job.attempts}, preemptions: {job.preemptions}, failures: {job.failures}"
+
+
+def _duration(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole % 60:02d} s"
+
+
+def harmless(text: str) -> str:
+    """Text of a job's own: cut in the middle, without control characters, and calling nobody.
+
+    An exception may say `@everyone` or `<!channel>`; a space without width keeps chats from ringing for all.
+    """
+    shown = _CALLS.sub("\u200b", _CONTROL.sub(" ", text))
+    return shown if len(shown) <= HEAD + TAIL else f"{shown[:HEAD]} … {shown[-TAIL:]}"

@@ -1,0 +1,93 @@
+"""Who is told of what happens to a job: the rows are written in the transaction in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+from baton.domain.errors import FieldError, SpecError
+from baton.domain.notifications import USUAL, Notice, tells_of_recovery
+from baton.domain.spec import NotifySpec
+from baton.domain.stored import mapping, read_stored
+from service.db.notification_table import Notification
+from service.db.tables import Job
+from service.db.unit_of_work import Unit
+from service.usecases import attempt_totals
+from service.usecases.notification_text import body, title
+
+INFO = "notices"
+_INSERT: dict[str, Callable[..., Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the service's settings say of jobs whose spec says nothing."""
+
+    targets: tuple[str, ...] = ()
+    on: tuple[Notice, ...] = USUAL
+    recoveries: int = 3
+    public_url: str | None = None
+
+
+NOBODY = Policy()
+
+
+def policy_of(unit: Unit) -> Policy:
+    """What the sessions of this service carry along."""
+    found: Policy = unit.session.info.get(INFO, NOBODY)
+    return found
+
+
+def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
+    """Raises SpecError where the spec names a target that there is not."""
+    known = ", ".join(names) or "none is configured at this service"
+    wanted = (own and own.targets) or ()
+    odd = [(k, name) for k, name in enumerate(wanted) if name not in names]
+    if odd:
+        raise SpecError([FieldError(f"notify.targets.{k}", f"unknown target {n!r}; known: {known}") for k, n in odd])
+
+
+def tell(unit: Unit, job: Job, kind: Notice, attempt: int = 0) -> None:
+    """Have those told who are to be. To be called last: the message says how the job stands.
+
+    `attempt`: its number, if the same can happen again in a later attempt. It is then told once per attempt.
+    """
+    targets, count = _targets(unit, _own(job), kind), attempt
+    if targets and kind is Notice.RECOVERING:
+        count, own = attempt_totals.of_job(unit, job, live=False).interruptions, _own(job)
+        recoveries = policy_of(unit).recoveries if own.recoveries is None else own.recoveries
+        if not tells_of_recovery(count, recoveries):
+            return
+    _write(unit, job, kind, count, targets)
+
+
+def tell_once(unit: Unit, job: Job, kind: Notice, attempt: int, detail: str) -> None:
+    """Like `tell`, at most once per attempt, for conditions that come and go. `detail`: what happened, a sentence."""
+    _write(unit, job, kind, attempt, _targets(unit, _own(job), kind), detail)
+
+
+def _own(job: Job) -> NotifySpec:
+    return read_stored(NotifySpec, mapping(job.spec).get("notify"))
+
+
+def _targets(unit: Unit, own: NotifySpec, kind: Notice) -> list[str]:
+    policy = policy_of(unit)
+    if kind not in (policy.on if own.when is None else own.when):
+        return []
+    return list(dict.fromkeys(policy.targets if own.targets is None else own.targets))
+
+
+def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str], detail: str | None = None) -> None:
+    if not targets:
+        return
+    now = unit.now()
+    text = body(job, kind, count, now, policy_of(unit).public_url, detail)
+    same = {"job_id": job.id, "kind": kind.value, "count": count, "title": title(job, kind), "body": text}
+    rows = [{**same, "target": target, "created_at": now, "next_at": now} for target in targets]
+    # A message that was written before is not written again: a duplicate must not fail the transaction that it tells
+    # of.
+    insert = _INSERT[unit.session.get_bind().dialect.name](Notification).values(rows)
+    unit.session.execute(insert.on_conflict_do_nothing(index_elements=["job_id", "kind", "count", "target"]))

@@ -1,0 +1,193 @@
+"""Reads the placed queued attempts line by line. No query here reads more rows than it returns.
+
+A line is all placed attempts of one queue with the same requirements and urgency, in the order of their jobs. A skip
+scan finds the lines: one index lookup per line, independent of its length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, null, select, union_all
+from sqlalchemy.orm import Session, aliased
+
+from baton.domain.queues import PRIORITIES
+from service.db.base import IS_WAITING
+from service.db.tables import Attempt, Job
+from service.usecases.concurrency_limits import Limits, Place
+from service.usecases.queue_placement import NOTHING, Requirements, key_of, requirements
+
+TRIES = 3
+"""Jobs of a line that are read to learn its requirements, if the first ones are malformed."""
+
+STALE_ROWS = 200
+"""Attempts of a stale line (key made under other limits) that are read job by job until they are placed again."""
+
+KNOWN = 4096
+_known: dict[tuple[tuple[str, ...], str], Requirements] = {}
+_head, _before = aliased(Attempt), aliased(Attempt)
+LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A placed attempt in its line. `sent`: its message was sent to Redis."""
+
+    attempt_id: str
+    job_number: int
+    sent: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """`head`: the first attempt. `places`: where each attempt takes one place. `alone`: the line has one attempt."""
+
+    queue: str
+    needs_key: str
+    urgency: int
+    head: Entry
+    required: Requirements = NOTHING
+    places: tuple[Place, ...] = ()
+    alone: bool = False
+
+    @property
+    def priority(self) -> str:
+        """The priority of its jobs."""
+        return PRIORITIES[self.urgency // 2]
+
+    @property
+    def again(self) -> bool:
+        """Whether its jobs ran before."""
+        return self.urgency % 2 == 0
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The unique key of the line."""
+        return self.queue, self.needs_key, self.urgency
+
+
+def lines(session: Session, limits: Limits, queues: Collection[str] | None = None) -> list[Line]:
+    """All lines of these queues, or of all queues if None. Each line has at least one attempt."""
+    found = []
+    for row in session.execute(_heads(None if queues is None else sorted(queues))):
+        head = Line(row.queue, row.needs_key, row.urgency, Entry(row.id, row.job_number, row.dispatched_at is not None))
+        required = _required(session, limits, head)
+        found += _one_by_one(session, limits, head) if required is None else [_line(head, required, limits)]
+    return found
+
+
+def stale_lines(session: Session, limits: Limits) -> list[Line]:
+    """Lines whose key was made under limits for other labels. Their attempts must be placed again."""
+    found = (Line(r.queue, r.needs_key, r.urgency, Entry(r.id, r.job_number, False)) for r in session.execute(_heads()))
+    return [line for line in found if _required(session, limits, line) is None]
+
+
+def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent: bool = False) -> list[Entry]:
+    """The next attempts of the line, of jobs with numbers above `after`. `unsent`: only those not in Redis."""
+    query = select(Attempt.id, Attempt.job_number, Attempt.dispatched_at).where(_of(line), Attempt.job_number > after)
+    if unsent:
+        query = query.where(Attempt.dispatched_at.is_(None))
+    rows = session.execute(query.order_by(Attempt.job_number).limit(most))
+    return [Entry(row.id, row.job_number or 0, row.dispatched_at is not None) for row in rows]
+
+
+def count(session: Session, line: Line, most: int) -> int:
+    """The number of attempts in the line, at most `most`."""
+    if line.alone:
+        return 1
+    some = select(literal(1)).select_from(Attempt).where(_of(line)).limit(most)
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _of(line: Line) -> ColumnElement[bool]:
+    same = (Attempt.queue == line.queue, Attempt.needs_key == line.needs_key, Attempt.urgency == line.urgency)
+    return and_(IS_WAITING, *same)
+
+
+def _line(head: Line, required: Requirements, limits: Limits) -> Line:
+    return replace(head, required=required, places=limits.places(head.queue, dict(required.labels)))
+
+
+def _required(session: Session, limits: Limits, line: Line) -> Requirements | None:
+    """The requirements that the line's key encodes. None if the key is stale."""
+    name = (limits.label_patterns, line.needs_key)
+    if name not in _known:
+        if name == ((), ""):
+            return NOTHING
+        for _, required in _read(session, limits, line, TRIES):
+            if key_of(required, limits) == line.needs_key:
+                _remember(name, required)
+                return required
+        return None
+    return _known[name]
+
+
+def _remember(name: tuple[tuple[str, ...], str], required: Requirements) -> None:
+    # A key is a digest of its requirements, so the cached value stays valid.
+    if len(_known) >= KNOWN:
+        _known.clear()
+    _known[name] = required
+
+
+def _one_by_one(session: Session, limits: Limits, head: Line) -> list[Line]:
+    """The attempts of a line with a stale key, each as a line with one attempt."""
+    return [
+        _line(replace(head, head=entry, alone=True), required, limits)
+        for entry, required in _read(session, limits, head, STALE_ROWS)
+    ]
+
+
+def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple[Entry, Requirements]]:
+    """The first attempts of a line with the requirements of their jobs. Malformed jobs are left out."""
+    columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version)
+    # Read as text: invalid JSON then fails one job and not the whole query.
+    query = select(*columns, cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
+    query = query.join(Job, Job.id == Attempt.job_id).where(_of(line)).order_by(Attempt.job_number).limit(most)
+    found = []
+    for row in session.execute(query):
+        try:
+            required = requirements(json.loads(row.needs), row.spec_version, json.loads(row.labels), limits)
+        except (ValueError, TypeError):
+            continue
+        found.append((Entry(row.id, row.job_number or 0, row.dispatched_at is not None), required))
+    return found
+
+
+def _heads(queues: Sequence[str] | None = None) -> Select[Any]:
+    """The first attempt of each line. Each is found from the one before it."""
+    return _heads_of_all() if queues is None else _heads_in([_first(Attempt.queue == one) for one in queues])
+
+
+@cache
+def _heads_of_all() -> Select[Any]:
+    return _heads_in([_first()], of_all=True)
+
+
+def _heads_in(first: Sequence[Any], *, of_all: bool = False) -> Select[Any]:
+    anchors = union_all(*[select(one.label("id")) for one in first or (null(),)]).subquery()
+    found = select(anchors.c.id).cte("heads", recursive=True)
+    following = select(_behind(of_all=of_all)).select_from(found).join(_before, _before.id == found.c.id)
+    found = found.union_all(following)
+    columns: tuple[Any, ...] = (_head.id, _head.queue, _head.needs_key, _head.urgency, _head.job_number)
+    return select(*columns, _head.dispatched_at).select_from(found).join(_head, _head.id == found.c.id)
+
+
+def _behind(*, of_all: bool) -> Any:
+    """The first attempt of the line that follows the line of `_before`."""
+    queue, key = Attempt.queue == _before.queue, Attempt.needs_key == _before.needs_key
+    # One lookup for each column: for a row value, SQLite uses only the first column of an index.
+    following = [
+        _first(queue, key, Attempt.urgency > _before.urgency),
+        _first(queue, Attempt.needs_key > _before.needs_key),
+        *([_first(Attempt.queue > _before.queue)] if of_all else []),
+    ]
+    return func.coalesce(*following)
+
+
+def _first(*where: ColumnElement[bool]) -> Any:
+    query = select(Attempt.id).where(IS_WAITING, *where).order_by(*LINE, Attempt.job_number).limit(1)
+    return query.correlate(_before).scalar_subquery()

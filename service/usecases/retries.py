@@ -1,0 +1,62 @@
+"""What the rows of a job's attempts say about trying again."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+
+from baton.domain.policies import EndedAttempt, Reason
+from baton.domain.retry_history import (
+    FORGIVEN_AFTER,
+    Trace,
+    failures_that_count,
+    outages_in_a_row,
+    repeated_at,
+)
+from baton.domain.states import AttemptState
+from baton.domain.stored import find_stored
+from baton.domain.wire import TRAINS, Finish
+from service.db.tables import Attempt, Job
+from service.db.unit_of_work import Unit
+from service.usecases.worker_avoidance import data_changes, others
+
+WINDOW = 1_100
+"""The newest attempts that are read: more than the failures that any spec may allow (`max_failures`)."""
+
+
+def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
+    """The attempt as the retry policy sees it, with the failures before it."""
+    reason = attempt.reason or Reason.EXCEPTION.value
+    failed = attempt.state == AttemptState.FAILED
+    traces = _traces(unit, job) if failed else []
+    return EndedAttempt(
+        reason=reason,
+        message=attempt.message or reason,
+        failures=failures_that_count(traces),
+        without_progress=job.without_progress,
+        restore_failures=job.restore_failures,
+        outages=outages_in_a_row(traces),
+        repeated_at=repeated_at(traces),
+        data_changes=data_changes(unit, job) if reason == Reason.DATA_CHANGED else 0,
+        others=reason == Reason.DATA_CHANGED and others(unit, job, attempt),
+    )
+
+
+def _traces(unit: Unit, job: Job) -> list[Trace]:
+    unit.session.flush()
+    tells = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
+    newest = (Attempt.job_id == job.id, Attempt.number > job.attempts - WINDOW)
+    query = select(Attempt).where(*newest, tells).order_by(Attempt.number.desc())
+    return [_trace(row) for row in unit.session.scalars(query)]
+
+
+def _trace(row: Attempt) -> Trace:
+    ending = find_stored(Finish, row.ending)
+    trained = ending is not None and ending.phase in TRAINS
+    return Trace(
+        reason=row.reason or None,
+        failed=row.state == AttemptState.FAILED,
+        covered_seconds=row.covered_seconds,
+        at_step=ending.at_step if ending and trained else None,
+        fault=ending.fault if ending and trained else None,
+        device=row.device,
+    )

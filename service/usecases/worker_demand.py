@@ -1,0 +1,46 @@
+"""How many workers a queue could use now: what an autoscaler asks for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import func, select
+
+from baton.domain.states import HELD_ATTEMPTS
+from baton.domain.views import QueueView
+from service.db.base import IS_LIVE
+from service.db.tables import Attempt, Job
+from service.db.unit_of_work import Unit
+from service.usecases.concurrency_limits import Limits, Place
+from service.usecases.queue_backlog import Line, count, lines
+from service.usecases.scheduling import occupied, room
+
+MOST = 10_000
+"""The count for a line stops here: no autoscaler starts more workers at once."""
+
+
+def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:
+    """The demand of a queue for workers with these extensions, whose names begin with `workers`."""
+    session = unit.session
+    fit = [line for line in lines(session, limits, [queue]) if line.required.met_by(extensions)]
+    counted = [(line, count(session, line, room(line.places, Counter(), MOST))) for line in fit]
+    waiting = sum(number for _, number in may_start(counted, occupied(session, limits)))
+    held = _held(unit, queue, workers)
+    return QueueView(queue=queue, waiting=waiting, held=held, wanted=waiting + held)
+
+
+def may_start(counted: Iterable[tuple[Line, int]], taken: Counter[Place]) -> list[tuple[Line, int]]:
+    """How many attempts of each line have room. More urgent lines take their places first."""
+    found = []
+    for line, number in sorted(counted, key=lambda one: (one[0].urgency, one[0].head.job_number)):
+        start = room(line.places, taken, number)
+        taken.update(dict.fromkeys(line.places, start))
+        found.append((line, start))
+    return found
+
+
+def _held(unit: Unit, queue: str, workers: str) -> int:
+    query = select(func.count()).select_from(Attempt).join(Job)
+    where = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Job.queue == queue)
+    return unit.session.scalar(query.where(*where, Attempt.worker.startswith(workers, autoescape=True))) or 0

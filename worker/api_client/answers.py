@@ -1,0 +1,52 @@
+"""What an HTTP answer to a worker means: only the service's own answers count, others are tried again."""
+
+from __future__ import annotations
+
+import httpx
+
+from baton.domain.errors import BatonError, LeaseLost
+from baton.domain.problems import JSON, foreign_text, media_type, read_problem
+
+LATER = (408, 425, 429)
+
+
+class ServiceUnavailable(BatonError):
+    """The service did not answer, or not as itself; the same call may be made again."""
+
+    code = "service-unavailable"
+
+
+class Refused(BatonError):
+    """The service understood and said no; the same call again gets the same answer."""
+
+    code = "refused"
+
+    def __init__(self, status: int, problem: str, detail: str) -> None:
+        self.status, self.problem = status, problem
+        super().__init__(f"the service answered {status}: {detail}")
+
+
+def check(response: httpx.Response) -> None:
+    """Return if the service accepted the call. Raises LeaseLost, Refused, or ServiceUnavailable.
+
+    A foreign answer is ServiceUnavailable, whatever its status: with 404 an ingress says that the service is away, with
+    200 a sign-in page says nothing about a checkpoint.
+    """
+    content_type, status = response.headers.get("Content-Type"), response.status_code
+    if response.is_success and (media_type(content_type) == JSON or not response.content):
+        return
+    found = read_problem(content_type, response.content)
+    if found is None or response.is_success:
+        location = response.headers.get("Location")
+        raise ServiceUnavailable(
+            f"no answer of the service: {foreign_text(status, content_type, response.content, location)}"
+        )
+    request = f" (request {found.request_id})" if found.request_id else ""
+    detail = f"{found.detail}{request}"
+    if found.code == "too-many-writes":
+        raise Refused(status, found.code, detail)
+    if status >= 500 or status in LATER:
+        raise ServiceUnavailable(f"the service answered {status}: {detail}")
+    if found.code == LeaseLost.code:
+        raise LeaseLost(detail)
+    raise Refused(status, found.code, detail)

@@ -1,0 +1,184 @@
+"""The worker's side of the protocol with the service: one try a call, errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from baton.domain.errors import BatonError
+from baton.domain.protocol_versions import FIRST, reason_for
+from baton.domain.views import AttemptView, JobView, Listing
+from baton.domain.wire import (
+    ArtifactCommit,
+    Beat,
+    CheckpointCommit,
+    Claim,
+    EpochRecord,
+    Finish,
+    Grant,
+    GrantHead,
+    Heartbeat,
+    NextRequest,
+    Note,
+    Offer,
+    Quarantine,
+    WorkerReport,
+)
+from baton.telemetry import traces
+from worker.api_client.answers import Refused, ServiceUnavailable, check
+
+__all__ = ("GrantUnreadable", "Refused", "ServiceClient", "ServiceUnavailable")
+
+ANSWER_SECONDS, CONNECT_SECONDS = 10.0, 5.0
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class GrantUnreadable(BatonError):
+    """The service granted the attempt in a format that only a newer worker reads. `head`: enough to give it back."""
+
+    code = "grant-unreadable"
+
+    def __init__(self, head: GrantHead, cause: str) -> None:
+        self.head = head
+        super().__init__(f"this worker cannot read the service's grant: {cause}")
+
+
+def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answer:
+    try:
+        return answer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
+
+
+def _within(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+def _timeout(thinking: float = 0.0) -> httpx.Timeout:
+    return httpx.Timeout(ANSWER_SECONDS + thinking, connect=CONNECT_SECONDS)
+
+
+class ServiceClient:
+    """Calls of a worker. Safe to use from several threads.
+
+    What an attempt says goes with the token that its claim was answered with, everything else with the worker's own.
+    Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
+    """
+
+    def __init__(self, url: str, token: str, name: str = "") -> None:
+        """`name`: the worker's name. The service limits the connections of each worker by it."""
+        headers = {"Authorization": f"Bearer {token}"}
+        if name:
+            headers["Baton-Worker"] = quote(name)[:200]
+        self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
+        self._attempt_tokens: dict[str, str] = {}
+        self._protocols: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
+        """Report that this worker is alive or that it ends. `seconds`: time limit for the answer."""
+        self._post("/workers", report, _within(seconds))
+
+    def next_attempt(self, request: NextRequest) -> Offer:
+        """Asks for work; the service may think for `wait_seconds` before it says that there is none."""
+        return self._ask("/attempts:next", request, Offer, _timeout(request.wait_seconds))
+
+    def claim(self, attempt_id: str, claim: Claim) -> Grant:
+        """Claim an attempt. Refused with status 409 if it is taken, not needed any more, or not for this worker.
+
+        Raises GrantUnreadable if it was granted in a format that only a newer worker reads.
+        """
+        response = self._post(f"/attempts/{attempt_id}/claim", claim)
+        head = _parsed(response, "claim", GrantHead)
+        self.hold(attempt_id, head.token, head.protocol)
+        try:
+            return Grant.model_validate_json(response.content)
+        except ValidationError as error:
+            raise GrantUnreadable(head, str(error)) from error
+
+    def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
+        """Use this token for the calls of this attempt. None, from an older service: use the worker's token.
+
+        `protocol`: the service's version.
+        """
+        self._protocols[attempt_id] = protocol
+        if token is not None:
+            self._attempt_tokens[attempt_id] = token
+
+    def heartbeat(self, attempt_id: str, beat: Heartbeat) -> Beat:
+        """Renews the lease."""
+        return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat, attempt=attempt_id)
+
+    def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
+        """Makes a checkpoint exist."""
+        self._post(f"/attempts/{attempt_id}/checkpoints", commit, attempt=attempt_id)
+
+    def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
+        """Records a finished epoch."""
+        self._post(f"/attempts/{attempt_id}/epochs", record, attempt=attempt_id)
+
+    def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
+        """Points an artifact at a new version."""
+        self._post(f"/attempts/{attempt_id}/artifacts", commit, attempt=attempt_id)
+
+    def note(self, attempt_id: str, note: Note) -> None:
+        """Adds an event to the job's log."""
+        self._post(f"/attempts/{attempt_id}/notes", note, attempt=attempt_id)
+
+    def quarantine(self, attempt_id: str, quarantine: Quarantine) -> None:
+        """Takes a checkpoint that cannot be read out of use."""
+        self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
+
+    def finish(self, attempt_id: str, finish: Finish) -> None:
+        """Give the attempt back, with a reason that this service knows."""
+        reason = reason_for(self._protocols.get(attempt_id, FIRST), finish.reason)
+        finish = finish.model_copy(update={"reason": reason})
+        self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)
+
+    def job(self, attempt_id: str, job_id: str) -> JobView:
+        """The attempt's job as its owner sees it."""
+        return self._get(f"/jobs/{job_id}", JobView, attempt_id)
+
+    def attempts(self, attempt_id: str, job_id: str) -> list[AttemptView]:
+        """Each worker's hold on the attempt's job, oldest first."""
+        return self._get(f"/jobs/{job_id}/attempts", Listing[AttemptView], attempt_id).items
+
+    def _speaking_for(self, attempt_id: str | None) -> dict[str, str]:
+        token = self._attempt_tokens.get(attempt_id or "")
+        return {**traces.carrier(), **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    def _get(self, path: str, answer: type[_Answer], attempt: str) -> _Answer:
+        try:
+            response = self._http.get(path, headers=self._speaking_for(attempt))
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
+        check(response)
+        return _parsed(response, path, answer)
+
+    def _post(
+        self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None, attempt: str | None = None
+    ) -> httpx.Response:
+        headers = {"Content-Type": "application/json", **self._speaking_for(attempt)}
+        content, timeout = message.model_dump_json(), timeout or self._http.timeout
+        try:
+            response = self._http.post(path, content=content, headers=headers, timeout=timeout)
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
+        check(response)
+        return response
+
+    def _ask(
+        self,
+        path: str,
+        message: BaseModel,
+        answer: type[_Answer],
+        timeout: httpx.Timeout | None = None,
+        attempt: str | None = None,
+    ) -> _Answer:
+        return _parsed(self._post(path, message, timeout, attempt), path, answer)

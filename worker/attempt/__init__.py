@@ -1,0 +1,1 @@
+"""One attempt: claim, restore, train, hand over, under a lease and a fencing token."""

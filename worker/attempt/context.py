@@ -1,0 +1,256 @@
+"""The runner's side of `Control`: checkpoints, epochs and files go through one outbox under one fence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from baton.domain.goodput import Bucket, Stopwatch
+from baton.domain.manifest import artifact_object, checkpoint_prefix
+from baton.domain.note_limits import fitting_data, fitting_text
+from baton.domain.policies import Since, checkpoint_due, interval_seconds
+from baton.domain.spec import JobSpec
+from baton.domain.wire import (
+    BestMetric,
+    CheckpointRole,
+    Directive,
+    EpochRecord,
+    EpochRow,
+    Grant,
+    Note,
+    Phase,
+    Progress,
+)
+from baton.storage import BlobStore
+from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
+from worker.attempt.lease import Lease
+from worker.attempt.protocols import Stop, Stopped, Story
+from worker.background import LOOK_SECONDS, run_aside
+from worker.checkpointing.files import Owner, read_checkpoint
+from worker.checkpointing.sender import File, Save, SaveCost, Sender
+from worker.checkpointing.snapshot import Snapshot
+from worker.checkpointing.upload_queue import Outbox, Parcel
+from worker.compile_cache.transfer import Carrier
+from worker.ipc.progress import Waits, advanced
+from worker.preemption.deadline import Pace
+from worker.preemption.notice import Notice
+
+# Guesses until a save was measured: small, so that the first one comes soon.
+FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
+WAITS_FOR_STATE, WAITS_FOR_FILES = "waits until the last checkpoint is saved", "waits until the last files are written"
+_T = TypeVar("_T")
+_DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
+
+
+def _in_words(phase: Phase, progress: Progress | None, doing: str | None) -> str:
+    step = f" at step {progress.global_step}" if progress else ""
+    return f"{phase}{step}" + (f": {doing}" if doing else "")
+
+
+class Desk:
+    """Implements `worker.attempt.protocols.Control` for one attempt."""
+
+    def __init__(
+        self,
+        *,
+        client: ServiceClient,
+        store: BlobStore,
+        lease: Lease,
+        notice: Notice,
+        grant: Grant,
+        spec: JobSpec,
+        environment: Mapping[str, str],
+        pace: Pace,
+    ) -> None:
+        self._client, self._store, self._lease, self._notice, self._pace = client, store, lease, notice, pace
+        self._grant, self._spec = grant, spec
+        owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
+        self._numbers = count()
+        self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
+        self._last_save = time.monotonic()
+        self._lease.interval_seconds = interval_seconds(spec, self._since(0))
+        left = grant.runtime_left
+        self._runtime_ends = math.inf if left is None else time.monotonic() + left
+        self._told: tuple[object, ...] = ()
+        self.waits = Waits()
+        lease.troubles.answered = self.waits.answered
+        self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
+        wanted = self.outbox.still_wanted
+        self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
+        self._lost_files: set[tuple[str, str]] = set()
+
+    def carry(self, carrier: Carrier | None) -> None:
+        """Store the autotuning results with each checkpoint."""
+        self._sender.carrier = carrier
+
+    def _measured(self, stall: float, seconds: float) -> None:
+        self._save_seconds = seconds
+        self._pace.saved(stall, seconds)
+
+    def stopping(self) -> Stop | None:
+        """A cancellation comes first: it needs no save. Then a notice: the machine will not wait for the owner."""
+        self._lease.check()
+        self.outbox.check()
+        self._pace.boundary()
+        wanted = _DIRECTIVES.get(self._lease.directive)
+        if wanted is Stop.CANCELLED:
+            self.outbox.cancel()
+            return wanted
+        if self._pace.over:
+            self._notice.give(self._pace.cause, self._pace.left, source="deadline")
+        if self._notice.given:
+            return Stop.PREEMPTED
+        return Stop.MAX_RUNTIME if wanted is None and time.monotonic() >= self._runtime_ends else wanted
+
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: Mapping[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        """What the next heartbeat says. What was not said before is progress."""
+        told = (phase, progress and progress.global_step, doing)
+        if told != self._told:
+            self._told = told
+            advanced(_in_words(phase, progress, doing))
+        self._lease.tell(phase, progress, dict(metrics or {}), doing)
+
+    def stands_at(self, global_step: int) -> None:
+        """Kept for the last word on this attempt: what was told last may be some steps behind."""
+        self._lease.stands_at = global_step
+
+    def checkpoint_due(self, steps: int) -> bool:
+        """Asks the spec's cadence, and whether somebody wants a save now."""
+        self._pace.stepped()
+        carrier = self._sender.carrier
+        if carrier and steps and (lacking := carrier.check()):
+            self.note("exact_resume_not_promised", f"a resume of this job may not be exact: {lacking}")
+        since = self._since(steps)
+        self._lease.interval_seconds = interval_seconds(self._spec, since)
+        return self._notice.take_save() or checkpoint_due(self._spec, since)
+
+    def _since(self, steps: int) -> Since:
+        seconds, between = time.monotonic() - self._last_save, self._grant.seconds_between_interruptions
+        return Since(steps, seconds, self._stall_seconds, self._save_seconds, between)
+
+    @property
+    def watch(self) -> Stopwatch:
+        """The lease's: its sums go with each heartbeat."""
+        return self._lease.watch
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._grant.attempt
+
+    def name_checkpoint(self, global_step: int) -> str:
+        """A prefix that no other save of this or any other attempt has."""
+        return checkpoint_prefix(self._grant.job_id, global_step, self._grant.fence, next(self._numbers))
+
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
+        """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
+        self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
+        cost = SaveCost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
+        carrier = self._sender.carrier
+        save = Save(prefix, snapshot, roles, carrier.found() if carrier else None, cost)
+        # Once: a second try writes the same bytes.
+        rows_from = cache(self._sender.first_unrecorded)
+        covers = frozenset(f"checkpoint:{role}" for role in roles)
+        self.outbox.put(Parcel(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
+
+    def load(self, prefix: str) -> Snapshot:
+        """Reads back what was saved, once it is. Raises Stopped if the attempt is to end before that."""
+        with self.watch.measure(Bucket.CHECKPOINT_STALL), self.waits.on("saving before a checkpoint is read"):
+            self.settle(files=False)
+        if self.outbox.cancelled:
+            raise Stopped
+        return self.persist("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
+
+    def settle(self, *, files: bool, seconds: float | None = None) -> bool:
+        """Waits until what was handed over is sent, with the files or without, at most `seconds`. False: time was up.
+
+        Raises Stopped when the attempt is to end before that. The status says what is waited for.
+        """
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        phase, told = self._lease.phase, False
+        while not self.outbox.flush(seconds=LOOK_SECONDS, files=files):
+            self.raise_if_stopping()
+            if time.monotonic() > until:
+                return False
+            if not told:
+                told = True
+                self._lease.tell(phase, doing=WAITS_FOR_FILES if files else WAITS_FOR_STATE)
+        if told:
+            self._lease.tell(phase)
+        return True
+
+    def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
+        """Queues a row of the history."""
+        record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
+        self._sender.expect(row.epoch)
+        self.outbox.put(Parcel(partial(self._sender.record, record), what="recording an epoch"))
+
+    def publish(
+        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """Queues a file for people; a version that still waits is replaced. `lost`: called if it cannot be written."""
+        target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
+        self.outbox.put(
+            Parcel(
+                partial(self._sender.publish, File(name, target, make, content_type)),
+                frozenset({f"file:{name}"}),
+                optional=True,
+                saves=True,
+                lost=lambda error: self._lost_file(name, error, lost),
+                what=f"writing {name}",
+            )
+        )
+
+    def _lost_file(self, name: str, error: Exception, lost: Callable[[], None]) -> None:
+        """Write one event per cause: the same file is written after each epoch."""
+        lost()
+        kind = type(error).__name__
+        if (name, kind) not in self._lost_files:
+            self._lost_files.add((name, kind))
+            text = f"the file {name} could not be written, training goes on: {error}"
+            self.note("file_failed", text, {"name": name, "error": kind})
+
+    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        """Queue an event. Text and data over the service's limits are cut."""
+        note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
+        self.outbox.put(Parcel(partial(self._sender.note, note), what="telling an event"))
+
+    def story(self) -> Story | None:
+        """One try: what is told of the job is worth no waiting."""
+        try:
+            held, job = self._grant.attempt_id, self._grant.job_id
+            return Story(self._client.job(held, job), tuple(self._client.attempts(held, job)))
+        except (ServiceUnavailable, Refused):
+            return None
+
+    def persist(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
+        """The result of a call to the store. Looks for orders while it runs. Also raises LeaseLost and Stopped."""
+        watched = partial(run_aside, call, self.raise_if_stopping)
+        with self.waits.on(what):
+            return self._lease.troubles.persist(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
+
+    def wait_unless_stopping(self, seconds: float) -> None:
+        """Sleeps. Raises LeaseLost, and Stopped when asked to stop."""
+        advanced()  # the service or the store answered that it is away
+        until = time.monotonic() + seconds
+        while True:
+            self.raise_if_stopping()
+            if (left := until - time.monotonic()) <= 0:
+                return
+            time.sleep(min(left, LOOK_SECONDS))
+
+    def raise_if_stopping(self) -> None:
+        """Raises Stopped when asked to stop, and LeaseLost."""
+        if self.stopping() is not None:
+            raise Stopped

@@ -1,0 +1,118 @@
+"""What an exception in a training process means to the service: a reason, words, and what it was to the line."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from baton.domain.errors import JobFailure, SpecError
+from baton.domain.note_limits import fitting_text
+from baton.domain.policies import Reason
+from baton.domain.protocol_versions import CANNOT_READ
+from baton.domain.store_identity import NOT_IN_STORE, WRONG_STORE, shown_url
+from baton.domain.text import words_of
+from baton.domain.wire import Finish, Outcome
+from baton.storage import BlobStore
+from baton.storage.errors import StoreError, StoreUnavailable
+from worker.api_client.client import GrantUnreadable, Refused
+from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
+from worker.supervisor.oom import LESS_MEMORY
+
+NO_WORDS = "the training failed, and what it raised cannot be told"
+TRACEBACK_LINES = 30
+MAX_FAULT = 300
+log = logging.getLogger(__name__)
+
+
+def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
+    """The message that ends a failed attempt. `at_step`: the loop's global step, if it had begun. Never raises.
+
+    A user program may raise anything. The error text may have any length, may not be encodable in UTF-8, or reading it
+    may raise. In these cases the message contains less detail.
+    """
+    for words in (_why, _in_short):
+        try:
+            reason, message = words(error)
+            return _finish(fence, reason, message, at_step, _fault(error))
+        except Exception as trouble:
+            log.warning("a failure cannot be told in full: %s", type(trouble).__name__)
+    return bare(fence, at_step)
+
+
+def bare(fence: int, at_step: int | None = None) -> Finish:
+    """The failure without text from a user program: every service accepts it."""
+    return _finish(fence, Reason.EXCEPTION, f"{NO_WORDS}; the attempt's log says more", at_step, None)
+
+
+def _finish(fence: int, reason: Reason, message: str, at_step: int | None, fault: str | None) -> Finish:
+    told = fitting_text(message)
+    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=told, at_step=at_step, fault=fault)
+
+
+def _fault(error: BaseException) -> str | None:
+    try:
+        return fault_of(error)
+    except Exception:
+        return None
+
+
+@contextmanager
+def wrong_store_told(store: BlobStore) -> Iterator[None]:
+    """Turn a refusal because service and worker use different stores into the failure of the attempt."""
+    try:
+        yield
+    except Refused as error:
+        if error.problem not in (WRONG_STORE, NOT_IN_STORE):
+            raise
+        text = f"service and worker do not see the same store; this worker's is {shown_url(store.url)}: {error}"
+        raise JobFailure(Reason.WRONG_STORE, text) from error
+
+
+def fault_of(error: BaseException) -> str:
+    """The exception's type and where it was raised: alike in each process that fails in the same way."""
+    origin = error.__cause__ if isinstance(error, JobFailure) and error.__cause__ else error
+    frames = list(traceback.walk_tb(origin.__traceback__))
+    name = f"{type(origin).__module__}.{type(origin).__qualname__}"
+    if frames:
+        frame, line = frames[-1]
+        name += f" in {Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+    return name[:MAX_FAULT]
+
+
+def _in_short(error: BaseException) -> tuple[Reason, str]:
+    """A short description of an exception whose normal description raises."""
+    name = words_of(lambda: type(error).__name__)
+    return Reason.EXCEPTION, f"{name}: {words_of(lambda: error)}"
+
+
+def _why(error: BaseException) -> tuple[Reason, str]:
+    match error:
+        # The service accepted the spec and committed the checkpoint, so a newer version wrote them.
+        case SpecError() | NewerCheckpoint() | GrantUnreadable():
+            return Reason.WORKER_TOO_OLD, f"{CANNOT_READ if isinstance(error, SpecError) else ''}{error}"
+        case JobFailure(reason=reason):
+            return _known(reason, words_of(lambda: error))
+        case CorruptCheckpoint():
+            return Reason.RESTORE_FAILED, str(error)
+        case StoreError():
+            away = isinstance(error, StoreUnavailable)
+            return Reason.STORE_UNAVAILABLE if away else Reason.STORE_REFUSED, f"the store: {error}"
+        case MemoryError():
+            return Reason.OUT_OF_MEMORY, f"the worker's memory is full: {LESS_MEMORY}\n{_last_lines(error)}"
+    return Reason.EXCEPTION, _last_lines(error)
+
+
+def _known(reason: str, message: str) -> tuple[Reason, str]:
+    """The reason and the message. An extension may give an unknown reason."""
+    try:
+        return Reason(reason), message
+    except ValueError:
+        return Reason.EXCEPTION, f"{reason}: {message}"
+
+
+def _last_lines(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(lines[-TRACEBACK_LINES:])

@@ -1,0 +1,123 @@
+"""The lease on an attempt, renewed by a thread of its own, and what the service answers to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from baton.domain.errors import LeaseLost
+from baton.domain.goodput import Stopwatch
+from baton.domain.protocol_versions import known
+from baton.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
+from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
+from worker.attempt.store_troubles import Troubles
+from worker.ipc.progress import CELL
+
+# After so many leases without an answer somebody else has the job for sure, and training on is a waste.
+HOPELESS_LEASES = 40
+CANCEL_SECONDS, LOST_SECONDS = 10.0, 30.0
+"""So long after a cancellation, or the loss of the lease, the supervisor kills a process that has not ended."""
+LAST_BEAT_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Holds an attempt. The worker does not stop when the service is down. The lease ends with the answer `lease-lost`,
+    or after a time without answers so long that another worker must get the job.
+
+    `watch` divides the time since the grant into buckets, and each heartbeat reports the sums. `interval_seconds`: the
+    current checkpoint interval; heartbeats report it once it is known. `stands_at`: the global step at which the loop
+    ended. `troubles`: current failures that are retried; each heartbeat reports them.
+    """
+
+    def __init__(self, client: ServiceClient, grant: Grant) -> None:
+        self._client, self._grant = client, grant
+        self.watch = Stopwatch(time.monotonic)
+        self.interval_seconds: float | None = None
+        self.stands_at: int | None = None
+        self._changed = threading.Event()
+        self.troubles = Troubles(self._changed.set)
+        self._closed = False
+        self._lock = threading.Lock()
+        self._phase, self._progress, self._metrics = Phase.STARTING, None, {}  # type: Phase, Progress | None, dict[str, float]
+        self._doing: str | None = None
+        self.directive = Directive.CONTINUE
+        self.lost: str | None = None
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._changed.set()
+        self._thread.join(LAST_BEAT_SECONDS)
+
+    def check(self) -> None:
+        """Raises LeaseLost once the attempt is another's."""
+        if self.lost is not None:
+            raise LeaseLost(self.lost)
+
+    def lose(self, why: str) -> None:
+        """Another call learned that the attempt is no longer ours."""
+        self.lost = self.lost or why
+        CELL.end_within(LOST_SECONDS, cancelled=False)
+
+    def tell(
+        self,
+        phase: Phase,
+        progress: Progress | None = None,
+        metrics: dict[str, float] | None = None,
+        doing: str | None = None,
+    ) -> None:
+        """What the next heartbeat says. A change of phase is told at once, and so are the first words on it."""
+        with self._lock:
+            changed = phase is not self._phase or (doing is None) is not (self._doing is None)
+            self._phase, self._doing = phase, doing
+            self._progress = progress or self._progress
+            self._metrics = metrics or self._metrics
+        if changed:
+            self._changed.set()
+
+    @property
+    def phase(self) -> Phase:
+        """What was told last."""
+        return self._phase
+
+    def _message(self) -> Heartbeat:
+        with self._lock:
+            return Heartbeat(
+                fence=self._grant.fence,
+                phase=self._phase,
+                progress=self._progress,
+                metrics=self._metrics,
+                seconds=self.watch.seconds(),
+                interval_seconds=self.interval_seconds,
+                doing=self._doing,
+                trouble=self.troubles.told(),
+            )
+
+    def _run(self) -> None:
+        answered = time.monotonic()
+        while not self._closed and self.lost is None:
+            self._changed.clear()
+            if self._beat():
+                answered = time.monotonic()
+            elif time.monotonic() - answered > HOPELESS_LEASES * self._grant.lease_seconds:
+                self.lose("the service has not answered for too long")
+            self._changed.wait(self._grant.heartbeat_seconds)
+
+    def _beat(self) -> bool:
+        try:
+            beat = self._client.heartbeat(self._grant.attempt_id, self._message())
+            self.directive = known(Directive, beat.directive) or Directive.CONTINUE
+            if self.directive is Directive.CANCEL:
+                CELL.end_within(CANCEL_SECONDS, cancelled=True)
+        except ServiceUnavailable as error:
+            log.warning("heartbeat not answered, training on: %s", error)
+            return False
+        except (LeaseLost, Refused) as error:
+            self.lose(str(error))
+        return True

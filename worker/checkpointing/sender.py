@@ -1,0 +1,155 @@
+"""Writes and commits what the outbox sends: checkpoints, rows of the history, notes and files, under one fence."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from baton.domain.wire import (
+    ArtifactCommit,
+    CheckpointCommit,
+    CheckpointRole,
+    EpochRecord,
+    Grant,
+    Note,
+)
+from baton.storage import BlobStore
+from baton.storage.checksum import crc32c_of
+from baton.telemetry import traces
+from worker.api_client.client import Refused, ServiceClient
+from worker.attempt.failures import wrong_store_told
+from worker.checkpointing.files import Owner, Written, write_checkpoint
+from worker.checkpointing.snapshot import Snapshot
+from worker.compile_cache.folder import Results
+from worker.compile_cache.transfer import Carrier
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SaveCost:
+    """Of one save: seconds that the loop waited, and seconds of training that the save holds."""
+
+    stall: float
+    trained: float
+
+
+@dataclass(frozen=True)
+class Save:
+    """What is written as one checkpoint."""
+
+    prefix: str
+    snapshot: Snapshot
+    roles: frozenset[CheckpointRole]
+    autotuning: Results | None
+    cost: SaveCost
+
+
+@dataclass(frozen=True)
+class File:
+    """A file for people. `target`: its object in the store. `make` writes it to a path."""
+
+    name: str
+    target: str
+    make: Callable[[Path], None]
+    content_type: str
+
+
+class Sender:
+    """For the threads of the outbox. `saved` is told the seconds that a save stalled the loop, and that it took.
+
+    `wanted` is called between an upload and its commit, and raises if the commit must not be sent any more.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        store: BlobStore,
+        grant: Grant,
+        owner: Owner,
+        *,
+        saved: Callable[[float, float], None],
+        wanted: Callable[[], None],
+    ) -> None:
+        self._client, self._store, self._grant, self._owner = client, store, grant, owner
+        self._saved, self._wanted = saved, wanted
+        self.carrier: Carrier | None = None
+        # Of the attempt: its checkpoints are written by another thread.
+        self._trace = traces.carrier()
+        self._lock = threading.Lock()
+        self._unrecorded: set[int] = set()
+
+    def expect(self, epoch: int) -> None:
+        """The row of this epoch is to be recorded, and is not recorded yet."""
+        with self._lock:
+            self._unrecorded.add(epoch)
+
+    def first_unrecorded(self) -> int | None:
+        """The first epoch whose row waits to be recorded."""
+        with self._lock:
+            return min(self._unrecorded, default=None)
+
+    def record(self, record: EpochRecord) -> None:
+        """Records a row of the history."""
+        self._client.record_epoch(self._grant.attempt_id, record)
+        with self._lock:
+            self._unrecorded.discard(record.row.epoch)
+
+    def note(self, note: Note) -> None:
+        """Sends a note, and drops it if the service refuses it: a note must not fail the job."""
+        try:
+            self._client.note(self._grant.attempt_id, note)
+        except Refused as error:
+            log.warning("the job's log does not tell of %s: %s", note.kind, error)
+
+    def save(self, save: Save, rows_from: int | None) -> None:
+        """Writes and commits a checkpoint. `rows_from`: see Manifest; the same at each try."""
+        # Once for each content, and before the clock starts: it says nothing about the time of the next save.
+        programs = self.carrier.send(save.autotuning) if self.carrier else None
+        begun, step = time.monotonic(), save.snapshot.position.global_step
+        with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
+            written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs, rows_from)
+            seconds = time.monotonic() - begun
+            self._saved(save.cost.stall, seconds)
+            self._wanted()
+            with wrong_store_told(self._store):
+                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written, seconds))
+        if self.carrier:
+            self.carrier.keep(save.autotuning)
+
+    def _commit(self, save: Save, written: Written, seconds: float) -> CheckpointCommit:
+        return CheckpointCommit(
+            fence=self._grant.fence,
+            prefix=save.prefix,
+            manifest_crc32c=written.manifest_crc32c,
+            position=save.snapshot.position,
+            bytes=written.bytes,
+            seconds=seconds,
+            roles=tuple(sorted(save.roles)),
+            needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
+            stall_seconds=save.cost.stall,
+            trained_seconds=save.cost.trained,
+        )
+
+    def publish(self, file: File) -> None:
+        """Makes, uploads and commits a file."""
+        with tempfile.TemporaryDirectory(prefix="baton-") as folder:
+            path = Path(folder) / file.name
+            file.make(path)
+            info = self._store.put(file.target, path, content_type=file.content_type)
+            commit = ArtifactCommit(
+                fence=self._grant.fence,
+                name=file.name,
+                object=file.target,
+                size=info.size,
+                crc32c=crc32c_of(path),
+                content_type=file.content_type,
+            )
+        self._wanted()
+        with wrong_store_told(self._store):
+            self._client.commit_artifact(self._grant.attempt_id, commit)

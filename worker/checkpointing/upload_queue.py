@@ -1,0 +1,176 @@
+"""What the training loop hands over and does not wait for. State and files for people go in separate lanes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from baton.domain.errors import BatonError, JobFailure, LeaseLost
+from baton.domain.policies import Reason
+from worker.attempt.store_troubles import Troubles
+from worker.checkpointing.upload_lane import Lane, Parcel
+
+__all__ = ("GivenUp", "Outbox", "Parcel")
+
+JOIN_SECONDS = 0.5
+HURRIED_WAIT_SECONDS = 0.5
+"""The longest pause between two tries in a hurry."""
+log = logging.getLogger(__name__)
+
+
+class GivenUp(BatonError):
+    """A parcel is not sent any more: the attempt ends, or its job was cancelled. This is not a failure."""
+
+    code = "given-up"
+
+
+class Outbox:
+    """Sends parcels in the background: state, rows and notes in one lane, optional files in the other.
+
+    Within a lane checkpoints are sent in order, and so are rows and notes. A checkpoint may overtake rows: its manifest
+    names the first that was not recorded. A file that takes long or fails does not delay the state. Retries during
+    outages of the service or the store while the lease is held. Sends nothing more after a failure that ends the
+    attempt. `troubles`: receives the failures that are retried.
+    """
+
+    def __init__(
+        self, check: Callable[[], None], lose: Callable[[str], None], troubles: Troubles | None = None
+    ) -> None:
+        self._check, self._lose = check, lose
+        self._troubles = troubles or Troubles()
+        self._changed = threading.Condition()
+        self._closed = self._cancelled = self._hurried = False
+        self._failure: BaseException | None = None
+        self._state = Lane("outbox", self._changed, self._deliver, self._sends)
+        self._files = Lane("outbox-files", self._changed, self._deliver, self._sends)
+
+    def put(self, parcel: Parcel) -> None:
+        """Hands a parcel over; what it supersedes is not sent. Raises what went wrong in the background."""
+        with self._changed:
+            self.check()
+            if not (self._closed or self._dropped(parcel)):
+                (self._files if parcel.optional else self._state).put(parcel)
+
+    def check(self) -> None:
+        """Raises what went wrong in the background."""
+        if self._failure is not None:
+            raise self._failure
+
+    def still_wanted(self) -> None:
+        """To be called between the upload of a parcel and its commit. Raises GivenUp if it must not be committed."""
+        with self._changed:
+            if self._closed or self._cancelled or self._failure is not None:
+                raise GivenUp("the attempt ends")
+
+    def hurry(self) -> None:
+        """Drops the files, and does not wait for the one that is being sent. State is tried again without pauses."""
+        with self._changed:
+            self._hurried = True
+            self._files.drop()
+
+    def cancel(self) -> None:
+        """Drops all that would be written to the store; an upload that is under way is not committed."""
+        with self._changed:
+            if not self._cancelled:
+                self._cancelled = self._hurried = True
+                for lane in (self._state, self._files):
+                    lane.drop(self._dropped)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nothing is saved any more."""
+        return self._cancelled
+
+    @property
+    def saved(self) -> bool:
+        """Whether no checkpoint waits or is being sent."""
+        with self._changed:
+            return not any(parcel.saves for parcel in self._state.unsent)
+
+    def flush(self, *, seconds: float | None = None, hurry: bool = False, files: bool = True) -> bool:
+        """Waits until all is sent, at most `seconds`. False: time was up.
+
+        `hurry`: see `hurry()`; only the state is waited for. `files`: whether to wait for the files too.
+        """
+        if hurry:
+            self.hurry()
+        lanes = (self._state, self._files) if files and not hurry else (self._state,)
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._failure or all(lane.idle for lane in lanes), seconds)
+        self.check()
+        return bool(done)
+
+    def give_up_files(self, error: Exception) -> None:
+        """Drops the files that are not sent yet, and reports each of them as lost."""
+        with self._changed:
+            lost = self._files.unsent
+            self._hurried = True
+            self._files.drop()
+        for parcel in lost:
+            self._tell_lost(parcel, error)
+
+    def close(self) -> None:
+        """Ends the threads, and drops what waits. Does not wait for a call that hangs."""
+        with self._changed:
+            self._closed = True
+            for lane in (self._state, self._files):
+                lane.close()
+        until = time.monotonic() + JOIN_SECONDS
+        for lane in (self._state, self._files):
+            lane.join(max(0.0, until - time.monotonic()))
+
+    def _sends(self) -> bool:
+        return self._failure is None
+
+    def _dropped(self, parcel: Parcel) -> bool:
+        return (self._cancelled and parcel.saves) or (self._hurried and parcel.optional)
+
+    def _deliver(self, parcel: Parcel) -> None:
+        try:
+            self._troubles.persist(parcel.what, parcel.send, wait=lambda seconds: self._pause(parcel, seconds))
+        except GivenUp as error:
+            log.info("%s is given up: %s", parcel.what, error)
+        except LeaseLost as error:
+            self._lose(str(error))
+            self._fail(error)
+        except BaseException as error:
+            self._failed(parcel, error)
+
+    def _failed(self, parcel: Parcel, error: BaseException) -> None:
+        # The wrong store affects more than this file: everything that follows would go to the wrong store too.
+        wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
+        if not parcel.optional or wrong or not isinstance(error, Exception):
+            self._fail(error)
+            return
+        log.warning("%s failed, training goes on", parcel.what, exc_info=error)
+        self._tell_lost(parcel, error)
+
+    def _tell_lost(self, parcel: Parcel, error: Exception) -> None:
+        try:
+            if parcel.lost is not None:
+                parcel.lost(error)
+        except Exception:
+            log.exception("the failure of %s could not be told", parcel.what)
+
+    def _pause(self, parcel: Parcel, seconds: float) -> None:
+        """Between two tries. Raises GivenUp if the parcel is not tried again, and LeaseLost."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                self._check()
+                if self._closed or self._failure is not None or self._dropped(parcel):
+                    raise GivenUp("the attempt ends")
+                left = until - time.monotonic()
+                if left <= 0 or (self._hurried and seconds - left >= HURRIED_WAIT_SECONDS):
+                    return
+                self._changed.wait(min(left, HURRIED_WAIT_SECONDS))
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            if not self._closed:
+                log.error("could not send: %s", error)
+            self._failure = self._failure or error
+            for lane in (self._state, self._files):
+                lane.drop()

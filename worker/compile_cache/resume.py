@@ -1,0 +1,49 @@
+"""Which autotuning results a resumed run uses: those of its checkpoint, or new ones, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from baton.domain.manifest import ProgramSet
+from baton.domain.policies import Reason
+from baton.domain.states import AttemptState
+from baton.domain.views import AttemptView
+from worker.compile_cache.transfer import Carrier, Fetch, OtherMachine, UnusableResults
+from worker.supervisor.process import CRASHED
+
+
+def doubt(attempts: Iterable[AttemptView], number: int, step: int) -> str | None:
+    """Why an attempt must not use the results of the checkpoint at `step`: one that used them failed at once.
+
+    A kill or a preemption says nothing about them, nor does a failure at a later step.
+    """
+    for one in attempts:
+        if one.attempt < number and one.start_step == step and one.end_step in (None, step) and _crashed(one):
+            return f"the autotuning results are not used: attempt {one.attempt} failed with them before its first save"
+    return None
+
+
+def _crashed(attempt: AttemptView) -> bool:
+    died = attempt.reason == Reason.PROCESS_DIED and (attempt.message or "").startswith(CRASHED)
+    return attempt.state == AttemptState.FAILED and (died or attempt.reason == Reason.EXCEPTION)
+
+
+def resume(
+    carrier: Carrier | None, carried: ProgramSet | None, fetch: Fetch, doubted: str | None, step: int
+) -> str | None:
+    """Put the results of the checkpoint at `step` in place. The answer says why the resume is not exact.
+
+    Without a carrier the worker has no GPU: on a processor XLA measures nothing.
+    """
+    if carrier is None:
+        return None
+    try:
+        if doubted:
+            raise UnusableResults(doubted)
+        carrier.restore(carried, fetch)
+    except UnusableResults as error:
+        carrier.begin(afresh=doubted is not None)
+        # Before the first step no kernel has computed anything.
+        matters = step > 0 and (carrier.needed or isinstance(error, OtherMachine))
+        return str(error) if matters else None
+    return None

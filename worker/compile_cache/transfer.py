@@ -1,0 +1,174 @@
+"""Autotuning results of one attempt: from a checkpoint to the folder, and from the folder to the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from baton.domain.manifest import ProgramFile, ProgramSet, program_object
+from baton.domain.spec import JobSpec
+from baton.storage import BlobStore
+from baton.storage.errors import StoreError
+from worker.compile_cache.folder import FILE, Folder, Results, open_folder
+from worker.compile_cache.key import AutotuningKey
+from worker.compile_cache.local import MachineCache
+
+Fetch = Callable[[str], bytes]
+NOT_COMPILED = "the steps are not compiled (BATON_XLA=off), so TensorFlow chooses kernels again in each process"
+NOT_WRITTEN = "XLA wrote no autotuning results to the file that XLA_FLAGS names"
+NONE_CARRIED = "the checkpoint has no autotuning results"
+log = logging.getLogger(__name__)
+
+
+class UnusableResults(Exception):
+    """The results of a checkpoint cannot be used here. The message says why."""
+
+
+class OtherMachine(UnusableResults):
+    """They were made on another kind of machine, or for another spec."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """How a training process on a GPU gets its kernels.
+
+    `machine`: what the choice depends on beside the spec, in words. `folder`: None if no results can be kept; `lacking`
+    says why.
+    """
+
+    machine: Mapping[str, str]
+    cache: Path
+    folder: Folder | None
+    lacking: str = ""
+
+    @classmethod
+    def open(cls, machine: Mapping[str, str], cache: Path, *, compiled: bool) -> Compiler:
+        """`compiled`: whether XLA compiles the steps."""
+        if not compiled:
+            return cls(machine, cache, None, NOT_COMPILED)
+        try:
+            return cls(machine, cache, open_folder(cache))
+        except OSError as error:
+            log.warning("autotuning results are not kept: %s", error)
+            return cls(machine, cache, None, f"the cache of the worker cannot hold autotuning results: {error}")
+
+    def carrier(self, store: BlobStore, job_id: str, spec: JobSpec) -> Carrier:
+        """For one attempt on a job."""
+        return Carrier(self, store, job_id, spec)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        if self.folder:
+            self.folder.close()
+
+
+class Carrier:
+    """`begin` or `restore` before the first compilation, `check` after it, `found` at each save.
+
+    `needed`: whether the kernels depend on the results. With `deterministic: true` XLA measures nothing.
+    """
+
+    def __init__(self, compiler: Compiler, store: BlobStore, job_id: str, spec: JobSpec) -> None:
+        self.needed = spec.deterministic is not True
+        self._folder, self._lacking = compiler.folder, compiler.lacking
+        self._store, self._job_id, self._key = store, job_id, AutotuningKey.of(spec, compiler.machine)
+        self._sets = MachineCache(compiler.cache / "autotuning" / "sets")
+        self._begun: Results | None = None
+        self._offered: Results | None = None
+        self._found: Results | None = None
+        self._checked = self._lost = False
+        self._sent: dict[str, ProgramFile] = {}
+
+    def begin(self, *, afresh: bool = False) -> None:
+        """Start with the results of this machine. `afresh`: without them, because an attempt may have died of them."""
+        if self._folder is None:
+            return
+        if afresh:
+            self._sets.forget(self._key.text)
+        results = self._sets.take(self._key.text)
+        if self._fill(self._folder, results):
+            self._begun = self._offered = results
+
+    def restore(self, carried: ProgramSet | None, fetch: Fetch) -> None:
+        """Start with the results of a checkpoint. Those of this machine are not mixed in.
+
+        Raises:
+            UnusableResults: they cannot be used; to be followed by `begin`.
+        """
+        if carried is None:
+            raise UnusableResults(NONE_CARRIED)
+        if carried.key != self._key.text:
+            raise OtherMachine(f"the autotuning results are of another {self._key.differences(carried.made_for)}")
+        # Other files are compiled programs of earlier versions: they are not executed.
+        entry = next((one for one in carried.files if one.name == FILE), None)
+        if entry is None:
+            raise UnusableResults(NONE_CARRIED)
+        if self._folder is None:
+            raise UnusableResults(f"the autotuning results are not used: {self._lacking}")
+        if not self._fill(self._folder, _fetched(entry, fetch)):
+            raise UnusableResults("the autotuning results could not be written to the disk of this machine")
+        self._sent = {entry.object: entry}
+
+    def _fill(self, folder: Folder, results: Results | None) -> bool:
+        try:
+            if results:
+                folder.put(results.data)
+            folder.announce()
+        except OSError as error:
+            log.warning("autotuning results could not be written: %s", error)
+            folder.empty()
+            return False
+        self._found = results
+        return True
+
+    def check(self) -> str | None:
+        """Why a later resume may not be exact; None if nothing is wrong. To be called after the first step.
+
+        Only the first call gives an answer: it costs nothing to call this after each step.
+        """
+        if self._checked:
+            return None
+        self._checked = True
+        self._lost = self._folder is None or not self._folder.written()
+        return (self._lacking or NOT_WRITTEN) if self._lost and self.needed else None
+
+    def found(self) -> Results | None:
+        """The results of this process up to now. For the thread that compiles."""
+        if self._folder is None or self._lost:
+            return None  # those of the checkpoint before, if any, are not what this process uses
+        try:
+            self._found = self._folder.found() or self._found
+        except OSError as error:
+            log.warning("autotuning results could not be read: %s", error)
+        return self._found
+
+    def send(self, results: Results | None) -> ProgramSet:
+        """Store the results, and describe them for a manifest. Raises StoreError."""
+        files = (self._send(results),) if results else ()
+        return ProgramSet(key=self._key.text, made_for=dict(self._key.parts), files=files)
+
+    def _send(self, results: Results) -> ProgramFile:
+        name = program_object(self._job_id, self._key.text, results.digest, FILE)
+        if name not in self._sent:
+            self._store.put(name, results.data)
+            self._sent[name] = ProgramFile(name=FILE, size=len(results.data), crc32c=results.crc32c, object=name)
+        return self._sent[name]
+
+    def keep(self, results: Results | None) -> None:
+        """Keep the results on this machine: a checkpoint was made with them, so they work."""
+        if results and results != self._offered:
+            self._offered = results
+            if self._sets.give(self._key.text, results, self._begun):
+                self._begun = results
+
+
+def _fetched(entry: ProgramFile, fetch: Fetch) -> Results:
+    try:
+        results = Results.of(fetch(entry.object))
+    except StoreError as error:
+        raise UnusableResults(f"the autotuning results cannot be read: {error}") from error
+    if (len(results.data), results.crc32c) != (entry.size, entry.crc32c):
+        raise UnusableResults("the autotuning results are damaged: their bytes are not those of the manifest")
+    return results

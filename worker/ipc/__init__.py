@@ -1,0 +1,1 @@
+"""What the supervisor and the training process exchange: messages, orders, progress in shared memory."""

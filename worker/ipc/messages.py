@@ -1,0 +1,119 @@
+"""What a training process tells its supervisor: one JSON object a line over a pipe. Both run the same release.
+
+A message about an attempt carries the attempt's id. `Inbox` reads each byte once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+
+from baton.domain.protocol_versions import FIRST
+
+CHUNK_BYTES = 4096
+KIND_FIELD = "kind"
+"""The key of a line that names the class of its message."""
+
+
+class MessageUnreadable(ValueError):
+    """A line that is no message: something else in the process wrote to the pipe."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The libraries are imported, the process waits for an attempt. `device`: what it trains on. `problem`: why it
+    cannot train on that device; it takes no attempt then.
+    """
+
+    device: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """The process claimed the attempt. `attempt_id` and `fence` identify it to the service; `job_id`, `attempt`,
+    `fence` to the store.
+
+    `token`: authorizes the attempt's calls. `protocol`: the service's version.
+    """
+
+    attempt_id: str
+    fence: int
+    job_id: str
+    attempt: int
+    token: str | None = field(default=None, repr=False)
+    protocol: int = FIRST
+
+
+@dataclass(frozen=True)
+class NotHeld:
+    """The process did not get the attempt. It waits for another one."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """The process is done with the attempt, and is about to end.
+
+    `startup`: seconds from the claim to the first step. `handover`: seconds that a hand-over takes. `outcome`,
+    `reason`, `fault`: as in the message that gave the attempt back; None if the lease was lost before that.
+    """
+
+    attempt_id: str
+    startup: float
+    handover: float
+    outcome: str | None = None
+    reason: str | None = None
+    fault: str | None = None
+
+
+Message = Ready | Held | NotHeld | GivenBack
+_KINDS: Mapping[str, type[Message]] = MappingProxyType(
+    {"ready": Ready, "held": Held, "not_held": NotHeld, "given_back": GivenBack}
+)
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {"str": (str,), "str | None": (str, type(None)), "int": (int,), "float": (float, int)}
+)
+
+
+def message_line(message: Message) -> bytes:
+    """The line of a message, with its end."""
+    return json.dumps({KIND_FIELD: _NAMES[type(message)], **asdict(message)}).encode() + b"\n"
+
+
+def read_message(line: bytes) -> Message:
+    """The message of a line. Raises MessageUnreadable unless its kind, its fields and their types are known."""
+    try:
+        words = json.loads(line)
+        kind = _KINDS[words.pop(KIND_FIELD)]
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise MessageUnreadable(f"no message of a training process: {line[:200]!r}") from error
+    wanted = {one.name: _TYPES[str(one.type)] for one in fields(kind)}
+    for name, types in wanted.items():
+        if name not in words or not isinstance(words[name], types) or isinstance(words[name], bool):
+            raise MessageUnreadable(f"{kind.__name__} has no right {name}: {line[:200]!r}")
+    if unknown := words.keys() - wanted.keys():
+        raise MessageUnreadable(f"{kind.__name__} has unknown fields {sorted(unknown)}: {line[:200]!r}")
+    return kind(**words)
+
+
+class Inbox:
+    """Reads messages from a pipe that does not block. A line that is not complete waits for its rest."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe, self._rest = pipe, b""
+
+    def read(self) -> list[bytes]:
+        """The lines that are complete since the last call."""
+        try:
+            while chunk := os.read(self._pipe, CHUNK_BYTES):
+                self._rest += chunk
+        except BlockingIOError:
+            pass
+        *lines, self._rest = self._rest.split(b"\n")
+        return lines

@@ -1,0 +1,145 @@
+"""The progress of a training process, in memory that its supervisor reads whatever the process does.
+
+The supervisor cannot ask the process: native code that holds the interpreter's lock stops all its threads. So the
+process writes here, and the supervisor (worker.supervisor.watchdog) looks. A process has one cell, as it has one log:
+code that makes progress calls `advanced`. Without a supervisor the calls do nothing that anybody sees.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from baton.domain.spec.limits import DEFAULT_STALL
+from worker.ipc.shared_memory import memory_file
+
+SIZE = 4096
+MAX_TEXT = 400
+_HEAD = struct.Struct("=QddQ")
+"""Number of advances, stall limit, time by which the process must have ended, whether that is a cancellation."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a cell says. `advances`: how often progress was made. `limit`: seconds without progress that are allowed.
+
+    `end_by`: `time.monotonic` by which the process must have ended; infinite: whenever. `cancelled`: because its job
+    was cancelled, and not because its lease is lost. `doing`: in words.
+    """
+
+    advances: int
+    limit: float
+    end_by: float
+    cancelled: bool
+    doing: str
+
+
+class Cell:
+    """One process writes, from any of its threads; another reads. A text may be read while it is written."""
+
+    def __init__(self, memory: mmap.mmap | None = None) -> None:
+        self._lock = threading.Lock()
+        self._memory = memory or mmap.mmap(-1, SIZE)
+        if memory is None:
+            self._reset()
+
+    def attach(self, descriptor: int) -> None:
+        """From now on this cell is the one in this file."""
+        self._memory = mmap.mmap(descriptor, SIZE)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._advances, self._limit, self._end_by, self._cancelled = 0, DEFAULT_STALL, math.inf, False
+        self._write("starting")
+
+    def _write(self, doing: str | None = None) -> None:
+        if doing is not None:
+            text = doing.encode(errors="replace")[:MAX_TEXT]
+            self._memory[_HEAD.size : _HEAD.size + MAX_TEXT] = text.ljust(MAX_TEXT, b"\0")
+        self._memory[: _HEAD.size] = _HEAD.pack(self._advances, self._limit, self._end_by, self._cancelled)
+
+    def advanced(self, doing: str | None = None) -> None:
+        """Progress was made: a step, a batch, an image, an answer. `doing`: what comes next, in words."""
+        with self._lock:
+            self._advances += 1
+            self._write(doing)
+
+    def doing(self, text: str) -> None:
+        """What is waited for now; no progress."""
+        with self._lock:
+            self._write(text)
+
+    def allow(self, seconds: float) -> None:
+        """The stall limit of the attempt that begins."""
+        with self._lock:
+            self._limit = seconds
+            self._advances += 1
+            self._write()
+
+    def end_within(self, seconds: float, *, cancelled: bool) -> None:
+        """The process must have ended in so many seconds. The first time counts."""
+        with self._lock:
+            if math.isinf(self._end_by):
+                self._end_by, self._cancelled = time.monotonic() + seconds, cancelled
+                self._write()
+
+    def seen(self) -> Seen:
+        """For the reader."""
+        advances, limit, end_by, cancelled = _HEAD.unpack(self._memory[: _HEAD.size])
+        text = self._memory[_HEAD.size : _HEAD.size + MAX_TEXT].rstrip(b"\0")
+        doing = text.decode(errors="replace") or "starting"
+        return Seen(advances, limit or DEFAULT_STALL, end_by or math.inf, bool(cancelled), doing)
+
+
+CELL = Cell()
+"""This process's own."""
+
+
+class SharedCell(Cell):
+    """A cell for a process that is about to be started; pass `descriptor` on to it."""
+
+    def __init__(self) -> None:
+        self._file = memory_file(size=SIZE)
+        super().__init__(mmap.mmap(self._file.fileno(), SIZE))
+
+    @property
+    def descriptor(self) -> int:
+        """The file."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """No other process is to be given it any more."""
+        self._file.close()
+
+
+advanced = CELL.advanced
+doing = CELL.doing
+
+
+class Waits:
+    """Whether the training loop waits for what another thread does: then that thread's answers are its progress."""
+
+    def __init__(self, cell: Cell = CELL) -> None:
+        self._cell, self._what = cell, ""
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        """The loop waits inside. `what`: for what, in words."""
+        self._what = what
+        self._cell.advanced(what)
+        try:
+            yield
+        finally:
+            self._what = ""
+            self._cell.advanced()
+
+    def answered(self) -> None:
+        """A call to the service or the store returned, well or not: an outage is no stall."""
+        if self._what:
+            self._cell.advanced(self._what)

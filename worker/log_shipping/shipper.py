@@ -1,0 +1,187 @@
+"""Ships a log to the store in segments with immutable names, while it grows. Never holds up who writes it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from baton.storage import (
+    AlreadyExists,
+    BlobStore,
+    Corrupted,
+    StoreError,
+    StoreUnavailable,
+    open_store,
+)
+from worker.log_shipping.backlog import Backlog
+from worker.log_shipping.records import as_records
+
+CONTENT_TYPE = "text/plain; charset=utf-8"
+FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
+_T = TypeVar("_T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often and how much. Seconds and bytes.
+
+    The pause between two segments grows with the age of the log, from `shortest` to `longest`: a week of training makes
+    some 10,000 objects, not 300,000. `burst` bytes do not wait. `give_up`: after the end, with the store away.
+    """
+
+    shortest: float = 2.0
+    longest: float = 60.0
+    share: float = 1 / 120
+    burst: int = 256 << 10
+    segment: int = 1 << 20
+    limit: int = 32 << 20
+    tail: int = 64 << 10
+    give_up: float = 600.0
+
+    def pause(self, age: float) -> float:
+        """Seconds between two segments of a log that is `age` seconds old."""
+        return min(max(age * self.share, self.shortest), self.longest)
+
+
+class _GaveUp(Exception):
+    pass
+
+
+class Shipper:
+    """Ships the log of one process, once it is known whose it is. `show`: how the worker shows it on its own stderr."""
+
+    def __init__(
+        self, store: Callable[[], BlobStore], pace: Pace = Pace(), show: Callable[[bytes], bytes] = lambda text: text
+    ) -> None:
+        self._store, self._pace, self.show = store, pace, show
+        self._backlog = Backlog(pace.limit, pace.tail)
+        self._name: Callable[[int], str] | None = None
+        self._news = threading.Condition()
+        self._begun = 0.0
+        self._last, self._offset = -pace.longest, 0
+        self._ended_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def hear(self, data: bytes) -> None:
+        """The process said something."""
+        self._backlog.add(data)
+        with self._news:
+            self._news.notify()
+
+    def ship(self, name: Callable[[int], str]) -> None:
+        """The process has an attempt: its log is shipped from now on. `name`: of a segment, by where it begins."""
+        if self._name is None:
+            self._name, self._begun = name, time.monotonic()
+            self._thread.start()
+
+    def end(self, last_words: str = "") -> None:
+        """The process has ended. What is left is shipped in the background; an empty segment says that it is all."""
+        self._backlog.end(last_words)
+        with self._news:
+            self._ended_at = time.monotonic()
+            self._news.notify()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether everything is shipped, or given up, within `seconds`."""
+        if self._name is not None:
+            self._thread.join(max(seconds, 0.0))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            store = self._insist(self._store)
+            while not self._await_due():
+                self._ship_waiting(store)
+            self._ship_waiting(store)
+            self._put(store, b"")
+        except (StoreError, _GaveUp) as error:
+            log.warning("the log of this attempt is not whole in the store: %s", error)
+
+    def _await_due(self) -> bool:
+        """Wait until there is something to ship and it is time; whether the process has ended."""
+        with self._news:
+            while self._ended_at is None:
+                left = self._left() if len(self._backlog) else None
+                if left is not None and left <= 0:
+                    return False
+                self._news.wait(left)
+            return True
+
+    def _left(self) -> float:
+        now = time.monotonic()
+        pause = self._pace.pause(now - self._begun)
+        if len(self._backlog) >= self._pace.burst:
+            pause = self._pace.shortest / 4
+        return self._last + pause - now
+
+    def _ship_waiting(self, store: BlobStore) -> None:
+        self._last = time.monotonic()
+        while data := self._backlog.take(self._pace.segment):
+            self._put(store, data)
+
+    def _put(self, store: BlobStore, data: bytes) -> None:
+        # What a try may have stored must be what the next one stores: the same offset is always the same bytes.
+        assert self._name is not None
+        name = self._name(self._offset)
+        self._insist(lambda: _put_once(store, name, data))
+        self._offset += len(data)
+
+    def _insist(self, call: Callable[[], _T]) -> _T:
+        pause = FIRST_RETRY
+        while True:
+            try:
+                return call()
+            except (StoreUnavailable, Corrupted) as error:
+                ended = self._ended_at
+                if ended is not None and time.monotonic() > ended + self._pace.give_up:
+                    raise _GaveUp(f"the store was away for too long: {error}") from error
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(2 * pause, LONGEST_RETRY)
+
+
+def _put_once(store: BlobStore, name: str, data: bytes) -> None:
+    try:
+        store.put(name, data, if_absent=True, content_type=CONTENT_TYPE)
+    except AlreadyExists:
+        # An earlier try of ours whose answer was lost; anything else there would be somebody else's log.
+        if store.get(name) != data:
+            raise
+
+
+class Logs:
+    """The logs of a worker's training processes, one after the other. The store is opened when there is something."""
+
+    def __init__(self, store_url: str, pace: Pace = Pace()) -> None:
+        self._url, self._pace = store_url, pace
+        self._store: BlobStore | None = None
+        self._shippers: list[Shipper] = []
+        self._show: Callable[[bytes], bytes] = lambda text: text
+
+    def shown_as(self, formatter: logging.Formatter) -> None:
+        """On the worker's own standard error each line of a training process is a record of this form."""
+        self._show = partial(as_records, formatter)
+
+    def new(self) -> Shipper:
+        """For one more process."""
+        self._shippers = [one for one in self._shippers if not one.wait(0)]
+        shipper = Shipper(self._open, self._pace, self._show)
+        self._shippers.append(shipper)
+        return shipper
+
+    def close(self, seconds: float) -> None:
+        """Waits for what is not shipped yet."""
+        give_up = time.monotonic() + seconds
+        if not all(one.wait(give_up - time.monotonic()) for one in self._shippers):
+            log.warning("the last lines of a log did not reach the store within %.0f s", seconds)
+
+    def _open(self) -> BlobStore:
+        if self._store is None:
+            self._store = open_store(self._url)
+        return self._store

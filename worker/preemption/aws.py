@@ -1,0 +1,75 @@
+"""Amazon EC2: a Spot Instance is interrupted (certain, two minutes before), or may be (a rebalance recommendation).
+
+- https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html (spot/instance-action is
+  404 until there is a notice; look every 5 s; hibernation begins at once)
+- https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
+- https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html (IMDSv2: each call
+  carries a token that was asked for with PUT; in a container the instance's hop limit must be 2 or more)
+- https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-credentials.html (AWS_EC2_METADATA_SERVICE_ENDPOINT)
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from worker.preemption.notice import Departure
+from worker.preemption.source import LEAST_SECONDS, metadata_client, seconds_until
+
+ENDPOINT = "http://169.254.169.254"
+TOKEN_SECONDS = 21_600
+ACTION, REBALANCE = "/latest/meta-data/spot/instance-action", "/latest/meta-data/events/recommendations/rebalance"
+
+
+class AwsSource:
+    """The instance metadata service, version 2."""
+
+    name = "aws"
+    pause = 5.0
+
+    def __init__(self) -> None:
+        self._http = metadata_client(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ENDPOINT)
+        self._token = ""
+
+    def probe(self) -> None:
+        """Only this cloud's server gives tokens."""
+        self._renew()
+
+    def look(self) -> Departure | None:
+        """The notice, or else the recommendation."""
+        action = self._get(ACTION)
+        if action is not None:
+            return Departure(self.name, f"spot instance-action {action.get('action', '')}", _seconds(action))
+        if self._get(REBALANCE) is not None:
+            return Departure(self.name, "rebalance recommendation", certain=False)
+        return None
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        answer = self._ask(path)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # the token has expired
+            self._renew()
+            answer = self._ask(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found = answer.raise_for_status().json()
+        if not isinstance(found, dict):
+            raise ValueError(f"{path} holds no object: {answer.text[:100]}")
+        return found
+
+    def _ask(self, path: str) -> httpx.Response:
+        if not self._token:
+            self._renew()
+        return self._http.get(path, headers={"X-aws-ec2-metadata-token": self._token})
+
+    def _renew(self) -> None:
+        headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+        self._token = self._http.put("/latest/api/token", headers=headers).raise_for_status().text.strip()
+
+
+def _seconds(action: dict[str, Any]) -> float:
+    if action.get("action") == "hibernate":
+        return LEAST_SECONDS
+    return seconds_until(action.get("time"), datetime.fromisoformat)

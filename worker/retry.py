@@ -1,0 +1,49 @@
+"""Waiting for what is away just now: exponential backoff with jitter, ended early where somebody asks for it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from baton.storage.errors import StoreUnavailable
+from worker.api_client.client import ServiceUnavailable
+
+FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
+TRANSIENT = (ServiceUnavailable, StoreUnavailable)
+_T = TypeVar("_T")
+log = logging.getLogger(__name__)
+
+
+class Backoff:
+    """Pauses that grow from FIRST_WAIT to LONGEST_WAIT, with jitter on their upper half."""
+
+    def __init__(self) -> None:
+        self.longest = FIRST_WAIT
+
+    def draw(self) -> float:
+        """The next pause, in seconds."""
+        pause = self.longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        self.longest = min(2 * self.longest, LONGEST_WAIT)
+        return pause
+
+
+def persist(
+    call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None
+) -> _T:
+    """The result of `call`, tried again while service or store are away, for at most `seconds`.
+
+    `wait` sleeps, and may raise to end the waiting. What is not transient is raised at once.
+    """
+    give_up = None if seconds is None else time.monotonic() + seconds
+    backoff = Backoff()
+    while True:
+        try:
+            return call()
+        except TRANSIENT as error:
+            if give_up is not None and time.monotonic() + backoff.longest > give_up:
+                raise
+            log.warning("trying again in %.1f s: %s", backoff.longest, error)
+        wait(backoff.draw())

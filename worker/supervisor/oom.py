@@ -1,0 +1,39 @@
+"""Whether the kernel killed a process for want of memory: nobody else says so, its victim can not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from baton.system.cgroups import OWN, ROOT, folders, text_of
+
+MACHINE = Path("/proc/vmstat")
+COUNT = "oom_kill "
+LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
+
+
+def counters(own: Path = OWN, root: Path = ROOT, machine: Path = MACHINE) -> Iterator[Path]:
+    """Where the kernel counts such kills, the narrowest first: this process's control groups, then the machine."""
+    names = {1: "memory.oom_control", 2: "memory.events"}
+    yield from (folder / names[version] for version, folder in folders("memory", own, root))
+    yield machine
+
+
+class OomKills:
+    """Notices kills since it was made."""
+
+    def __init__(self, candidates: Iterator[Path] | None = None) -> None:
+        found = ((path, _count(path)) for path in candidates or counters())
+        known = [(path, count) for path, count in found if count is not None]
+        self._counter: Path | None = known[0][0] if known else None
+        self._before = known[0][1] if known else 0
+
+    def any(self) -> bool:
+        """Whether the kernel killed a process since; False where it does not tell."""
+        now = _count(self._counter) if self._counter else None
+        return now is not None and now > self._before
+
+
+def _count(path: Path) -> int | None:
+    found = [line for line in text_of(path).splitlines() if line.startswith(COUNT)]
+    return int(found[0].removeprefix(COUNT)) if found else None

@@ -1,0 +1,296 @@
+"""Where a worker trains: one attempt at a time, in a process of its own. Knows not from where attempts come."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from baton.domain.policies import Reason
+from baton.domain.spec.limits import DEFAULT_STALL
+from baton.domain.wire import Finish, Outcome
+from baton.telemetry import log_context
+from worker.api_client.client import ServiceClient
+from worker.ipc.messages import Held
+from worker.log_shipping.shipper import Logs
+from worker.preemption.deadline import Cost, Deadline
+from worker.preemption.notice import Departure
+from worker.retry import persist
+from worker.supervisor.crashes import Crashes
+from worker.supervisor.liveness import Pulse
+from worker.supervisor.process import TRAINER, TrainingProcess
+from worker.supervisor.process_guard import Guard
+from worker.supervisor.store_identity import OwnStore
+
+POLL_SECONDS = 0.5
+WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
+BEAT_SECONDS = 15
+DEVICE_AGAIN_SECONDS = 60.0
+"""Time until a device that could not be used is looked at again, by a new training process."""
+DEATH_REPORT_SECONDS = 60.0
+LAST_LINES_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+
+def nobody_waits() -> None:
+    """For `Seat.end_wait`: there is nobody to be woken."""
+
+
+class Seat:
+    """Runs attempts in a training process that stays warm between attempts.
+
+    `busy`: an attempt is in progress. `stopping`: the worker ends after the current attempt. `grace`: seconds from a
+    signal until a training process that does not hand over is killed. `logs`: ships the output of the training
+    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
+    wait for attempts; called in the main thread. `device`: the device that the training process reports.
+    `problem`: why that device cannot be used; no attempt is taken while there is one. `pulse`: liveness of the main
+    thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker rests
+    after them.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        *,
+        grace: float,
+        logs: Logs,
+        module: str = TRAINER,
+        deadline: Deadline | None = None,
+        pulse: Pulse | None = None,
+        store: OwnStore | None = None,
+    ) -> None:
+        self._client, self._grace, self._logs, self._module = client, grace, logs, module
+        self._deadline = deadline or Deadline(grace=grace)
+        self._training: TrainingProcess | None = None
+        self._leaving: Departure | None = None
+        self._gone_at = math.inf
+        self._too_late, self._started = False, time.monotonic()
+        self._guard: Guard | None = None
+        self._idle_since = self._started
+        self.pulse = pulse or Pulse()
+        self.store = store
+        self.crashes = Crashes()
+        self.device = "cpu"
+        self.problem: str | None = None
+        self.busy = self.stopping = False
+        self.end_wait: Callable[[], object] = nobody_waits
+
+    def __enter__(self) -> Seat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._logs.close(LAST_LINES_SECONDS)
+
+    def warm_up(self) -> None:
+        """Has a training process wait with TensorFlow imported."""
+        if self._training is None or not self._training.alive:
+            self.close()
+            self._training = TrainingProcess(self._module, self._logs.new())
+            self._started = time.monotonic()
+            self._idle_since = self._started + WARM_UP_SECONDS
+
+    def await_warm(self) -> bool:
+        """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
+        if self.stopping:
+            return False
+        self.warm_up()
+        training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
+        while training is not None and not training.ready and time.monotonic() < give_up:
+            self.pulse.beat()
+            if self.stopping or training.wait(WARM_POLL_SECONDS):
+                return False
+        now = time.monotonic()
+        if training is not None and not training.ready and now - self._started > DEFAULT_STALL:
+            log.error("the training process did not get ready within %.0f s; another one is started", DEFAULT_STALL)
+            self.close()
+            training = None
+        self._idle_since = min(self._idle_since, now)
+        self._deadline.warmed_up(now - self._started)
+        self._heed_the_deadline()
+        self._learn_the_device(training)
+        return training is not None and training.ready
+
+    def await_device(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for a device that can be used. Looks again with a new training process at times.
+
+        Returns whether it can be used; False if the worker is asked to end.
+        """
+        return self._wait_until(lambda: self.problem is None, seconds, self._look_at_the_device)
+
+    def _look_at_the_device(self) -> None:
+        if time.monotonic() - self._started > DEVICE_AGAIN_SECONDS:
+            self.close()
+            self.await_warm()
+
+    def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
+        return self._wait_until(lambda: self.store is None or self.store.usable, seconds)
+
+    def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
+        """Wait at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        return self._wait_until(lambda: not self.crashes.left, seconds)
+
+    def _wait_until(
+        self, ready: Callable[[], bool], seconds: float, between: Callable[[], None] = lambda: None
+    ) -> bool:
+        give_up = time.monotonic() + seconds
+        while not ready():
+            self.pulse.beat()
+            if self.stopping or time.monotonic() > give_up:
+                return False
+            between()
+            time.sleep(WARM_POLL_SECONDS)
+        return not self.stopping
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """An attempt came: from here on whoever asks to end waits for that of the attempt."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self._idle_since = time.monotonic()
+            self.busy = False
+
+    @property
+    def idle(self) -> float:
+        """Seconds in which it could have begun an attempt and none came."""
+        return 0.0 if self.busy else max(0.0, time.monotonic() - self._idle_since)
+
+    def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
+        """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
+        log_context.for_process(attempt_id=attempt_id)
+        try:
+            return self._train(attempt_id, beat)
+        finally:
+            log_context.for_process(attempt_id=None, job=None, attempt=None)
+
+    def _train(self, attempt_id: str, beat: Callable[[], object]) -> bool:
+        self.warm_up()
+        training, self._too_late = self._training, False
+        if training is None:
+            raise RuntimeError("no training process")
+        if not self._give(training, attempt_id) or not self._watch(training, beat):
+            return False
+        self._learn_the_device(training)
+        if ended := training.given_back():
+            self._deadline.cost = Cost(ended.startup, ended.handover)
+        claimed = training.held() is not None
+        self._count(training, attempt_id, self._report_death(training))
+        self.close()
+        self._heed_the_deadline()
+        return claimed
+
+    def stop(self, cause: str = "asked to end") -> None:
+        """Asks to end, as a signal does: an attempt that is trained is saved and handed over."""
+        self.leave(Departure("signal", cause, self._grace))
+
+    def leave(self, word: Departure) -> None:
+        """The machine goes away, or may: then what is trained is saved, and goes on, but nothing is begun any more.
+
+        May be called by a signal handler. The first cause is kept, and the shortest time.
+        """
+        log.warning("%s: %s", word, f"{word.seconds:.0f} s left" if word.certain else "the machine may go away")
+        if word.certain:
+            self._leaving = self._leaving or word
+            self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
+        self.stopping = True
+        if self._training is not None and (self.busy or self._training.busy):
+            self._training.notify(word)
+
+    def retire(self, why: str) -> None:
+        """Begins nothing any more; what is trained goes on."""
+        if not self.stopping:
+            log.info("%s: nothing more is begun", why)
+        self.stopping = True
+
+    def _heed_the_deadline(self) -> None:
+        if why := self._deadline.too_late:
+            self.retire(why)
+
+    def _learn_the_device(self, training: TrainingProcess | None) -> None:
+        self.device = (training and training.device) or self.device
+        self.problem = (training and training.problem) or None
+
+    def kill(self) -> None:
+        """Ends the training process, whatever it does."""
+        if self._training is not None:
+            self._training.kill()
+
+    def close(self) -> None:
+        """Ends the training process for good; the next attempt gets another."""
+        if self._training is not None:
+            self._training.close()
+            self._training = None
+
+    def _give(self, training: TrainingProcess, attempt_id: str) -> bool:
+        try:
+            training.assign(attempt_id, self._deadline)
+        except OSError as error:
+            log.error("the training process is gone before it began: %s", error)
+            self.close()
+            return False
+        if self._leaving is not None:
+            training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
+        return True
+
+    def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
+        """Whether the process has ended; False if it did not get the attempt and waits for another."""
+        beaten, guard = time.monotonic(), Guard(training)
+        self._guard = guard
+        while not training.wait(POLL_SECONDS) and not training.abandoned:
+            self.pulse.beat()
+            guard.look()
+            if held := training.held():
+                log_context.for_process(job=held.job_id, attempt=held.attempt)
+            if training.refused():
+                if self.store is not None:
+                    self.store.recheck()
+                return False
+            if time.monotonic() - beaten >= BEAT_SECONDS:
+                beaten = time.monotonic()
+                beat()
+            if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
+                self._too_late = True
+                log.error("the training process did not hand over in time, and is ended")
+                training.kill()
+        return True
+
+    def _last_words(self, training: TrainingProcess, held: Held) -> Finish | None:
+        if self._guard is not None and self._guard.ended_it:
+            return self._guard.last_words(held)
+        death = training.death()
+        if death is None and not training.abandoned:
+            return None
+        if self._too_late or death is None:
+            text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
+            return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
+        return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
+
+    def _count(self, training: TrainingProcess, attempt_id: str, death: Finish | None) -> None:
+        """Count the attempt's end if it says something about this machine."""
+        held, ended = training.held(), death or training.given_back()
+        if held is not None and ended is not None:
+            self.crashes.ended(held.job_id, ended.outcome, ended.reason, ended.fault)
+        elif held is None and not self._too_late and (crash := training.death()):  # before the claim
+            self.crashes.ended(attempt_id, Outcome.FAILED, crash.reason)
+
+    def _report_death(self, training: TrainingProcess) -> Finish | None:
+        """How the attempt ended, if the process died with it."""
+        held = None if training.given_back() else training.held()
+        finish = None if held is None else self._last_words(training, held)
+        if held is None or finish is None:
+            return None
+        log.error("%s", finish.message)
+        self._client.hold(held.attempt_id, held.token, held.protocol)
+        if self._guard is not None:
+            self._guard.tell(self._client, held)
+        try:
+            persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
+        except Exception as error:
+            log.warning("could not report it, the lease will expire: %s", error)
+        return finish

@@ -1,0 +1,57 @@
+"""The directories that a spec's dataset.path may lie in: on a worker whose users may not read all that it can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from worker.ipc.progress import advanced
+from worker.training.data.listing import bad_data
+
+
+def check_path(path: Path, roots: Sequence[Path]) -> None:
+    """Nothing without roots; else the path, a directory or a file, and all links below it have to lead into one.
+
+    Raises JobFailure: bad_data. It says nothing of what lies outside, nor whether it is there.
+    """
+    if not roots:
+        return
+    real = [Path(os.path.realpath(root)) for root in roots]
+    if not _inside(path, real):
+        names = ", ".join(map(str, roots))
+        bad_data(f"dataset.path: {path} does not lie in what this worker gives to jobs (BATON_DATA_ROOTS): {names}")
+    for link in _links(path):
+        if not _inside(link, real):
+            bad_data(f"dataset.path: the link {link} leads out of what this worker gives to jobs (BATON_DATA_ROOTS)")
+
+
+def _inside(path: Path, roots: Sequence[Path]) -> bool:
+    found = Path(os.path.realpath(path))
+    return any(found.is_relative_to(root) for root in roots)
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """All symbolic links below it, and below the directories that these lead to, each directory once."""
+    seen: set[str] = set()
+    waiting = [str(folder)]
+    while waiting:
+        here = waiting.pop()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        advanced()
+        for entry in _entries(here):
+            if entry.is_symlink():
+                yield Path(entry.path)
+            if entry.is_dir():
+                waiting.append(entry.path)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []  # no directory, or none that can be read: whoever lists the images says so

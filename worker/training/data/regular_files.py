@@ -1,0 +1,36 @@
+"""Only regular files are read: a FIFO or a device in their place could be read for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from baton.domain.errors import JobFailure
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a directory",
+}
+
+
+def check_regular(file: Path, mode: int) -> None:
+    """Raises JobFailure: bad_data, the mode is not that of a regular file. Links were followed."""
+    if not stat.S_ISREG(mode):
+        what = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise JobFailure("bad_data", f"{file}: is {what} and not a regular file")
+
+
+def open_regular(file: Path) -> IO[bytes]:
+    """The file, to be read. Raises OSError, and JobFailure as above; never waits for a writer of a FIFO."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        check_regular(file, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise

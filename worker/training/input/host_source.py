@@ -1,0 +1,85 @@
+"""Training batches from any place of a stage on, computed here or ahead of time in helper processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baton.domain.spec import AugmentationSpec
+from worker.training.data.image_data import Split
+from worker.training.input.plan import BatchPlan
+from worker.training.input.pool import BatchPool
+
+if TYPE_CHECKING:
+    from worker.training.input.step_records import Records
+    from worker.training.step.inputs import Change, Images
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them.
+
+    `records`: the small inputs of the step, where they are on the devices already.
+    """
+
+    images: Images
+    labels: NDArray[np.int32]
+    change: Change | None = None
+    records: Records | None = None
+
+
+class BatchSource:
+    """The batches of one stage. They are the same for any number of processes and from any place on.
+
+    `processes`: helper processes that augment, 0 for none; policy "none" never starts any. They start at once and die
+    with the thread that makes the source, so make it on one that lasts as long as the stage. `waiting`: called
+    repeatedly while a helper does not answer; what it raises ends the wait.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        policy: str | AugmentationSpec,
+        seed: int,
+        stage: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        processes: int,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._plan = BatchPlan(split, policy, seed, stage, batch_size, steps_per_epoch)
+        self._pool = BatchPool(self._plan, processes, waiting) if processes > 0 and policy != "none" else None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The helpers' process ids."""
+        return self._pool.pids if self._pool else ()
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0; may be left midway.
+
+        Raises:
+            JobFailure: augmentation_died, a helper was killed; exception, it says what went wrong in one.
+        """
+        images: Callable[[int, int], NDArray[np.uint8]] = self._pool.images if self._pool else self._plan.images
+        for batch in range(first_batch, self._plan.steps_per_epoch):
+            yield Batch(images(epoch, batch), self._plan.labels(epoch, batch))
+
+    def close(self) -> None:
+        """Ends the helper processes. A second time it does nothing."""
+        if self._pool:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

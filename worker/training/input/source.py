@@ -1,0 +1,140 @@
+"""Where the images of a step come from: ready from the host, or picked and augmented by the step itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.domain.spec import JobSpec
+from worker.training.augmentation.device import unsupported
+from worker.training.data.image_data import Split
+from worker.training.input.host_source import Batch, BatchSource
+from worker.training.input.plan import BatchPlan
+from worker.training.input.prefetch import ahead
+from worker.training.input.shuffle import device_seed
+from worker.training.step.engine import Engine
+from worker.training.step.inputs import Change, Held, Images, Labels, Rows
+
+_UNEVEN = "stages.{stage}.batch_size: {n} GPUs cannot share {images} images evenly; change it, or BATON_GPUS"
+_NOT_HERE = (
+    "stages.{stage}.augmentation: {what} cannot run inside the step; set augmentation_engine to auto, or to imgaug"
+)
+
+
+Made = TypeVar("Made")
+
+
+class Source(Protocol):
+    """The batches of one stage, from any place of it on."""
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0."""
+        ...
+
+    def close(self) -> None:
+        """Ends what computes them."""
+        ...
+
+
+class DrawnSource:
+    """Batches that the step augments. `held`: the images where the device has them."""
+
+    def __init__(self, plan: BatchPlan, held: Held | None) -> None:
+        self._plan, self._held = plan, held
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0."""
+        numbers = range(first_batch, self._plan.steps_per_epoch)
+        # Images of the host are gathered while the device computes the step before.
+        return in_turn(lambda batch: self._batch(epoch, batch), numbers, gathers=self._held is None)
+
+    def _batch(self, epoch: int, batch: int) -> Batch:
+        indices = self._plan.indices(epoch, batch)
+        images = rows_of(self._plan.split, indices, self._held)
+        return Batch(images, self._plan.split.labels[indices], self._change(epoch, batch))
+
+    def close(self) -> None:
+        """Nothing outlives its iterator."""
+
+    def _change(self, epoch: int, batch: int) -> Change | None:
+        if self._plan.policy == "none":
+            return None
+        return Change(self._plan.policy, device_seed(self._plan.seed, self._plan.stage, epoch, batch))
+
+
+def rows_of(split: Split, indices: np.ndarray, held: Held | None) -> Images:
+    """These images of a split: where the device holds them, or from the host."""
+    return split.take(indices) if held is None else Rows(held, split.rows[indices].astype(np.int32))
+
+
+def in_turn(make: Callable[[int], Made], numbers: range, *, gathers: bool) -> Iterator[Made]:
+    """`make(number)` for each; ahead of time in a thread where it gathers images on the host."""
+    return ahead(make, numbers) if gathers else map(make, numbers)
+
+
+def in_order(
+    split: Split, size: int, between: Callable[[], None], held: Held | None = None
+) -> Iterator[tuple[Images, Labels]]:
+    """A split's images and labels as they are, `size` at a time; calls `between` before each lot."""
+
+    def lot(start: int) -> tuple[Images, Labels]:
+        indices = np.arange(start, min(start + size, len(split)))
+        return rows_of(split, indices, held), split.labels[indices]
+
+    for images, labels in in_turn(lot, range(0, len(split), size), gathers=held is None):
+        between()
+        yield images, labels
+
+
+def make_source(
+    spec: JobSpec,
+    engine: Engine,
+    split: Split,
+    stage: int,
+    steps: int,
+    processes: int,
+    waiting: Callable[[], None] = lambda: None,
+) -> Source:
+    """The batches of a stage, counted from 0, augmented by the step where the spec or the GPU wants it.
+
+    `waiting`: called repeatedly while a batch is not ready; what it raises ends the wait.
+
+    Raises:
+        JobFailure: unsupported, the spec wants of the step what only the host can, or the GPUs cannot share a batch.
+    """
+    asked = spec.stages[stage]
+    devices = engine.replicas.count
+    if asked.batch_size % devices:
+        raise JobFailure(Reason.UNSUPPORTED, _UNEVEN.format(stage=stage, images=asked.batch_size, n=devices))
+    if engine.draws and in_step(spec, stage):
+        plan = BatchPlan(split, asked.augmentation, spec.seed, stage, asked.batch_size, steps)
+        return DrawnSource(plan, engine.hold(split.images))
+    return BatchSource(
+        split,
+        policy=asked.augmentation,
+        seed=spec.seed,
+        stage=stage,
+        batch_size=asked.batch_size,
+        steps_per_epoch=steps,
+        processes=processes,
+        waiting=waiting,
+    )
+
+
+def in_step(spec: JobSpec, stage: int) -> bool:
+    """Whether a device that could is to augment this stage's images.
+
+    Raises:
+        JobFailure: unsupported, it must and cannot.
+    """
+    augmentation = spec.stages[stage].augmentation
+    if augmentation == "none" or spec.augmentation_engine == "imgaug":
+        return augmentation == "none"
+    missing = unsupported(augmentation)
+    if missing and spec.augmentation_engine == "device":
+        raise JobFailure(Reason.UNSUPPORTED, _NOT_HERE.format(stage=stage, what=", ".join(missing)))
+    return not missing

@@ -1,0 +1,1 @@
+"""What a training run leaves besides checkpoints: history, model files, evaluation, report."""

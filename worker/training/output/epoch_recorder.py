@@ -1,0 +1,43 @@
+"""Records the rows of finished epochs, with the files that go with them."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from baton.domain.spec import JobSpec
+from baton.domain.wire import EpochRow
+from worker.attempt.protocols import Control
+from worker.checkpointing.snapshot import Snapshot
+from worker.training.output.artifacts import Published
+from worker.training.state.cursor import BestEpoch, Cursor
+
+
+class Recording:
+    """For the training loop, which adds the rows to its cursor."""
+
+    def __init__(self, spec: JobSpec, control: Control, files: Published) -> None:
+        self._spec, self._control, self._files = spec, control, files
+
+    def announce(self, cursor: Cursor, snapshot: Snapshot | None) -> None:
+        """Sends the newest row and its files. `snapshot`: the state after that epoch, if it was saved."""
+        row, best = cursor.history.last, cursor.best
+        if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
+            self._files.best(best, snapshot)
+        self._record(row, best)
+        self._files.history(cursor.history)
+
+    def again(self, cursor: Cursor, snapshot: Snapshot) -> None:
+        """Sends what the attempt that wrote the snapshot may not have sent.
+
+        These are the rows that waited, and after an epoch its row and its files.
+        """
+        ended = snapshot.position.step == 0 and len(cursor.history) > 0
+        if snapshot.rows_from is not None:
+            for row in islice(cursor.history, snapshot.rows_from - 1, len(cursor.history) - ended):
+                self._record(row, cursor.best)
+        if ended:
+            self.announce(cursor, snapshot)
+
+    def _record(self, row: EpochRow, best: BestEpoch | None) -> None:
+        last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
+        self._control.epoch(row, best.metric if best else None, last)

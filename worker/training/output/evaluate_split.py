@@ -1,0 +1,82 @@
+"""A model's judgement on sets of images: the numbers of an evaluation, and what a report shows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from baton.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
+from baton.domain.spec import JobSpec
+from worker.ipc.progress import advanced
+from worker.training.data import ImageData, Split
+from worker.training.evaluation import Answers, class_names, evaluated
+from worker.training.input.source import in_order
+from worker.training.step.engine import Engine, Score
+from worker.training.step.evaluation_batches import EvaluationBatches
+from worker.training.step.memory import out_of_memory
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One set of images with a network's answers to them; in the score the loss has the regularisation in it."""
+
+    split: Split
+    score: Score
+    answers: Answers
+
+
+def judge(engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int) -> Judged:
+    """What the engine's network, of a stage counted from 1, says of a split.
+
+    `between` is called before each batch and may raise to stop. Where the device's memory is full, all of the split is
+    judged again in batches of half the size, so that the sums do not depend on where it happened.
+
+    Raises:
+        JobFailure: out_of_memory, not one image fits.
+    """
+
+    def at_batch() -> None:
+        advanced()
+        between()
+
+    while True:
+        size = min(batches.size(stage, split.size), len(split))
+        try:
+            return Judged(split, *engine.examine(in_order(split, size, at_batch, engine.hold(split.images)), size))
+        except tf.errors.OpError as error:
+            if not out_of_memory(error):
+                raise
+            full = error.with_traceback(None)  # whose frames hold tensors
+        batches.halve(split.size, size, full)
+
+
+def judge_all(
+    engine: Engine, data: ImageData, between: Callable[[], None], batches: EvaluationBatches, stage: int
+) -> dict[str, Judged]:
+    """The same of all sets that did not train, by their names in an evaluation."""
+    splits = {"validation": data.val} | ({"test": data.test} if data.test is not None else {})
+    return {name: judge(engine, split, between, batches, stage) for name, split in splits.items()}
+
+
+def make_evaluation(
+    spec: JobSpec, model: EvaluatedModel, names: tuple[str, ...], outputs: int, sets: Mapping[str, Judged]
+) -> Evaluation:
+    """The file's content: nothing in it depends on when or where it was made."""
+    named = class_names(names, outputs)
+    return Evaluation(
+        job=spec.name,
+        network=spec.network.name,
+        dataset=spec.dataset.name,
+        model=model,
+        sets={name: evaluated(j.answers, named, j.score.loss) for name, j in sets.items()},
+        keras=KerasFile(written_by=keras.__version__),
+    )
+
+
+def evaluation_size(spec: JobSpec, stage: int) -> int:
+    """Pixels a side of the images that a stage, counted from 1, is validated on."""
+    found = spec.stages[stage - 1]
+    return found.judged_at

@@ -1,0 +1,29 @@
+"""Makes a report: `python -m worker.training.output.report PARENT GIVEN MADE`, from the files in GIVEN into MADE.
+
+PARENT is the process id of whoever wants it: with it ends this one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from baton.system.parent_death import die_with_parent
+
+if __name__ == "__main__":
+    # Before anything slow is imported.
+    die_with_parent(int(sys.argv[1]))
+    os.nice(19)
+
+from pathlib import Path
+
+
+def _main(given: Path, made: Path) -> None:
+    from worker.training.output.report.inputs import Material
+    from worker.training.output.report.pages import make_report
+
+    make_report(Material.read(given), made)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,127 @@
+"""Curves along the epochs: loss, accuracy, learning rate, with stages and interruptions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from worker.training.output.report.figures.canvas import INK, PUBLISHED, TRAINING, VALIDATION, Drawing, blank, drawing
+from worker.training.output.report.run_timeline import Course, Mark
+
+HEIGHT = 3.5
+TEXT = "Cross-entropy with regularisation: mean over each epoch's training images, and over all validation images."
+# Of the axis: a narrower stage bears no number.
+_NARROW = 0.035
+_LOG_FROM = 20.0
+_LINES = {
+    "warned": ("#b455d6", "--"),
+    "paused": ("#8a8f98", "--"),
+    "lost": ("#e5484d", ":"),
+    "failed": ("#e5484d", "-."),
+    "interrupted": ("#b455d6", ":"),
+}
+
+
+def loss(course: Course) -> Drawing:
+    """Loss of training and validation."""
+    figure, axes = _frame(course, "loss (nats)")
+    values = [(row.loss, row.val_loss) for row in course.rows]
+    _two(axes, course, [v[0] for v in values], [v[1] for v in values])
+    finite = [x for pair in values for x in pair if math.isfinite(x) and x > 0]
+    if finite and max(finite) > _LOG_FROM * min(finite):
+        _logarithmic(axes)
+    return _done(figure, axes, "loss", "Loss", TEXT)
+
+
+def accuracy(course: Course) -> Drawing:
+    """Accuracy of training and validation, and what the source of the plan reports."""
+    figure, axes = _frame(course, "accuracy (% of images)")
+    _two(axes, course, [100 * r.accuracy for r in course.rows], [100 * r.val_accuracy for r in course.rows])
+    for k, band in enumerate(b for b in course.bands if b.published is not None):
+        share, label = 100 * (band.published or 0.0), "published, validation" if k == 0 else None
+        axes.plot([band.begin, band.end], [share, share], color=PUBLISHED, linestyle=(0, (5, 2)), label=label)
+    axes.set_ylim(bottom=0)
+    text = "Share of images whose most probable class is their own."
+    if any(b.published is not None for b in course.bands):
+        text += " Dashed: the best (else the last) validation accuracy that the plan's source reports for the stage."
+    return _done(figure, axes, "accuracy", "Accuracy", text)
+
+
+def learning_rate(course: Course) -> Drawing:
+    """The learning rate of each step."""
+    figure, axes = _frame(course, "learning rate (per step)")
+    rates = [rate for _, rate in course.rates]
+    axes.plot([epoch for epoch, _ in course.rates], rates, color=TRAINING, linewidth=1.3, label="learning rate")
+    if rates and min(rates) > 0 and max(rates) > 8 * min(rates):
+        _logarithmic(axes)
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    return _done(figure, axes, "learning-rate", "Learning rate", "As the schedules of the stages drove it.")
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _plain(value: float, _place: int | None) -> str:
+    return f"{value:g}"
+
+
+def _frame(course: Course, unit: str) -> tuple[Figure, Axes]:
+    figure = blank(HEIGHT)
+    axes = figure.add_subplot()
+    end = max(1.0, float(len(course.rows)))
+    axes.set_xlim(0, end)
+    axes.set_xlabel("epochs done")
+    axes.set_ylabel(unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    axes.grid(axis="y")
+    _stages(axes, course, end)
+    _interruptions(axes, course.marks)
+    return figure, axes
+
+
+def _stages(axes: Axes, course: Course, end: float) -> None:
+    above = axes.get_xaxis_transform()
+    for band in course.bands:
+        if band.stage % 2 == 0:
+            axes.axvspan(band.begin, band.end, color=INK, alpha=0.06, linewidth=0)
+        if band.begin > 0:
+            axes.axvline(band.begin, color=INK, alpha=0.45, linewidth=0.8)
+        share = (band.end - band.begin) / end
+        if share > _NARROW:
+            text = f"stage {band.stage}" if share > 0.13 else str(band.stage)
+            axes.text((band.begin + band.end) / 2, 1.02, text, transform=above, ha="center", va="bottom", fontsize=8)
+
+
+def _interruptions(axes: Axes, marks: Sequence[Mark]) -> None:
+    counts: dict[str, int] = {}
+    for mark in marks:
+        counts[mark.kind] = counts.get(mark.kind, 0) + 1
+    for mark in marks:
+        color, style = _LINES[mark.kind]
+        # The first of its kind stands in the legend for all.
+        count = counts.pop(mark.kind, None)
+        label = f"{mark.kind} ({count})" if count else None
+        axes.axvline(mark.epoch, color=color, linestyle=style, linewidth=1.2, label=label)
+
+
+def _two(axes: Axes, course: Course, training: Sequence[float], validation: Sequence[float]) -> None:
+    epochs = [row.epoch for row in course.rows]
+    marker = "o" if len(epochs) < 40 else ""
+    for values, color, label in ((training, TRAINING, "training"), (validation, VALIDATION, "validation")):
+        # The last point lies on the edge.
+        axes.plot(epochs, values, color=color, marker=marker, markersize=3, linewidth=1.4, label=label, clip_on=False)
+
+
+def _done(figure: Figure, axes: Axes, name: str, title: str, caption: str) -> Drawing:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    return drawing(figure, name, title, caption)

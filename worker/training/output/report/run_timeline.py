@@ -1,0 +1,111 @@
+"""How a run went along its epochs: stages, interruptions, learning rates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from baton.domain.spec import CyclicSchedule, JobSpec, parse_spec
+from baton.domain.views import AttemptView
+from baton.domain.wire import EpochRow
+from worker.extensions import installed
+from worker.training.output.report.inputs import Facts
+from worker.training.state.schedules import make_schedule
+from worker.training.state.step_plan import Plan
+
+# Of a stage whose rate moves at every step.
+_POINTS = 400
+INTERRUPTED = {"preempted": "warned", "paused": "paused", "lost": "lost", "failed": "failed"}
+
+
+@dataclass(frozen=True)
+class Band:
+    """A stage on the axis of epochs: `begin` to `end`, `done` of it; published shares of right answers in it."""
+
+    stage: int
+    name: str
+    begin: float
+    end: float
+    published: float | None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where an attempt ended before the job did. `epoch`: epochs done by then, with the part of the one under way."""
+
+    epoch: float
+    attempt: int
+    kind: str
+    step: int | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """All of it; learning rates as (epochs done, rate)."""
+
+    spec: JobSpec
+    plan: Plan
+    rows: tuple[EpochRow, ...]
+    bands: tuple[Band, ...]
+    marks: tuple[Mark, ...]
+    rates: tuple[tuple[float, float], ...]
+
+
+def course_of(facts: Facts) -> Course:
+    """From what was recorded; where the service told nothing, interruptions lie between two rows of the history."""
+    spec = parse_spec(facts.spec, installed())
+    plan = Plan(spec, facts.steps)
+    marks = tuple(_told(plan, facts.attempts) if facts.attempts else _guessed(facts.history))
+    bands = tuple(_bands(plan, len(facts.history)))
+    return Course(spec, plan, facts.history, bands, marks, tuple(_rates(plan, facts.history)))
+
+
+def epochs_at(plan: Plan, global_step: int) -> float:
+    """Epochs done after so many steps of the whole job."""
+    for stage, steps in enumerate(plan.steps):
+        into = global_step - plan.start_of(stage).global_step
+        if into <= steps * plan.spec.stages[stage].epochs:
+            return plan.epochs_before(stage) + max(0, into) / steps
+    return float(plan.spec.total_epochs)
+
+
+def _bands(plan: Plan, done: int) -> Iterator[Band]:
+    for stage, spec in enumerate(plan.spec.stages):
+        begin = plan.epochs_before(stage)
+        found = spec.published
+        shares = (found.best_val_accuracy, found.val_accuracy) if found else ()
+        if begin < max(done, 1):
+            best = next((share for share in shares if share is not None), None)
+            yield Band(stage + 1, plan.stage_name(stage), begin, min(begin + spec.epochs, max(done, 1)), best)
+
+
+def _told(plan: Plan, attempts: Sequence[AttemptView]) -> Iterator[Mark]:
+    for attempt in attempts:
+        if attempt.state in INTERRUPTED and attempt.end_step is not None:
+            kind = INTERRUPTED[attempt.state]
+            yield Mark(epochs_at(plan, attempt.end_step), attempt.attempt, kind, attempt.end_step)
+
+
+def _guessed(rows: Sequence[EpochRow]) -> Iterator[Mark]:
+    for before, after in pairwise(rows):
+        if after.attempt != before.attempt:
+            yield Mark(float(before.epoch), before.attempt, "interrupted", None)
+
+
+def _rates(plan: Plan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
+    for row in rows:
+        schedule = plan.spec.stages[row.stage - 1].schedule
+        if isinstance(schedule, CyclicSchedule):
+            yield from _within(plan, row, schedule)
+        else:
+            yield (row.epoch - 1, row.learning_rate)
+            yield (row.epoch, row.learning_rate)
+
+
+def _within(plan: Plan, row: EpochRow, schedule: CyclicSchedule) -> Iterator[tuple[float, float]]:
+    steps, epochs = plan.steps[row.stage - 1], plan.spec.stages[row.stage - 1].epochs
+    moving = make_schedule(schedule, schedule.base_lr)
+    stride = max(1, steps * epochs // _POINTS)
+    for step in range(0, steps, stride):
+        yield (row.epoch - 1 + step / steps, moving.rate((row.stage_epoch - 1) * steps + step))

@@ -1,0 +1,1 @@
+"""Where a run stands: step plan, cursor, learning rate schedules, throughput."""

@@ -1,0 +1,1 @@
+"""The compiled training step and all that touches the device."""

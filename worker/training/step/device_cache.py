@@ -1,0 +1,115 @@
+"""Images that the device holds: copied there once, picked by number inside the compiled step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from baton.system.cuda import device_memory
+from worker.training.step.inputs import Held
+from worker.training.step.memory import MAX_WORDS, out_of_memory
+
+# The rest is for the network: its variables, its activations, what XLA tries out.
+SHARE = 0.25
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """The arrays of images that devices hold, at most `capacity` bytes of them on each.
+
+    Given to a step as arguments: as constants of the compiled program they would take minutes to compile.
+    """
+
+    def __init__(self, devices: Sequence[str], capacity: int | None = None) -> None:
+        self._devices, self._capacity = devices, device_share() if capacity is None else capacity
+        self._arrays: dict[int, tuple[NDArray[np.uint8], Held]] = {}
+        self._refused: dict[int, tuple[NDArray[np.uint8], str]] = {}
+
+    def keep_only(self, *wanted: NDArray[np.uint8]) -> None:
+        """Lets go of all others: to be called before new ones are put up."""
+        names = {id(images) for images in wanted}
+        self._arrays = {name: entry for name, entry in self._arrays.items() if name in names}
+        self._refused = {}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why images stay with the host, one text for each array that was to be held."""
+        return tuple(why for _, why in self._refused.values())
+
+    def hold(self, images: NDArray[np.uint8]) -> Held | None:
+        """The same images on each device, or None where they do not fit."""
+        if id(images) in self._refused:
+            return None
+        if id(images) not in self._arrays:
+            copied, why = self._copied(images)
+            if copied is None:
+                self._refused[id(images)] = (images, f"{_described(images)} stay with the host: {why}")
+                log.info("%s", self._refused[id(images)][1])
+                return None
+            self._arrays[id(images)] = (images, copied)
+        return self._arrays[id(images)][1]
+
+    def _copied(self, images: NDArray[np.uint8]) -> tuple[Held | None, str]:
+        """The copies, or None and why there are none."""
+        if self._held + images.nbytes > self._capacity:
+            return None, f"the device may hold {_mb(self._room)} MB more of them"
+        try:
+            return tuple(_copy(images, device) for device in self._devices), ""
+        except tf.errors.OpError as error:
+            if not out_of_memory(error):
+                raise
+            log.warning("images could not be copied to the device: %s", str(error)[:MAX_WORDS])
+            return None, "the device's memory is full"
+
+    @property
+    def _held(self) -> int:
+        return sum(images.nbytes for images, _ in self._arrays.values())
+
+    @property
+    def _room(self) -> int:
+        return self._capacity - self._held
+
+
+def _copy(images: NDArray[np.uint8], device: str) -> tf.Tensor:
+    begun = time.monotonic()
+    with tf.device(device):
+        copied = tf.constant(np.asarray(images))
+    log.info("%s holds %s, copied in %.2f s", device, _described(images), time.monotonic() - begun)
+    return copied
+
+
+def _described(images: NDArray[np.uint8]) -> str:
+    return f"{_mb(images.nbytes)} MB of images ({len(images)} of {images.shape[1]} px)"
+
+
+def _mb(size: int) -> int:
+    return size // 1_000_000
+
+
+def training_devices() -> tuple[str, ...]:
+    """Where steps run: every GPU that TensorFlow may use, or the CPU. Tests divide the CPU into several devices."""
+    gpus = tuple(f"GPU:{k}" for k in range(len(tf.config.get_visible_devices("GPU"))))
+    return gpus or tuple(f"CPU:{k}" for k in range(_logical_cpus()))
+
+
+def _logical_cpus() -> int:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    return len(tf.config.get_logical_device_configuration(cpu) or (None,))
+
+
+def device_share() -> int:
+    """Bytes that images may take on each device that trains: a share of the memory of the smallest.
+
+    Asked of CUDA for this process's own devices, so that it holds for another card than the first and for a MIG
+    instance. Nothing where CUDA does not answer.
+    """
+    count = len(tf.config.get_visible_devices("GPU"))
+    if not count:
+        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return int(SHARE * min(device_memory()[:count], default=0))

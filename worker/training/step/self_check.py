@@ -1,0 +1,63 @@
+"""Whether this device repeats the bits of a training step: without that, no resume can be exact."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from baton.domain.goodput import Bucket
+from worker.attempt.protocols import Control
+from worker.checkpointing.snapshot import Arrays
+from worker.training.input.host_source import Batch
+from worker.training.step.engine import Engine
+
+ADVICE = (
+    "Exact resume cannot be promised on this device. deterministic: true in the spec, or "
+    "BATON_NONDETERMINISTIC_OPS=exclude for the worker, uses only operations that repeat their bits"
+)
+log = logging.getLogger(__name__)
+
+
+class SelfCheck:
+    """Takes the first step of each stage of this process two times more, and compares. The state is put back.
+
+    `wanted`: on, off, or auto: on GPUs. `control`: counts it as start-up, and gets an event where the bits differ.
+    """
+
+    def __init__(self, wanted: str, engine: Engine, control: Control) -> None:
+        self._engine, self._control = engine, control
+        self._on = wanted == "on" or (wanted == "auto" and engine.on_gpu)
+        self._done: set[int] = set()
+
+    def before(self, stage: int, batch: Batch, rate: float) -> None:
+        """To be called before each step; does something before the first one of a stage."""
+        if not self._on or stage in self._done:
+            return
+        self._done.add(stage)
+        begun = time.monotonic()
+        with self._control.watch.measure(Bucket.STARTUP):
+            names = unequal_arrays(self._engine, batch, rate)
+        if not names:
+            log.info("two runs of one step gave equal bits; checked in %.2f s", time.monotonic() - begun)
+            return
+        text = f"two runs of one training step gave other bits in {len(names)} arrays, the first: {names[0]}. {ADVICE}"
+        log.warning("%s", text)
+        self._control.note("self_check_failed", text, {"stage": stage + 1, "arrays": len(names), "first": names[0]})
+
+
+def unequal_arrays(engine: Engine, batch: Batch, rate: float) -> list[str]:
+    """The arrays of the state that differ after the same step from the same state, taken twice.
+
+    Afterwards the engine's state is as before: weights, optimizer, seeds of dropout, sums of the epoch.
+    """
+    before = engine.arrays()
+    one, other = (_after_a_step(engine, before, batch, rate) for _ in range(2))
+    return [name for name, array in one.items() if array.tobytes() != other[name].tobytes()]
+
+
+def _after_a_step(engine: Engine, before: Arrays, batch: Batch, rate: float) -> Arrays:
+    try:
+        engine.train_step(batch.images, batch.labels, rate, batch.change)
+        return engine.arrays()
+    finally:
+        engine.load(before)

@@ -1,0 +1,124 @@
+"""The compiled training step: pick the images, augment them, forward, loss, gradients, update, running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from baton.domain.spec import AugmentationSpec
+from worker.training.augmentation.device import NOTHING, DeviceAugment, build_device
+from worker.training.input.reordered_augmentation import Reordered
+from worker.training.input.step_records import Records, labels_of, picked_by, rate_of, seed_of
+from worker.training.step.inputs import Rows, Share, source_of
+from worker.training.step.loss import Objective
+from worker.training.step.replicas import Replicas, one_of
+
+Policy = str | AugmentationSpec | None
+
+
+@dataclass(frozen=True)
+class _Program:
+    """`step`: the compiled step. `before`: what augments the images first, where that cannot be a part of the step."""
+
+    step: Any
+    before: Reordered | None = None
+
+
+class Learner:
+    """Updates a network's variables. `xla`: whether it compiles the steps.
+
+    `sums`: of loss, correct answers and images. `finite`: images in the steps up to which the loss sum is finite.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        sums: tf.Variable,
+        finite: tf.Variable,
+        *,
+        replicas: Replicas,
+        xla: bool,
+    ) -> None:
+        self._network, self._optimizer = network, optimizer
+        self._sums, self._finite = sums, finite
+        self._replicas, self._xla = replicas, xla
+        self._objective = Objective(network)
+        self._programs: dict[tuple[Policy, bool], _Program] = {}
+
+    def step(self, shares: Sequence[Share], records: Records) -> None:
+        """One update, which is only begun where a device computes it. `records`: those of the shares."""
+        program = self._program(shares[0])
+        given = zip(self._replicas.devices, shares, records, strict=True)
+        images = [self._images(program, k, *one) for k, one in enumerate(given)]
+        program.step(*self._replicas.spread([*zip(images, records, strict=True)]))
+
+    def _program(self, share: Share) -> _Program:
+        key = share.change.augmentation if share.change else None, isinstance(share.images, Rows)
+        if key not in self._programs:
+            self._programs[key] = self._make_program(*key)
+        return self._programs[key]
+
+    def _make_program(self, policy: Policy, picks: bool) -> _Program:
+        augment = build_device(policy or "none")
+        if augment.order is None:
+            return _Program(self._make(augment, picks=picks))
+        return _Program(self._make(NOTHING, picks=False), Reordered(augment, picks=picks, xla=self._xla))
+
+    def _images(self, program: _Program, number: int, device: str, share: Share, record: tf.Tensor) -> tf.Tensor:
+        """What the step of a device takes as images. `number`: of the device."""
+        with tf.device(device):
+            images = source_of(share.images, number)
+            if program.before is None or share.change is None:
+                return images
+            return program.before(images, record, share.change.seed)
+
+    def _make(self, augment: DeviceAugment, *, picks: bool) -> Any:
+        """`picks`: the step is given all images that the device holds."""
+
+        def gradients(images: Any, record: Any) -> tuple[Any, ...]:
+            images = picked_by(record, images) if picks else images
+            return self._gradients(augment(images, seed_of(record)), labels_of(record, images.shape[0]))
+
+        if self._replicas.count > 1:
+            # XLA compiles what each device does alone; variables of two devices do not go into one program.
+            alone = tf.function(gradients, jit_compile=self._xla, autograph=False)
+            return tf.function(self._shared_step(alone), autograph=False)
+
+        def step(images: tf.Tensor, record: tf.Tensor) -> None:
+            self._optimizer.learning_rate.assign(rate_of(record))
+            self._update(*gradients(images, record))
+
+        return tf.function(step, jit_compile=self._xla, autograph=False)
+
+    def _gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Of the whole batch's loss as far as this device's share of the images goes; and the share's sums."""
+        variables = [v.value for v in self._network.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss, correct = self._objective.training(images, labels)
+            shared = loss / self._replicas.count if self._replicas.count > 1 else loss
+        count = tf.cast(tf.shape(labels)[0], tf.float64)
+        sums = tf.stack([tf.cast(loss, tf.float64) * count, tf.cast(correct, tf.float64), count])
+        return tape.gradient(shared, variables), sums
+
+    def _update(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> None:
+        self._optimizer.apply(gradients, self._network.trainable_variables)
+        self._sums.assign_add(sums)
+        # Once the loss sum is nan or inf it stays so. The counter shows at which step that began.
+        loss, _, images = tf.unstack(self._sums.read_value())
+        self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
+
+    def _shared_step(self, gradients: Any) -> Callable[..., None]:
+        def one(images: Any, record: Any) -> None:
+            self._update(*gradients(images, record))  # Keras adds up the gradients of all devices
+            self._replicas.average(self._network.non_trainable_variables)
+
+        def step(images: Any, record: Any) -> None:
+            self._optimizer.learning_rate.assign(rate_of(one_of(record)))
+            self._replicas.run(one, (images, record))
+
+        return step

@@ -1,4 +1,4 @@
-"""Baton's own loop, desk and outbox in front of a service that takes everything, timed from outside."""
+"""Baton's own loop, desk and upload queue in front of a service that takes everything, timed from outside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from baton.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, 
 from baton.storage import open_store
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from worker.api_client.client import ServiceClient
-from worker.attempt.context import Desk
+from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
 from worker.attempt.protocols import Stop, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
@@ -58,7 +58,7 @@ class Anybody:
         self._seen.files.append(time.perf_counter() - self.file_begun)
 
 
-class TimedDesk(Desk):
+class TimedDesk(AttemptContext):
     """Saves as the windows say, and takes the time at every step boundary."""
 
     def __init__(self, seen: Seen, seconds: tuple[float, float], **wiring: Any) -> None:
@@ -90,7 +90,7 @@ class TimedDesk(Desk):
         return super().stopping()
 
     def _next_window(self) -> bool:
-        self.outbox.flush()  # what a window began shall not slow the next one down
+        self.uploads.flush()  # what a window began shall not slow the next one down
         self._rounds, self._kind = next(self._plan, (None, Kind.QUIET))
         if self._rounds is None:
             return False
@@ -156,7 +156,7 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         seconds_between_interruptions=3600,
     )
     client = cast(ServiceClient, Anybody(seen))
-    desk = TimedDesk(
+    context = TimedDesk(
         seen,
         seconds,
         client=client,
@@ -169,9 +169,9 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         pace=Pace(NO_DEADLINE),
     )
     try:
-        loop.train(parse_spec(dict(spec)), desk, Workspace(folder / "cache", threads, 0), None)
+        loop.train(parse_spec(dict(spec)), context, Workspace(folder / "cache", threads, 0), None)
     except Stopped:
-        desk.outbox.flush()
+        context.uploads.flush()
     finally:
-        desk.outbox.close()
+        context.uploads.close()
     return seen

@@ -26,7 +26,7 @@ from service.db.base import IS_LIVE
 from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
 from service.metrics.database_numbers import read
-from service.reconciler.loop import Conductor, Step
+from service.reconciler.loop import Reconciler, Step
 from service.settings import Settings
 from tests.support.jobs import tiny
 from tests.support.service import TOKEN, ServiceProcess
@@ -112,13 +112,13 @@ def _parts(patient: Patient) -> Iterator[FastAPI]:
     )
     app = create_app(settings)
     yield app
-    app.state.services.conductor.stop()
+    app.state.services.reconciler.stop()
     app.state.services.database.close()
 
 
 def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> dict[str, Figure]:
     """The figures by name of the call. `first`: the lowest step of the checkpoints that are committed."""
-    found = _passes(app.state.services.conductor)
+    found = _passes(app.state.services.reconciler)
     found["heartbeat"] = _beats(patient, held)
     reads = {
         **{f"list, {name}": f"/v1/jobs{query}" for name, query in LISTS.items()},
@@ -140,18 +140,18 @@ def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> di
     return found
 
 
-def _passes(conductor: Conductor) -> dict[str, Figure]:
+def _passes(reconciler: Reconciler) -> dict[str, Figure]:
     """A whole pass, and the part of each thread."""
     threads = {
-        "leases": conductor.quick,
-        "dispatch": conductor.sending,
-        "publishing": conductor.publishing,
-        "deleting": conductor.deleting,
-        "sweeping": conductor.sweeping,
-        "notifications": conductor.telling,
+        "leases": reconciler.quick,
+        "dispatch": reconciler.sending,
+        "publishing": reconciler.publishing,
+        "deleting": reconciler.deleting,
+        "sweeping": reconciler.sweeping,
+        "notifications": reconciler.telling,
     }
-    conductor.run_once()  # what was due is done
-    found = {"a pass": _timed(conductor.run_once, PASSES)}
+    reconciler.run_once()  # what was due is done
+    found = {"a pass": _timed(reconciler.run_once, PASSES)}
     for name, steps in threads.items():
         found[f"a pass: {name}"] = _timed(partial(_run, steps), PASSES)
     return found

@@ -23,7 +23,7 @@ from service.api.context import Services
 from service.api.problems import problem
 from service.app import create_app
 from service.db.migrate import migrate, require_current
-from service.db.sqlite_lock import sole_use
+from service.db.sqlite_lock import exclusive_use
 from service.http_server import possible_connections, protocol
 from service.migrate import told
 from service.settings import Settings, SettingsError, load_settings
@@ -163,7 +163,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _open_database(settings: Settings, held: ExitStack) -> None:
     with told():
-        held.enter_context(sole_use(settings.database_url))
+        held.enter_context(exclusive_use(settings.database_url))
         if settings.migrate:
             migrate(settings.database_url, say=lambda text: _warn(settings, text))
         else:

@@ -40,26 +40,26 @@ from service.api.openapi_texts import DESCRIPTION, SUMMARY, operation_id, tag_de
 from service.api.readiness import Readiness, checks
 from service.api.request_limits import BodyLimit, ShareLimit
 from service.api.request_log import Requests
-from service.authn.authenticator import Gate
+from service.authn.authenticator import Authenticator
 from service.authn.failed_logins import WINDOW_SECONDS, FailedLogins
 from service.authn.principal import READERS, WORKERS
 from service.db.engine import Database, open_engine
-from service.db.fifo_lock import Turns
+from service.db.fifo_lock import FifoLock
 from service.http_server import possible_connections
-from service.live.change_poller import Watch
-from service.live.event_stream import Feed
+from service.live.change_poller import ChangePoller
+from service.live.event_stream import EventStream
 from service.live.log_reader import LogReader
-from service.live.status_cache import Statuses
-from service.live.work_offers import Offers
+from service.live.status_cache import StatusCache
+from service.live.work_offers import WorkOffers
 from service.metrics.counters import Counters
 from service.metrics.scrape import Scrape
-from service.notifications.sender import Post
+from service.notifications.sender import Sender
 from service.notifications.targets import chosen, load_urls
-from service.reconciler.loop import Conductor
-from service.reconciler.rq_dispatch import Messages
+from service.reconciler.loop import Reconciler
+from service.reconciler.rq_dispatch import RqMessages
 from service.settings import Settings
-from service.store.identity import OwnStore
-from service.store.report_checks import Looks
+from service.store.identity import ServiceStore
+from service.store.report_checks import ReportChecks
 from service.usecases.notifications import INFO, Policy
 from service.usecases.queue_placement import LIMITS
 from service.web import pages
@@ -120,7 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _services(settings: Settings) -> Services:
-    turns, counters = Turns(), Counters(_version())
+    turns, counters = FifoLock(), Counters(_version())
     post, policy = _notices(settings)
     info, most = {INFO: policy, LIMITS: settings.limits}, settings.database_connections
     # Separate connections: heartbeats, claims, lease expiry and leadership must not wait when all other connections
@@ -134,15 +134,15 @@ def _services(settings: Settings) -> Services:
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
         socket_timeout=REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # the conductor comes again anyway
+        retry=Retry(NoBackoff(), 1),  # the reconciler comes again anyway
     )
     store = open_store(settings.store)
-    own = OwnStore(store, database, settings.store_replaces)
-    conductor = Conductor(settings, apart, Messages(redis), store, post, counters.item_failed, lambda: own.doubt)
-    watch, offers = Watch(database), Offers(leases, settings.limits)
-    feed, logs = Feed(database, watch), LogReader(database, store, watch)
-    statuses = Statuses(database, settings.limits, settings.beats)
-    gate = _gate(settings, database)
+    own = ServiceStore(store, database, settings.store_replaces)
+    reconciler = Reconciler(settings, apart, RqMessages(redis), store, post, counters.item_failed, lambda: own.doubt)
+    watch, offers = ChangePoller(database), WorkOffers(leases, settings.limits)
+    feed, logs = EventStream(database, watch), LogReader(database, store, watch)
+    statuses = StatusCache(database, settings.limits, settings.beats)
+    authenticator = _authenticator(settings, database)
     return Services(
         settings=settings,
         database=database,
@@ -154,31 +154,31 @@ def _services(settings: Settings) -> Services:
         feed=feed,
         logs=logs,
         offers=offers,
-        conductor=conductor,
+        reconciler=reconciler,
         readiness=Readiness(checks(leases, redis, store, lambda: own.doubt)),
-        gate=gate,
-        lease_gate=gate.on(leases),
+        authenticator=authenticator,
+        lease_authenticator=authenticator.on(leases),
         counters=counters,
         post=post,
         policy=policy,
         own_store=own,
-        looks=Looks(store, own),
+        looks=ReportChecks(store, own),
     )
 
 
-def _gate(settings: Settings, database: Database) -> Gate:
+def _authenticator(settings: Settings, database: Database) -> Authenticator:
     given = ((settings.work_token, WORKERS), (settings.read_token, READERS))
     machines = {secret.get_secret_value(): owner for secret, owner in given if secret is not None}
     failures = FailedLogins(settings.failed_logins)
-    return Gate(database, settings.token.get_secret_value(), failures, machines=machines)
+    return Authenticator(database, settings.token.get_secret_value(), failures, machines=machines)
 
 
-def _notices(settings: Settings) -> tuple[Post, Policy]:
+def _notices(settings: Settings) -> tuple[Sender, Policy]:
     """The way to the targets, and what every transaction knows of them."""
     urls = load_urls(settings)
     targets = chosen(settings, urls)
     policy = Policy(targets, settings.notify_on, settings.notify_recoveries, settings.public_url)
-    return Post(urls, settings.notify_timeout_seconds), policy
+    return Sender(urls, settings.notify_timeout_seconds), policy
 
 
 @asynccontextmanager
@@ -186,28 +186,28 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     services.own_store.start()
     services.readiness.start()
-    services.conductor.start()
-    telling = asyncio.create_task(_tell_failures(services.gate))
+    services.reconciler.start()
+    telling = asyncio.create_task(_tell_failures(services.authenticator))
     yield
     services.let_go()
     telling.cancel()
-    await run_in_threadpool(services.gate.audit_failures)
+    await run_in_threadpool(services.authenticator.audit_failures)
     services.own_store.stop()
-    services.conductor.stop()
+    services.reconciler.stop()
     services.readiness.stop()
     services.redis.close()
     services.leases.close()
     services.database.close()
 
 
-async def _tell_failures(gate: Gate) -> None:
+async def _tell_failures(authenticator: Authenticator) -> None:
     while True:
         await asyncio.sleep(WINDOW_SECONDS)
-        await run_in_threadpool(gate.audit_failures)
+        await run_in_threadpool(authenticator.audit_failures)
 
 
 def _version() -> str:
     try:
-        return version("baton")
+        return version("baton-train")
     except PackageNotFoundError:
         return "0"

@@ -19,7 +19,7 @@ FILES_BESIDE = 200
 """File descriptors for everything else: databases, Redis, the store's files."""
 
 
-class PatientProtocol(H11Protocol):
+class LimitedProtocol(H11Protocol):
     """HTTP/1.1 of uvicorn, with limits of time and of connections.
 
     `most`: connections at once. One more closes an idle one; where none is idle, `refusal` answers its requests.
@@ -99,22 +99,22 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
     def _make_room(self) -> bool:
-        """Whether there is room. If not, an idle connection is closed: first one without any request, then the oldest."""
+        """Whether there is room. If not, an idle connection is closed: one without a request first, then the oldest."""
         # a closed connection stays in the set until the event loop's next round
         open_ones = [one for one in self.connections if not one.transport.is_closing()]
         if len(open_ones) <= self.most:
             return True
-        others = [one for one in open_ones if one is not self and isinstance(one, PatientProtocol) and one.idle]
+        others = [one for one in open_ones if one is not self and isinstance(one, LimitedProtocol) and one.idle]
         if not others:
             return False
         min(others, key=lambda one: (one.cycle is not None, one._since)).transport.abort()
         return True
 
 
-def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[PatientProtocol]:
+def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[LimitedProtocol]:
     """The protocol of a server with at most `most` connections at once."""
     limits = {"most": most, "slow_seconds": slow_seconds, "refusal": staticmethod(refusal)}
-    return type("Protocol", (PatientProtocol,), limits)
+    return type("Protocol", (LimitedProtocol,), limits)
 
 
 def possible_connections(wanted: int) -> int:

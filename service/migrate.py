@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.db.migrate import Standing, UnfitDatabase, migrate, standing
 from service.db.postgres_migration import WAIT_SECONDS
-from service.db.sqlite_lock import DatabaseTaken, sole_use
+from service.db.sqlite_lock import DatabaseTaken, exclusive_use
 from service.settings import SettingsError, load_database_url
 
 DONE, BEHIND, BAD_USAGE = 0, 1, 2
@@ -25,7 +25,7 @@ def main() -> int:
         with told():
             if options.check:
                 return _check(standing(url))
-            with sole_use(url):
+            with exclusive_use(url):
                 _report(migrate(url, seconds=options.wait, say=_say))
     except SettingsError as error:
         _say(str(error))

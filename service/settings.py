@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 
-from baton.domain.notifications import USUAL, Notice
+from baton.domain.notifications import USUAL, NotificationKind
 from baton.domain.queues import QUEUE
 from baton.domain.spec import LABEL
 from baton.telemetry.log_format import Format, Level, lower
@@ -28,7 +28,7 @@ from baton.telemetry.redaction import Secrets, password_of
 from service.api.forwarded_headers import checked_proxy
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 from service.usecases.concurrency_limits import ANY, Limits
-from service.usecases.heartbeat_age import Beats
+from service.usecases.heartbeat_age import HeartbeatAges
 
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
@@ -41,7 +41,7 @@ ADVICE = {
     "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
-    "notify_on": f"give some of {', '.join(Notice)}, separated by commas",
+    "notify_on": f"give some of {', '.join(NotificationKind)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
     "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
 }
@@ -92,7 +92,7 @@ def _default_proxies() -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_read_list)]
-Notices = Annotated[tuple[Notice, ...], NoDecode, BeforeValidator(_read_list)]
+Notices = Annotated[tuple[NotificationKind, ...], NoDecode, BeforeValidator(_read_list)]
 
 
 def _address(value: str) -> str:
@@ -136,13 +136,13 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port to listen on; 0 takes a free one."""
     conductor_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
-    """Time between two passes of the conductor; 0: this process has none."""
+    """Time between two passes of the reconciler; 0: this process has none."""
     dispatch_again_seconds: Annotated[float, Field(gt=0)] = 15.0
     """How long a message that was taken from Redis may stay without a claim before it is sent again."""
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
-    """How long the conductor of a replica that fell silent keeps the others from conducting."""
+    """How long the reconciler of a replica that fell silent keeps the others from conducting."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The conductor has 14 more."""
+    """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The reconciler has 14 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two looks for objects that nobody committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
@@ -250,9 +250,9 @@ class Settings(BaseSettings):
         return Limits(self.queue_limits, self.label_limits)
 
     @property
-    def beats(self) -> Beats:
+    def beats(self) -> HeartbeatAges:
         """The heartbeat and lease settings."""
-        return Beats(self.heartbeat_seconds, self.lease_seconds)
+        return HeartbeatAges(self.heartbeat_seconds, self.lease_seconds)
 
     @property
     def secrets(self) -> Secrets:

@@ -17,12 +17,12 @@ from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Deadline, process_started, read_deadline
 from worker.preemption.time_limit import read_limit
 from worker.settings import WorkerSettings
-from worker.supervisor.liveness import Pulse
+from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER
-from worker.supervisor.registration import Presence
+from worker.supervisor.registration import Registration
 from worker.supervisor.shutdown import woken_for_the_end
-from worker.supervisor.store_identity import OwnStore
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.store_identity import WorkerStore
+from worker.supervisor.supervisor import Supervisor
 
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
@@ -48,26 +48,28 @@ def main(module: str = TRAINER) -> int:
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
         deadline, idle = _ends(options, settings)
-        store = OwnStore(open_store(settings.store))
+        store = WorkerStore(open_store(settings.store))
     except (ValueError, StoreError) as error:
         print(f"baton worker: {error}", file=sys.stderr)
         return USAGE
     store.start()
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token, settings.worker_name)
-    logs, pulse = Logs(settings.store), Pulse(settings.health_file)
+    logs, liveness = Logs(settings.store), LivenessFile(settings.health_file)
     if settings.log_format == "json":
         logs.shown_as(formatter)
-    pulse.beat()
-    seat = Seat(client, grace=settings.grace, logs=logs, module=module, deadline=deadline, pulse=pulse, store=store)
-    with seat:
-        with woken_for_the_end(seat, deadline, settings.notices, idle) as retire:
-            presence = Presence(client, settings, queues, retire, store)
-            presence.start(seat)
+    liveness.beat()
+    supervisor = Supervisor(
+        client, grace=settings.grace, logs=logs, module=module, deadline=deadline, liveness=liveness, store=store
+    )
+    with supervisor:
+        with woken_for_the_end(supervisor, deadline, settings.notices, idle) as retire:
+            registration = Registration(client, settings, queues, retire, store)
+            registration.start(supervisor)
             work = _poll if options.poll else _listen_to_redis
-            status = work(settings, client, seat, queues, once=options.once)
-            presence.end(seat)
-        return _say_refused(settings, presence.refusal) if presence.refusal and status == DONE else status
+            status = work(settings, client, supervisor, queues, once=options.once)
+            registration.end(supervisor)
+        return _say_refused(settings, registration.refusal) if registration.refusal and status == DONE else status
 
 
 def _arguments() -> argparse.Namespace:
@@ -102,19 +104,21 @@ def _settings() -> WorkerSettings | None:
 
 
 def _listen_to_redis(
-    settings: WorkerSettings, _client: ServiceClient, seat: Seat, queues: list[str], *, once: bool
+    settings: WorkerSettings, _client: ServiceClient, supervisor: Supervisor, queues: list[str], *, once: bool
 ) -> int:
     from worker.supervisor.rq_source import work  # a worker that polls needs neither RQ nor Redis
 
-    work(settings, seat, queues, once=once)
+    work(settings, supervisor, queues, once=once)
     return DONE
 
 
-def _poll(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> int:
+def _poll(
+    settings: WorkerSettings, client: ServiceClient, supervisor: Supervisor, queues: list[str], *, once: bool
+) -> int:
     from worker.supervisor.http_source import work
 
     try:
-        work(settings, client, seat, queues, once=once)
+        work(settings, client, supervisor, queues, once=once)
     except Refused as error:
         return _say_refused(settings, error)
     return DONE

@@ -16,12 +16,12 @@ class _GivenUp(BaseException):
     """Raised in the thread when nobody waits for it any more."""
 
 
-def run_aside(call: Callable[[], _T], look: Callable[[], None]) -> _T:
+def run_in_background(call: Callable[[], _T], look: Callable[[], None]) -> _T:
     """The result of `call()`, or what it raises. `look` as in `aside`; a call that hangs is left behind at once."""
-    return aside(lambda _told: call(), lambda _text: None, look, clean_up=0.0)
+    return in_background(lambda _told: call(), lambda _text: None, look, clean_up=0.0)
 
 
-def aside(
+def in_background(
     work: Callable[[Callable[[str], None]], _T],
     hear: Callable[[str], None],
     look: Callable[[], None],

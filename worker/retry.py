@@ -30,7 +30,7 @@ class Backoff:
         return pause
 
 
-def persist(
+def retry_call(
     call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None
 ) -> _T:
     """The result of `call`, tried again while service or store are away, for at most `seconds`.

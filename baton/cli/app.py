@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.connection import Connection, find_connection
 from baton.client.errors import ApiError, ConfigurationError, Unreachable
 from baton.client.find_job import AmbiguousJob
-from baton.client.transport import Patience
+from baton.client.transport import RetryPolicy
 from baton.domain.errors import BatonError, SpecError
 
 DONE, JOB_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
@@ -107,11 +107,11 @@ def _explained(error: BatonError) -> str:
     return str(error)
 
 
-def connect() -> BatonClient:
+def connect() -> Client:
     """A client for the service that the environment or this folder names; a person waits at most some seconds."""
     return client_for(find_connection())
 
 
-def client_for(connection: Connection) -> BatonClient:
+def client_for(connection: Connection) -> Client:
     """A client that gives up soon."""
-    return BatonClient(connection.url, connection.token, patience=Patience(tries=4))
+    return Client(connection.url, connection.token, patience=RetryPolicy(tries=4))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from baton.cli.app import app, client_for, connect, say
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.connection import Connection
 from baton.domain.errors import BatonError
 
@@ -29,7 +29,7 @@ def dashboard(
         webbrowser.open(link)
 
 
-def link_of(client: BatonClient) -> str:
+def link_of(client: Client) -> str:
     """A link that signs in as this client."""
     return f"{client.url}{client.sign_in_link().path}"
 

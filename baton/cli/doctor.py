@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from baton.cli.app import DONE, Json, app, client_for, console, exit_status
 from baton.cli.disk_checks import disks
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.connection import Connection, find_connection
 from baton.client.errors import Unreachable
 from baton.domain.errors import BatonError
@@ -23,7 +24,7 @@ from baton.domain.errors import BatonError
 FREE_BYTES = 2 * 10**9
 # Well below the 15 minutes after which Google's and Amazon's stores refuse a signature.
 CLOCK_SECONDS = 30.0
-PACKAGES = ("baton", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
+PACKAGES = ("baton-train", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
 MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 
@@ -59,7 +60,9 @@ def tensorflow() -> Iterator[Finding]:
     """Whether a worker could train here. Asked of another process: TensorFlow takes memory and never gives it back."""
     command = [sys.executable, "-m", "worker.training.devices"]
     try:
-        answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+        answer = subprocess.run(
+            command, env=child_environment(os.environ), check=False, capture_output=True, text=True, timeout=120
+        )
     except subprocess.TimeoutExpired:
         yield Finding("bad", "TensorFlow", "did not start within two minutes: is this machine out of memory?")
         return
@@ -122,18 +125,18 @@ def _ask(connection: Connection) -> Iterator[Finding]:
                 return
 
 
-def _ready(client: BatonClient, connection: Connection) -> Iterator[Finding]:
+def _ready(client: Client, connection: Connection) -> Iterator[Finding]:
     answer = client.ready()
     yield Finding("ok", "service", f"ready at {connection.url} (from {connection.source})")
     parts = ", ".join(f"{name} {state}" for name, state in answer.get("checks", {}).items())
     yield Finding("ok", "its parts", parts or "it names none")
 
 
-def _token(client: BatonClient, _: Connection) -> Iterator[Finding]:
+def _token(client: Client, _: Connection) -> Iterator[Finding]:
     yield Finding("ok", "token", f"valid, may {', '.join(client.whoami().scopes)}")
 
 
-def _clock(client: BatonClient, _: Connection) -> Iterator[Finding]:
+def _clock(client: Client, _: Connection) -> Iterator[Finding]:
     ahead = client.clock_offset()
     if abs(ahead) <= CLOCK_SECONDS:
         yield Finding("ok", "clock", "agrees with the service's")
@@ -142,7 +145,7 @@ def _clock(client: BatonClient, _: Connection) -> Iterator[Finding]:
     yield Finding("note", "clock", f"{text}: let this machine keep time (NTP), as buckets refuse a clock that is wrong")
 
 
-QUESTIONS: tuple[tuple[str, Callable[[BatonClient, Connection], Iterator[Finding]]], ...] = (
+QUESTIONS: tuple[tuple[str, Callable[[Client, Connection], Iterator[Finding]]], ...] = (
     ("service", _ready),
     ("token", _token),
     ("clock", _clock),

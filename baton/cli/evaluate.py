@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json as json_lib
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from baton.cli.app import (
 )
 from baton.cli.evaluation_text import evaluation_markdown, evaluation_table
 from baton.cli.spec_files import parse_sets
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.find_job import find_job
 from baton.domain.evaluation import FILE, Evaluation
 from baton.domain.overrides import apply_overrides
@@ -67,7 +68,7 @@ def evaluate(
     print(evaluation.model_dump_json(indent=2)) if json else console().print(evaluation_table(evaluation))
 
 
-def _fetch(client: BatonClient, job: JobView, model: Model, folder: Path) -> Path:
+def _fetch(client: Client, job: JobView, model: Model, folder: Path) -> Path:
     name = f"{model}.keras"
     if name not in {artifact.name for artifact in client.artifacts(job.id)}:
         fail(f"{job.name} has no {name} yet: it comes with the first finished epoch", REFUSED)
@@ -90,7 +91,7 @@ def _evaluate(spec: dict[str, Any], model: Path, about: list[str], folder: Path)
     file.write_text(json_lib.dumps(spec), encoding="utf-8")
     say("evaluating; the first time the images are decoded")
     command: list[Any] = [sys.executable, "-m", "worker.training.evaluate", "--spec", file, "--model", model, *about]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    answer = subprocess.run(command, env=child_environment(os.environ), check=False, capture_output=True, text=True)
     if answer.returncode != 0:
         said = answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"]
         fail(f"the evaluation failed: {said[-1]}", JOB_FAILED)

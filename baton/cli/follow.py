@@ -11,7 +11,7 @@ import typer
 
 from baton.cli.app import Job, Json, app, connect, console, say
 from baton.cli.render import events_lines
-from baton.client.client import ENDED, BatonClient
+from baton.client.client import ENDED, Client
 from baton.client.errors import Unreachable
 from baton.client.find_job import find_job
 from baton.domain.views import EventView
@@ -76,7 +76,7 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _follow_logs(client: BatonClient, job_id: str, number: int, *, only: bool) -> Iterator[str]:
+def _follow_logs(client: Client, job_id: str, number: int, *, only: bool) -> Iterator[str]:
     while True:
         say(f"attempt {number}:")
         yield from client.log_stream(job_id, number, on_outage=_say_once())
@@ -86,7 +86,7 @@ def _follow_logs(client: BatonClient, job_id: str, number: int, *, only: bool) -
         number = following
 
 
-def _next_attempt(client: BatonClient, job_id: str, number: int) -> int | None:
+def _next_attempt(client: Client, job_id: str, number: int) -> int | None:
     """The attempt after this one, once there is one; None if the job ends without."""
     for job in client.follow(job_id, on_outage=_say_once()):
         if job.attempts > number:

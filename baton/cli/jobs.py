@@ -23,7 +23,7 @@ from baton.cli.render import (
 )
 from baton.cli.spec_files import parse_sets, read_spec
 from baton.cli.watch import watch, watch_json
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.find_job import find_job
 from baton.domain.overrides import apply_overrides
 from baton.domain.views import JobView
@@ -90,7 +90,7 @@ def watch_job(job: Job, json: Json = False) -> None:
         _watch_to_end(client, find_job(client, job), json)
 
 
-def _watch_to_end(client: BatonClient, job: JobView, json: bool) -> None:
+def _watch_to_end(client: Client, job: JobView, json: bool) -> None:
     try:
         ended = watch_json(client, job.id) if json else watch(client, job.id, console())
     except KeyboardInterrupt:

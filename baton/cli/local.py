@@ -14,7 +14,8 @@ from baton.cli.app import DONE, app, console, say
 from baton.cli.dashboard import HINT, link_or_address
 from baton.client.command_name import command_name
 from baton.client.connection import DEFAULT_DATA
-from baton.local.stack import Stack, StackOptions, child_environment, run_stack
+from baton.local.programs import child_environment
+from baton.local.stack import Stack, StackOptions, run_stack
 from baton.local.worker_gpus import without_cuda
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Database, store, logs and token.")]

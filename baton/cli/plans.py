@@ -18,7 +18,7 @@ from baton.cli.plan_tables import (
 )
 from baton.cli.render import as_json
 from baton.cli.spec_files import parse_sets, read_spec
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.domain.overrides import apply_overrides
 from baton.domain.plan_views import PlanView
 
@@ -55,7 +55,7 @@ def plan(
         _show(found)
 
 
-def _looked_up(client: BatonClient, name: str, sets: list[str]) -> PlanView:
+def _looked_up(client: Client, name: str, sets: list[str]) -> PlanView:
     overrides, body = parse_sets(sets), read_spec(name)
     if body is not None:
         return client.preview(apply_overrides(body, overrides))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from baton.cli.app import REFUSED, USAGE, Job, app, connect, fail
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.find_job import find_job
 from baton.domain.views import ArtifactView, JobView
 
@@ -44,14 +44,14 @@ def _need(listed: dict[str, ArtifactView], job: JobView, name: str) -> None:
     fail(f"{job.name} ({job.status}) has no report: {why}; {look}", REFUSED)
 
 
-def _save_page(client: BatonClient, job: JobView, out: Path | None) -> Path:
+def _save_page(client: Client, job: JobView, out: Path | None) -> Path:
     target = out or Path()
     if target.is_dir() or not target.suffix:
         target = target / f"{job.name}-report.html"
     return client.download(job.id, PAGE, _with_folder(target))
 
 
-def _save_markdown(client: BatonClient, job: JobView, listed: dict[str, ArtifactView], out: Path | None) -> Path:
+def _save_markdown(client: Client, job: JobView, listed: dict[str, ArtifactView], out: Path | None) -> Path:
     folder = out or Path(f"{job.name}-report")
     if folder.suffix == ".md" or folder.is_file():
         fail(f"--markdown writes several files: give --out a directory, not {folder}", USAGE)

@@ -16,7 +16,7 @@ from baton.cli.app import say
 from baton.cli.render import job_panel
 from baton.cli.silent_worker import later, silence
 from baton.cli.times import stamp
-from baton.client.client import ENDED, BatonClient
+from baton.client.client import ENDED, Client
 from baton.client.errors import Unreachable
 from baton.domain.views import JobView
 
@@ -100,20 +100,18 @@ def _cause(job: JobView) -> str:
 SHOWN = ("loss", "val_loss", "val_accuracy")
 
 
-def watch(client: BatonClient, job_id: str, console: Console) -> JobView:
+def watch(client: Client, job_id: str, console: Console) -> JobView:
     """Shows the job until it has ended; outages are said once and waited out."""
     with Watcher(console) as watcher:
         return _follow(client, job_id, watcher.show, watcher.note)
 
 
-def watch_json(client: BatonClient, job_id: str) -> JobView:
+def watch_json(client: Client, job_id: str) -> JobView:
     """Prints the job as JSON, a line a change, until it has ended."""
     return _follow(client, job_id, lambda job: print(job.model_dump_json(), flush=True), say)
 
 
-def _follow(
-    client: BatonClient, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]
-) -> JobView:
+def _follow(client: Client, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]) -> JobView:
     away = False
 
     def outage(error: Unreachable) -> None:

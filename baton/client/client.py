@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from baton.client.download import download
 from baton.client.errors import Unreachable
 from baton.client.job import Job, Jobs
-from baton.client.notifications import NoticeCalls
+from baton.client.notifications import NotificationCalls
 from baton.client.streams import LogPart, Outage, follow_events, follow_log, read_log
-from baton.client.tokens import AccessCalls
-from baton.client.transport import Patience, Transport
+from baton.client.tokens import TokenCalls
+from baton.client.transport import RetryPolicy, Transport
 from baton.domain.plan_views import PlanView
 from baton.domain.states import TERMINAL_JOBS
 from baton.domain.views import (
@@ -43,13 +43,13 @@ ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class BatonClient(AccessCalls, NoticeCalls):
+class Client(TokenCalls, NotificationCalls):
     """A user's view of a Baton service. A job that it answers can be waited for and steered itself: `job.wait()`.
 
     Errors: `Unreachable` and `ApiError`.
     """
 
-    def __init__(self, url: str, token: str, *, patience: Patience | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, token: str, *, patience: RetryPolicy | None = None, timeout: float = TIMEOUT) -> None:
         super().__init__(Transport(url, token, patience, timeout))
         self.url = self._transport.url
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ApiError, ClientError
 from baton.domain.views import JobView
 
@@ -17,7 +17,7 @@ class AmbiguousJob(ClientError):
     code = "ambiguous"
 
 
-def find_job(client: BatonClient, reference: str) -> JobView:
+def find_job(client: Client, reference: str) -> JobView:
     """The job with this id, else the only one whose id starts so, else the newest of this name.
 
     Raises:
@@ -32,7 +32,7 @@ def find_job(client: BatonClient, reference: str) -> JobView:
         return _search(client, reference, error)
 
 
-def _search(client: BatonClient, reference: str, not_found: ApiError) -> JobView:
+def _search(client: Client, reference: str, not_found: ApiError) -> JobView:
     jobs = list(islice(client.all_jobs(), LOOK_BACK))
     matching = [job for job in jobs if job.id.startswith(reference)]
     if len(matching) > 1:

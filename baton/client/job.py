@@ -12,7 +12,7 @@ from baton.domain.views import EventView, JobPage, JobView
 from baton.domain.wire import EpochRow
 
 if TYPE_CHECKING:
-    from baton.client.client import BatonClient
+    from baton.client.client import Client
 
 
 class Job(JobView):
@@ -20,7 +20,7 @@ class Job(JobView):
 
     _client: Any = PrivateAttr(default=None)
 
-    def of(self, client: BatonClient) -> Self:
+    def of(self, client: Client) -> Self:
         """This job, asked about through `client`."""
         self._client = client
         return self
@@ -30,11 +30,11 @@ class Job(JobView):
         return self._calls.job(self.id)
 
     def wait(self, *, timeout: float | None = None) -> Job:
-        """The job when it has ended, as succeeded, failed or cancelled; see `BatonClient.wait`."""
+        """The job when it has ended, as succeeded, failed or cancelled; see `Client.wait`."""
         return self._calls.wait(self.id, timeout=timeout)
 
     def follow(self, *, timeout: float | None = None) -> Iterator[Job]:
-        """The job each time that it changes, until it has ended; see `BatonClient.follow`."""
+        """The job each time that it changes, until it has ended; see `Client.follow`."""
         return self._calls.follow(self.id, timeout=timeout)
 
     def pause(self) -> Job:
@@ -58,14 +58,14 @@ class Job(JobView):
         return self._calls.events(self.id)
 
     def download(self, name: str, target: Path | str) -> Path:
-        """Writes an artifact, such as `best.keras`, to the file `target`; see `BatonClient.download`."""
+        """Writes an artifact, such as `best.keras`, to the file `target`; see `Client.download`."""
         return self._calls.download(self.id, name, Path(target))
 
     @property
-    def _calls(self) -> BatonClient:
-        client: BatonClient | None = self._client
+    def _calls(self) -> Client:
+        client: Client | None = self._client
         if client is None:
-            raise RuntimeError("this job came from no client: ask one for it with BatonClient(...).job(id)")
+            raise RuntimeError("this job came from no client: ask one for it with Client(...).job(id)")
         return client
 
 
@@ -74,7 +74,7 @@ class Jobs(JobPage):
 
     items: list[Job]  # type: ignore[assignment]  # narrower, and only ever read
 
-    def of(self, client: BatonClient) -> Self:
+    def of(self, client: Client) -> Self:
         """This page, its jobs asked about through `client`."""
         for job in self.items:
             job.of(client)

@@ -7,7 +7,7 @@ from baton.domain.notification_targets import NotificationTested, TargetView
 from baton.domain.views import Listing
 
 
-class NoticeCalls:
+class NotificationCalls:
     """Errors: `Unreachable` and `ApiError`."""
 
     _transport: Transport

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from baton.client.errors import Unreachable
-from baton.client.transport import Patience, Transport
+from baton.client.transport import RetryPolicy, Transport
 from baton.domain.problems import media_type
 from baton.domain.views import EventView
 
@@ -31,7 +31,7 @@ class Outage:
 
     longest: float
     tell: Callable[[Unreachable], None] | None = None
-    patience: Patience = field(default_factory=Patience)
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
     _tries: int = 0
     _since: float = 0.0
 

@@ -21,7 +21,7 @@ PAGE = 100
 _P = TypeVar("_P", TokenPage, AuditPage)
 
 
-class AccessCalls:
+class TokenCalls:
     """Errors: `Unreachable` and `ApiError`. All need the scope admin, but for `whoami` and `sign_in_link`."""
 
     def __init__(self, transport: Transport) -> None:

@@ -22,7 +22,7 @@ MAX_RETRY_AFTER = 30.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often to ask, and how long to wait in between. Times in seconds."""
 
     tries: int = 5
@@ -41,12 +41,12 @@ class Transport:
         self,
         url: str,
         token: str,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = url.rstrip("/")
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._sleep = sleep
         self.http = httpx.Client(
             base_url=self.url,

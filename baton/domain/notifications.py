@@ -14,7 +14,7 @@ TargetName = Annotated[str, Field(pattern=rf"^{TARGET}$")]
 """How a target is called; its URL is a secret of the service's."""
 
 
-class Notice(StrEnum):
+class NotificationKind(StrEnum):
     """What a job may have people told of."""
 
     SUCCEEDED = "succeeded"
@@ -25,7 +25,7 @@ class Notice(StrEnum):
     SILENT = "silent"
 
 
-USUAL = (Notice.SUCCEEDED, Notice.FAILED, Notice.RECOVERING, Notice.OVERDUE)
+USUAL = (NotificationKind.SUCCEEDED, NotificationKind.FAILED, NotificationKind.RECOVERING, NotificationKind.OVERDUE)
 
 
 def tells_of_recovery(interruptions: int, recoveries: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the conductor and the workers agree on about RQ: queue names, and the one function a message may name."""
+"""What the reconciler and the workers agree on about RQ: queue names, and the one function a message may name."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import httpx
 
-import baton
 from baton.client.connection import Connection
 from baton.local.child_process import ChildSpec
+from baton.local.children import Children
 from baton.local.data_directory import DataDirectory
 from baton.local.ports import free_port, require_free, url_of
+from baton.local.programs import child_environment
 from baton.local.redis_server import RedisServer, redis_server
 from baton.local.signals import Signals
-from baton.local.supervisor import Supervisor
 from baton.local.worker_gpus import environments
 
 WORKER_GRACE = 30.0
@@ -88,14 +88,6 @@ class Stack:
         return False
 
 
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: it finds Baton's packages, and none of the same name in the user's folder."""
-    packages = str(Path(baton.__file__).resolve().parent.parent)
-    paths = [packages, *filter(None, [environment.get("PYTHONPATH")])]
-    added = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-    return {**environment, **added}
-
-
 def run_stack(options: StackOptions, say: Callable[[str], None], on_ready: Callable[[Stack], None]) -> None:
     """Runs the stack until SIGINT or SIGTERM, and leaves nothing behind.
 
@@ -107,7 +99,7 @@ def run_stack(options: StackOptions, say: Callable[[str], None], on_ready: Calla
     with data.locked(), Signals() as signals:
         if options.port:
             require_free(options.host, options.port)
-        supervisor = Supervisor(signals, say, data.write_processes)
+        supervisor = Children(signals, say, data.write_processes)
         try:
             with suppress(KeyboardInterrupt):
                 _start(Stack(options, data), supervisor, on_ready)
@@ -119,7 +111,7 @@ def run_stack(options: StackOptions, say: Callable[[str], None], on_ready: Calla
             data.write_processes({})
 
 
-def _start(stack: Stack, supervisor: Supervisor, on_ready: Callable[[Stack], None]) -> None:
+def _start(stack: Stack, supervisor: Children, on_ready: Callable[[Stack], None]) -> None:
     redis = supervisor.start(stack.redis.spec)
     supervisor.await_ready(redis, stack.redis.ready, REDIS_START)
     service = supervisor.start(stack.service())

@@ -1,5 +1,5 @@
 """Files over HTTP: resumed where they broke off, checked as a whole, once for each machine."""
 
-from baton.transfer.download import Patience, Report, Wants, checksum_of, download_path, fetch, verified
+from baton.transfer.download import Report, RetryPolicy, Wants, checksum_of, download_path, fetch, verified
 
-__all__ = ["Patience", "Report", "Wants", "checksum_of", "download_path", "fetch", "verified"]
+__all__ = ["Report", "RetryPolicy", "Wants", "checksum_of", "download_path", "fetch", "verified"]

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often to try where nothing new comes, and how long to wait in between. Times in seconds."""
 
     tries: int = 6
@@ -46,7 +46,7 @@ class Wants:
     """How to fetch. `advice`: what to do about a full disk."""
 
     report: Report = lambda _done, _total: None
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()
     advice: str = ADVICE
 
 

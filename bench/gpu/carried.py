@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu.case import Case
-from worker.compile_cache.folder import FILE
+from worker.autotuning.folder import FILE
 
 STEPS = 20
 NOTHING, RESULTS, PROGRAMS = "nothing", "autotuning results, as Baton does", "autotuning results and compiled programs"

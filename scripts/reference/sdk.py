@@ -1,4 +1,4 @@
-"""docs/reference/python.md from the docstrings of the package `client`."""
+"""docs/reference/python.md from the docstrings of the package `baton`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import baton
 from baton.client.job import Job, Jobs
 from baton.client.streams import LogPart
-from baton.client.transport import Patience
+from baton.client.transport import RetryPolicy
 from baton.domain import views
 from baton.domain.wire import EpochRow
 from scripts.reference.markdown import page, prose, table
 from scripts.reference.schema import shape
 
 INTRODUCTION = """
-The classes of `from client import ...`, for whoever steers Baton from Python. The package needs neither TensorFlow
+The classes of `from baton import ...`, for whoever steers Baton from Python. The package needs neither TensorFlow
 nor the service's code. Ids are those that `submit` answers; what is answered is a pydantic model, whose
 `model_dump()` gives plain data.
 """
@@ -33,9 +34,9 @@ VIEWS: tuple[type[Any], ...] = (
 
 def sdk_page() -> str:
     """The page."""
-    classes = [_class(one) for one in (client.BatonClient, Job, Jobs, LogPart, Patience)]
-    errors = [f"### {name}\n\n{prose(_error(name).__doc__)}" for name in client.__all__ if name.endswith("Error")]
-    errors.append(f"### Unreachable\n\n{prose(client.Unreachable.__doc__)}")
+    classes = [_class(one) for one in (baton.Client, Job, Jobs, LogPart, RetryPolicy)]
+    errors = [f"### {name}\n\n{prose(_error(name).__doc__)}" for name in baton.__all__ if name.endswith("Error")]
+    errors.append(f"### Unreachable\n\n{prose(baton.Unreachable.__doc__)}")
     return page(
         "Python SDK",
         INTRODUCTION,
@@ -46,7 +47,7 @@ def sdk_page() -> str:
 
 
 def _error(name: str) -> type:
-    found: type = getattr(client, name)
+    found: type = getattr(baton, name)
     return found
 
 
@@ -59,13 +60,13 @@ def methods(one: type) -> Iterator[tuple[str, Any]]:
     """The public methods that Baton's own code gives a class, base classes first, in the order of the source."""
     seen: dict[str, Any] = {}
     for base in reversed(one.__mro__):
-        if base.__module__.startswith("client."):
+        if base.__module__.startswith("baton."):
             seen |= {n: m for n, m in vars(base).items() if inspect.isfunction(m) and not n.startswith("_")}
     yield from seen.items()
 
 
 def _method(name: str, call: Any) -> str:
-    signature = re.sub(r"\b(?:client|core|collections\.abc|pathlib|typing)\.(?:\w+\.)*", "", _signature(call))
+    signature = re.sub(r"\b(?:baton|collections\.abc|pathlib|typing)\.(?:\w+\.)*", "", _signature(call))
     return f"### {call.__qualname__}\n\n```text\n{name}{signature}\n```\n\n{prose(call.__doc__)}"
 
 

@@ -37,7 +37,7 @@ from service.api.context import Services
 from service.api.dependencies import AttemptId, Ctx, guarded_router
 from service.api.disconnects import unless_gone
 from service.api.problems import BODY, responses
-from service.authn.principal import Hold, Principal
+from service.authn.principal import HeldAttempt, Principal
 from service.db.unit_of_work import Unit
 from service.errors import (
     Conflict,
@@ -139,7 +139,9 @@ def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
 
 
 def _token(ctx: Services, caller: Principal, grant: Grant) -> str:
-    return ctx.lease_gate.attempts.sign(Hold(grant.attempt_id, grant.fence, grant.job_id, caller.token_id))
+    return ctx.lease_authenticator.attempts.sign(
+        HeldAttempt(grant.attempt_id, grant.fence, grant.job_id, caller.token_id)
+    )
 
 
 def _send_again(ctx: Services, attempt_id: str, after: float) -> None:
@@ -204,7 +206,7 @@ async def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactComm
 
     409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: the service cannot check now.
     """
-    ctx.lease_gate.artifacts.take(attempt_id)
+    ctx.lease_authenticator.artifacts.take(attempt_id)
     if await LEASES.run(_is_new_artifact, ctx, attempt_id, message):
         await ctx.looks.at_artifact(message)
     return await LEASES.run(_commit_artifact, ctx, attempt_id, message)
@@ -224,7 +226,7 @@ def _commit_artifact(ctx: Services, attempt_id: str, message: ArtifactCommit) ->
 @LEASES.route
 def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
     """Add an event to the job's log."""
-    ctx.lease_gate.notes.take(attempt_id)
+    ctx.lease_authenticator.notes.take(attempt_id)
     with ctx.leases.write() as session:
         return events.event_view(artifacts.note(Unit(session), attempt_id, message))
 

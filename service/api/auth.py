@@ -19,8 +19,8 @@ from baton.telemetry import log_context
 from service.api.body_checks import check_json
 from service.api.context import Services
 from service.api.request_limits import SHARE, Group, Sharer
-from service.authn.authenticator import Credential, Gate
-from service.authn.principal import ATTEMPT, Hold, Principal
+from service.authn.authenticator import Authenticator, Credential
+from service.authn.principal import ATTEMPT, HeldAttempt, Principal
 from service.authn.secrets import csrf_of
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.lanes import LEASES, Lane, lane_of
@@ -149,18 +149,20 @@ async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> 
         raise Unauthorized(f"{error}; this call needs {needs.text}", needs.scopes) from None
     if shown.cookie and request.method not in SAFE_METHODS:
         _check_own_page(request.headers, shown.text)
-    await _check(gate_of(request), principal, needs, request.path_params)
+    await _check(authenticator_of(request), principal, needs, request.path_params)
     return principal
 
 
 async def identified(request: Request, shown: Credential, lane: Lane | None = None) -> Principal:
     """Whose this is. Raises Unauthorized, TooManyFailures."""
-    gate = cast(Services, request.app.state.services).lease_gate if lane is LEASES else gate_of(request)
-    known = gate.known(shown)
+    authenticator = (
+        cast(Services, request.app.state.services).lease_authenticator if lane is LEASES else authenticator_of(request)
+    )
+    known = authenticator.known(shown)
     if known is not None:
         return known
     run = run_in_threadpool if lane is None else lane.run
-    return await run(gate.verify, shown, address_of(request))
+    return await run(authenticator.verify, shown, address_of(request))
 
 
 def address_of(request: Request) -> str:
@@ -187,9 +189,9 @@ def credential_of(request: Request) -> Credential | None:
     return Credential(cookie, cookie=True) if cookie else None
 
 
-def gate_of(request: Request) -> Gate:
+def authenticator_of(request: Request) -> Authenticator:
     """Who knows the tokens."""
-    return cast(Services, request.app.state.services).gate
+    return cast(Services, request.app.state.services).authenticator
 
 
 def check_site(headers: Mapping[str, str]) -> None:
@@ -204,21 +206,21 @@ def _check_own_page(headers: Mapping[str, str], cookie: str) -> None:
         raise ForeignPage(f"a write in a session needs the header {CSRF_HEADER} with what GET /v1/session calls csrf")
 
 
-async def _check(gate: Gate, principal: Principal, needs: Needs, path: Mapping[str, Any]) -> None:
+async def _check(authenticator: Authenticator, principal: Principal, needs: Needs, path: Mapping[str, Any]) -> None:
     if any(principal.may(scope) for scope in needs.scopes if scope != ATTEMPT or principal.hold is None):
         return
     if principal.hold is None or ATTEMPT not in needs.scopes:
         has = ", ".join(sorted(principal.scopes))
         raise Forbidden(f"this call needs {needs.text}; {principal.name} has: {has}", needs.scopes)
-    if not await _belongs(gate, principal.hold, path):
+    if not await _belongs(authenticator, principal.hold, path):
         raise Forbidden("this token is good for one attempt, while that is held, and for no other", needs.scopes)
 
 
-async def _belongs(gate: Gate, hold: Hold, path: Mapping[str, Any]) -> bool:
+async def _belongs(authenticator: Authenticator, hold: HeldAttempt, path: Mapping[str, Any]) -> bool:
     """Whether the path is that of the attempt or its job. Whether the attempt's writes still count decides its row."""
     if "attempt_id" in path:
         return bool(path["attempt_id"] == hold.attempt_id)
-    return path.get("job_id") == hold.job_id and await run_in_threadpool(gate.holds, hold)
+    return path.get("job_id") == hold.job_id and await run_in_threadpool(authenticator.holds, hold)
 
 
 async def _principal(request: Request) -> Principal:

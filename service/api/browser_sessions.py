@@ -40,8 +40,8 @@ def open_session(ctx: Ctx, request: Request, response: Response, message: Sessio
     owner = _owner(ctx, text, link, address_of(request))
     with ctx.database.write() as session:
         if link is not None:
-            browser_sessions.use_link(Unit(session), ctx.gate.link_id(link))
-        expires = browser_sessions.open_session(Unit(session), ctx.gate.session_id(cookie), owner, seconds)
+            browser_sessions.use_link(Unit(session), ctx.authenticator.link_id(link))
+        expires = browser_sessions.open_session(Unit(session), ctx.authenticator.session_id(cookie), owner, seconds)
     secure = ctx.settings.tls_proxy or request.url.scheme == "https"
     response.set_cookie(COOKIE, cookie, max_age=int(seconds), secure=secure, httponly=True, samesite="strict")
     response.headers["Cache-Control"] = NO_STORE
@@ -50,8 +50,8 @@ def open_session(ctx: Ctx, request: Request, response: Response, message: Sessio
 
 def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principal:
     if link is not None:
-        return ctx.gate.link_owner(link, address)
-    owner = ctx.gate.verify(Credential(text), address)
+        return ctx.authenticator.link_owner(link, address)
+    owner = ctx.authenticator.verify(Credential(text), address)
     if owner.hold is not None:
         raise Unauthorized("the token of an attempt opens no session")
     _check_person(owner)
@@ -72,7 +72,7 @@ def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) ->
         raise Forbidden("a session could prolong itself for ever by links: make them with the token", ())
     _check_person(caller)
     with ctx.database.write() as session:
-        expires = browser_sessions.make_link(Unit(session), ctx.gate.link_id(code), caller, LINK_SECONDS)
+        expires = browser_sessions.make_link(Unit(session), ctx.authenticator.link_id(code), caller, LINK_SECONDS)
     response.headers["Cache-Control"] = NO_STORE
     return LinkView(path=f"/#sign-in={code}", expires_at=expires)
 
@@ -91,8 +91,8 @@ def close_session(ctx: Ctx, caller: Caller, request: Request, response: Response
     shown = credential_of(request)
     if shown is not None and shown.cookie:
         with ctx.database.write() as session:
-            browser_sessions.close_session(Unit(session), ctx.gate.session_id(shown.text), caller)
-        ctx.gate.forget()
+            browser_sessions.close_session(Unit(session), ctx.authenticator.session_id(shown.text), caller)
+        ctx.authenticator.forget()
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 

@@ -8,19 +8,19 @@ from redis import Redis
 
 from baton.storage import BlobStore
 from service.api.readiness import Readiness
-from service.authn.authenticator import Gate
+from service.authn.authenticator import Authenticator
 from service.db.engine import Database
-from service.live.change_poller import Watch
-from service.live.event_stream import Feed
+from service.live.change_poller import ChangePoller
+from service.live.event_stream import EventStream
 from service.live.log_reader import LogReader
-from service.live.status_cache import Statuses
-from service.live.work_offers import Offers
+from service.live.status_cache import StatusCache
+from service.live.work_offers import WorkOffers
 from service.metrics.counters import Counters
-from service.notifications.sender import Post
-from service.reconciler.loop import Conductor
+from service.notifications.sender import Sender
+from service.reconciler.loop import Reconciler
 from service.settings import Settings
-from service.store.identity import OwnStore
-from service.store.report_checks import Looks
+from service.store.identity import ServiceStore
+from service.store.report_checks import ReportChecks
 from service.usecases.notifications import Policy
 
 
@@ -28,7 +28,7 @@ from service.usecases.notifications import Policy
 class Services:
     """The parts that `create_app` put together.
 
-    `leases` and `lease_gate`: the database and the gate over the connections of the LEASES lane (service.lanes).
+    `leases` and `lease_authenticator`: database and authenticator on the connections of the LEASES lane (service.lanes).
     """
 
     settings: Settings
@@ -36,20 +36,20 @@ class Services:
     leases: Database
     redis: Redis
     store: BlobStore
-    statuses: Statuses
-    watch: Watch
-    feed: Feed
+    statuses: StatusCache
+    watch: ChangePoller
+    feed: EventStream
     logs: LogReader
-    offers: Offers
-    conductor: Conductor
+    offers: WorkOffers
+    reconciler: Reconciler
     readiness: Readiness
-    gate: Gate
-    lease_gate: Gate
+    authenticator: Authenticator
+    lease_authenticator: Authenticator
     counters: Counters
-    post: Post
+    post: Sender
     policy: Policy
-    own_store: OwnStore
-    looks: Looks
+    own_store: ServiceStore
+    looks: ReportChecks
 
     def let_go(self) -> None:
         """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""

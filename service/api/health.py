@@ -17,16 +17,16 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """The service's health. `checks`: the result for each part. `conductor`: which replica is the conductor.
+    """The service's health. `checks`: the result for each part. `reconciler`: which replica is the reconciler.
 
-    `ages`: seconds since each part last answered its check. `passes`: since each conductor thread ended its last pass.
+    `ages`: seconds since each part last answered its check. `passes`: since each reconciler thread ended its last pass.
     """
 
     status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
     checks: dict[str, str]
     ages: dict[str, float] = Field(default_factory=dict)
     passes: dict[str, float] = Field(default_factory=dict)
-    conductor: str | None = None
+    reconciler: str | None = None
 
 
 @router.get("/healthz", responses=responses(500))
@@ -46,6 +46,6 @@ async def readyz(ctx: Ctx) -> Health | Response:
         status="ready",
         checks={name: state.text for name, state in states.items()},
         ages={name: round(state.age, 1) for name, state in states.items() if state.age is not None},
-        passes={name: round(age, 1) for name, age in ctx.conductor.pass_ages().items()},
-        conductor=ctx.conductor.leader(),
+        passes={name: round(age, 1) for name, age in ctx.reconciler.pass_ages().items()},
+        reconciler=ctx.reconciler.leader(),
     )

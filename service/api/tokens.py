@@ -38,5 +38,5 @@ def revoke_token(ctx: Ctx, caller: Caller, token_id: Annotated[str, Path(max_len
     """Make a token void for good: at once here, within seconds at other replicas. Its sessions and attempts end."""
     with ctx.database.write() as session:
         view = tokens.revoke_token(Unit(session), token_id, caller)
-    ctx.gate.forget()
+    ctx.authenticator.forget()
     return view

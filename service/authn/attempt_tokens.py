@@ -14,7 +14,7 @@ from threading import Lock
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from service.authn.principal import Hold
+from service.authn.principal import HeldAttempt
 from service.db.auth_tables import SigningKey
 from service.db.engine import Database
 from service.db.unit_of_work import Unit
@@ -34,17 +34,17 @@ class AttemptTokens:
         self._kept: bytes | None = None
         self._lock = Lock()
 
-    def sign(self, hold: Hold) -> str:
+    def sign(self, hold: HeldAttempt) -> str:
         """The token for this hold, the same each time."""
         body = f"baton_attempt_{hold.attempt_id}_{hold.fence}_{hold.job_id}_{hold.token_id or 0}"
         return f"{body}_{self._seal(body)}"
 
-    def read(self, text: str) -> Hold | None:
+    def read(self, text: str) -> HeldAttempt | None:
         """Whose token it is; None: nobody's that was signed here."""
         found = FORM.fullmatch(text)
         if found is None or not hmac.compare_digest(self._seal(found[1]), found[6]):
             return None
-        return Hold(found[2], int(found[3]), found[4], None if found[5] == "0" else found[5])
+        return HeldAttempt(found[2], int(found[3]), found[4], None if found[5] == "0" else found[5])
 
     def _seal(self, body: str) -> str:
         return hmac.new(self._key(), body.encode(), hashlib.sha256).hexdigest()

@@ -20,9 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from baton.domain.states import HELD_ATTEMPTS
 from service.authn.attempt_tokens import AttemptTokens
 from service.authn.failed_logins import FailedLogins
-from service.authn.principal import ATTEMPT, BOOTSTRAP, Hold, Principal
+from service.authn.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 from service.authn.secrets import digest, id_of, link_id, session_id
-from service.authn.write_rates import ARTIFACTS, NOTES, Allowance
+from service.authn.write_rates import ARTIFACTS, NOTES, WriteRate
 from service.db import audit
 from service.db.auth_tables import ApiToken, BrowserSession
 from service.db.engine import Database
@@ -64,7 +64,7 @@ class _Beliefs:
     lock: Lock = field(default_factory=Lock)
 
 
-class Gate:
+class Authenticator:
     """Knows tokens, sessions and tokens of attempts. Safe for several threads.
 
     Whether one has expired decides the database's clock; from then on this process's own counts the seconds.
@@ -83,10 +83,10 @@ class Gate:
         tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
         self.failures, self.attempts = failures, AttemptTokens(database)
-        self.notes, self.artifacts = Allowance("notes", *NOTES), Allowance("versions of artifacts", *ARTIFACTS)
+        self.notes, self.artifacts = WriteRate("notes", *NOTES), WriteRate("versions of artifacts", *ARTIFACTS)
         self._beliefs = _Beliefs()
 
-    def on(self, database: Database) -> Gate:
+    def on(self, database: Database) -> Authenticator:
         """A gate over other connections. It shares results, counters and invalidations with this one."""
         other = copy(self)
         other._database, other.attempts = database, AttemptTokens(database)
@@ -128,7 +128,7 @@ class Gate:
             self._beliefs.found.clear()
             self._beliefs.forgotten += 1
 
-    def holds(self, hold: Hold) -> bool:
+    def holds(self, hold: HeldAttempt) -> bool:
         """Whether the attempt is still held with this fence."""
         query = select(Attempt.state).where(Attempt.id == hold.attempt_id, Attempt.fence == hold.fence)
         with self._database.peek() as connection:
@@ -222,7 +222,7 @@ class Gate:
         row = self._row(select(ApiToken.expires_at).where(ApiToken.id == principal.token_id))
         return row.expires_at if row is not None else None
 
-    def _check_claimant(self, hold: Hold) -> None:
+    def _check_claimant(self, hold: HeldAttempt) -> None:
         """What was claimed with a token ends when that is revoked: a thief must not keep a job by its heartbeats."""
         if hold.token_id is None:
             return

@@ -12,7 +12,7 @@ ATTEMPT = "attempt"
 
 
 @dataclass(frozen=True)
-class Hold:
+class HeldAttempt:
     """The attempt that a token was given for, by the fence that it was claimed with. `token_id`: whose claim it was."""
 
     attempt_id: str
@@ -32,7 +32,7 @@ class Principal:
     scopes: frozenset[str]
     token_id: str | None = None
     expires_at: datetime | None = None
-    hold: Hold | None = None
+    hold: HeldAttempt | None = None
     machine: bool = False
 
     @property

@@ -17,17 +17,17 @@ LINK = re.compile(r"baton_link_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class NewToken:
     """A new token. `id`: by which it is found and recognised; `text`: all of it, which is told once."""
 
     id: str
     text: str
 
 
-def draw_token() -> Drawn:
+def draw_token() -> NewToken:
     """A token that nobody has seen: baton_<id>_<secret>, all letters and digits, marked with one click."""
     name = secrets.token_hex(6)
-    return Drawn(name, f"{prefix(name)}_{secrets.token_hex(32)}")
+    return NewToken(name, f"{prefix(name)}_{secrets.token_hex(32)}")
 
 
 def prefix(token_id: str) -> str:

@@ -20,7 +20,7 @@ class _Bucket:
     at: float
 
 
-class Allowance:
+class WriteRate:
     """Allows `burst` writes at once per name, then one more each `seconds`. Thread-safe."""
 
     def __init__(self, what: str, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.db.event_sink import HAPPENED, Happened
-from service.db.fifo_lock import Turns
+from service.db.event_sink import HAPPENED, EventSink
+from service.db.fifo_lock import FifoLock
 
 BUSY_MILLISECONDS = 30_000
 POOL_SECONDS = 10
@@ -94,12 +94,14 @@ class Database:
     def __init__(
         self,
         engine: Engine,
-        turns: Turns | None = None,
-        heard: Callable[[Happened], None] = lambda _event: None,
+        turns: FifoLock | None = None,
+        heard: Callable[[EventSink], None] = lambda _event: None,
         info: Mapping[str, Any] | None = None,
     ) -> None:
         self.engine, self._heard = engine, heard
-        self._turn: Callable[[], AbstractContextManager[None]] = nullcontext if self.shared else (turns or Turns()).turn
+        self._turn: Callable[[], AbstractContextManager[None]] = (
+            nullcontext if self.shared else (turns or FifoLock()).turn
+        )
         carried = dict(info or {})
         self._readers = sessionmaker(_reading(engine), expire_on_commit=False, info=carried)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)

@@ -11,7 +11,7 @@ HAPPENED = "happened"
 
 
 @dataclass(frozen=True)
-class Happened:
+class EventSink:
     """One event, as its row has it."""
 
     job_id: str

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 
-class Turns:
+class FifoLock:
     """A mutex whose waiters are served in the order of their arrival; each hands it on to the next.
 
     SQLite's own lock has no queue: who finds it taken sleeps up to 0.1 s and tries again, and whoever comes meanwhile

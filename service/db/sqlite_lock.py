@@ -16,7 +16,7 @@ class DatabaseTaken(Exception):
 
 
 @contextmanager
-def sole_use(url: str) -> Iterator[None]:
+def exclusive_use(url: str) -> Iterator[None]:
     """Hold the file of a SQLite URL; other databases are for many. Raises DatabaseTaken and OSError.
 
     Not the file itself is locked but one beside it: closing any handle of the file would drop SQLite's own locks.

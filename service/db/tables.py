@@ -53,8 +53,8 @@ class Job(Base):
     `paused_at`: start of the owner's current pause. `paused_seconds`: total of the pauses that have ended.
     `overdue_since`: when the missing checkpoint was detected. `restore_failures`: attempts in a row that ended during
     the restore. `needs`: extensions. `spent`, `held_seconds`: totals of the ended attempts
-    (service.usecases.attempt_totals), empty in rows of an older service. `sweep_at`: when its objects are swept next. It is empty before the first claim,
-    and when no more sweep is needed.
+    (service.usecases.attempt_totals), empty in rows of an older service. `sweep_at`: when its objects are swept next.
+    It is empty before the first claim, and when no more sweep is needed.
     """
 
     __tablename__ = "jobs"

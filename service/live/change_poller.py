@@ -30,7 +30,7 @@ class _Waiter:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Watch:
+class ChangePoller:
     """Wakes those who wait for a job to change, whichever replica changed it."""
 
     def __init__(self, database: Database, interval: float = 0.2) -> None:

@@ -18,7 +18,7 @@ from baton.domain.views import EventView
 from service.db.engine import Database
 from service.db.outage import away
 from service.db.unit_of_work import Unit
-from service.live.change_poller import Watch
+from service.live.change_poller import ChangePoller
 from service.usecases.events import event_batch
 
 HEARTBEAT_SECONDS = 15.0
@@ -42,10 +42,10 @@ class Piece:
         return self.ended is not None and not self.data
 
 
-class Feed:
+class EventStream:
     """Streams of events."""
 
-    def __init__(self, database: Database, watch: Watch) -> None:
+    def __init__(self, database: Database, watch: ChangePoller) -> None:
         self._database, self._watch = database, watch
         self._reading: dict[tuple[str, int], asyncio.Task[Piece]] = {}
 

@@ -17,7 +17,7 @@ from baton.storage import BlobStore
 from service.db.engine import Database
 from service.db.unit_of_work import Unit
 from service.lanes import STORE
-from service.live.change_poller import Watch
+from service.live.change_poller import ChangePoller
 from service.store.blob_stream import opened
 from service.usecases.attempt_logs import AttemptLog, find_log
 
@@ -63,7 +63,7 @@ class Answer:
 class LogReader:
     """Reads logs for those who ask."""
 
-    def __init__(self, database: Database, store: BlobStore, watch: Watch) -> None:
+    def __init__(self, database: Database, store: BlobStore, watch: ChangePoller) -> None:
         self._database, self._store, self._watch = database, store, watch
 
     async def read(self, job_id: str, number: int, offset: int, wait: float) -> Answer:

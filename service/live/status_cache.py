@@ -18,7 +18,7 @@ from service.db.tables import Job
 from service.db.unit_of_work import Unit, known_form, no_job
 from service.usecases import views
 from service.usecases.concurrency_limits import Limits
-from service.usecases.heartbeat_age import Beats
+from service.usecases.heartbeat_age import HeartbeatAges
 
 FRESH_SECONDS = 1.0
 KEPT = 2000
@@ -84,10 +84,10 @@ def etag(view: JobView) -> str:
     return f'W/"{view.version}{waits}{silent}"'
 
 
-class Statuses:
+class StatusCache:
     """A poll costs one SELECT of a version, and the rest only where the job has changed. Safe for several threads."""
 
-    def __init__(self, database: Database, limits: Limits, beats: Beats) -> None:
+    def __init__(self, database: Database, limits: Limits, beats: HeartbeatAges) -> None:
         self._database, self._limits, self._beats = database, limits, beats
         self._kept: OrderedDict[str, Status] = OrderedDict()
         self._lock = Lock()

@@ -30,7 +30,7 @@ class _Asker:
         return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
-class Offers:
+class WorkOffers:
     """Offers each startable attempt to one of the waiting workers, also if another replica made it startable.
 
     An offer is a hint: the claim decides who gets the attempt. For HOLD_SECONDS an offered attempt is not offered to

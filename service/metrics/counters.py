@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from baton.domain.states import TERMINAL_JOBS
-from service.db.event_sink import Happened
+from service.db.event_sink import EventSink
 
 # Seconds. Up to 60: a long poll waits so long.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -26,7 +26,7 @@ STEPS = (
     "notifications",
     *STORED,
 )
-"""Conductor steps whose counters exist from the start. The counters of other steps appear after a failure."""
+"""Reconciler steps whose counters exist from the start. The counters of other steps appear after a failure."""
 
 ENDED = "attempt_"
 log = logging.getLogger("service.events")
@@ -70,7 +70,7 @@ class Counters:
         )
         self.item_failures = Counter(
             "baton_item_failures",
-            "Failures of single items (a job, an attempt, an object) in the steps of the conductor; others went on",
+            "Failures of single items (a job, an attempt, an object) in the steps of the reconciler; others went on",
             ["step"],
             registry=made,
         )
@@ -80,10 +80,10 @@ class Counters:
             self.jobs_ended.labels(status.value)
 
     def item_failed(self, step: str) -> None:
-        """Count an item that this conductor step could not handle. It is tried again."""
+        """Count an item that this reconciler step could not handle. It is tried again."""
         self.item_failures.labels(step).inc()
 
-    def heard(self, event: Happened) -> None:
+    def heard(self, event: EventSink) -> None:
         """An event of a job was committed here."""
         extra = {"job": event.job_id, "event": event.kind, "actor": event.actor, "attempt": event.data.get("attempt")}
         log.info("%s", event.message, extra=extra)

@@ -70,7 +70,7 @@ class Queue:
 class Rows:
     """The results of one read. `seconds`: of jobs that have not ended, by bucket.
 
-    `failing`: items that a conductor step could not handle and tries again, by step. `backlog`: rows that wait for
+    `failing`: items that a reconciler step could not handle and tries again, by step. `backlog`: rows that wait for
     housekeeping, by kind.
     """
 

@@ -69,10 +69,10 @@ class Scrape(Collector):
             if self._last is None or time.monotonic() > self._last.at + KEPT_SECONDS:
                 self._last = self._read()
             reading = self._last
-        leads = self._services.conductor.leads()
+        leads = self._services.reconciler.leads()
         yield GaugeMetricFamily("baton_conductor_leads", "1: this replica conducts", value=float(leads))
-        text = "Seconds since each thread of the conductor ended its last pass"
-        yield _labelled("baton_pass_age_seconds", text, "thread", self._services.conductor.pass_ages())
+        text = "Seconds since each thread of the reconciler ended its last pass"
+        yield _labelled("baton_pass_age_seconds", text, "thread", self._services.reconciler.pass_ages())
         yield GaugeMetricFamily("baton_metrics_read_seconds", "What reading these took", value=reading.seconds)
         yield _labelled("baton_dependency_up", "1: it answers this replica", "dependency", reading.up)
         if reading.rows is not None:
@@ -98,7 +98,7 @@ class Scrape(Collector):
 def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_jobs", "Jobs that have not ended, by status", "status", rows.jobs)
     yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
-    text = "Items that a step of the conductor could not handle and tries again"
+    text = "Items that a step of the reconciler could not handle and tries again"
     yield _labelled("baton_items_failing", text, "step", rows.failing)
     help_text = "Seconds of the jobs that have not ended, by what they were spent on"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)

@@ -7,7 +7,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from service.notifications.targets import Urls
 from service.settings import SettingsError
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 PREFIX = "notification "
 KINDS = {
-    Notice.SUCCEEDED.value: "success",
-    Notice.FAILED.value: "failure",
-    **dict.fromkeys((Notice.RECOVERING.value, Notice.OVERDUE.value, Notice.SILENT.value), "warning"),
+    NotificationKind.SUCCEEDED.value: "success",
+    NotificationKind.FAILED.value: "failure",
+    **dict.fromkeys(
+        (NotificationKind.RECOVERING.value, NotificationKind.OVERDUE.value, NotificationKind.SILENT.value), "warning"
+    ),
 }
 _REFUSED = re.compile(r"error=([1-5][0-9]{2})\b")
 
 
-class Post:
+class Sender:
     """The way to the targets. Safe for several threads; one message at a time goes to each.
 
     With no target Apprise is not even imported: it costs 1 s and 50 MB.

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.policies import checkpoint_overdue
 from baton.domain.states import AttemptState
 from baton.domain.store_identity import Trouble
@@ -94,7 +94,7 @@ def _say(database: Database, seen: _Training, served: Served) -> None:
                 data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
                 text = _text(one, age, trouble_of(attempt))
                 unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
-                tell_once(unit, job, Notice.OVERDUE, attempt.number, text)
+                tell_once(unit, job, NotificationKind.OVERDUE, attempt.number, text)
 
 
 def _text(one: _Training, age: float, trouble: Trouble | None) -> str:

@@ -22,7 +22,7 @@ from service.db.unit_of_work import Unit, unlocked
 from service.reconciler import isolation as isolated
 from service.reconciler.dispatch_window import AGAIN, WINDOW, Key, outstanding, to_send
 from service.reconciler.isolation import Isolation, Item
-from service.reconciler.rq_dispatch import AWAY, Messages
+from service.reconciler.rq_dispatch import AWAY, RqMessages
 from service.usecases.concurrency_limits import Limits
 
 ACTOR = "conductor"
@@ -51,7 +51,7 @@ class _List:
 
 
 def dispatch(
-    database: Database, messages: Messages, again_seconds: float, limits: Limits, isolation: Isolation | None = None
+    database: Database, messages: RqMessages, again_seconds: float, limits: Limits, isolation: Isolation | None = None
 ) -> None:
     """Send a message for each attempt that may start. Send it again if it was lost.
 
@@ -60,7 +60,7 @@ def dispatch(
     _Pass(database, messages, timedelta(seconds=again_seconds), isolation or Isolation(database)).run(limits)
 
 
-def clean(database: Database, messages: Messages, isolation: Isolation) -> None:
+def clean(database: Database, messages: RqMessages, isolation: Isolation) -> None:
     """Remove the messages of attempts that were claimed or have ended. Raises the same errors as `dispatch`."""
     with database.read() as session:
         columns = (Attempt.id, Attempt.finished_at, Job.queue, Job.priority)
@@ -82,7 +82,7 @@ def clean(database: Database, messages: Messages, isolation: Isolation) -> None:
 class _Pass:
     """One pass over all lists."""
 
-    def __init__(self, database: Database, messages: Messages, again: timedelta, isolation: Isolation) -> None:
+    def __init__(self, database: Database, messages: RqMessages, again: timedelta, isolation: Isolation) -> None:
         self._database, self._messages, self._again, self._isolation = database, messages, again, isolation
 
     def run(self, limits: Limits) -> None:
@@ -145,7 +145,7 @@ class _Pass:
         remove_strays(self._database, self._messages, name, [one for one in there if one not in wanted])
 
 
-def remove_strays(database: Database, messages: Messages, list_name: str, attempt_ids: Sequence[str]) -> None:
+def remove_strays(database: Database, messages: RqMessages, list_name: str, attempt_ids: Sequence[str]) -> None:
     """Remove the messages of attempts that are no longer queued. Workers handle the other messages."""
     if attempt_ids:
         query = select(Attempt.id, Attempt.finished_at).where(Attempt.state != AttemptState.QUEUED)

@@ -23,7 +23,7 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
 from service.usecases import attempt_outcomes, job_control, leases, max_runtime
-from service.usecases.attempt_outcomes import Lease, Patience
+from service.usecases.attempt_outcomes import Lease, OrderTimeouts
 from service.usecases.overdue_attempts import end_overrun
 from service.usecases.submit import queue_attempt
 
@@ -71,7 +71,7 @@ def _expired(now: datetime) -> Select[*tuple[Any, ...]]:
     return query.where(ready(EXPIRY, Attempt.id)).order_by(Attempt.lease_expires_at).limit(BATCH)
 
 
-def enforce_orders(database: Database, isolation: Isolation, look: Look, patience: Patience) -> None:
+def enforce_orders(database: Database, isolation: Isolation, look: Look, patience: OrderTimeouts) -> None:
     """End attempts whose workers did not carry out a pause or a cancellation in time."""
     with database.read() as session:
         now = Unit(session).now()
@@ -89,7 +89,7 @@ def enforce_orders(database: Database, isolation: Isolation, look: Look, patienc
     isolation.each(ORDERS, [Item(row.id, row.job_id) for row in seen.values()], _each(database, end))
 
 
-def _due(now: datetime, patience: Patience) -> ColumnElement[bool]:
+def _due(now: datetime, patience: OrderTimeouts) -> ColumnElement[bool]:
     """Whether a job's order is old enough to be checked. An order without a recorded time is always checked."""
     late = [
         (Job.desired == desired) & (Job.desired_at <= now - timedelta(seconds=patience.of(desired)))

@@ -19,7 +19,7 @@ from service.db.unit_of_work import Unit, new_id
 from service.reconciler.isolation import ACTOR, Isolation, Item, ready
 from service.reconciler.orphaned_objects import delete_all
 from service.reconciler.store_pass import BATCH, Pass
-from service.reconciler.store_pool import Crew, Tick
+from service.reconciler.store_pool import StorePool, Tick
 
 SLICE = 500
 """Quarantined checkpoints that a turn reads, starting at a random job. Those of running jobs must be kept."""
@@ -32,7 +32,7 @@ MOST_TRIES = 12
 
 PUBLISH, CHECKPOINTS, GARBAGE = "publish", "delete_checkpoint", "delete_object"
 # Each step has a separate crew: a long deletion does not delay publishing.
-PUBLISHERS, COLLECTORS, CLEANERS = Crew(4, patience=COPY_SECONDS), Crew(8), Crew(8)
+PUBLISHERS, COLLECTORS, CLEANERS = StorePool(4, patience=COPY_SECONDS), StorePool(8), StorePool(8)
 
 
 def publish(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
@@ -83,7 +83,7 @@ def _gave_up(database: Database, source: str, job_id: str, name: str) -> bool:
 
 def _mark_published(database: Database, copied: Sequence[tuple[str, str, str]]) -> None:
     this = (Artifact.job_id == bindparam("job"), Artifact.name == bindparam("artifact"))
-    # Moved on while this was copied, by a conductor that stood still for long even: what lies under the plain name now
+    # Moved on while this was copied, by a reconciler that stood still for long even: what lies under the plain name now
     # may be older than what was published meanwhile, so it is copied again.
     published = case((Artifact.object == bindparam("source"), Artifact.object), else_=None)
     rows = [{"job": job_id, "artifact": name, "source": source} for job_id, name, source in copied]

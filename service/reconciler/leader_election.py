@@ -143,7 +143,7 @@ class Elected:
             try:
                 self._row.give_back()
             except SQLAlchemyError as error:
-                log.warning("conductor: leadership could not be given back (%s): it ends by itself", _short(error))
+                log.warning("reconciler: leadership could not be given back (%s): it ends by itself", _short(error))
 
     def describe(self) -> str:
         """Who conducts, as it was seen last."""
@@ -174,13 +174,13 @@ class Elected:
         if before is None or before.mine == now.mine:
             return
         if now.mine:
-            log.warning("conductor: this replica leads now, term %d; %s led before", now.term, before.holder)
+            log.warning("reconciler: this replica leads now, term %d; %s led before", now.term, before.holder)
         else:
-            log.warning("conductor: leadership was lost; %s has it, term %d", now.holder, now.term)
+            log.warning("reconciler: leadership was lost; %s has it, term %d", now.holder, now.term)
 
     def _failed(self, error: SQLAlchemyError) -> None:
         if not self._failing:
-            log.warning("conductor: the leader's row cannot be reached and is tried again: %s", _short(error))
+            log.warning("reconciler: the leader's row cannot be reached and is tried again: %s", _short(error))
         self._failing = True
 
 

@@ -1,4 +1,4 @@
-"""The conductor's threads: for leases, for messages to Redis, for the store, for notifications."""
+"""The reconciler's threads: for leases, for messages to Redis, for the store, for notifications."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from baton.storage import BlobStore
 from service.db.engine import Database
-from service.notifications.sender import Post
+from service.notifications.sender import Sender
 from service.reconciler import (
     checkpoint_watchdog,
     dispatch,
@@ -23,11 +23,11 @@ from service.reconciler.clock_repairs import ClockRepairs
 from service.reconciler.isolation import Isolation
 from service.reconciler.leader_election import leadership
 from service.reconciler.lease_guard import LeaseGuard
-from service.reconciler.notification_delivery import Notifier, Patience
+from service.reconciler.notification_delivery import DeliveryLimits, Notifier
 from service.reconciler.orphaned_objects import sweep
-from service.reconciler.redis_cleanup import EVERY_SECONDS, RedisSweep
-from service.reconciler.rq_dispatch import Messages
-from service.reconciler.silent_workers import Silence
+from service.reconciler.redis_cleanup import EVERY_SECONDS, RedisCleanup
+from service.reconciler.rq_dispatch import RqMessages
+from service.reconciler.silent_workers import SilentWorkers
 from service.settings import Settings
 from service.usecases import attempt_outcomes
 
@@ -61,16 +61,16 @@ class Step:
     def _failed(self, error: Exception) -> None:
         what = type(error).__name__
         if self.failing != what:
-            log.warning("conductor: %s failed and will be tried again: %s: %s", self.name, what, error)
+            log.warning("reconciler: %s failed and will be tried again: %s: %s", self.name, what, error)
         self.failing = what
 
     def _well(self) -> None:
         if self.failing is not None:
-            log.warning("conductor: %s works again", self.name)
+            log.warning("reconciler: %s works again", self.name)
         self.failing = None
 
 
-class Conductor:
+class Reconciler:
     """Runs the passes, in one replica at a time; `run_once` is a pass whoever leads.
 
     A pass that two replicas run at once does no harm: each step looks again, at rows that it holds, before it acts.
@@ -80,9 +80,9 @@ class Conductor:
         self,
         settings: Settings,
         database: Database,
-        messages: Messages,
+        messages: RqMessages,
         store: BlobStore,
-        post: Post,
+        post: Sender,
         failed: Callable[[str], None] = lambda _step: None,
         doubt: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -110,7 +110,9 @@ class Conductor:
             Step("deleting old artifacts", sure(garbage_collection.collect_garbage)),
         ]
         self.sweeping = [Step("sweeping", sure(sweep), every=settings.sweep_seconds)]
-        patience = Patience(settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds)
+        patience = DeliveryLimits(
+            settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds
+        )
         self.telling = [Step("sending notifications", Notifier(database, post, patience, self.isolation).send_due)]
         self._database = database
         self._seconds = settings.conductor_seconds
@@ -123,8 +125,8 @@ class Conductor:
         """Steps with short deadlines. Each step compares the clocks itself: the steps before it may have taken long."""
         apart, look, limits = self.isolation, self.guard.look, settings.limits
         lease, heartbeat = settings.lease_seconds, settings.heartbeat_seconds
-        patience = attempt_outcomes.Patience(settings.cancel_seconds, settings.pause_seconds)
-        silence, repairs = Silence(database, apart, lease, heartbeat), enforcement.Repairs(database, apart)
+        patience = attempt_outcomes.OrderTimeouts(settings.cancel_seconds, settings.pause_seconds)
+        silence, repairs = SilentWorkers(database, apart, lease, heartbeat), enforcement.Repairs(database, apart)
         return [
             Step("expiring leases", lambda: enforcement.expire_leases(database, apart, look, lease)),
             Step("enforcing orders", lambda: enforcement.enforce_orders(database, apart, look, patience)),
@@ -151,10 +153,10 @@ class Conductor:
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
         ]
 
-    def _sending(self, settings: Settings, database: Database, messages: Messages) -> list[Step]:
+    def _sending(self, settings: Settings, database: Database, messages: RqMessages) -> list[Step]:
         """Steps that wait for Redis."""
         again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
-        left_over = RedisSweep(database, messages, apart)
+        left_over = RedisCleanup(database, messages, apart)
         return [
             Step("dispatching to Redis", lambda: dispatch.dispatch(database, messages, again, limits, apart)),
             Step("removing messages", lambda: dispatch.clean(database, messages, apart)),
@@ -206,7 +208,7 @@ class Conductor:
             step.run(forced=True)
 
     def pass_ages(self) -> dict[str, float]:
-        """Seconds since each conductor thread ended its last pass, by thread name. Small if another replica leads."""
+        """Seconds since each reconciler thread ended its last pass, by thread name. Small if another replica leads."""
         now = time.monotonic()
         return {name: now - passed for name, passed in self._passed.items()}
 
@@ -215,7 +217,7 @@ class Conductor:
             try:
                 self._pass(steps)
             except BaseException as error:  # catch everything: a thread that ended would never run again
-                log.exception("conductor: a pass of %s was cut short by %s", name, type(error).__name__)
+                log.exception("reconciler: a pass of %s was cut short by %s", name, type(error).__name__)
             self._passed[name] = time.monotonic()
             self._stopping.wait(self._seconds)
 

@@ -13,12 +13,12 @@ from sqlalchemy import cast as cast_sql
 from sqlalchemy.orm import Session
 
 from baton.domain.backoff import backoff
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from service.db.engine import Database
 from service.db.notification_table import IS_WAITING, NoticeState, Notification
 from service.db.types import db_now
 from service.db.unit_of_work import Unit
-from service.notifications.sender import Post
+from service.notifications.sender import Sender
 from service.reconciler.isolation import Isolation, Item, ready
 from service.reconciler.leader_election import boot_clock
 
@@ -26,16 +26,16 @@ ACTOR, STEP = "conductor", "notifications"
 BATCH = 20
 LONGEST_WAIT = 3600.0
 SAID = {
-    Notice.RECOVERING.value: "was recovering",
-    Notice.CANCELLED.value: "was cancelled",
-    Notice.OVERDUE.value: "got no checkpoint saved",
-    Notice.SILENT.value: "had a silent worker",
+    NotificationKind.RECOVERING.value: "was recovering",
+    NotificationKind.CANCELLED.value: "was cancelled",
+    NotificationKind.OVERDUE.value: "got no checkpoint saved",
+    NotificationKind.SILENT.value: "had a silent worker",
 }
 _draw = random.SystemRandom().random
 
 
 @dataclass(frozen=True)
-class Patience:
+class DeliveryLimits:
     """How often a message is tried, how long a try may take, and the first wait between two, in seconds."""
 
     tries: int
@@ -49,8 +49,8 @@ class Notifier:
     def __init__(
         self,
         database: Database,
-        post: Post,
-        patience: Patience,
+        post: Sender,
+        patience: DeliveryLimits,
         isolation: Isolation | None = None,
         draw: Callable[[], float] = _draw,
         clock: Callable[[], float] = boot_clock,

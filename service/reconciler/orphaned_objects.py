@@ -18,13 +18,13 @@ from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
 from service.reconciler.store_pass import Pass
-from service.reconciler.store_pool import Crew, Tick
+from service.reconciler.store_pool import StorePool, Tick
 
 BATCH = 20
 SWEEP_EVERY = timedelta(minutes=5)
 SWEEP_AFTER_END = timedelta(hours=2)
 SWEEP = "sweep"
-SWEEPERS = Crew(4)
+SWEEPERS = StorePool(4)
 
 
 @dataclass(frozen=True)

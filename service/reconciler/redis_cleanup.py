@@ -9,7 +9,7 @@ from service.db.engine import Database
 from service.db.tables import Attempt
 from service.reconciler.dispatch import READ, remove_strays
 from service.reconciler.isolation import Isolation, Item
-from service.reconciler.rq_dispatch import AWAY, Messages
+from service.reconciler.rq_dispatch import AWAY, RqMessages
 
 STEP = "redis"
 KEYS = 200
@@ -19,10 +19,10 @@ LISTS, MEMBERS = 20, 200
 EVERY_SECONDS = 10.0
 
 
-class RedisSweep:
+class RedisCleanup:
     """Scans Redis in small steps, in an endless loop. Touches only keys with Baton's names."""
 
-    def __init__(self, database: Database, messages: Messages, isolation: Isolation) -> None:
+    def __init__(self, database: Database, messages: RqMessages, isolation: Isolation) -> None:
         self._database, self._messages, self._isolation = database, messages, isolation
         self._records = self._lists = 0
 

@@ -29,7 +29,7 @@ MESSAGE_TTL = 7 * 24 * 3600
 _ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class Messages:
+class RqMessages:
     """The RQ queues. All calls raise redis.RedisError if Redis is unavailable, and read and write a bounded amount."""
 
     def __init__(self, redis: Redis) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.states import HELD_ATTEMPTS
 from baton.domain.uptime import Served
 from service.db.base import IS_LIVE
@@ -22,7 +22,7 @@ ACTOR, STEP = "conductor", "silence"
 BATCH = 1_000
 
 
-class Silence:
+class SilentWorkers:
     """Writes `worker_silent` once per silence. `lease` and `heartbeat` in seconds."""
 
     def __init__(self, database: Database, isolation: Isolation, lease: float, heartbeat: float) -> None:
@@ -63,7 +63,7 @@ class Silence:
             text = f"worker {attempt.worker} was not heard of for {silent:.0f} s; its lease ends in {left:.0f} s"
             data = {"attempt": attempt.number, "silent_seconds": silent, "lease_seconds": left}
             unit.event(job, "worker_silent", ACTOR, text, **data)
-            tell_once(unit, job, Notice.SILENT, attempt.number, text)
+            tell_once(unit, job, NotificationKind.SILENT, attempt.number, text)
 
     def _heard(self, attempt: Attempt) -> datetime | None:
         """Time of the last heartbeat, or of the service's return if that is later (it then renews leases)."""

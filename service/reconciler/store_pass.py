@@ -13,7 +13,7 @@ from functools import partial
 
 from baton.storage import BlobStore, StoreUnavailable
 from service.reconciler.isolation import Isolation, Item
-from service.reconciler.store_pool import Crew, Tick
+from service.reconciler.store_pool import StorePool, Tick
 
 BATCH, ROUNDS = 100, 10
 Find = Callable[[], Sequence[Item]]
@@ -28,7 +28,7 @@ class Pass:
     step: str
     store: BlobStore
     isolation: Isolation
-    crew: Crew
+    pool: StorePool
 
     def run(self, find: Find, act: Act, mark: Mark, batch: int) -> None:
         """Handle batches until one is not full. `mark` gets the keys of the items that succeeded.
@@ -42,7 +42,7 @@ class Pass:
                 return
 
     def _handle(self, items: Sequence[Item], act: Act, mark: Mark) -> None:
-        result = self.crew.run({item.key: partial(act, item.key) for item in items})
+        result = self.pool.run({item.key: partial(act, item.key) for item in items})
         well = [key for key, error in result.errors.items() if error is None]
         if well:
             mark(well)

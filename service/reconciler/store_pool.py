@@ -70,7 +70,7 @@ class Result:
     unanswered: frozenset[str] = frozenset()
 
 
-class Crew:
+class StorePool:
     """Makes calls in parallel, in up to `threads` daemon threads. These threads do not delay the end of the process.
 
     `patience`: seconds without progress after which a turn is given up. It must be longer than any call that reports

@@ -21,7 +21,7 @@ CHECK_SECONDS, RETRY_SECONDS = 60.0, 5.0
 log = logging.getLogger(__name__)
 
 
-class OwnStore:
+class ServiceStore:
     """Knows the identity of the service's store. A thread checks it repeatedly, also while the store is down.
 
     `id`: None until it is known. `doubt`: why the store may not be the one that the database's jobs need, and what to

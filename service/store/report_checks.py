@@ -13,7 +13,7 @@ from baton.storage import BlobStore, NotFound, StoreUnavailable, crc32c_of
 from baton.storage.identity import read_identity
 from service.errors import NotInStore
 from service.lanes import Lane
-from service.store.identity import OwnStore
+from service.store.identity import ServiceStore
 
 SECONDS = 8.0
 """Time limit of one check in seconds. A worker waits 10 s for an answer."""
@@ -22,10 +22,10 @@ _LANE = Lane("store for a look", 16)  # separate from downloads: large downloads
 _T = TypeVar("_T")
 
 
-class Looks:
+class ReportChecks:
     """All methods raise StoreUnavailable if the store does not answer in time or may be the wrong store."""
 
-    def __init__(self, store: BlobStore, own: OwnStore, seconds: float = SECONDS) -> None:
+    def __init__(self, store: BlobStore, own: ServiceStore, seconds: float = SECONDS) -> None:
         self._store, self._own, self._seconds = store, own, seconds
 
     async def at_checkpoint(self, commit: CheckpointCommit) -> None:

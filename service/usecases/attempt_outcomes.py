@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.policies import (
     GiveUp,
     Pause,
@@ -144,7 +144,7 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     job.finished_at, job.without_progress = unit.now(), 0
     job.reason = job.message = None
     unit.event(job, "succeeded", actor, "job succeeded")
-    tell(unit, job, Notice.SUCCEEDED)
+    tell(unit, job, NotificationKind.SUCCEEDED)
 
 
 def _obey(unit: Unit, job: Job, actor: str, text: str | None = None) -> None:
@@ -160,12 +160,12 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             fail(unit, job, reason, text, actor)
         case Pause(reason=reason, message=text) if job.desired == DesiredState.RUN:
             pause_for(unit, job, actor, reason, clean(text))
-            tell(unit, job, Notice.FAILED, attempt.number)
+            tell(unit, job, NotificationKind.FAILED, attempt.number)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message
             unit.event(job, "recovering", actor, "job recovering", reason=attempt.reason)
-            tell(unit, job, Notice.RECOVERING)
+            tell(unit, job, NotificationKind.RECOVERING)
             queue_attempt(unit, job, after=after, actor=actor)
         case _:
             _obey(unit, job, actor)
@@ -183,7 +183,7 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
-    tell(unit, job, Notice.FAILED)
+    tell(unit, job, NotificationKind.FAILED)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def expire(
 
 
 @dataclass(frozen=True)
-class Patience:
+class OrderTimeouts:
     """Seconds that a worker has to carry out an order, by the desired state."""
 
     cancel: float
@@ -252,7 +252,7 @@ class Patience:
 
 
 def overrule(
-    unit: Unit, attempt_id: str, actor: str, served: Served, patience: Patience, seen: datetime | None
+    unit: Unit, attempt_id: str, actor: str, served: Served, patience: OrderTimeouts, seen: datetime | None
 ) -> bool:
     """End an attempt whose worker did not carry out an order in time. False if it did, or still has time.
 

@@ -194,7 +194,7 @@ def _fall_back(unit: Unit, job: Job) -> None:
 
 
 def retire(unit: Unit, job: Job) -> None:
-    """Mark what is beyond `keep` and serves nobody as deleted; the conductor deletes the objects of marked rows.
+    """Mark what is beyond `keep` and serves nobody as deleted; the reconciler deletes the objects of marked rows.
 
     Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
     """

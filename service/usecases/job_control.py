@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.policies import Reason
 from baton.domain.states import (
     AttemptEvent,
@@ -136,7 +136,7 @@ def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
-    tell(unit, job, Notice.CANCELLED)
+    tell(unit, job, NotificationKind.CANCELLED)
 
 
 def _with(text: str, message: str | None) -> str:

@@ -189,7 +189,7 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
 def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> Beat:
     """Renew the lease and store what the worker says. Raises LeaseLost.
 
-    A lease that ran out unnoticed is renewed: as long as the conductor has not ended the attempt, no other can exist.
+    A lease that ran out unnoticed is renewed: as long as the reconciler has not ended the attempt, no other can exist.
     """
     job, attempt = unit.held(attempt_id, message.fence)
     now, renewed = unit.now(), attempt.lease_expires_at

@@ -6,31 +6,33 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.states import JobState
 from baton.domain.stored import find_stored
 from baton.domain.wire import BestMetric, Progress
 from service.db.tables import Job
 
 SAID = {
-    Notice.RECOVERING: "is recovering",
-    Notice.CANCELLED: "was cancelled",
-    Notice.OVERDUE: "gets no checkpoint saved",
-    Notice.SILENT: "has a worker that fell silent",
+    NotificationKind.RECOVERING: "is recovering",
+    NotificationKind.CANCELLED: "was cancelled",
+    NotificationKind.OVERDUE: "gets no checkpoint saved",
+    NotificationKind.SILENT: "has a worker that fell silent",
 }
 HEAD, TAIL = 600, 1200
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
 
 
-def title(job: Job, kind: Notice) -> str:
+def title(job: Job, kind: NotificationKind) -> str:
     """One line; a job's name is of few letters (baton.domain.spec)."""
     return f"Baton: {job.name} {_said(job, kind)}"
 
 
-def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | None, detail: str | None = None) -> str:
+def body(
+    job: Job, kind: NotificationKind, count: int, now: datetime, public_url: str | None, detail: str | None = None
+) -> str:
     """A few lines: what happened, why, the job's state, and a link. `count`: of interruptions or attempts."""
-    times = f" from interruption {count}" if kind is Notice.RECOVERING else ""
+    times = f" from interruption {count}" if kind is NotificationKind.RECOVERING else ""
     lines = [f"Job {job.name} ({job.id[:8]}) {_said(job, kind)}{times}."]
     if detail is not None:
         lines.append(f"In attempt {count}: {harmless(detail)}")
@@ -40,8 +42,8 @@ def body(job: Job, kind: Notice, count: int, now: datetime, public_url: str | No
     return "\n".join(lines)
 
 
-def _said(job: Job, kind: Notice) -> str:
-    if kind is Notice.FAILED and job.state == JobState.PAUSED:
+def _said(job: Job, kind: NotificationKind) -> str:
+    if kind is NotificationKind.FAILED and job.state == JobState.PAUSED:
         return "failed to go on and is paused"
     return SAID.get(kind, kind.value)
 

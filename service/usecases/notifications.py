@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.dialects import postgresql, sqlite
 
 from baton.domain.errors import FieldError, SpecError
-from baton.domain.notifications import USUAL, Notice, tells_of_recovery
+from baton.domain.notifications import USUAL, NotificationKind, tells_of_recovery
 from baton.domain.spec import NotifySpec
 from baton.domain.stored import mapping, read_stored
 from service.db.notification_table import Notification
@@ -27,7 +27,7 @@ class Policy:
     """What the service's settings say of jobs whose spec says nothing."""
 
     targets: tuple[str, ...] = ()
-    on: tuple[Notice, ...] = USUAL
+    on: tuple[NotificationKind, ...] = USUAL
     recoveries: int = 3
     public_url: str | None = None
 
@@ -50,13 +50,13 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
         raise SpecError([FieldError(f"notify.targets.{k}", f"unknown target {n!r}; known: {known}") for k, n in odd])
 
 
-def tell(unit: Unit, job: Job, kind: Notice, attempt: int = 0) -> None:
+def tell(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
     """Have those told who are to be. To be called last: the message says how the job stands.
 
     `attempt`: its number, if the same can happen again in a later attempt. It is then told once per attempt.
     """
     targets, count = _targets(unit, _own(job), kind), attempt
-    if targets and kind is Notice.RECOVERING:
+    if targets and kind is NotificationKind.RECOVERING:
         count, own = attempt_totals.of_job(unit, job, live=False).interruptions, _own(job)
         recoveries = policy_of(unit).recoveries if own.recoveries is None else own.recoveries
         if not tells_of_recovery(count, recoveries):
@@ -64,7 +64,7 @@ def tell(unit: Unit, job: Job, kind: Notice, attempt: int = 0) -> None:
     _write(unit, job, kind, count, targets)
 
 
-def tell_once(unit: Unit, job: Job, kind: Notice, attempt: int, detail: str) -> None:
+def tell_once(unit: Unit, job: Job, kind: NotificationKind, attempt: int, detail: str) -> None:
     """Like `tell`, at most once per attempt, for conditions that come and go. `detail`: what happened, a sentence."""
     _write(unit, job, kind, attempt, _targets(unit, _own(job), kind), detail)
 
@@ -73,14 +73,16 @@ def _own(job: Job) -> NotifySpec:
     return read_stored(NotifySpec, mapping(job.spec).get("notify"))
 
 
-def _targets(unit: Unit, own: NotifySpec, kind: Notice) -> list[str]:
+def _targets(unit: Unit, own: NotifySpec, kind: NotificationKind) -> list[str]:
     policy = policy_of(unit)
     if kind not in (policy.on if own.when is None else own.when):
         return []
     return list(dict.fromkeys(policy.targets if own.targets is None else own.targets))
 
 
-def _write(unit: Unit, job: Job, kind: Notice, count: int, targets: list[str], detail: str | None = None) -> None:
+def _write(
+    unit: Unit, job: Job, kind: NotificationKind, count: int, targets: list[str], detail: str | None = None
+) -> None:
     if not targets:
         return
     now = unit.now()

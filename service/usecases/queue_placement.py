@@ -1,7 +1,7 @@
 """The place of a queued attempt in its queue. It is stored in the attempt's columns, so queries do not read the job.
 
 An attempt with an `urgency` is placed: it may be claimed now. An attempt without one is in its backoff, or an older
-release that does not know these columns has queued it. The conductor places it after its `not_before`.
+release that does not know these columns has queued it. The reconciler places it after its `not_before`.
 """
 
 from __future__ import annotations

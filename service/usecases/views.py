@@ -36,7 +36,7 @@ from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer
 from service.db.unit_of_work import Unit
 from service.usecases import attempt_totals, goodput, job_filters, wait_reasons
 from service.usecases.concurrency_limits import Limits
-from service.usecases.heartbeat_age import Beats, heard
+from service.usecases.heartbeat_age import HeartbeatAges, heard
 from service.usecases.history import epochs_done
 from service.usecases.job_filters import JobFilter
 
@@ -57,12 +57,12 @@ BLANK: dict[str, Any] = {
 """Shown for fields that cannot be read. One bad row must not hide the others of its page."""
 
 
-def job_view(unit: Unit, job: Job, limits: Limits, beats: Beats) -> JobView:
+def job_view(unit: Unit, job: Job, limits: Limits, beats: HeartbeatAges) -> JobView:
     """One job."""
     return job_views(unit, [job], limits, beats)[0]
 
 
-def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: Beats) -> list[JobView]:
+def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatAges) -> list[JobView]:
     """Many jobs with a few more queries, however many they are."""
     ids, now = [job.id for job in jobs], unit.now()
     newest = attempt_totals.newest_attempts(unit, ids)
@@ -152,7 +152,7 @@ def _holder(newest: Attempt | None) -> Attempt | None:
     return newest if newest is not None and newest.state in HELD_ATTEMPTS else None
 
 
-def _heard(view: JobView, held: Attempt | None, beats: Beats, now: datetime) -> JobView:
+def _heard(view: JobView, held: Attempt | None, beats: HeartbeatAges, now: datetime) -> JobView:
     """Add heartbeat data. Speed and remaining time are shown only while the worker trains and is not silent."""
     known: dict[str, object] = {"as_of": now}
     last = heard(held, beats, now) if held else None
@@ -172,7 +172,7 @@ def _progress(job: Job) -> ProgressView | None:
     return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
-def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: Beats) -> JobPage:
+def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatAges) -> JobPage:
     """A page of jobs, newest first."""
     jobs = list(unit.session.scalars(job_filters.page(wanted)))
     page = jobs[: wanted.limit]
@@ -202,7 +202,7 @@ def _stage_view(row: Stage, done: int) -> StageView:
     )
 
 
-def attempt_views(unit: Unit, job_id: str, beats: Beats) -> Listing[AttemptView]:
+def attempt_views(unit: Unit, job_id: str, beats: HeartbeatAges) -> Listing[AttemptView]:
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
@@ -210,7 +210,7 @@ def attempt_views(unit: Unit, job_id: str, beats: Beats) -> Listing[AttemptView]
     return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
-def attempt_view(row: Attempt, beats: Beats, now: datetime) -> AttemptView:
+def attempt_view(row: Attempt, beats: HeartbeatAges, now: datetime) -> AttemptView:
     """One attempt, as of `now` where it goes on."""
     last = heard(row, beats, now)
     return AttemptView(

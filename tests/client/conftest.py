@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from baton.client.client import BatonClient
-from baton.client.transport import Patience
+from baton.client.client import Client
+from baton.client.transport import RetryPolicy
 from tests.client.fake_service import TOKEN, FakeService
 
 
@@ -16,6 +16,6 @@ def fake() -> Iterator[FakeService]:
 
 
 @pytest.fixture
-def client(fake: FakeService) -> Iterator[BatonClient]:
-    with BatonClient(fake.url, TOKEN, patience=Patience(tries=4, first_delay=0.01)) as made:
+def client(fake: FakeService) -> Iterator[Client]:
+    with Client(fake.url, TOKEN, patience=RetryPolicy(tries=4, first_delay=0.01)) as made:
         yield made

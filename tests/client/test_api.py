@@ -6,38 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ApiError, DownloadError, Unreachable
 from baton.client.find_job import AmbiguousJob, find_job
 from baton.client.job import Job
-from baton.client.transport import Patience
+from baton.client.transport import RetryPolicy
 from baton.domain.errors import FieldError
 from baton.domain.views import ProblemView
 from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
 
-QUICK = Patience(tries=3, first_delay=0.01)
+QUICK = RetryPolicy(tries=3, first_delay=0.01)
 
 
-def test_a_lost_answer_to_a_submission_doubles_nothing(fake: FakeService, client: BatonClient) -> None:
+def test_a_lost_answer_to_a_submission_doubles_nothing(fake: FakeService, client: Client) -> None:
     fake.drop_after_submit = 1
     made = client.submit({"name": "mine"})
     assert list(fake.jobs) == [made.id]
     assert [method for method, _, _ in fake.requests] == ["POST", "POST"]
 
 
-def test_a_plan_is_submitted_by_name_with_its_changes(fake: FakeService, client: BatonClient) -> None:
+def test_a_plan_is_submitted_by_name_with_its_changes(fake: FakeService, client: Client) -> None:
     client.submit_plan("digits-demo", {"stages.0.epochs": 2})
     assert fake.requests[0][2] == {"plan": "digits-demo", "set": {"stages.0.epochs": 2}}
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_busy_service_is_asked_again(fake: FakeService, client: BatonClient, status: int) -> None:
+def test_a_busy_service_is_asked_again(fake: FakeService, client: Client, status: int) -> None:
     fake.jobs["j1"] = job("j1")
     fake.failures = [(status, {}), (status, {"Retry-After": "0"})]
     assert client.job("j1").id == "j1"
 
 
-def test_pausing_is_not_repeated_for_a_busy_service(fake: FakeService, client: BatonClient) -> None:
+def test_pausing_is_not_repeated_for_a_busy_service(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     fake.failures = [(503, {})]
     with pytest.raises(Unreachable, match="503"):
@@ -45,14 +45,14 @@ def test_pausing_is_not_repeated_for_a_busy_service(fake: FakeService, client: B
     assert len(fake.requests) == 1
 
 
-def test_too_many_requests_in_the_end_is_a_refusal(fake: FakeService, client: BatonClient) -> None:
+def test_too_many_requests_in_the_end_is_a_refusal(fake: FakeService, client: Client) -> None:
     fake.failures = [(429, {})] * 4
     with pytest.raises(ApiError) as refused:
         client.jobs()
     assert refused.value.status == 429
 
 
-def test_a_bad_spec_names_its_fields(client: BatonClient) -> None:
+def test_a_bad_spec_names_its_fields(client: Client) -> None:
     with pytest.raises(ApiError) as refused:
         client.submit({"name": "bad"})
     assert refused.value.problem.errors[0].field == "stages.0.epochs"
@@ -70,23 +70,23 @@ def test_a_lone_mistake_is_told_once() -> None:
 
 
 def test_a_wrong_token_is_refused_without_repeating(fake: FakeService) -> None:
-    with BatonClient(fake.url, "wrong", patience=QUICK) as stranger, pytest.raises(ApiError) as refused:
+    with Client(fake.url, "wrong", patience=QUICK) as stranger, pytest.raises(ApiError) as refused:
         stranger.jobs()
     assert (refused.value.status, len(fake.requests)) == (401, 1)
 
 
 def test_nobody_there(fake: FakeService) -> None:
     fake.stop()
-    with BatonClient(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable, match=str(fake.port)):
+    with Client(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable, match=str(fake.port)):
         lonely.jobs()
 
 
-def test_all_jobs_follows_the_pages(fake: FakeService, client: BatonClient) -> None:
+def test_all_jobs_follows_the_pages(fake: FakeService, client: Client) -> None:
     fake.jobs = {f"j{k}": job(f"j{k}") for k in range(5)}
     assert [j.id for j in client.all_jobs()] == ["j4", "j3", "j2", "j1", "j0"]
 
 
-def test_lists_are_typed(fake: FakeService, client: BatonClient) -> None:
+def test_lists_are_typed(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     fake.lists = {"history": [epoch(1), epoch(2)], "attempts": [attempt(1, "running", 0)]}
     assert [row.epoch for row in client.history("j1")] == [1, 2]
@@ -94,7 +94,7 @@ def test_lists_are_typed(fake: FakeService, client: BatonClient) -> None:
     assert client.stages("j1") == []
 
 
-def test_follow_gives_each_version_once_until_the_end(fake: FakeService, client: BatonClient) -> None:
+def test_follow_gives_each_version_once_until_the_end(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     versions = [1, 1, 2, 3, 3]
     fake.stories["j1"] = [job("j1", version=v) for v in versions] + [job("j1", version=4, status="succeeded")]
@@ -116,7 +116,7 @@ def test_wait_survives_a_restart_of_the_service(fake: FakeService) -> None:
             fake.jobs["j1"] = job("j1", version=2, status="failed", message="no luck")
             fake.start()
 
-    with BatonClient(fake.url, "a-token", patience=Patience(tries=1)) as patient:
+    with Client(fake.url, "a-token", patience=RetryPolicy(tries=1)) as patient:
         seen = []
         for state in patient.follow("j1", on_outage=outage):
             seen.append(state.status)
@@ -126,7 +126,7 @@ def test_wait_survives_a_restart_of_the_service(fake: FakeService) -> None:
     assert outages
 
 
-def test_wait_gives_up_after_its_timeout(fake: FakeService, client: BatonClient) -> None:
+def test_wait_gives_up_after_its_timeout(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     with pytest.raises(TimeoutError):
         client.wait("j1", timeout=0.2)
@@ -134,11 +134,11 @@ def test_wait_gives_up_after_its_timeout(fake: FakeService, client: BatonClient)
 
 def test_wait_gives_up_after_a_long_outage(fake: FakeService) -> None:
     fake.stop()
-    with BatonClient(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable):
+    with Client(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable):
         lonely.wait("j1", outage=0.1)
 
 
-def test_download_is_checked(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+def test_download_is_checked(fake: FakeService, client: Client, tmp_path: Path) -> None:
     fake.jobs["j1"] = job("j1")
     fake.files = {"best.keras": b"weights" * 10_000}
     assert client.download("j1", "best.keras", tmp_path / "b").read_bytes() == b"weights" * 10_000
@@ -148,7 +148,7 @@ def test_download_is_checked(fake: FakeService, client: BatonClient, tmp_path: P
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: BatonClient) -> None:
+def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: Client) -> None:
     fake.jobs = {i: job(i, name) for i, name in [("aab1", "first"), ("aab2", "twice"), ("cc3", "twice")]}
     assert find_job(client, "aab1").id == "aab1"
     assert find_job(client, "cc").id == "cc3"
@@ -163,7 +163,7 @@ def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: BatonCl
 def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, tmp_path: Path) -> None:
     """A proxy, an ingress or a sign-in page that answers says that the service is away, whatever its status."""
     fake.foreign = status
-    with BatonClient(fake.url, TOKEN, patience=QUICK) as client:
+    with Client(fake.url, TOKEN, patience=QUICK) as client:
         for call in (
             lambda: client.job("nothing"),
             lambda: client.pause("nothing"),
@@ -178,7 +178,7 @@ def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, t
 
 def test_an_ingress_that_answers_for_the_service_is_an_outage(fake: FakeService) -> None:
     fake.jobs["j1"], fake.foreign = job("j1", status="succeeded"), 404
-    with BatonClient(fake.url, TOKEN, patience=Patience(tries=1)) as client:
+    with Client(fake.url, TOKEN, patience=RetryPolicy(tries=1)) as client:
 
         def back(error: Unreachable) -> None:
             fake.foreign = 0
@@ -186,14 +186,14 @@ def test_an_ingress_that_answers_for_the_service_is_an_outage(fake: FakeService)
         assert [state.status for state in client.follow("j1", on_outage=back)] == ["succeeded"]
 
 
-def test_the_store_may_refuse_a_download(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+def test_the_store_may_refuse_a_download(fake: FakeService, client: Client, tmp_path: Path) -> None:
     fake.files = {"best.keras": b"weights"}
     fake.link_expired = True
     with pytest.raises(DownloadError, match="the store gave HTTP 403"):
         client.download("j1", "best.keras", tmp_path / "best.keras")
 
 
-def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: BatonClient) -> None:
+def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     found = client.job("j1")
     with pytest.raises(TimeoutError, match="j1"):
@@ -208,22 +208,22 @@ def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: Baton
 
 
 def test_a_job_that_came_from_no_client_says_how_to_get_one() -> None:
-    with pytest.raises(RuntimeError, match="BatonClient"):
+    with pytest.raises(RuntimeError, match="Client"):
         Job.model_validate(job("j1")).wait()
 
 
-def test_a_jobs_file_is_fetched_by_it(fake: FakeService, client: BatonClient, tmp_path: Path) -> None:
+def test_a_jobs_file_is_fetched_by_it(fake: FakeService, client: Client, tmp_path: Path) -> None:
     fake.jobs["j1"] = job("j1")
     fake.files["best.keras"] = b"weights"
     assert client.job("j1").download("best.keras", str(tmp_path / "best")).read_bytes() == b"weights"
 
 
-def test_the_clocks_are_compared(client: BatonClient) -> None:
+def test_the_clocks_are_compared(client: Client) -> None:
     assert abs(client.clock_offset()) < 20
     assert 280 < client.clock_offset(lambda: time.time() + 300) < 320
 
 
 def test_delays_grow_and_stay_bounded() -> None:
-    patience = Patience(first_delay=0.2, longest_delay=5.0)
+    patience = RetryPolicy(first_delay=0.2, longest_delay=5.0)
     assert [patience.delay(n, 0.999999) for n in (1, 2, 3)] == pytest.approx([0.2, 0.4, 0.8], rel=1e-4)
     assert patience.delay(50, 0.0) == 2.5

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from baton.cli import app
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import Unreachable
 from tests.client.fake_service import NOW, TOKEN, FakeService, attempt, epoch, job, worker
 
@@ -330,17 +330,17 @@ def test_doctor_looks_at_the_service_and_the_token(
 
 def test_doctor_says_that_a_clock_is_wrong(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baton.cli.doctor.CHECKS", doctor_checks("service"))
-    monkeypatch.setattr("baton.client.client.BatonClient.clock_offset", lambda _: -4000.0)
+    monkeypatch.setattr("baton.client.client.Client.clock_offset", lambda _: -4000.0)
     told = baton("doctor")
     assert (told.exit_code, "4000 s behind" in told.stdout, "NTP" in told.stdout) == (0, True, True)
 
 
 def test_doctor_says_what_the_service_lacks(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(client: BatonClient) -> None:
+    def full(client: Client) -> None:
         raise Unreachable(fake.url, "it answered 503", "store: The disk of the store /s is full; make room")
 
     monkeypatch.setattr("baton.cli.doctor.CHECKS", doctor_checks("service"))
-    monkeypatch.setattr(BatonClient, "ready", full)
+    monkeypatch.setattr(Client, "ready", full)
     told = baton("doctor")
     assert (told.exit_code, "baton up" in told.stdout) == (3, False)
     assert f"answers at {fake.url} and cannot work: store: The disk of the store /s is full" in told.stdout

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from baton.cli.watch import Watcher
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.domain.views import JobView
 from tests.client.fake_service import FakeService, attempt, job, progress, worker
 from tests.client.test_cli import Baton, baton
@@ -39,7 +39,7 @@ def story(fake: FakeService) -> list[dict[str, Any]]:
 
 
 def test_a_job_whose_worker_falls_silent_is_told_without_a_new_version(
-    client: BatonClient, story: list[dict[str, Any]]
+    client: Client, story: list[dict[str, Any]]
 ) -> None:
     assert len(story) == 6
     told = [(seen.version, seen.silent_seconds) for seen in client.follow("j1")]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ApiError, Unreachable
 from baton.client.streams import Frame, Outage, follow_events, frames
-from baton.client.transport import Patience, Transport
+from baton.client.transport import RetryPolicy, Transport
 from tests.client.fake_service import NOW, FakeService, job
 
 
@@ -44,7 +44,7 @@ def test_no_event_is_missed_or_doubled(cuts: list[int]) -> None:
     fake.cuts = list(cuts)
     try:
         transport = Transport(fake.url, "a-token")
-        outage = Outage(60.0, patience=Patience(first_delay=0.0))
+        outage = Outage(60.0, patience=RetryPolicy(first_delay=0.0))
         stream = follow_events(transport, "/v1/jobs/j1/events", 0, outage)
         assert [e.sequence for e in stream] == [1, 2, 3, 4, 5]
         transport.close()
@@ -52,14 +52,14 @@ def test_no_event_is_missed_or_doubled(cuts: list[int]) -> None:
         fake.stop()
 
 
-def test_it_begins_where_it_is_told(fake: FakeService, client: BatonClient) -> None:
+def test_it_begins_where_it_is_told(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1", status="succeeded")
     fake.lists["events"] = [event(1), event(2), event(3)]
     assert [e.sequence for e in client.events_stream("j1", after=2)] == [3]
     assert list(client.events_stream("j1", after=3)) == []
 
 
-def test_a_service_that_was_away_is_read_on(fake: FakeService, client: BatonClient) -> None:
+def test_a_service_that_was_away_is_read_on(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     fake.lists["events"] = [event(1)]
     back = threading.Event()
@@ -77,25 +77,25 @@ def test_a_service_that_was_away_is_read_on(fake: FakeService, client: BatonClie
 
 def test_a_long_outage_ends_it(fake: FakeService) -> None:
     fake.stop()
-    with BatonClient(fake.url, "x") as lonely:
+    with Client(fake.url, "x") as lonely:
         with pytest.raises(Unreachable):
             list(lonely.events_stream("j1", outage=0.1))
         with pytest.raises(Unreachable):
             list(lonely.log_stream("j1", 1, outage=0.1))
 
 
-def test_refusals_are_not_outages(fake: FakeService, client: BatonClient) -> None:
+def test_refusals_are_not_outages(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     with pytest.raises(ApiError) as refused:
         list(client.log_stream("j1", 7))
     assert refused.value.status == 404
-    with BatonClient(fake.url, "wrong") as stranger, pytest.raises(ApiError) as refused:
+    with Client(fake.url, "wrong") as stranger, pytest.raises(ApiError) as refused:
         list(stranger.events_stream("j1"))
     assert refused.value.status == 401
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 100])
-def test_letters_are_whole_wherever_a_log_is_cut(fake: FakeService, client: BatonClient, step: int) -> None:
+def test_letters_are_whole_wherever_a_log_is_cut(fake: FakeService, client: Client, step: int) -> None:
     fake.jobs["j1"] = job("j1")
     fake.logs = {"1": "naïve größer 日本\n".encode() + b"\xff half: \xc3"}
     fake.log_step = step
@@ -105,7 +105,7 @@ def test_letters_are_whole_wherever_a_log_is_cut(fake: FakeService, client: Bato
     assert (part.data[:1], part.end) == (b"\xc3", min(2 + step, len(fake.logs["1"])))
 
 
-def test_an_outage_in_a_log_is_waited_out(fake: FakeService, client: BatonClient) -> None:
+def test_an_outage_in_a_log_is_waited_out(fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     fake.logs = {"1": b"one\ntwo\n"}
     fake.log_step = 4

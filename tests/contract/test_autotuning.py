@@ -10,15 +10,15 @@ from baton.domain.manifest import programs_prefix
 from baton.domain.spec import parse_spec
 from baton.storage import BlobStore
 from baton.storage.errors import NotFound
-from worker.compile_cache.folder import Folder
-from worker.compile_cache.transfer import Carrier, Compiler, UnusableResults
+from worker.autotuning.folder import Folder
+from worker.autotuning.transfer import Compiler, ResultsTransfer, UnusableResults
 
 DATA = b"version: 3\n" + b"results {\n}\n" * 10_000
 MACHINE = {"GPU": "NVIDIA H100 80GB HBM3, NVIDIA H100 80GB HBM3", "TensorFlow": "2.21.0"}
 SPEC = {"name": "n", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}]}
 
 
-def carrier(store: BlobStore, folder: Folder, tmp_path: Path) -> Carrier:
+def carrier(store: BlobStore, folder: Folder, tmp_path: Path) -> ResultsTransfer:
     return Compiler(MACHINE, tmp_path, folder).carrier(store, "j" * 32, parse_spec(SPEC))
 
 

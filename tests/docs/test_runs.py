@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from client import BatonClient
+from client import Client
 
 from baton.client.connection import Connection, read_connection
 from tests.client.waiting import eventually
@@ -66,7 +66,7 @@ class House:
 
     def finished(self) -> str:
         """The id of a digits-demo that has succeeded: of a page before this one, or else trained now."""
-        with BatonClient(self.connection.url, self.connection.token) as baton:
+        with Client(self.connection.url, self.connection.token) as baton:
             ready = (job.id for job in baton.all_jobs(status="succeeded") if job.name == "digits-demo")
             return next(ready, None) or baton.submit_plan("digits-demo").wait(timeout=SECONDS).id
 

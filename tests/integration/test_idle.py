@@ -19,9 +19,9 @@ from tests.support.worker import workers as make_workers
 from worker.api_client.client import ServiceClient
 from worker.health import STALE_SECONDS
 from worker.log_shipping.shipper import Logs
-from worker.supervisor.liveness import Pulse
+from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.rq_source import BatonWorker, listen
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_between_two_waits_for_a_message_it_shows_that_it_lives(redis_url: str, 
     """RQ waits in one call to Redis; what it does before each is the sign."""
     file, connection = tmp_path / "health", redis.Redis.from_url(redis_url)
     client = ServiceClient("http://127.0.0.1:1", "token")
-    seat = Seat(client, grace=1.0, logs=Logs(tmp_path.as_uri()), pulse=Pulse(file))
-    worker = BatonWorker(listen(["nothing"], connection), seat, connection=connection)
+    supervisor = Supervisor(client, grace=1.0, logs=Logs(tmp_path.as_uri()), liveness=LivenessFile(file))
+    worker = BatonWorker(listen(["nothing"], connection), supervisor, connection=connection)
     assert not file.exists()
     assert worker.dequeue_timeout + worker.max_connection_wait_time < STALE_SECONDS
     worker.heartbeat()

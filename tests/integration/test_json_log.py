@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import TOKEN, ServiceProcess
 from tests.support.worker import Workers
@@ -35,7 +35,7 @@ def test_the_worker_speaks_json_and_the_attempt_text(workers: Workers, jobs: Job
     assert given["attempt_id"] == began["attempt_id"]
     known = [one for one in lines if "job" in one]
     assert {(one["job"], one["attempt"]) for one in known} == {(job, 1)}
-    with BatonClient(service.url, TOKEN) as client:
+    with Client(service.url, TOKEN) as client:
         text = "".join(client.log_stream(job, 1))
     assert "attempt 1 of job" in text
     assert not any(line.startswith("{") for line in text.splitlines())

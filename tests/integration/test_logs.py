@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from tests.contract.flaky_proxy import FlakyProxy, flaky_proxy
 from tests.integration.conftest import LEASE
 from tests.support.gcs import GcsEmulator, gcs_emulator, until
@@ -35,12 +35,12 @@ def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
 
 
 @pytest.fixture
-def client(service: ServiceProcess) -> Iterator[BatonClient]:
-    with BatonClient(service.url, TOKEN) as made:
+def client(service: ServiceProcess) -> Iterator[Client]:
+    with Client(service.url, TOKEN) as made:
         yield made
 
 
-def text_of(client: BatonClient, job: str, attempt: int = 1) -> str:
+def text_of(client: Client, job: str, attempt: int = 1) -> str:
     """The whole log of an attempt, once it is whole."""
     return "".join(client.log_stream(job, attempt))
 
@@ -53,7 +53,7 @@ def talk(text: str) -> list[str]:
     return [line for line in text.splitlines() if " says: " in line]
 
 
-def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: BatonClient, tmp_path: Path) -> None:
+def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: Client, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     worker = workers.start("--once", BATON_TALK_GATE=str(gate))
     job = jobs.submit(spec(gate="yes"))
@@ -89,7 +89,7 @@ ENDS = {
 }
 
 
-def test_a_log_says_how_its_process_ended(workers: Workers, jobs: Jobs, client: BatonClient) -> None:
+def test_a_log_says_how_its_process_ended(workers: Workers, jobs: Jobs, client: Client) -> None:
     workers.start()
     submitted = {end: jobs.submit(spec(end=end)) for end in ENDS}
     for end, job in submitted.items():
@@ -104,7 +104,7 @@ def test_a_log_says_how_its_process_ended(workers: Workers, jobs: Jobs, client: 
 
 
 def test_a_stopped_worker_does_not_stop_its_training(
-    workers: Workers, jobs: Jobs, client: BatonClient, tmp_path: Path
+    workers: Workers, jobs: Jobs, client: Client, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     worker = workers.start(BATON_TALK_GATE=str(gate))
@@ -117,7 +117,7 @@ def test_a_stopped_worker_does_not_stop_its_training(
     assert talk(text_of(client, job)) == said(1, 0, STEPS)
 
 
-def test_what_a_lost_worker_shipped_stays(workers: Workers, jobs: Jobs, client: BatonClient, tmp_path: Path) -> None:
+def test_what_a_lost_worker_shipped_stays(workers: Workers, jobs: Jobs, client: Client, tmp_path: Path) -> None:
     worker = workers.start(BATON_TALK_GATE=str(tmp_path / "never"))
     job = jobs.submit(spec(gate="yes"))
     until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
@@ -156,7 +156,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_line(
         running_service(tmp_path, redis_url, **settings) as service,
         make_workers(service, tmp_path, TALKING) as made,
         service.client() as http,
-        BatonClient(service.url, TOKEN) as client,
+        Client(service.url, TOKEN) as client,
     ):
         made.start(BATON_TALK_GATE=str(gate), STORAGE_EMULATOR_HOST=proxy.host)
         jobs = Jobs(http)

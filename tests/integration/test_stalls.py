@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from tests.integration.test_preemption import gone
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until
@@ -77,7 +77,7 @@ def test_a_stall_ends_the_attempt_and_another_worker_goes_on(
     (event,) = [one for one in jobs.items(job, "events") if one["kind"] == "stalled"]
     assert event["data"]["limit"] >= STALL
     assert doing in event["data"]["doing"]
-    with BatonClient(service.url, TOKEN) as client:
+    with Client(service.url, TOKEN) as client:
         log = "".join(client.log_stream(job, 1))
     assert "--- stalled: the stacks of process" in log
     assert "most recent call first" in log

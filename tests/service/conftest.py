@@ -136,7 +136,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
 def moved(api: Api) -> Iterator[DatabaseClock]:
     """The clock of the service's database. Unlike `clock`, it runs on, and the service sees that it is set."""
     services = api.services
-    databases = (services.database, services.leases, services.conductor._database)
+    databases = (services.database, services.leases, services.reconciler._database)
     with moved_clock(*(one.engine for one in databases)) as clock:
         yield clock
 

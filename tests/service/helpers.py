@@ -141,11 +141,11 @@ class Api:
 
         with self.services.database.write() as session:
             session.execute(update(ApiToken).where(ApiToken.id == token_id).values(expires_at=db_now()))
-        self.services.gate.forget()
+        self.services.authenticator.forget()
 
     def conduct(self) -> None:
-        """One pass of the conductor."""
-        self.services.conductor.run_once()
+        """One pass of the reconciler."""
+        self.services.reconciler.run_once()
 
 
 @dataclass

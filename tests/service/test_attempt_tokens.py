@@ -148,7 +148,7 @@ def test_a_changed_token_is_none(api: Api, worker: str) -> None:
 def test_a_beat_asks_nothing_more_than_it_did(api: Api) -> None:
     """Claimed with BATON_TOKEN: its token is known by its signature alone."""
     hand = api.running()
-    api.services.gate.forget()
+    api.services.authenticator.forget()
     with statements(api.services.database.engine) as found:
         assert hand.beat("training").status_code == 200
     assert not [one for one in found if "tokens" in one or "signing_keys" in one]

@@ -42,15 +42,15 @@ def work(api: Api, action: Callable[[], Any]) -> Work:
     """The most that it does in several times: some steps go through the rows in parts, and the last part is small."""
     most = Work()
     for _ in range(8):
-        with counted(api.services.database.engine, api.services.conductor._database.engine) as found:
+        with counted(api.services.database.engine, api.services.reconciler._database.engine) as found:
             action()
         most = Work(max(most.rows, found.rows), max(most.steps, found.steps))
     return most
 
 
 def a_pass(api: Api) -> None:
-    conductor = api.services.conductor
-    for step in [*conductor.quick, *conductor.sending]:
+    reconciler = api.services.reconciler
+    for step in [*reconciler.quick, *reconciler.sending]:
         step.run(forced=True)
         assert step.failing is None, step.name
 

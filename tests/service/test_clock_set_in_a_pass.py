@@ -13,8 +13,8 @@ from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.reconciler import checkpoint_watchdog, enforcement
-from service.reconciler.silent_workers import Silence
-from service.usecases.attempt_outcomes import Patience
+from service.reconciler.silent_workers import SilentWorkers
+from service.usecases.attempt_outcomes import OrderTimeouts
 from tests.service.helpers import Api, WorkerHand
 from tests.support.moved_clock import MovedClock
 
@@ -35,7 +35,7 @@ def followed_by(api: Api, act: Callable[[], object]) -> Look:
     """A comparison of the clocks in a service that has been up for an hour, followed by an action."""
 
     def look() -> Served:
-        found = api.services.conductor.guard.look()
+        found = api.services.reconciler.guard.look()
         act()
         return Served(found.now, found.now - timedelta(hours=1))
 
@@ -51,7 +51,7 @@ def test_a_worker_that_beats_after_the_clock_was_set_back_keeps_its_lease(api: A
         assert hand.beat().status_code == 200
 
     services = api.services
-    enforcement.expire_leases(services.database, services.conductor.isolation, followed_by(api, set_back), LEASE)
+    enforcement.expire_leases(services.database, services.reconciler.isolation, followed_by(api, set_back), LEASE)
     assert api.job(hand.job_id)["status"] == "running"
     assert hand.beat().status_code == 200
 
@@ -59,7 +59,7 @@ def test_a_worker_that_beats_after_the_clock_was_set_back_keeps_its_lease(api: A
 def test_a_clock_that_is_set_forward_ends_no_lease(api: Api, moved: MovedClock) -> None:
     hand, services = api.running(), api.services
     look = followed_by(api, lambda: moved.move(3600))
-    enforcement.expire_leases(services.database, services.conductor.isolation, look, LEASE)
+    enforcement.expire_leases(services.database, services.reconciler.isolation, look, LEASE)
     assert api.job(hand.job_id)["status"] == "running"
 
 
@@ -76,7 +76,7 @@ def test_a_new_order_has_its_whole_time(api: Api, moved: MovedClock, seconds: fl
         api.ask(hand.job_id, "pause")
 
     look = followed_by(api, order_anew)
-    enforcement.enforce_orders(services.database, services.conductor.isolation, look, Patience(20.0, 60.0))
+    enforcement.enforce_orders(services.database, services.reconciler.isolation, look, OrderTimeouts(20.0, 60.0))
     assert api.job(hand.job_id)["status"] == "pausing"
 
 
@@ -88,7 +88,7 @@ def test_a_worker_that_was_just_heard_of_is_not_called_silent(api: Api, moved: M
         moved.move(-22)
         assert hand.beat().status_code == 200
 
-    silence = Silence(services.database, services.conductor.isolation, LEASE, HEARTBEAT)
+    silence = SilentWorkers(services.database, services.reconciler.isolation, LEASE, HEARTBEAT)
     silence.run(followed_by(api, set_back))
     assert "worker_silent" not in api.kinds(hand.job_id)
     silent_for(api, hand, 25)
@@ -106,11 +106,11 @@ def test_a_new_checkpoint_is_not_called_overdue(api: Api, moved: MovedClock, sec
         moved.move(seconds)
         assert hand.checkpoint(5).is_success
 
-    checkpoint_watchdog.watch_checkpoints(services.database, services.conductor.isolation, followed_by(api, commit))
+    checkpoint_watchdog.watch_checkpoints(services.database, services.reconciler.isolation, followed_by(api, commit))
     assert "checkpoint_overdue" not in api.kinds(hand.job_id)
     with services.database.write() as session:
         session.execute(update(Attempt).values(started_at=db_now()))
     checkpoint_watchdog.watch_checkpoints(
-        services.database, services.conductor.isolation, followed_by(api, lambda: moved.move(90))
+        services.database, services.reconciler.isolation, followed_by(api, lambda: moved.move(90))
     )
     assert "checkpoint_overdue" not in api.kinds(hand.job_id)

@@ -19,7 +19,7 @@ from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.reconciler import dispatch, enforcement
-from service.reconciler.rq_dispatch import Messages
+from service.reconciler.rq_dispatch import RqMessages
 from service.usecases.concurrency_limits import Limits
 from tests.service.helpers import Api, eventually
 from tests.support.redis import RedisServer, running_redis
@@ -203,7 +203,7 @@ def test_redis_away_stops_nothing_else_and_is_told_once(
         api.conduct()
         assert listed(own) == [api.attempt(hand.job_id)["id"]]
         eventually(lambda: api.http.get("/readyz").status_code == 200)
-        assert "conductor: dispatching to Redis works again" in [r.getMessage() for r in caplog.records]
+        assert "reconciler: dispatching to Redis works again" in [r.getMessage() for r in caplog.records]
 
 
 def test_a_store_that_is_away_stops_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ def test_one_pass_repairs_a_redis_that_lost_all(start: Callable[..., Api], loss:
             api.conduct()
             assert {name: listed(first, name) for name in names} == before
         else:
-            dispatch.dispatch(api.services.database, Messages(second.client()), 15.0, Limits())
+            dispatch.dispatch(api.services.database, RqMessages(second.client()), 15.0, Limits())
             assert {name: listed(second, name) for name in names} == before
 
 
@@ -253,14 +253,14 @@ def test_a_pass_that_died_between_sending_and_recording(
 
     jobs = [api.submit()["id"] for _ in range(3)]
     expected = [api.attempt(job)["id"] for job in jobs]
-    sent = Messages.send
+    sent = RqMessages.send
 
-    def send_and_die(self: Messages, *arguments: Any, **more: Any) -> None:
+    def send_and_die(self: RqMessages, *arguments: Any, **more: Any) -> None:
         sent(self, arguments[0], arguments[1][:2], **more)
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Messages, "send", send_and_die)
+        patch.setattr(RqMessages, "send", send_and_die)
         api.conduct()
     assert listed(redis_server) == expected[:2]
     api.conduct()
@@ -273,8 +273,8 @@ def test_each_step_of_a_pass_may_be_done_twice(api: Api, redis_server: RedisServ
     api.let_lease_run_out(lost.attempt_id)
     preempted.artifact("a.txt", b"a")
     preempted.finish("preempted")
-    conductor = api.services.conductor
-    for step in [*conductor.quick, *conductor.sending, *conductor.publishing, *conductor.deleting]:
+    reconciler = api.services.reconciler
+    for step in [*reconciler.quick, *reconciler.sending, *reconciler.publishing, *reconciler.deleting]:
         for _ in range(2):
             step.run(forced=True)
             assert step.failing is None, step.name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from baton.domain.notifications import Notice
+from baton.domain.notifications import NotificationKind
 from baton.domain.policies import PASSED_OVER_SECONDS
 from service.db.tables import Attempt, Job, Worker
 from service.db.types import db_now
@@ -166,6 +166,6 @@ def test_each_pause_is_told_of(start: Callable[..., Api]) -> None:
 
 def test_the_notification_says_that_the_job_is_paused() -> None:
     job = Job(id="0" * 32, name="small", state="paused")
-    assert title(job, Notice.FAILED) == "Baton: small failed to go on and is paused"
+    assert title(job, NotificationKind.FAILED) == "Baton: small failed to go on and is paused"
     job.state = "failed"
-    assert title(job, Notice.FAILED) == "Baton: small failed"
+    assert title(job, NotificationKind.FAILED) == "Baton: small failed"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 
-from service.authn.write_rates import Allowance
+from service.authn.write_rates import WriteRate
 from service.db.tables import Artifact, Event
 from service.db.types import db_now
 from service.errors import TooManyWrites
@@ -93,7 +93,7 @@ def test_pieces_of_a_stream_are_bounded_too(api: Api) -> None:
 @ON_SQLITE
 def test_notes_beyond_the_allowance_wait_and_heartbeats_do_not(api: Api) -> None:
     hand, other = api.running(), api.running("w2")
-    api.services.lease_gate.notes = Allowance("notes", 3, 30.0)
+    api.services.lease_authenticator.notes = WriteRate("notes", 3, 30.0)
     assert [hand.note().status_code for _ in range(3)] == [201] * 3
     answer = hand.note()
     assert_problem(answer, 429, "too-many-writes")
@@ -105,7 +105,7 @@ def test_notes_beyond_the_allowance_wait_and_heartbeats_do_not(api: Api) -> None
 
 def test_an_allowance_fills_again() -> None:
     now = [100.0]
-    allowance = Allowance("notes", 2, 10.0, lambda: now[0])
+    allowance = WriteRate("notes", 2, 10.0, lambda: now[0])
 
     def takes() -> int:
         taken = 0

@@ -81,7 +81,7 @@ def test_an_unclaimed_attempt_takes_no_writes(api: Api, write: str) -> None:
 
 
 def test_the_row_is_the_truth_until_the_conductor_moves_it(api: Api) -> None:
-    """A lease that ran out unnoticed is still the worker's: no other attempt can exist before the conductor's pass."""
+    """A lease that ran out unnoticed is still the worker's: no other attempt can exist before the reconciler's pass."""
     hand = api.running()
     api.let_lease_run_out(hand.attempt_id)
     assert hand.checkpoint(5).status_code == 201

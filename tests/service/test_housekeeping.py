@@ -38,7 +38,7 @@ def test_artifacts_get_their_plain_name(api: Api) -> None:
 
 
 def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A conductor stands still between its look at the row and its copy, while another publishes what is newer."""
+    """A reconciler stands still between its look at the row and its copy, while another publishes what is newer."""
     hand = api.running()
     hand.artifact("best.keras", b"old")
     store, copy = api.services.store, api.services.store.copy

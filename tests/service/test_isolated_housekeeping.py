@@ -15,7 +15,7 @@ from service.db.operation_tables import PassFailure
 from service.db.tables import Artifact, Checkpoint, Garbage
 from service.db.types import db_now
 from service.reconciler import garbage_collection, store_pass
-from service.reconciler.store_pool import Crew
+from service.reconciler.store_pool import StorePool
 from tests.service.helpers import Api, eventually
 from tests.service.test_housekeeping import save, stored, sweep
 
@@ -225,7 +225,7 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
     for name in ("a", "b", "c", "d"):
         hand.artifact(name, b"x")
     released, copy = threading.Event(), store.copy
-    monkeypatch.setattr(garbage_collection, "PUBLISHERS", Crew(3, patience=0.05))
+    monkeypatch.setattr(garbage_collection, "PUBLISHERS", StorePool(3, patience=0.05))
     monkeypatch.setattr("service.reconciler.store_pool.LOOK_SECONDS", 0.01)
     monkeypatch.setattr(store, "copy", lambda *names: (released.wait(60), copy(*names))[1])
 

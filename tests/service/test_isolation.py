@@ -85,7 +85,7 @@ def test_waits_from_before_the_clock_was_set_end_in_batches(api: Api, monkeypatc
     with api.services.database.write() as session:
         later = Unit(session).now() + timedelta(hours=1)
         session.execute(update(Attempt).values(not_before=later, urgency=None))
-    api.services.conductor.guard.clock_sets += 1
+    api.services.reconciler.guard.clock_sets += 1
     api.conduct()
     assert all(api.claim(job_id, job_id).grant for job_id in jobs)
 
@@ -103,9 +103,9 @@ def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch)
         unit.session.execute(update(Attempt).where(Attempt.id == attempt_id).values(state="lost"))
 
     monkeypatch.setattr(attempt_outcomes, "expire", end)
-    conductor = api.services.conductor
+    reconciler = api.services.reconciler
     for _ in range(2):
-        enforcement.expire_leases(api.services.database, conductor.isolation, conductor.guard.look, 30.0)
+        enforcement.expire_leases(api.services.database, reconciler.isolation, reconciler.guard.look, 30.0)
     with api.services.database.read() as session:
         left = list(session.scalars(select(Attempt.id).where(Attempt.state != "lost")))
     assert left == keys[:1]
@@ -149,13 +149,13 @@ def test_each_step_handles_one_by_one(api: Api, monkeypatch: pytest.MonkeyPatch,
     with monkeypatch.context() as patch:
         patch.setattr(Unit, "lock_job", lock_job)
         patch.setattr(Unit, "lock_attempt", lock_attempt)
-        for one in api.services.conductor.quick:
+        for one in api.services.reconciler.quick:
             one.run(forced=True)
     assert done in api.kinds(hands[1].job_id)
     assert done not in api.kinds(hands[0].job_id)
     assert (step, hands[0].attempt_id) in failures(api) or (step, hands[0].job_id) in failures(api)
     due_again(api)
-    for one in api.services.conductor.quick:
+    for one in api.services.reconciler.quick:
         one.run(forced=True)
     assert done in api.kinds(hands[0].job_id)
     assert failures(api) == {}
@@ -246,15 +246,15 @@ def test_a_pass_does_not_wait_for_a_row_that_another_holds(api: Api) -> None:
 @ON_SQLITE
 def test_a_pass_is_cut_short_by_nothing_for_ever(start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
     api = start(conductor_seconds=0.01)
-    conductor = api.services.conductor
+    reconciler = api.services.reconciler
     calls: list[int] = []
 
     def dies() -> None:
         calls.append(1)
         raise SystemExit
 
-    monkeypatch.setattr(conductor.quick[0], "action", dies)
+    monkeypatch.setattr(reconciler.quick[0], "action", dies)
     eventually(lambda: len(calls) > 2)
-    assert set(conductor.pass_ages()) >= {"conductor", "dispatching", "deleting", "notifying"}
-    assert metric(api, 'baton_pass_age_seconds{thread="conductor"}') >= 0
+    assert set(reconciler.pass_ages()) >= {"conductor", "dispatching", "deleting", "notifying"}
+    assert metric(api, 'baton_pass_age_seconds{thread="reconciler"}') >= 0
     assert ready("expiry", Attempt.id) is not None

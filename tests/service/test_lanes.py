@@ -149,7 +149,7 @@ def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: 
             for _ in range(20):
                 assert await anyio.to_thread.run_sync(taken.acquire, limiter=anyio.CapacityLimiter(1))
             beat = {"fence": hand.fence, "phase": "training"}
-            api.services.gate.forget()  # each token must be looked up
+            api.services.authenticator.forget()  # each token must be looked up
             url = f"/v1/attempts/{hand.attempt_id}/heartbeat"
             answers = [await http.post(url, json=beat, headers=hand.headers)]
             claim = {"claim_id": "c" * 32, "worker": worker_info("w2")}

@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 
 from service.db.engine import Database, open_engine
 from service.db.leader_table import Leader
-from service.db.sqlite_lock import DatabaseTaken, sole_use
+from service.db.sqlite_lock import DatabaseTaken, exclusive_use
 from service.db.types import db_now
 from service.reconciler.leader_election import Alone, Elected, leadership
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, eventually
@@ -169,10 +169,10 @@ def test_a_replica_that_does_not_lead_does_nothing(start: Callable[..., Api]) ->
     eventually(lambda: "(term 1)" in two.http.get("/readyz").json()["conductor"])
     assert "this replica" not in two.http.get("/readyz").json()["conductor"]
     eventually(
-        lambda: all(step.next_at > 0 for step in [*one.services.conductor.quick, *one.services.conductor.deleting])
+        lambda: all(step.next_at > 0 for step in [*one.services.reconciler.quick, *one.services.reconciler.deleting])
     )
-    assert not any(step.next_at > 0 for step in [*two.services.conductor.quick, *two.services.conductor.deleting])
-    one.services.conductor.stop()
+    assert not any(step.next_at > 0 for step in [*two.services.reconciler.quick, *two.services.reconciler.deleting])
+    one.services.reconciler.stop()
     job = two.submit()
     eventually(lambda: "dispatched" in two.kinds(job["id"]))
     assert "this replica" in two.http.get("/readyz").json()["conductor"]
@@ -187,11 +187,11 @@ def test_a_file_has_one_replica_which_leads(api: Api, start: Callable[..., Api])
 
 def test_a_file_is_for_one_service(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/x.db"
-    with sole_use(url):
+    with exclusive_use(url):
         told = r"another service \(process \d+\) uses .*x\.db.*postgresql\+psycopg"
-        with pytest.raises(DatabaseTaken, match=told), sole_use(url):
+        with pytest.raises(DatabaseTaken, match=told), exclusive_use(url):
             pass
-        with sole_use(f"sqlite:///{tmp_path}/other.db"), sole_use("postgresql+psycopg://x@y/z"):
+        with exclusive_use(f"sqlite:///{tmp_path}/other.db"), exclusive_use("postgresql+psycopg://x@y/z"):
             pass
-    with sole_use(url):
+    with exclusive_use(url):
         pass

@@ -91,7 +91,7 @@ def test_a_worker_whose_record_is_gone_leaves_no_fragment(api: Api, redis: Redis
 
 
 class _Seat:
-    class pulse:  # noqa: N801 - an attribute of the real one
+    class liveness:  # noqa: N801 - an attribute of the real one
         @staticmethod
         def beat() -> None:
             """Nothing."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from baton.domain.wire import WorkerInfo
 from service.db.types import db_now
 from service.live import work_offers
-from service.live.work_offers import Offers
+from service.live.work_offers import WorkOffers
 from service.usecases.concurrency_limits import Limits
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.redis import RedisServer
@@ -198,7 +198,7 @@ def test_a_database_that_is_away(api: Api, pool: ThreadPoolExecutor, monkeypatch
 
 def test_another_replicas_job_is_seen(api: Api) -> None:
     async def wait() -> str | None:
-        replica = Offers(api.services.database, Limits())
+        replica = WorkOffers(api.services.database, Limits())
         asked = asyncio.create_task(replica.next(["default"], WORKER, 30.0))
         while replica._task is None:
             await asyncio.sleep(0.01)

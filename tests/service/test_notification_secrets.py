@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from baton.cli import app
-from service.notifications.sender import Post
+from service.notifications.sender import Sender
 from service.notifications.targets import chosen, load_urls
 from service.settings import Settings, SettingsError
 from tests.service.helpers import ON_SQLITE, Api, eventually
@@ -138,7 +138,7 @@ def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler
     caplog.set_level(1)
     with listening() as ear, listening(status=401) as wrong:
         ports = {"good": ear.port, "wrong": wrong.port, "away": free_port(), "odd": garbler}
-        post = Post({name: SecretStr(planted(port)) for name, port in ports.items()}, 60.0)
+        post = Sender({name: SecretStr(planted(port)) for name, port in ports.items()}, 60.0)
         found = {name: post.send(name, "title", "body") for name in ports}
         assert ear.titles == ["title"]
         assert found == {
@@ -155,7 +155,7 @@ def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler
 
 def test_a_plugin_that_breaks_says_nothing_of_its_url(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    post = Post({"ops": SecretStr(planted(free_port()))}, 60.0)
+    post = Sender({"ops": SecretStr(planted(free_port()))}, 60.0)
 
     class Broken:
         def notify(self, **_given: Any) -> bool:
@@ -168,7 +168,7 @@ def test_a_plugin_that_breaks_says_nothing_of_its_url(caplog: pytest.LogCaptureF
 
 def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None:
     with listening(hold=threading.Event()) as deaf:
-        post = Post({"ops": SecretStr(deaf.url())}, 0.3)
+        post = Sender({"ops": SecretStr(deaf.url())}, 0.3)
         assert post.send("ops", "one", "x") == "no answer within 0.3 s"
         assert post.send("ops", "two", "x") == "the message before this one still waits for an answer"
         (thread,) = [one for one in threading.enumerate() if one.name == "notification ops"]
@@ -188,7 +188,7 @@ def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None
 )
 def test_a_message_is_escaped_as_its_target_wants_it(form: str, shown: str) -> None:
     with listening() as ear:
-        post = Post({"ops": SecretStr(ear.url(f"?format={form}"))}, 60.0)
+        post = Sender({"ops": SecretStr(ear.url(f"?format={form}"))}, 60.0)
         assert post.send("ops", "title", "a <b> & *c*") is None
         assert ear.posts[0]["message"] == shown
 
@@ -236,7 +236,7 @@ def test_what_is_wrong_is_said_without_the_secret(
     with pytest.raises(SettingsError) as refused:
         found = load_urls(given)
         chosen(given, found)
-        Post(found, 1.0)
+        Sender(found, 1.0)
     assert complaint in str(refused.value)
     for text in (str(refused.value), repr(given), caplog.text):
         assert SECRET not in text

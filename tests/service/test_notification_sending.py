@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from service.db.notification_table import Notification
 from service.db.types import db_now
-from service.reconciler.notification_delivery import Notifier, Patience
+from service.reconciler.notification_delivery import DeliveryLimits, Notifier
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually
 from tests.service.telling import end, rows
 from tests.support.listener import Listener, listening
@@ -66,7 +66,7 @@ def test_one_that_hangs_holds_up_neither_work_nor_other_targets(tell: Callable[.
         api = tell(notify_urls=urls, notify_timeout_seconds=2, conductor_seconds=0.05, notify_tries=100)
         jobs = [end(api, name=f"j{n}") for n in range(3)]
         eventually(lambda: len(set(ear.titles)) == 3, 60)
-        # The conductor's other threads and the requests go on, while a sending waits for its answer.
+        # The reconciler's other threads and the requests go on, while a sending waits for its answer.
         hand = api.running()
         api.let_lease_run_out(hand.attempt_id)
         eventually(lambda: api.job(hand.job_id)["status"] == "recovering", 60)
@@ -79,7 +79,7 @@ def test_one_that_hangs_holds_up_neither_work_nor_other_targets(tell: Callable[.
 def test_what_was_committed_is_sent_by_the_next_service(tell: Callable[..., Api], ear: Listener) -> None:
     first = tell()
     end(first)
-    first.services.conductor.stop()
+    first.services.reconciler.stop()
     second = tell()
     second.conduct()
     assert ear.titles == ["Baton: small succeeded"]
@@ -88,7 +88,7 @@ def test_what_was_committed_is_sent_by_the_next_service(tell: Callable[..., Api]
 def test_a_death_while_it_is_sent_has_it_sent_again(api: Api, ear: Listener) -> None:
     """At least once: of what was begun and not marked nobody can know whether it arrived."""
     end(api)
-    died = Notifier(api.services.database, api.services.post, Patience(3, 100.0, 0.001))
+    died = Notifier(api.services.database, api.services.post, DeliveryLimits(3, 100.0, 0.001))
     ((number, _),) = died._waiting("ops")
     assert died._take(number) is not None
     api.conduct()
@@ -105,7 +105,7 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
     barrier = threading.Barrier(2)
 
     def send() -> None:
-        notifier = Notifier(api.services.database, api.services.post, Patience(3, 100.0, 0.001))
+        notifier = Notifier(api.services.database, api.services.post, DeliveryLimits(3, 100.0, 0.001))
         barrier.wait(10)
         notifier.send_due()
 
@@ -120,7 +120,7 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
 def test_a_sender_that_was_suspended_sends_nothing(api: Api, ear: Listener) -> None:
     """It had reserved the message. The reservation ended, and another replica sent it."""
     end(api)
-    patience, times = Patience(3, 100.0, 0.001), iter((0.0, 101.0))
+    patience, times = DeliveryLimits(3, 100.0, 0.001), iter((0.0, 101.0))
 
     def clock() -> float:
         now = next(times)
@@ -176,7 +176,7 @@ def test_one_test_at_a_time(tell: Callable[..., Api]) -> None:
 def test_the_wait_between_two_tries_doubles(api: Api, ear: Listener) -> None:
     ear.status = 500
     end(api)
-    notifier = Notifier(api.services.database, api.services.post, Patience(9, 5.0, 600.0), draw=lambda: 0.0)
+    notifier = Notifier(api.services.database, api.services.post, DeliveryLimits(9, 5.0, 600.0), draw=lambda: 0.0)
     waits = []
     for _ in range(3):
         before = time.time()

@@ -137,7 +137,7 @@ def test_a_service_that_takes_the_place_of_another_gives_nobody_more_time(start:
 def test_a_crash_loop_does_not_keep_a_dead_worker(start: Callable[..., Api]) -> None:
     """Each life is shorter than a lease; together they are more than three."""
     api = start(after_outage=True)
-    dead, slow, guard = api.running("dead"), api.running("slow"), api.services.conductor.guard
+    dead, slow, guard = api.running("dead"), api.running("slow"), api.services.reconciler.guard
     guard.stop()
     spans(api, *[(10 + 40.0 * n, 40.0 * n) for n in range(1, 11)])  # lives of 10 s, 30 s apart
     run_out(api, dead, ago=400)
@@ -152,7 +152,7 @@ def test_a_crash_loop_does_not_keep_a_dead_worker(start: Callable[..., Api]) -> 
 
 
 def test_a_process_that_stood_still_gives_a_whole_lease(api: Api) -> None:
-    guard = api.services.conductor.guard
+    guard = api.services.reconciler.guard
     guard.stop()  # only the pass looks from here on
     hand = api.running()
     assert guard.look().has_served(LEASE)  # it took the place of another one
@@ -168,8 +168,8 @@ def test_a_process_that_stood_still_gives_a_whole_lease(api: Api) -> None:
 
 def test_another_replica_that_wrote_meanwhile_took_the_heartbeats(api: Api) -> None:
     local = Local()
-    guard = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT, local)
-    other = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT, local)
+    guard = LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT, local)
+    other = LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT, local)
     hand = api.running()
     guard.look()
     other.look()
@@ -204,7 +204,7 @@ def test_a_clock_that_was_set_is_told_from_a_process_that_stood_still(
     api: Api, moved: MovedClock, every: float
 ) -> None:
     local = Local()
-    guard = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT, local)
+    guard = LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT, local)
     guard._every = every
     api.running()
     guard.look()
@@ -220,13 +220,13 @@ def test_a_clock_that_was_set_is_told_from_a_process_that_stood_still(
 
 def served_long(api: Api) -> None:
     """As if a lease had passed in which heartbeats were taken."""
-    guard = api.services.conductor.guard
+    guard = api.services.reconciler.guard
     assert guard._since is not None
     guard._since -= timedelta(seconds=LEASE + 1)
 
 
 def test_a_file_is_not_written_while_nobody_holds_an_attempt(api: Api) -> None:
-    guard = LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT)
+    guard = LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT)
     guard._every = 0.0
 
     def written() -> datetime:
@@ -243,7 +243,7 @@ def test_a_file_is_not_written_while_nobody_holds_an_attempt(api: Api) -> None:
 
 def test_old_rows_are_dropped(api: Api) -> None:
     spans(api, (3 * 86_400, 2 * 86_400), (50, -86_400))
-    LeaseGuard(api.services.conductor._database, LEASE, HEARTBEAT).look()
+    LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT).look()
     with api.services.database.read() as session:
         assert not set(session.scalars(select(Replica.name))) & {"r0", "r1"}
 
@@ -271,6 +271,6 @@ def test_a_database_that_was_away_for_two_leases_costs_nobody_a_lease(
 
 def silent_for(api: Api, seconds: float) -> None:
     """Until the guard of the service has written nothing for so long."""
-    guard = api.services.conductor.guard
+    guard = api.services.reconciler.guard
     assert guard._last is not None
     eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds, 30)

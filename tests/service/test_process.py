@@ -13,7 +13,7 @@ import pytest
 
 from baton.storage import open_store
 from service.__main__ import _listen, main
-from service.db.sqlite_lock import sole_use
+from service.db.sqlite_lock import exclusive_use
 from tests.service.helpers import Api, eventually, spec
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
@@ -159,7 +159,7 @@ def test_a_second_service_on_a_file_is_refused(
     settings = {"TOKEN": "long-enough", "DATABASE_URL": url, "STORE": tmp_path.as_uri(), "PORT": "0"}
     for name, value in settings.items():
         monkeypatch.setenv(f"BATON_{name}", value)
-    with sole_use(url):
+    with exclusive_use(url):
         assert main() == 2
     said = capsys.readouterr().err.strip()
     assert said.startswith(f"baton: BATON_DATABASE_URL: another service (process {os.getpid()}) uses {tmp_path}/x.db")

@@ -50,7 +50,7 @@ class Pair:
         return int(eventually(lambda: [n for n in range(2) if self.leads(n)], PATIENCE)[0])
 
     def conducts(self, n: int) -> None:
-        """Whether a replica's conductor works: nobody else sends a new job's message."""
+        """Whether a replica's reconciler works: nobody else sends a new job's message."""
         api = Api(self.clients[n])
         job = api.submit()
         eventually(lambda: "dispatched" in api.kinds(job["id"]), PATIENCE)
@@ -140,7 +140,7 @@ def test_a_key_that_races_at_both_makes_one_job(both: list[httpx.Client]) -> Non
 
 
 def test_work_at_both_keeps_every_log_whole(pair: Pair, both: list[httpx.Client]) -> None:
-    """A worker that changes the replica with each call, users at both, and the conductor, all on the same jobs."""
+    """A worker that changes the replica with each call, users at both, and the reconciler, all on the same jobs."""
     store = open_store(pair.replicas[0].store_url)
     apis = [Api(one, store=store) for one in both]
     jobs = [apis[n % 2].submit()["id"] for n in range(6)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, spec
 from tests.support.gcs import until
@@ -106,7 +106,7 @@ def test_no_secret_is_in_the_log(service: ServiceProcess) -> None:
 
 
 def test_the_sdk_says_which_request_it_was(service: ServiceProcess) -> None:
-    with BatonClient(service.url, TOKEN) as client, pytest.raises(ApiError) as refused:
+    with Client(service.url, TOKEN) as client, pytest.raises(ApiError) as refused:
         client.job("nonesuch")
     name = refused.value.request_id
     assert name

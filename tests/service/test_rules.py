@@ -1,4 +1,4 @@
-"""Whatever owners, workers, zombies and the conductor ask of the control plane, in whatever order: the invariants hold.
+"""Whatever owners, workers, zombies and the reconciler ask for, in any order: the invariants hold.
 
 A hypothesis state machine over the real use cases on a real database. It keeps a small book of its own, by which it
 knows what each call must answer, and what must not change.
@@ -222,7 +222,7 @@ class Rules(RuleBasedStateMachine):
                 lambda unit: attempt_outcomes.finish(unit, hold.attempt_id, message)
             )  # its answer got lost: once more
 
-    # -- the conductor ------------------------------------------------------------------------------------------------
+    # -- the reconciler ------------------------------------------------------------------------------------------------
 
     @rule(book=books)
     def expire(self, book: Book) -> None:
@@ -244,7 +244,7 @@ class Rules(RuleBasedStateMachine):
             return
         before = self._job(book)
         served = Served(self.clock.now, self.clock.now - timedelta(hours=1))
-        patience, seen = attempt_outcomes.Patience(cancel=20.0, pause=25.0), before["desired_at"]
+        patience, seen = attempt_outcomes.OrderTimeouts(cancel=20.0, pause=25.0), before["desired_at"]
         done = self._write(
             lambda unit: attempt_outcomes.overrule(unit, hold.attempt_id, "conductor", served, patience, seen)
         )

@@ -144,7 +144,7 @@ def test_a_session_ends_with_its_time_or_its_token(api: Api) -> None:
     assert browser.get().status_code == 200
     with api.services.database.write() as session:
         session.execute(update(BrowserSession).values(expires_at=db_now()))
-    api.services.gate.forget()
+    api.services.authenticator.forget()
     problem = assert_problem(browser.get(), 401, "unauthorized")
     assert "expired" in problem["detail"]
     Browser(api).log_in()

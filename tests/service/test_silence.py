@@ -124,13 +124,13 @@ def test_a_new_leader_tells_it_before_the_old_one_goes_on(
         hand = old.running(notify={"when": ["silent", "overdue"]})
         never_saved(old, hand)
         heard_of(old, hand, 25)
-        each = old.services.conductor.isolation.each
+        each = old.services.reconciler.isolation.each
 
         def suspended(step: str, *rest: Any) -> None:
             new.conduct()
             each(step, *rest)
 
-        monkeypatch.setattr(old.services.conductor.isolation, "each", suspended)
+        monkeypatch.setattr(old.services.reconciler.isolation, "each", suspended)
         for _ in range(2):
             old.conduct()
         events = [kind for kind in old.kinds(hand.job_id) if kind in ("worker_silent", "checkpoint_overdue")]

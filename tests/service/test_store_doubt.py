@@ -8,15 +8,15 @@ from baton.domain.store_identity import IDENTITY
 from baton.storage import BlobStore
 from baton.storage.directory import DirectoryStore
 from baton.storage.identity import read_identity
-from service.store.identity import OwnStore
+from service.store.identity import ServiceStore
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, assert_problem, eventually
 from tests.service.store_claims import claim, identity
 
 
-def settled(api: Api, store: BlobStore, replaces: str = "") -> OwnStore:
+def settled(api: Api, store: BlobStore, replaces: str = "") -> ServiceStore:
     """A service on this database that begins to use this store."""
-    own = OwnStore(store, api.services.database, replaces)
+    own = ServiceStore(store, api.services.database, replaces)
     own.settle()
     return own
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 import baton.cli.tokens
 from baton.cli import app
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, bearer
 from tests.support.service import TOKEN
@@ -20,9 +20,9 @@ Baton = Callable[..., Result]
 pytestmark = ON_SQLITE
 
 
-def sdk(api: Api, token: str = TOKEN) -> BatonClient:
+def sdk(api: Api, token: str = TOKEN) -> Client:
     """A client that needs no network."""
-    made = BatonClient("http://testserver", token)
+    made = Client("http://testserver", token)
     made._transport.http.close()
     made._transport.http = TestClient(api.http.app, headers=bearer(token))  # type: ignore[union-attr]
     return made

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from baton.domain.tokens import Scope
-from service.authn.authenticator import BELIEVED_SECONDS, USED_EVERY, Credential, Gate
+from service.authn.authenticator import BELIEVED_SECONDS, USED_EVERY, Authenticator, Credential
 from service.authn.failed_logins import FailedLogins
 from service.authn.principal import BOOTSTRAP
 from service.db.auth_tables import ApiToken
@@ -129,47 +129,47 @@ class Clock:
 
 
 @pytest.fixture
-def replica(database_url: str, api: Api) -> Iterator[tuple[Gate, Clock]]:
+def replica(database_url: str, api: Api) -> Iterator[tuple[Authenticator, Clock]]:
     """Another process's gate, on the same database, with a clock that is moved by hand."""
     engine, clock = open_engine(database_url), Clock()
-    yield Gate(Database(engine), TOKEN, FailedLogins(0, clock), clock), clock
+    yield Authenticator(Database(engine), TOKEN, FailedLogins(0, clock), clock), clock
     engine.dispose()
 
 
-def test_a_replica_believes_for_seconds_what_another_revoked(api: Api, replica: tuple[Gate, Clock]) -> None:
-    (gate, clock), made = replica, api.token("read")
+def test_a_replica_believes_for_seconds_what_another_revoked(api: Api, replica: tuple[Authenticator, Clock]) -> None:
+    (authenticator, clock), made = replica, api.token("read")
     shown = Credential(made["token"])
-    assert gate.verify(shown, "1.2.3.4").token_id == made["id"]
+    assert authenticator.verify(shown, "1.2.3.4").token_id == made["id"]
     api.http.post(f"/v1/tokens/{made['id']}/revoke")
     clock.now = BELIEVED_SECONDS - 0.1
-    assert gate.verify(shown, "1.2.3.4").name == made["name"]
+    assert authenticator.verify(shown, "1.2.3.4").name == made["name"]
     clock.now = BELIEVED_SECONDS
-    assert gate.known(shown) is None
+    assert authenticator.known(shown) is None
     with pytest.raises(Unauthorized, match="was revoked"):
-        gate.verify(shown, "1.2.3.4")
+        authenticator.verify(shown, "1.2.3.4")
 
 
 def test_nothing_is_believed_beyond_its_expiry(
-    api: Api, replica: tuple[Gate, Clock], monkeypatch: pytest.MonkeyPatch
+    api: Api, replica: tuple[Authenticator, Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.authn.authenticator.BELIEVED_SECONDS", 1e6)
-    (gate, clock), made = replica, api.token("read", expires_seconds=3600)
+    (authenticator, clock), made = replica, api.token("read", expires_seconds=3600)
     shown = Credential(made["token"])
-    gate.verify(shown, "1.2.3.4")
+    authenticator.verify(shown, "1.2.3.4")
     clock.now = 3000.0
-    assert gate.known(shown) is not None
+    assert authenticator.known(shown) is not None
     clock.now = 3600.0
-    assert gate.known(shown) is None
+    assert authenticator.known(shown) is None
 
 
-def test_a_use_is_noted_seldom(api: Api, replica: tuple[Gate, Clock]) -> None:
-    (gate, clock), made = replica, api.token("read")
+def test_a_use_is_noted_seldom(api: Api, replica: tuple[Authenticator, Clock]) -> None:
+    (authenticator, clock), made = replica, api.token("read")
     shown = Credential(made["token"])
 
     def writes() -> int:
         clock.now += BELIEVED_SECONDS
-        with statements(gate._database.engine) as found:
-            gate.verify(shown, "1.2.3.4")
+        with statements(authenticator._database.engine) as found:
+            authenticator.verify(shown, "1.2.3.4")
         return len([one for one in found if one.startswith("UPDATE")])
 
     assert [writes() for _ in range(3)] == [1, 0, 0]
@@ -183,10 +183,10 @@ def test_a_use_is_noted_seldom(api: Api, replica: tuple[Gate, Clock]) -> None:
 @ON_SQLITE
 def test_the_first_token_is_asked_of_nobody(api: Api) -> None:
     with statements(api.services.database.engine) as found:
-        assert api.services.gate.known(Credential(TOKEN)) == BOOTSTRAP
+        assert api.services.authenticator.known(Credential(TOKEN)) == BOOTSTRAP
         assert api.http.get("/v1/networks").status_code == 200
     assert found == []
-    assert api.services.gate.known(Credential(TOKEN, cookie=True)) is None
+    assert api.services.authenticator.known(Credential(TOKEN, cookie=True)) is None
 
 
 # Wrong ones
@@ -208,8 +208,8 @@ def test_they_are_told_in_one_line(start: Callable[..., Api]) -> None:
     api = start(failed_logins=0)
     for _ in range(7):
         ask(api, "wrong")
-    api.services.gate.audit_failures()
-    api.services.gate.audit_failures()
+    api.services.authenticator.audit_failures()
+    api.services.authenticator.audit_failures()
     lines = api.http.get("/v1/audit").json()["items"]
     assert [(line["kind"], line["actor"], line["data"]["count"]) for line in lines] == [("logins_failed", "nobody", 7)]
     assert lines[0]["data"]["addresses"] == {"testclient": 7}

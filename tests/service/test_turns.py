@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from service.db.fifo_lock import Turns
+from service.db.fifo_lock import FifoLock
 
 
-def arrive(turns: Turns, name: int, served: list[int], inside: list[int]) -> threading.Thread:
+def arrive(turns: FifoLock, name: int, served: list[int], inside: list[int]) -> threading.Thread:
     def run() -> None:
         with turns.turn():
             inside.append(name)
@@ -28,7 +28,7 @@ def arrive(turns: Turns, name: int, served: list[int], inside: list[int]) -> thr
 
 
 def test_served_in_the_order_of_arrival() -> None:
-    turns = Turns()
+    turns = FifoLock()
     served: list[int] = []
     inside: list[int] = []
     with turns.turn():
@@ -42,7 +42,7 @@ def test_served_in_the_order_of_arrival() -> None:
 
 
 def test_an_error_hands_the_turn_on() -> None:
-    turns = Turns()
+    turns = FifoLock()
     with pytest.raises(ValueError, match="inside"), turns.turn():
         raise ValueError("inside")
     with turns.turn():

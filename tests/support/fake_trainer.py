@@ -14,7 +14,7 @@ from baton.domain.spec import JobSpec
 from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
 from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
-from worker.training.state.step_plan import Plan
+from worker.training.state.step_plan import StepPlan
 
 LATEST = frozenset({CheckpointRole.LATEST})
 BEST = LATEST | {CheckpointRole.BEST}
@@ -57,7 +57,7 @@ class FakeTrainer:
         self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
     ) -> dict[str, float]:
         """Steps through all stages; every epoch is the best so far."""
-        plan = Plan.of(spec, 1)
+        plan = StepPlan.of(spec, 1)
         at = snapshot.position if snapshot else plan.start_of(0)
         self.state, self.rows = b"start", []
         if snapshot:
@@ -85,7 +85,7 @@ class FakeTrainer:
             text = self.state.hex()
             control.publish(ARTIFACT, lambda path: _write(path, text), "text/plain")
 
-    def _advance(self, plan: Plan, control: Control, at: Position) -> Position:
+    def _advance(self, plan: StepPlan, control: Control, at: Position) -> Position:
         step, total = at.step + 1, at.global_step + 1
         if step < plan.steps[at.stage]:
             return at.model_copy(update={"step": step, "global_step": total})
@@ -98,7 +98,7 @@ class FakeTrainer:
         self._publish(control)
         return following
 
-    def _record(self, plan: Plan, control: Control, at: Position, total: int) -> None:
+    def _record(self, plan: StepPlan, control: Control, at: Position, total: int) -> None:
         stage, epoch = plan.spec.stages[at.stage], plan.epochs_before(at.stage) + at.epoch + 1
         row = EpochRow(
             epoch=epoch,
@@ -120,11 +120,11 @@ class FakeTrainer:
         self.rows.append(row)
         self._tell(plan, control, row)
 
-    def _tell(self, plan: Plan, control: Control, row: EpochRow) -> None:
+    def _tell(self, plan: StepPlan, control: Control, row: EpochRow) -> None:
         best = BestMetric(metric="val_accuracy", value=row.epoch / 1000, stage=row.stage, epoch=row.epoch)
         control.epoch(row, best, row.stage_epoch == plan.spec.stages[row.stage - 1].epochs)
 
-    def _resume(self, plan: Plan, control: Control, snapshot: Snapshot) -> None:
+    def _resume(self, plan: StepPlan, control: Control, snapshot: Snapshot) -> None:
         """Goes on from a snapshot. Rows that were not recorded when it was written are recorded now."""
         self.state = snapshot.arrays["state"].tobytes()
         self.rows = [EpochRow.model_validate(row) for row in snapshot.cursor.get("rows", [])]

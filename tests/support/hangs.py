@@ -13,7 +13,7 @@ import numpy as np
 
 from baton.domain.wire import Phase
 from worker.attempt.protocols import Control, Stopped
-from worker.background import aside
+from worker.background import in_background
 from worker.training.data import Split
 from worker.training.input.host_source import BatchSource
 
@@ -82,4 +82,4 @@ def _loading(control: Control) -> None:
     os.mkfifo(fifo)
     control.tell(Phase.LOADING)
     _say()
-    aside(lambda _told: fifo.read_bytes(), lambda _text: None, lambda: _look(control))
+    in_background(lambda _told: fifo.read_bytes(), lambda _text: None, lambda: _look(control))

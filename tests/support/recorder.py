@@ -12,11 +12,11 @@ from typing import Any
 from baton.domain.goodput import Stopwatch
 from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from baton.storage import BlobStore
-from worker.attempt.protocols import Stop, Story
-from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.attempt.protocols import JobRecord, Stop
+from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 
-OWNER = Owner("j", "a", 1, {})
+OWNER = Writer("j", "a", 1, {})
 
 
 class Listener:
@@ -90,5 +90,5 @@ class Recorder(Listener):
             raise AssertionError(message)
         self.notes.append((kind, message))
 
-    def story(self) -> Story | None:
+    def job_record(self) -> JobRecord | None:
         return None

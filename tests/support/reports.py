@@ -12,7 +12,7 @@ from baton.domain.spec import dump_spec, parse_spec
 from baton.domain.views import AttemptView, JobView
 from baton.domain.wire import EpochRow
 from worker.training.evaluation import Answers
-from worker.training.output.report.inputs import Facts, Material, Shown
+from worker.training.output.report.inputs import Facts, ReportInputs, Shown
 
 EVIL = '<script>alert("x")</script>'
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,7 +82,7 @@ def job() -> JobView:
     )  # fmt: skip
 
 
-def material(*, classes: int = 6, finished: bool = True, told: bool = True, epochs: int = 5) -> Material:
+def material(*, classes: int = 6, finished: bool = True, told: bool = True, epochs: int = 5) -> ReportInputs:
     """A job's, at its end or on its way; `told`: the service answered."""
     sets = ("validation", "test") if finished else ("validation",)
     found = {name: answers(12 * classes, classes, seed) for seed, name in enumerate(sets)}
@@ -103,4 +103,4 @@ def material(*, classes: int = 6, finished: bool = True, told: bool = True, epoc
         attempts=attempts() if told else (),
     )
     shown = {name: Shown(pictures, np.arange(9)) for name in sets}
-    return Material(facts, found, shown, pictures[:5])
+    return ReportInputs(facts, found, shown, pictures[:5])

@@ -119,21 +119,21 @@ def install(saboteur: Saboteur, fault: str = "") -> None:
 
 def _fail_files() -> None:
     from worker.checkpointing.sender import File, Sender
-    from worker.training.loop import Session
+    from worker.training.loop import TrainingLoop
 
-    publish, finish, at_the_end = Sender.publish, Session._finish, threading.Event()
+    publish, finish, at_the_end = Sender.publish, TrainingLoop._finish, threading.Event()
 
     def fails(self: Sender, file: File) -> None:
         if not at_the_end.is_set():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         publish(self, file)
 
-    def finishes(self: Session) -> dict[str, float]:
+    def finishes(self: TrainingLoop) -> dict[str, float]:
         at_the_end.set()
         return finish(self)
 
     Sender.publish = fails  # type: ignore[method-assign]
-    Session._finish = finishes  # type: ignore[method-assign]
+    TrainingLoop._finish = finishes  # type: ignore[method-assign]
 
 
 def _fill_the_store() -> None:

@@ -20,14 +20,14 @@ from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
 from worker.settings import WorkerSettings
 from worker.training.process import Loaded, serve
-from worker.training.state.step_plan import Plan
+from worker.training.state.step_plan import StepPlan
 
 MUCH = 200_000
 
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
     """Implements worker.attempt.protocols.Trainer."""
-    half = Plan.of(spec, 1).total_steps // 2
+    half = StepPlan.of(spec, 1).total_steps // 2
 
     def before_step(step: int) -> None:
         print(f"attempt {control.attempt} says: step {step} für alle")

@@ -1,4 +1,4 @@
-"""The runner's side of `Control`: checkpoints, epochs and files go through one outbox under one fence."""
+"""The runner's side of `Control`: checkpoints, epochs and files go through one upload queue under one fence."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from baton.domain.wire import (
 from baton.storage import BlobStore
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.lease import Lease
-from worker.attempt.protocols import Stop, Stopped, Story
-from worker.background import LOOK_SECONDS, run_aside
-from worker.checkpointing.files import Owner, read_checkpoint
+from worker.attempt.protocols import JobRecord, Stop, Stopped
+from worker.autotuning.transfer import ResultsTransfer
+from worker.background import LOOK_SECONDS, run_in_background
+from worker.checkpointing.files import Writer, read_checkpoint
 from worker.checkpointing.sender import File, Save, SaveCost, Sender
 from worker.checkpointing.snapshot import Snapshot
-from worker.checkpointing.upload_queue import Outbox, Parcel
-from worker.compile_cache.transfer import Carrier
+from worker.checkpointing.upload_queue import UploadQueue, UploadTask
 from worker.ipc.progress import Waits, advanced
 from worker.preemption.deadline import Pace
 from worker.preemption.notice import Notice
@@ -52,7 +52,7 @@ def _in_words(phase: Phase, progress: Progress | None, doing: str | None) -> str
     return f"{phase}{step}" + (f": {doing}" if doing else "")
 
 
-class Desk:
+class AttemptContext:
     """Implements `worker.attempt.protocols.Control` for one attempt."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Desk:
     ) -> None:
         self._client, self._store, self._lease, self._notice, self._pace = client, store, lease, notice, pace
         self._grant, self._spec = grant, spec
-        owner = Owner(grant.job_id, grant.attempt_id, grant.fence, environment)
+        owner = Writer(grant.job_id, grant.attempt_id, grant.fence, environment)
         self._numbers = count()
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
@@ -79,14 +79,14 @@ class Desk:
         self._told: tuple[object, ...] = ()
         self.waits = Waits()
         lease.troubles.answered = self.waits.answered
-        self.outbox = Outbox(lease.check, lease.lose, lease.troubles)
-        wanted = self.outbox.still_wanted
+        self.uploads = UploadQueue(lease.check, lease.lose, lease.troubles)
+        wanted = self.uploads.still_wanted
         self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
         self._lost_files: set[tuple[str, str]] = set()
 
-    def carry(self, carrier: Carrier | None) -> None:
+    def carry(self, transfer: ResultsTransfer | None) -> None:
         """Store the autotuning results with each checkpoint."""
-        self._sender.carrier = carrier
+        self._sender.transfer = transfer
 
     def _measured(self, stall: float, seconds: float) -> None:
         self._save_seconds = seconds
@@ -95,11 +95,11 @@ class Desk:
     def stopping(self) -> Stop | None:
         """A cancellation comes first: it needs no save. Then a notice: the machine will not wait for the owner."""
         self._lease.check()
-        self.outbox.check()
+        self.uploads.check()
         self._pace.boundary()
         wanted = _DIRECTIVES.get(self._lease.directive)
         if wanted is Stop.CANCELLED:
-            self.outbox.cancel()
+            self.uploads.cancel()
             return wanted
         if self._pace.over:
             self._notice.give(self._pace.cause, self._pace.left, source="deadline")
@@ -128,8 +128,8 @@ class Desk:
     def checkpoint_due(self, steps: int) -> bool:
         """Asks the spec's cadence, and whether somebody wants a save now."""
         self._pace.stepped()
-        carrier = self._sender.carrier
-        if carrier and steps and (lacking := carrier.check()):
+        transfer = self._sender.transfer
+        if transfer and steps and (lacking := transfer.check()):
             self.note("exact_resume_not_promised", f"a resume of this job may not be exact: {lacking}")
         since = self._since(steps)
         self._lease.interval_seconds = interval_seconds(self._spec, since)
@@ -157,20 +157,20 @@ class Desk:
         """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
         self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
         cost = SaveCost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
-        carrier = self._sender.carrier
-        save = Save(prefix, snapshot, roles, carrier.found() if carrier else None, cost)
+        transfer = self._sender.transfer
+        save = Save(prefix, snapshot, roles, transfer.found() if transfer else None, cost)
         # Once: a second try writes the same bytes.
         rows_from = cache(self._sender.first_unrecorded)
         covers = frozenset(f"checkpoint:{role}" for role in roles)
-        self.outbox.put(Parcel(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
+        self.uploads.put(UploadTask(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
 
     def load(self, prefix: str) -> Snapshot:
         """Reads back what was saved, once it is. Raises Stopped if the attempt is to end before that."""
         with self.watch.measure(Bucket.CHECKPOINT_STALL), self.waits.on("saving before a checkpoint is read"):
             self.settle(files=False)
-        if self.outbox.cancelled:
+        if self.uploads.cancelled:
             raise Stopped
-        return self.persist("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
+        return self.retry("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
 
     def settle(self, *, files: bool, seconds: float | None = None) -> bool:
         """Waits until what was handed over is sent, with the files or without, at most `seconds`. False: time was up.
@@ -179,7 +179,7 @@ class Desk:
         """
         until = math.inf if seconds is None else time.monotonic() + seconds
         phase, told = self._lease.phase, False
-        while not self.outbox.flush(seconds=LOOK_SECONDS, files=files):
+        while not self.uploads.flush(seconds=LOOK_SECONDS, files=files):
             self.raise_if_stopping()
             if time.monotonic() > until:
                 return False
@@ -194,15 +194,15 @@ class Desk:
         """Queues a row of the history."""
         record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
         self._sender.expect(row.epoch)
-        self.outbox.put(Parcel(partial(self._sender.record, record), what="recording an epoch"))
+        self.uploads.put(UploadTask(partial(self._sender.record, record), what="recording an epoch"))
 
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
     ) -> None:
         """Queues a file for people; a version that still waits is replaced. `lost`: called if it cannot be written."""
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
-        self.outbox.put(
-            Parcel(
+        self.uploads.put(
+            UploadTask(
                 partial(self._sender.publish, File(name, target, make, content_type)),
                 frozenset({f"file:{name}"}),
                 optional=True,
@@ -224,21 +224,21 @@ class Desk:
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         """Queue an event. Text and data over the service's limits are cut."""
         note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
-        self.outbox.put(Parcel(partial(self._sender.note, note), what="telling an event"))
+        self.uploads.put(UploadTask(partial(self._sender.note, note), what="telling an event"))
 
-    def story(self) -> Story | None:
+    def job_record(self) -> JobRecord | None:
         """One try: what is told of the job is worth no waiting."""
         try:
             held, job = self._grant.attempt_id, self._grant.job_id
-            return Story(self._client.job(held, job), tuple(self._client.attempts(held, job)))
+            return JobRecord(self._client.job(held, job), tuple(self._client.attempts(held, job)))
         except (ServiceUnavailable, Refused):
             return None
 
-    def persist(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
+    def retry(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
         """The result of a call to the store. Looks for orders while it runs. Also raises LeaseLost and Stopped."""
-        watched = partial(run_aside, call, self.raise_if_stopping)
+        watched = partial(run_in_background, call, self.raise_if_stopping)
         with self.waits.on(what):
-            return self._lease.troubles.persist(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
+            return self._lease.troubles.retry_call(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
         """Sleeps. Raises LeaseLost, and Stopped when asked to stop."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from baton.domain.wire import Phase
-from worker.attempt.context import Desk
+from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
 from worker.attempt.protocols import Stop
 from worker.background import LOOK_SECONDS
@@ -30,26 +30,26 @@ ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
 """Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
 
 
-def send_the_rest(desk: Desk) -> None:
+def send_the_rest(context: AttemptContext) -> None:
     """Sends all that a finished job has handed over. Raises Stopped on an order or a notice.
 
     The state has no time limit: without it the job is not done. Files that cannot be written in FILES_SECONDS are
     reported as lost.
     """
-    desk.settle(files=False)
-    if not desk.settle(files=True, seconds=FILES_SECONDS):
-        desk.outbox.give_up_files(TimeoutError(f"it was not written within {FILES_SECONDS / 60:.0f} min"))
-        desk.settle(files=False)
+    context.settle(files=False)
+    if not context.settle(files=True, seconds=FILES_SECONDS):
+        context.uploads.give_up_files(TimeoutError(f"it was not written within {FILES_SECONDS / 60:.0f} min"))
+        context.settle(files=False)
 
 
-def hand_over(desk: Desk, lease: Lease, notice: Notice, grace: float) -> tuple[Stop, bool]:
+def hand_over(context: AttemptContext, lease: Lease, notice: Notice, grace: float) -> tuple[Stop, bool]:
     """Saves the last state, and looks for orders meanwhile: a cancellation or a notice replaces a pause.
 
     Returns why the attempt ends, and whether the state is saved. A cancelled job has none to save.
     """
-    stop = desk.stopping() or Stop.PREEMPTED
+    stop = context.stopping() or Stop.PREEMPTED
     while True:
-        again = _waited(desk, lease, stop, _limit(stop, notice, grace))
+        again = _waited(context, lease, stop, _limit(stop, notice, grace))
         if isinstance(again, bool):
             return stop, again or stop is Stop.CANCELLED
         stop = again
@@ -63,19 +63,19 @@ def _limit(stop: Stop, notice: Notice, grace: float) -> float | None:
     return CANCEL_SECONDS if stop is Stop.CANCELLED else None
 
 
-def _waited(desk: Desk, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
+def _waited(context: AttemptContext, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
     """Whether the state is saved, or the order that came meanwhile."""
     lease.tell(Phase.STOPPING, doing=DOING[stop])
-    desk.outbox.hurry()
-    sent = _watched(desk, stop, seconds, lambda left: desk.outbox.flush(seconds=left, files=False))
+    context.uploads.hurry()
+    sent = _watched(context, stop, seconds, lambda left: context.uploads.flush(seconds=left, files=False))
     if sent is True and stop is Stop.PAUSED:
-        late = _watched(desk, stop, PAUSE_FILE_SECONDS, lambda left: desk.outbox.flush(seconds=left))
+        late = _watched(context, stop, PAUSE_FILE_SECONDS, lambda left: context.uploads.flush(seconds=left))
         return late if isinstance(late, Stop) else True
     # Rows of the history that are not sent in time are recorded by the next attempt.
-    return desk.outbox.saved if sent is False else sent
+    return context.uploads.saved if sent is False else sent
 
 
-def _watched(desk: Desk, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:
+def _watched(context: AttemptContext, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:
     until = None if seconds is None else time.monotonic() + seconds
     while True:
         left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - time.monotonic())
@@ -83,6 +83,6 @@ def _watched(desk: Desk, stop: Stop, seconds: float | None, wait: Callable[[floa
             return True
         if until is not None and time.monotonic() >= until:
             return False
-        now = desk.stopping()
+        now = context.stopping()
         if now is not None and now is not stop:
             return now

@@ -11,7 +11,7 @@ from baton.domain.goodput import Stopwatch
 from baton.domain.protocol_versions import known
 from baton.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
-from worker.attempt.store_troubles import Troubles
+from worker.attempt.store_troubles import StoreTroubles
 from worker.ipc.progress import CELL
 
 # After so many leases without an answer somebody else has the job for sure, and training on is a waste.
@@ -37,7 +37,7 @@ class Lease:
         self.interval_seconds: float | None = None
         self.stands_at: int | None = None
         self._changed = threading.Event()
-        self.troubles = Troubles(self._changed.set)
+        self.troubles = StoreTroubles(self._changed.set)
         self._closed = False
         self._lock = threading.Lock()
         self._phase, self._progress, self._metrics = Phase.STARTING, None, {}  # type: Phase, Progress | None, dict[str, float]

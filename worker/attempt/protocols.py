@@ -33,7 +33,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Story:
+class JobRecord:
     """How the job fared so far, as the service tells it."""
 
     job: JobView
@@ -104,7 +104,7 @@ class Control(Protocol):
         """Adds an event to the job's log."""
         ...
 
-    def story(self) -> Story | None:
+    def job_record(self) -> JobRecord | None:
         """The job and its attempts; None where the service does not answer. Takes seconds: not for the loop itself."""
         ...
 

@@ -29,21 +29,21 @@ from baton.storage import BlobStore
 from baton.storage.errors import StoreUnavailable
 from baton.telemetry import traces
 from worker.api_client.client import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
-from worker.attempt.context import Desk
+from worker.attempt.context import AttemptContext
 from worker.attempt.failures import bare, failed, wrong_store_told
 from worker.attempt.handover import hand_over, send_the_rest
 from worker.attempt.lease import Lease
-from worker.attempt.preemption_reporter import Herald
+from worker.attempt.preemption_reporter import PreemptionReporter
 from worker.attempt.protocols import Stop, Stopped, Trainer, Workspace
+from worker.autotuning.resume import doubt, resume
+from worker.autotuning.transfer import Compiler, ResultsTransfer
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.compile_cache.resume import doubt, resume
-from worker.compile_cache.transfer import Carrier, Compiler
 from worker.extensions import installed
 from worker.ipc.progress import CELL, advanced
 from worker.preemption.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.preemption.notice import Notice
-from worker.retry import persist
+from worker.retry import retry_call
 from worker.supervisor.store_identity import describe_in_time
 
 CLAIM_SECONDS = 60.0
@@ -100,7 +100,7 @@ class Runner:
         worker = self.worker.model_copy(update={"store": describe_in_time(self.store)})
         claim = Claim(claim_id=uuid.uuid4().hex, worker=worker)
         try:
-            return persist(lambda: self.client.claim(attempt_id, claim), seconds=CLAIM_SECONDS)
+            return retry_call(lambda: self.client.claim(attempt_id, claim), seconds=CLAIM_SECONDS)
         except (Refused, ServiceUnavailable) as error:
             wrong = isinstance(error, Refused) and error.problem in (WRONG_STORE, STORE_UNREACHABLE)
             log.log(logging.ERROR if wrong else logging.INFO, "did not get attempt %s: %s", attempt_id, error)
@@ -113,13 +113,13 @@ class Runner:
         """Give the attempt back for another worker. Otherwise the job would wait until the lease expires."""
         finish = failed(error.head.fence, error, None)
         try:
-            persist(lambda: self.client.finish(error.head.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
+            retry_call(lambda: self.client.finish(error.head.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except (Refused, ServiceUnavailable, LeaseLost) as answer:
             log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
 
     def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> Finish | None:
         try:
-            with Herald(self.client, grant, self.notice):
+            with PreemptionReporter(self.client, grant, self.notice):
                 finish = self._train(grant, lease, pace)
             finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
             self._give_back(grant, finish)
@@ -131,14 +131,14 @@ class Runner:
 
     def _give_back(self, grant: Grant, finish: Finish) -> None:
         try:
-            persist(lambda: self.client.finish(grant.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
+            retry_call(lambda: self.client.finish(grant.attempt_id, finish), wait=_pause, seconds=FINISH_SECONDS)
         except Refused as error:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
             # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
             log.warning("the service does not take how the attempt failed: %s", error)
             less = bare(grant.fence, finish.at_step)
-            persist(lambda: self.client.finish(grant.attempt_id, less), wait=_pause, seconds=FINISH_SECONDS)
+            retry_call(lambda: self.client.finish(grant.attempt_id, less), wait=_pause, seconds=FINISH_SECONDS)
 
     def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         try:
@@ -156,8 +156,8 @@ class Runner:
     def _train_to_the_end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         spec = parse_spec(grant.spec, installed())
         CELL.allow(spec.limits.stall)
-        carrier = self.compiler.carrier(self.store, grant.job_id, spec) if self.compiler else None
-        desk = Desk(
+        transfer = self.compiler.transfer(self.store, grant.job_id, spec) if self.compiler else None
+        context = AttemptContext(
             client=self.client,
             store=self.store,
             lease=lease,
@@ -167,21 +167,21 @@ class Runner:
             environment=self.environment,
             pace=pace,
         )
-        desk.carry(carrier)
+        context.carry(transfer)
         try:
             with lease.watch.measure(Bucket.STARTUP):
-                results = self.trainer(spec, desk, self.workspace, self._restore(grant, lease, desk, carrier))
-            with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
-                send_the_rest(desk)
+                results = self.trainer(spec, context, self.workspace, self._restore(grant, lease, context, transfer))
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
+                send_the_rest(context)
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
         except Stopped:
-            return self._handed_over(grant, lease, desk, spec)
+            return self._handed_over(grant, lease, context, spec)
         finally:
-            desk.outbox.close()
+            context.uploads.close()
 
-    def _handed_over(self, grant: Grant, lease: Lease, desk: Desk, spec: JobSpec) -> Finish:
-        with lease.watch.measure(Bucket.CHECKPOINT_STALL), desk.waits.on("saving the last state"):
-            stop, saved = hand_over(desk, lease, self.notice, self.grace)
+    def _handed_over(self, grant: Grant, lease: Lease, context: AttemptContext, spec: JobSpec) -> Finish:
+        with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
+            stop, saved = hand_over(context, lease, self.notice, self.grace)
         outcome, reason = _OUTCOMES[stop]
         message = self.notice.cause if stop is Stop.PREEMPTED else ""
         if stop is Stop.MAX_RUNTIME:
@@ -191,42 +191,46 @@ class Runner:
             message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
         return Finish(fence=grant.fence, outcome=outcome, reason=reason, message=message)
 
-    def _restore(self, grant: Grant, lease: Lease, desk: Desk, carrier: Carrier | None) -> Snapshot | None:
+    def _restore(
+        self, grant: Grant, lease: Lease, context: AttemptContext, transfer: ResultsTransfer | None
+    ) -> Snapshot | None:
         if grant.checkpoints:
             lease.tell(Phase.RESTORING)
             errors: list[CorruptCheckpoint] = []
             with lease.watch.measure(Bucket.RESTORE), traces.span("restore"):
                 for candidate in grant.checkpoints:
                     try:
-                        return self._read(candidate, grant, desk, carrier)
+                        return self._read(candidate, grant, context, transfer)
                     except CorruptCheckpoint as error:
-                        self._quarantine(grant, error, desk.wait_unless_stopping)
+                        self._quarantine(grant, error, context.wait_unless_stopping)
                         errors.append(error)
             if all(error.missing for error in errors):  # an older service: a newer one ends the attempt itself
                 raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
-        if carrier:
-            carrier.begin(afresh=self._doubted(grant, 0) is not None)
+        if transfer:
+            transfer.begin(afresh=self._doubted(grant, 0) is not None)
         return None
 
-    def _read(self, found: CheckpointRef, grant: Grant, desk: Desk, carrier: Carrier | None) -> Snapshot:
+    def _read(
+        self, found: CheckpointRef, grant: Grant, context: AttemptContext, transfer: ResultsTransfer | None
+    ) -> Snapshot:
         read = partial(read_checkpoint, self.store, found.prefix, found.manifest_crc32c)
         begun = time.monotonic()
         try:
-            snapshot, manifest = desk.persist("reading a checkpoint", read, RESTORE_SECONDS)
+            snapshot, manifest = context.retry("reading a checkpoint", read, RESTORE_SECONDS)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         step = snapshot.position.global_step
-        doubted = self._doubted(grant, step) if carrier else None
-        anew = resume(carrier, manifest.programs, partial(self._fetch, desk), doubted, step)
-        self._compare(desk, manifest.environment, anew)
+        doubted = self._doubted(grant, step) if transfer else None
+        anew = resume(transfer, manifest.programs, partial(self._fetch, context), doubted, step)
+        self._compare(context, manifest.environment, anew)
         log.info("read step %d back in %.2f s", step, time.monotonic() - begun)
-        desk.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
+        context.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
         return snapshot
 
-    def _fetch(self, desk: Desk, name: str) -> bytes:
-        return desk.persist("reading autotuning results", lambda: self.store.get(name), RESTORE_SECONDS)
+    def _fetch(self, context: AttemptContext, name: str) -> bytes:
+        return context.retry("reading autotuning results", lambda: self.store.get(name), RESTORE_SECONDS)
 
     def _doubted(self, grant: Grant, step: int) -> str | None:
         try:
@@ -241,14 +245,14 @@ class Runner:
         text = fitting_text(str(error))
         message = Quarantine(fence=grant.fence, prefix=error.prefix, message=text, missing=error.missing)
         with wrong_store_told(self.store):
-            persist(lambda: self.client.quarantine(grant.attempt_id, message), wait=wait)
+            retry_call(lambda: self.client.quarantine(grant.attempt_id, message), wait=wait)
 
-    def _compare(self, desk: Desk, before: Mapping[str, str], anew: str | None) -> None:
+    def _compare(self, context: AttemptContext, before: Mapping[str, str], anew: str | None) -> None:
         now = self.environment
         differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         said = [", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs), anew]
         if text := "; ".join(filter(None, said)):
-            desk.note("resumed_inexactly", f"resumed inexactly: {text}")
+            context.note("resumed_inexactly", f"resumed inexactly: {text}")
 
 
 def _pause(seconds: float) -> None:

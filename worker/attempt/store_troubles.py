@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from baton.domain.store_identity import SLOW, Trouble, one_line
-from worker.retry import TRANSIENT, persist
+from worker.retry import TRANSIENT, retry_call
 
 WORTH_TELLING_SECONDS = 2.0
 """Failures that end within this time are not reported."""
@@ -17,7 +17,7 @@ SLOW_SECONDS, SLOW_TIMES = 60.0, 3.0
 _T = TypeVar("_T")
 
 
-class Troubles:
+class StoreTroubles:
     """The troubles of one attempt, by work. `changed`: called once when a failure begins to be reported.
 
     `answered`: called after each try, whether it failed or not.
@@ -31,7 +31,7 @@ class Troubles:
         self._under_way: dict[str, float] = {}
         self._longest: dict[str, float] = {}
 
-    def persist(
+    def retry_call(
         self,
         what: str,
         call: Callable[[], _T],
@@ -57,7 +57,7 @@ class Troubles:
             return result
 
         try:
-            return persist(watched, wait=wait, seconds=seconds)
+            return retry_call(watched, wait=wait, seconds=seconds)
         except BaseException:
             self._ended(what)  # nobody tries again
             raise

@@ -48,7 +48,7 @@ class NewerCheckpoint(BatonError):
 
 
 @dataclass(frozen=True)
-class Owner:
+class Writer:
     """Whose checkpoint it is, and the environment it was made in."""
 
     job_id: str
@@ -70,7 +70,7 @@ def write_checkpoint(
     store: BlobStore,
     prefix: str,
     snapshot: Snapshot,
-    owner: Owner,
+    owner: Writer,
     programs: ProgramSet | None = None,
     rows_from: int | None = None,
 ) -> Written:

@@ -1,4 +1,4 @@
-"""Writes and commits what the outbox sends: checkpoints, rows of the history, notes and files, under one fence."""
+"""Writes and commits what the upload queue sends, under one fence: checkpoints, history rows, notes and files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from baton.storage.checksum import crc32c_of
 from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.attempt.failures import wrong_store_told
-from worker.checkpointing.files import Owner, Written, write_checkpoint
+from worker.autotuning.folder import Results
+from worker.autotuning.transfer import ResultsTransfer
+from worker.checkpointing.files import Writer, Written, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.compile_cache.folder import Results
-from worker.compile_cache.transfer import Carrier
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class File:
 
 
 class Sender:
-    """For the threads of the outbox. `saved` is told the seconds that a save stalled the loop, and that it took.
+    """For the threads of the upload queue. `saved` is told the seconds that a save stalled the loop, and that it took.
 
     `wanted` is called between an upload and its commit, and raises if the commit must not be sent any more.
     """
@@ -71,14 +71,14 @@ class Sender:
         client: ServiceClient,
         store: BlobStore,
         grant: Grant,
-        owner: Owner,
+        owner: Writer,
         *,
         saved: Callable[[float, float], None],
         wanted: Callable[[], None],
     ) -> None:
         self._client, self._store, self._grant, self._owner = client, store, grant, owner
         self._saved, self._wanted = saved, wanted
-        self.carrier: Carrier | None = None
+        self.transfer: ResultsTransfer | None = None
         # Of the attempt: its checkpoints are written by another thread.
         self._trace = traces.carrier()
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ class Sender:
     def save(self, save: Save, rows_from: int | None) -> None:
         """Writes and commits a checkpoint. `rows_from`: see Manifest; the same at each try."""
         # Once for each content, and before the clock starts: it says nothing about the time of the next save.
-        programs = self.carrier.send(save.autotuning) if self.carrier else None
+        programs = self.transfer.send(save.autotuning) if self.transfer else None
         begun, step = time.monotonic(), save.snapshot.position.global_step
         with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
             written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs, rows_from)
@@ -119,8 +119,8 @@ class Sender:
             self._wanted()
             with wrong_store_told(self._store):
                 self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written, seconds))
-        if self.carrier:
-            self.carrier.keep(save.autotuning)
+        if self.transfer:
+            self.transfer.keep(save.autotuning)
 
     def _commit(self, save: Save, written: Written, seconds: float) -> CheckpointCommit:
         return CheckpointCommit(

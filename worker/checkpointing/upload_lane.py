@@ -1,4 +1,4 @@
-"""One lane of the outbox: a thread that sends its parcels one at a time."""
+"""One lane of the upload queue: a thread that sends its upload tasks one at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Parcel:
-    """Something to send. A newer parcel replaces a waiting one if its `covers` is a superset of the older `covers`.
+class UploadTask:
+    """Something to send. A newer task replaces a waiting one if its `covers` is a superset of the older `covers`.
 
-    `optional` parcels are files for people. They have a lane of their own and are dropped when time is short. Their
-    failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a parcel is
+    `optional` tasks are files for people. They have a lane of their own and are dropped when time is short. Their
+    failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a task is
     dropped when the job is cancelled, and takes turns with those that do not. `what`: a description of the work for
     error reports.
     """
@@ -28,14 +28,14 @@ class Parcel:
     lost: Callable[[Exception], None] | None = None
     what: str = "saving"
 
-    def supersedes(self, older: Parcel) -> bool:
+    def supersedes(self, older: UploadTask) -> bool:
         """Whether the older one need not be sent any more."""
         return bool(older.covers) and older.covers <= self.covers
 
 
-class Lane:
-    """`changed` protects all lanes of an outbox. `deliver` sends one parcel and handles its errors. `ready`: whether
-    the next parcel may be sent; called with the lock held.
+class UploadLane:
+    """`changed` protects all lanes of a queue. `deliver` sends one task and handles its errors. `ready`: whether the next
+    task may be sent; called with the lock held.
 
     The thread is a daemon: a call that never returns does not keep the process alive.
     """
@@ -44,13 +44,13 @@ class Lane:
         self,
         name: str,
         changed: threading.Condition,
-        deliver: Callable[[Parcel], None],
+        deliver: Callable[[UploadTask], None],
         ready: Callable[[], bool],
     ) -> None:
         self._changed, self._deliver, self._ready = changed, deliver, ready
-        self._waiting: deque[Parcel] = deque()
+        self._waiting: deque[UploadTask] = deque()
         self._closed = self._saved = False
-        self.sending: Parcel | None = None
+        self.sending: UploadTask | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -60,28 +60,28 @@ class Lane:
         return not self._waiting and self.sending is None
 
     @property
-    def unsent(self) -> tuple[Parcel, ...]:
+    def unsent(self) -> tuple[UploadTask, ...]:
         """What is being sent and what waits. To be called with the lock held."""
         return (*(() if self.sending is None else (self.sending,)), *self._waiting)
 
-    def put(self, parcel: Parcel) -> None:
-        """Queues a parcel. It takes the place of the first one that it replaces. To be called with the lock held."""
-        kept: deque[Parcel] = deque()
+    def put(self, task: UploadTask) -> None:
+        """Queues a task in the place of the first one that it replaces, else at the end. Call it with the lock held."""
+        kept: deque[UploadTask] = deque()
         placed = False
         for older in self._waiting:
-            if not parcel.supersedes(older):
+            if not task.supersedes(older):
                 kept.append(older)
             elif not placed:
-                kept.append(parcel)
+                kept.append(task)
                 placed = True
         if not placed:
-            kept.append(parcel)
+            kept.append(task)
         self._waiting = kept
         self._changed.notify_all()
 
-    def drop(self, which: Callable[[Parcel], bool] = lambda _parcel: True) -> None:
-        """Removes waiting parcels. To be called with the lock held."""
-        self._waiting = deque(parcel for parcel in self._waiting if not which(parcel))
+    def drop(self, which: Callable[[UploadTask], bool] = lambda _task: True) -> None:
+        """Removes waiting upload tasks. To be called with the lock held."""
+        self._waiting = deque(task for task in self._waiting if not which(task))
         self._changed.notify_all()
 
     def close(self) -> None:
@@ -97,15 +97,15 @@ class Lane:
             log.warning("%s is still under way at the end: it is left behind", sending.what if sending else "a call")
 
     def _run(self) -> None:
-        while (parcel := self._next()) is not None:
+        while (task := self._next()) is not None:
             try:
-                self._deliver(parcel)
+                self._deliver(task)
             finally:
                 with self._changed:
                     self.sending = None
                     self._changed.notify_all()
 
-    def _next(self) -> Parcel | None:
+    def _next(self) -> UploadTask | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
             if self._closed:
@@ -113,12 +113,12 @@ class Lane:
             self.sending = self._pick()
             return self.sending
 
-    def _pick(self) -> Parcel:
-        """The next parcel. What saves and what does not take turns, each in its order.
+    def _pick(self) -> UploadTask:
+        """The next upload task. What saves and what does not take turns, each in its order.
 
         Rows of short epochs may come faster than they are sent: no checkpoint waits until all of them are sent.
         """
-        turn = next((parcel for parcel in self._waiting if parcel.saves is not self._saved), self._waiting[0])
+        turn = next((task for task in self._waiting if task.saves is not self._saved), self._waiting[0])
         self._waiting.remove(turn)
         self._saved = turn.saves
         return turn

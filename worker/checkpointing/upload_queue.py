@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from baton.domain.errors import BatonError, JobFailure, LeaseLost
 from baton.domain.policies import Reason
-from worker.attempt.store_troubles import Troubles
-from worker.checkpointing.upload_lane import Lane, Parcel
+from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing.upload_lane import UploadLane, UploadTask
 
-__all__ = ("GivenUp", "Outbox", "Parcel")
+__all__ = ("GivenUp", "UploadQueue", "UploadTask")
 
 JOIN_SECONDS = 0.5
 HURRIED_WAIT_SECONDS = 0.5
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class GivenUp(BatonError):
-    """A parcel is not sent any more: the attempt ends, or its job was cancelled. This is not a failure."""
+    """A upload task is not sent any more: the attempt ends, or its job was cancelled. This is not a failure."""
 
     code = "given-up"
 
 
-class Outbox:
-    """Sends parcels in the background: state, rows and notes in one lane, optional files in the other.
+class UploadQueue:
+    """Sends upload tasks in the background: state, rows and notes in one lane, optional files in the other.
 
     Within a lane checkpoints are sent in order, and so are rows and notes. A checkpoint may overtake rows: its manifest
     names the first that was not recorded. A file that takes long or fails does not delay the state. Retries during
@@ -36,22 +36,22 @@ class Outbox:
     """
 
     def __init__(
-        self, check: Callable[[], None], lose: Callable[[str], None], troubles: Troubles | None = None
+        self, check: Callable[[], None], lose: Callable[[str], None], troubles: StoreTroubles | None = None
     ) -> None:
         self._check, self._lose = check, lose
-        self._troubles = troubles or Troubles()
+        self._troubles = troubles or StoreTroubles()
         self._changed = threading.Condition()
         self._closed = self._cancelled = self._hurried = False
         self._failure: BaseException | None = None
-        self._state = Lane("outbox", self._changed, self._deliver, self._sends)
-        self._files = Lane("outbox-files", self._changed, self._deliver, self._sends)
+        self._state = UploadLane("upload queue", self._changed, self._deliver, self._sends)
+        self._files = UploadLane("upload queue-files", self._changed, self._deliver, self._sends)
 
-    def put(self, parcel: Parcel) -> None:
-        """Hands a parcel over; what it supersedes is not sent. Raises what went wrong in the background."""
+    def put(self, task: UploadTask) -> None:
+        """Hands an upload task over; what it supersedes is not sent. Raises what went wrong in the background."""
         with self._changed:
             self.check()
-            if not (self._closed or self._dropped(parcel)):
-                (self._files if parcel.optional else self._state).put(parcel)
+            if not (self._closed or self._dropped(task)):
+                (self._files if task.optional else self._state).put(task)
 
     def check(self) -> None:
         """Raises what went wrong in the background."""
@@ -59,7 +59,7 @@ class Outbox:
             raise self._failure
 
     def still_wanted(self) -> None:
-        """To be called between the upload of a parcel and its commit. Raises GivenUp if it must not be committed."""
+        """Raises GivenUp if a task must not be committed any more. Call it between the upload and the commit."""
         with self._changed:
             if self._closed or self._cancelled or self._failure is not None:
                 raise GivenUp("the attempt ends")
@@ -87,7 +87,7 @@ class Outbox:
     def saved(self) -> bool:
         """Whether no checkpoint waits or is being sent."""
         with self._changed:
-            return not any(parcel.saves for parcel in self._state.unsent)
+            return not any(task.saves for task in self._state.unsent)
 
     def flush(self, *, seconds: float | None = None, hurry: bool = False, files: bool = True) -> bool:
         """Waits until all is sent, at most `seconds`. False: time was up.
@@ -108,8 +108,8 @@ class Outbox:
             lost = self._files.unsent
             self._hurried = True
             self._files.drop()
-        for parcel in lost:
-            self._tell_lost(parcel, error)
+        for task in lost:
+            self._tell_lost(task, error)
 
     def close(self) -> None:
         """Ends the threads, and drops what waits. Does not wait for a call that hangs."""
@@ -124,43 +124,43 @@ class Outbox:
     def _sends(self) -> bool:
         return self._failure is None
 
-    def _dropped(self, parcel: Parcel) -> bool:
-        return (self._cancelled and parcel.saves) or (self._hurried and parcel.optional)
+    def _dropped(self, task: UploadTask) -> bool:
+        return (self._cancelled and task.saves) or (self._hurried and task.optional)
 
-    def _deliver(self, parcel: Parcel) -> None:
+    def _deliver(self, task: UploadTask) -> None:
         try:
-            self._troubles.persist(parcel.what, parcel.send, wait=lambda seconds: self._pause(parcel, seconds))
+            self._troubles.retry_call(task.what, task.send, wait=lambda seconds: self._pause(task, seconds))
         except GivenUp as error:
-            log.info("%s is given up: %s", parcel.what, error)
+            log.info("%s is given up: %s", task.what, error)
         except LeaseLost as error:
             self._lose(str(error))
             self._fail(error)
         except BaseException as error:
-            self._failed(parcel, error)
+            self._failed(task, error)
 
-    def _failed(self, parcel: Parcel, error: BaseException) -> None:
+    def _failed(self, task: UploadTask, error: BaseException) -> None:
         # The wrong store affects more than this file: everything that follows would go to the wrong store too.
         wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
-        if not parcel.optional or wrong or not isinstance(error, Exception):
+        if not task.optional or wrong or not isinstance(error, Exception):
             self._fail(error)
             return
-        log.warning("%s failed, training goes on", parcel.what, exc_info=error)
-        self._tell_lost(parcel, error)
+        log.warning("%s failed, training goes on", task.what, exc_info=error)
+        self._tell_lost(task, error)
 
-    def _tell_lost(self, parcel: Parcel, error: Exception) -> None:
+    def _tell_lost(self, task: UploadTask, error: Exception) -> None:
         try:
-            if parcel.lost is not None:
-                parcel.lost(error)
+            if task.lost is not None:
+                task.lost(error)
         except Exception:
-            log.exception("the failure of %s could not be told", parcel.what)
+            log.exception("the failure of %s could not be told", task.what)
 
-    def _pause(self, parcel: Parcel, seconds: float) -> None:
-        """Between two tries. Raises GivenUp if the parcel is not tried again, and LeaseLost."""
+    def _pause(self, task: UploadTask, seconds: float) -> None:
+        """Between two tries. Raises GivenUp if the upload task is not tried again, and LeaseLost."""
         until = time.monotonic() + seconds
         with self._changed:
             while True:
                 self._check()
-                if self._closed or self._failure is not None or self._dropped(parcel):
+                if self._closed or self._failure is not None or self._dropped(task):
                     raise GivenUp("the attempt ends")
                 left = until - time.monotonic()
                 if left <= 0 or (self._hurried and seconds - left >= HURRIED_WAIT_SECONDS):

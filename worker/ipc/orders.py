@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from worker.preemption.deadline import Deadline
-from worker.preemption.notice import Departure, Notice
+from worker.preemption.notice import Notice, NoticeDetails
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def order_line(attempt_id: str, deadline: Deadline | None = None) -> str:
     return json.dumps({"attempt_id": attempt_id, "ends_at": until, "deadline": deadline.text if deadline else ""})
 
 
-def notice_line(word: Departure) -> str:
+def notice_line(word: NoticeDetails) -> str:
     """The line that hands a preemption notice on."""
     return json.dumps({"notice": word.dump()})
 
@@ -58,7 +58,7 @@ def read_orders(lines: Iterable[str], notice: Notice, grace: float) -> SimpleQue
 def _take(said: dict[str, object], orders: SimpleQueue[Order], notice: Notice, grace: float) -> None:
     match said:
         case {"notice": dict(word)}:
-            notice.take(Departure(**word))
+            notice.take(NoticeDetails(**word))
         case {"attempt_id": str(attempt_id), "ends_at": None}:
             orders.put(Order(attempt_id, Deadline(grace=grace)))
         case {"attempt_id": str(attempt_id), "ends_at": float(ends_at), "deadline": str(text)}:

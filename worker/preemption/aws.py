@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.preemption.source import LEAST_SECONDS, metadata_client, seconds_until
 
 ENDPOINT = "http://169.254.169.254"
@@ -38,13 +38,13 @@ class AwsSource:
         """Only this cloud's server gives tokens."""
         self._renew()
 
-    def look(self) -> Departure | None:
+    def look(self) -> NoticeDetails | None:
         """The notice, or else the recommendation."""
         action = self._get(ACTION)
         if action is not None:
-            return Departure(self.name, f"spot instance-action {action.get('action', '')}", _seconds(action))
+            return NoticeDetails(self.name, f"spot instance-action {action.get('action', '')}", _seconds(action))
         if self._get(REBALANCE) is not None:
-            return Departure(self.name, "rebalance recommendation", certain=False)
+            return NoticeDetails(self.name, "rebalance recommendation", certain=False)
         return None
 
     def _get(self, path: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import os
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.preemption.source import metadata_client, seconds_until
 
 ENDPOINT = "http://169.254.169.254"
@@ -39,7 +39,7 @@ class AzureSource:
         answer = self._http.get("/metadata/instance/compute/name", params=parameters).raise_for_status()
         self._machine = answer.text.strip()
 
-    def look(self) -> Departure | None:
+    def look(self) -> NoticeDetails | None:
         """The first event that ends this machine."""
         if not self._machine:
             self.probe()
@@ -53,6 +53,6 @@ class AzureSource:
         names = {str(name).lower() for name in event.get("Resources", [])}
         return event.get("EventType") in ENDS and self._machine.lower() in names
 
-    def _departure(self, event: dict[str, Any]) -> Departure:
+    def _departure(self, event: dict[str, Any]) -> NoticeDetails:
         seconds = seconds_until(event.get("NotBefore"), parsedate_to_datetime)
-        return Departure(self.name, str(event["EventType"]), seconds)
+        return NoticeDetails(self.name, str(event["EventType"]), seconds)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.preemption.source import metadata_client
 
 POLL_SECONDS = 60
@@ -42,13 +42,13 @@ class GceSource:
         """Whoever answers here says that he is Google."""
         self._ask({})
 
-    def look(self) -> Departure | None:
+    def look(self) -> NoticeDetails | None:
         """The value at once, then each change."""
         known = {"wait_for_change": "true", "timeout_sec": str(self.poll_seconds), "last_etag": self._etag}
         answer = self._ask(known if self._etag else {})
         self._etag = answer.headers.get("ETag", "")
         found = self.ends.get(answer.text.strip())
-        return None if found is None else Departure(self.name, *found)
+        return None if found is None else NoticeDetails(self.name, *found)
 
     def _ask(self, parameters: dict[str, str]) -> httpx.Response:
         timeout = httpx.Timeout(self.poll_seconds + 10.0 if parameters else 2.0, connect=1.0)

@@ -13,7 +13,7 @@ DEFAULT_GRACE = 25.0
 
 
 @dataclass(frozen=True)
-class Departure:
+class NoticeDetails:
     """Word that the machine goes away, or, not `certain`, that it may.
 
     `source`: who says so (signal, gce, aws, azure, deadline). `seconds`: from when it was said until it is gone.
@@ -39,10 +39,10 @@ class Notice:
     """
 
     def __init__(self) -> None:
-        self._first: Departure | None = None
+        self._first: NoticeDetails | None = None
         self._ends = math.inf
         self._save_asked = False
-        self.news: SimpleQueue[Departure | None] = SimpleQueue()
+        self.news: SimpleQueue[NoticeDetails | None] = SimpleQueue()
 
     @property
     def given(self) -> bool:
@@ -60,9 +60,9 @@ class Notice:
 
     def give(self, cause: str, seconds: float = DEFAULT_GRACE, *, source: str = "signal") -> None:
         """The machine goes away in so many seconds. The first cause is kept."""
-        self.take(Departure(source, cause, seconds))
+        self.take(NoticeDetails(source, cause, seconds))
 
-    def take(self, word: Departure) -> None:
+    def take(self, word: NoticeDetails) -> None:
         """What somebody said. A machine that may go away is a reason to save, not to stop."""
         if not word.certain:
             self._save_asked = True

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 
 # A notice that came late, or a clock that is wrong: whatever is left, it is used.
 LEAST_SECONDS, MOST_SECONDS = 10.0, 3600.0
@@ -31,7 +31,7 @@ class Source(Protocol):
         """Returns where this machine is one of this cloud, and raises elsewhere, after a second or two."""
         ...
 
-    def look(self) -> Departure | None:
+    def look(self) -> NoticeDetails | None:
         """What there is to say now; may wait for a minute until there is something."""
         ...
 

@@ -14,7 +14,7 @@ from baton.domain.backoff import backoff
 from worker.preemption import gce
 from worker.preemption.aws import AwsSource
 from worker.preemption.azure import AzureSource
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.preemption.source import Source
 
 Choice = Literal["auto", "gce", "aws", "azure", "none"]
@@ -23,7 +23,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 PROBE_AFTER = (0.0, 5.0, 25.0)
 # What a server that is no metadata server may make of a question.
 NONSENSE = (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError)
-Tell = Callable[[Departure], None]
+Tell = Callable[[NoticeDetails], None]
 log = logging.getLogger(__name__)
 
 

@@ -15,10 +15,10 @@ from types import FrameType
 from baton.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
 from baton.domain.wire import NextRequest, Offer
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
-from worker.retry import Backoff, persist
+from worker.retry import Backoff, retry_call
 from worker.settings import WorkerSettings
 from worker.supervisor.registration import worker_info
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.supervisor import Supervisor
 
 WAIT_SECONDS = 25.0
 """How long the service may think before it answers "nothing": proxies cut connections that are silent for 30 s."""
@@ -46,8 +46,8 @@ class _Answer:
 class PollingWorker:
     """Trains what the service offers. An offer is a hint, as a message in Redis is one: the claim decides."""
 
-    def __init__(self, client: ServiceClient, seat: Seat, request: NextRequest) -> None:
-        self._client, self._seat, self._request = client, seat, request
+    def __init__(self, client: ServiceClient, supervisor: Supervisor, request: NextRequest) -> None:
+        self._client, self._supervisor, self._request = client, supervisor, request
         # A queue, because a signal's handler may write to it whatever this thread is doing.
         self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
         self._numbers = count(1)
@@ -58,10 +58,10 @@ class PollingWorker:
         """Works until it is asked to end, or with `once` until one attempt has ended. Raises Refused."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._seat.end_wait = self._end_wait
+        self._supervisor.end_wait = self._end_wait
         log.info("asking the service for work in %s", ", ".join(self._request.queues))
         with suppress(_AskedToEnd):
-            while not self._seat.stopping:
+            while not self._supervisor.stopping:
                 if self._work_once() and once:
                     return
         log.info("asked to end: nothing more to hand over")
@@ -73,31 +73,31 @@ class PollingWorker:
         now, name = time.monotonic(), signal.Signals(number).name
         if self._signalled_at is None:
             self._signalled_at = now
-            self._seat.stop(name)
+            self._supervisor.stop(name)
             self._end_wait()
         elif now - self._signalled_at > REPEATED_SIGNAL_SECONDS:
             log.warning("%s again: ended without a hand-over", name)
-            self._seat.kill()
+            self._supervisor.kill()
             raise SystemExit(1)
 
     def _work_once(self) -> bool:
         """Whether an attempt was trained here. Offers are taken once the training process is warm."""
-        self._seat.pulse.beat()
-        if not self._seat.await_rest():
+        self._supervisor.liveness.beat()
+        if not self._supervisor.await_rest():
             return False
-        if not self._seat.await_warm():
-            if not self._seat.stopping:
+        if not self._supervisor.await_warm():
+            if not self._supervisor.stopping:
                 log.error("the training process does not get ready; its own lines above say why")
             return self._pause_in_vain()
-        if not self._seat.await_device() or not self._seat.await_store():
+        if not self._supervisor.await_device() or not self._supervisor.await_store():
             return False
         asked = time.monotonic()
-        offer = persist(self._ask, wait=self._pause)
+        offer = retry_call(self._ask, wait=self._pause)
         if offer.attempt_id is None:
             # A service that does not wait is not flooded.
             return self._pause_in_vain() if time.monotonic() - asked < PROMPT_SECONDS else False
-        with self._seat.taken():
-            trained = self._seat.train(offer.attempt_id)
+        with self._supervisor.taken():
+            trained = self._supervisor.train(offer.attempt_id)
         if not trained:
             return self._pause_in_vain()
         self._in_vain = Backoff()
@@ -127,7 +127,7 @@ class PollingWorker:
             self._answers.put(_Answer(number, error))
 
     def _next(self) -> Offer:
-        store = self._seat.store
+        store = self._supervisor.store
         try:
             return self._client.next_attempt(self._asking())
         except Refused as error:
@@ -139,8 +139,8 @@ class PollingWorker:
             return Offer(attempt_id=None)
 
     def _asking(self) -> NextRequest:
-        store = self._seat.store
-        update = {"device": self._seat.device, "store": store.ref if store else None}
+        store = self._supervisor.store
+        update = {"device": self._supervisor.device, "store": store.ref if store else None}
         return self._request.model_copy(update={"worker": self._request.worker.model_copy(update=update)})
 
     def _pause_in_vain(self) -> bool:
@@ -148,13 +148,17 @@ class PollingWorker:
         return False
 
     def _pause(self, seconds: float) -> None:
-        self._seat.pulse.beat()
+        self._supervisor.liveness.beat()
         with suppress(Empty):
             if self._answers.get(timeout=seconds) is None:
                 raise _AskedToEnd
 
 
-def work(settings: WorkerSettings, client: ServiceClient, seat: Seat, queues: list[str], *, once: bool) -> None:
+def work(
+    settings: WorkerSettings, client: ServiceClient, supervisor: Supervisor, queues: list[str], *, once: bool
+) -> None:
     """Runs what the service offers until the worker is asked to end, or with `once` for one attempt. Raises Refused."""
-    request = NextRequest(worker=worker_info(settings, seat.device), queues=tuple(queues), wait_seconds=WAIT_SECONDS)
-    PollingWorker(client, seat, request).work(once=once)
+    request = NextRequest(
+        worker=worker_info(settings, supervisor.device), queues=tuple(queues), wait_seconds=WAIT_SECONDS
+    )
+    PollingWorker(client, supervisor, request).work(once=once)

@@ -11,7 +11,7 @@ BEAT_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class Pulse:
+class LivenessFile:
     """Touches a file at most every BEAT_SECONDS; without one it does nothing. A disk that is full ends no training."""
 
     def __init__(self, file: Path | None = None) -> None:

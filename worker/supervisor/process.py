@@ -28,9 +28,9 @@ from worker.ipc.progress import Seen, SharedCell
 from worker.log_shipping.process_output import Output
 from worker.log_shipping.shipper import Shipper
 from worker.preemption.deadline import Deadline
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.supervisor.oom import LESS_MEMORY, OomKills
-from worker.supervisor.process_tree import Family, descendants
+from worker.supervisor.process_tree import ProcessTree, descendants
 from worker.supervisor.stacks import write_stacks
 
 TRAINER = "worker.training"
@@ -149,7 +149,7 @@ class TrainingProcess:
         self._order(order_line(attempt_id, deadline))
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
-    def notify(self, word: Departure) -> None:
+    def notify(self, word: NoticeDetails) -> None:
         """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back.
 
         May be called by a signal handler, whatever it interrupts.
@@ -194,7 +194,7 @@ class TrainingProcess:
         """
         if self.abandoned or not self.alive:
             return
-        family = Family(self.pid)
+        family = ProcessTree(self.pid)
         self._process.kill()
         family.kill()
         try:

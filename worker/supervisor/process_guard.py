@@ -10,7 +10,7 @@ from baton.domain.policies import Reason
 from baton.domain.wire import Finish, Note, Outcome
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.ipc.messages import Held
-from worker.retry import persist
+from worker.retry import retry_call
 from worker.supervisor.process import TrainingProcess
 from worker.supervisor.watchdog import Stall, Watchdog
 
@@ -20,7 +20,7 @@ SLOW_CANCEL = "the training process did not end within its time after the cancel
 log = logging.getLogger(__name__)
 
 
-class Guard:
+class ProcessGuard:
     """Of one attempt. `ended_it`: it has killed the process."""
 
     def __init__(self, training: TrainingProcess) -> None:
@@ -77,7 +77,7 @@ class Guard:
             data=fitting_data(data | {"frame": self._frame}),
         )
         try:
-            persist(lambda: client.note(held.attempt_id, note), seconds=NOTE_SECONDS)
+            retry_call(lambda: client.note(held.attempt_id, note), seconds=NOTE_SECONDS)
         except (LeaseLost, Refused, ServiceUnavailable) as error:
             log.warning("the job's log does not tell of the stall: %s", error)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 PS_SECONDS = 5.0
 
 
-class Family:
+class ProcessTree:
     """All descendants of a process at this moment. `kill` reaches them later, when their parent is gone.
 
     On Linux a descriptor of each process is held, so that a process id which was given out anew is no danger.

@@ -14,8 +14,8 @@ from baton.domain.wire import WorkerInfo, WorkerReport
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.extensions import installed
 from worker.settings import VERSION, WorkerSettings
-from worker.supervisor.store_identity import OwnStore
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.store_identity import WorkerStore
+from worker.supervisor.supervisor import Supervisor
 
 REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 GOODBYE_SECONDS = 2.0
@@ -39,7 +39,7 @@ def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -
     )
 
 
-class Presence:
+class Registration:
     """Reports every REPORT_SECONDS that this worker is alive, until the process ends.
 
     `retire`: called when the service gives this worker no work, because its token is revoked or wrong, or because its
@@ -53,7 +53,7 @@ class Presence:
         settings: WorkerSettings,
         queues: list[str],
         retire: Callable[[str], None],
-        store: OwnStore,
+        store: WorkerStore,
     ) -> None:
         self._client, self._settings, self._queues, self._retire = client, settings, queues, retire
         self._store = store
@@ -61,60 +61,60 @@ class Presence:
         self.refusal: Refused | None = None
         self._over, self._reporting = threading.Event(), threading.Lock()
 
-    def start(self, seat: Seat) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Start reporting. Waits a limited time for the first answer: a worker with a wrong store takes no message."""
-        threading.Thread(target=self._run, args=(seat,), name="report", daemon=True).start()
+        threading.Thread(target=self._run, args=(supervisor,), name="report", daemon=True).start()
         self._told.wait(FIRST_ANSWER_SECONDS)
 
-    def _run(self, seat: Seat) -> None:
+    def _run(self, supervisor: Supervisor) -> None:
         while not self._over.is_set():
-            self.tell(seat)
+            self.tell(supervisor)
             self._told.set()
             self._over.wait(REPORT_SECONDS)
 
-    def end(self, seat: Seat) -> None:
+    def end(self, supervisor: Supervisor) -> None:
         """Report that this worker ends, so that it does not count as lost. One try of at most GOODBYE_SECONDS."""
         self._over.set()
         # A report in progress must not arrive after the last one: the worker would then look alive again.
         if not self._reporting.acquire(timeout=GOODBYE_SECONDS):
             return
         try:
-            self._client.report(self._report(seat, ended=True), seconds=GOODBYE_SECONDS)
+            self._client.report(self._report(supervisor, ended=True), seconds=GOODBYE_SECONDS)
         except (ServiceUnavailable, Refused) as error:
             log.debug("the service was not told that this worker ends: %s", error)
         finally:
             self._reporting.release()
 
-    def tell(self, seat: Seat) -> None:
+    def tell(self, supervisor: Supervisor) -> None:
         """Says it once."""
         try:
             with self._reporting:
                 if not self._over.is_set():
-                    self._tell(seat)
+                    self._tell(supervisor)
         except (ServiceUnavailable, Refused) as error:
             log.warning("the service does not know of this worker: %s", error)
             if self.refusal is None and isinstance(error, Refused) and is_final(error):
                 self.refusal = error
                 self._retire("the service gives no work to this worker")
 
-    def _tell(self, seat: Seat) -> None:
+    def _tell(self, supervisor: Supervisor) -> None:
         try:
-            self._client.report(self._report(seat))
+            self._client.report(self._report(supervisor))
         except Refused as error:
             # The store may have been mounted, or got its identity, since the last check.
             if error.problem != WRONG_STORE or self._store.ref == self._store.look():
                 raise
-            self._client.report(self._report(seat))
+            self._client.report(self._report(supervisor))
 
-    def _report(self, seat: Seat, *, ended: bool = False) -> WorkerReport:
-        update = {"store": self._store.ref, "problem": seat.problem}
-        info = worker_info(self._settings, seat.device).model_copy(update=update)
+    def _report(self, supervisor: Supervisor, *, ended: bool = False) -> WorkerReport:
+        update = {"store": self._store.ref, "problem": supervisor.problem}
+        info = worker_info(self._settings, supervisor.device).model_copy(update=update)
         return WorkerReport(
             **info.model_dump(),
             queues=tuple(self._queues),
-            busy=seat.busy and not ended,
+            busy=supervisor.busy and not ended,
             ended=ended,
-            rest=seat.crashes.told(),
+            rest=supervisor.crashes.told(),
         )
 
 

@@ -24,7 +24,7 @@ from rq.worker.base import WorkerStatus
 
 from baton.domain.queues import FUNCTION, rq_queues
 from worker.settings import WorkerSettings
-from worker.supervisor.supervisor import BEAT_SECONDS, Seat, nobody_waits
+from worker.supervisor.supervisor import BEAT_SECONDS, Supervisor, nobody_waits
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 RECONNECT_SECONDS = 1.0
@@ -50,8 +50,8 @@ class BatonWorker(Worker):
     `done`: it did. A message whose attempt was not claimed here does not count: it is stale, or another was faster.
     """
 
-    def __init__(self, queues: list[Queue], seat: Seat, *, once: bool = False, **options: Any) -> None:
-        self._seat, self._once, self.done = seat, once, False
+    def __init__(self, queues: list[Queue], supervisor: Supervisor, *, once: bool = False, **options: Any) -> None:
+        self._supervisor, self._once, self.done = supervisor, once, False
         options |= {"job_monitoring_interval": BEAT_SECONDS, "worker_ttl": TTL_SECONDS}
         super().__init__(queues, serializer=JSONSerializer, **options)
 
@@ -71,19 +71,21 @@ class BatonWorker(Worker):
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
         """Takes a message once the training process is warm: another worker may be, and would begin at once."""
-        while not self._seat.await_rest() and not self._seat.stopping:
+        while not self._supervisor.await_rest() and not self._supervisor.stopping:
             self.heartbeat()
         # One that dies of its imports is found out when it is given something to do.
-        self._seat.await_warm()
-        while not (self._seat.await_device() and self._seat.await_store()) and not self._seat.stopping:
+        self._supervisor.await_warm()
+        while (
+            not (self._supervisor.await_device() and self._supervisor.await_store()) and not self._supervisor.stopping
+        ):
             self.heartbeat()
-        if self._seat.stopping:
+        if self._supervisor.stopping:
             raise StopRequested
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """RQ calls it before each wait for a message."""
-        self._seat.pulse.beat()
+        self._supervisor.liveness.beat()
         super().heartbeat(timeout, pipeline)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -97,16 +99,18 @@ class BatonWorker(Worker):
         self.done = self._train(job, attempt_id) and self._once
         if self.done:
             raise StopRequested
-        if not self._seat.stopping:
-            self._seat.warm_up()
+        if not self._supervisor.stopping:
+            self._supervisor.warm_up()
 
     def _train(self, job: Job, attempt_id: str) -> bool:
         """Whether the attempt was claimed here."""
         execution: Execution | None = None
         try:
-            with self._seat.taken():
+            with self._supervisor.taken():
                 execution = self._quietly(lambda: self.prepare_execution(job))
-                return self._seat.train(attempt_id, lambda: self._quietly(lambda: self._beat_redis(job, execution)))
+                return self._supervisor.train(
+                    attempt_id, lambda: self._quietly(lambda: self._beat_redis(job, execution))
+                )
         finally:
             self._quietly(lambda: self._settle(job, execution))
             self._quietly(lambda: self.set_state(WorkerStatus.IDLE))
@@ -114,7 +118,7 @@ class BatonWorker(Worker):
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
         """Ends the training process alone: it shares our process group, which RQ's own way would kill."""
         del sig
-        self._seat.kill()
+        self._supervisor.kill()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """RQ leaves the work horse alone and asks Redis; ours is told, so that it saves and hands over."""
@@ -122,8 +126,8 @@ class BatonWorker(Worker):
         self._stop_requested, self._shutdown_requested_date = True, datetime.now(UTC)
         signal.signal(signal.SIGINT, self.request_force_stop)
         signal.signal(signal.SIGTERM, self.request_force_stop)
-        self._seat.stop(signal.Signals(signum).name)
-        if not self._seat.busy:
+        self._supervisor.stop(signal.Signals(signum).name)
+        if not self._supervisor.busy:
             raise StopRequested
 
     def _beat_redis(self, job: Job, execution: Execution | None) -> None:
@@ -150,16 +154,16 @@ def listen(names: list[str], connection: redis.Redis) -> list[Queue]:
     return [Queue(name, connection=connection, serializer=JSONSerializer) for name in names]
 
 
-def work(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool) -> None:
+def work(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], *, once: bool) -> None:
     """Runs what Redis tells of until the worker is asked to end, or with `once` until one attempt has ended."""
     try:
         try:
-            seat.end_wait = _stop_waiting
-            while not _serve(settings, seat, queues, once=once):
-                seat.pulse.beat()
+            supervisor.end_wait = _stop_waiting
+            while not _serve(settings, supervisor, queues, once=once):
+                supervisor.liveness.beat()
                 time.sleep(RECONNECT_SECONDS)
         finally:
-            seat.end_wait = nobody_waits
+            supervisor.end_wait = nobody_waits
     except StopRequested:
         log.info("asked to end while Redis was away")
 
@@ -168,14 +172,16 @@ def _stop_waiting() -> NoReturn:
     raise StopRequested
 
 
-def _serve(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: bool) -> bool:
+def _serve(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], *, once: bool) -> bool:
     """Whether the worker's work is done; False after a loss of Redis."""
     connection = redis.Redis.from_url(settings.redis_url, socket_keepalive=True, health_check_interval=30)
     name = f"{settings.worker_name}-{uuid.uuid4().hex[:8]}"
     done = False
     try:
-        worker = BatonWorker(listen(rq_queues(queues), connection), seat, once=once, name=name, connection=connection)
-        seat.warm_up()
+        worker = BatonWorker(
+            listen(rq_queues(queues), connection), supervisor, once=once, name=name, connection=connection
+        )
+        supervisor.warm_up()
         try:
             worker.work(logging_level="WARNING")
         finally:
@@ -183,5 +189,5 @@ def _serve(settings: WorkerSettings, seat: Seat, queues: list[str], *, once: boo
     except (redis.RedisError, OSError) as error:
         log.warning("Redis is away, trying again: %s", error)
     finally:
-        seat.close()
-    return seat.stopping or done
+        supervisor.close()
+    return supervisor.stopping or done

@@ -11,9 +11,9 @@ from types import FrameType
 
 from worker.preemption import Choice, watch_notices
 from worker.preemption.deadline import Deadline, watch_deadline
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.supervisor.idle import watch_idleness
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.supervisor import Supervisor
 
 # Ends the main thread's wait for work. Not SIGTERM: a machine that is taken sends that one too, and of two SIGTERMs the
 # second means: at once, without saving.
@@ -22,7 +22,7 @@ WAKE = signal.SIGUSR1
 
 @contextmanager
 def woken_for_the_end(
-    seat: Seat, deadline: Deadline, notices: Choice, idle: float = math.inf
+    supervisor: Supervisor, deadline: Deadline, notices: Choice, idle: float = math.inf
 ) -> Iterator[Callable[[str], None]]:
     """Has threads watch; the main thread, in which this runs, is woken where it only waits for work.
 
@@ -31,21 +31,21 @@ def woken_for_the_end(
     """
 
     def wake(_number: int, _frame: FrameType | None) -> None:
-        if not seat.busy:
-            seat.end_wait()
+        if not supervisor.busy:
+            supervisor.end_wait()
 
-    def leave(word: Departure) -> None:
-        seat.leave(word)
+    def leave(word: NoticeDetails) -> None:
+        supervisor.leave(word)
         _wake_main_thread()
 
     def retire(why: str) -> None:
-        seat.retire(why)
+        supervisor.retire(why)
         _wake_main_thread()
 
     signal.signal(WAKE, wake)
     try:
         watch_deadline(deadline, retire)
-        watch_idleness(idle, lambda: seat.idle, retire)
+        watch_idleness(idle, lambda: supervisor.idle, retire)
         watch_notices(notices, leave)
         yield retire
     finally:

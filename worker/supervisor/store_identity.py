@@ -32,7 +32,7 @@ def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int
     return StoreRef(url=shown_url(store.url), problem=f"does not answer within {seconds:g} s")
 
 
-class OwnStore:
+class WorkerStore:
     """Keeps the result of `describe` fresh, in a separate thread: a store that hangs blocks only this thread."""
 
     def __init__(self, store: BlobStore) -> None:

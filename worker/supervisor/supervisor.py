@@ -17,13 +17,13 @@ from worker.api_client.client import ServiceClient
 from worker.ipc.messages import Held
 from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Cost, Deadline
-from worker.preemption.notice import Departure
-from worker.retry import persist
+from worker.preemption.notice import NoticeDetails
+from worker.retry import retry_call
 from worker.supervisor.crashes import Crashes
-from worker.supervisor.liveness import Pulse
+from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER, TrainingProcess
-from worker.supervisor.process_guard import Guard
-from worker.supervisor.store_identity import OwnStore
+from worker.supervisor.process_guard import ProcessGuard
+from worker.supervisor.store_identity import WorkerStore
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 
 
 def nobody_waits() -> None:
-    """For `Seat.end_wait`: there is nobody to be woken."""
+    """For `Supervisor.end_wait`: there is nobody to be woken."""
 
 
-class Seat:
+class Supervisor:
     """Runs attempts in a training process that stays warm between attempts.
 
     `busy`: an attempt is in progress. `stopping`: the worker ends after the current attempt. `grace`: seconds from a
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
     processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
-    `problem`: why that device cannot be used; no attempt is taken while there is one. `pulse`: liveness of the main
+    `problem`: why that device cannot be used; no attempt is taken while there is one. `liveness`: liveness of the main
     thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker rests
     after them.
     """
@@ -59,18 +59,18 @@ class Seat:
         logs: Logs,
         module: str = TRAINER,
         deadline: Deadline | None = None,
-        pulse: Pulse | None = None,
-        store: OwnStore | None = None,
+        liveness: LivenessFile | None = None,
+        store: WorkerStore | None = None,
     ) -> None:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
-        self._leaving: Departure | None = None
+        self._leaving: NoticeDetails | None = None
         self._gone_at = math.inf
         self._too_late, self._started = False, time.monotonic()
-        self._guard: Guard | None = None
+        self._guard: ProcessGuard | None = None
         self._idle_since = self._started
-        self.pulse = pulse or Pulse()
+        self.liveness = liveness or LivenessFile()
         self.store = store
         self.crashes = Crashes()
         self.device = "cpu"
@@ -78,7 +78,7 @@ class Seat:
         self.busy = self.stopping = False
         self.end_wait: Callable[[], object] = nobody_waits
 
-    def __enter__(self) -> Seat:
+    def __enter__(self) -> Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,7 +100,7 @@ class Seat:
         self.warm_up()
         training, give_up = self._training, time.monotonic() + WARM_UP_SECONDS
         while training is not None and not training.ready and time.monotonic() < give_up:
-            self.pulse.beat()
+            self.liveness.beat()
             if self.stopping or training.wait(WARM_POLL_SECONDS):
                 return False
         now = time.monotonic()
@@ -139,7 +139,7 @@ class Seat:
     ) -> bool:
         give_up = time.monotonic() + seconds
         while not ready():
-            self.pulse.beat()
+            self.liveness.beat()
             if self.stopping or time.monotonic() > give_up:
                 return False
             between()
@@ -187,9 +187,9 @@ class Seat:
 
     def stop(self, cause: str = "asked to end") -> None:
         """Asks to end, as a signal does: an attempt that is trained is saved and handed over."""
-        self.leave(Departure("signal", cause, self._grace))
+        self.leave(NoticeDetails("signal", cause, self._grace))
 
-    def leave(self, word: Departure) -> None:
+    def leave(self, word: NoticeDetails) -> None:
         """The machine goes away, or may: then what is trained is saved, and goes on, but nothing is begun any more.
 
         May be called by a signal handler. The first cause is kept, and the shortest time.
@@ -240,10 +240,10 @@ class Seat:
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Whether the process has ended; False if it did not get the attempt and waits for another."""
-        beaten, guard = time.monotonic(), Guard(training)
+        beaten, guard = time.monotonic(), ProcessGuard(training)
         self._guard = guard
         while not training.wait(POLL_SECONDS) and not training.abandoned:
-            self.pulse.beat()
+            self.liveness.beat()
             guard.look()
             if held := training.held():
                 log_context.for_process(job=held.job_id, attempt=held.attempt)
@@ -290,7 +290,7 @@ class Seat:
         if self._guard is not None:
             self._guard.tell(self._client, held)
         try:
-            persist(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
+            retry_call(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:
             log.warning("could not report it, the lease will expire: %s", error)
         return finish

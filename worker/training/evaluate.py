@@ -29,7 +29,7 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
         JobFailure: bad_data; or the file is no model, or one of another network.
     """
     from worker.training.data import load_images
-    from worker.training.output.evaluate_split import judge_all, make_evaluation
+    from worker.training.output.evaluate_split import evaluate_splits, make_evaluation
     from worker.training.step.engine import Engine
     from worker.training.step.evaluation_batches import EvaluationBatches
 
@@ -37,7 +37,7 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
     outputs = spec.network.classes or len(data.class_names)
     engine = Engine(spec, outputs)
     _load(engine, model)
-    sets = judge_all(engine, data, lambda: None, EvaluationBatches(spec), asked.stage or len(spec.stages))
+    sets = evaluate_splits(engine, data, lambda: None, EvaluationBatches(spec), asked.stage or len(spec.stages))
     made = make_evaluation(spec, asked, data.class_names, outputs, sets)
     return made.model_copy(update={"keras": _written_by(model)})
 

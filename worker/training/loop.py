@@ -20,13 +20,13 @@ from worker.training.data import ImageData
 from worker.training.input.host_source import Batch
 from worker.training.input.loading import Loader
 from worker.training.input.source import Source, make_source
-from worker.training.output.artifacts import Published
-from worker.training.output.epoch_recorder import Recording
-from worker.training.output.evaluate_split import Judged, evaluation_size, judge, judge_all
+from worker.training.output.artifacts import PublishedFiles
+from worker.training.output.epoch_recorder import EpochRecorder
+from worker.training.output.evaluate_split import SplitEvaluation, evaluate_split, evaluate_splits, evaluation_size
 from worker.training.state.cursor import BestEpoch, Cursor, improves
 from worker.training.state.schedules import RateSchedule, make_schedule
-from worker.training.state.step_plan import Plan
-from worker.training.state.throughput import Speedometer
+from worker.training.state.step_plan import StepPlan
+from worker.training.state.throughput import ThroughputMeter
 from worker.training.step.engine import Engine, Score
 from worker.training.step.evaluation_batches import EvaluationBatches, tell_halved
 from worker.training.step.finite import first_bad_array, first_bad_value, not_finite
@@ -41,7 +41,7 @@ TELL_SECONDS = 0.2
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
     """Implements worker.attempt.protocols.Trainer with Keras on TensorFlow."""
     with memory_errors():
-        return Session(spec, control, workspace, snapshot).run()
+        return TrainingLoop(spec, control, workspace, snapshot).run()
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Unsaved:
     begun: float = 0.0
 
 
-class Session:
+class TrainingLoop:
     """One process's share of a job."""
 
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
@@ -62,13 +62,13 @@ class Session:
         self._trains = False  # the engine holds the state to go on from
         self._loader = Loader(spec, control, workspace, snapshot)
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
-        self._plan = Plan.of(spec, len(first.train))
+        self._plan = StepPlan.of(spec, len(first.train))
         outputs = network_outputs(spec, len(first.class_names))
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla, steps_ahead=workspace.steps_ahead)
         self._check = SelfCheck(workspace.self_check, self._engine, control)
-        self._files = Published(control, workspace, self._plan, outputs)
-        self._recording = Recording(spec, control, self._files)
-        self._speed, self._here, self._told = Speedometer(), _Unsaved(), 0.0
+        self._files = PublishedFiles(control, workspace, self._plan, outputs)
+        self._recording = EpochRecorder(spec, control, self._files)
+        self._speed, self._here, self._told = ThroughputMeter(), _Unsaved(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
         if snapshot is not None:
@@ -181,10 +181,10 @@ class Session:
             self._save(LATEST)
         raise Stopped
 
-    def _validate(self, data: ImageData) -> Judged:
+    def _validate(self, data: ImageData) -> SplitEvaluation:
         self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
         with self._watch.measure(Bucket.VALIDATION):
-            return judge(self._engine, data.val, self._stop_or_save, self._batches, self._at.stage + 1)
+            return evaluate_split(self._engine, data.val, self._stop_or_save, self._batches, self._at.stage + 1)
 
     def _halved(self, pixels: int, before: int, after: int) -> None:
         tell_halved(self._control, self._spec, self._cursor.history, pixels, before, after)
@@ -269,7 +269,7 @@ class Session:
         self._files.best(best, self._load(best))
         self._files.history(self._cursor.history)
         data = self._data(evaluation_size(self._spec, best.metric.stage))
-        sets = judge_all(self._engine, data, self._stop_without_saving, self._batches, best.metric.stage)
+        sets = evaluate_splits(self._engine, data, self._stop_without_saving, self._batches, best.metric.stage)
         numbers = self._files.evaluation(best.metric, self._cursor.history, data, sets, self._stop_without_saving)
         return numbers | {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
 

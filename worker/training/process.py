@@ -17,7 +17,7 @@ from baton.telemetry.log_format import set_up
 from worker.api_client.client import ServiceClient
 from worker.attempt.protocols import Trainer, Workspace
 from worker.attempt.runner import Runner
-from worker.compile_cache.transfer import Compiler
+from worker.autotuning.transfer import Compiler
 from worker.ipc.messages import GivenBack, Held, Message, NotHeld, Ready, message_line
 from worker.ipc.orders import read_orders
 from worker.ipc.progress import CELL

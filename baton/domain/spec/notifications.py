@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from baton.domain.notifications import Notice, TargetName
+from baton.domain.notifications import NotificationKind, TargetName
 from baton.domain.validation import WHOLE, Model
 
 
@@ -18,7 +18,7 @@ class NotifySpec(Model):
 
     targets: Annotated[tuple[TargetName, ...], Field(max_length=20)] | None = None
     """Who is told, by the names that the service has for them."""
-    when: Annotated[tuple[Notice, ...], Field(max_length=20)] | None = None
+    when: Annotated[tuple[NotificationKind, ...], Field(max_length=20)] | None = None
     """Of what."""
     recoveries: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None
     """How many interruptions are nothing to tell of."""

@@ -13,7 +13,7 @@ from rich.text import Text
 from baton.cli.render import history_table
 from baton.cli.times import duration
 from baton.cli.watch import Watcher
-from baton.client.client import BatonClient
+from baton.client.client import Client
 from baton.client.errors import ClientError
 from baton.domain.views import JobView
 from baton.local.demo.chart import draw
@@ -41,7 +41,7 @@ def run_demo(data: Path, console: Console) -> int:
     console.print(Panel(INTRO, title="Baton demo", width=min(console.width, 112)))
     _tell(console, f"Starting Redis, the service and one worker in {root} ...")
     stack = DemoStack(root)
-    with running(stack) as connection, BatonClient(connection.url, connection.token) as client:
+    with running(stack) as connection, Client(connection.url, connection.token) as client:
         try:
             outcome, files = _train(client, stack, console, root)
         except TimeoutError:
@@ -58,7 +58,7 @@ def _tell(console: Console, text: str) -> None:
     console.print(Text(text, style="bold"), soft_wrap=True)
 
 
-def _train(client: BatonClient, stack: DemoStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
+def _train(client: Client, stack: DemoStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
     job = client.submit_plan(PLAN)
     _tell(console, f"Submitted the plan {PLAN} to {client.url} as job {job.id}.")
     act = Act(client, stack, console)
@@ -70,7 +70,7 @@ def _train(client: BatonClient, stack: DemoStack, console: Console, root: Path) 
 class Act:
     """Watches the job, kills its worker once, and tells what the service's log says from then on."""
 
-    def __init__(self, client: BatonClient, stack: DemoStack, console: Console) -> None:
+    def __init__(self, client: Client, stack: DemoStack, console: Console) -> None:
         self._client = client
         self._stack = stack
         self._console = console
@@ -137,7 +137,7 @@ def stage_start(job: JobView) -> int:
     return job.progress.global_step - job.progress.step - epochs_in_stage * job.progress.steps
 
 
-def _collect(client: BatonClient, outcome: Outcome, root: Path, console: Console) -> list[Path]:
+def _collect(client: Client, outcome: Outcome, root: Path, console: Console) -> list[Path]:
     files = []
     for name in ("best.keras", "history.csv"):
         try:

@@ -17,7 +17,7 @@ from baton.local.child_process import Child, ChildSpec, describe_end
 from baton.local.data_directory import DataDirectory
 from baton.local.demo.stack_processes import processes_of
 from baton.local.errors import StackError
-from baton.local.stack import child_environment
+from baton.local.programs import child_environment
 
 MARKER = ".baton-demo"
 START, STOP = 150.0, 60.0

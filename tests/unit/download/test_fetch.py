@@ -18,7 +18,7 @@ import pytest
 
 from baton.domain.downloads import Checksum, Download
 from baton.domain.errors import JobFailure
-from baton.transfer import Patience, Wants, fetch
+from baton.transfer import RetryPolicy, Wants, fetch
 from baton.transfer import http_stream as stream_module
 from baton.transfer.partial_file import Partial
 from tests.support.file_server import FileServer, serving
@@ -26,7 +26,7 @@ from tests.support.gcs import until
 
 CONTENT = random.Random(1).randbytes(1_000_000)
 OTHER = random.Random(2).randbytes(1_000_000)
-HASTY = Patience(tries=4, first_delay=0.01, longest_delay=0.02)
+HASTY = RetryPolicy(tries=4, first_delay=0.01, longest_delay=0.02)
 
 
 def md5(content: bytes) -> Checksum:

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from worker.training.step import device_cache
-from worker.training.step.device_cache import SHARE, Shelf, device_share
+from worker.training.step.device_cache import SHARE, DeviceCache, device_share
 
 GIB = 2**30
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
@@ -24,16 +24,16 @@ def test_a_copy_that_does_not_fit_leaves_the_images_with_the_host(
         tried.append(device)
         raise error(None, None, FULL)
 
-    shelf = Shelf(("CPU:0",), 10**6)
+    cache = DeviceCache(("CPU:0",), 10**6)
     with monkeypatch.context() as patched:
         patched.setattr(device_cache, "_copy", full)
-        assert (shelf.hold(IMAGES), shelf.hold(IMAGES)) == (None, None)
+        assert (cache.hold(IMAGES), cache.hold(IMAGES)) == (None, None)
     assert tried == ["CPU:0"]
-    assert shelf.left_out == ("0 MB of images (4 of 8 px) stay with the host: the device's memory is full",)
-    shelf.keep_only(IMAGES)  # the next stage tries again
-    copies = shelf.hold(IMAGES)
+    assert cache.left_out == ("0 MB of images (4 of 8 px) stay with the host: the device's memory is full",)
+    cache.keep_only(IMAGES)  # the next stage tries again
+    copies = cache.hold(IMAGES)
     assert copies is not None
-    assert (len(copies), shelf.left_out) == (1, ())
+    assert (len(copies), cache.left_out) == (1, ())
 
 
 def test_other_errors_of_a_copy_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_other_errors_of_a_copy_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(device_cache, "_copy", broken)
     with pytest.raises(tf.errors.InternalError):
-        Shelf(("CPU:0",), 10**6).hold(IMAGES)
+        DeviceCache(("CPU:0",), 10**6).hold(IMAGES)
 
 
 @pytest.mark.parametrize(

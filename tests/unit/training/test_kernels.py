@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from worker.compile_cache.folder import Folder
-from worker.compile_cache.transfer import NOT_COMPILED
+from worker.autotuning.folder import Folder
+from worker.autotuning.transfer import NOT_COMPILED
 from worker.settings import WorkerSettings
 from worker.training import environment, versions
 from worker.training.environment import NO_GPU, REPEATING_XLA, compiles, describe

@@ -14,7 +14,7 @@ from service.usecases.plans import list_plans
 from worker.training.data import load_images
 from worker.training.data.listing import Listing
 from worker.training.data.splits import split_rows
-from worker.training.state.step_plan import Plan
+from worker.training.state.step_plan import StepPlan
 
 
 def test_a_worker_takes_as_many_steps_as_the_plan_says() -> None:
@@ -22,7 +22,7 @@ def test_a_worker_takes_as_many_steps_as_the_plan_says() -> None:
         assert plan.totals is not None
         changes: dict[str, object] = {one.field: "/data" for one in plan.missing}
         spec = parse_spec(apply_overrides(plan.spec, changes))
-        worked = Plan.of(spec, plan.totals.training_images or 0)
+        worked = StepPlan.of(spec, plan.totals.training_images or 0)
         assert worked.total_steps == plan.totals.steps
         assert list(worked.steps) == [stage.steps_per_epoch for stage in plan.stages]
 
@@ -55,7 +55,7 @@ def test_tiny_imagenet_has_as_many_training_images_as_was_counted(split: Any, ea
 def test_a_position_is_fitted_to_data_that_changed() -> None:
     stages = [{"epochs": 2, "batch_size": 10}, {"epochs": 3, "batch_size": 5}]
     spec = parse_spec({"name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": stages})
-    before, less, more = (Plan.of(spec, images) for images in (100, 50, 200))
+    before, less, more = (StepPlan.of(spec, images) for images in (100, 50, 200))
     at = Position(stage=1, epoch=2, step=15, global_step=before.start_of(1).global_step + 2 * 20 + 15)
     assert before.fitted(at) == at
     assert less.fitted(at) == Position(stage=1, epoch=2, step=10, global_step=2 * 5 + 2 * 10 + 10)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.reports import material
-from worker.attempt.protocols import Stopped, Story
-from worker.training.output.report_process import Press
+from worker.attempt.protocols import JobRecord, Stopped
+from worker.training.output.report_process import ReportProcess
 
 MODULE = "tests.support.printers"
 SECONDS = 60.0
@@ -29,7 +29,7 @@ class Outside:
     held: threading.Event = field(default_factory=threading.Event)
     asked: int = 0
 
-    def story(self) -> Story | None:
+    def job_record(self) -> JobRecord | None:
         self.asked += 1
         assert self.held.wait(SECONDS)
         return None
@@ -49,8 +49,8 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     return made
 
 
-def press(outside: Outside, *, enabled: bool = True, every: float = 3600.0) -> Press:
-    return Press(outside, enabled=enabled, every=every, module=MODULE)  # type: ignore[arg-type]
+def press(outside: Outside, *, enabled: bool = True, every: float = 3600.0) -> ReportProcess:
+    return ReportProcess(outside, enabled=enabled, every=every, module=MODULE)  # type: ignore[arg-type]
 
 
 def until(true: Callable[[], object]) -> None:

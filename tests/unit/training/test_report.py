@@ -18,9 +18,9 @@ from PIL import Image
 from tests.support.reports import EVIL, material, row
 from worker.training.output.report import run_timeline
 from worker.training.output.report.formatting import division, markdown, short_names
-from worker.training.output.report.inputs import Material
+from worker.training.output.report.inputs import ReportInputs
 from worker.training.output.report.pages import make_report
-from worker.training.output.report.run_timeline import course_of
+from worker.training.output.report.run_timeline import timeline_of
 
 SECTIONS = ["results", "stages", "curves", "data", "set-validation", "set-test"]
 LAST_SECTIONS = ["attempts", "spec", "environment", "history"]
@@ -91,8 +91,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Material], Made]:
-    def made(given: Material) -> Made:
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ReportInputs], Made]:
+    def made(given: ReportInputs) -> Made:
         folder = tmp_path_factory.mktemp("report")
         make_report(given, folder)
         return Made(folder)
@@ -101,7 +101,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Material], Made]
 
 
 @pytest.fixture(scope="module")
-def ended(make: Callable[[Material], Made]) -> Made:
+def ended(make: Callable[[ReportInputs], Made]) -> Made:
     return make(material())
 
 
@@ -180,35 +180,35 @@ def test_splits_attempts_and_goodput_are_told(ended: Made) -> None:
 
 
 def test_interruptions_lie_where_they_happened() -> None:
-    marks = course_of(material().facts).marks
+    marks = timeline_of(material().facts).marks
     # Step 15 is half through the second of epochs of 10 steps; step 32 two of five into the fourth epoch.
     assert [(m.epoch, m.attempt, m.kind, m.step) for m in marks] == [(1.5, 1, "warned", 15), (3.4, 2, "lost", 32)]
 
 
-def test_without_the_service_interruptions_come_from_the_history(make: Callable[[Material], Made]) -> None:
+def test_without_the_service_interruptions_come_from_the_history(make: Callable[[ReportInputs], Made]) -> None:
     given = material(told=False)
-    assert [(m.epoch, m.kind) for m in course_of(given.facts).marks] == [(1.0, "interrupted")]
+    assert [(m.epoch, m.kind) for m in timeline_of(given.facts).marks] == [(1.0, "interrupted")]
     assert "The service did not answer" in " ".join(make(given).page.words)
 
 
 def test_rates_of_a_cycle_are_those_of_each_step() -> None:
-    rates = dict(course_of(material().facts).rates)
+    rates = dict(timeline_of(material().facts).rates)
     assert rates[0.0] == pytest.approx(1e-4)
     assert rates[0.7] == pytest.approx(6e-4)
     assert (rates[3], rates[4]) == (1e-3, 1e-3)
 
 
-def test_a_running_job_has_the_same_report_without_what_is_to_come(make: Callable[[Material], Made]) -> None:
+def test_a_running_job_has_the_same_report_without_what_is_to_come(make: Callable[[ReportInputs], Made]) -> None:
     made = make(material(finished=False, epochs=2))
     page = made.page
     assert page.ids("p") == ["partial"]
     assert page.ids("section") == [s for s in [*SECTIONS, *LAST_SECTIONS] if s != "set-test"]
     assert "2 of 5 epochs are done" in " ".join(" ".join(page.words).split())
     assert page.table("stage", "name")[1][6:10] == ["–"] * 4
-    assert len(course_of(material(epochs=2).facts).bands) == 1
+    assert len(timeline_of(material(epochs=2).facts).bands) == 1
 
 
-def test_two_hundred_classes(make: Callable[[Material], Made]) -> None:
+def test_two_hundred_classes(make: Callable[[ReportInputs], Made]) -> None:
     made = make(material(classes=200))
     assert len(made.page.table("label", "class")) == 10
     assert max(len(t) for t in made.page.tables) == 201
@@ -229,7 +229,7 @@ def test_figures_of_the_markdown_are_there(ended: Made) -> None:
 def test_material_reads_back(tmp_path: Path) -> None:
     given = material()
     given.write(tmp_path)
-    read = Material.read(tmp_path)
+    read = ReportInputs.read(tmp_path)
     assert read.facts == given.facts
     for name, answers in given.answers.items():
         assert np.array_equal(read.answers[name].classes, answers.classes)
@@ -237,12 +237,12 @@ def test_material_reads_back(tmp_path: Path) -> None:
     assert np.array_equal(read.originals, given.originals)
 
 
-def test_a_loss_that_is_no_number_spoils_nothing(make: Callable[[Material], Made]) -> None:
+def test_a_loss_that_is_no_number_spoils_nothing(make: Callable[[ReportInputs], Made]) -> None:
     given = material()
     bad = row(2).model_copy(update={"loss": float("nan"), "val_loss": float("inf")})
     rows = (row(1), bad, *given.facts.history[2:])
     facts = given.facts.model_copy(update={"history": rows, "losses": dict.fromkeys(given.answers, float("nan"))})
-    made = make(Material(facts, given.answers, given.shown, given.originals))
+    made = make(ReportInputs(facts, given.answers, given.shown, given.originals))
     assert made.page.table("set", "images")[0][4] == "–"
 
 
@@ -254,7 +254,7 @@ def test_drawing_needs_no_tensorflow() -> None:
 
 
 def test_what_a_user_installed_or_made_up_is_reported_too(
-    make: Callable[[Material], Made], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[ReportInputs], Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_timeline, "installed", lambda: {"network/own-net": None})
     given = material(epochs=2)
@@ -262,7 +262,7 @@ def test_what_a_user_installed_or_made_up_is_reported_too(
     stages = [{**given.facts.spec["stages"][0], "augmentation": own}, given.facts.spec["stages"][1]]
     spec = {**given.facts.spec, "network": {"name": "own-net"}, "stages": stages}
     facts = given.facts.model_copy(update={"spec": spec})
-    made = make(Material(facts, given.answers, given.shown, given.originals))
+    made = make(ReportInputs(facts, given.answers, given.shown, given.originals))
     assert {"augmentation-1", "augmentation-2"} <= made.figures
     assert "own-net" in " ".join(made.page.words)
     assert "fliplr" in made.page.table("stage", "name")[0][10]

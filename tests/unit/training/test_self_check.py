@@ -15,7 +15,7 @@ from worker.attempt.protocols import Control
 from worker.training.input.host_source import Batch
 from worker.training.step.engine import Engine
 from worker.training.step.self_check import SelfCheck, unequal_arrays
-from worker.training.step.train_step import Learner
+from worker.training.step.train_step import TrainStep
 
 BATCH, RATE = Batch(IMAGES, LABELS), 1e-3
 
@@ -41,14 +41,14 @@ def engine() -> Engine:
 @pytest.fixture
 def unsteady(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Steps that leave another number in a weight each time, as an unordered sum does."""
-    step, numbers = Learner.step, count(1)
+    step, numbers = TrainStep.step, count(1)
     weight = engine.network.trainable_variables[0]
 
-    def other(self: Learner, *arguments: Any) -> None:
+    def other(self: TrainStep, *arguments: Any) -> None:
         step(self, *arguments)
         weight.assign(weight + 1e-6 * next(numbers))
 
-    monkeypatch.setattr(Learner, "step", other)
+    monkeypatch.setattr(TrainStep, "step", other)
     yield
 
 

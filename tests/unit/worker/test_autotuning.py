@@ -16,12 +16,12 @@ from baton.domain.policies import Reason
 from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.views import AttemptView
 from baton.system.file_locks import held
-from worker.compile_cache import folder as folders
-from worker.compile_cache import local
-from worker.compile_cache.folder import FILE, Folder, Results, open_folder
-from worker.compile_cache.key import AutotuningKey
-from worker.compile_cache.local import MachineCache
-from worker.compile_cache.resume import doubt
+from worker.autotuning import folder as folders
+from worker.autotuning import local
+from worker.autotuning.folder import FILE, Folder, Results, open_folder
+from worker.autotuning.key import AutotuningKey
+from worker.autotuning.local import LocalCache
+from worker.autotuning.resume import doubt
 from worker.supervisor.process import CRASHED
 
 H100 = {"GPU": "NVIDIA H100 80GB HBM3", "driver": "550.54", "cuDNN": "9.3.0", "TensorFlow": "2.21.0"}
@@ -146,7 +146,7 @@ def test_a_damaged_file_gives_the_last_good_one(folder: Folder, data: bytes) -> 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from worker.compile_cache.folder import Folder
+from worker.autotuning.folder import Folder
 print(Folder(Path(sys.argv[1])).path.name, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -179,11 +179,11 @@ def test_without_space_or_a_place_to_write_there_is_no_folder(tmp_path: Path, mo
 
 
 @pytest.fixture
-def sets(tmp_path: Path) -> MachineCache:
-    return MachineCache(tmp_path / "sets")
+def sets(tmp_path: Path) -> LocalCache:
+    return LocalCache(tmp_path / "sets")
 
 
-def test_a_machine_keeps_results_by_their_keys(sets: MachineCache) -> None:
+def test_a_machine_keeps_results_by_their_keys(sets: LocalCache) -> None:
     assert sets.take(KEY) is None
     assert sets.give(KEY, results(), None)
     assert sets.take(KEY) == results()
@@ -192,7 +192,7 @@ def test_a_machine_keeps_results_by_their_keys(sets: MachineCache) -> None:
     assert sets.take(KEY) is None
 
 
-def test_a_process_replaces_only_what_it_began_with(sets: MachineCache) -> None:
+def test_a_process_replaces_only_what_it_began_with(sets: LocalCache) -> None:
     assert sets.give(KEY, results("mine"), None)
     assert not sets.give(KEY, results("another's"), None)
     assert sets.give(KEY, results("mine and more"), results("mine"))
@@ -201,7 +201,7 @@ def test_a_process_replaces_only_what_it_began_with(sets: MachineCache) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda _: b"", lambda data: data[:-2], lambda data: data + b"x"])
-def test_damaged_results_are_not_used_and_can_be_replaced(sets: MachineCache, tmp_path: Path, change: Any) -> None:
+def test_damaged_results_are_not_used_and_can_be_replaced(sets: LocalCache, tmp_path: Path, change: Any) -> None:
     assert sets.give(KEY, results(), None)
     (file,) = (tmp_path / "sets").glob("*.results")
     file.write_bytes(change(file.read_bytes()))
@@ -211,7 +211,7 @@ def test_damaged_results_are_not_used_and_can_be_replaced(sets: MachineCache, tm
 
 
 def test_the_results_that_were_not_used_for_the_longest_time_go(
-    sets: MachineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sets: LocalCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "KEPT", 2)
     for number, key in enumerate("ab"):
@@ -224,14 +224,14 @@ def test_the_results_that_were_not_used_for_the_longest_time_go(
 
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    sets = MachineCache(tmp_path / "file")
+    sets = LocalCache(tmp_path / "file")
     assert sets.take(KEY) is None
     assert not sets.give(KEY, results(), None)
     sets.forget(KEY)
 
 
 def test_a_lock_that_a_stopped_process_holds_is_not_waited_for(
-    sets: MachineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sets: LocalCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sets.give(KEY, results(), None)
     monkeypatch.setattr(local, "LOCK_SECONDS", 0.0)

@@ -13,22 +13,22 @@ from baton.domain.manifest import ProgramFile, ProgramSet
 from baton.domain.spec import parse_spec
 from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreUnavailable
-from worker.compile_cache import folder as folders
-from worker.compile_cache.folder import FILE, Folder
-from worker.compile_cache.resume import resume
-from worker.compile_cache.transfer import (
+from worker.autotuning import folder as folders
+from worker.autotuning.folder import FILE, Folder
+from worker.autotuning.resume import resume
+from worker.autotuning.transfer import (
     NONE_CARRIED,
     NOT_COMPILED,
     NOT_WRITTEN,
-    Carrier,
     Compiler,
+    ResultsTransfer,
     UnusableResults,
 )
 
 H100 = {"GPU": "NVIDIA H100 80GB HBM3", "driver": "550.54", "TensorFlow": "2.21.0"}
 JOB, TEXT, STEP = "j" * 32, b"version: 3\nresults {\n}\n", 40
 
-Made = Callable[..., Carrier]
+Made = Callable[..., ResultsTransfer]
 
 
 class Counting(DirectoryStore):
@@ -48,13 +48,13 @@ def store(tmp_path: Path) -> Counting:
 
 @pytest.fixture
 def make(store: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
-    """Makes the carrier of another process. `cache`: its machine; `deterministic`: of the spec."""
+    """Makes the transfer of another process. `cache`: its machine; `deterministic`: of the spec."""
     monkeypatch.setenv("XLA_FLAGS", "--before")
     made: list[Folder] = []
 
-    def one(cache: str = "cache", deterministic: bool | str = "auto", **facts: str) -> Carrier:
+    def one(cache: str = "cache", deterministic: bool | str = "auto", **facts: str) -> ResultsTransfer:
         made.append(Folder(tmp_path / "runs"))
-        return Compiler({**H100, **facts}, tmp_path / cache, made[-1]).carrier(store, JOB, spec(deterministic))
+        return Compiler({**H100, **facts}, tmp_path / cache, made[-1]).transfer(store, JOB, spec(deterministic))
 
     yield one
     for folder in made:
@@ -66,19 +66,19 @@ def spec(deterministic: bool | str = "auto") -> Any:
     return parse_spec({**data, "deterministic": deterministic})
 
 
-def compile_with(carrier: Carrier, data: bytes = TEXT) -> None:
+def compile_with(transfer: ResultsTransfer, data: bytes = TEXT) -> None:
     """What XLA does after a compilation."""
-    folder_of(carrier).file.write_bytes(data)
+    folder_of(transfer).file.write_bytes(data)
 
 
-def folder_of(carrier: Carrier) -> Folder:
-    assert carrier._folder is not None
-    return carrier._folder
+def folder_of(transfer: ResultsTransfer) -> Folder:
+    assert transfer._folder is not None
+    return transfer._folder
 
 
-def there(carrier: Carrier) -> bytes | None:
+def there(transfer: ResultsTransfer) -> bytes | None:
     """What XLA finds as it first compiles."""
-    found = folder_of(carrier).found()
+    found = folder_of(transfer).found()
     loads = "--xla_gpu_load_autotune_results_from" in os.environ["XLA_FLAGS"]
     assert loads == (found is not None)
     return found.data if found else None
@@ -150,20 +150,20 @@ def test_an_empty_set_is_no_exact_resume(make: Made, store: Counting, determinis
 
 
 def test_a_gpu_without_compiled_steps_is_never_exact(store: Counting, tmp_path: Path, carried: ProgramSet) -> None:
-    one = Compiler.open(H100, tmp_path, compiled=False).carrier(store, JOB, spec())
+    one = Compiler.open(H100, tmp_path, compiled=False).transfer(store, JOB, spec())
     one.begin()
     assert (one.check(), one.found()) == (NOT_COMPILED, None)
     said = resume(one, carried, store.get, None, STEP)
     assert said == f"the autotuning results are not used: {NOT_COMPILED}"
     assert resume(one, one.send(None), store.get, None, STEP) == NONE_CARRIED
-    exact = Compiler.open(H100, tmp_path, compiled=False).carrier(store, JOB, spec(True))
+    exact = Compiler.open(H100, tmp_path, compiled=False).transfer(store, JOB, spec(True))
     assert (exact.check(), resume(exact, exact.send(None), store.get, None, STEP)) == (None, None)
 
 
 def test_a_cache_without_space_is_told(store: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "ROOM", 2**70)
     compiler = Compiler.open(H100, tmp_path, compiled=True)
-    one = compiler.carrier(store, JOB, spec())
+    one = compiler.transfer(store, JOB, spec())
     one.begin()
     assert "the cache of the worker cannot hold autotuning results: less than" in (one.check() or "")
     compiler.close()

@@ -11,11 +11,11 @@ from baton.domain.manifest import CURSOR, MANIFEST, STATE
 from baton.domain.wire import Position
 from baton.storage import AlreadyExists, open_store
 from baton.storage.directory import DirectoryStore
-from worker.checkpointing.files import CorruptCheckpoint, Owner, read_checkpoint, write_checkpoint
+from worker.checkpointing.files import CorruptCheckpoint, Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 
 PREFIX = "jobs/j/checkpoints/0000000007-1-0"
-OWNER = Owner("j", "a", 1, {"threads": "2"})
+OWNER = Writer("j", "a", 1, {"threads": "2"})
 
 
 def snapshot(value: float = 1.5) -> Snapshot:

@@ -11,7 +11,7 @@ from baton.domain.wire import Finish
 from worker.api_client.client import ServiceClient
 from worker.log_shipping.shipper import Logs
 from worker.supervisor.crashes import LONGEST, SHORTEST, Crashes
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.supervisor import Supervisor
 
 DEVICE = "tensorflow.python.framework.errors_impl.InternalError in execute.py:59 quick_execute"
 
@@ -123,18 +123,18 @@ class Service:
 
 def test_a_seat_counts_the_processes_that_die(tmp_path: Path) -> None:
     service = Service()
-    seat = Seat(
+    supervisor = Supervisor(
         cast(ServiceClient, service), grace=1.0, logs=Logs(tmp_path.as_uri()), module="tests.support.dying_claim"
     )
-    with seat:
-        assert seat.await_rest()
+    with supervisor:
+        assert supervisor.await_rest()
         for attempt, claimed in (("one", True), ("late", True), ("early", False), ("two", True)):
-            assert seat.crashes.told() is None
-            assert seat.await_warm()
-            with seat.taken():
-                assert seat.train(attempt) is claimed
-        assert not seat.await_rest(0.0)
+            assert supervisor.crashes.told() is None
+            assert supervisor.await_warm()
+            with supervisor.taken():
+                assert supervisor.train(attempt) is claimed
+        assert not supervisor.await_rest(0.0)
     assert service.heard == ["one process_died", "two process_died"]
-    told = seat.crashes.told()
+    told = supervisor.crashes.told()
     assert told is not None
     assert told.why == "3 crashes (process_died)"

@@ -13,9 +13,9 @@ from worker.api_client.client import ServiceClient
 from worker.log_shipping.shipper import Logs
 from worker.settings import WorkerSettings
 from worker.supervisor import supervisor as module
-from worker.supervisor.registration import Presence
-from worker.supervisor.store_identity import OwnStore
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.registration import Registration
+from worker.supervisor.store_identity import WorkerStore
+from worker.supervisor.supervisor import Supervisor
 
 WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 cannot be loaded"
 
@@ -33,10 +33,12 @@ class Store:
     ref = StoreRef(url="file:///nowhere", id="a" * 32)
 
 
-def told(seat: Seat) -> str | None:
+def told(supervisor: Supervisor) -> str | None:
     """What the service hears of the worker."""
     service, settings = Service(), WorkerSettings(token="t", store="file:///nowhere", worker_name="w1")
-    Presence(cast(ServiceClient, service), settings, [], lambda _: None, cast(OwnStore, Store())).tell(seat)
+    Registration(cast(ServiceClient, service), settings, [], lambda _: None, cast(WorkerStore, Store())).tell(
+        supervisor
+    )
     assert service.heard is not None
     return service.heard.problem
 
@@ -48,12 +50,12 @@ def test_it_waits_until_the_device_works(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BATON_TOKEN", "t")
     monkeypatch.setenv("BATON_STORE", tmp_path.as_uri())
     client = ServiceClient("http://127.0.0.1:1", "t")
-    with Seat(client, grace=1.0, logs=Logs(tmp_path.as_uri()), module="tests.support.fake_process") as seat:
-        assert seat.await_warm()
-        assert not seat.await_device(seconds=0)
-        assert told(seat) == WHY
+    with Supervisor(client, grace=1.0, logs=Logs(tmp_path.as_uri()), module="tests.support.fake_process") as supervisor:
+        assert supervisor.await_warm()
+        assert not supervisor.await_device(seconds=0)
+        assert told(supervisor) == WHY
         problem.unlink()
-        assert not seat.await_device(seconds=0)  # the process that waits has not looked again
+        assert not supervisor.await_device(seconds=0)  # the process that waits has not looked again
         monkeypatch.setattr(module, "DEVICE_AGAIN_SECONDS", 0.0)
-        assert seat.await_device(seconds=60)
-        assert told(seat) is None
+        assert supervisor.await_device(seconds=60)
+        assert told(supervisor) is None

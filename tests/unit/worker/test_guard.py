@@ -15,7 +15,7 @@ from baton.domain.wire import Outcome
 from tests.support.gcs import until
 from worker.ipc.progress import Seen
 from worker.supervisor.process import Held, TrainingProcess
-from worker.supervisor.process_guard import Guard
+from worker.supervisor.process_guard import ProcessGuard
 
 HELD = Held(attempt_id="a" * 32, fence=3, job_id="b" * 32, attempt=1)
 
@@ -40,7 +40,7 @@ def says(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, **changes: 
     monkeypatch.setattr(training, "progress", lambda: Seen(**said))
 
 
-def looked(guard: Guard) -> Guard:
+def looked(guard: ProcessGuard) -> ProcessGuard:
     """The guard once it has ended the process."""
 
     def ended() -> bool:
@@ -53,7 +53,7 @@ def looked(guard: Guard) -> Guard:
 
 def test_a_stall_is_told_with_its_place(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     says(training, monkeypatch)
-    guard = looked(Guard(training))
+    guard = looked(ProcessGuard(training))
     assert not training.alive
     words = guard.last_words(HELD)
     assert words is not None
@@ -74,7 +74,7 @@ def test_a_process_that_goes_on_while_its_stacks_are_written_lives(
         return ""
 
     monkeypatch.setattr(training, "write_stacks", write_stacks)
-    guard = Guard(training)
+    guard = ProcessGuard(training)
     until(lambda: guard.look() or written, 60, "the stall")
     assert training.alive
     assert not guard.ended_it
@@ -85,7 +85,7 @@ def test_a_process_that_was_to_have_ended_is_killed(
     training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
     says(training, monkeypatch, limit=900.0, end_by=time.monotonic(), cancelled=cancelled)
-    words = looked(Guard(training)).last_words(HELD)
+    words = looked(ProcessGuard(training)).last_words(HELD)
     assert not training.alive
     # The attempt is another's where the lease is lost: nothing is said of it.
     assert (words and words.outcome) == (Outcome.CANCELLED if cancelled else None)

@@ -24,9 +24,9 @@ from worker.ipc.messages import (
     read_message,
 )
 from worker.log_shipping.shipper import Logs
-from worker.supervisor.liveness import Pulse
+from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TrainingProcess
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.supervisor import Supervisor
 
 SLOW_CLAIM = "tests.support.slow_claim"
 SOON = 30.0
@@ -83,7 +83,7 @@ def test_bytes_are_read_once_and_half_a_line_waits() -> None:
         os.close(writing)
 
 
-class _Beats(Pulse):
+class _Beats(LivenessFile):
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
@@ -97,14 +97,16 @@ def test_a_refusal_from_before_does_not_hide_an_attempt_that_is_claimed_late(
 ) -> None:
     monkeypatch.setenv("BATON_CLAIM_FOLDER", str(tmp_path))
     beats, claimed = _Beats(), []
-    seat = Seat(cast(ServiceClient, None), grace=SOON, logs=Logs(tmp_path.as_uri()), module=SLOW_CLAIM, pulse=beats)
+    supervisor = Supervisor(
+        cast(ServiceClient, None), grace=SOON, logs=Logs(tmp_path.as_uri()), module=SLOW_CLAIM, liveness=beats
+    )
 
     def train() -> None:
-        with seat.taken():
-            claimed.append(seat.train(ATTEMPT))
+        with supervisor.taken():
+            claimed.append(supervisor.train(ATTEMPT))
 
-    with seat:
-        assert seat.await_warm()
+    with supervisor:
+        assert supervisor.await_warm()
         train()
         assert claimed == [False]
         second = threading.Thread(target=train)
@@ -112,10 +114,10 @@ def test_a_refusal_from_before_does_not_hide_an_attempt_that_is_claimed_late(
         until((tmp_path / "ordered").exists, SOON, "the second order")
         before = beats.count
         until(lambda: beats.count > before + 2, SOON, "the supervisor to look for messages")
-        assert seat.busy
+        assert supervisor.busy
         (tmp_path / "gate").touch()
         until((tmp_path / "claimed").exists, SOON, "the claim")
-        seat.stop("SIGTERM")
+        supervisor.stop("SIGTERM")
         second.join(SOON)
     assert claimed == [False, True]
     assert (tmp_path / "heard").read_text() == "SIGTERM"

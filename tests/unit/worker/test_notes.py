@@ -14,9 +14,9 @@ from tests.service.helpers import SPEC
 from tests.support.answers import refusal
 from worker.api_client.answers import Refused, ServiceUnavailable, check
 from worker.api_client.client import ServiceClient
-from worker.attempt.context import Desk
+from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
-from worker.attempt.store_troubles import Troubles
+from worker.attempt.store_troubles import StoreTroubles
 from worker.preemption.deadline import Pace
 from worker.preemption.notice import Notice
 
@@ -40,7 +40,7 @@ def service() -> Service:
 
 
 @pytest.fixture
-def desk(service: Service) -> Iterator[Desk]:
+def context(service: Service) -> Iterator[AttemptContext]:
     grant = Grant(
         attempt_id="a",
         job_id="j",
@@ -52,8 +52,8 @@ def desk(service: Service) -> Iterator[Desk]:
         checkpoints=(),
         seconds_between_interruptions=3600,
     )
-    lease = SimpleNamespace(check=lambda: None, lose=lambda _why: None, interval_seconds=None, troubles=Troubles())
-    made = Desk(
+    lease = SimpleNamespace(check=lambda: None, lose=lambda _why: None, interval_seconds=None, troubles=StoreTroubles())
+    made = AttemptContext(
         client=cast(ServiceClient, service),
         store=cast(Any, None),
         lease=cast(Lease, lease),
@@ -64,24 +64,24 @@ def desk(service: Service) -> Iterator[Desk]:
         pace=cast(Pace, None),
     )
     yield made
-    made.outbox.close()
+    made.uploads.close()
 
 
-def test_a_note_that_is_too_long_is_cut(desk: Desk, service: Service) -> None:
-    desk.note("hello", "m" * 50_000, {"a": "x" * 1_000_000, "b": 2})
-    assert desk.outbox.flush(seconds=10)
+def test_a_note_that_is_too_long_is_cut(context: AttemptContext, service: Service) -> None:
+    context.note("hello", "m" * 50_000, {"a": "x" * 1_000_000, "b": 2})
+    assert context.uploads.flush(seconds=10)
     (note,) = service.taken
     assert (len(note.message), note.data["b"], note.data["cut"]) == (20_000, 2, True)
 
 
 @pytest.mark.parametrize("status", [413, 422, 429])
-def test_a_note_that_is_refused_is_left_out(desk: Desk, service: Service, status: int) -> None:
+def test_a_note_that_is_refused_is_left_out(context: AttemptContext, service: Service, status: int) -> None:
     service.refusal = Refused(status, "too-many-writes", "no")
-    desk.note("hello", "one")
-    assert desk.outbox.flush(seconds=10)
+    context.note("hello", "one")
+    assert context.uploads.flush(seconds=10)
     service.refusal = None
-    desk.note("hello", "two")
-    assert desk.outbox.flush(seconds=10)
+    context.note("hello", "two")
+    assert context.uploads.flush(seconds=10)
     assert [note.message for note in service.taken] == ["two"]
 
 

@@ -11,8 +11,8 @@ import pytest
 from baton.domain.wire import Grant, Note
 from tests.support.gcs import until
 from worker.api_client.client import ServiceUnavailable
-from worker.attempt.preemption_reporter import Herald
-from worker.preemption.notice import Departure, Notice
+from worker.attempt.preemption_reporter import PreemptionReporter
+from worker.preemption.notice import Notice, NoticeDetails
 
 GRANT = Grant(
     attempt_id="a",
@@ -40,7 +40,7 @@ def test_the_first_cause_and_the_shortest_time_count() -> None:
 
 def test_what_may_happen_is_a_reason_to_save_once() -> None:
     notice = Notice()
-    notice.take(Departure("aws", "rebalance recommendation", certain=False))
+    notice.take(NoticeDetails("aws", "rebalance recommendation", certain=False))
     assert not notice.given
     assert [notice.take_save(), notice.take_save()] == [True, False]
 
@@ -74,8 +74,8 @@ class Service:
 @pytest.mark.parametrize("failures", [0, 2])
 def test_the_log_is_told_while_the_state_is_saved(failures: int) -> None:
     service, notice = Service(failures), Notice()
-    with Herald(service, GRANT, notice):  # type: ignore[arg-type]  # the call that it makes
-        notice.take(Departure("aws", "rebalance recommendation", certain=False))
+    with PreemptionReporter(service, GRANT, notice):  # type: ignore[arg-type]  # the call that it makes
+        notice.take(NoticeDetails("aws", "rebalance recommendation", certain=False))
         notice.give("spot instance-action terminate", 118.4, source="aws")
         until(lambda: len(service.notes) == 2, 10, "both notes")
     assert [note.kind for note in service.notes] == ["notice"] * 2
@@ -90,13 +90,13 @@ def test_the_log_is_told_while_the_state_is_saved(failures: int) -> None:
 def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away_holds_nobody_up() -> None:
     service, notice = Service(), Notice()
     notice.give("SIGTERM", 25.0)
-    with Herald(service, GRANT, notice):  # type: ignore[arg-type]
+    with PreemptionReporter(service, GRANT, notice):  # type: ignore[arg-type]
         until(lambda: len(service.notes) == 1, 10, "the note")
     silent, late = Service(failures=10**9), Notice()
     done = threading.Event()
 
     def hold() -> None:
-        with Herald(silent, GRANT, late):  # type: ignore[arg-type]
+        with PreemptionReporter(silent, GRANT, late):  # type: ignore[arg-type]
             late.give("SIGTERM", 6.0)
         done.set()
 

@@ -16,7 +16,7 @@ from tests.support.metadata import RESET, Aws, Azure, Cloud, Gce, serving
 from worker.preemption import gce, watch_notices, watcher
 from worker.preemption.aws import AwsSource
 from worker.preemption.azure import AzureSource
-from worker.preemption.notice import Departure
+from worker.preemption.notice import NoticeDetails
 from worker.preemption.source import LEAST_SECONDS, MOST_SECONDS, Source
 
 SOON = 20.0
@@ -58,7 +58,7 @@ class Watch:
     """A source watched in a thread, with pauses of nothing."""
 
     def __init__(self, source: Source) -> None:
-        self.words: SimpleQueue[Departure] = SimpleQueue()
+        self.words: SimpleQueue[NoticeDetails] = SimpleQueue()
         self.pauses: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(source,), daemon=True)
@@ -74,7 +74,7 @@ class Watch:
         if self._over.wait(0.01):
             raise Ended
 
-    def word(self) -> Departure:
+    def word(self) -> NoticeDetails:
         return self.words.get(timeout=SOON)
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ def test_a_preempted_vm_is_told_during_the_long_poll(google: Gce) -> None:
         assert "wait_for_change=true" in google.asked[1]
         assert "last_etag=" in google.asked[1]
         google.give_notice(30)
-        assert watch.word() == Departure("gce", "preempted", 30.0)
+        assert watch.word() == NoticeDetails("gce", "preempted", 30.0)
     assert len(google.asked) == 2
 
 
@@ -128,7 +128,7 @@ def test_only_a_maintenance_that_terminates_is_an_end(google: Gce) -> None:
         asked(google, 4)
         assert watch.words.empty()
         google.set("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE")
-        assert watch.word() == Departure("gce", "TERMINATE_ON_HOST_MAINTENANCE", 60.0)
+        assert watch.word() == NoticeDetails("gce", "TERMINATE_ON_HOST_MAINTENANCE", 60.0)
 
 
 def test_a_long_poll_that_ends_without_a_change_is_begun_anew(google: Gce) -> None:
@@ -196,7 +196,7 @@ def test_a_time_without_a_zone_and_one_in_the_past(amazon: Aws) -> None:
 def test_a_rebalance_is_no_certainty_and_told_once(amazon: Aws) -> None:
     with watching(AwsSource()) as watch:
         amazon.recommend()
-        assert watch.word() == Departure("aws", "rebalance recommendation", certain=False)
+        assert watch.word() == NoticeDetails("aws", "rebalance recommendation", certain=False)
         asked_again(amazon, 10)
         assert watch.words.empty()
         amazon.give_notice(120)
@@ -286,8 +286,8 @@ def test_nonsense_is_an_error_of_the_server(amazon: Aws, text: str) -> None:
 # --- which cloud this is ---
 
 
-def find(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[Departure]:
-    words: SimpleQueue[Departure] = SimpleQueue()
+def find(monkeypatch: pytest.MonkeyPatch) -> SimpleQueue[NoticeDetails]:
+    words: SimpleQueue[NoticeDetails] = SimpleQueue()
     monkeypatch.setattr(watcher, "PROBE_AFTER", (0.0,))
     watch_notices("auto", words.put)
     return words

@@ -1,4 +1,4 @@
-"""The outbox: in order, one at a time, patient with what is away, silent about what is superseded."""
+"""The upload queue: in order, one at a time, patient with what is away, silent about what is superseded."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from baton.domain.policies import Reason
 from baton.storage import StoreFull
 from worker.api_client.client import ServiceUnavailable
 from worker.attempt import store_troubles
-from worker.attempt.store_troubles import Troubles
-from worker.checkpointing.upload_queue import Outbox, Parcel
+from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing.upload_queue import UploadQueue, UploadTask
 
 DEADLINE = 10.0
 
 
 class Gate:
-    """Holds the outbox at its first parcel until it is opened."""
+    """Holds the upload queue at its first upload task until it is opened."""
 
     def __init__(self) -> None:
         self.reached, self.opened = threading.Event(), threading.Event()
@@ -36,15 +36,15 @@ def lost() -> list[str]:
 
 
 @pytest.fixture
-def outbox(lost: list[str]) -> Iterator[Outbox]:
-    box = Outbox(check=lambda: None, lose=lost.append)
+def uploads(lost: list[str]) -> Iterator[UploadQueue]:
+    box = UploadQueue(check=lambda: None, lose=lost.append)
     yield box
     box.close()
 
 
-def closed_gate(outbox: Outbox) -> Gate:
+def closed_gate(uploads: UploadQueue) -> Gate:
     gate = Gate()
-    outbox.put(Parcel(gate))
+    uploads.put(UploadTask(gate))
     assert gate.reached.wait(DEADLINE)
     return gate
 
@@ -53,43 +53,43 @@ def recorder(sent: list[str], name: str) -> Callable[[], None]:
     return lambda: sent.append(name)
 
 
-def test_sends_in_order(outbox: Outbox) -> None:
+def test_sends_in_order(uploads: UploadQueue) -> None:
     sent: list[str] = []
     for name in "abc":
-        outbox.put(Parcel(recorder(sent, name)))
-    assert outbox.flush(seconds=DEADLINE)
+        uploads.put(UploadTask(recorder(sent, name)))
+    assert uploads.flush(seconds=DEADLINE)
     assert sent == ["a", "b", "c"]
 
 
-def test_a_newer_checkpoint_takes_the_place_of_a_waiting_one_whose_roles_it_has(outbox: Outbox) -> None:
+def test_a_newer_checkpoint_takes_the_place_of_a_waiting_one_whose_roles_it_has(uploads: UploadQueue) -> None:
     sent: list[str] = []
-    gate = closed_gate(outbox)
-    outbox.put(Parcel(recorder(sent, "best"), frozenset({"latest", "best"})))
-    outbox.put(Parcel(recorder(sent, "old"), frozenset({"latest"})))
-    outbox.put(Parcel(recorder(sent, "row")))
-    outbox.put(Parcel(recorder(sent, "new"), frozenset({"latest"})))
+    gate = closed_gate(uploads)
+    uploads.put(UploadTask(recorder(sent, "best"), frozenset({"latest", "best"})))
+    uploads.put(UploadTask(recorder(sent, "old"), frozenset({"latest"})))
+    uploads.put(UploadTask(recorder(sent, "row")))
+    uploads.put(UploadTask(recorder(sent, "new"), frozenset({"latest"})))
     gate.opened.set()
-    assert outbox.flush(seconds=DEADLINE)
+    assert uploads.flush(seconds=DEADLINE)
     assert sent == ["best", "new", "row"]
 
 
-def test_what_is_being_sent_is_never_replaced(outbox: Outbox) -> None:
+def test_what_is_being_sent_is_never_replaced(uploads: UploadQueue) -> None:
     gate, sent = Gate(), []
-    outbox.put(Parcel(gate, frozenset({"latest"})))
+    uploads.put(UploadTask(gate, frozenset({"latest"})))
     assert gate.reached.wait(DEADLINE)
-    outbox.put(Parcel(lambda: sent.append("new"), frozenset({"latest"})))
+    uploads.put(UploadTask(lambda: sent.append("new"), frozenset({"latest"})))
     gate.opened.set()
-    assert outbox.flush(seconds=DEADLINE)
+    assert uploads.flush(seconds=DEADLINE)
     assert sent == ["new"]
 
 
-def test_flush_says_when_time_is_up(outbox: Outbox) -> None:
-    gate = closed_gate(outbox)
-    assert not outbox.flush(seconds=0.01)
+def test_flush_says_when_time_is_up(uploads: UploadQueue) -> None:
+    gate = closed_gate(uploads)
+    assert not uploads.flush(seconds=0.01)
     gate.opened.set()
 
 
-def test_what_is_away_is_tried_again(outbox: Outbox) -> None:
+def test_what_is_away_is_tried_again(uploads: UploadQueue) -> None:
     answers = iter([ServiceUnavailable("away"), ServiceUnavailable("away"), None])
     sent: list[str] = []
 
@@ -98,33 +98,33 @@ def test_what_is_away_is_tried_again(outbox: Outbox) -> None:
             raise answer
         sent.append("at last")
 
-    outbox.put(Parcel(send))
-    assert outbox.flush(seconds=DEADLINE)
+    uploads.put(UploadTask(send))
+    assert uploads.flush(seconds=DEADLINE)
     assert sent == ["at last"]
 
 
-def test_a_lost_lease_ends_everything(outbox: Outbox, lost: list[str]) -> None:
+def test_a_lost_lease_ends_everything(uploads: UploadQueue, lost: list[str]) -> None:
     def send() -> None:
         raise LeaseLost("another has it")
 
-    outbox.put(Parcel(send))
+    uploads.put(UploadTask(send))
     with pytest.raises(LeaseLost):
-        outbox.flush(seconds=DEADLINE)
+        uploads.flush(seconds=DEADLINE)
     assert lost == ["another has it"]
     with pytest.raises(LeaseLost):
-        outbox.put(Parcel(lambda: None))
+        uploads.put(UploadTask(lambda: None))
 
 
-def test_an_error_in_the_background_is_raised_in_the_loop(outbox: Outbox) -> None:
+def test_an_error_in_the_background_is_raised_in_the_loop(uploads: UploadQueue) -> None:
     def send() -> None:
         raise ZeroDivisionError
 
-    outbox.put(Parcel(send))
+    uploads.put(UploadTask(send))
     with pytest.raises(ZeroDivisionError):
-        outbox.flush(seconds=DEADLINE)
+        uploads.flush(seconds=DEADLINE)
 
 
-def test_nothing_is_sent_after_a_failure(outbox: Outbox) -> None:
+def test_nothing_is_sent_after_a_failure(uploads: UploadQueue) -> None:
     sent: list[str] = []
     gate = Gate()
 
@@ -132,19 +132,19 @@ def test_nothing_is_sent_after_a_failure(outbox: Outbox) -> None:
         gate()
         raise ZeroDivisionError
 
-    outbox.put(Parcel(fail))
+    uploads.put(UploadTask(fail))
     assert gate.reached.wait(DEADLINE)
-    outbox.put(Parcel(recorder(sent, "row of an epoch")))
+    uploads.put(UploadTask(recorder(sent, "row of an epoch")))
     gate.opened.set()
     with pytest.raises(ZeroDivisionError):
-        outbox.flush(seconds=DEADLINE)
+        uploads.flush(seconds=DEADLINE)
     with pytest.raises(ZeroDivisionError):
-        outbox.put(Parcel(recorder(sent, "another")))
-    outbox.close()
+        uploads.put(UploadTask(recorder(sent, "another")))
+    uploads.close()
     assert sent == []
 
 
-def test_an_optional_file_that_fails_is_told_and_ends_nothing(outbox: Outbox) -> None:
+def test_an_optional_file_that_fails_is_told_and_ends_nothing(uploads: UploadQueue) -> None:
     told: list[str] = []
     sent: list[str] = []
 
@@ -155,25 +155,25 @@ def test_an_optional_file_that_fails_is_told_and_ends_nothing(outbox: Outbox) ->
         told.append(str(error))
         raise ZeroDivisionError
 
-    outbox.put(Parcel(full, optional=True, lost=broken))
-    outbox.put(Parcel(recorder(sent, "state")))
-    assert outbox.flush(seconds=DEADLINE)
+    uploads.put(UploadTask(full, optional=True, lost=broken))
+    uploads.put(UploadTask(recorder(sent, "state")))
+    assert uploads.flush(seconds=DEADLINE)
     assert (sent, told) == (["state"], ["[Errno 28] No space left on device"])
 
 
-def test_an_optional_file_that_went_to_another_store_ends_the_attempt(outbox: Outbox) -> None:
+def test_an_optional_file_that_went_to_another_store_ends_the_attempt(uploads: UploadQueue) -> None:
     def elsewhere() -> None:
         raise JobFailure(Reason.WRONG_STORE, "the service does not find it")
 
-    outbox.put(Parcel(elsewhere, optional=True))
+    uploads.put(UploadTask(elsewhere, optional=True))
     with pytest.raises(JobFailure):
-        outbox.flush(seconds=DEADLINE)
+        uploads.flush(seconds=DEADLINE)
 
 
 def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_troubles, "WORTH_TELLING_SECONDS", 0.0)
     news: list[str] = []
-    told = Troubles(lambda: news.append("now"))
+    told = StoreTroubles(lambda: news.append("now"))
     answers = iter([StoreFull("The disk is full."), StoreFull("The disk is full."), ServiceUnavailable("away"), None])
     seen: list[str] = []
 
@@ -186,7 +186,7 @@ def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPa
         assert trouble is not None
         seen.append(f"{trouble.what}: {trouble.cause}: {trouble.detail}")
 
-    told.persist("saving", send, wait=look)
+    told.retry_call("saving", send, wait=look)
     full = "saving: store_full: The disk is full."
     assert seen == [full, full, "saving: service-unavailable: away"]
     assert len(news) == 2
@@ -198,17 +198,17 @@ def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_l
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(store_troubles.time, "monotonic", lambda: now[0])
-    told, seen = Troubles(), []
+    told, seen = StoreTroubles(), []
 
     def takes(seconds: float) -> None:
         now[0] += seconds
         seen.append(str(told.told()))
 
     for seconds in (61.0, 100.0, 190.0):
-        told.persist("saving", partial(takes, seconds))
+        told.retry_call("saving", partial(takes, seconds))
     under_way = "saving has been under way for {} s and is not done"
     assert seen == [under_way.format(61), "None", "None"]
-    told.persist("saving", partial(takes, 571.0))
+    told.retry_call("saving", partial(takes, 571.0))
     assert seen[-1] == under_way.format(571)
     assert told.told() is None
 
@@ -220,8 +220,8 @@ def test_a_lease_lost_elsewhere_ends_the_waiting() -> None:
     def send() -> None:
         raise ServiceUnavailable("away")
 
-    outbox = Outbox(check=check, lose=lambda _why: None)
-    outbox.put(Parcel(send))
+    uploads = UploadQueue(check=check, lose=lambda _why: None)
+    uploads.put(UploadTask(send))
     with pytest.raises(LeaseLost):
-        outbox.flush(seconds=DEADLINE)
-    outbox.close()
+        uploads.flush(seconds=DEADLINE)
+    uploads.close()

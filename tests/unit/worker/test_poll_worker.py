@@ -15,8 +15,8 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.retry import FIRST_WAIT, LONGEST_WAIT, Backoff
 from worker.supervisor import http_source
 from worker.supervisor.http_source import PollingWorker
-from worker.supervisor.liveness import Pulse
-from worker.supervisor.supervisor import Seat, nobody_waits
+from worker.supervisor.liveness import LivenessFile
+from worker.supervisor.supervisor import Supervisor, nobody_waits
 
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), wait_seconds=25)
 NOTHING = Offer(attempt_id=None)
@@ -29,7 +29,7 @@ class FakeSeat:
         self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
         self.end_wait = nobody_waits
-        self.pulse, self.store = Pulse(), None
+        self.liveness, self.store = LivenessFile(), None
 
     def await_rest(self) -> bool:
         return not self.stopping
@@ -57,15 +57,15 @@ class FakeSeat:
 class Script:
     """A service that answers one thing after another, and ends the worker after the last."""
 
-    def __init__(self, seat: FakeSeat, *answers: Offer | Exception) -> None:
-        self.seat, self.answers = seat, list(answers)
+    def __init__(self, supervisor: FakeSeat, *answers: Offer | Exception) -> None:
+        self.supervisor, self.answers = supervisor, list(answers)
         self.asked = 0
 
     def next_attempt(self, request: NextRequest) -> Offer:
         assert request == REQUEST
         self.asked += 1
         if not self.answers:
-            self.seat.end_wait()
+            self.supervisor.end_wait()
             return NOTHING
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -96,9 +96,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return drawn
 
 
-def worker(seat: FakeSeat, *answers: Offer | Exception) -> tuple[PollingWorker, Script]:
-    script = Script(seat, *answers)
-    return PollingWorker(cast("ServiceClient", script), cast("Seat", seat), REQUEST), script
+def worker(supervisor: FakeSeat, *answers: Offer | Exception) -> tuple[PollingWorker, Script]:
+    script = Script(supervisor, *answers)
+    return PollingWorker(cast("ServiceClient", script), cast("Supervisor", supervisor), REQUEST), script
 
 
 def offer(name: str) -> Offer:
@@ -106,10 +106,10 @@ def offer(name: str) -> Offer:
 
 
 def test_once_is_one_attempt_that_was_its_own(pauses: list[float]) -> None:
-    seat = FakeSeat()
-    polling, script = worker(seat, NOTHING, offer("taken"), offer("ours"), offer("more"))
+    supervisor = FakeSeat()
+    polling, script = worker(supervisor, NOTHING, offer("taken"), offer("ours"), offer("more"))
     polling.work(once=True)
-    assert (seat.trained, script.asked) == (["taken", "ours"], 3)
+    assert (supervisor.trained, script.asked) == (["taken", "ours"], 3)
 
 
 def test_a_service_that_does_not_wait_is_not_flooded(pauses: list[float]) -> None:
@@ -128,18 +128,18 @@ def test_an_empty_answer_after_a_long_wait_is_followed_by_the_next_question(
 
 
 def test_lost_claims_slow_it_down_until_one_is_won(pauses: list[float]) -> None:
-    seat = FakeSeat()
-    polling, _ = worker(seat, *[offer("taken")] * 3, offer("ours"), offer("taken"))
+    supervisor = FakeSeat()
+    polling, _ = worker(supervisor, *[offer("taken")] * 3, offer("ours"), offer("taken"))
     polling.work(once=False)
     assert pauses[:4] == [0.2, 0.4, 0.8, 0.2]
-    assert seat.trained == ["taken", "taken", "taken", "ours", "taken"]
+    assert supervisor.trained == ["taken", "taken", "taken", "ours", "taken"]
 
 
 def test_a_service_that_is_away_is_asked_again(pauses: list[float]) -> None:
-    seat = FakeSeat()
-    polling, script = worker(seat, *[ServiceUnavailable("away")] * 4, offer("ours"))
+    supervisor = FakeSeat()
+    polling, script = worker(supervisor, *[ServiceUnavailable("away")] * 4, offer("ours"))
     polling.work(once=True)
-    assert (seat.trained, script.asked, pauses) == (["ours"], 5, [0.2, 0.4, 0.8, 1.6])
+    assert (supervisor.trained, script.asked, pauses) == (["ours"], 5, [0.2, 0.4, 0.8, 1.6])
 
 
 def test_a_refusal_is_final() -> None:
@@ -150,23 +150,23 @@ def test_a_refusal_is_final() -> None:
 
 
 def test_nothing_is_taken_before_the_training_process_is_warm(pauses: list[float]) -> None:
-    seat = FakeSeat()
-    seat.warm = False
-    polling, script = worker(seat, offer("ours"))
+    supervisor = FakeSeat()
+    supervisor.warm = False
+    polling, script = worker(supervisor, offer("ours"))
     log: list[str] = []
 
     def warm_at_last() -> bool:
         log.append("asked")
-        seat.warm = len(log) > 2
-        return seat.warm
+        supervisor.warm = len(log) > 2
+        return supervisor.warm
 
-    seat.await_warm = warm_at_last  # type: ignore[method-assign]
+    supervisor.await_warm = warm_at_last  # type: ignore[method-assign]
     polling.work(once=True)
     assert (pauses, script.asked) == ([0.2, 0.4], 1)
 
 
 def test_asked_to_end_it_does_not_wait_for_an_answer() -> None:
-    seat, never = FakeSeat(), threading.Event()
+    supervisor, never = FakeSeat(), threading.Event()
 
     class Thinking(Script):
         def next_attempt(self, request: NextRequest) -> Offer:
@@ -174,9 +174,9 @@ def test_asked_to_end_it_does_not_wait_for_an_answer() -> None:
             never.wait()
             raise AssertionError("the test is over")
 
-    polling = PollingWorker(cast("ServiceClient", Thinking(seat)), cast("Seat", seat), REQUEST)
+    polling = PollingWorker(cast("ServiceClient", Thinking(supervisor)), cast("Supervisor", supervisor), REQUEST)
     polling.work(once=False)
-    assert seat.stopping
+    assert supervisor.stopping
 
 
 def test_a_second_signal_ends_it_without_a_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,9 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.settings import WorkerSettings
 from worker.supervisor import registration
 from worker.supervisor.crashes import Crashes
-from worker.supervisor.registration import Presence, worker_info
-from worker.supervisor.store_identity import OwnStore
-from worker.supervisor.supervisor import Seat
+from worker.supervisor.registration import Registration, worker_info
+from worker.supervisor.store_identity import WorkerStore
+from worker.supervisor.supervisor import Supervisor
 
 SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name="w1")
 
@@ -47,11 +47,13 @@ class FakeStore:
     ref = StoreRef(url="file:///nowhere", id="a" * 32)
 
 
-SEAT = cast(Seat, FakeSeat())
+SEAT = cast(Supervisor, FakeSeat())
 
 
-def made(service: Service) -> Presence:
-    return Presence(cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None, cast(OwnStore, FakeStore()))
+def made(service: Service) -> Registration:
+    return Registration(
+        cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None, cast(WorkerStore, FakeStore())
+    )
 
 
 def test_a_training_process_is_the_worker_that_started_it() -> None:

@@ -15,7 +15,7 @@ from tests.support.service import ROOT
 from worker import health
 from worker.health import STALE_SECONDS
 from worker.supervisor import liveness
-from worker.supervisor.liveness import Pulse
+from worker.supervisor.liveness import LivenessFile
 
 
 def check(file: Path) -> int:
@@ -31,7 +31,7 @@ def test_a_beat_is_a_sign_of_life(tmp_path: Path, capsys: pytest.CaptureFixture[
     file = tmp_path / "health"
     assert check(file) == 1
     assert "no sign of life" in capsys.readouterr().err
-    Pulse(file).beat()
+    LivenessFile(file).beat()
     assert check(file) == 0
     made_old(file, STALE_SECONDS + 5)
     assert check(file) == 1
@@ -39,7 +39,7 @@ def test_a_beat_is_a_sign_of_life(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_beats_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, heart = tmp_path / "health", Pulse(tmp_path / "health")
+    file, heart = tmp_path / "health", LivenessFile(tmp_path / "health")
     heart.beat()
     file.unlink()
     heart.beat()
@@ -51,7 +51,7 @@ def test_beats_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_file_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    heart = Pulse(tmp_path / "nowhere" / "health")
+    heart = LivenessFile(tmp_path / "nowhere" / "health")
     heart.beat()
     assert "BATON_HEALTH_FILE" in caplog.text
 

@@ -43,10 +43,10 @@ from worker.api_client.client import Refused
 from worker.attempt import runner
 from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.attempt.runner import Runner
-from worker.checkpointing.files import Owner, read_checkpoint, write_checkpoint
+from worker.autotuning.folder import Folder
+from worker.autotuning.transfer import NOT_WRITTEN, Compiler
+from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.compile_cache.folder import Folder
-from worker.compile_cache.transfer import NOT_WRITTEN, Compiler
 from worker.preemption.notice import Notice
 from worker.supervisor.process import CRASHED
 
@@ -54,7 +54,7 @@ SPEC = {
     "name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}],
     "checkpoint": {"every": "7s"},
 }  # fmt: skip
-OWNER = Owner("j", "a", 1, {})
+OWNER = Writer("j", "a", 1, {})
 ARRAYS = {"x": np.arange(3)}
 
 

@@ -15,7 +15,7 @@ from baton.storage.errors import StoreUnavailable
 from baton.storage.identity import read_identity, write_identity
 from tests.support.gcs import until
 from worker.supervisor import store_identity as module
-from worker.supervisor.store_identity import OwnStore, describe_in_time
+from worker.supervisor.store_identity import WorkerStore, describe_in_time
 
 ID = "ab" * 16
 
@@ -67,7 +67,7 @@ def test_a_store_that_hangs_holds_up_nobody(store: Moody) -> None:
 def test_a_store_that_comes_back_is_noticed(store: Moody, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     store.away = True
-    own = OwnStore(store)
+    own = WorkerStore(store)
     own.start()
     assert not own.usable
     store.away = False

@@ -16,9 +16,9 @@ from baton.domain.spec import LimitsSpec, parse_spec, spec_version
 from baton.domain.spec.job import dump_spec
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until
-from worker.background import aside
+from worker.background import in_background
 from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
-from worker.supervisor.process_tree import Family, descendants
+from worker.supervisor.process_tree import ProcessTree, descendants
 from worker.supervisor.stacks import innermost, kernel_state
 from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
 
@@ -138,7 +138,7 @@ def test_work_that_hangs_does_not_hold_up_who_waits_for_it(tmp_path: Path) -> No
             raise InterruptedError("cancelled")
 
     with pytest.raises(InterruptedError):
-        aside(lambda _told: fifo.read_bytes(), lambda _text: None, look)
+        in_background(lambda _told: fifo.read_bytes(), lambda _text: None, look)
 
 
 def test_work_aside_tells_and_ends_as_it_would_here() -> None:
@@ -152,10 +152,10 @@ def test_work_aside_tells_and_ends_as_it_would_here() -> None:
     def fail(_told: object) -> int:
         raise SystemExit("a program's own")
 
-    assert aside(work, heard.append, lambda: None) == 7
+    assert in_background(work, heard.append, lambda: None) == 7
     assert heard == ["one", "two"]
     with pytest.raises(SystemExit, match="a program's own"):
-        aside(fail, heard.append, lambda: None)
+        in_background(fail, heard.append, lambda: None)
 
 
 def test_work_that_is_given_up_cleans_up(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_work_that_is_given_up_cleans_up(tmp_path: Path) -> None:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        aside(work, lambda _text: None, look)
+        in_background(work, lambda _text: None, look)
     until(lambda: not part.exists(), 10, "the part to be removed")
 
 
@@ -186,7 +186,7 @@ def test_all_that_a_process_started_is_killed() -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert child in descendants(os.getpid())
-        family = Family(parent.pid)
+        family = ProcessTree(parent.pid)
         assert family.pids == (child,)
         parent.kill()
         family.kill()

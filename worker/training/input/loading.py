@@ -12,7 +12,7 @@ from baton.domain.policies import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.wire import Phase
 from worker.attempt.protocols import Control, Workspace
-from worker.background import aside
+from worker.background import in_background
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.data import ImageData, load_images
 from worker.training.state.cursor import CursorData
@@ -67,7 +67,7 @@ class Loader:
             self._control.tell(Phase.LOADING, doing=text[:MAX_DOING])
 
         try:
-            return aside(load, hear, boundary)
+            return in_background(load, hear, boundary)
         except JobFailure as error:
             if error.reason != Reason.BAD_DATA or self.record is None:
                 raise

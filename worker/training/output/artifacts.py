@@ -12,27 +12,27 @@ from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.data import ImageData
 from worker.training.evaluation import main_numbers
-from worker.training.output.evaluate_split import Judged, evaluation_size, make_evaluation
+from worker.training.output.evaluate_split import SplitEvaluation, evaluation_size, make_evaluation
 from worker.training.output.exports import KERAS_FILE, ModelFiles
 from worker.training.output.history import CSV_FILE, History, history_writer
 from worker.training.output.readback import Readback
-from worker.training.output.report.inputs import Material
+from worker.training.output.report.inputs import ReportInputs
 from worker.training.output.report_inputs import gather
-from worker.training.output.report_process import Press
+from worker.training.output.report_process import ReportProcess
 from worker.training.state.cursor import BestEpoch
-from worker.training.state.step_plan import Plan
+from worker.training.state.step_plan import StepPlan
 
 JSON_FILE = "application/json"
 LATEST_SECONDS = 30.0
 
 
-class Published:
+class PublishedFiles:
     """Hands files over; the control writes and sends them later."""
 
-    def __init__(self, control: Control, workspace: Workspace, plan: Plan, outputs: int) -> None:
+    def __init__(self, control: Control, workspace: Workspace, plan: StepPlan, outputs: int) -> None:
         self._control, self._plan, self._outputs = control, plan, outputs
         self._models, self._workspace = ModelFiles(plan.spec, outputs), workspace
-        self._press = Press(control, enabled=workspace.reports)
+        self._press = ReportProcess(control, enabled=workspace.reports)
         self._readback = Readback(control, plan.spec.network.name, enabled=workspace.reports)
         self._latest_sent = 0.0
         self._best_epoch = 0  # the epoch that this process has sent as best.keras
@@ -65,7 +65,7 @@ class Published:
         best: BestMetric,
         rows: History,
         data: ImageData,
-        sets: Mapping[str, Judged],
+        sets: Mapping[str, SplitEvaluation],
         between: Callable[[], None],
     ) -> dict[str, float]:
         """evaluation.json and the last report, and the main numbers; `between` may raise while it is made."""
@@ -80,7 +80,7 @@ class Published:
         self._readback.finish(between)
         return main_numbers(evaluation)
 
-    def partial_report(self, rows: History, data: ImageData, validation: Judged) -> None:
+    def partial_report(self, rows: History, data: ImageData, validation: SplitEvaluation) -> None:
         """report.html as things stand, made in the background, if it is time for one."""
         model = self._model("latest", rows.last.stage, rows.last.epoch)
         self._press.offer(lambda: self._material(model, rows, data, {"validation": validation}))
@@ -98,10 +98,10 @@ class Published:
         model: EvaluatedModel,
         rows: History,
         data: ImageData,
-        sets: Mapping[str, Judged],
+        sets: Mapping[str, SplitEvaluation],
         *,
         finished: bool = False,
-    ) -> Material:
+    ) -> ReportInputs:
         return gather(
             self._plan,
             model,

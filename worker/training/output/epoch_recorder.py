@@ -8,14 +8,14 @@ from baton.domain.spec import JobSpec
 from baton.domain.wire import EpochRow
 from worker.attempt.protocols import Control
 from worker.checkpointing.snapshot import Snapshot
-from worker.training.output.artifacts import Published
+from worker.training.output.artifacts import PublishedFiles
 from worker.training.state.cursor import BestEpoch, Cursor
 
 
-class Recording:
+class EpochRecorder:
     """For the training loop, which adds the rows to its cursor."""
 
-    def __init__(self, spec: JobSpec, control: Control, files: Published) -> None:
+    def __init__(self, spec: JobSpec, control: Control, files: PublishedFiles) -> None:
         self._spec, self._control, self._files = spec, control, files
 
     def announce(self, cursor: Cursor, snapshot: Snapshot | None) -> None:

@@ -20,7 +20,7 @@ from worker.training.step.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class SplitEvaluation:
     """One set of images with a network's answers to them; in the score the loss has the regularisation in it."""
 
     split: Split
@@ -28,7 +28,9 @@ class Judged:
     answers: Answers
 
 
-def judge(engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int) -> Judged:
+def evaluate_split(
+    engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int
+) -> SplitEvaluation:
     """What the engine's network, of a stage counted from 1, says of a split.
 
     `between` is called before each batch and may raise to stop. Where the device's memory is full, all of the split is
@@ -45,7 +47,9 @@ def judge(engine: Engine, split: Split, between: Callable[[], None], batches: Ev
     while True:
         size = min(batches.size(stage, split.size), len(split))
         try:
-            return Judged(split, *engine.examine(in_order(split, size, at_batch, engine.hold(split.images)), size))
+            return SplitEvaluation(
+                split, *engine.examine(in_order(split, size, at_batch, engine.hold(split.images)), size)
+            )
         except tf.errors.OpError as error:
             if not out_of_memory(error):
                 raise
@@ -53,16 +57,16 @@ def judge(engine: Engine, split: Split, between: Callable[[], None], batches: Ev
         batches.halve(split.size, size, full)
 
 
-def judge_all(
+def evaluate_splits(
     engine: Engine, data: ImageData, between: Callable[[], None], batches: EvaluationBatches, stage: int
-) -> dict[str, Judged]:
+) -> dict[str, SplitEvaluation]:
     """The same of all sets that did not train, by their names in an evaluation."""
     splits = {"validation": data.val} | ({"test": data.test} if data.test is not None else {})
-    return {name: judge(engine, split, between, batches, stage) for name, split in splits.items()}
+    return {name: evaluate_split(engine, split, between, batches, stage) for name, split in splits.items()}
 
 
 def make_evaluation(
-    spec: JobSpec, model: EvaluatedModel, names: tuple[str, ...], outputs: int, sets: Mapping[str, Judged]
+    spec: JobSpec, model: EvaluatedModel, names: tuple[str, ...], outputs: int, sets: Mapping[str, SplitEvaluation]
 ) -> Evaluation:
     """The file's content: nothing in it depends on when or where it was made."""
     named = class_names(names, outputs)

@@ -15,9 +15,9 @@ from worker.attempt.protocols import Workspace
 from worker.training.data import ImageData, Split
 from worker.training.environment import describe
 from worker.training.evaluation import class_names
-from worker.training.output.evaluate_split import Judged
-from worker.training.output.report.inputs import Facts, Material, Shown
-from worker.training.state.step_plan import Plan
+from worker.training.output.evaluate_split import SplitEvaluation
+from worker.training.output.report.inputs import Facts, ReportInputs, Shown
+from worker.training.state.step_plan import StepPlan
 
 RIGHT = WRONG = 12
 ORIGINALS = 8
@@ -26,16 +26,16 @@ _SHOWN = 4
 
 
 def gather(
-    plan: Plan,
+    plan: StepPlan,
     model: EvaluatedModel,
     rows: Sequence[EpochRow],
     data: ImageData,
-    sets: Mapping[str, Judged],
+    sets: Mapping[str, SplitEvaluation],
     *,
     outputs: int,
     workspace: Workspace,
     finished: bool,
-) -> Material:
+) -> ReportInputs:
     """Copies all of it, so that training may go on at once."""
     facts = Facts(
         spec=dump_spec(plan.spec),
@@ -51,7 +51,7 @@ def gather(
     )
     answers = {name: judged.answers for name, judged in sets.items()}
     shown = {name: _shown(judged, plan.spec.seed) for name, judged in sets.items()}
-    return Material(facts, answers, shown, _originals(data.train, plan.spec.seed))
+    return ReportInputs(facts, answers, shown, _originals(data.train, plan.spec.seed))
 
 
 def _counts(data: ImageData) -> dict[str, tuple[int, ...]]:
@@ -64,7 +64,7 @@ def _counts(data: ImageData) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _shown(judged: Judged, seed: int) -> Shown:
+def _shown(judged: SplitEvaluation, seed: int) -> Shown:
     """Drawn, not picked: as many right answers as wrong ones, where there are so many, the right ones first."""
     generator = np.random.default_rng([_SHOWN, seed])
     right = judged.answers.right

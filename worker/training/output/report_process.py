@@ -12,7 +12,7 @@ from pathlib import Path
 from worker.attempt.protocols import Control
 from worker.ipc.progress import advanced
 from worker.training.output.helper_process import Helper
-from worker.training.output.report.inputs import Material
+from worker.training.output.report.inputs import ReportInputs
 
 REPORT_SECONDS = 60.0
 """At least so long from one report of a running job to the next."""
@@ -28,7 +28,7 @@ TYPES = {
 log = logging.getLogger(__name__)
 
 
-class Press:
+class ReportProcess:
     """For the training thread. `every`: seconds between two reports of a running job; `command` makes one."""
 
     def __init__(
@@ -43,14 +43,14 @@ class Press:
         self._job: _PrintJob | None = None
         self._next = 0.0
 
-    def offer(self, gather: Callable[[], Material]) -> None:
+    def offer(self, gather: Callable[[], ReportInputs]) -> None:
         """Has a report made of what `gather` gives now, unless one is under way or was just made. Waits for nothing."""
         if not self._enabled or time.monotonic() < self._next or (self._job and self._job.under_way):
             return
         self._next = time.monotonic() + self._every
         self._start(gather, all_files=False)
 
-    def finish(self, gather: Callable[[], Material], between: Callable[[], None]) -> None:
+    def finish(self, gather: Callable[[], ReportInputs], between: Callable[[], None]) -> None:
         """Makes the last report; calls `between`, which may raise to give it up, while it is being made."""
         if not self._enabled:
             return
@@ -70,7 +70,7 @@ class Press:
             self._job.give_up()
             self._job = None
 
-    def _start(self, gather: Callable[[], Material], *, all_files: bool) -> None:
+    def _start(self, gather: Callable[[], ReportInputs], *, all_files: bool) -> None:
         try:
             self._job = _PrintJob(self._control, gather(), self._module, all_files)
         except Exception as error:  # whatever it is, training goes on
@@ -81,7 +81,7 @@ class Press:
 class _PrintJob:
     """One report: a thread that writes the material, waits for the process, and hands over the files."""
 
-    def __init__(self, control: Control, material: Material, module: str, all_files: bool) -> None:
+    def __init__(self, control: Control, material: ReportInputs, module: str, all_files: bool) -> None:
         self._control, self._material, self._module, self._all = control, material, module, all_files
         self._helper = Helper()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
@@ -111,8 +111,8 @@ class _PrintJob:
 
     def _make(self, folder: Path) -> None:
         begun = time.monotonic()
-        story = self._control.story()
-        material = self._material.told(story.job, story.attempts) if story else self._material
+        job_record = self._control.job_record()
+        material = self._material.told(job_record.job, job_record.attempts) if job_record else self._material
         given, made = folder / "given", folder / "made"
         given.mkdir()
         made.mkdir()

@@ -10,14 +10,14 @@ from baton.domain.wire import Position, Progress
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """The steps of an epoch of each stage. Stages and epochs count from 0 here."""
 
     spec: JobSpec
     steps: tuple[int, ...]
 
     @classmethod
-    def of(cls, spec: JobSpec, images: int) -> Plan:
+    def of(cls, spec: JobSpec, images: int) -> StepPlan:
         """The plan for a number of training images."""
         return cls(spec, tuple(steps_per_epoch(stage, images) for stage in spec.stages))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 WINDOW_SECONDS = 15.0
 
 
-class Speedometer:
+class ThroughputMeter:
     """Images per second over a sliding window. `clock` in seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

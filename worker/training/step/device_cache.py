@@ -20,7 +20,7 @@ SHARE = 0.25
 log = logging.getLogger(__name__)
 
 
-class Shelf:
+class DeviceCache:
     """The arrays of images that devices hold, at most `capacity` bytes of them on each.
 
     Given to a step as arguments: as constants of the compiled program they would take minutes to compile.

@@ -26,13 +26,13 @@ from worker.training.input.device_uploads import Uploads
 from worker.training.input.host_source import Batch
 from worker.training.input.step_records import Records
 from worker.training.state.throughput import Pace
-from worker.training.step.device_cache import Shelf, training_devices
+from worker.training.step.device_cache import DeviceCache, training_devices
 from worker.training.step.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
-from worker.training.step.loss import Objective
+from worker.training.step.loss import Loss
 from worker.training.step.networks import build_network
 from worker.training.step.optimizers import make_optimizer
 from worker.training.step.replicas import Replicas, one_of
-from worker.training.step.train_step import Learner
+from worker.training.step.train_step import TrainStep
 
 PENDING_SECONDS = 0.2
 """Of work that a device may have left to do: a stop waits for it."""
@@ -85,11 +85,11 @@ class Engine:
         self._uploads, self._pace = Uploads(self.replicas, steps_ahead, self._finish_steps), Pace(PENDING_SECONDS)
         with self.replicas.scope():
             self._build(spec, classes)
-        self._shelf = Shelf(devices) if self.on_gpu or spec.augmentation_engine == "device" else None
-        self._learner = Learner(
+        self._device_cache = DeviceCache(devices) if self.on_gpu or spec.augmentation_engine == "device" else None
+        self._train_step = TrainStep(
             self.network, self._optimizer, self._train_sums, self._finite_images, replicas=self.replicas, xla=compiled
         )
-        self._objective = Objective(self.network)
+        self._objective = Loss(self.network)
         self._evaluate = tf.function(self._evaluate_step, jit_compile=compiled, autograph=False)
         log.info("built the network in %.2f s", time.monotonic() - begun)
 
@@ -114,23 +114,23 @@ class Engine:
     @property
     def draws(self) -> bool:
         """Whether its steps are to pick and augment their images themselves."""
-        return self._shelf is not None
+        return self._device_cache is not None
 
     def hold(self, images: npt.NDArray[np.uint8]) -> Held | None:
         """The same images on the devices, uint8 [n, h, w, 3]; None: they are to be handed over batch by batch."""
-        return self._shelf.hold(images) if self._shelf else None
+        return self._device_cache.hold(images) if self._device_cache else None
 
     def hold_only(self, *images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
         """Has the device hold these and no others, as far as they fit, the first ones first.
 
         Returns in words which ones stay with the host.
         """
-        if not self._shelf:
+        if not self._device_cache:
             return ()
-        self._shelf.keep_only(*images)
+        self._device_cache.keep_only(*images)
         for array in images:
-            self._shelf.hold(array)
-        return self._shelf.left_out
+            self._device_cache.hold(array)
+        return self._device_cache.left_out
 
     def ahead(self, batches: Iterable[Batch], rates: Iterable[float]) -> Iterator[Batch]:
         """The batches, with records where the images are on the devices. `rates`: the learning rate of each.
@@ -154,7 +154,7 @@ class Engine:
         """
         with self._compiling("step", images, change.augmentation if change else None):
             shares = self.replicas.shares(images, labels, change)
-            self._learner.step(shares, records or self._uploads.one(shares, rate))
+            self._train_step.step(shares, records or self._uploads.one(shares, rate))
         self._pace.begin()
         if self._pace.full:
             self.wait()

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-class Objective:
+class Loss:
     """Loss and answers of one network. Images: uint8 or float 0..255 [n, h, w, 3]; labels: int32 [n].
 
     Cross-entropy on the logits is that on the softmax's output without its rounding. The network has a layer `logits`.

@@ -14,7 +14,7 @@ from worker.training.augmentation.device import NOTHING, DeviceAugment, build_de
 from worker.training.input.reordered_augmentation import Reordered
 from worker.training.input.step_records import Records, labels_of, picked_by, rate_of, seed_of
 from worker.training.step.inputs import Rows, Share, source_of
-from worker.training.step.loss import Objective
+from worker.training.step.loss import Loss
 from worker.training.step.replicas import Replicas, one_of
 
 Policy = str | AugmentationSpec | None
@@ -28,7 +28,7 @@ class _Program:
     before: Reordered | None = None
 
 
-class Learner:
+class TrainStep:
     """Updates a network's variables. `xla`: whether it compiles the steps.
 
     `sums`: of loss, correct answers and images. `finite`: images in the steps up to which the loss sum is finite.
@@ -47,7 +47,7 @@ class Learner:
         self._network, self._optimizer = network, optimizer
         self._sums, self._finite = sums, finite
         self._replicas, self._xla = replicas, xla
-        self._objective = Objective(network)
+        self._objective = Loss(network)
         self._programs: dict[tuple[Policy, bool], _Program] = {}
 
     def step(self, shares: Sequence[Share], records: Records) -> None:

@@ -1,4 +1,6 @@
-"""Loads a .keras file in plain Keras, in its safe mode: `python -m worker.training.output.readback PARENT FILE NETWORK`.
+"""Loads a .keras file in plain Keras, in its safe mode.
+
+Usage: `python -m worker.training.output.readback PARENT FILE NETWORK`.
 
 Prints one JSON object, see worker.training.output.readback.Found. NETWORK: the name of the network in the job's
 spec. If the file cannot be loaded, it is loaded again after the import of that network's package.

@@ -19,10 +19,10 @@ from pathlib import Path
 
 
 def _main(given: Path, made: Path) -> None:
-    from worker.training.output.report.inputs import Material
+    from worker.training.output.report.inputs import ReportInputs
     from worker.training.output.report.pages import make_report
 
-    make_report(Material.read(given), made)
+    make_report(ReportInputs.read(given), made)
 
 
 if __name__ == "__main__":

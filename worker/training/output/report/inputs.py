@@ -54,7 +54,7 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class ReportInputs:
     """`answers` and `shown` by set; `originals`: training images to be augmented, uint8 [n, size, size, 3]."""
 
     facts: Facts
@@ -62,7 +62,7 @@ class Material:
     shown: Mapping[str, Shown]
     originals: Images = field(default_factory=lambda: np.zeros((0, 8, 8, 3), np.uint8))
 
-    def told(self, job: JobView | None, attempts: tuple[AttemptView, ...]) -> Material:
+    def told(self, job: JobView | None, attempts: tuple[AttemptView, ...]) -> ReportInputs:
         """The same with what the service tells."""
         return replace(self, facts=self.facts.model_copy(update={"job": job, "attempts": attempts}))
 
@@ -77,7 +77,7 @@ class Material:
         (folder / FACTS).write_text(self.facts.model_dump_json(), encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Material:
+    def read(cls, folder: Path) -> ReportInputs:
         """What `write` laid there."""
         facts = Facts.model_validate_json((folder / FACTS).read_bytes())
         with np.load(folder / ARRAYS, allow_pickle=False) as arrays:

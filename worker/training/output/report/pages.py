@@ -18,8 +18,8 @@ from worker.training.output.report.augmented import augmentations
 from worker.training.output.report.figures import curves, matrix, pictures
 from worker.training.output.report.figures.canvas import Drawing, styled
 from worker.training.output.report.formatting import division, duration, markdown, moment, number, percent, short_names
-from worker.training.output.report.inputs import Material
-from worker.training.output.report.run_timeline import Course, course_of
+from worker.training.output.report.inputs import ReportInputs
+from worker.training.output.report.run_timeline import RunTimeline, timeline_of
 
 HTML, MARKDOWN = "report.html", "report.md"
 GALLERY_NAME = 16
@@ -42,7 +42,7 @@ class Judgement:
     classes: tables.Table
 
 
-def make_report(material: Material, folder: Path) -> None:
+def make_report(material: ReportInputs, folder: Path) -> None:
     """Writes all files into the folder."""
     with styled():
         content = _content(material)
@@ -62,8 +62,8 @@ def _templates() -> Environment:
     return made
 
 
-def _content(material: Material) -> dict[str, Any]:
-    facts, course = material.facts, course_of(material.facts)
+def _content(material: ReportInputs) -> dict[str, Any]:
+    facts, course = material.facts, timeline_of(material.facts)
     names = short_names(facts.class_names)
     sets = {
         name: evaluated(answers, facts.class_names, facts.losses[name]) for name, answers in material.answers.items()
@@ -86,7 +86,7 @@ def _content(material: Material) -> dict[str, Any]:
     }
 
 
-def _tables(material: Material, course: Course, sets: Mapping[str, SetResult]) -> dict[str, Any]:
+def _tables(material: ReportInputs, course: RunTimeline, sets: Mapping[str, SetResult]) -> dict[str, Any]:
     facts = material.facts
     return {
         "results": tables.results(dict(sets), course.spec.published),
@@ -99,7 +99,7 @@ def _tables(material: Material, course: Course, sets: Mapping[str, SetResult]) -
     }
 
 
-def _judgement(name: str, result: SetResult, material: Material, names: tuple[str, ...]) -> Judgement:
+def _judgement(name: str, result: SetResult, material: ReportInputs, names: tuple[str, ...]) -> Judgement:
     return Judgement(
         name=name,
         result=result,
@@ -114,7 +114,7 @@ def _judgement(name: str, result: SetResult, material: Material, names: tuple[st
     )
 
 
-def _samples(course: Course, material: Material) -> list[Drawing]:
+def _samples(course: RunTimeline, material: ReportInputs) -> list[Drawing]:
     found = augmentations(course.spec, material.originals)
     return [
         pictures.augmented(k, title, material.originals, changed) for k, (title, changed) in enumerate(found, start=1)

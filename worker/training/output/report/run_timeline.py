@@ -12,7 +12,7 @@ from baton.domain.wire import EpochRow
 from worker.extensions import installed
 from worker.training.output.report.inputs import Facts
 from worker.training.state.schedules import make_schedule
-from worker.training.state.step_plan import Plan
+from worker.training.state.step_plan import StepPlan
 
 # Of a stage whose rate moves at every step.
 _POINTS = 400
@@ -41,27 +41,27 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunTimeline:
     """All of it; learning rates as (epochs done, rate)."""
 
     spec: JobSpec
-    plan: Plan
+    plan: StepPlan
     rows: tuple[EpochRow, ...]
     bands: tuple[Band, ...]
     marks: tuple[Mark, ...]
     rates: tuple[tuple[float, float], ...]
 
 
-def course_of(facts: Facts) -> Course:
+def timeline_of(facts: Facts) -> RunTimeline:
     """From what was recorded; where the service told nothing, interruptions lie between two rows of the history."""
     spec = parse_spec(facts.spec, installed())
-    plan = Plan(spec, facts.steps)
+    plan = StepPlan(spec, facts.steps)
     marks = tuple(_told(plan, facts.attempts) if facts.attempts else _guessed(facts.history))
     bands = tuple(_bands(plan, len(facts.history)))
-    return Course(spec, plan, facts.history, bands, marks, tuple(_rates(plan, facts.history)))
+    return RunTimeline(spec, plan, facts.history, bands, marks, tuple(_rates(plan, facts.history)))
 
 
-def epochs_at(plan: Plan, global_step: int) -> float:
+def epochs_at(plan: StepPlan, global_step: int) -> float:
     """Epochs done after so many steps of the whole job."""
     for stage, steps in enumerate(plan.steps):
         into = global_step - plan.start_of(stage).global_step
@@ -70,7 +70,7 @@ def epochs_at(plan: Plan, global_step: int) -> float:
     return float(plan.spec.total_epochs)
 
 
-def _bands(plan: Plan, done: int) -> Iterator[Band]:
+def _bands(plan: StepPlan, done: int) -> Iterator[Band]:
     for stage, spec in enumerate(plan.spec.stages):
         begin = plan.epochs_before(stage)
         found = spec.published
@@ -80,7 +80,7 @@ def _bands(plan: Plan, done: int) -> Iterator[Band]:
             yield Band(stage + 1, plan.stage_name(stage), begin, min(begin + spec.epochs, max(done, 1)), best)
 
 
-def _told(plan: Plan, attempts: Sequence[AttemptView]) -> Iterator[Mark]:
+def _told(plan: StepPlan, attempts: Sequence[AttemptView]) -> Iterator[Mark]:
     for attempt in attempts:
         if attempt.state in INTERRUPTED and attempt.end_step is not None:
             kind = INTERRUPTED[attempt.state]
@@ -93,7 +93,7 @@ def _guessed(rows: Sequence[EpochRow]) -> Iterator[Mark]:
             yield Mark(float(before.epoch), before.attempt, "interrupted", None)
 
 
-def _rates(plan: Plan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
+def _rates(plan: StepPlan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
     for row in rows:
         schedule = plan.spec.stages[row.stage - 1].schedule
         if isinstance(schedule, CyclicSchedule):
@@ -103,7 +103,7 @@ def _rates(plan: Plan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, float]
             yield (row.epoch, row.learning_rate)
 
 
-def _within(plan: Plan, row: EpochRow, schedule: CyclicSchedule) -> Iterator[tuple[float, float]]:
+def _within(plan: StepPlan, row: EpochRow, schedule: CyclicSchedule) -> Iterator[tuple[float, float]]:
     steps, epochs = plan.steps[row.stage - 1], plan.spec.stages[row.stage - 1].epochs
     moving = make_schedule(schedule, schedule.base_lr)
     stride = max(1, steps * epochs // _POINTS)

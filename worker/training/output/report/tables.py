@@ -21,7 +21,7 @@ from baton.domain.views import AttemptView, JobView
 from baton.domain.wire import EpochRow
 from worker.training.output.report.augmented import policy_title
 from worker.training.output.report.formatting import ABSENT, duration, moment, number, percent
-from worker.training.output.report.run_timeline import Course
+from worker.training.output.report.run_timeline import RunTimeline
 
 CONFUSIONS = 10
 
@@ -68,7 +68,7 @@ def _published(name: str, published: Published | None) -> float | None:
     return published.val_accuracy if published.best_val_accuracy is None else published.best_val_accuracy
 
 
-def stages(course: Course) -> Table:
+def stages(course: RunTimeline) -> Table:
     """Each stage of the spec, what it reached, and what the source reports of it."""
     columns = (
         "stage", "name", "pixels", "batch", "epochs", "steps each", "at the end", "published", "at best", "published",
@@ -77,7 +77,7 @@ def stages(course: Course) -> Table:
     return _table(columns, [_stage(course, k, s) for k, s in enumerate(course.spec.stages)], 1, 10, 11)
 
 
-def _stage(course: Course, number: int, stage: StageSpec) -> tuple[str, ...]:
+def _stage(course: RunTimeline, number: int, stage: StageSpec) -> tuple[str, ...]:
     rows = [row for row in course.rows if row.stage == number + 1]
     found = stage.published or Published()
     size = stage.validation_image_size

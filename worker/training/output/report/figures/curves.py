@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from worker.training.output.report.figures.canvas import INK, PUBLISHED, TRAINING, VALIDATION, Drawing, blank, drawing
-from worker.training.output.report.run_timeline import Course, Mark
+from worker.training.output.report.run_timeline import Mark, RunTimeline
 
 HEIGHT = 3.5
 TEXT = "Cross-entropy with regularisation: mean over each epoch's training images, and over all validation images."
@@ -26,7 +26,7 @@ _LINES = {
 }
 
 
-def loss(course: Course) -> Drawing:
+def loss(course: RunTimeline) -> Drawing:
     """Loss of training and validation."""
     figure, axes = _frame(course, "loss (nats)")
     values = [(row.loss, row.val_loss) for row in course.rows]
@@ -37,7 +37,7 @@ def loss(course: Course) -> Drawing:
     return _done(figure, axes, "loss", "Loss", TEXT)
 
 
-def accuracy(course: Course) -> Drawing:
+def accuracy(course: RunTimeline) -> Drawing:
     """Accuracy of training and validation, and what the source of the plan reports."""
     figure, axes = _frame(course, "accuracy (% of images)")
     _two(axes, course, [100 * r.accuracy for r in course.rows], [100 * r.val_accuracy for r in course.rows])
@@ -51,7 +51,7 @@ def accuracy(course: Course) -> Drawing:
     return _done(figure, axes, "accuracy", "Accuracy", text)
 
 
-def learning_rate(course: Course) -> Drawing:
+def learning_rate(course: RunTimeline) -> Drawing:
     """The learning rate of each step."""
     figure, axes = _frame(course, "learning rate (per step)")
     rates = [rate for _, rate in course.rates]
@@ -74,7 +74,7 @@ def _plain(value: float, _place: int | None) -> str:
     return f"{value:g}"
 
 
-def _frame(course: Course, unit: str) -> tuple[Figure, Axes]:
+def _frame(course: RunTimeline, unit: str) -> tuple[Figure, Axes]:
     figure = blank(HEIGHT)
     axes = figure.add_subplot()
     end = max(1.0, float(len(course.rows)))
@@ -88,7 +88,7 @@ def _frame(course: Course, unit: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _stages(axes: Axes, course: Course, end: float) -> None:
+def _stages(axes: Axes, course: RunTimeline, end: float) -> None:
     above = axes.get_xaxis_transform()
     for band in course.bands:
         if band.stage % 2 == 0:
@@ -113,7 +113,7 @@ def _interruptions(axes: Axes, marks: Sequence[Mark]) -> None:
         axes.axvline(mark.epoch, color=color, linestyle=style, linewidth=1.2, label=label)
 
 
-def _two(axes: Axes, course: Course, training: Sequence[float], validation: Sequence[float]) -> None:
+def _two(axes: Axes, course: RunTimeline, training: Sequence[float], validation: Sequence[float]) -> None:
     epochs = [row.epoch for row in course.rows]
     marker = "o" if len(epochs) < 40 else ""
     for values, color, label in ((training, TRAINING, "training"), (validation, VALIDATION, "validation")):

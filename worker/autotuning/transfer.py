@@ -11,9 +11,9 @@ from baton.domain.manifest import ProgramFile, ProgramSet, program_object
 from baton.domain.spec import JobSpec
 from baton.storage import BlobStore
 from baton.storage.errors import StoreError
-from worker.compile_cache.folder import FILE, Folder, Results, open_folder
-from worker.compile_cache.key import AutotuningKey
-from worker.compile_cache.local import MachineCache
+from worker.autotuning.folder import FILE, Folder, Results, open_folder
+from worker.autotuning.key import AutotuningKey
+from worker.autotuning.local import LocalCache
 
 Fetch = Callable[[str], bytes]
 NOT_COMPILED = "the steps are not compiled (BATON_XLA=off), so TensorFlow chooses kernels again in each process"
@@ -54,9 +54,9 @@ class Compiler:
             log.warning("autotuning results are not kept: %s", error)
             return cls(machine, cache, None, f"the cache of the worker cannot hold autotuning results: {error}")
 
-    def carrier(self, store: BlobStore, job_id: str, spec: JobSpec) -> Carrier:
+    def transfer(self, store: BlobStore, job_id: str, spec: JobSpec) -> ResultsTransfer:
         """For one attempt on a job."""
-        return Carrier(self, store, job_id, spec)
+        return ResultsTransfer(self, store, job_id, spec)
 
     def close(self) -> None:
         """Remove the folder."""
@@ -64,7 +64,7 @@ class Compiler:
             self.folder.close()
 
 
-class Carrier:
+class ResultsTransfer:
     """`begin` or `restore` before the first compilation, `check` after it, `found` at each save.
 
     `needed`: whether the kernels depend on the results. With `deterministic: true` XLA measures nothing.
@@ -74,7 +74,7 @@ class Carrier:
         self.needed = spec.deterministic is not True
         self._folder, self._lacking = compiler.folder, compiler.lacking
         self._store, self._job_id, self._key = store, job_id, AutotuningKey.of(spec, compiler.machine)
-        self._sets = MachineCache(compiler.cache / "autotuning" / "sets")
+        self._sets = LocalCache(compiler.cache / "autotuning" / "sets")
         self._begun: Results | None = None
         self._offered: Results | None = None
         self._found: Results | None = None

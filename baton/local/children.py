@@ -12,7 +12,7 @@ from baton.local.signals import Signals
 CHECK_SECONDS = 0.5
 
 
-class Supervisor:
+class Children:
     """Starts children in the order given, starts again what died, stops them the other way round."""
 
     def __init__(

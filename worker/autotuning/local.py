@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from baton.system.file_locks import held
-from worker.compile_cache.folder import Results
+from worker.autotuning.folder import Results
 
 KEPT = 32
 """Number of files that a machine keeps. The one that was not used for the longest time is removed."""
@@ -23,7 +23,7 @@ _SUFFIX = ".results"
 log = logging.getLogger(__name__)
 
 
-class MachineCache:
+class LocalCache:
     """Files below a folder of the worker's cache. A failure costs only time, so it only writes a warning."""
 
     def __init__(self, folder: Path) -> None:

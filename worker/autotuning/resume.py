@@ -8,7 +8,7 @@ from baton.domain.manifest import ProgramSet
 from baton.domain.policies import Reason
 from baton.domain.states import AttemptState
 from baton.domain.views import AttemptView
-from worker.compile_cache.transfer import Carrier, Fetch, OtherMachine, UnusableResults
+from worker.autotuning.transfer import Fetch, OtherMachine, ResultsTransfer, UnusableResults
 from worker.supervisor.process import CRASHED
 
 
@@ -29,21 +29,21 @@ def _crashed(attempt: AttemptView) -> bool:
 
 
 def resume(
-    carrier: Carrier | None, carried: ProgramSet | None, fetch: Fetch, doubted: str | None, step: int
+    transfer: ResultsTransfer | None, carried: ProgramSet | None, fetch: Fetch, doubted: str | None, step: int
 ) -> str | None:
     """Put the results of the checkpoint at `step` in place. The answer says why the resume is not exact.
 
-    Without a carrier the worker has no GPU: on a processor XLA measures nothing.
+    Without a transfer the worker has no GPU: on a processor XLA measures nothing.
     """
-    if carrier is None:
+    if transfer is None:
         return None
     try:
         if doubted:
             raise UnusableResults(doubted)
-        carrier.restore(carried, fetch)
+        transfer.restore(carried, fetch)
     except UnusableResults as error:
-        carrier.begin(afresh=doubted is not None)
+        transfer.begin(afresh=doubted is not None)
         # Before the first step no kernel has computed anything.
-        matters = step > 0 and (carrier.needed or isinstance(error, OtherMachine))
+        matters = step > 0 and (transfer.needed or isinstance(error, OtherMachine))
         return str(error) if matters else None
     return None

@@ -77,8 +77,8 @@ def _print_full_width() -> None:
 
 def _print_history() -> None:
     """What a history of this length adds to a save and to an epoch, in the loop and in the background."""
-    from worker.training.output.history import History, history_writer
     from worker.training.state.cursor import Cursor
+    from worker.training.state.history import History, history_writer
 
     known = dict.fromkeys(EpochRow.model_fields, 1)
     row = EpochRow.model_validate({**known, "finished_at": datetime.now(UTC)})

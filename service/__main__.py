@@ -124,7 +124,7 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # service.api.forwarded_headers handles them, and ignores forged addresses
+        proxy_headers=False,  # service.forwarded_headers handles them, and ignores forged addresses
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,

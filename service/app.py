@@ -33,8 +33,8 @@ from service.api import (
     tokens,
 )
 from service.api.context import Services
-from service.api.forwarded_headers import Forwarded
 from service.api.headers import SecurityHeaders, allow_origins
+from service.api.metrics_collector import Scrape
 from service.api.openapi import described
 from service.api.openapi_texts import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
 from service.api.readiness import Readiness, checks
@@ -42,9 +42,9 @@ from service.api.request_limits import BodyLimit, ShareLimit
 from service.api.request_log import Requests
 from service.authn.authenticator import Authenticator
 from service.authn.failed_logins import WINDOW_SECONDS, FailedLogins
-from service.authn.principal import READERS, WORKERS
 from service.db.engine import Database, open_engine
 from service.db.fifo_lock import FifoLock
+from service.forwarded_headers import Forwarded
 from service.http_server import possible_connections
 from service.live.change_poller import ChangePoller
 from service.live.event_stream import EventStream
@@ -52,9 +52,9 @@ from service.live.log_reader import LogReader
 from service.live.status_cache import StatusCache
 from service.live.work_offers import WorkOffers
 from service.metrics.counters import Counters
-from service.metrics.scrape import Scrape
 from service.notifications.sender import Sender
 from service.notifications.targets import chosen, load_urls
+from service.principal import READERS, WORKERS
 from service.reconciler.loop import Reconciler
 from service.reconciler.rq_dispatch import RqMessages
 from service.settings import Settings

@@ -25,8 +25,8 @@ from baton.domain.queues import QUEUE
 from baton.domain.spec import LABEL
 from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
-from service.api.forwarded_headers import checked_proxy
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
+from service.forwarded_headers import checked_proxy
 from service.usecases.concurrency_limits import ANY, Limits
 from service.usecases.heartbeat_age import HeartbeatAges
 

@@ -17,11 +17,11 @@ from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Deadline, process_started, read_deadline
 from worker.preemption.time_limit import read_limit
 from worker.settings import WorkerSettings
+from worker.store_identity import WorkerStore
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER
 from worker.supervisor.registration import Registration
 from worker.supervisor.shutdown import woken_for_the_end
-from worker.supervisor.store_identity import WorkerStore
 from worker.supervisor.supervisor import Supervisor
 
 DONE, USAGE, REFUSED = 0, 2, 4

@@ -20,6 +20,7 @@ from baton.client.client import Client
 from baton.client.connection import Connection, find_connection
 from baton.client.errors import Unreachable
 from baton.domain.errors import BatonError
+from baton.local.programs import child_environment
 
 FREE_BYTES = 2 * 10**9
 # Well below the 15 minutes after which Google's and Amazon's stores refuse a signature.

@@ -34,6 +34,7 @@ from baton.client.find_job import find_job
 from baton.domain.evaluation import FILE, Evaluation
 from baton.domain.overrides import apply_overrides
 from baton.domain.views import JobView
+from baton.local.programs import child_environment
 
 NEEDED = "tensorflow"
 

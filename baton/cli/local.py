@@ -123,6 +123,6 @@ def demo(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Made anew each time.")] = Path(".demo"),
 ) -> None:
     """Train on handwritten digits, kill the worker on the way, and watch the run recover."""
-    from baton.local.demo import run_demo
+    from baton.cli.demo import run_demo
 
     raise typer.Exit(run_demo(data, console()))

@@ -37,7 +37,6 @@ from service.api.context import Services
 from service.api.dependencies import AttemptId, Ctx, guarded_router
 from service.api.disconnects import unless_gone
 from service.api.problems import BODY, responses
-from service.authn.principal import HeldAttempt, Principal
 from service.db.unit_of_work import Unit
 from service.errors import (
     Conflict,
@@ -50,6 +49,7 @@ from service.errors import (
     WrongStore,
 )
 from service.lanes import LEASES
+from service.principal import HeldAttempt, Principal
 from service.usecases import (
     artifacts,
     attempt_outcomes,

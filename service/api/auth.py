@@ -20,10 +20,10 @@ from service.api.body_checks import check_json
 from service.api.context import Services
 from service.api.request_limits import SHARE, Group, Sharer
 from service.authn.authenticator import Authenticator, Credential
-from service.authn.principal import ATTEMPT, HeldAttempt, Principal
 from service.authn.secrets import csrf_of
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.lanes import LEASES, Lane, lane_of
+from service.principal import ATTEMPT, HeldAttempt, Principal
 from service.settings import Settings
 
 COOKIE, CSRF_HEADER = "baton_session", "Baton-CSRF"
@@ -166,7 +166,7 @@ async def identified(request: Request, shown: Credential, lane: Lane | None = No
 
 
 def address_of(request: Request) -> str:
-    """The client's address, also behind trusted proxies (service.api.forwarded_headers)."""
+    """The client's address, also behind trusted proxies (service.forwarded_headers)."""
     return request.client.host if request.client else "unknown"
 
 

@@ -21,10 +21,10 @@ from service.api.dependencies import Ctx, guarded_router
 from service.api.headers import NO_STORE
 from service.api.problems import BODY, responses
 from service.authn.authenticator import Credential
-from service.authn.principal import Principal
 from service.authn.secrets import LINK, csrf_of, draw_cookie, draw_link
 from service.db.unit_of_work import Unit
 from service.errors import Forbidden, Unauthorized
+from service.principal import Principal
 from service.usecases import browser_sessions
 
 router = guarded_router("session")

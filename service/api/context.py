@@ -28,7 +28,7 @@ from service.usecases.notifications import Policy
 class Services:
     """The parts that `create_app` put together.
 
-    `leases` and `lease_authenticator`: database and authenticator on the connections of the LEASES lane (service.lanes).
+    `leases`, `lease_authenticator`: database and authenticator on the connections of the LEASES lane (service.lanes).
     """
 
     settings: Settings

@@ -27,11 +27,11 @@ from service.api.context import Services
 from service.api.dependencies import Ctx, JobId, PageSize, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.api.submission_body import SPEC_BODY, Body, requested_spec
-from service.authn.principal import Principal
 from service.db import audit
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
 from service.live.status_cache import Status
+from service.principal import Principal
 from service.usecases import job_control, job_filters, views
 from service.usecases.job_filters import JobFilter
 from service.usecases.notifications import check_targets

@@ -9,9 +9,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.api.auth import METRICS, GuardedRoute
+from service.api.metrics_collector import Scrape
 from service.api.problems import ALWAYS, responses
 from service.lanes import NUMBERS
-from service.metrics.scrape import Scrape
 
 router = APIRouter(tags=["health"], route_class=GuardedRoute, responses=responses(*ALWAYS))
 

@@ -11,10 +11,10 @@ from service.api.auth import ADMIN, READ, Caller
 from service.api.context import Services
 from service.api.dependencies import Ctx, guarded_router
 from service.api.problems import BODY, responses
-from service.authn.principal import Principal
 from service.db import audit
 from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
+from service.principal import Principal
 
 router = guarded_router("notifications")
 TITLE = "Baton: a test"

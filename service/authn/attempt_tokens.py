@@ -14,10 +14,10 @@ from threading import Lock
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from service.authn.principal import HeldAttempt
 from service.db.auth_tables import SigningKey
 from service.db.engine import Database
 from service.db.unit_of_work import Unit
+from service.principal import HeldAttempt
 
 NAME = "attempts"
 FORM = re.compile(r"(baton_attempt_([0-9a-f]{32})_([0-9]{1,18})_([0-9a-f]{32})_([0-9a-f]{12}|0))_([0-9a-f]{64})")

@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from baton.domain.states import HELD_ATTEMPTS
 from service.authn.attempt_tokens import AttemptTokens
 from service.authn.failed_logins import FailedLogins
-from service.authn.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 from service.authn.secrets import digest, id_of, link_id, session_id
 from service.authn.write_rates import ARTIFACTS, NOTES, WriteRate
 from service.db import audit
@@ -30,6 +29,7 @@ from service.db.tables import Attempt
 from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.errors import TooManyFailures, Unauthorized
+from service.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 
 BELIEVED_SECONDS = 5.0
 """How long a replica may go on to take a token that another one revoked."""

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from baton.domain.stored import mapping
 from baton.domain.tokens import NOBODY, AuditPage, AuditView
-from service.authn.principal import Principal
 from service.db.auth_tables import AuditEntry
 from service.db.unit_of_work import Unit, clean
+from service.principal import Principal
 
 STRANGER = Principal(NOBODY, frozenset())
 """Whoever was not let in."""

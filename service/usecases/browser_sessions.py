@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 
-from service.authn.principal import Principal
 from service.db import audit
 from service.db.auth_tables import BrowserSession
 from service.db.unit_of_work import Unit
 from service.errors import Unauthorized
+from service.principal import Principal
 
 
 def open_session(unit: Unit, session_id: str, owner: Principal, seconds: float) -> datetime:

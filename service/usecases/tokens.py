@@ -9,12 +9,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.tokens import TokenCreated, TokenPage, TokenRequest, TokenView
-from service.authn.principal import Principal
 from service.authn.secrets import digest, draw_token, prefix
 from service.db import audit
 from service.db.auth_tables import IS_UNREVOKED, ApiToken, BrowserSession
 from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
+from service.principal import Principal
 
 _ID = re.compile(r"[0-9a-f]{12}")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from baton.cli.demo.chart import draw, epoch_at, stage_spans
+from baton.cli.demo.checks import Outcome, all_checks, statuses
+from baton.cli.demo.scenario import kill_now, stage_start
+from baton.cli.demo.workspace import MARKER, fresh_directory
 from baton.domain.views import AttemptView, EventView, JobView
 from baton.domain.wire import EpochRow
 from baton.local.data_directory import DataDirectory
-from baton.local.demo.chart import draw, epoch_at, stage_spans
-from baton.local.demo.checks import Outcome, all_checks, statuses
-from baton.local.demo.scenario import kill_now, stage_start
-from baton.local.demo.workspace import MARKER, fresh_directory
 from baton.local.errors import Occupied, StackError
 from tests.client.fake_service import attempt, epoch, job, progress
 

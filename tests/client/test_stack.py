@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from baton.cli.demo.stack_processes import processes_of
 from baton.client.connection import read_connection
 from baton.local.data_directory import DataDirectory
-from baton.local.demo.stack_processes import processes_of
 from baton.local.ports import free_port, url_of
 from baton.local.redis_server import SYSTEM_SERVERS, bundled_binary
 from tests.client.waiting import eventually

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.api.forwarded_headers import Forwarded
 from service.app import create_app
 from service.db.migrate import migrate
+from service.forwarded_headers import Forwarded
 from service.settings import Settings, SettingsError, load_settings
 from tests.service.helpers import assert_problem
 from tests.support.redis import RedisServer

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select, text, update
 
 from baton.domain.queues import rq_queue
+from service.api import metrics_collector
 from service.db.operation_tables import PassFailure
 from service.db.tables import Attempt, Job
-from service.metrics import scrape
 from service.reconciler import queue_placement
 from service.reconciler.dispatch_window import WINDOW
 from service.usecases import worker_demand
@@ -74,7 +74,7 @@ ACTIONS: dict[str, Callable[[Api], object]] = {
 @ON_SQLITE
 def test_nothing_costs_more_with_a_backlog(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_demand, "MOST", 100)
-    monkeypatch.setattr(scrape, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(metrics_collector, "KEPT_SECONDS", -1.0)
     job = api.submit()["id"]
     found = []
     for count in (FEW, MANY):

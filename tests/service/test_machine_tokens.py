@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from service.authn.principal import READERS, WORKERS
+from service.principal import READERS, WORKERS
 from service.settings import Settings, SettingsError, load_settings
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer, worker_info
 from tests.support.service import TOKEN

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.api import metrics_collector
 from service.api.readiness import State
-from service.metrics import scrape
 from service.metrics.database_numbers import OTHERS, QUEUES, Queue, few
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually
 from tests.support.redis import RedisServer
@@ -19,7 +19,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(metrics_collector, "KEPT_SECONDS", -1.0)
 
 
 def scraped(api: Api) -> Samples:
@@ -129,7 +129,7 @@ def test_reading_needs_the_scope_or_the_setting(start: Callable[..., Api]) -> No
 
 @ON_SQLITE
 def test_what_was_read_is_told_again_for_a_while(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "KEPT_SECONDS", 3600.0)
+    monkeypatch.setattr(metrics_collector, "KEPT_SECONDS", 3600.0)
     assert value(scraped(api), "baton_jobs", status="queued") == 0
     api.submit()
     again = scraped(api)

@@ -11,10 +11,10 @@ import pytest
 from baton.domain.tokens import Scope
 from service.authn.authenticator import BELIEVED_SECONDS, USED_EVERY, Authenticator, Credential
 from service.authn.failed_logins import FailedLogins
-from service.authn.principal import BOOTSTRAP
 from service.db.auth_tables import ApiToken
 from service.db.engine import Database, open_engine
 from service.errors import Unauthorized
+from service.principal import BOOTSTRAP
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.service.rows import everything
 from tests.support.service import TOKEN

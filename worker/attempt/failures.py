@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from baton.domain.errors import JobFailure, SpecError
 from baton.domain.note_limits import fitting_text
 from baton.domain.policies import Reason
 from baton.domain.protocol_versions import CANNOT_READ
-from baton.domain.store_identity import NOT_IN_STORE, WRONG_STORE, shown_url
 from baton.domain.text import words_of
 from baton.domain.wire import Finish, Outcome
-from baton.storage import BlobStore
 from baton.storage.errors import StoreError, StoreUnavailable
-from worker.api_client.client import GrantUnreadable, Refused
+from worker.api_client.client import GrantUnreadable
 from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
-from worker.supervisor.oom import LESS_MEMORY
+from worker.failure_texts import LESS_MEMORY
 
 NO_WORDS = "the training failed, and what it raised cannot be told"
 TRACEBACK_LINES = 30
@@ -57,18 +53,6 @@ def _fault(error: BaseException) -> str | None:
         return fault_of(error)
     except Exception:
         return None
-
-
-@contextmanager
-def wrong_store_told(store: BlobStore) -> Iterator[None]:
-    """Turn a refusal because service and worker use different stores into the failure of the attempt."""
-    try:
-        yield
-    except Refused as error:
-        if error.problem not in (WRONG_STORE, NOT_IN_STORE):
-            raise
-        text = f"service and worker do not see the same store; this worker's is {shown_url(store.url)}: {error}"
-        raise JobFailure(Reason.WRONG_STORE, text) from error
 
 
 def fault_of(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from baton.domain.goodput import Stopwatch
 from baton.domain.protocol_versions import known
 from baton.domain.wire import Directive, Grant, Heartbeat, Phase, Progress
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
-from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing.store_troubles import StoreTroubles
 from worker.ipc.progress import CELL
 
 # After so many leases without an answer somebody else has the job for sure, and training on is a waste.

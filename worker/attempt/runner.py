@@ -30,7 +30,10 @@ from baton.storage.errors import StoreUnavailable
 from baton.telemetry import traces
 from worker.api_client.client import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.context import AttemptContext
-from worker.attempt.failures import bare, failed, wrong_store_told
+from worker.attempt.failures import (
+    bare,
+    failed,
+)
 from worker.attempt.handover import hand_over, send_the_rest
 from worker.attempt.lease import Lease
 from worker.attempt.preemption_reporter import PreemptionReporter
@@ -44,7 +47,7 @@ from worker.ipc.progress import CELL, advanced
 from worker.preemption.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.preemption.notice import Notice
 from worker.retry import retry_call
-from worker.supervisor.store_identity import describe_in_time
+from worker.store_identity import describe_in_time, wrong_store_told
 
 CLAIM_SECONDS = 60.0
 FINISH_SECONDS = 600.0

@@ -9,7 +9,7 @@ from baton.domain.policies import Reason
 from baton.domain.states import AttemptState
 from baton.domain.views import AttemptView
 from worker.autotuning.transfer import Fetch, OtherMachine, ResultsTransfer, UnusableResults
-from worker.supervisor.process import CRASHED
+from worker.failure_texts import CRASHED
 
 
 def doubt(attempts: Iterable[AttemptView], number: int, step: int) -> str | None:

@@ -22,11 +22,11 @@ from baton.storage import BlobStore
 from baton.storage.checksum import crc32c_of
 from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
-from worker.attempt.failures import wrong_store_told
 from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
 from worker.checkpointing.files import Writer, Written, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
+from worker.store_identity import wrong_store_told
 
 log = logging.getLogger(__name__)
 

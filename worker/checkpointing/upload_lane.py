@@ -34,7 +34,9 @@ class UploadTask:
 
 
 class UploadLane:
-    """`changed` protects all lanes of a queue. `deliver` sends one task and handles its errors. `ready`: whether the next
+    """Sends the tasks of one lane in its thread.
+
+    `changed` protects all lanes of a queue. `deliver` sends one task and handles its errors. `ready`: whether the next
     task may be sent; called with the lock held.
 
     The thread is a daemon: a call that never returns does not keep the process alive.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from baton.domain.errors import BatonError, JobFailure, LeaseLost
 from baton.domain.policies import Reason
-from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing.store_troubles import StoreTroubles
 from worker.checkpointing.upload_lane import UploadLane, UploadTask
 
 __all__ = ("GivenUp", "UploadQueue", "UploadTask")

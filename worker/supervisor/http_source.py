@@ -17,8 +17,8 @@ from baton.domain.wire import NextRequest, Offer
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.retry import Backoff, retry_call
 from worker.settings import WorkerSettings
-from worker.supervisor.registration import worker_info
 from worker.supervisor.supervisor import Supervisor
+from worker.worker_info import worker_info
 
 WAIT_SECONDS = 25.0
 """How long the service may think before it answers "nothing": proxies cut connections that are silent for 30 s."""

@@ -9,7 +9,6 @@ from baton.system.cgroups import OWN, ROOT, folders, text_of
 
 MACHINE = Path("/proc/vmstat")
 COUNT = "oom_kill "
-LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"
 
 
 def counters(own: Path = OWN, root: Path = ROOT, machine: Path = MACHINE) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from functools import partial
 
 from baton.domain.manifest import log_segment
 from baton.domain.policies import Reason
+from worker.failure_texts import CRASHED, LESS_MEMORY
 from worker.ipc.messages import (
     GivenBack,
     Held,
@@ -25,20 +26,21 @@ from worker.ipc.messages import (
 )
 from worker.ipc.orders import notice_line, order_line
 from worker.ipc.progress import Seen, SharedCell
+from worker.ipc.stacks import write_stacks
 from worker.log_shipping.process_output import Output
 from worker.log_shipping.shipper import Shipper
 from worker.preemption.deadline import Deadline
 from worker.preemption.notice import NoticeDetails
-from worker.supervisor.oom import LESS_MEMORY, OomKills
+from worker.supervisor.oom import (
+    OomKills,
+)
 from worker.supervisor.process_tree import ProcessTree, descendants
-from worker.supervisor.stacks import write_stacks
 
 TRAINER = "worker.training"
 SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 """A line that was printed outlives its process, and a native crash says where it was."""
 KILL_SECONDS = 10.0
 """How long the kernel may take to end a killed process. It does not end one in an uninterruptible sleep."""
-CRASHED = "the training process died with"
 """So begins the word of a death that nobody brought about from outside."""
 log = logging.getLogger(__name__)
 

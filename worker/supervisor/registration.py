@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Callable
 
-from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
 from baton.domain.store_identity import WRONG_STORE
-from baton.domain.wire import WorkerInfo, WorkerReport
+from baton.domain.wire import WorkerReport
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
-from worker.extensions import installed
-from worker.settings import VERSION, WorkerSettings
-from worker.supervisor.store_identity import WorkerStore
+from worker.settings import WorkerSettings
+from worker.store_identity import WorkerStore
 from worker.supervisor.supervisor import Supervisor
+from worker.worker_info import worker_info
 
 REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 GOODBYE_SECONDS = 2.0
 """Time limit of the last report in seconds: a worker that ends does not wait longer for an unavailable service."""
 SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
-
-
-def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -> WorkerInfo:
-    """The worker's data. A training process passes its supervisor's `pid`; the default is the current process."""
-    host = socket.gethostname()
-    return WorkerInfo(
-        name=settings.worker_name,
-        host=host,
-        pid=pid or os.getpid(),
-        version=VERSION,
-        device=device,
-        extensions=tuple(installed()),
-        protocol=PROTOCOL,
-        spec_version=SPEC_VERSION,
-    )
 
 
 class Registration:

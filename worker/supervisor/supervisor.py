@@ -19,11 +19,11 @@ from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Cost, Deadline
 from worker.preemption.notice import NoticeDetails
 from worker.retry import retry_call
+from worker.store_identity import WorkerStore
 from worker.supervisor.crashes import Crashes
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER, TrainingProcess
 from worker.supervisor.process_guard import ProcessGuard
-from worker.supervisor.store_identity import WorkerStore
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0

@@ -17,7 +17,6 @@ from baton.telemetry import traces
 from worker.attempt.protocols import Control, Stop, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.data import ImageData
-from worker.training.input.host_source import Batch
 from worker.training.input.loading import Loader
 from worker.training.input.source import Source, make_source
 from worker.training.output.artifacts import PublishedFiles
@@ -27,6 +26,7 @@ from worker.training.state.cursor import BestEpoch, Cursor, improves
 from worker.training.state.schedules import RateSchedule, make_schedule
 from worker.training.state.step_plan import StepPlan
 from worker.training.state.throughput import ThroughputMeter
+from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine, Score
 from worker.training.step.evaluation_batches import EvaluationBatches, tell_halved
 from worker.training.step.finite import first_bad_array, first_bad_value, not_finite

@@ -21,11 +21,11 @@ from worker.autotuning.transfer import Compiler
 from worker.ipc.messages import GivenBack, Held, Message, NotHeld, Ready, message_line
 from worker.ipc.orders import read_orders
 from worker.ipc.progress import CELL
+from worker.ipc.stacks import listen
 from worker.preemption.deadline import Cost
 from worker.preemption.notice import Notice
 from worker.settings import WorkerSettings
-from worker.supervisor.registration import worker_info
-from worker.supervisor.stacks import listen
+from worker.worker_info import worker_info
 
 WITH_CELL = 3
 """The argument that names the file of the progress cell."""

@@ -14,10 +14,10 @@ import tensorflow as tf
 from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.augmentation.device import build_device
-from worker.training.input.reordered_augmentation import Reordered
 from worker.training.input.shuffle import device_seed
-from worker.training.input.step_records import record
 from worker.training.step.inputs import Change, Share
+from worker.training.step.records import record
+from worker.training.step.reordered_augmentation import Reordered
 
 SIZE = 16
 

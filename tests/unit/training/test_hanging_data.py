@@ -83,7 +83,7 @@ def test_a_mount_that_hangs_does_not_hold_up_an_order(tmp_path: Path, monkeypatc
 
 
 def test_who_waits_for_images_hears_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.training.input.prefetch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("worker.training.data.prefetch.LOOK_SECONDS", 0.01)
     gate, heard = threading.Event(), []
 
     def read(i: int) -> np.ndarray:

@@ -16,8 +16,8 @@ from baton.domain.wire import BestMetric, EpochRow, Position
 from baton.storage.directory import DirectoryStore
 from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.training.output.history import COLUMNS, History, history_writer
 from worker.training.state.cursor import BestEpoch, Cursor
+from worker.training.state.history import COLUMNS, History, history_writer
 
 PREFIX, OWNER = "jobs/j/checkpoints/0000000007-1-0", Writer("j", "a", 1, {})
 

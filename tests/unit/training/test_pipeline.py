@@ -17,8 +17,11 @@ from baton.domain.errors import JobFailure
 from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation import augment
 from worker.training.data import Split
-from worker.training.input.host_source import Batch, BatchSource
+from worker.training.input.host_source import (
+    BatchSource,
+)
 from worker.training.input.shuffle import batch_indices, batch_seed
+from worker.training.step.batch import Batch
 
 PARENT = """
 import sys

@@ -12,7 +12,7 @@ import pytest
 from baton.domain.goodput import Stopwatch
 from tests.unit.training.test_engine import CLASSES, IMAGES, LABELS, contents, spec
 from worker.attempt.protocols import Control
-from worker.training.input.host_source import Batch
+from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine
 from worker.training.step.self_check import SelfCheck, unequal_arrays
 from worker.training.step.train_step import TrainStep

@@ -10,15 +10,15 @@ import pytest
 import tensorflow as tf
 
 from tests.unit.training.two_devices import CLASSES, digest, spec, split
-from worker.training.input import device_uploads
-from worker.training.input.device_uploads import Uploads
-from worker.training.input.host_source import Batch
 from worker.training.input.source import make_source
-from worker.training.input.step_records import labels_of, picked_by, rate_of, record, seed_of
 from worker.training.state.throughput import Pace
+from worker.training.step import uploads
+from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine
 from worker.training.step.inputs import Change, Rows, Share
+from worker.training.step.records import labels_of, picked_by, rate_of, record, seed_of
 from worker.training.step.replicas import Replicas
+from worker.training.step.uploads import Uploads
 
 STEPS = 7
 HELD = (tf.constant(np.arange(10, dtype=np.uint8)),)
@@ -71,7 +71,7 @@ def trained(steps_ahead: int | None, monkeypatch: pytest.MonkeyPatch) -> tuple[s
     batches = engine.ahead(given, (0.1 / (k + 1) for k in count())) if steps_ahead else given
     with monkeypatch.context() as patch:
         for name in ("_copy", "_split"):
-            patch.setattr(device_uploads, name, _counted(getattr(device_uploads, name), copied))
+            patch.setattr(uploads, name, _counted(getattr(uploads, name), copied))
         for k, batch in enumerate(batches):
             assert (batch.records is None) == (steps_ahead in (None, 1))
             engine.train_step(batch.images, batch.labels, 0.1 / (k + 1), batch.change, batch.records)

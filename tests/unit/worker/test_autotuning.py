@@ -22,7 +22,7 @@ from worker.autotuning.folder import FILE, Folder, Results, open_folder
 from worker.autotuning.key import AutotuningKey
 from worker.autotuning.local import LocalCache
 from worker.autotuning.resume import doubt
-from worker.supervisor.process import CRASHED
+from worker.failure_texts import CRASHED
 
 H100 = {"GPU": "NVIDIA H100 80GB HBM3", "driver": "550.54", "cuDNN": "9.3.0", "TensorFlow": "2.21.0"}
 KEY = "h100-1"

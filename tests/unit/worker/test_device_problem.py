@@ -12,9 +12,9 @@ from baton.domain.wire import WorkerReport
 from worker.api_client.client import ServiceClient
 from worker.log_shipping.shipper import Logs
 from worker.settings import WorkerSettings
+from worker.store_identity import WorkerStore
 from worker.supervisor import supervisor as module
 from worker.supervisor.registration import Registration
-from worker.supervisor.store_identity import WorkerStore
 from worker.supervisor.supervisor import Supervisor
 
 WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 cannot be loaded"

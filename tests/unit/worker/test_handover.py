@@ -31,9 +31,11 @@ from tests.unit.worker.test_runner import Service, Trainer, run, snapshot, writt
 from tests.unit.worker.test_short_epochs import row
 from worker import retry
 from worker.api_client.client import ServiceUnavailable
-from worker.attempt import handover, store_troubles
+from worker.attempt import (
+    handover,
+)
 from worker.attempt.protocols import Control, Stop, Stopped
-from worker.checkpointing import upload_queue
+from worker.checkpointing import store_troubles, upload_queue
 from worker.preemption.notice import Notice
 
 DEADLINE = 20.0

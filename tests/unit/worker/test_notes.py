@@ -16,7 +16,7 @@ from worker.api_client.answers import Refused, ServiceUnavailable, check
 from worker.api_client.client import ServiceClient
 from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
-from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing.store_troubles import StoreTroubles
 from worker.preemption.deadline import Pace
 from worker.preemption.notice import Notice
 

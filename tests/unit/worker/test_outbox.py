@@ -12,8 +12,8 @@ from baton.domain.errors import JobFailure, LeaseLost
 from baton.domain.policies import Reason
 from baton.storage import StoreFull
 from worker.api_client.client import ServiceUnavailable
-from worker.attempt import store_troubles
-from worker.attempt.store_troubles import StoreTroubles
+from worker.checkpointing import store_troubles
+from worker.checkpointing.store_troubles import StoreTroubles
 from worker.checkpointing.upload_queue import UploadQueue, UploadTask
 
 DEADLINE = 10.0

@@ -12,11 +12,14 @@ from baton.domain.store_identity import StoreRef
 from baton.domain.wire import WorkerReport
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.settings import WorkerSettings
+from worker.store_identity import WorkerStore
 from worker.supervisor import registration
 from worker.supervisor.crashes import Crashes
-from worker.supervisor.registration import Registration, worker_info
-from worker.supervisor.store_identity import WorkerStore
+from worker.supervisor.registration import (
+    Registration,
+)
 from worker.supervisor.supervisor import Supervisor
+from worker.worker_info import worker_info
 
 SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name="w1")
 

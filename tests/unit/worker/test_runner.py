@@ -47,8 +47,8 @@ from worker.autotuning.folder import Folder
 from worker.autotuning.transfer import NOT_WRITTEN, Compiler
 from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
+from worker.failure_texts import CRASHED
 from worker.preemption.notice import Notice
-from worker.supervisor.process import CRASHED
 
 SPEC = {
     "name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}],

@@ -14,8 +14,8 @@ from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreUnavailable
 from baton.storage.identity import read_identity, write_identity
 from tests.support.gcs import until
-from worker.supervisor import store_identity as module
-from worker.supervisor.store_identity import WorkerStore, describe_in_time
+from worker import store_identity as module
+from worker.store_identity import WorkerStore, describe_in_time
 
 ID = "ab" * 16
 

@@ -18,8 +18,8 @@ from tests.support.fast_jobs import fast
 from tests.support.gcs import until
 from worker.background import in_background
 from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
+from worker.ipc.stacks import innermost, kernel_state
 from worker.supervisor.process_tree import ProcessTree, descendants
-from worker.supervisor.stacks import innermost, kernel_state
 from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
 
 SLEEPS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]

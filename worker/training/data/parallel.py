@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from baton.system.cpus import cpus
 from worker.training.data.decode import resize
 from worker.training.data.listing import Listing
-from worker.training.input.prefetch import ahead
+from worker.training.data.prefetch import ahead
 
 CHUNK_BYTES = 4 << 20
 Chunk = tuple[NDArray[np.uint8], list[bytes]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,23 +13,10 @@ from baton.domain.spec import AugmentationSpec
 from worker.training.data.image_data import Split
 from worker.training.input.plan import BatchPlan
 from worker.training.input.pool import BatchPool
+from worker.training.step.batch import Batch
 
 if TYPE_CHECKING:
-    from worker.training.input.step_records import Records
-    from worker.training.step.inputs import Change, Images
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them.
-
-    `records`: the small inputs of the step, where they are on the devices already.
-    """
-
-    images: Images
-    labels: NDArray[np.int32]
-    change: Change | None = None
-    records: Records | None = None
+    pass
 
 
 class BatchSource:

@@ -14,12 +14,12 @@ from worker.training.data import ImageData
 from worker.training.evaluation import main_numbers
 from worker.training.output.evaluate_split import SplitEvaluation, evaluation_size, make_evaluation
 from worker.training.output.exports import KERAS_FILE, ModelFiles
-from worker.training.output.history import CSV_FILE, History, history_writer
 from worker.training.output.readback import Readback
 from worker.training.output.report.inputs import ReportInputs
 from worker.training.output.report_inputs import gather
 from worker.training.output.report_process import ReportProcess
 from worker.training.state.cursor import BestEpoch
+from worker.training.state.history import CSV_FILE, History, history_writer
 from worker.training.state.step_plan import StepPlan
 
 JSON_FILE = "application/json"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from baton.domain.data_identity import DataRecord
 from baton.domain.wire import BestMetric, EpochRow
-from worker.training.output.history import History
+from worker.training.state.history import History
 
 
 class BestEpoch(BaseModel):

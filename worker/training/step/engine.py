@@ -22,17 +22,17 @@ from worker.attempt.protocols import STEPS_AHEAD
 from worker.checkpointing.snapshot import Arrays
 from worker.training.environment import compiles, use_deterministic_ops
 from worker.training.evaluation import TOP, Answers, joined
-from worker.training.input.device_uploads import Uploads
-from worker.training.input.host_source import Batch
-from worker.training.input.step_records import Records
 from worker.training.state.throughput import Pace
+from worker.training.step.batch import Batch
 from worker.training.step.device_cache import DeviceCache, training_devices
 from worker.training.step.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
 from worker.training.step.loss import Loss
 from worker.training.step.networks import build_network
 from worker.training.step.optimizers import make_optimizer
+from worker.training.step.records import Records
 from worker.training.step.replicas import Replicas, one_of
 from worker.training.step.train_step import TrainStep
+from worker.training.step.uploads import Uploads
 
 PENDING_SECONDS = 0.2
 """Of work that a device may have left to do: a stop waits for it."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from baton.domain.errors import JobFailure
 from baton.domain.policies import Reason
-from worker.supervisor.oom import LESS_MEMORY
+from worker.failure_texts import LESS_MEMORY
 
 # A compiled program's allocator reports it in the text of an error of another class.
 # The last one is said of a copy to the device.

@@ -8,7 +8,7 @@ import time
 from baton.domain.goodput import Bucket
 from worker.attempt.protocols import Control
 from worker.checkpointing.snapshot import Arrays
-from worker.training.input.host_source import Batch
+from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine
 
 ADVICE = (

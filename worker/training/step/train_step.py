@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from baton.domain.spec import AugmentationSpec
 from worker.training.augmentation.device import NOTHING, DeviceAugment, build_device
-from worker.training.input.reordered_augmentation import Reordered
-from worker.training.input.step_records import Records, labels_of, picked_by, rate_of, seed_of
 from worker.training.step.inputs import Rows, Share, source_of
 from worker.training.step.loss import Loss
+from worker.training.step.records import Records, labels_of, picked_by, rate_of, seed_of
+from worker.training.step.reordered_augmentation import Reordered
 from worker.training.step.replicas import Replicas, one_of
 
 Policy = str | AugmentationSpec | None

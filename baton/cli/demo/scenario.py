@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from baton.cli.demo.chart import draw
+from baton.cli.demo.checks import Check, Outcome, all_checks, statuses
+from baton.cli.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
 from baton.cli.render import history_table
 from baton.cli.times import duration
 from baton.cli.watch import Watcher
 from baton.client.client import Client
 from baton.client.errors import ClientError
 from baton.domain.views import JobView
-from baton.local.demo.chart import draw
-from baton.local.demo.checks import Check, Outcome, all_checks, statuses
-from baton.local.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
 from baton.local.errors import StackError
 
 PLAN = "digits-demo"

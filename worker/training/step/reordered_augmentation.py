@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worker.training.augmentation.device import DeviceAugment
-from worker.training.input.step_records import picked_by, seed_of
+from worker.training.step.records import picked_by, seed_of
 
 
 class Reordered:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from baton.domain.store_identity import StoreRef, shown_url
+from baton.domain.errors import JobFailure
+from baton.domain.policies import Reason
+from baton.domain.store_identity import NOT_IN_STORE, WRONG_STORE, StoreRef, shown_url
 from baton.storage import BlobStore
 from baton.storage.identity import describe
+from worker.api_client.answers import Refused
 
 LOOK_SECONDS = 10.0
 AGAIN_SECONDS, RETRY_SECONDS = 60.0, 2.0
@@ -76,3 +81,15 @@ class WorkerStore:
             self._looked.set()
             self._wake.wait(AGAIN_SECONDS if self.usable else RETRY_SECONDS)
             self._wake.clear()
+
+
+@contextmanager
+def wrong_store_told(store: BlobStore) -> Iterator[None]:
+    """Turn a refusal because service and worker use different stores into the failure of the attempt."""
+    try:
+        yield
+    except Refused as error:
+        if error.problem not in (WRONG_STORE, NOT_IN_STORE):
+            raise
+        text = f"service and worker do not see the same store; this worker's is {shown_url(store.url)}: {error}"
+        raise JobFailure(Reason.WRONG_STORE, text) from error

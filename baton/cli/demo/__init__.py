@@ -1,5 +1,5 @@
 """`baton demo`: the main job on this machine, with a killed worker in the middle."""
 
-from baton.local.demo.scenario import run_demo
+from baton.cli.demo.scenario import run_demo
 
 __all__ = ["run_demo"]

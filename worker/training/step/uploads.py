@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from worker.training.input.host_source import Batch
-from worker.training.input.step_records import Records, record
+from worker.training.step.batch import Batch
 from worker.training.step.inputs import Rows, Share
+from worker.training.step.records import Records, record
 from worker.training.step.replicas import Replicas
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from baton.cli.demo.stack_processes import processes_of
 from baton.client.connection import Connection, read_connection
 from baton.local.child_process import Child, ChildSpec, describe_end
 from baton.local.data_directory import DataDirectory
-from baton.local.demo.stack_processes import processes_of
 from baton.local.errors import StackError
 from baton.local.programs import child_environment
 

@@ -72,7 +72,7 @@ def test_a_mark_counts_for_the_block_right_below_it_alone() -> None:
         ("sh", "true && .venv/bin/baton submit digits-demo --sett seed=7 | cat\n", "--sett"),
         ("sh", "x=$(baton token create)\n", "Missing parameter"),
         ("console", "$ baton list --limit many\nsubmitted\n", "many"),
-        ("python", "from client import BatonKlient\n", "BatonKlient"),
+        ("python", "from baton import Klient\n", "Klient"),
         ("python", "for\n", "invalid syntax"),
         ("yaml", "seed: none\n", "seed"),
         ("yaml", "stages: [{epoch: 1}]\n", "stages.0.epoch"),

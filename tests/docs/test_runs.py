@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from client import Client
+from baton import Client
 
 from baton.client.connection import Connection, read_connection
 from tests.client.waiting import eventually

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
-from sqlalchemy.exc import IntegrityError
 
 from baton.domain.errors import SpecError
 from baton.domain.spec import JobSpec, parse_spec
@@ -35,7 +34,7 @@ from service.principal import Principal
 from service.usecases import job_control, job_filters, views
 from service.usecases.job_filters import JobFilter
 from service.usecases.notifications import check_targets
-from service.usecases.submit import body_digest, remember, submit, submitted_before
+from service.usecases.submit import Repeatable, body_digest, submit_once
 
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
@@ -91,20 +90,17 @@ Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is none that a page gave;
 )
 def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Response:
     """Submit a job. With an Idempotency-Key the call can be repeated."""
-    digest = body_digest(body)
-    known = _known(ctx, key, digest)
-    if known is not None:
-        return tagged(known)
-    spec = _parsed(ctx, requested_spec(body))
-    check_targets(spec.notify, ctx.post.names)
-    try:
-        return tagged(_submit(ctx, spec, caller, key, digest), 201)
-    except IntegrityError:
-        # Another call with the same key came in between on PostgreSQL: its job is ours too.
-        known = _known(ctx, key, digest)
-        if known is None:
-            raise
-        return tagged(known)
+
+    def spec() -> JobSpec:
+        found = _parsed(ctx, requested_spec(body))
+        check_targets(found.notify, ctx.post.names)
+        return found
+
+    def show(unit: Unit, job: Job) -> JobView:
+        return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats)
+
+    view, new = submit_once(ctx.database, caller, Repeatable(key, body_digest(body)), spec, show)
+    return tagged(view, 201 if new else 200)
 
 
 def _parsed(ctx: Services, spec: object) -> JobSpec:
@@ -112,25 +108,6 @@ def _parsed(ctx: Services, spec: object) -> JobSpec:
         return parse_spec(spec)
     except SpecError:  # only now read the workers' extensions, which costs a database query
         return parse_spec(spec, installed(ctx))
-
-
-def _known(ctx: Services, key: str | None, digest: str) -> JobView | None:
-    if key is None:
-        return None
-    with ctx.database.read() as session:
-        unit = Unit(session)
-        job = submitted_before(unit, key, digest)
-        return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats) if job else None
-
-
-def _submit(ctx: Services, spec: JobSpec, caller: Principal, key: str | None, digest: str) -> JobView:
-    with ctx.database.write() as session:
-        unit = Unit(session)
-        job = submit(unit, spec, caller.name)
-        audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
-        if key is not None:
-            remember(unit, key, digest, job)
-        return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats)
 
 
 @router.get("/jobs", dependencies=[READ])

@@ -24,8 +24,8 @@ from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
 from service.usecases import attempt_outcomes, job_control, leases, max_runtime
 from service.usecases.attempt_outcomes import Lease, OrderTimeouts
+from service.usecases.attempt_queue import queue_attempt
 from service.usecases.overdue_attempts import end_overrun
-from service.usecases.submit import queue_attempt
 
 ACTOR = "conductor"
 BATCH = 1000

@@ -34,11 +34,11 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, actor_of, clean, plain
 from service.errors import Conflict
 from service.usecases import attempt_totals, max_runtime, progress
+from service.usecases.attempt_queue import queue_attempt
 from service.usecases.history import finish_all
 from service.usecases.job_control import mark_cancelled, mark_paused, pause_for
 from service.usecases.notifications import tell
 from service.usecases.retries import ended_attempt
-from service.usecases.submit import queue_attempt
 from service.usecases.worker_versions import is_too_old
 from service.usecases.workers import gave_back
 

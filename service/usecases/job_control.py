@@ -17,8 +17,8 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
 from service.usecases import attempt_totals
+from service.usecases.attempt_queue import queue_attempt
 from service.usecases.notifications import tell
-from service.usecases.submit import queue_attempt
 
 _REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
 

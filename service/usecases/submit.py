@@ -1,25 +1,82 @@
-"""Submitting a job, once for each idempotency key."""
+"""Submits a job, once for each idempotency key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from baton.domain.spec import JobSpec, dump_spec, spec_version
-from baton.domain.states import AttemptState, DesiredState, JobState
-from service.db.tables import Attempt, IdempotencyKey, Job, JobLabel, Stage
+from baton.domain.states import DesiredState, JobState
+from service.db import audit
+from service.db.engine import Database
+from service.db.tables import IdempotencyKey, Job, JobLabel, Stage
 from service.db.unit_of_work import Unit, new_id
 from service.errors import KeyReused
+from service.principal import Principal
 from service.usecases import attempt_totals
-from service.usecases.queue_placement import limits_of, place
+from service.usecases.attempt_queue import queue_attempt
+
+_V = TypeVar("_V")
 
 
 def body_digest(body: object) -> str:
     """A digest of the decoded body: the same wish in other white space is the same wish."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Repeatable:
+    """What makes a submission repeatable: its idempotency key, if it has one, and the digest of its body."""
+
+    key: str | None
+    digest: str
+
+
+def submit_once(
+    database: Database,
+    caller: Principal,
+    repeatable: Repeatable,
+    make_spec: Callable[[], JobSpec],
+    show: Callable[[Unit, Job], _V],
+) -> tuple[_V, bool]:
+    """The job of a submission as `show` makes it, and whether it is new: the same key gives the same job.
+
+    `make_spec` is called for a new job only. The job, its key and its entry in the audit log are one transaction.
+
+    Raises:
+        KeyReused: the key came with another body before.
+    """
+
+    def known() -> _V | None:
+        if repeatable.key is None:
+            return None
+        with database.read() as session:
+            unit = Unit(session)
+            job = submitted_before(unit, repeatable.key, repeatable.digest)
+            return None if job is None else show(unit, job)
+
+    if (before := known()) is not None:
+        return before, False
+    spec = make_spec()
+    try:
+        with database.write() as session:
+            unit = Unit(session)
+            job = submit(unit, spec, caller.name)
+            audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
+            if repeatable.key is not None:
+                remember(unit, repeatable.key, repeatable.digest, job)
+            return show(unit, job), True
+    except IntegrityError:
+        # On PostgreSQL another submission with the same key may commit between the two transactions.
+        if (before := known()) is None:
+            raise
+        return before, False
 
 
 def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
@@ -94,35 +151,3 @@ def _stages(job: Job, spec: JobSpec) -> list[Stage]:
         )
         for k, stage in enumerate(spec.stages, start=1)
     ]
-
-
-def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
-    """Queue the job's next attempt. It is placed, and may be claimed, `after` seconds from now."""
-    now = unit.now()
-    job.attempts += 1
-    attempt = Attempt(
-        id=new_id(),
-        job_id=job.id,
-        number=job.attempts,
-        state=AttemptState.QUEUED.value,
-        not_before=now + timedelta(seconds=after),
-        created_at=now,
-        recovers=job.state == JobState.RECOVERING,
-        queue=job.queue,
-        job_number=job.number,
-    )
-    if after <= 0:
-        place(attempt, job, limits_of(unit.session))
-    if attempt.number > 1:
-        # End the previous attempt in the database first: a unique index allows one live attempt per job.
-        unit.session.flush()
-    unit.session.add(attempt)
-    wait = f" in {after:.0f} s" if after else ""
-    unit.event(job, "queued", actor, f"attempt {attempt.number} queued{wait}", attempt=attempt.number, after=after)
-    return attempt
-
-
-def last_attempt(unit: Unit, job: Job) -> Attempt | None:
-    """The job's newest attempt."""
-    query = select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number.desc()).limit(1)
-    return unit.session.scalar(query)

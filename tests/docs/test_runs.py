@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from baton import Client
 
+from baton import Client
 from baton.client.connection import Connection, read_connection
 from tests.client.waiting import eventually
 from tests.docs.blocks import COMMANDS, Block, all_blocks

@@ -145,6 +145,11 @@ class AttemptContext:
         return self._lease.watch
 
     @property
+    def fence(self) -> int:
+        """The fencing token of this attempt."""
+        return self._grant.fence
+
+    @property
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
         return self._grant.attempt

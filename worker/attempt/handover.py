@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from baton.domain.wire import Phase
+from baton.domain.policies import Reason
+from baton.domain.wire import Finish, Outcome, Phase
 from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
 from worker.attempt.protocols import Stop
@@ -29,6 +30,14 @@ DOING = {
 ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
 """Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
 
+RUNTIME_OVER = "workers held the job for {:.0f} s, which is its limit (limits.max_runtime)"
+OUTCOMES = {
+    Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
+    Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
+    Stop.CANCELLED: (Outcome.CANCELLED, Reason.CANCELLED),
+    Stop.MAX_RUNTIME: (Outcome.FAILED, Reason.MAX_RUNTIME),
+}
+
 
 def send_the_rest(context: AttemptContext) -> None:
     """Sends all that a finished job has handed over. Raises Stopped on an order or a notice.
@@ -40,6 +49,21 @@ def send_the_rest(context: AttemptContext) -> None:
     if not context.settle(files=True, seconds=FILES_SECONDS):
         context.uploads.give_up_files(TimeoutError(f"it was not written within {FILES_SECONDS / 60:.0f} min"))
         context.settle(files=False)
+
+
+def handed_over(
+    context: AttemptContext, lease: Lease, notice: Notice, grace: float, max_runtime: float | None
+) -> Finish:
+    """Hands the attempt over, and returns the message that ends it. `grace`, `max_runtime`: seconds."""
+    stop, saved = hand_over(context, lease, notice, grace)
+    outcome, reason = OUTCOMES[stop]
+    message = notice.cause if stop is Stop.PREEMPTED else ""
+    if stop is Stop.MAX_RUNTIME:
+        message = RUNTIME_OVER.format(max_runtime)
+    if not saved:
+        trouble = lease.troubles.told()
+        message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
+    return Finish(fence=context.fence, outcome=outcome, reason=reason, message=message)
 
 
 def hand_over(context: AttemptContext, lease: Lease, notice: Notice, grace: float) -> tuple[Stop, bool]:

@@ -1,0 +1,36 @@
+"""Queues the next attempt of a job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from baton.domain.states import AttemptState, JobState
+from service.db.tables import Attempt, Job
+from service.db.unit_of_work import Unit, new_id
+from service.usecases.queue_placement import limits_of, place
+
+
+def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
+    """Queue the job's next attempt. It is placed, and may be claimed, `after` seconds from now."""
+    now = unit.now()
+    job.attempts += 1
+    attempt = Attempt(
+        id=new_id(),
+        job_id=job.id,
+        number=job.attempts,
+        state=AttemptState.QUEUED.value,
+        not_before=now + timedelta(seconds=after),
+        created_at=now,
+        recovers=job.state == JobState.RECOVERING,
+        queue=job.queue,
+        job_number=job.number,
+    )
+    if after <= 0:
+        place(attempt, job, limits_of(unit.session))
+    if attempt.number > 1:
+        # End the previous attempt in the database first: a unique index allows one live attempt per job.
+        unit.session.flush()
+    unit.session.add(attempt)
+    wait = f" in {after:.0f} s" if after else ""
+    unit.event(job, "queued", actor, f"attempt {attempt.number} queued{wait}", attempt=attempt.number, after=after)
+    return attempt

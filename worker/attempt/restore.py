@@ -1,0 +1,118 @@
+"""Restores an attempt's state: the newest checkpoint whose checksums hold, and the autotuning results that it used."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from baton.domain.errors import JobFailure
+from baton.domain.goodput import Bucket
+from baton.domain.note_limits import fitting_text
+from baton.domain.policies import Reason
+from baton.domain.wire import CheckpointRef, Grant, Phase, Quarantine
+from baton.storage import BlobStore
+from baton.storage.errors import StoreUnavailable
+from baton.telemetry import traces
+from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
+from worker.attempt.context import AttemptContext
+from worker.autotuning.resume import doubt, resume
+from worker.autotuning.transfer import ResultsTransfer
+from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
+from worker.checkpointing.snapshot import Snapshot
+from worker.retry import retry_call
+from worker.store_identity import wrong_store_told
+
+RESTORE_SECONDS = 600.0
+log = logging.getLogger(__name__)
+
+
+class Restore:
+    """Reads the state that an attempt goes on from.
+
+    `environment`: what the bits of this process depend on. An event tells where it differs from the checkpoint's.
+    `transfer`: loads the autotuning results of the checkpoint; None without a GPU.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        store: BlobStore,
+        grant: Grant,
+        context: AttemptContext,
+        environment: Mapping[str, str],
+        transfer: ResultsTransfer | None,
+    ) -> None:
+        self._client, self._store, self._grant, self._context = client, store, grant, context
+        self._environment, self._transfer = environment, transfer
+
+    def run(self) -> Snapshot | None:
+        """The newest usable checkpoint; None: the job starts from the beginning. A corrupt one is quarantined.
+
+        Raises:
+            JobFailure: the store was unavailable for RESTORE_SECONDS, or has no checkpoint of this job.
+        """
+        grant, context = self._grant, self._context
+        if grant.checkpoints:
+            context.tell(Phase.RESTORING)
+            errors: list[CorruptCheckpoint] = []
+            with context.watch.measure(Bucket.RESTORE), traces.span("restore"):
+                for candidate in grant.checkpoints:
+                    try:
+                        return self._read(candidate)
+                    except CorruptCheckpoint as error:
+                        quarantine(self._client, self._store, grant, error, context.wait_unless_stopping)
+                        errors.append(error)
+            if all(error.missing for error in errors):  # an older service: a newer one ends the attempt itself
+                raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
+            log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
+        if self._transfer:
+            self._transfer.begin(afresh=self._doubt(0) is not None)
+        return None
+
+    def _read(self, found: CheckpointRef) -> Snapshot:
+        read = partial(read_checkpoint, self._store, found.prefix, found.manifest_crc32c)
+        begun = time.monotonic()
+        try:
+            snapshot, manifest = self._context.retry("reading a checkpoint", read, RESTORE_SECONDS)
+        except StoreUnavailable as error:
+            text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
+            raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
+        step = snapshot.position.global_step
+        doubted = self._doubt(step) if self._transfer else None
+        inexact = resume(self._transfer, manifest.programs, self._fetch, doubted, step)
+        self._compare(manifest.environment, inexact)
+        log.info("read step %d back in %.2f s", step, time.monotonic() - begun)
+        self._context.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
+        return snapshot
+
+    def _fetch(self, name: str) -> bytes:
+        return self._context.retry("reading autotuning results", lambda: self._store.get(name), RESTORE_SECONDS)
+
+    def _doubt(self, step: int) -> str | None:
+        grant = self._grant
+        try:
+            attempts = self._client.attempts(grant.attempt_id, grant.job_id) if grant.attempt > 1 else []
+        except (Refused, ServiceUnavailable) as error:
+            log.warning("how the attempts before ended is not known: %s", error)
+            return None
+        return doubt(attempts, grant.attempt, step)
+
+    def _compare(self, before: Mapping[str, str], inexact: str | None) -> None:
+        now = self._environment
+        differs = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        changes = ", ".join(f"{key} {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in differs)
+        if text := "; ".join(filter(None, [changes, inexact])):
+            self._context.note("resumed_inexactly", f"resumed inexactly: {text}")
+
+
+def quarantine(
+    client: ServiceClient, store: BlobStore, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]
+) -> None:
+    """Reports a corrupt checkpoint, so that no attempt is offered it again. Raises JobFailure, LeaseLost, Refused."""
+    log.error("a checkpoint cannot be read: %s", error)
+    text = fitting_text(str(error))
+    message = Quarantine(fence=grant.fence, prefix=error.prefix, message=text, missing=error.missing)
+    with wrong_store_told(store):
+        retry_call(lambda: client.quarantine(grant.attempt_id, message), wait=wait)

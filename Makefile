@@ -34,7 +34,7 @@ chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=2
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 chaos-control: $(DEV) ## Kill, freeze, cut off services, workers, Redis under 100 jobs: make chaos-control MINUTES=20; SEED=...
-	$(BIN)/python -m tests.control.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	$(BIN)/python -m tests.control_plane.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 published: $(DEV) ## Train the four published plans, small, each killed twice: make published DATA=path/to/tiny-imagenet-200

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 LONG = (
     "resume/test_two_devices.py", "integration/test_preemption.py", "api/test_contract.py", "docs/test_runs.py",
     "resume/test_step_that_augments.py",
-    "integration/test_notices.py", "resume/test_session.py", "control/test_chaos.py", "resume/test_chaos.py",
-    "integration/test_extensions.py", "integration/test_logs.py", "control/test_notices.py", "resume/test_moves.py",
-    "faults/test_store_away.py", "control/test_zombie.py", "service/test_rules.py",
+    "integration/test_notices.py", "resume/test_session.py", "control_plane/test_chaos.py", "resume/test_chaos.py",
+    "integration/test_extensions.py", "integration/test_logs.py", "control_plane/test_notices.py",
+    "resume/test_moves.py",
+    "faults/test_store_away.py", "control_plane/test_zombie.py", "service/test_rules.py",
 )  # fmt: skip
 """Files of 40 s and more, the longest first: where files are run side by side, the last must not be a long one."""
 

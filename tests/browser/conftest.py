@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.browsers import find_browser
-from tests.browser.gallery import fill
-from tests.browser.teller import LONG_LEASE
+from tests.browser.seed_rows import LONG_LEASE
+from tests.browser.seeded_service import fill
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess
 

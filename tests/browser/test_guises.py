@@ -9,9 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Gallery, Tab, signed_in
-from tests.browser.gallery import fill
-from tests.browser.stories import HOSTILE, Held, Story
-from tests.browser.teller import LONG_LEASE
+from tests.browser.seed_jobs import HOSTILE, Held, SeedJob
+from tests.browser.seed_rows import LONG_LEASE
+from tests.browser.seeded_service import fill
 from tests.support.service import ServiceProcess
 
 JOB = "paper-network-2"
@@ -99,7 +99,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
         f"sqlite:///{folder}/baton.db", redis_url, store, folder / "service.log", settings=LONG_LEASE
     )
     held = Held(4.5, "preempted", HOSTILE[:50], HOSTILE, HOSTILE)
-    story = Story(
+    story = SeedJob(
         HOSTILE, "paused", (held,), ((HOSTILE[:64], 16, 32, 8),), labels={HOSTILE: HOSTILE, "javascript:alert(1)": "x"},
         desired="pause", reason=HOSTILE[:50], message=HOSTILE,
     )  # fmt: skip

@@ -25,7 +25,7 @@ OTHERS = {
     "BATON_BROWSER": "scripts/browser.sh",
     "BATON_ADDRESS": "docker-compose.yml",
     "BATON_DOMAIN": "docker-compose.yml",
-    "BATON_CHAOS_SEED": "tests/control/test_chaos.py",
+    "BATON_CHAOS_SEED": "tests/control_plane/test_chaos.py",
     "BATON_TAG": "docker-compose.yml",
     "BATON_GPU": "docker-compose.yml",
 }

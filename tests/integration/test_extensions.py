@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from baton.storage import open_store
-from tests.resume.endings import ending
+from tests.resume.final_states import ending
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
 from tests.support.service import ROOT, ServiceProcess

@@ -1,4 +1,4 @@
-"""Many schedules on one stand, two at a time, each compared with the uninterrupted run of its job."""
+"""Many schedules on one harness, two at a time, each compared with the uninterrupted run of its job."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from threading import Lock
 from typing import Any
 
 from tests.resume.draws import Schedule
-from tests.resume.endings import Ending
-from tests.resume.stand import Run, Stand
-from tests.support.saboteur import STALL, Shot
+from tests.resume.final_states import Ending
+from tests.resume.harness import Harness, Run
+from tests.support.fault_points import STALL, Shot
 
 AT_ONCE = 2
 SIGNALS = ("SIGKILL", "SIGTERM", STALL)
@@ -39,7 +39,7 @@ class Outcome:
 class Campaign:
     """Runs schedules; keeps what an uninterrupted run of each job ended with."""
 
-    stand: Stand
+    harness: Harness
     outcomes: list[Outcome] = field(default_factory=list)
     _whole: dict[int, Future[Ending]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -61,8 +61,8 @@ class Campaign:
         try:
             whole = self._reference(schedule)
             begun = time.monotonic()
-            run = self.stand.run(schedule.spec, schedule.kills, schedule.helpers)
-            differences = whole.differences(self.stand.ending(run))
+            run = self.harness.run(schedule.spec, schedule.kills, schedule.helpers)
+            differences = whole.differences(self.harness.ending(run))
         except Exception:
             differences = [traceback.format_exc()]
         return Outcome(schedule, differences, run, time.monotonic() - begun)
@@ -73,7 +73,7 @@ class Campaign:
             whole = self._whole.setdefault(schedule.spec_number, Future())
         if mine:
             try:
-                whole.set_result(self.stand.ending(self.stand.run(schedule.spec)))
+                whole.set_result(self.harness.ending(self.harness.run(schedule.spec)))
             except Exception as error:
                 whole.set_exception(error)
         return whole.result()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.resume.campaign import Campaign, Outcome, share_that_fell, table
 from tests.resume.draws import SPECS, schedule
-from tests.resume.stand import running_stand
+from tests.resume.harness import running_stand
 from tests.support.zygote import running_zygote
 
 
@@ -45,8 +45,8 @@ def _arguments() -> argparse.Namespace:
 
 def _run(seeds: list[int], specs: int, folder: Path) -> int:
     begun, failed = time.monotonic(), 0
-    with running_zygote(folder) as zygote, running_stand(folder, zygote) as stand:
-        campaign = Campaign(stand)
+    with running_zygote(folder) as zygote, running_stand(folder, zygote) as harness:
+        campaign = Campaign(harness)
         for k, outcome in enumerate(campaign.run(schedule(seed, specs) for seed in seeds), start=1):
             failed += bool(outcome.differences)
             _tell(k, len(seeds), outcome, failed)

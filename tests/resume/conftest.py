@@ -1,4 +1,4 @@
-"""One zygote and one stand for all tests of this folder: importing TensorFlow is paid for once."""
+"""One zygote and one harness for all tests of this folder: importing TensorFlow is paid for once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.resume.stand import Stand, running_stand
+from tests.resume.harness import Harness, running_stand
 from tests.support.zygote import Zygote, running_zygote
 
 
@@ -17,6 +17,6 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="session")
-def stand(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[Stand]:
+def harness(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[Harness]:
     with running_stand(tmp_path_factory.mktemp("stand"), zygote) as running:
         yield running

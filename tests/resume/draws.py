@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.resume.stand import Kill
-from tests.support.saboteur import FILES_FAIL, STALL, STORE_FULL, Shot
+from tests.resume.harness import Kill
+from tests.support.fault_points import FILES_FAIL, STALL, STORE_FULL, Shot
 
 SPECS = 40
 """Different jobs, each of which needs one uninterrupted run to be compared with."""

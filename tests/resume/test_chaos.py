@@ -9,7 +9,7 @@ import pytest
 
 from tests.resume.campaign import Campaign, share_that_fell, table
 from tests.resume.draws import Schedule, job, schedule
-from tests.resume.stand import Stand
+from tests.resume.harness import Harness
 from tests.support.worker import workers
 from tests.support.zygote import THREADS
 
@@ -22,8 +22,8 @@ def drawn() -> list[Schedule]:
 
 
 @pytest.mark.timeout(1200)
-def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(stand: Stand) -> None:
-    campaign = Campaign(stand)
+def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(harness: Harness) -> None:
+    campaign = Campaign(harness)
     for outcome in campaign.run(drawn()):
         said = json.dumps(asdict(outcome.schedule))
         assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {JOBS}'", said]
@@ -32,11 +32,11 @@ def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(stand: Stand
 
 
 @pytest.mark.timeout(600)
-def test_a_forked_training_process_computes_what_a_worker_of_its_own_does(stand: Stand) -> None:
+def test_a_forked_training_process_computes_what_a_worker_of_its_own_does(harness: Harness) -> None:
     spec = {**job(0), "queue": "alone"}
-    forked = stand.run(spec)
+    forked = harness.run(spec)
     settings = {"BATON_THREADS": str(THREADS), "BATON_AUGMENTATION_PROCESSES": "1"}
-    with workers(stand.service, stand.folder) as made:
+    with workers(harness.service, harness.folder) as made:
         made.start("--queue", "alone", **settings)
-        alone = stand.watch(spec)
-    assert stand.ending(forked).differences(stand.ending(alone)) == []
+        alone = harness.watch(spec)
+    assert harness.ending(forked).differences(harness.ending(alone)) == []

@@ -9,9 +9,9 @@ import pytest
 
 from baton.domain.manifest import MANIFEST, Manifest
 from baton.storage import open_store
-from tests.resume.stand import Kill, Run, Stand
+from tests.resume.harness import Harness, Kill, Run
+from tests.support.fault_points import Shot
 from tests.support.jobs import Jobs
-from tests.support.saboteur import Shot
 
 pytestmark = pytest.mark.timeout(900)  # two compilations in each test
 SPEC: dict[str, Any] = {
@@ -27,23 +27,23 @@ KILL = Kill((Shot("validation", 2, "SIGTERM"),))
 
 
 @pytest.fixture(scope="module")
-def compiling(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Stand:
+def compiling(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Harness:
     """A stand whose workers compile."""
-    return replace(stand, settings={"BATON_XLA": "on", "BATON_CACHE": str(tmp_path_factory.mktemp("cache"))})
+    return replace(harness, settings={"BATON_XLA": "on", "BATON_CACHE": str(tmp_path_factory.mktemp("cache"))})
 
 
 @pytest.fixture(scope="module")
-def stopped(compiling: Stand) -> Run:
+def stopped(compiling: Harness) -> Run:
     """A job in two processes."""
     return compiling.run(SPEC, [KILL])
 
 
-def items(stand: Stand, run: Run, what: str) -> list[dict[str, Any]]:
-    with stand.service.client() as http:
+def items(harness: Harness, run: Run, what: str) -> list[dict[str, Any]]:
+    with harness.service.client() as http:
         return Jobs(http).items(run.job, what)
 
 
-def test_a_processor_carries_nothing_and_says_nothing(compiling: Stand, stopped: Run) -> None:
+def test_a_processor_carries_nothing_and_says_nothing(compiling: Harness, stopped: Run) -> None:
     """XLA measures nothing on a processor: no results are needed, and no event may say that they lack."""
     store = open_store(compiling.service.store_url)
     rows = items(compiling, stopped, "checkpoints")
@@ -54,6 +54,6 @@ def test_a_processor_carries_nothing_and_says_nothing(compiling: Stand, stopped:
     assert kinds & {"restored", "resumed_inexactly", "exact_resume_not_promised"} == {"restored"}
 
 
-def test_a_job_without_a_stop_has_the_same_bits(compiling: Stand, stopped: Run) -> None:
+def test_a_job_without_a_stop_has_the_same_bits(compiling: Harness, stopped: Run) -> None:
     assert stopped.fired == list(KILL.shots)
     assert compiling.ending(stopped).differences(compiling.ending(compiling.run(SPEC))) == []

@@ -10,7 +10,7 @@ import pytest
 
 from tests.resume.draws import SPECS, job, schedule
 from tests.resume.test_chaos import JOBS
-from tests.support.saboteur import FILES_FAIL, POINTS, STALL, STORE_FULL
+from tests.support.fault_points import FILES_FAIL, POINTS, STALL, STORE_FULL
 
 NETWORKS = {"network-1", "network-2"}
 SCHEDULES = {"constant", "reduce_on_plateau", "cyclic"}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from baton.storage import open_store
-from tests.resume.endings import Ending
-from tests.resume.stand import LEASE, Kill, Run, Stand, running_stand
+from tests.resume.final_states import Ending
+from tests.resume.harness import LEASE, Harness, Kill, Run, running_stand
+from tests.support.fault_points import Shot
 from tests.support.gcs import GcsEmulator, gcs_emulator
 from tests.support.jobs import Jobs
-from tests.support.saboteur import Shot
 from tests.support.zygote import Zygote
 
 SPEC: dict[str, Any] = {
@@ -41,8 +41,8 @@ SECOND = Kill((Shot("after entering a stage", 1, "SIGTERM"),))
 
 
 @pytest.fixture(scope="module")
-def whole(stand: Stand) -> Ending:
-    return stand.ending(stand.run(SPEC))
+def whole(harness: Harness) -> Ending:
+    return harness.ending(harness.run(SPEC))
 
 
 @pytest.fixture
@@ -53,24 +53,24 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsEmulator]:
         yield running
 
 
-def move(stand: Stand, store_url: str) -> None:
+def move(harness: Harness, store_url: str) -> None:
     """Stops the service, copies all objects, and starts it on the other store and the same database."""
-    assert stand.service.terminate() == 0
-    source, target = open_store(stand.service.store_url), open_store(store_url)
+    assert harness.service.terminate() == 0
+    source, target = open_store(harness.service.store_url), open_store(store_url)
     for blob in list(source.list("")):
         target.put(blob.name, source.get(blob.name))
         source.delete(blob.name)  # nothing may come from there any more
-    stand.service.store_url = store_url
-    stand.service.settings = {**stand.service.settings, "BATON_STORE": store_url}
-    stand.service.start()
+    harness.service.store_url = store_url
+    harness.service.settings = {**harness.service.settings, "BATON_STORE": store_url}
+    harness.service.start()
 
 
-def trained_in_two_halves(stand: Stand, second_store: str) -> Run:
-    with stand.service.client() as http:
+def trained_in_two_halves(harness: Harness, second_store: str) -> Run:
+    with harness.service.client() as http:
         run = Run(Jobs(http).submit(SPEC))
-    stand.go_on(run, [FIRST], pause=True)
-    move(stand, second_store)
-    stand.go_on(run, [SECOND])
+    harness.go_on(run, [FIRST], pause=True)
+    move(harness, second_store)
+    harness.go_on(run, [SECOND])
     assert run.fired == [*FIRST.shots, *SECOND.shots]
     return run
 
@@ -81,17 +81,17 @@ def test_moved_to_another_store_between_two_attempts(
 ) -> None:
     stores = [(tmp_path / "store").as_uri(), emulator.store_url("chaos")]
     first, second = stores if to_the_cloud else reversed(stores)
-    with running_stand(tmp_path, zygote, BATON_STORE=first, **emulator.environ) as stand:
-        stand.service.store_url = first
-        run = trained_in_two_halves(stand, second)
-        assert whole.differences(stand.ending(run)) == []
+    with running_stand(tmp_path, zygote, BATON_STORE=first, **emulator.environ) as harness:
+        harness.service.store_url = first
+        run = trained_in_two_halves(harness, second)
+        assert whole.differences(harness.ending(run)) == []
 
 
 def test_the_service_is_killed_and_started_again_while_a_process_trains(
-    stand: Stand, zygote: Zygote, tmp_path: Path
+    harness: Harness, zygote: Zygote, tmp_path: Path
 ) -> None:
     spec = {**SPEC, "stages": [{**stage, "steps_per_epoch": 40} for stage in SPEC["stages"]]}
-    whole = stand.ending(stand.run(spec))
+    whole = harness.ending(harness.run(spec))
     # A lease that no restart outlives: it is the same attempt that goes on.
     with running_stand(tmp_path, zygote, **{**LEASE, "BATON_LEASE_SECONDS": "60"}) as other:
         with other.service.client() as http:

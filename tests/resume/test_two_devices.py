@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.resume.stand import Kill, Stand
-from tests.support.saboteur import Shot
+from tests.resume.harness import Harness, Kill
+from tests.support.fault_points import Shot
 from tests.support.zygote import DEVICES
 
 # Compiling is what takes time here. The bits of two processes are compared, not those of two levels of optimisation.
@@ -40,15 +40,15 @@ def spec(network: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def two_devices(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Stand:
+def two_devices(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Harness:
     """A stand whose workers train on two virtual devices and compile with XLA."""
     cache = str(tmp_path_factory.mktemp("cache"))
-    return replace(stand, settings={"BATON_XLA": "on", "BATON_CACHE": cache, DEVICES: "2", "XLA_FLAGS": QUICK_XLA})
+    return replace(harness, settings={"BATON_XLA": "on", "BATON_CACHE": cache, DEVICES: "2", "XLA_FLAGS": QUICK_XLA})
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("network", ["network-1", "network-2"])
-def test_killed_twice_the_bits_are_those_of_an_uninterrupted_run(two_devices: Stand, network: str) -> None:
+def test_killed_twice_the_bits_are_those_of_an_uninterrupted_run(two_devices: Harness, network: str) -> None:
     whole = two_devices.ending(two_devices.run(spec(network)))
     run = two_devices.run(spec(network), KILLS)
     assert run.fired == [shot for kill in KILLS for shot in kill.shots]

@@ -18,7 +18,7 @@ from service.reconciler.dispatch_window import WINDOW
 from service.usecases import worker_demand
 from tests.service.backlog import Work, counted, plant
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, worker_info
-from tests.service.test_conductor import listed
+from tests.service.test_reconciler import listed
 from tests.support.redis import RedisServer
 
 FEW, MANY = 600, 4000

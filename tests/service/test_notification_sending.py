@@ -13,7 +13,7 @@ from service.db.notification_table import Notification
 from service.db.types import db_now
 from service.reconciler.notification_delivery import DeliveryLimits, Notifier
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, eventually
-from tests.service.telling import end, rows
+from tests.service.notification_checks import end, rows
 from tests.support.listener import Listener, listening
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.service.helpers import Api, assert_problem, eventually
-from tests.service.telling import end, rows
+from tests.service.notification_checks import end, rows
 from tests.support.listener import Listener
 
 RETRY = {"max_failures": 100, "max_attempts_without_progress": 100, "backoff": 0}

@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.saboteur import STALL, Saboteur, Shot, find_places, install
+from tests.support.fault_points import STALL, FaultPoints, Shot, find_places, install
 from tests.support.service import ROOT
 from worker.ipc.messages import KIND_FIELD
 from worker.ipc.orders import order_line
@@ -70,7 +70,7 @@ class Zygote:
     def run(
         self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path, fault: str = ""
     ) -> Ended:
-        """Runs one attempt in a process of its own, to that one's end. `fault`: see tests.support.saboteur."""
+        """Runs one attempt in a process of its own, to that one's end. `fault`: see tests.support.fault_points."""
         order = {
             "attempt_id": attempt_id,
             "environment": dict(environment),
@@ -216,12 +216,12 @@ def _fork(order: dict[str, Any]) -> _Child:
 
 
 def _train(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> NoReturn:
-    """Becomes what `python -m worker.training` is, with the saboteur inside."""
+    """Becomes what `python -m worker.training` is, with the fault injection inside."""
     try:
         _move_in(order, zygote, report, cell)
         _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
-        install(Saboteur(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
+        install(FaultPoints(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
         from worker.training.process import serve as train
 
         train()

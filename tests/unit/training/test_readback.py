@@ -15,7 +15,7 @@ from worker.attempt.protocols import Stopped
 from worker.training.output.readback import Readback
 from worker.training.output.readback.__main__ import _load
 
-MODULE = "tests.support.readers"
+MODULE = "tests.support.fake_readback"
 SECONDS = 120.0
 
 

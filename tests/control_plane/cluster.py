@@ -1,0 +1,201 @@
+"""All that Baton runs on, as real processes, with a proxy in each line between two of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import URL, func, make_url, select
+from sqlalchemy.exc import OperationalError
+
+from baton.domain.states import ACTIVE_JOBS
+from baton.storage import BlobStore, open_store
+from service.db.engine import Database, open_engine
+from service.db.tables import Job
+from tests.control_plane.backlog import IS_ORDERED
+from tests.control_plane.shifted_clock import install_clock, shift_clock
+from tests.support.gcs import GcsEmulator, gcs_emulator, until
+from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.proxy import Address, Proxy, Way, running_proxy
+from tests.support.redis import RedisServer, running_redis
+from tests.support.service import ServiceProcess
+from tests.support.worker import WorkerProcess
+
+SETTINGS = {
+    "BATON_LEASE_SECONDS": "3",
+    "BATON_HEARTBEAT_SECONDS": "0.7",
+    "BATON_CONDUCTOR_SECONDS": "0.3",
+    "BATON_DISPATCH_AGAIN_SECONDS": "5",
+    "BATON_LEADER_SECONDS": "2",
+    "BATON_SWEEP_SECONDS": "5",
+    # Shorter than a store can hang here, and longer than a worker that is well takes to obey.
+    "BATON_CANCEL_SECONDS": "8",
+    "BATON_PAUSE_SECONDS": "20",
+    "BATON_GRACE": "8",
+}
+QUEUES = ("--queue", "default", "--queue", "other")
+ROADS: tuple[tuple[str, ...], ...] = ((), (), ("--poll",))
+"""How each worker gets its work: by Redis, by Redis, by asking the service."""
+
+WARM_SECONDS = 120.0
+
+
+class Link(StrEnum):
+    """The lines. FRONT: whoever speaks to the service, worker or user, comes to one of the replicas."""
+
+    FRONT = "front"
+    WORKER_REDIS = "worker to redis"
+    SERVICE_REDIS = "service to redis"
+    WORKER_STORE = "worker to store"
+    SERVICE_STORE = "service to store"
+    SERVICE_DATABASE = "service to database"
+
+
+COUNT_SECONDS = 0.3
+
+
+@dataclass
+class Cluster:
+    """Its members. `database_url` goes straight to the database, which is `postgres` unless it is a SQLite file."""
+
+    folder: Path
+    database_url: str
+    redis: RedisServer
+    store: GcsEmulator
+    services: list[ServiceProcess]
+    workers: list[WorkerProcess]
+    links: dict[Link, Proxy]
+    refused: Counter[str]
+    postgres: PostgresServer | None = None
+    database: Database = field(init=False)
+    _open: int = 0
+    _counted_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.database = Database(open_engine(self.database_url, connections=3))
+
+    @property
+    def front(self) -> str:
+        """The service's URL for workers and users."""
+        return f"http://{self.links[Link.FRONT].address}"
+
+    def open_jobs(self) -> int:
+        """How many jobs have not ended, as of a moment ago."""
+        if time.monotonic() > self._counted_at + COUNT_SECONDS:
+            query = select(func.count()).select_from(Job).where(Job.state.in_([*ACTIVE_JOBS]), IS_ORDERED)
+            # While the database is stopped the last count is good enough.
+            with contextlib.suppress(OperationalError), self.database.read() as session:
+                self._open = session.scalar(query) or 0
+            self._counted_at = time.monotonic()
+        return self._open
+
+    def start(self) -> None:
+        """Everybody up, and the workers warm."""
+        for service in self.services:
+            service.spawn()
+        for worker in self.workers:
+            self.start_worker(worker)
+        for service in self.services:
+            service.await_ready(WARM_SECONDS)
+        for worker in self.workers:
+            until(lambda log=worker.log: b"warm" in log.read_bytes(), WARM_SECONDS, f"{worker.name} is warm")
+
+    def start_worker(self, worker: WorkerProcess) -> None:
+        """Start it, for the first time or again."""
+        worker.start(*ROADS[self.workers.index(worker)], *QUEUES)
+
+    def step_clock(self, seconds: float) -> None:
+        """Let the database's clock be so far ahead of the real one, or behind it. Needs PostgreSQL."""
+        assert self.postgres is not None
+        with self.postgres.connect(make_url(self.database_url).database or "") as connection:
+            shift_clock(connection, seconds)
+
+    def open_store(self) -> BlobStore:
+        """The store, straight."""
+        os.environ.update(self.store.environ)
+        try:
+            return open_store(self.store.store_url())
+        finally:
+            del os.environ["STORAGE_EMULATOR_HOST"]
+
+
+@contextlib.contextmanager
+def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Cluster]:
+    """A cluster, gone at the end. On SQLite there is one replica of the service, and no line to the database."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_postgres()) if postgres else None
+        url = make_url(server.url(_made(server)) if server else f"sqlite:///{folder}/baton.db")
+        redis, store = stack.enter_context(running_redis()), stack.enter_context(gcs_emulator())
+        refused: Counter[str] = Counter()
+
+        def tap(_line: int, way: Way, chunk: bytes) -> None:
+            if way is Way.ANSWER:
+                refused["lease-lost"] += chunk.count(b"problem:lease-lost")
+
+        def line(number: int, *to: Address) -> Proxy:
+            return stack.enter_context(running_proxy(*to, seed=seed + number, tap=tap if number == 0 else None))
+
+        redis_at, store_at = ("127.0.0.1", redis.port), ("127.0.0.1", int(store.host.rpartition(":")[2]))
+        links = {
+            Link.WORKER_REDIS: line(1, redis_at),
+            Link.SERVICE_REDIS: line(2, redis_at),
+            Link.WORKER_STORE: line(3, store_at),
+            Link.SERVICE_STORE: line(4, store_at),
+        }
+        served = url
+        if postgres:
+            links[Link.SERVICE_DATABASE] = line(5, f"{url.query['host']}/.s.PGSQL.5432")
+            served = URL.create(
+                url.drivername, url.username, None, "127.0.0.1", links[Link.SERVICE_DATABASE].port, url.database
+            )
+        services = [_service(folder, k, served, links, store) for k in range(2 if postgres else 1)]
+        links[Link.FRONT] = line(0, *(("127.0.0.1", service.port) for service in services))
+        workers = [_worker(folder, k, services[0], links) for k in range(len(ROADS))]
+        cluster = Cluster(folder, _text(url), redis, store, services, workers, links, refused, server)
+        stack.callback(_end, cluster)
+        yield cluster
+
+
+def _made(server: PostgresServer) -> str:
+    """A database whose clock can be shifted; its name."""
+    name = server.create()
+    with server.connect(name) as connection:
+        install_clock(connection, name)
+    return name
+
+
+def _service(folder: Path, number: int, database: URL, links: dict[Link, Proxy], store: GcsEmulator) -> ServiceProcess:
+    return ServiceProcess(
+        database_url=_text(database),
+        redis_url=f"redis://{links[Link.SERVICE_REDIS].address}/0",
+        store_url=store.store_url(),
+        log=folder / f"service-{number + 1}.log",
+        settings={**SETTINGS, "STORAGE_EMULATOR_HOST": f"http://{links[Link.SERVICE_STORE].address}"},
+    )
+
+
+def _worker(folder: Path, number: int, service: ServiceProcess, links: dict[Link, Proxy]) -> WorkerProcess:
+    settings = {
+        "BATON_URL": f"http://{links[Link.FRONT].address}",
+        "BATON_REDIS_URL": f"redis://{links[Link.WORKER_REDIS].address}/0",
+        "STORAGE_EMULATOR_HOST": f"http://{links[Link.WORKER_STORE].address}",
+    }
+    return WorkerProcess(service, folder, f"worker-{number + 1}", settings, "tests.support.fake_worker")
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _end(cluster: Cluster) -> None:
+    for worker in cluster.workers:
+        worker.kill_group()
+    for service in cluster.services:
+        service.kill()
+    cluster.database.close()

@@ -1,0 +1,177 @@
+"""Sends a signal to its own process, or hangs, at a named point of training, and makes writes fail.
+
+Production code knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+_When = Callable[..., bool]
+STALL = "STALL"
+FILES_FAIL, STORE_FULL = "files fail", "store full"
+"""Faults of one process: no file for people can be written before the end of training; the store is full for a while.
+"""
+
+FULL_FROM, FULL_FOR = 4, 4
+"""The first write to a full store that fails, from 1, and how many do."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot.
+
+    `signal`: its name, or STALL: the thread that reaches the point never returns from it.
+    """
+
+    point: str
+    nth: int
+    signal: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A function of the training process: where it lies, and the points at which it begins and ends."""
+
+    module: str
+    name: str
+    before: str | None = None
+    after: str | None = None
+    when: _When = lambda *_args, **_named: True
+
+
+def _best_file(*args: Any, **_named: Any) -> bool:
+    """Of a call that publishes or commits a file: whether it is about best.keras."""
+    return any(getattr(word, "name", None) == "best.keras" for word in args)
+
+
+_SESSION, _ENGINE, _CLIENT = (
+    "worker.training.loop:Session",
+    "worker.training.step.engine:Engine",
+    "worker.api_client.client:ServiceClient",
+)
+PLACES = (
+    Place(_CLIENT, "claim", after="claimed"),
+    Place("worker.attempt.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
+    Place(_SESSION, "_resume", "before loading the state", "after loading the state"),
+    Place(_ENGINE, "train_step", "before a step", "after a step"),
+    Place(_ENGINE, "arrays", "host copy", "after the host copy"),
+    Place("worker.checkpointing.files", "dump_arrays", "serialisation", "after serialisation"),
+    Place("worker.checkpointing.files", "_write", after="after a payload file"),
+    Place("worker.checkpointing.files", "_write_manifest", "before the manifest", "after the manifest"),
+    Place(_CLIENT, "commit_checkpoint", "before the commit", "after the commit"),
+    Place(_SESSION, "_validate", "validation", "after validation"),
+    Place(_SESSION, "_end_epoch", after="after an epoch"),
+    Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
+    Place("worker.checkpointing.sender:Sender", "publish", "before writing best.keras", when=_best_file),
+    Place(_CLIENT, "commit_artifact", "before committing best.keras", "after committing best.keras", _best_file),
+    Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
+    Place("worker.attempt.context", "read_checkpoint", "before reading the best", "after reading the best"),
+    Place(_SESSION, "_finish", "before the end"),
+    Place("worker.training.loop", "judge_all", "evaluation", "after evaluation"),
+    Place(_CLIENT, "finish", "before finishing", "after finishing"),
+)
+POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
+
+
+class FaultPoints:
+    """Counts what is reached in this process, and fires its shots one after another. `tell` hears of each before."""
+
+    def __init__(self, shots: tuple[Shot, ...], tell: Callable[[Shot], None]) -> None:
+        self._shots, self._tell = deque(shots), tell
+        self._reached: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def reach(self, point: str) -> None:
+        """A point is reached, in whatever thread."""
+        with self._lock:
+            self._reached[point] += 1
+            shot = self._shots[0] if self._shots else None
+            if shot is None or (shot.point, shot.nth) != (point, self._reached[point]):
+                return
+            self._shots.popleft()
+            self._reached.clear()
+        self._tell(shot)
+        if shot.signal == STALL:
+            threading.Event().wait()
+        os.kill(os.getpid(), signal.Signals[shot.signal])
+
+
+def install(fault_points: FaultPoints, fault: str = "") -> None:
+    """Wraps every place in this process, and brings in a fault. The modules must not be in use yet."""
+    if fault == FILES_FAIL:
+        _fail_files()
+    elif fault == STORE_FULL:
+        _fill_the_store()
+    for place in PLACES:
+        owner = _owner(place.module)
+        setattr(owner, place.name, _wrapped(getattr(owner, place.name), place, fault_points))
+
+
+def _fail_files() -> None:
+    from worker.checkpointing.sender import File, Sender
+    from worker.training.loop import TrainingLoop
+
+    publish, finish, at_the_end = Sender.publish, TrainingLoop._finish, threading.Event()
+
+    def fails(self: Sender, file: File) -> None:
+        if not at_the_end.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        publish(self, file)
+
+    def finishes(self: TrainingLoop) -> dict[str, float]:
+        at_the_end.set()
+        return finish(self)
+
+    Sender.publish = fails  # type: ignore[method-assign]
+    TrainingLoop._finish = finishes  # type: ignore[method-assign]
+
+
+def _fill_the_store() -> None:
+    from baton.storage import directory
+
+    write, writes = directory.write_all, count(1)
+
+    def fails(fd: int, data: bytes) -> None:
+        if 0 <= next(writes) - FULL_FROM < FULL_FOR:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(fd, data)
+
+    directory.write_all = fails
+
+
+def find_places() -> None:
+    """AttributeError where the training process has no such function any more: better now than in each child."""
+    for place in PLACES:
+        getattr(_owner(place.module), place.name)
+
+
+def _owner(path: str) -> Any:
+    import importlib
+
+    module, _, name = path.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
+
+
+def _wrapped(inner: Callable[..., Any], place: Place, fault_points: FaultPoints) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def call(*args: Any, **named: Any) -> Any:
+        meant = place.when(*args, **named)
+        if meant and place.before:
+            fault_points.reach(place.before)
+        result = inner(*args, **named)
+        if meant and place.after:
+            fault_points.reach(place.after)
+        return result
+
+    return call

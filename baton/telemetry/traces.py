@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT says where to and `baton[otel]` is installed.
+"""Traces by OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT says where to and `baton-train[otel]` is installed.
 
 Elsewhere a span costs the creation of one object, and no package of OpenTelemetry is imported.
 """
@@ -39,7 +39,7 @@ def set_up(service: str, environment: Mapping[str, str] | os._Environ[str] = os.
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        return f"no traces go to {endpoint}: {error.name or error} is not installed; pip install 'baton[otel]'"
+        return f"no traces go to {endpoint}: {error.name or error} is not installed; pip install 'baton-train[otel]'"
     name = environment.get("OTEL_SERVICE_NAME") or service
     _Traces.provider = TracerProvider(resource=Resource.create({"service.name": name}))
     _Traces.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

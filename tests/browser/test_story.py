@@ -25,7 +25,7 @@ LEASE = {"BATON_LEASE_SECONDS": "2", "BATON_HEARTBEAT_SECONDS": "0.3", "BATON_CO
 
 
 @dataclass(frozen=True)
-class Town:
+class Stack:
     """A service with fake workers."""
 
     service: ServiceProcess
@@ -33,25 +33,25 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("town")
+def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
     with (
         running_service(folder, redis_url, **LEASE) as service,
         workers(service, folder, "tests.support.fake_worker") as made,
     ):
         made.start(BATON_FAKE_STEP_SECONDS=SLOW)
-        yield Town(service, made)
+        yield Stack(service, made)
 
 
 @pytest.fixture
-def jobs(town: Town) -> Iterator[Jobs]:
-    with town.service.client() as http:
+def jobs(stack: Stack) -> Iterator[Jobs]:
+    with stack.service.client() as http:
         yield Jobs(http)
 
 
 @pytest.fixture
-def watcher(browser: Browser, town: Town) -> Iterator[Tab]:
-    with browser.new_context(base_url=town.service.url, viewport={"width": 1280, "height": 900}) as context:
+def watcher(browser: Browser, stack: Stack) -> Iterator[Tab]:
+    with browser.new_context(base_url=stack.service.url, viewport={"width": 1280, "height": 900}) as context:
         tab = signed_in(context)
         yield tab
         assert tab.complaints() == []
@@ -72,7 +72,7 @@ def job_of(page: Page) -> str:
     return page.url.rsplit("/", 1)[1]
 
 
-def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, town: Town, jobs: Jobs) -> None:
+def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, stack: Stack, jobs: Jobs) -> None:
     page = watcher.page
     page.goto("/")
     page.get_by_role("link", name="New job").first.click()
@@ -91,9 +91,9 @@ def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, tow
     page.get_by_text("The curves as a table").click()
     rows = page.get_by_role("region", name="Epochs").locator("tbody tr")
     expect(rows.nth(1)).to_be_visible()
-    town.workers.all[-1].kill_group()
+    stack.workers.all[-1].kill_group()
     status(page, "recovering")
-    town.workers.start(BATON_FAKE_STEP_SECONDS=SLOW)
+    stack.workers.start(BATON_FAKE_STEP_SECONDS=SLOW)
     status(page, "running")
     attempts = page.get_by_role("region", name="Attempts").locator("tbody tr")
     expect(attempts).to_have_count(2)
@@ -102,8 +102,8 @@ def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, tow
     confirmed(page, "Pause")
     status(page, "paused")
     # A faster machine takes it from here.
-    town.workers.all[-1].kill_group()
-    town.workers.start()
+    stack.workers.all[-1].kill_group()
+    stack.workers.start()
     confirmed(page, "Resume")
     assert jobs.show(job)["labels"]["team"] == "vision"
     page.get_by_role("navigation", name="Parts of the job").get_by_role("link", name="Events").click()
@@ -192,15 +192,15 @@ def test_an_own_spec_is_refused_with_its_fields_and_accepted_when_right(watcher:
     expect(box).to_have_value(re.compile(r'"width": 0.02'))
 
 
-def test_a_service_that_goes_away_is_waited_for(watcher: Tab, town: Town, jobs: Jobs) -> None:
+def test_a_service_that_goes_away_is_waited_for(watcher: Tab, stack: Stack, jobs: Jobs) -> None:
     page = watcher.page
     watcher.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     job = jobs.submit(fast("patient", epochs=2000, fake={"step-seconds": 0.02}))
     page.goto(f"/jobs/{job}")
     status(page, "running")
-    town.service.terminate()
+    stack.service.terminate()
     expect(page.get_by_text("The service does not answer. Trying again…")).to_be_visible()
-    town.service.start()
+    stack.service.start()
     expect(page.get_by_text("The service does not answer. Trying again…")).to_be_hidden()
     confirmed(page, "Cancel")
     status(page, "cancelled")

@@ -101,7 +101,7 @@ def test_without_the_packages_one_line_says_so(monkeypatch: pytest.MonkeyPatch) 
     said = traces.set_up("x", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
     assert said is not None
     assert "http://collector:4318" in said
-    assert "baton[otel]" in said
+    assert "baton-train[otel]" in said
     with traces.span("anything", baton__x=1) as span:
         assert span.trace_id is None
     assert traces.carrier() == {}

@@ -45,7 +45,7 @@ def attempt_of(job: Job) -> str | None:
 
 
 class BatonWorker(Worker):
-    """Runs attempts on its seat and nothing else, whatever a message names; with `once` it ends after the first.
+    """Runs attempts by its supervisor and nothing else, whatever a message names; with `once` it ends after the first.
 
     `done`: it did. A message whose attempt was not claimed here does not count: it is stale, or another was faster.
     """

@@ -1,4 +1,4 @@
-"""Baton's own loop, attempt context and upload queue in front of a service that takes everything, timed from outside."""
+"""Baton's own training loop and upload queue against a service that accepts everything, timed from outside."""
 
 from __future__ import annotations
 

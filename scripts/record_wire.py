@@ -2,7 +2,7 @@
 
     python scripts/record_wire.py CHECKOUT FOLDER
 
-CHECKOUT is a working tree of the release; its own baton.domain.wire makes the messages. FOLDER gets one JSON file for
+CHECKOUT is a working tree of the release; its own `wire` module makes the messages. FOLDER gets one JSON file for
 each message: `samples` by name, as that release writes them, and `schema`, the JSON schema of what it reads. A message
 or a field that the release does not have is left out. Fails where the release has a message without a sample here.
 
@@ -63,7 +63,7 @@ OUTCOMES = {
     "paused": {"outcome": "paused", "reason": "paused"},
     "cancelled": {"outcome": "cancelled", "reason": "cancelled"},
     "unreadable": {
-        "outcome": "failed", "reason": "unsupported", "phase": "starting", "fault": "baton.domain.errors.SpecError",
+        "outcome": "failed", "reason": "unsupported", "phase": "starting", "fault": "core.domain.errors.SpecError",
         "message": "this worker cannot run the spec: limits: is not a known field",
     },
     "extreme": {
@@ -146,7 +146,9 @@ def main() -> int:
     """Write the files; 2 where a message of the release has no sample."""
     checkout, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     sys.path.insert(0, str(checkout))
-    wire = importlib.import_module("baton.domain.wire")
+    # Releases before 0.2 have the domain in the package `core`.
+    package = "baton" if (checkout / "baton").is_dir() else "core"
+    wire = importlib.import_module(f"{package}.domain.wire")
     if not Path(str(wire.__file__)).is_relative_to(checkout):
         raise SystemExit(f"{wire.__file__} was imported, which is not in {checkout}")
     there = {name for name, one in vars(wire).items() if isinstance(one, type) and issubclass(one, wire.Message)}

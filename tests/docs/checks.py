@@ -114,7 +114,7 @@ def python(block: Block) -> list[str]:
 
 
 def _ours(module: str | None) -> bool:
-    return str(module).partition(".")[0] in ("client", "core", "worker", "service", "models")
+    return str(module).partition(".")[0] in ("baton", "worker", "service", "models")
 
 
 def specs(block: Block) -> list[str]:

@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """The service's health. `checks`: the result for each part. `reconciler`: which replica is the reconciler.
+    """The service's health. `checks`: the result for each part. `conductor`: which replica leads.
 
     `ages`: seconds since each part last answered its check. `passes`: since each reconciler thread ended its last pass.
     """

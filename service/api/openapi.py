@@ -54,7 +54,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "Which problem it is.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
     _link(found["paths"])
-    return _with_schema_names(found)
+    return dict(_with_schema_names(found))
 
 
 def _with_schema_names(node: Any) -> Any:

@@ -60,7 +60,7 @@ class SilentWorkers:
             if attempt.lease_expires_at != seen or silent < self._seconds or left <= 0:
                 return
             attempt.silent_since = heard
-            text = f"worker {attempt.worker} was not heard of for {silent:.0f} s; its lease ends in {left:.0f} s"
+            text = f"worker {attempt.worker} sent no heartbeat for {silent:.0f} s; its lease ends in {left:.0f} s"
             data = {"attempt": attempt.number, "silent_seconds": silent, "lease_seconds": left}
             unit.event(job, "worker_silent", ACTOR, text, **data)
             tell_once(unit, job, NotificationKind.SILENT, attempt.number, text)

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what follows for its job: the end of it, or another attempt."""
+"""Ends an attempt. Then ends or pauses its job, or queues another attempt."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ REASONS = {
 }
 COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAILED)
 SET_BACK = timedelta(minutes=1)
-"""A time further in the future than this was written before the clock was set back."""
+"""A time that is later than now by more than this was written before the clock was set back."""
 
 INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 _draw = random.SystemRandom().random
 
 
 def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], float] = _draw) -> Attempt:
-    """Give an attempt back; the same message again gets the same answer. Raises LeaseLost, Conflict, NotFound."""
+    """End an attempt as its worker reports. Idempotent for the same message. Raises LeaseLost, Conflict, NotFound."""
     job, attempt = unit.lock_attempt(attempt_id)
     sent = plain(message)
     if attempt.ending is not None and attempt.ending == sent:
         return attempt
     job, attempt = unit.held(attempt_id, message.fence)
     if message.outcome is Outcome.CANCELLED and job.desired != DesiredState.CANCEL:
-        raise Conflict("nobody asked for this job to be cancelled")
+        raise Conflict("no cancellation of this job was requested")
     attempt.ending = sent
     _keep_results(job, attempt, message)
     # An outcome that only a newer worker knows is not the job's fault: the job is retried.
@@ -106,19 +106,15 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
     attempt.reason, attempt.message = str(end.reason) if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
-    _count_restore(job, attempt, end)
+    # Count only failures during the restore: an attempt that ends earlier shows nothing about the checkpoints.
+    if attempt.phase == Phase.RESTORING and end.reason is not None:
+        job.restore_failures += counts_as_restore_failure(end.reason)
     attempt.phase = job.phase = job.overdue_since = None
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
     attempt_totals.count(unit, job, attempt)
     if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
-
-
-def _count_restore(job: Job, attempt: Attempt, end: _End) -> None:
-    # Counted until an attempt trains: what ends before it restores says nothing about the checkpoints.
-    if attempt.phase == Phase.RESTORING and end.reason is not None:
-        job.restore_failures += counts_as_restore_failure(end.reason)
 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Finish, draw: Callable[[], float]) -> None:
@@ -179,7 +175,7 @@ def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) 
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
-    """The job failed for good."""
+    """Mark the job as failed. This is final."""
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
@@ -188,7 +184,7 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
 
 @dataclass(frozen=True)
 class Lease:
-    """Input for lease checks: the time that counts, and the duration of a lease in seconds."""
+    """Input for lease checks: the time of service uptime that counts, and the duration of a lease in seconds."""
 
     served: Served
     seconds: float
@@ -203,7 +199,7 @@ class Lease:
 def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str, actor: str | None = None) -> None:
     """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound.
 
-    `actor`: who does it; None: the attempt's worker.
+    `actor`: shown in the event. None: the attempt's worker.
     """
     job, attempt = unit.held(attempt_id, fence)
     actor = actor or actor_of(attempt)
@@ -232,7 +228,7 @@ def expire(
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.lease_expires_at != seen or not lease.over(attempt):
         return False
-    text = f"worker {attempt.worker} was not heard of until its lease ran out"
+    text = f"worker {attempt.worker} sent no heartbeat until its lease expired"
     _end(unit, job, attempt, _End(AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text))
     _log(unit, job, attempt, actor)
     _try_again_or_not(unit, job, attempt, actor, draw)
@@ -282,7 +278,7 @@ def _unanswered(job: Job, attempt: Attempt, served: Served) -> str:
     waited = _seconds(job.desired_at or served.now, served.now)
     heard = attempt.beat_at or attempt.claimed_at or served.now
     return (
-        f"worker {attempt.worker}, last heard of {_seconds(heard, served.now):.0f} s ago, "
+        f"worker {attempt.worker}, last heartbeat {_seconds(heard, served.now):.0f} s ago, "
         f"did not carry out the {order} within {waited:.0f} s: its attempt was ended"
     )
 

@@ -1,4 +1,4 @@
-"""Who asks, and what that one may do."""
+"""The authenticated caller and its scopes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from baton.domain.tokens import OWNER, READ_BOOTSTRAP, WORK_BOOTSTRAP, Scope
 
 ATTEMPT = "attempt"
-"""The scope of an attempt's own token: what belongs to that one attempt. No other token can be given it."""
+"""The scope of the token of an attempt: the calls of that attempt. No other token can have it."""
 
 
 @dataclass(frozen=True)
 class HeldAttempt:
-    """The attempt that a token was given for, by the fence that it was claimed with. `token_id`: whose claim it was."""
+    """The attempt and fencing token that an attempt's token was issued for. `token_id`: the token that claimed it."""
 
     attempt_id: str
     fence: int
@@ -23,7 +23,7 @@ class HeldAttempt:
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller, as named in the logs. `token_id`: None for tokens of the settings. `hold`: of an attempt's token.
+    """The caller. `name`: as in logs. `token_id`: None for tokens of the settings. `hold`: of an attempt's token.
 
     `machine`: the token is only for programs, and cannot open a browser session.
     """
@@ -37,16 +37,16 @@ class Principal:
 
     @property
     def key(self) -> str:
-        """Alike for all that one token does, its sessions too."""
+        """Equal for all requests with one token and with its sessions."""
         return self.token_id or self.name
 
     def may(self, scope: str) -> bool:
-        """Whether one of the scopes is this one, or the one that holds all."""
+        """Whether the caller has this scope, or the scope `admin`, which includes all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 BOOTSTRAP = Principal(OWNER, frozenset(Scope))
-"""Whoever has BATON_TOKEN."""
+"""A caller with BATON_TOKEN."""
 
 WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
 """The workers of a deployment: callers with BATON_WORK_TOKEN."""

@@ -89,7 +89,7 @@ def _sweep_job(database: Database, store: BlobStore, known: _Known, tick: Tick) 
         store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_leaving(database, name)
     )
     if known.over:
-        # Only manifests tell which objects a checkpoint uses. An ended job is never resumed, so all can go.
+        # Only manifests list the objects that a checkpoint uses. An ended job is never resumed, so delete all of them.
         delete_all(store, f"{programs_prefix(known.job_id)}/", tick)
 
 

@@ -51,7 +51,7 @@ class NotInStore(Conflict):
 
 
 class StoreInDoubt(Conflict):
-    """The service's store is not the one that its database knows. No work is given out until an operator decides."""
+    """The service's store is not the one that its database knows. No work is assigned until an operator decides."""
 
     code = "store-in-doubt"
 
@@ -63,7 +63,7 @@ class WorkerTooOld(Conflict):
 
 
 class PassedOver(Conflict):
-    """The job's last attempt ended on this worker, for a reason that may not affect another. Others come first."""
+    """The job's last attempt ended on this worker, for a reason that may not affect other workers. They come first."""
 
     code = "passed-over"
 

@@ -31,7 +31,7 @@ from service.db.unit_of_work import Unit
 from service.errors import TooManyFailures, Unauthorized
 from service.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 
-BELIEVED_SECONDS = 5.0
+CACHE_SECONDS = 5.0
 """How long results are cached: a replica may accept a revoked token for so long after another replica revoked it."""
 
 KEPT = 10_000
@@ -50,16 +50,16 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class _Belief:
+class _Cached:
     principal: Principal
     until: float
 
 
 @dataclass
-class _Beliefs:
+class _Cache:
     """Cached results. Authenticators on different connection pools share them."""
 
-    found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
+    found: OrderedDict[tuple[bool, str], _Cached] = field(default_factory=OrderedDict)
     forgotten: int = 0
     lock: Lock = field(default_factory=Lock)
 
@@ -84,7 +84,7 @@ class Authenticator:
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
         self.failures, self.attempts = failures, AttemptTokens(database)
         self.notes, self.artifacts = WriteRate("notes", *NOTES), WriteRate("versions of artifacts", *ARTIFACTS)
-        self._beliefs = _Beliefs()
+        self._cache = _Cache()
 
     def on(self, database: Database) -> Authenticator:
         """An authenticator on other connections. It shares the cache, counters and invalidations with this one."""
@@ -100,30 +100,30 @@ class Authenticator:
             fixed = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
             if fixed:
                 return fixed[0]
-        with self._beliefs.lock:
-            belief = self._beliefs.found.get((shown.cookie, name))
-        return belief.principal if belief is not None and self._clock() < belief.until else None
+        with self._cache.lock:
+            cached = self._cache.found.get((shown.cookie, name))
+        return cached.principal if cached is not None and self._clock() < cached.until else None
 
     def verify(self, shown: Credential, address: str) -> Principal:
         """The caller. Raises Unauthorized, or TooManyFailures after too many failures from the address."""
         known = self.known(shown)
         if known is not None:
             return known
-        begun, forgotten = self._clock(), self._beliefs.forgotten
+        begun, forgotten = self._clock(), self._cache.forgotten
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
             if not shown.cookie:
                 self._count(address)
             raise
-        self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)), forgotten)
+        self._remember(shown, _Cached(principal, begun + min(seconds, CACHE_SECONDS)), forgotten)
         return principal
 
     def forget(self) -> None:
         """Clear the cache, because a token or session was revoked here."""
-        with self._beliefs.lock:
-            self._beliefs.found.clear()
-            self._beliefs.forgotten += 1
+        with self._cache.lock:
+            self._cache.found.clear()
+            self._cache.forgotten += 1
 
     def holds(self, hold: HeldAttempt) -> bool:
         """Whether the attempt is still held with this fence."""
@@ -163,15 +163,15 @@ class Authenticator:
         except SQLAlchemyError as error:
             log.warning("the audit entry about wrong tokens could not be written: %s", type(error).__name__)
 
-    def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
-        key, kept = (shown.cookie, digest(shown.text)), self._beliefs
-        with kept.lock:
-            if forgotten != kept.forgotten:
+    def _remember(self, shown: Credential, cached: _Cached, forgotten: int) -> None:
+        key, cache = (shown.cookie, digest(shown.text)), self._cache
+        with cache.lock:
+            if forgotten != cache.forgotten:
                 return  # the result may have been read before a revocation
-            kept.found[key] = belief
-            kept.found.move_to_end(key)
-            while len(kept.found) > KEPT:
-                kept.found.popitem(last=False)
+            cache.found[key] = cached
+            cache.found.move_to_end(key)
+            while len(cache.found) > KEPT:
+                cache.found.popitem(last=False)
 
     def _count(self, address: str) -> None:
         """Count a failure. Raises TooManyFailures."""

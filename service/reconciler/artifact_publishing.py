@@ -56,7 +56,7 @@ def publish(database: Database, store: BlobStore, isolation: Isolation | None = 
 
 
 def _gave_up(database: Database, source: str, job_id: str, name: str) -> bool:
-    """Give up an artifact whose object is missing after MOST_TRIES tries. One event says so. Returns whether it did.
+    """Give up an artifact whose object is missing after MOST_TRIES tries, with an event. Returns whether it did.
 
     The row is marked as published, so that it is not found again. The next version of the artifact is published.
     """

@@ -20,7 +20,7 @@ from service.db.engine import Database
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
-from service.usecases.notifications import tell_once
+from service.usecases.notifications import notify_once
 from service.usecases.store_troubles import trouble_of
 
 ACTOR, STEP = "conductor", "checkpoints"
@@ -94,7 +94,7 @@ def _report(database: Database, seen: _Training, served: Served) -> None:
                 data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
                 text = _text(one, age, trouble_of(attempt))
                 unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
-                tell_once(unit, job, NotificationKind.OVERDUE, attempt.number, text)
+                notify_once(unit, job, NotificationKind.OVERDUE, attempt.number, text)
 
 
 def _text(one: _Training, age: float, trouble: Trouble | None) -> str:

@@ -152,7 +152,7 @@ class Repairs:
 
 
 def _at_odds() -> ColumnElement[bool]:
-    """Whether a job lacks a live attempt that it should have, or has a queued one that it should not have."""
+    """Jobs to repair: without a live attempt although not paused, or with a queued one although not to run."""
     live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
     unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)

@@ -118,7 +118,7 @@ class LeaseGuard:
             return Served(look.at, self._since, self._long_before)
 
     def _write(self) -> tuple[_Look, _Break | None]:
-        """Read the clocks and renew the row if due. The second value says why a new row was started, if it was."""
+        """Read the clocks and renew the row if due. The second value: why a new row was started, or None."""
         if self._last is None:
             return self._begin_row(), _Break("the process is new", start=True)
         begun = self._clock()

@@ -37,7 +37,7 @@ from service.usecases import attempt_totals, max_runtime, progress
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.history import finish_all
 from service.usecases.job_control import mark_cancelled, mark_paused, pause_for
-from service.usecases.notifications import tell
+from service.usecases.notifications import notify
 from service.usecases.retries import ended_attempt
 from service.usecases.worker_versions import is_too_old
 from service.usecases.workers import gave_back
@@ -74,7 +74,7 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
         raise Conflict("no cancellation of this job was requested")
     attempt.ending = sent
     _keep_results(job, attempt, message)
-    # An outcome that only a newer worker knows is not the job's fault: the job is retried.
+    # An unknown outcome, from a newer worker, is not the job's fault: it counts as a failure that is retried.
     outcome = known(Outcome, message.outcome)
     reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
     if is_too_old(attempt, message):
@@ -140,7 +140,7 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     job.finished_at, job.without_progress = unit.now(), 0
     job.reason = job.message = None
     unit.event(job, "succeeded", actor, "job succeeded")
-    tell(unit, job, NotificationKind.SUCCEEDED)
+    notify(unit, job, NotificationKind.SUCCEEDED)
 
 
 def _obey(unit: Unit, job: Job, actor: str, text: str | None = None) -> None:
@@ -156,12 +156,12 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             fail(unit, job, reason, text, actor)
         case Pause(reason=reason, message=text) if job.desired == DesiredState.RUN:
             pause_for(unit, job, actor, reason, clean(text))
-            tell(unit, job, NotificationKind.FAILED, attempt.number)
+            notify(unit, job, NotificationKind.FAILED, attempt.number)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message
             unit.event(job, "recovering", actor, "job recovering", reason=attempt.reason)
-            tell(unit, job, NotificationKind.RECOVERING)
+            notify(unit, job, NotificationKind.RECOVERING)
             queue_attempt(unit, job, after=after, actor=actor)
         case _:
             _obey(unit, job, actor)
@@ -179,7 +179,7 @@ def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
-    tell(unit, job, NotificationKind.FAILED)
+    notify(unit, job, NotificationKind.FAILED)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from service.db.unit_of_work import Unit
 from service.errors import Conflict
 from service.usecases import attempt_totals
 from service.usecases.attempt_queue import queue_attempt
-from service.usecases.notifications import tell
+from service.usecases.notifications import notify
 
 _REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
 
@@ -136,7 +136,7 @@ def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
-    tell(unit, job, NotificationKind.CANCELLED)
+    notify(unit, job, NotificationKind.CANCELLED)
 
 
 def _with(text: str, message: str | None) -> str:

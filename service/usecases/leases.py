@@ -204,7 +204,7 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
     """Store what a heartbeat reports. The caller skips heartbeats that arrive out of order."""
-    # A phase that only a newer worker knows is not stored: the phase before it stays.
+    # An unknown phase, from a newer worker, is not stored: the previous phase stays.
     phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
     before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
     _follow_phase(unit, job, attempt, phase)

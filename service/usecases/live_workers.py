@@ -23,7 +23,7 @@ _QUEUES, _EXTENSIONS = cast(Worker.queues, Text), cast(Worker.extensions, Text)
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker that was seen recently. `has`: its extensions. `rests_until`: it takes no work before, after crashes."""
+    """A worker that was seen recently. `has`: its extensions. `rests_until`: no work until then, after crashes."""
 
     name: str
     queues: list[str]

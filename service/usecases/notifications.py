@@ -32,12 +32,12 @@ class Policy:
     public_url: str | None = None
 
 
-NOBODY = Policy()
+NO_TARGETS = Policy()
 
 
 def policy_of(unit: Unit) -> Policy:
     """The policy of the service that this unit's session belongs to."""
-    found: Policy = unit.session.info.get(INFO, NOBODY)
+    found: Policy = unit.session.info.get(INFO, NO_TARGETS)
     return found
 
 
@@ -50,7 +50,7 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
         raise SpecError([FieldError(f"notify.targets.{k}", f"unknown target {n!r}; known: {known}") for k, n in odd])
 
 
-def tell(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
+def notify(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
     """Notify the job's targets. Call this after all changes of the job, because the message shows its state.
 
     `attempt`: its number, if the same can happen in a later attempt. Then there is one message per attempt.
@@ -64,8 +64,8 @@ def tell(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None
     _write(unit, job, kind, count, targets)
 
 
-def tell_once(unit: Unit, job: Job, kind: NotificationKind, attempt: int, detail: str) -> None:
-    """Like `tell`, at most once per attempt, for conditions that may recur. `detail`: a sentence about the cause."""
+def notify_once(unit: Unit, job: Job, kind: NotificationKind, attempt: int, detail: str) -> None:
+    """Like `notify`, at most once per attempt, for conditions that may recur. `detail`: a sentence about the cause."""
     _write(unit, job, kind, attempt, _targets(unit, _own(job), kind), detail)
 
 

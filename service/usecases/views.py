@@ -97,11 +97,11 @@ class _Parts:
 def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:
     if parts.latest is None:
         return None
-    latest, told = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
+    latest, reported = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
     return CheckpointStatus(
         global_step=latest.global_step,
         committed_at=latest.committed_at,
-        interval_seconds=parts.latest.interval if told is None else told,
+        interval_seconds=parts.latest.interval if reported is None else reported,
         save_seconds=latest.seconds,
         stall_seconds=latest.stall_seconds,
         age_seconds=max(0.0, ((job.finished_at or now) - latest.committed_at).total_seconds()),
@@ -163,9 +163,9 @@ def _heard(view: JobView, held: Attempt | None, beats: HeartbeatAges, now: datet
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
-    told = mapping(job.progress)
-    done, total = number_or(told.get("global_step")), number_or(told.get("total_steps"))
-    return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
+    reported = mapping(job.progress)
+    done, total = number_or(reported.get("global_step")), number_or(reported.get("total_steps"))
+    return find_stored(ProgressView, {**reported, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatAges) -> JobPage:

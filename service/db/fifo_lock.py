@@ -11,7 +11,7 @@ from threading import Lock
 class FifoLock:
     """A mutex that is handed over to its waiters in the order of their arrival.
 
-    SQLite's own lock has no queue: a waiting writer polls it every 0.1 s at most, and a later writer can get it first.
+    SQLite's own lock has no queue: a waiting writer sleeps up to 0.1 s between tries, and a later one can get it first.
     With many writers some of them wait for seconds.
     """
 

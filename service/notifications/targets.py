@@ -55,16 +55,12 @@ def _parsed(variable: str, number: int, entry: str, before: Urls) -> tuple[str, 
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise SettingsError(f"{variable}: entry {number} is invalid; {FORM}")
-    name = match[1] or _unnamed(before)
+    # Entries without a name are called `default`, `default-2` and so on.
+    unnamed = sum(name.partition("-")[0] == UNNAMED for name in before) + 1
+    name = match[1] or (UNNAMED if unnamed == 1 else f"{UNNAMED}-{unnamed}")
     if name in before:
         raise SettingsError(f"{variable}: two targets are called {name!r}: rename one of them")
     return name, match[2]
-
-
-def _unnamed(before: Urls) -> str:
-    """`default`, then `default-2` and so on."""
-    k = sum(name.partition("-")[0] == UNNAMED for name in before) + 1
-    return UNNAMED if k == 1 else f"{UNNAMED}-{k}"
 
 
 def chosen(settings: Settings, urls: Urls) -> tuple[str, ...]:

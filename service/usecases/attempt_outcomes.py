@@ -80,7 +80,14 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
     if is_too_old(attempt, message):
         reason = Reason.WORKER_TOO_OLD
     _end(unit, job, attempt, _End(EVENTS[outcome or Outcome.FAILED], reason, message.message))
-    _follow(unit, job, attempt, message, draw)
+    actor = actor_of(attempt)
+    _log(unit, job, attempt, actor)
+    if message.outcome is Outcome.SUCCEEDED:
+        _succeed(unit, job, actor)
+    elif message.outcome in (Outcome.PAUSED, Outcome.CANCELLED):
+        _obey(unit, job, actor)
+    else:
+        _try_again_or_not(unit, job, attempt, actor, draw)
     gave_back(unit, attempt.worker)
     return attempt
 
@@ -115,17 +122,6 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt_totals.count(unit, job, attempt)
     if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
-
-
-def _follow(unit: Unit, job: Job, attempt: Attempt, message: Finish, draw: Callable[[], float]) -> None:
-    actor = actor_of(attempt)
-    _log(unit, job, attempt, actor)
-    if message.outcome is Outcome.SUCCEEDED:
-        _succeed(unit, job, actor)
-    elif message.outcome in (Outcome.PAUSED, Outcome.CANCELLED):
-        _obey(unit, job, actor)
-    else:
-        _try_again_or_not(unit, job, attempt, actor, draw)
 
 
 def _log(unit: Unit, job: Job, attempt: Attempt, actor: str) -> None:

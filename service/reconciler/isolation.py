@@ -108,9 +108,9 @@ class Isolation:
             row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
         if item.job_id is not None and at_doubling(tries):
-            self._tell_job(step, item.job_id, tries, text, wait)
+            self._write_event(step, item.job_id, tries, text, wait)
 
-    def _tell_job(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
+    def _write_event(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
         message = f"{step} failed for this job (try {tries}) and is tried again in {wait:.0f} s: {text}"
         try:
             with self._database.write() as session:

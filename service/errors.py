@@ -1,4 +1,4 @@
-"""Errors of the service, in addition to those of baton.domain. service.api.problems maps each code to a status."""
+"""Errors of the service, in addition to baton.domain.errors. service.api.problems maps each code to a status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_S
 
 
 class NotFound(BatonError):
-    """The requested resource does not exist."""
+    """The object does not exist."""
 
     code = "not-found"
 
@@ -21,13 +21,13 @@ class Conflict(BatonError):
 
 
 class LimitReached(Conflict):
-    """A concurrency limit is reached. The attempt waits and is sent again later."""
+    """A concurrency limit is reached: the attempt waits, and is sent again when the limit allows it."""
 
     code = "limit-reached"
 
 
 class NotInstalled(Conflict):
-    """The worker lacks an extension that the job needs. The attempt waits for another worker."""
+    """The worker lacks an extension that the job needs: the attempt waits for another worker."""
 
     code = "not-installed"
 
@@ -51,7 +51,7 @@ class NotInStore(Conflict):
 
 
 class StoreInDoubt(Conflict):
-    """The service's store is not the one that its database knows. No work is assigned until an operator decides."""
+    """The service's store is not the one that its database knows. No work is given out until an operator decides."""
 
     code = "store-in-doubt"
 
@@ -63,31 +63,31 @@ class WorkerTooOld(Conflict):
 
 
 class PassedOver(Conflict):
-    """The job's last attempt ended on this worker, for a reason that may not affect other workers. They come first."""
+    """The job's last attempt ended on this worker, for a reason that may not affect another. Others come first."""
 
     code = "passed-over"
 
 
 class KeyReused(BatonError):
-    """The idempotency key was used with another body before."""
+    """An idempotency key that was used with another body before."""
 
     code = "idempotency-key-reused"
 
 
 class BadMessage(SpecError):
-    """A worker's message that is well formed but contradicts the job."""
+    """A worker's message that is well formed but contradicts the database."""
 
     code = "invalid-message"
 
 
 class MalformedBody(BatonError):
-    """A body that cannot be parsed."""
+    """A body that cannot be parsed or stored."""
 
     code = "malformed-body"
 
 
 class UnsupportedMedia(BatonError):
-    """A body with an unsupported media type."""
+    """A body of an unsupported media type."""
 
     code = "unsupported-media-type"
 
@@ -109,7 +109,7 @@ class Unauthorized(BatonError):
 
 
 class Forbidden(BatonError):
-    """The token lacks the required scope. `scopes`: one of them is required."""
+    """A token without the required scope. `scopes`: one of them is required."""
 
     code = "forbidden"
 
@@ -119,19 +119,19 @@ class Forbidden(BatonError):
 
 
 class ForeignPage(Forbidden):
-    """A write with a session cookie but without a valid CSRF token: another site's page may have sent it."""
+    """A write with a session cookie that a page of another site sent, or without the CSRF header."""
 
     code = "csrf"
 
 
 class TooManyFailures(BatonError):
-    """Too many recent requests with wrong tokens from this address. `seconds`: to wait."""
+    """Too many wrong tokens from one address in the last minute. `seconds`: how long to wait."""
 
     code = "too-many-failures"
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"too many wrong tokens came from this address: try again in {seconds} s, with a valid one")
+        super().__init__(f"too many wrong tokens from this address: try again in {seconds} s with a valid token")
 
 
 class TooManyAtOnce(BatonError):
@@ -140,17 +140,17 @@ class TooManyAtOnce(BatonError):
     code = "too-many-at-once"
 
     def __init__(self, most: int, who: str = "this caller has") -> None:
-        super().__init__(f"{who} {most} concurrent requests, which is the limit: end some, or try again later")
+        super().__init__(f"{who} {most} concurrent requests, which is the limit: end some, or try again in a moment")
 
 
 class TooManyWrites(BatonError):
-    """An attempt makes too many writes of a kind without another bound. `seconds`: until the next is allowed."""
+    """An attempt exceeds the rate limit for this kind of write. `seconds`: until the next is allowed."""
 
     code = "too-many-writes"
 
     def __init__(self, what: str, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"this attempt has sent too many {what}: the next one is accepted in {seconds} s")
+        super().__init__(f"this attempt has sent too many {what}: the next is accepted in {seconds} s")
 
 
 class BodyTooLarge(BatonError):
@@ -159,11 +159,11 @@ class BodyTooLarge(BatonError):
     code = "body-too-large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"a body may have at most {limit} bytes")
+        super().__init__(f"the body is larger than {limit} bytes")
 
 
 class BodyTooSlow(BatonError):
-    """A body that did not arrive in time. `seconds`: the limit."""
+    """A body that did not arrive completely in time. `seconds`: the limit."""
 
     code = "body-too-slow"
 

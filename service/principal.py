@@ -8,12 +8,12 @@ from datetime import datetime
 from baton.domain.tokens import OWNER, READ_BOOTSTRAP, WORK_BOOTSTRAP, Scope
 
 ATTEMPT = "attempt"
-"""The scope of the token of an attempt: the calls of that attempt. No other token can have it."""
+"""The scope of an attempt's token. It allows only the calls of that attempt. No other token can have it."""
 
 
 @dataclass(frozen=True)
 class HeldAttempt:
-    """The attempt and fencing token that an attempt's token was issued for. `token_id`: the token that claimed it."""
+    """The attempt and fence that a token is valid for. `token_id`: the token that claimed the attempt."""
 
     attempt_id: str
     fence: int
@@ -23,9 +23,10 @@ class HeldAttempt:
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller. `name`: as in logs. `token_id`: None for tokens of the settings. `hold`: of an attempt's token.
+    """The caller. `name` appears in logs. `token_id`: None for tokens of the settings.
 
-    `machine`: the token is only for programs, and cannot open a browser session.
+    `hold`: the attempt, if the token is an attempt's. `machine`: the token is only for programs, and cannot open a
+    browser session.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Principal:
 
     @property
     def key(self) -> str:
-        """Equal for all requests with one token and with its sessions."""
+        """Equal for all requests with one token, including its browser sessions."""
         return self.token_id or self.name
 
     def may(self, scope: str) -> bool:
@@ -46,7 +47,7 @@ class Principal:
 
 
 BOOTSTRAP = Principal(OWNER, frozenset(Scope))
-"""A caller with BATON_TOKEN."""
+"""The administrator: callers with BATON_TOKEN."""
 
 WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
 """The workers of a deployment: callers with BATON_WORK_TOKEN."""

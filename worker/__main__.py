@@ -21,7 +21,7 @@ from worker.store_identity import WorkerStore
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER
 from worker.supervisor.registration import Registration
-from worker.supervisor.shutdown import woken_for_the_end
+from worker.supervisor.shutdown import watch_for_end
 from worker.supervisor.supervisor import Supervisor
 
 DONE, USAGE, REFUSED = 0, 2, 4
@@ -63,7 +63,7 @@ def main(module: str = TRAINER) -> int:
         client, grace=settings.grace, logs=logs, module=module, deadline=deadline, liveness=liveness, store=store
     )
     with supervisor:
-        with woken_for_the_end(supervisor, deadline, settings.notices, idle) as retire:
+        with watch_for_end(supervisor, deadline, settings.notices, idle) as retire:
             registration = Registration(client, settings, queues, retire, store)
             registration.start(supervisor)
             work = _poll if options.poll else _listen_to_redis

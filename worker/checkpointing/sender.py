@@ -26,7 +26,7 @@ from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
 from worker.checkpointing.files import Writer, Written, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.store_identity import wrong_store_told
+from worker.store_identity import wrong_store_as_failure
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Sender:
             seconds = time.monotonic() - begun
             self._saved(save.cost.stall, seconds)
             self._wanted()
-            with wrong_store_told(self._store):
+            with wrong_store_as_failure(self._store):
                 self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written, seconds))
         if self.transfer:
             self.transfer.keep(save.autotuning)
@@ -151,5 +151,5 @@ class Sender:
                 content_type=file.content_type,
             )
         self._wanted()
-        with wrong_store_told(self._store):
+        with wrong_store_as_failure(self._store):
             self._client.commit_artifact(self._grant.attempt_id, commit)

@@ -129,7 +129,10 @@ class PollingWorker:
     def _next(self) -> Offer:
         store = self._supervisor.store
         try:
-            return self._client.next_attempt(self._current_request())
+            # The device and the store may have changed since the last poll.
+            update = {"device": self._supervisor.device, "store": store.ref if store else None}
+            worker = self._request.worker.model_copy(update=update)
+            return self._client.next_attempt(self._request.model_copy(update={"worker": worker}))
         except Refused as error:
             if store is None or error.problem not in (WRONG_STORE, STORE_UNREACHABLE):
                 raise
@@ -137,11 +140,6 @@ class PollingWorker:
             if store.ref == store.look() and error.problem == WRONG_STORE:
                 raise
             return Offer(attempt_id=None)
-
-    def _current_request(self) -> NextRequest:
-        store = self._supervisor.store
-        update = {"device": self._supervisor.device, "store": store.ref if store else None}
-        return self._request.model_copy(update={"worker": self._request.worker.model_copy(update=update)})
 
     def _pause_without_work(self) -> bool:
         self._pause(self._no_work_backoff.draw())

@@ -177,7 +177,7 @@ def test_the_end_of_a_log_that_is_too_long_is_kept() -> None:
     head, _, rest = text.partition(b"\nbaton: ")
     assert head == b"x" * (1 << 20)
     notice, skipped, *more = rest.split(b"\n")
-    assert notice == b"this log has reached 1 MiB: of what follows, the last 1 KiB come when it ends"
+    assert notice == b"this log has reached 1 MiB: of the rest, the last 1 KiB follow at its end"
     assert skipped == b""
     kept = 3_000_000 + 24 - (1 << 20) - 1024
     assert more[0] == b"baton: %d bytes are left out here" % kept
@@ -265,4 +265,4 @@ def test_a_store_that_makes_no_sense_is_said(caplog: pytest.LogCaptureFixture) -
     shipper = made.new()
     shipper.ship(name)
     assert shipper.wait(5)
-    assert "not whole in the store" in caplog.text
+    assert "incomplete in the store" in caplog.text

@@ -431,7 +431,7 @@ def test_it_is_there_before_the_next_attempt_compiles(
 @pytest.mark.parametrize(
     ("spoil", "facts", "said"),
     [
-        (b"", {}, "the autotuning results are damaged: their bytes are not those of the manifest"),
+        (b"", {}, "the autotuning results are damaged: they do not match the manifest"),
         (None, {}, "the autotuning results cannot be read: "),
         (b"step\n", {"GPU": "A100"}, "the autotuning results are of another GPU: H100, here A100"),
     ],

@@ -24,26 +24,22 @@ def installed() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for kind, group in GROUPS.items():
         for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
-            _take(found, kind, point)
+            name = extension(kind, point.name)
+            if not re.fullmatch(NAME, point.name):
+                log.warning("entry point %s of %s is ignored: its name must match %s", point.name, point.group, NAME)
+            elif name in found and found[name].value != point.value:
+                text = "entry point %s of %s is defined twice: %s is used, not %s"
+                log.warning(text, point.name, point.group, found[name].value, point.value)
+            else:
+                found[name] = point
     return found
-
-
-def _take(found: dict[str, EntryPoint], kind: Kind, point: EntryPoint) -> None:
-    name = extension(kind, point.name)
-    if not re.fullmatch(NAME, point.name):
-        log.warning("entry point %s of %s is ignored: its name must match %s", point.name, point.group, NAME)
-    elif name in found and found[name].value != point.value:
-        text = "entry point %s of %s is defined twice: %s is used, not %s"
-        log.warning(text, point.name, point.group, found[name].value, point.value)
-    else:
-        found[name] = point
 
 
 def load(kind: Kind, name: str) -> Any:
     """Imports an entry point and returns its object. Raises JobFailure (unsupported) with the error of the import."""
     point = installed().get(extension(kind, name))
     if point is None:
-        raise JobFailure(Reason.UNSUPPORTED, f"{kind} {name} is not installed beside this worker")
+        raise JobFailure(Reason.UNSUPPORTED, f"{kind} {name} is not installed on this worker")
     try:
         return point.load()
     except Exception as error:  # user code may raise anything

@@ -29,7 +29,7 @@ class Refused(BatonError):
 def check(response: httpx.Response) -> None:
     """Returns if the service accepted the call. Raises LeaseLost, Refused, or ServiceUnavailable.
 
-    An answer of another server is ServiceUnavailable, whatever its status: a 404 may come from an ingress while the
+    An answer of another server is ServiceUnavailable, with any status: a 404 may come from an ingress while the
     service is unavailable, and a 200 from a sign-in page.
     """
     content_type, status = response.headers.get("Content-Type"), response.status_code

@@ -35,10 +35,10 @@ def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
             return _finish(fence, reason, message, at_step, _fault(error))
         except Exception as trouble:
             log.warning("cannot describe a failure in full: %s", type(trouble).__name__)
-    return bare(fence, at_step)
+    return minimal_failure(fence, at_step)
 
 
-def bare(fence: int, at_step: int | None = None) -> Finish:
+def minimal_failure(fence: int, at_step: int | None = None) -> Finish:
     """The failure without text from a user program. Every service accepts it."""
     return _finish(fence, Reason.EXCEPTION, f"{NO_DESCRIPTION}; see the attempt's log", at_step, None)
 

@@ -86,19 +86,6 @@ class Lease:
         """The phase that was set last."""
         return self._phase
 
-    def _message(self) -> Heartbeat:
-        with self._lock:
-            return Heartbeat(
-                fence=self._grant.fence,
-                phase=self._phase,
-                progress=self._progress,
-                metrics=self._metrics,
-                seconds=self.watch.seconds(),
-                interval_seconds=self.interval_seconds,
-                doing=self._doing,
-                trouble=self.troubles.current(),
-            )
-
     def _run(self) -> None:
         answered = time.monotonic()
         while not self._closed and self.lost is None:
@@ -110,8 +97,20 @@ class Lease:
             self._changed.wait(self._grant.heartbeat_seconds)
 
     def _beat(self) -> bool:
+        """Sends a heartbeat. Whether the service answered."""
+        with self._lock:
+            message = Heartbeat(
+                fence=self._grant.fence,
+                phase=self._phase,
+                progress=self._progress,
+                metrics=self._metrics,
+                seconds=self.watch.seconds(),
+                interval_seconds=self.interval_seconds,
+                doing=self._doing,
+                trouble=self.troubles.current(),
+            )
         try:
-            beat = self._client.heartbeat(self._grant.attempt_id, self._message())
+            beat = self._client.heartbeat(self._grant.attempt_id, message)
             self.directive = known(Directive, beat.directive) or Directive.CONTINUE
             if self.directive is Directive.CANCEL:
                 CELL.end_within(CANCEL_SECONDS, cancelled=True)

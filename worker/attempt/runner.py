@@ -15,7 +15,7 @@ from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.attempt.claim import FINISH_SECONDS, claim_attempt, wait_for_service
 from worker.attempt.context import AttemptContext
-from worker.attempt.failures import bare, failed
+from worker.attempt.failures import failed, minimal_failure
 from worker.attempt.handover import handed_over, send_the_rest
 from worker.attempt.lease import Lease
 from worker.attempt.preemption_reporter import PreemptionReporter
@@ -82,7 +82,7 @@ class Runner:
             return None
 
     def _end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
-        """The message that ends the attempt, whatever its training raises."""
+        """Trains, and returns the message that ends the attempt, also after an exception. Raises LeaseLost."""
         try:
             return self._train(grant, lease, pace)
         except LeaseLost:
@@ -133,7 +133,7 @@ class Runner:
                 raise
             # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
             log.warning("the service refuses the description of the failure: %s", error)
-            less = bare(grant.fence, finish.at_step)
+            less = minimal_failure(grant.fence, finish.at_step)
             retry_call(
                 lambda: self.client.finish(grant.attempt_id, less), wait=wait_for_service, seconds=FINISH_SECONDS
             )

@@ -82,7 +82,7 @@ class ResultsTransfer:
         self._sent: dict[str, ProgramFile] = {}
 
     def begin(self, *, afresh: bool = False) -> None:
-        """Starts with the results of this machine. `afresh`: removes them first, as an attempt may have failed with them."""
+        """Starts with the results of this machine. `afresh`: removes them first, because they may cause failures."""
         if self._folder is None:
             return
         if afresh:

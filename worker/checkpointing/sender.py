@@ -24,7 +24,7 @@ from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
-from worker.checkpointing.files import Writer, Written, write_checkpoint
+from worker.checkpointing.files import Writer, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.store_identity import wrong_store_as_failure
 
@@ -118,24 +118,22 @@ class Sender:
             seconds = time.monotonic() - begun
             self._saved(save.cost.stall, seconds)
             self._wanted()
+            commit = CheckpointCommit(
+                fence=self._grant.fence,
+                prefix=save.prefix,
+                manifest_crc32c=written.manifest_crc32c,
+                position=save.snapshot.position,
+                bytes=written.bytes,
+                seconds=seconds,
+                roles=tuple(sorted(save.roles)),
+                needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
+                stall_seconds=save.cost.stall,
+                trained_seconds=save.cost.trained,
+            )
             with wrong_store_as_failure(self._store):
-                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written, seconds))
+                self._client.commit_checkpoint(self._grant.attempt_id, commit)
         if self.transfer:
             self.transfer.keep(save.autotuning)
-
-    def _commit(self, save: Save, written: Written, seconds: float) -> CheckpointCommit:
-        return CheckpointCommit(
-            fence=self._grant.fence,
-            prefix=save.prefix,
-            manifest_crc32c=written.manifest_crc32c,
-            position=save.snapshot.position,
-            bytes=written.bytes,
-            seconds=seconds,
-            roles=tuple(sorted(save.roles)),
-            needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
-            stall_seconds=save.cost.stall,
-            trained_seconds=save.cost.trained,
-        )
 
     def publish(self, file: File) -> None:
         """Makes, uploads and commits a file."""

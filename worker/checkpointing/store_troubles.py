@@ -85,12 +85,13 @@ class StoreTroubles:
         now = time.monotonic()
         with self._lock:
             failing = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
-            slow = [(since, what, SLOW, "") for what, since in self._under_way.items() if self._slow(what, now - since)]
+            slow = [
+                (since, what, SLOW, "")
+                for what, since in self._under_way.items()
+                if now - since > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))
+            ]
         failing = [one for one in failing if now - one[0] >= REPORT_AFTER_SECONDS]
         if not (found := failing or slow):
             return None
         since, what, cause, detail = min(found)
         return Trouble(what=what[:50], cause=cause[:50], detail=detail, seconds=now - since)
-
-    def _slow(self, what: str, seconds: float) -> bool:
-        return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class UploadTask:
     """Something to send. A newer task replaces a waiting one if its `covers` is a superset of the older `covers`.
 
-    `optional` tasks are files for people. They have a lane of their own and are dropped when time is short. Their
+    `optional` tasks are files for people. They have their own lane and are dropped when time is short. Their
     failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a task is
     dropped when the job is cancelled, and takes turns with those that do not. `what`: a description of the work for
     error reports.
@@ -99,21 +99,18 @@ class UploadLane:
             log.warning("%s is still in progress at the end: it is abandoned", sending.what if sending else "a call")
 
     def _run(self) -> None:
-        while (task := self._next()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
+                if self._closed:
+                    return
+                self.sending = task = self._pick()
             try:
                 self._deliver(task)
             finally:
                 with self._changed:
                     self.sending = None
                     self._changed.notify_all()
-
-    def _next(self) -> UploadTask | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
-            if self._closed:
-                return None
-            self.sending = self._pick()
-            return self.sending
 
     def _pick(self) -> UploadTask:
         """The next task. Tasks that save and tasks that do not alternate; each kind is sent in order.

@@ -88,8 +88,10 @@ def innermost(text: str) -> str:
 
 def kernel_state(pid: int) -> str:
     """Name, state, kernel function and system call of each thread; empty if the system has no /proc."""
-    lines = []
-    tasks = sorted(_entries(Path(f"/proc/{pid}/task")), key=lambda task: int(task.name))
+    lines: list[str] = []
+    tasks: list[Path] = []
+    with suppress(OSError):
+        tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
     for task in tasks[:MAX_THREADS]:
         state = re.search(r"^State:\s*(.*)$", _text(task / "status"), re.MULTILINE)
         parts = [_text(task / "comm").strip(), state[1] if state else "gone"]
@@ -114,12 +116,6 @@ def native_stacks(pid: int) -> bytes:
             continue
         return f"native stacks by {command[0]}:\n".encode() + done.stdout[:MAX_NATIVE_BYTES] + b"\n"
     return b""
-
-
-def _entries(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return list(folder.iterdir())
-    return []
 
 
 def _text(file: Path) -> str:

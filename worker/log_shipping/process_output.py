@@ -19,15 +19,15 @@ STDERR = 2
 
 
 class Output:
-    """Pass its `fileno()` to Popen as stdout and stderr. A thread passes the output to `hear`, and writes it in whole
-    lines to the stderr of the worker. `show` formats them.
+    """Pass its `fileno()` to Popen as stdout and stderr. A thread passes the output to `on_output`, and writes it in
+    whole lines to the stderr of the worker. `show` formats them.
 
     The file has no name, so it never outlives this process. It is truncated when more than MAX_FILE_BYTES are read; a
     line that is written at that moment is lost.
     """
 
-    def __init__(self, hear: Callable[[bytes], None], show: Callable[[bytes], bytes] = lambda text: text) -> None:
-        self._hear, self._tee, self._offset = hear, _Tee(show), 0
+    def __init__(self, on_output: Callable[[bytes], None], show: Callable[[bytes], bytes] = lambda text: text) -> None:
+        self._on_output, self._tee, self._offset = on_output, _Tee(show), 0
         self._file = tempfile.TemporaryFile(prefix="baton-output-", buffering=0)  # noqa: SIM115 - open until close()
         flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
         fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)  # the writer follows a truncation
@@ -65,7 +65,7 @@ class Output:
         # With pread: the file offset is shared with the writing process.
         while chunk := os.pread(self._file.fileno(), CHUNK_BYTES, self._offset):
             self._offset += len(chunk)
-            self._hear(chunk)
+            self._on_output(chunk)
             self._tee.write(chunk)
         if self._offset > MAX_FILE_BYTES:
             os.ftruncate(self._file.fileno(), 0)

@@ -70,7 +70,7 @@ class Shipper:
         self._ended_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
-    def hear(self, data: bytes) -> None:
+    def add_output(self, data: bytes) -> None:
         """Adds output of the process."""
         self._backlog.add(data)
         with self._news:

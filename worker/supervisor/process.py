@@ -80,7 +80,7 @@ class TrainingProcess:
     def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
         self._shipper = shipper
-        self._output = Output(shipper.hear, shipper.show) if shipper else Output(lambda _data: None)
+        self._output = Output(shipper.add_output, shipper.show) if shipper else Output(lambda _data: None)
         self._report, child_end = os.pipe()
         self._cell = SharedCell()
         self.abandoned = False
@@ -151,7 +151,7 @@ class TrainingProcess:
     def notify(self, details: NoticeDetails) -> None:
         """Forwards a preemption notice: the child ends its step, saves, and hands the attempt over.
 
-        Safe in a signal handler, whatever it interrupts.
+        Safe in a signal handler.
         """
         try:
             self._send(notice_line(details))
@@ -265,4 +265,4 @@ class TrainingProcess:
             text = "the training process was killed (SIGKILL); the kernel counted no out-of-memory kill"
             return Death(Reason.PROCESS_DIED, text)
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return Death(Reason.PROCESS_DIED, f"{CRASHED} {how}; the worker's log says more")
+        return Death(Reason.PROCESS_DIED, f"{CRASHED} {how}; see the worker's log")

@@ -34,8 +34,8 @@ def watch_for_end(
         if not supervisor.busy:
             supervisor.end_wait()
 
-    def leave(details: NoticeDetails) -> None:
-        supervisor.leave(details)
+    def handle(details: NoticeDetails) -> None:
+        supervisor.handle_notice(details)
         _wake_main_thread()
 
     def retire(why: str) -> None:
@@ -46,7 +46,7 @@ def watch_for_end(
     try:
         watch_deadline(deadline, retire)
         watch_idleness(idle, lambda: supervisor.idle, retire)
-        watch_notices(notices, leave)
+        watch_notices(notices, handle)
         yield retire
     finally:
         signal.signal(WAKE, signal.SIG_IGN)

@@ -65,8 +65,8 @@ class Supervisor:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
-        self._leaving: NoticeDetails | None = None
-        self._gone_at = math.inf
+        self._notice: NoticeDetails | None = None
+        self._notice_ends_at = math.inf
         self._too_late, self._started = False, time.monotonic()
         self._guard: ProcessGuard | None = None
         self._idle_since = self._started
@@ -187,9 +187,9 @@ class Supervisor:
 
     def stop(self, cause: str = "asked to end") -> None:
         """Asks the worker to end, as a signal does: a running attempt is saved and handed over."""
-        self.leave(NoticeDetails("signal", cause, self._grace))
+        self.handle_notice(NoticeDetails("signal", cause, self._grace))
 
-    def leave(self, details: NoticeDetails) -> None:
+    def handle_notice(self, details: NoticeDetails) -> None:
         """Handles a preemption notice: starts no more attempts, and notifies the training process.
 
         If the notice is certain, the running attempt is handed over. Otherwise it is saved and goes on. Safe in a
@@ -198,8 +198,8 @@ class Supervisor:
         text = f"{details.seconds:.0f} s left" if details.certain else "the machine may be preempted"
         log.warning("%s: %s", details, text)
         if details.certain:
-            self._leaving = self._leaving or details
-            self._gone_at = min(self._gone_at, time.monotonic() + details.seconds)
+            self._notice = self._notice or details
+            self._notice_ends_at = min(self._notice_ends_at, time.monotonic() + details.seconds)
         self.stopping = True
         if self._training is not None and (self.busy or self._training.busy):
             self._training.notify(details)
@@ -236,8 +236,8 @@ class Supervisor:
             log.error("the training process ended before it got the attempt: %s", error)
             self.close()
             return False
-        if self._leaving is not None:
-            training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
+        if self._notice is not None:
+            training.notify(replace(self._notice, seconds=max(0.0, self._notice_ends_at - time.monotonic())))
         return True
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
@@ -256,7 +256,7 @@ class Supervisor:
             if time.monotonic() - beaten >= BEAT_SECONDS:
                 beaten = time.monotonic()
                 beat()
-            if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
+            if time.monotonic() >= min(self._notice_ends_at, self._deadline.ends_at):
                 self._too_late = True
                 log.error("the training process did not hand over in time: killing it")
                 training.kill()
@@ -269,7 +269,7 @@ class Supervisor:
         if death is None and not training.abandoned:
             return None
         if self._too_late or death is None:
-            text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
+            text = f"{self._notice or self._deadline.text}; the last state could not be saved in time"
             return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
         return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
 

@@ -7,7 +7,7 @@ transaction for that, so the order of the writes makes a checkpoint atomic:
 2. The manifest, with the sizes and checksums of the payload, under the condition that it does not exist. A manifest
    therefore never changes. A retry whose earlier answer was lost finds its own bytes and succeeds.
 3. The commit at the service (`sender.py`), which the service accepts only with the current fencing token and which
-   contains the checksum of the manifest. Only now the checkpoint exists.
+   contains the checksum of the manifest. From then on the checkpoint exists.
 
 The price: a worker that dies before its commit leaves objects that no row refers to. The service deletes them after the
 attempt has ended. In return no lock and no listing of the store is needed, and a reader, which only gets prefixes from

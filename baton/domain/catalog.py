@@ -1,4 +1,4 @@
-"""The names that a spec may use. Kept apart from the code behind them, so that the service needs no TensorFlow."""
+"""The networks, data sets and augmentations that come with Baton, by name. Has no TensorFlow: the service uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton.domain.downloads import Checksum, Download
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What a client sees of a network. `size_multiple`: image sizes must be divisible by it, in pixels."""
+    """Description of a network for clients. `size_multiple`: image sizes in pixels must be divisible by it."""
 
     name: str
     title: str
@@ -21,10 +21,11 @@ class NetworkInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a client sees of a data set. `classes` is None where the directory decides.
+    """Description of a data set for clients.
 
-    `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
-    `download`: where `dataset.download: true` gets it from, unless the worker's settings say otherwise.
+    `classes`: None if it depends on the directory. `training`: for each class, the number of images before the split;
+    None if it depends on the directory. `download`: the source for `dataset.download: true`, unless the worker's
+    settings name another.
     """
 
     name: str
@@ -36,7 +37,7 @@ class DatasetInfo:
 
     @property
     def downloadable(self) -> bool:
-        """Whether a worker can get it by itself."""
+        """Whether a worker can download it."""
         return self.download is not None
 
 
@@ -46,7 +47,7 @@ NETWORKS = {
     "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
     "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
 }
-# Size and MD5 as the loaders of several public projects have them for this file.
+# Size and MD5 that the loaders of several public projects have for this file.
 TINY_IMAGENET_ZIP = Download(
     file="tiny-imagenet-200.zip",
     url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",

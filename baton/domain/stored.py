@@ -23,10 +23,10 @@ _told: set[str] = set()
 
 
 def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None = None) -> _M:
-    """The model with the readable part of the data. Unknown fields are ignored. The data is not changed.
+    """The model with the readable part of the data. Unknown fields are ignored. `data` is not changed.
 
-    A known field with an invalid value gets its value from `blank`, or its default. In lists and mappings only the
-    invalid members are left out. Each finding is logged once.
+    A known field with an invalid value gets its value from `blank`, or its default. Invalid members of lists and
+    mappings are left out. Each finding is logged once.
 
     Raises:
         ValueError: a field that has no default cannot be read.
@@ -53,7 +53,7 @@ def _read(model: type[_M], rest: dict[str, Any], error: ValidationError, blank: 
 
 
 def find_stored(model: type[_M], data: object) -> _M | None:
-    """The same. None if there is no data or it cannot be read."""
+    """As `read_stored`, but None if there is no data or it cannot be read."""
     if data is None:
         return None
     try:
@@ -76,7 +76,7 @@ def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationErr
 
 
 def _places(error: Any) -> list[tuple[Any, ...]]:
-    """Where to cut, best first: an unknown field, then a member of a container, then the whole field."""
+    """What to remove, best first: an unknown field, then a member of a container, then the whole field."""
     location: tuple[Any, ...] = error["loc"]
     whole = [location[:2], location[:1]] if len(location) > 1 else [location]
     return [location, *whole] if error["type"] == "extra_forbidden" else whole

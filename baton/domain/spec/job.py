@@ -55,7 +55,7 @@ class JobSpec(Model):
     deterministic: Annotated[Literal["auto"] | bool, BeforeValidator(_deterministic)] = "auto"
     """Whether to use only operations with bit-identical results; auto: on the CPU, where that costs nothing."""
     augmentation_engine: Literal["auto", "imgaug", "device"] = "auto"
-    """imgaug: in processes on the host. device: in the training step. auto: device on a GPU, imgaug otherwise."""
+    """imgaug: in processes on the host. device: in the training step. auto: device on a GPU where possible."""
     optimizer: OptimizerSpec = OptimizerSpec()
     """The optimizer of the whole job."""
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]

@@ -26,5 +26,4 @@ class LimitsSpec(Model):
     stall: AtLeastASecond = DEFAULT_STALL
     """Seconds, or a duration. An attempt without progress for so long is ended and tried again."""
     max_runtime: AtLeastASecond | None = None
-    """Seconds, or a duration: how long workers may hold the job in all attempts together. Then it fails; its
-    checkpoints are kept."""
+    """How long workers may hold the job in all attempts together; then it fails, and its checkpoints are kept."""

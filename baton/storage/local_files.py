@@ -71,5 +71,5 @@ def local_errors(verb: str, data: bytes | memoryview | Path) -> Iterator[None]:
     except OSError as error:
         where = data if isinstance(data, Path) else "(bytes)"
         if error.errno in FULL:
-            raise StoreFull(f"The disk of {where} is full; free some space and try again.") from error
+            raise StoreFull(f"The disk of {where} is full; make room and try again.") from error
         raise LocalFileError(f"Cannot {verb} the file {where}: {error.strerror}.") from error

@@ -133,13 +133,9 @@ class _Fetching:
             except Broken as error:
                 # Only a new maximum counts as progress. Else a server that always restarts would be tried for ever.
                 failures = 1 if self._part.size > most else failures + 1
-                most = max(most, self._part.size)
+                most, size = max(most, self._part.size), self._part.size
                 if failures >= self._wants.patience.tries:
-                    kept = (
-                        f"; {megabytes(self._part.size)} are kept, the next try continues there"
-                        if self._part.size
-                        else ""
-                    )
+                    kept = f"; {megabytes(size)} are kept, the next try continues there" if size else ""
                     text = f"{self._source.url}: {error} (tried {failures} times without getting further){kept}"
                     raise JobFailure("download_failed", text) from error
                 log.warning("%s: %s; trying again", self._source.url, error)

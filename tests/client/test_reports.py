@@ -59,8 +59,8 @@ def test_it_opens_in_the_browser(baton: Baton, monkeypatch: pytest.MonkeyPatch) 
     ("missing", "arguments", "changes", "said"),
     [
         (["report.html", "report.md"], [], {}, "some seconds after the first finished epoch"),
-        (["report.html", "report.md"], [], {"status": "failed", "finished_at": NOW}, "none was made"),
-        (["report.md"], ["--markdown"], {}, "Markdown comes when the job ends"),
+        (["report.html", "report.md"], [], {"status": "failed", "finished_at": NOW}, "none was written"),
+        (["report.md"], ["--markdown"], {}, "Markdown is written when the job ends"),
     ],
 )
 def test_a_report_that_is_not_there_is_explained(

@@ -78,7 +78,7 @@ def test_evaluating_says_what_is_missing(baton: Baton, fake: FakeService, monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = baton("evaluate", "mine")
     assert result.exit_code == 2
-    assert "needs tensorflow, which is not installed here" in result.stderr
+    assert "needs tensorflow, which is not installed" in result.stderr
 
 
 def result(name: str) -> SetResult:

@@ -112,15 +112,15 @@ def watch_json(client: Client, job_id: str) -> JobView:
 
 
 def _follow(client: Client, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]) -> JobView:
-    away = False
+    unreachable = False
 
     def outage(error: Unreachable) -> None:
-        nonlocal away
-        if not away:
+        nonlocal unreachable
+        if not unreachable:
             note(f"{error}; trying again")
-        away = True
+        unreachable = True
 
     for job in client.follow(job_id, on_outage=outage):
-        away = False
+        unreachable = False
         show(job)
     return job

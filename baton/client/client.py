@@ -124,7 +124,7 @@ class Client(TokenCalls, NotificationCalls):
                 return
 
     def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> Job:
-        """A job by its id. `wait`: wait up to so many seconds until its version is greater than `version`."""
+        """A job by its id. `wait`: maximum seconds to wait until its version is greater than `version`."""
         params = {"wait": wait, "version": version}
         return self._job(self._transport.request("GET", _path(job_id), params=params))
 
@@ -191,8 +191,8 @@ class Client(TokenCalls, NotificationCalls):
         return follow_events(self._transport, _path(job_id, "events"), after, Outage(outage, on_outage))
 
     def log(self, job_id: str, attempt: int, *, offset: int = 0, wait: float = 0.0) -> LogPart:
-        """The output of an attempt's training process from byte `offset` on. `wait`: if there is none yet, wait up to
-        so many seconds.
+        """The output of an attempt's training process from byte `offset` on. `wait`: maximum seconds to wait if there
+        is none yet.
 
         A part may end within a character: join the bytes before you decode them.
         """

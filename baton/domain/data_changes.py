@@ -103,7 +103,7 @@ def _class_phrases(before: _Sorted, now: _Sorted, pairs: Mapping[str, str]) -> I
     removed = [name for name in before.classes if name not in now.classes and name not in renamed]
     added = [name for name in now.classes if name not in before.classes and name not in renamed.values()]
     yield from _phrase("class", "renamed", [f"{a} -> {b}" for a, b in renamed.items()])
-    yield from _phrase("class", "whose images lie in another class now", changed)
+    yield from _phrase("class", "whose images are in another class now", changed)
     yield from _phrase("class", "added", [_with_count(name, len(now.classes[name])) for name in added])
     yield from _phrase("class", "removed", [_with_count(name, len(before.classes[name])) for name in removed])
 

@@ -192,7 +192,7 @@ def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
 
 def _hopeless(ended: EndedAttempt, retry: RetrySpec) -> GiveUp | None:
     if ended.repeated_at is not None:
-        text = f"failed twice in the same way at step {ended.repeated_at}, so that it would fail there again"
+        text = f"failed twice in the same way at step {ended.repeated_at}, so it would fail there again"
         return GiveUp(Reason.DETERMINISTIC_FAILURE, f"{text}; the last: {ended.message}")
     if ended.restore_failures >= MAX_RESTORE_FAILURES:
         text = f"{ended.restore_failures} attempts in a row ended while they restored a checkpoint"

@@ -17,9 +17,9 @@ _M = TypeVar("_M", bound=BaseModel)
 ROUNDS = 20
 """Maximum rounds of removing unreadable parts. Each round finds the errors of one level."""
 
-MOST_TOLD = 1_000
+MAX_LOGGED = 1_000
 log = logging.getLogger(__name__)
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None = None) -> _M:
@@ -100,8 +100,8 @@ def _delete(data: Any, place: tuple[Any, ...]) -> bool:
 
 def _tell(model: type[BaseModel], finding: str) -> None:
     text = f"a stored {model.__name__} {finding}"
-    if text not in _told and len(_told) < MOST_TOLD:
-        _told.add(text)
+    if text not in _logged and len(_logged) < MAX_LOGGED:
+        _logged.add(text)
         log.warning("%s", text)
 
 

@@ -64,5 +64,5 @@ def _weigh(node: Any, depth: int, known: dict[int, int]) -> int:
         inside = [one for member in members for one in (member if isinstance(member, tuple) else (member,))]
         known[id(node)] = 1 + sum(_weigh(one, depth + 1, known) for one in inside)
     if known[id(node)] > MAX_NODES:
-        raise BadYaml(f"its aliases (*name) come to more than {MAX_NODES:,} values")
+        raise BadYaml(f"its aliases (*name) expand to more than {MAX_NODES:,} values")
     return known[id(node)]

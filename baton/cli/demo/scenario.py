@@ -45,9 +45,7 @@ def run_demo(data: Path, console: Console) -> int:
         try:
             outcome, files = _train(client, stack, console, root)
         except TimeoutError:
-            raise StackError(
-                f"the job has not ended after {TIMEOUT:g} s; see the logs in {stack.data / 'logs'}"
-            ) from None
+            raise StackError(f"the job has not ended after {TIMEOUT:g} s; see {stack.data / 'logs'}") from None
         _tell(console, "Stopping the stack ...")
     left = stack.left_behind()
     ended = Check(not left, "all processes have ended" + (f", except {', '.join(left)}" if left else ""))
@@ -78,14 +76,14 @@ class Act:
         self._stack = stack
         self._console = console
         self._killed_at: int | None = None
-        self._told = 0
+        self._printed = 0
 
     def play(self, job: JobView) -> Outcome:
         """Returns the outcome when the job has ended."""
         with Watcher(self._console) as watcher:
             for job in self._client.follow(job.id, timeout=TIMEOUT):  # noqa: B020, PLR1704  # the same job, later
                 if self._killed_at is not None:
-                    self._tell_news(job, watcher.note)
+                    self._print_events(job, watcher.note)
                 elif kill_now(job):
                     self._kill(job, watcher.note)
                 watcher.show(job)
@@ -101,7 +99,7 @@ class Act:
 
     def _kill(self, job: JobView, say: Callable[[str], None]) -> None:
         assert job.progress is not None
-        self._told = len(self._client.events(job.id))
+        self._printed = len(self._client.events(job.id))
         pid = self._stack.kill_worker()
         p = job.progress
         self._killed_at = p.global_step
@@ -110,10 +108,10 @@ class Act:
             f"step {p.step} of {p.steps} (global step {p.global_step})"
         )
 
-    def _tell_news(self, job: JobView, say: Callable[[str], None]) -> None:
+    def _print_events(self, job: JobView, say: Callable[[str], None]) -> None:
         # A waiting worker claims the job within milliseconds: polls of the job would miss states that the events have.
-        for event in self._client.events(job.id, after=self._told):
-            self._told = event.sequence
+        for event in self._client.events(job.id, after=self._printed):
+            self._printed = event.sequence
             if event.kind in NEWS:
                 say(f"=> {event.at.astimezone():%H:%M:%S} {event.message}")
 

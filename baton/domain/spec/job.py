@@ -67,7 +67,7 @@ class JobSpec(Model):
     retry: Annotated[RetrySpec, ForService] = RetrySpec()
     """How often the job is tried again."""
     notify: Annotated[NotifySpec | None, ForService] = None
-    """Which notifications are sent to whom; left out: the defaults of the service."""
+    """Which notifications are sent to which targets; left out: the defaults of the service."""
     queue: Annotated[str, Field(pattern=QUEUE), ForService] = "default"
     """The queue: only workers that serve it take the job."""
     priority: Annotated[Literal["high", "normal", "low"], ForService] = "normal"

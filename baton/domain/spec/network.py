@@ -28,7 +28,9 @@ class NetworkSpec(Model):
     @model_validator(mode="after")
     def _options_are_for_extensions(self) -> Self:
         if self.options and self.name in NETWORKS:
-            raise FieldValueError("options", f"{self.name} takes none beside width, classes and dropout")
+            raise FieldValueError(
+                "options", f"{self.name} takes none; width, classes and dropout are fields"
+            )
         return self
 
 

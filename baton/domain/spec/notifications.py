@@ -11,8 +11,8 @@ from baton.domain.validation import WHOLE, Model
 
 
 class NotifySpec(Model):
-    """Which notifications are sent to whom. A field that is left out has the service's default. An empty list in
-    `targets` or `when` sends none.
+    """Which notifications are sent to which targets. A field that is left out has the service's default. Nothing is sent
+    if `targets` or `when` is empty.
 
     The field is `when` and not `on`, because YAML 1.1 reads `on` as true.
     """

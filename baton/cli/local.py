@@ -121,7 +121,7 @@ def _become(module: str, arguments: list[str], settings: Mapping[str, str | None
 
 @app.command()
 def demo(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Emptied at the start.")] = Path(".demo"),
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Directory, emptied at the start.")] = Path(".demo"),
 ) -> None:
     """Train on handwritten digits, kill the worker during training, and check the recovery."""
     from baton.cli.demo import run_demo

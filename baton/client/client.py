@@ -84,12 +84,13 @@ class Client(TokenCalls, NotificationCalls):
         Raises:
             ApiError: status 422 if the spec is invalid; `problem.errors` lists the wrong fields.
 
-        >>> job = client.submit({
+        >>> spec = {
         ...     "name": "first",
         ...     "network": {"name": "network-1", "width": 0.1},
         ...     "dataset": {"name": "digits"},
         ...     "stages": [{"image_size": 16, "epochs": 3}],
-        ... })
+        ... }
+        >>> job = client.submit(spec)
         >>> job.status, job.name
         ('queued', 'first')
         """

@@ -117,12 +117,13 @@ def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
     Raises:
         SpecError: with one entry for each wrong field.
 
-    >>> spec = parse_spec({
+    >>> data = {
     ...     "name": "first",
     ...     "network": {"name": "network-1"},
     ...     "dataset": {"name": "digits"},
     ...     "stages": [{"image_size": 16, "epochs": 3}],
-    ... })
+    ... }
+    >>> spec = parse_spec(data)
     >>> spec.stages[0].batch_size, spec.checkpoint.every
     (128, 'auto')
     >>> parse_spec({"name": "x"})

@@ -28,9 +28,7 @@ class NetworkSpec(Model):
     @model_validator(mode="after")
     def _options_are_for_extensions(self) -> Self:
         if self.options and self.name in NETWORKS:
-            raise FieldValueError(
-                "options", f"{self.name} takes none; width, classes and dropout are fields"
-            )
+            raise FieldValueError("options", f"{self.name} takes none; width, classes and dropout are fields")
         return self
 
 

@@ -11,8 +11,8 @@ from baton.domain.validation import WHOLE, Model
 
 
 class NotifySpec(Model):
-    """Which notifications are sent to which targets. A field that is left out has the service's default. Nothing is sent
-    if `targets` or `when` is empty.
+    """Which notifications are sent to which targets. A missing field has the service's default. Nothing is sent if
+    `targets` or `when` is empty.
 
     The field is `when` and not `on`, because YAML 1.1 reads `on` as true.
     """

@@ -95,7 +95,7 @@ def _api_status(status: int) -> int:
 
 def _explained(error: BatonError) -> str:
     if isinstance(error, Unreachable):
-        return f"{error}\nIs it running? `baton up` starts one. BATON_URL selects another. `baton doctor` helps."
+        return f"{error}\nIs it running? `baton up` starts one. BATON_URL selects another. Try `baton doctor`."
     if isinstance(error, ApiError) and error.status == 401:
         return f"{error}\nSet BATON_TOKEN to a token of this service; `baton up` prints its token."
     if isinstance(error, ApiError) and error.status == 403:

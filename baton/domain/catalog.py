@@ -44,8 +44,8 @@ class DatasetInfo:
 PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
 
 NETWORKS = {
-    "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
-    "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
+    "network-1": NetworkInfo("network-1", "five convolutions per block", 17_927_040, 17_916_784, 8, PAPER),
+    "network-2": NetworkInfo("network-2", "four convolutions of equal width per block", 11_822_920, 11_812_680, 8, PAPER),
 }
 # Size and MD5 that the loaders of several public projects have for this file.
 TINY_IMAGENET_ZIP = Download(
@@ -62,6 +62,6 @@ DATASETS = {
     "tiny-imagenet-200": DatasetInfo(
         "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP, (500,) * 200
     ),
-    "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
+    "image-folder": DatasetInfo("image-folder", "one folder for each class", True, None),
 }
 AUGMENTATIONS = ("none", "paper-1", "paper-2")

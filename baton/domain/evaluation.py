@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 Share = float
 """0 to 1."""
-Loss = Annotated[float | None, Field(description="mean over images; None: no number")]
+Loss = Annotated[float | None, Field(description="mean over images; None: not a finite number")]
 
 
 class EvaluatedModel(_Part):

@@ -122,7 +122,7 @@ class EndedAttempt:
     """The input of the retry policy.
 
     `reason`: as stored; it may be one that only another version knows. `failures`, `without_progress`: failed
-    attempts, and attempts in a row without a new step in a checkpoint; both include this attempt. Numbers of attempts
+    attempts, and attempts in a row without a new step in a checkpoint, including this one. Numbers of attempts
     in a row: `restore_failures` ended during a restore, `outages` ended because of an outage (`is_outage`),
     `data_changes` (including this one) found other data than the checkpoint's. `repeated_at`: the global step at which
     this attempt and the failed one before it failed in the same way. `others`: whether another worker may take the job.

@@ -33,7 +33,7 @@ def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None =
     """
     if not isinstance(data, Mapping):
         if data is not None:
-            _tell(model, f"is {type(data).__name__} and not a mapping")
+            _log_once(model, f"is {type(data).__name__} and not a mapping")
         data = {}
     try:
         return model.model_validate(data)
@@ -59,7 +59,7 @@ def find_stored(model: type[_M], data: object) -> _M | None:
     try:
         return read_stored(model, data)
     except ValueError as error:
-        _tell(model, f"cannot be read: {' '.join(str(error).split())[:300]}")
+        _log_once(model, f"cannot be read: {' '.join(str(error).split())[:300]}")
         return None
 
 
@@ -71,7 +71,7 @@ def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationErr
         if any(_delete(data, place) for place in _places(one)):
             found = True
             if one["type"] != "extra_forbidden":
-                _tell(model, f"{'.'.join(map(str, one['loc']))}: {one['msg']}; its default is used")
+                _log_once(model, f"{'.'.join(map(str, one['loc']))}: {one['msg']}; its default is used")
     return found
 
 
@@ -98,7 +98,7 @@ def _delete(data: Any, place: tuple[Any, ...]) -> bool:
     return True
 
 
-def _tell(model: type[BaseModel], finding: str) -> None:
+def _log_once(model: type[BaseModel], finding: str) -> None:
     text = f"a stored {model.__name__} {finding}"
     if text not in _logged and len(_logged) < MAX_LOGGED:
         _logged.add(text)

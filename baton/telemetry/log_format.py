@@ -90,7 +90,7 @@ def set_up(form: Format, level: Level, secrets: Secrets) -> logging.Formatter:
 def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    log.critical("the process ends by an exception", exc_info=(kind, error, trace))
+    log.critical("the process ends because of an exception", exc_info=(kind, error, trace))
 
 
 def _thread_died(found: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""The contract as OpenAPI: with the problem schema, without FastAPI's own error schemas."""
+"""The OpenAPI document: with the problem schema, without FastAPI's own error schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
 
 
 def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """A function that makes the document once."""
+    """A function that returns the document, created once."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -47,16 +47,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
-    schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "Which problem it is.", CODE)
+    schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "The code of the problem.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
-    _link(found["paths"])
+    # OpenAPI links: which answers contain the ids that other operations take.
+    _link_from(found["paths"], "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
+    _link_from(found["paths"], "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
     return found
-
-
-def _link(paths: dict[str, Any]) -> None:
-    """Say which answers have the ids that other calls take (OpenAPI's links)."""
-    _link_from(paths, "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
-    _link_from(paths, "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
 
 
 def _link_from(

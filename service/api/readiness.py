@@ -102,7 +102,8 @@ class _Kept:
         while not stopping.is_set():
             self._asked_at = self._clock()
             text = self._ask()
-            self._say_change(text)
+            if text != (self._answer[0] if self._answer else OK):
+                log.warning("%s: %s", self._check.name, "usable again" if text == OK else text)
             self._answer, self._asked_at = (text, self._clock()), None
             stopping.wait(EVERY[self._check.name] if text == OK else AGAIN_SECONDS)
 
@@ -127,18 +128,13 @@ class _Kept:
             return self._check.ask()
         except Exception as error:
             log.exception("the check of %s failed", self._check.name)
-            return f"cannot be checked ({type(error).__name__}); the service's log says more"
-
-    def _say_change(self, text: str) -> None:
-        before = self._answer[0] if self._answer else OK
-        if before != text:
-            log.warning("%s: %s", self._check.name, "can be used again" if text == OK else text)
+            return f"cannot be checked ({type(error).__name__}); the service's log has the details"
 
 
 _WHERE = {
     "database": "BATON_DATABASE_URL and the server it names",
     "redis": "BATON_REDIS_URL and the server it names",
-    "store": "BATON_STORE, and at the disk, mount or network below it",
+    "store": "BATON_STORE, and at its disk, mount or network",
 }
 
 

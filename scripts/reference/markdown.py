@@ -1,4 +1,4 @@
-"""Pieces of Markdown that all generated pages are made of."""
+"""Markdown parts that the generated pages share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Sequence
 
-SOURCE = "<!-- Made from the code by scripts/reference: change it there, then `make docs`. -->"
+SOURCE = "<!-- Generated from the code by scripts/reference: change it there, then run `make docs`. -->"
 
 
 def page(title: str, *parts: str) -> str:
-    """A page whose parts are paragraphs, tables and sections."""
+    """A page of paragraphs, tables and sections."""
     return "\n\n".join([SOURCE, f"# {title}", *(part.strip() for part in parts if part.strip())]) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a bar or a line break in a cell is escaped."""
+    """A table. Bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
@@ -26,17 +26,17 @@ def _cell(text: str) -> str:
 
 
 def code(value: object) -> str:
-    """As code, or nothing for nothing."""
+    """The value as code. Empty if it is empty."""
     return f"`{value}`" if value != "" else ""
 
 
 def prose(docstring: str | None) -> str:
-    """A docstring as paragraphs; what a parser of Markdown would take for HTML is escaped."""
+    """A docstring as paragraphs. Text that Markdown would parse as HTML is escaped."""
     return inspect.cleandoc(docstring or "").replace("<", "\\<")
 
 
 def field_docs(model: type) -> dict[str, str]:
-    """The docstrings below the fields of a class, in the order of the source."""
+    """The docstrings below the fields of a class, in source order."""
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}

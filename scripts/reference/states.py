@@ -11,10 +11,9 @@ from baton.domain.wire import Phase
 from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """
-What a job, a stage and an attempt can be, what moves them, and the words that answers use for it; for whoever reads a
-status in a script. The tables are those that the service itself asks before it changes anything: what has no entry is
-refused with 409 `conflict`. [Follow a job](../how-to/follow-a-job.md) says what each event means,
-[Scheduling](scheduling.md) what follows each reason.
+The states of jobs, stages and attempts, the events that change them, and the reasons in answers. The service checks
+these tables before each change: a change without an entry is refused with 409 `conflict`. [Follow a
+job](../how-to/follow-a-job.md) explains each event, [Scheduling](scheduling.md) the consequences of each reason.
 """
 
 
@@ -31,9 +30,9 @@ def states_page() -> str:
         f"## Jobs\n\n{shown} {ends} are final.\n\n{jobs}",
         f"## Stages\n\n{stages}",
         f"## Attempts\n\nAn attempt is one worker's hold on a job.\n\n{attempts}",
-        f"## Phases\n\nWhat the worker says that it does: {_list(Phase)}.",
+        f"## Phases\n\nThe worker's current activity, from its reports: {_list(Phase)}.",
         f"## Reasons\n\nWhy an attempt or a job ended.\n\n{_reasons()}",
-        "## Kinds of events\n\nWritten by the service; a worker's notes have kinds of their own, such as `notice`.\n\n"
+        "## Kinds of events\n\nThe service writes these. Notes of workers have other kinds, such as `notice`.\n\n"
         + ", ".join(map(code, sorted(SERVICE_EVENTS))),
     )
 

@@ -61,7 +61,7 @@ def _requirement_problems(lock: list[Locked], requirement: Requirement) -> Itera
         yield f"{requirement.name} is missing"
     for version in versions:
         if not requirement.specifier.contains(version):
-            yield f"{requirement.name} is {version}, pyproject.toml wants {requirement.specifier}"
+            yield f"{requirement.name} is {version}, pyproject.toml requires {requirement.specifier}"
 
 
 def _content_problems(text: str, lock: list[Locked]) -> Iterator[str]:

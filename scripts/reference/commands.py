@@ -41,8 +41,8 @@ def _section(name: str, command: Any) -> str:
     rows = [(code(_usage(one)), _help(one), "") for one in arguments]
     rows += [(_spelled(one), _help(one), _default(one)) for one in options]
     found = table(("", "meaning", "default"), rows) if rows else ""
-    told = " ".join((command.help or "").split()).replace("<", "\\<")
-    return f"## {name}\n\n{told}\n\n```text\n{usage}\n```\n\n{found}"
+    text = " ".join((command.help or "").split()).replace("<", "\\<")
+    return f"## {name}\n\n{text}\n\n```text\n{usage}\n```\n\n{found}"
 
 
 def _usage(argument: Any) -> str:

@@ -41,7 +41,7 @@ def field_docs(model: type) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
     for field, following in zip(body.body, body.body[1:], strict=False):
-        told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and told:
+        documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and documented:
             found[field.target.id] = inspect.cleandoc(following.value.value)  # type: ignore[attr-defined]
     return found

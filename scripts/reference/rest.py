@@ -77,7 +77,10 @@ def rest_page() -> str:
     found = document()
     calls = [(path, method, one) for path, item in found["paths"].items() for method, one in item.items()]
     groups = dict.fromkeys(_group(path) for path, _, _ in calls)
-    sections = [_section(group, [c for c in calls if _group(c[0]) == group]) for group in groups]
+    sections = [
+        "\n\n".join([f"## {group.capitalize()}", *(_call(*call) for call in calls if _group(call[0]) == group)])
+        for group in groups
+    ]
     return page("REST", INTRODUCTION, *sections, _errors())
 
 
@@ -86,20 +89,16 @@ def _group(path: str) -> str:
     return parts[1] if parts[0] == "v1" else "health"
 
 
-def _section(group: str, calls: list[tuple[str, str, dict[str, Any]]]) -> str:
-    return f"## {group.capitalize()}\n\n" + "\n\n".join(_call(*call) for call in calls)
-
-
 def _call(path: str, method: str, operation: dict[str, Any]) -> str:
-    told = " ".join(operation.get("description", operation.get("summary", "")).split()).replace("<", "\\<")
-    lines = [f"### {method.upper()} {path}", told, f"{_scope(operation)} {_body(operation)}".strip()]
-    rows = [(code(p["name"]), p["in"], shape(p["schema"]), _told(p)) for p in operation.get("parameters", [])]
+    text = " ".join(operation.get("description", operation.get("summary", "")).split()).replace("<", "\\<")
+    lines = [f"### {method.upper()} {path}", text, f"{_scope(operation)} {_body(operation)}".strip()]
+    rows = [(code(p["name"]), p["in"], shape(p["schema"]), _meaning(p)) for p in operation.get("parameters", [])]
     if rows:
         lines.append(table(("parameter", "in", "values", "meaning"), rows))
     return "\n\n".join([*lines, f"Answers: {_answers(operation['responses'])}."])
 
 
-def _told(parameter: dict[str, Any]) -> str:
+def _meaning(parameter: dict[str, Any]) -> str:
     return str(parameter.get("description") or ("required" if parameter.get("required") else ""))
 
 
@@ -132,5 +131,5 @@ def _answers(responses: dict[str, Any]) -> str:
 
 def _errors() -> str:
     rows = [(code(name), str(status), TITLES.get(name, HTTPStatus(status).phrase)) for name, status in STATUS.items()]
-    rows += [(code(name), str(status), told) for name, (status, told) in SENTENCES.items()]
+    rows += [(code(name), str(status), text) for name, (status, text) in SENTENCES.items()]
     return "## Errors\n\n" + table(("code", "status", "when"), sorted(rows, key=lambda row: (row[1], row[0])))

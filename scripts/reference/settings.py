@@ -15,7 +15,7 @@ seconds. Queues, `--poll` and `--once` of a worker are options: [command line](c
 """
 COMMAND_LINE = (
     ("BATON_URL", "that of `baton up` in this folder", "address of the service"),
-    ("BATON_TOKEN", "that of `baton up` in this folder", "as whom"),
+    ("BATON_TOKEN", "that of `baton up` in this folder", "the token to send"),
 )
 OF_OTHERS = (
     ("GOOGLE_APPLICATION_CREDENTIALS", "Google's library", "a key file, if the machine has no service account"),
@@ -31,7 +31,8 @@ OF_OTHERS = (
 def settings_page() -> str:
     """The page."""
     line = table(("variable", "default", "meaning"), [(code(name), *rest) for name, *rest in COMMAND_LINE])
-    others = table(("variable", "read by", "meaning"), [(_codes(names), *rest) for names, *rest in OF_OTHERS])
+    rows = [(", ".join(map(code, names.split(", "))), *rest) for names, *rest in OF_OTHERS]
+    others = table(("variable", "read by", "meaning"), rows)
     return page(
         "Settings",
         INTRODUCTION,
@@ -50,7 +51,3 @@ def _table(settings: type[BaseSettings]) -> str:
         for name, one in fields(schema).items()
     ]
     return table(("variable", "values", "default", "meaning"), rows)
-
-
-def _codes(names: str) -> str:
-    return ", ".join(code(name) for name in names.split(", "))

@@ -95,8 +95,8 @@ def _row(*cells: str) -> str:
 
 
 def _parameter(parameter: Mapping[str, Any]) -> str:
-    told = [_kind(parameter["schema"]), "required" if parameter.get("required") else ""]
-    return ", ".join(filter(None, [*told, _text(parameter.get("description", ""))]))
+    facts = [_kind(parameter["schema"]), "required" if parameter.get("required") else ""]
+    return ", ".join(filter(None, [*facts, _text(parameter.get("description", ""))]))
 
 
 def _answer(answer: Mapping[str, Any]) -> str:
@@ -114,9 +114,9 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
         )
         for field, one in schema.get("properties", {}).items()
     ]
-    told = f"<p>{_text(schema.get('description', ''))}</p>"
+    description = f"<p>{_text(schema.get('description', ''))}</p>"
     return (
-        f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>{told}'
+        f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>{description}'
         f"<table>{''.join(rows)}</table></details>"
     )
 

@@ -40,7 +40,7 @@ def test_targets(ctx: Ctx, caller: Caller, request: NotificationTest) -> Listing
     finally:
         _testing.release()
     with ctx.database.write() as session:
-        audit.record(Unit(session), "notifications_tested", caller, f"test sent to {', '.join(names) or 'nobody'}")
+        audit.record(Unit(session), "notifications_tested", caller, f"test sent to {', '.join(names) or 'no target'}")
     return Listing(items=found)
 
 

@@ -134,10 +134,10 @@ def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], no
 def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
     query = select(Job.queue, Job.progress, Job.overdue_since).select_from(Attempt).join(Job)
     for name, progress, overdue in unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))):
-        told = mapping(progress)
+        reported = mapping(progress)
         found[name].held += 1
-        found[name].images_per_second += _real(told.get("images_per_second"))
-        found[name].remaining += _real(told.get("eta_seconds"))
+        found[name].images_per_second += _real(reported.get("images_per_second"))
+        found[name].remaining += _real(reported.get("eta_seconds"))
         found[name].overdue += overdue is not None
 
 

@@ -80,7 +80,9 @@ class TimedContext(AttemptContext):
     def stopping(self) -> Stop | None:
         """Record the time. Called between two steps."""
         now = Mark.now()
-        self._note_stall()
+        if self._due:
+            self._seen.stalls.append(self._busy_until - self._due)
+            self._due = 0.0
         if self._left == 0:
             if self._rounds is not None:
                 self._rounds.add(self._kind, self._begun, now)
@@ -98,11 +100,6 @@ class TimedContext(AttemptContext):
         self._begun = Mark.now()
         self._saved = self._begun.clock
         return True
-
-    def _note_stall(self) -> None:
-        if self._due:
-            self._seen.stalls.append(self._busy_until - self._due)
-            self._due = 0.0
 
     def checkpoint_due(self, steps: int) -> bool:
         """True at the first boundary of a window with a save, or every two seconds."""

@@ -102,7 +102,8 @@ def main() -> int:
 
         def one(number: int) -> Run:
             done = run(Jobs(http), made, f"run-{number}", options.seconds, options.steps)
-            _show(number, done)
+            early = ", ".join(f"{h.early:.1f}" for h in done.handovers)
+            print(f"run {number:2}: {done.status}, committed before the deadline by {early or '-'} s", flush=True)
             return done
 
         found = list(pool.map(one, range(1, options.runs + 1)))
@@ -112,11 +113,6 @@ def main() -> int:
         print(f"\n{len(early)} hand-overs: {early[0]:.1f} to {early[-1]:.1f} s before the deadline")
     print(f"{held} of {len(found)} runs handed over in time, repeated no step and succeeded")
     return 0 if held == len(found) else 1
-
-
-def _show(number: int, one: Run) -> None:
-    early = ", ".join(f"{h.early:.1f}" for h in one.handovers)
-    print(f"run {number:2}: {one.status}, committed before the deadline by {early or '-'} s", flush=True)
 
 
 if __name__ == "__main__":

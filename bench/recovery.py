@@ -60,7 +60,10 @@ class Relay:
         """End the training worker. Returns the parts of the time until the next one trains."""
         following = self._warm_worker() if case.warm else None
         signalled = time.time()
-        self._end_training(case.signal)
+        if case.signal == "SIGTERM":
+            self._training.terminate()
+        else:
+            self._training.kill_group()
         following = following or self._workers.start()
         change = until(lambda: change_after(self._jobs, self._job, self._attempt), "next attempt")
         parts = split(signalled, change, WorkerLog(following))
@@ -74,12 +77,6 @@ class Relay:
         WorkerLog(worker).wait(WARM)
         time.sleep(SETTLE_SECONDS)
         return worker
-
-    def _end_training(self, signal: str) -> None:
-        if signal == "SIGTERM":
-            self._training.terminate()
-        else:
-            self._training.kill_group()
 
     def _reap(self) -> None:
         process = self._training.process

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.context import Services
 from service.db.unit_of_work import Unit
-from service.metrics.database_numbers import Queue, Rows, read
+from service.metrics.database_numbers import Rows, read
 
 KEPT_SECONDS = 5.0
 """Numbers from the database are cached for this time, regardless of the number of scrapes."""
@@ -100,15 +100,16 @@ def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
     text = "Items that a step of the reconciler could not handle and tries again"
     yield _labelled("baton_items_failing", text, "step", rows.failing)
-    help_text = "Seconds of the jobs that have not ended, by what they were spent on"
+    help_text = "Seconds of the jobs that have not ended, by bucket"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
-    yield _labelled("baton_garbage_backlog", "Rows that housekeeping has to handle, by kind", "kind", rows.backlog)
+    yield _labelled(
+        "baton_garbage_backlog",
+        "Rows that garbage collection or publishing has to handle, by kind",
+        "kind",
+        rows.backlog,
+    )
     for part, (name, text) in QUEUES.items():
-        yield _labelled(name, text, "queue", {queue: _part(found, part) for queue, found in rows.queues.items()})
-
-
-def _part(queue: Queue, name: str) -> float:
-    return float(getattr(queue, name))
+        yield _labelled(name, text, "queue", {key: float(getattr(queue, part)) for key, queue in rows.queues.items()})
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -30,7 +30,7 @@ def test_signing_in_and_out(stranger: Tab, gallery: Gallery) -> None:
     page.get_by_label("Token").fill("not-the-token")
     stranger.forgive("status of 401")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("not known")
+    expect(page.get_by_role("alert")).to_contain_text("unknown")
     page.get_by_label("Token").fill(TOKEN)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=JOB)).to_be_visible()

@@ -1,1 +1,1 @@
-"""Benchmarks, each one command; no time measured here is ever a test."""
+"""Benchmarks, one command each. No test depends on a time that is measured here."""

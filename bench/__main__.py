@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...]`: runs the named benchmarks, or all, one after another, each in a process of its own."""
+"""`python -m bench [NAME ...]`: runs the named benchmarks, or all, in sequence, each in a separate process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BENCHMARKS = ("checkpoint", "determinism", "recovery", "control", "data")
 
 
 def main() -> int:
-    """Exit status 0 where every benchmark came to its end, whatever it measured."""
+    """Exit status 0 if every benchmark completed, whatever it measured."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what Baton costs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     names = parser.parse_args().names or BENCHMARKS

@@ -1,4 +1,4 @@
-"""Baton's own training loop and upload queue against a service that accepts everything, timed from outside."""
+"""Measures Baton's training loop and upload queue with a service that accepts everything."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ class Seen:
 
 
 class Anybody:
-    """A service that takes everything at once."""
+    """A service that accepts everything at once."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self.file_begun = 0.0
 
     def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
-        """Notes size and seconds of the background write."""
+        """Record size and seconds of the background write."""
         del attempt_id
         self._seen.bytes = commit.bytes
         self._seen.saves.append(commit.seconds)
 
     def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
-        """Notes the seconds since the file was begun."""
+        """Record the seconds since the start of the file."""
         del attempt_id, commit
         self._seen.files.append(time.perf_counter() - self.file_begun)
 
 
 class TimedContext(AttemptContext):
-    """Saves as the windows say, and takes the time at every step boundary."""
+    """Saves where the windows require it, and records the time at every step boundary."""
 
     def __init__(self, seen: Seen, seconds: tuple[float, float], **wiring: Any) -> None:
         self._seen, self._anybody = seen, cast(Anybody, wiring["client"])
@@ -78,9 +78,11 @@ class TimedContext(AttemptContext):
                     yield rounds, kind
 
     def stopping(self) -> Stop | None:
-        """Called between two steps: the clock."""
+        """Record the time. Called between two steps."""
         now = Mark.now()
-        self._note_stall()
+        if self._due:
+            self._seen.stalls.append(self._busy_until - self._due)
+            self._due = 0.0
         if self._left == 0:
             if self._rounds is not None:
                 self._rounds.add(self._kind, self._begun, now)
@@ -90,7 +92,7 @@ class TimedContext(AttemptContext):
         return super().stopping()
 
     def _next_window(self) -> bool:
-        self.uploads.flush()  # what a window began shall not slow the next one down
+        self.uploads.flush()  # an upload of one window must not slow down the next one
         self._rounds, self._kind = next(self._plan, (None, Kind.QUIET))
         if self._rounds is None:
             return False
@@ -99,13 +101,8 @@ class TimedContext(AttemptContext):
         self._saved = self._begun.clock
         return True
 
-    def _note_stall(self) -> None:
-        if self._due:
-            self._seen.stalls.append(self._busy_until - self._due)
-            self._due = 0.0
-
     def checkpoint_due(self, steps: int) -> bool:
-        """At the first boundary of a window with a save, or each two seconds."""
+        """True at the first boundary of a window with a save, or every two seconds."""
         del steps
         first = self._rounds is not None and self._left == self._rounds.steps - 1
         now = time.perf_counter()
@@ -117,7 +114,7 @@ class TimedContext(AttemptContext):
         return due
 
     def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        """The loop waits until here, or until the file for people is handed over."""
+        """The loop waits until here, or until the artifact is in the upload queue."""
         super().save(prefix, snapshot, roles)
         self._seen.snapshot = snapshot
         self._busy_until = time.perf_counter()
@@ -125,7 +122,7 @@ class TimedContext(AttemptContext):
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
     ) -> None:
-        """Hands the file over, but for the windows that are about the state alone."""
+        """Queue the artifact, except in the windows that measure only the state."""
 
         def timed(path: Path) -> None:
             self._anybody.file_begun = time.perf_counter()
@@ -137,7 +134,7 @@ class TimedContext(AttemptContext):
 
 
 def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[float, float]) -> Seen:
-    """Trains for so many seconds of windows, and then of the direct comparison."""
+    """Train for the given seconds of windows, then for those of the direct comparison."""
     from worker.training import loop
     from worker.training.output import artifacts
 

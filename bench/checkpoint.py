@@ -1,8 +1,8 @@
 """`make bench-checkpoint`: what a checkpoint costs Baton's loop, and what Keras's own callbacks cost `fit`.
 
-A cadence of 60 s that costs well under 1 % cannot be seen in minutes on a machine with noise of several percent. So the
-cost of one save is measured, stall and slow-down of the steps beside it, in short windows with and without a save, and
-divided by the interval; a direct run at a cadence so short that its cost can be seen checks the sum.
+At a cadence of 60 s the cost is below 1 %, which a run of minutes cannot show on a machine with noise of several
+percent. Therefore short windows with and without a save measure the cost of one save (its stall and the slower steps
+during it), and the result is divided by the interval. A direct run with frequent saves checks the prediction.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _times(call: Callable[[], object], repetitions: int = COPIES) -> list[float]:
-    """Seconds of each of so many calls."""
+    """Seconds of each of `repetitions` calls."""
     found = []
     for _ in range(repetitions):
         begun = time.perf_counter()
@@ -61,7 +61,7 @@ def _times(call: Callable[[], object], repetitions: int = COPIES) -> list[float]
 
 
 def _print_full_width() -> None:
-    """The copy alone, at the published width, which this machine could not train."""
+    """The copy alone at the published width, which is too large to train on a small machine."""
     from worker.training.step.engine import Engine
 
     engine = Engine(parse_spec(job(width=1.0)), FULL_CLASSES)
@@ -76,7 +76,7 @@ def _print_full_width() -> None:
 
 
 def _print_history() -> None:
-    """What a history of this length adds to a save and to an epoch, in the loop and in the background."""
+    """The cost of a long history per save and per epoch, in the loop and in the background."""
     from worker.training.state.cursor import Cursor
     from worker.training.state.history import History, history_writer
 
@@ -134,16 +134,16 @@ def _print_overhead(seen: Seen, stalls: dict[Kind, list[float]]) -> None:
         cost = Spread.of(values).median
         rows.append((f"{kind}, against baseline 2: its stall", *(percent(cost / interval) for interval in intervals)))
     table(("overhead at a save every", "15 s", "60 s", f"auto: {auto:.0f} s"), rows)
-    print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto with no interruption yet.")
-    print("Processor time counts as if none of it were on a core that training leaves idle: an upper bound, and the")
-    print("steadier number where other programs run beside. What Keras's callbacks cost is their stall.")
+    print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto without interruptions.")
+    print("Processor time is an upper bound, because some of it may be on cores that training leaves idle. It is the")
+    print("steadier number if other programs are running. The cost of Keras's callbacks is their stall.")
     worst = max(by_clock[1], by_cpu[1])
     print(f"target: at most 1 % at 60 s: {'met' if worst <= 0.01 else 'MISSED'} ({percent(worst)})")
     print("target: stall at most about one copy: see the tables\n")
 
 
 def _share(costs: Callable[[Kind], list[float]], interval: float) -> float:
-    """Cost over interval; not every save writes latest.keras as well."""
+    """Cost per interval. Not every save writes latest.keras."""
     state, both = (Spread.of(costs(kind)).median for kind in (Kind.STATE, Kind.STATE_AND_FILE))
     return (state + min(1.0, interval / FILE_SECONDS) * (both - state)) / interval
 

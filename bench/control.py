@@ -1,8 +1,9 @@
-"""`make bench-control`: what one service process on one core answers, on SQLite and PostgreSQL, beside a bare route.
+"""`make bench-control`: the throughput of one service process on one core, compared with a bare route.
 
-The service and the bare route (bench.floor_app) are pinned to the same core and take turns, round by round; the load
-comes from another core where there is one. A rate is the median of the rounds. Then, on another database, each call on
-an empty service and on one as a year of use leaves it (bench.year): a ratio above its limit is printed, not an error.
+It runs on SQLite and PostgreSQL. The service and the bare route (bench.floor_app) are pinned to the same core and
+alternate in each round. The load comes from another core if there is one. A rate is the median of the rounds. Then, on
+another database, it compares each call on an empty service and after a year of use (bench.year). It prints ratios above
+their limits, which are not errors.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tests.support.worker import workers
 HELD, BEAT_SECONDS = 100, 10.0
 FLOOR_SHARE, BEAT_P99 = 0.6, 0.1
 AIMS = {"heartbeat": 0.3, "submit": 0.2}
-"""Shares of the bare route that are aimed at."""
+"""Targets, as shares of the bare route's rate."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,7 +52,7 @@ class Server:
     pid: int
 
     def cpu(self) -> float:
-        """Seconds of processor time that it has used, which no other process on the machine adds to."""
+        """Seconds of processor time of this process. Other processes on the machine do not change it."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -77,7 +78,7 @@ def _answers_at(port: int) -> bool | None:
 
 
 def _pin(pid: int) -> None:
-    """The measured process and its threads on the first core; the load on the others."""
+    """Pin the process and its threads to the first core. The load runs on the others."""
     cores = sorted(os.sched_getaffinity(0))
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores[:1])
@@ -85,7 +86,7 @@ def _pin(pid: int) -> None:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. `workers` that renew leases, `beats` of each; `year`: the rows of a service in use."""
+    """The size of the measurement. `workers` renew leases, `beats` times each. `year`: rows of a year of use."""
 
     rounds: int = 5
     round_seconds: float = 2.0
@@ -100,7 +101,7 @@ QUICK = Scale(rounds=1, round_seconds=0.5, workers=50, beats=1, claims=1, year=S
 
 @dataclass
 class Bench:
-    """One database, the service on it, and what was found."""
+    """One database, the service on it, and the results."""
 
     name: str
     scale: Scale
@@ -120,7 +121,7 @@ class Bench:
         return Server(self.service.port, self.service.process.pid)
 
     def judge(self, what: str, value: float, limit: float, *, at_least: bool) -> None:
-        """Writes down a target and whether it is met."""
+        """Print a target and whether it is met."""
         met = value >= limit if at_least else value <= limit
         line = f"{self.name}: {what} = {value:.3g}, target {'at least' if at_least else 'at most'} {limit:g}: "
         print(line + ("met" if met else "MISSED"), flush=True)
@@ -129,11 +130,11 @@ class Bench:
 
 
 Calls = dict[str, tuple[Server, int, Callable[[int], bytes]]]
-"""By name: who is asked, the status to expect, and request number k."""
+"""By name: the server, the expected status, and a function from k to request number k."""
 
 
 def _rates(bench: Bench, calls: Calls) -> dict[str, float]:
-    """Median answers a second of each call, all in turn in each round."""
+    """Median answers per second of each call. Each round measures all calls in turn."""
     found: dict[str, list[Tally]] = {name: [] for name in calls}
     cpu = dict.fromkeys(calls, 0.0)
     for _ in range(bench.scale.rounds):
@@ -180,8 +181,8 @@ def _answers(bench: Bench) -> None:
 
 
 def _beats(bench: Bench, held: list[Held], floor: Server) -> float:
-    """Heartbeats a second, as if the floor were as fast as before."""
-    # After the polls, because a heartbeat is a new version of its job and would make each hit a miss.
+    """Heartbeats per second, scaled to the rate of the floor in the first rounds."""
+    # After the polls, because a heartbeat makes a new version of its job, so that each hit would become a miss.
     bare, beats = Target(floor.port, TOKEN), [one.beat(bench.target, 30) for one in held]
     calls: Calls = {
         "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
@@ -189,12 +190,12 @@ def _beats(bench: Bench, held: list[Held], floor: Server) -> float:
     }
     there, before = len(bench.rows), float(bench.rows[0][1])
     rates = _rates(bench, calls)
-    del bench.rows[there]  # the floor, once more
+    del bench.rows[there]  # the second row of the floor
     return rates["heartbeat"] / rates["floor"] * before
 
 
 def _fleet(bench: Bench) -> None:
-    """A thousand workers that renew their leases as they do by default."""
+    """A thousand workers that renew their leases at the default interval."""
     with bench.service.client() as http:
         held = hold(http, bench.scale.workers)
     beats = [one.beat(bench.target, 10) for one in held]
@@ -205,7 +206,7 @@ def _fleet(bench: Bench) -> None:
 
 
 def _claims(bench: Bench, folder: Path) -> None:
-    """From the submission to the claim by a worker that waits warm; both times are the database's."""
+    """Time from the submission to the claim by a warm, waiting worker, by the database's clock."""
     with workers(bench.service, folder, "tests.support.fake_worker") as made, bench.service.client() as http:
         made.start(BATON_FAKE_STEP_SECONDS="0")
         waits = [_wait_for_claim(Jobs(http)) for _ in range(bench.scale.claims + 2)][2:]
@@ -225,7 +226,7 @@ def _wait_for_claim(jobs: Jobs) -> float:
 def _pinned(url: str | None, redis_url: str) -> Iterator[tuple[ServiceProcess, Path]]:
     """A new service, not pinned yet, and its folder."""
     settings = {"BATON_DATABASE_URL": url} if url else {}
-    # No lease runs out while a worker of the bench waits its turn.
+    # No lease may expire while a simulated worker is idle.
     settings |= {"BATON_LEASE_SECONDS": "3600", "BATON_HEARTBEAT_SECONDS": "10"}
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as name:
         folder = Path(name)
@@ -235,7 +236,7 @@ def _pinned(url: str | None, redis_url: str) -> Iterator[tuple[ServiceProcess, P
 
 
 def _measure(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]:
-    """What is answered, and how fast."""
+    """Measure throughput and latency."""
     with _pinned(url, redis_url) as (service, folder):
         bench = Bench(name, scale, service, [], [])
         _claims(bench, folder)
@@ -248,7 +249,7 @@ def _measure(name: str, url: str | None, redis_url: str, scale: Scale) -> list[s
 
 
 def _year(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]:
-    """What age and backlog cost."""
+    """Measure the cost of age and backlog."""
     with _pinned(url, redis_url) as (service, _), service.client() as http:
         assert service.process is not None
         _pin(service.process.pid)
@@ -260,7 +261,7 @@ def _year(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]
 
 
 def main() -> int:
-    """Measures and prints; exit status 0 where it came to its end, whatever it measured."""
+    """Measure and print. Exit status 0 if it completed, whatever it measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.control")
     parser.add_argument("--quick", action="store_true", help="few rows and short rounds: does it run?")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")

@@ -140,7 +140,7 @@ class Crowd:
                 Pointer: {"checkpoint_id": self._id("c", base + k), **own},
             }.get(kind, own)
 
-        # At once: a queued job without an attempt would be given one by the service.
+        # In the same transaction, because the service would add an attempt to a queued job without one.
         with self._engine.begin() as connection:
             for kind in (Job, JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch):
                 for row in of[kind]:
@@ -225,7 +225,7 @@ def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Chang
 
 
 def settle(engine: Engine) -> None:
-    """Run the maintenance that a database does some time after many inserts, so that it disturbs no measurement."""
+    """Run the maintenance that follows many inserts now, so that it does not disturb the measurements."""
     words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(words[engine.dialect.name]))

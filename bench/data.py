@@ -1,7 +1,7 @@
-"""`make bench-data`: images a second decoded, cached, served and augmented, for each core.
+"""`make bench-data`: images per second and core: decoded, cached, served and augmented.
 
-All ways of augmenting take turns on the same images, so that what else runs on the machine meets all of them alike; a
-ratio is that of one turn. Rates are by processor time, of one thread, unless the row says otherwise.
+All ways of augmentation take turns on the same images, so that other programs on the machine affect all of them
+equally. A ratio compares values of one turn. Rates are by processor time of one thread, unless the row says otherwise.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Job = Callable[[], object]
 
 @dataclass
 class Way:
-    """One way to do the same: what is timed, on how many images, with which clock, and the rates that were found."""
+    """One way to process images: the timed call, its number of images, its clock, and the measured rates."""
 
     name: str
     job: Job
@@ -65,12 +65,12 @@ def main() -> None:
         split = _print_loading(spec, Path(folder))
         for policy in POLICIES:
             _print_augmenting(policy, split, arguments.rounds)
-    print("ratio: to the baseline, turn by turn. By the clock: true only where nothing else runs.")
+    print("ratio: to the baseline, turn by turn. By the clock: valid only if no other program runs.")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.data", description="Images a second through the pipeline.")
-    parser.add_argument("--path", type=Path, help="a directory of Tiny ImageNet; default: JPEGs made for the occasion")
+    parser = argparse.ArgumentParser(prog="python -m bench.data", description="Images per second through the pipeline.")
+    parser.add_argument("--path", type=Path, help="a directory of Tiny ImageNet; default: generated JPEGs")
     parser.add_argument("--images", type=int, default=4000, help="how many (4,000), at least 400")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each way to augment (9)")
     return parser.parse_args()
@@ -88,7 +88,7 @@ def _dataset(arguments: argparse.Namespace, folder: Path) -> DatasetSpec:
 
 
 def _picture(seed: int) -> Image.Image:
-    """Shapes and grain, of about as many bytes as a photograph of this size."""
+    """Shapes and grain, with about the file size of a photograph of these dimensions."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((SIZE, SIZE))
     grain = rng.normal(0, 12, (SIZE, SIZE, 1))
@@ -167,7 +167,7 @@ def _single_images(policy: str, images: list[NDArray[np.uint8]]) -> Job:
 
 
 def _generator(policy: str, images: list[NDArray[np.uint8]]) -> Job:
-    """As the published notebooks fed their networks; rescaled, because Keras's generator does that on the way."""
+    """The input pipeline of the published notebooks. It rescales, because Keras's generator does so too."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
@@ -183,7 +183,7 @@ def _generator(policy: str, images: list[NDArray[np.uint8]]) -> Job:
 
 
 def _directly(policy: str) -> Any:
-    """imgaug's own augmenter, without anything of Baton's around it."""
+    """imgaug's augmenter, without Baton's code around it."""
     from worker.training.augmentation.builder import build
 
     augmenter = build(POLICIES[policy])
@@ -195,7 +195,7 @@ def _directly(policy: str) -> Any:
 
 
 def _turns(ways: list[Way], rounds: int) -> None:
-    """Each once for nothing, then in turn."""
+    """Run each way once as a warm-up, then all in turn."""
     for way in ways:
         way.job()
     for _ in range(rounds):

@@ -1,8 +1,8 @@
-"""`make bench-deadline`: jobs of several sessions (`baton worker --deadline`), and how early each was handed over.
+"""`make bench-deadline`: jobs over several sessions (`baton worker --deadline`), and how early each hand-over was.
 
-Real service, Redis, workers and trainer. A run is one job; one worker after another trains it, each with a session of
-its own, until it has succeeded. A hand-over is in time where its attempt was given back, and its checkpoint committed,
-before the deadline.
+With real service, Redis, workers and trainer. A run is one job. Workers train it in sequence, each for one session,
+until it has succeeded. A hand-over is in time if its attempt ended and its checkpoint was committed before the
+deadline.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tests.support.service import running_service
 from tests.support.worker import Workers, workers
 
 RUNS, SESSION_SECONDS, SESSIONS = 20, 60.0, 8
-# With the 25 s that are the default, a session of a minute is too short for any attempt.
+# With the default of 25 s, a session of one minute is too short for any attempt.
 GRACE_SECONDS = "5"
 STEPS = 600
 
 
 @dataclass(frozen=True)
 class HandOver:
-    """One session's end: seconds from the attempt's end to the deadline, and whether its last step was committed."""
+    """The end of one session: seconds from the attempt's end to the deadline; whether its last step was committed."""
 
     early: float
     complete: bool
@@ -48,13 +48,13 @@ class Run:
 
     @property
     def held(self) -> bool:
-        """Whether it went as promised."""
+        """Whether all hand-overs were in time, without repeated steps, and the job succeeded."""
         in_time = all(h.early > 0 and h.complete for h in self.handovers)
         return self.status == "succeeded" and self.contiguous and in_time and bool(self.handovers)
 
 
 def run(jobs: Jobs, made: Workers, queue: str, seconds: float, steps: int) -> Run:
-    """A job through as many sessions as it needs, on a queue of its own."""
+    """Train a job in as many sessions as it needs, on a separate queue."""
     stage = {"image_size": 32, "batch_size": 32, "epochs": 1, "steps_per_epoch": steps}
     job = jobs.submit(spec(stages=[stage], checkpoint={"every": f"{10**8} steps"}, queue=queue))
     deadlines: dict[str, float] = {}
@@ -82,12 +82,12 @@ def _judge(jobs: Jobs, job: str, deadlines: dict[str, float]) -> Run:
 
 
 def main() -> int:
-    """Measures and prints. Exit status 1 where a run did not hold."""
+    """Measure and print. Exit status 1 if a run did not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench.deadline")
     parser.add_argument("-n", "--runs", type=int, default=RUNS)
     parser.add_argument("--seconds", type=float, default=SESSION_SECONDS, help="length of a session")
     parser.add_argument("--steps", type=int, default=STEPS, help="length of a job")
-    parser.add_argument("--at-once", type=int, default=1, help="runs beside each other")
+    parser.add_argument("--at-once", type=int, default=1, help="concurrent runs")
     options = parser.parse_args()
     heading(
         f"deadline: {options.runs} jobs of {options.steps} steps, {options.at_once} at once, "
@@ -102,7 +102,8 @@ def main() -> int:
 
         def one(number: int) -> Run:
             done = run(Jobs(http), made, f"run-{number}", options.seconds, options.steps)
-            _show(number, done)
+            early = ", ".join(f"{h.early:.1f}" for h in done.handovers)
+            print(f"run {number:2}: {done.status}, committed before the deadline by {early or '-'} s", flush=True)
             return done
 
         found = list(pool.map(one, range(1, options.runs + 1)))
@@ -110,13 +111,8 @@ def main() -> int:
     held = sum(one.held for one in found)
     if early:
         print(f"\n{len(early)} hand-overs: {early[0]:.1f} to {early[-1]:.1f} s before the deadline")
-    print(f"{held} of {len(found)} runs handed over in time, redid nothing and succeeded")
+    print(f"{held} of {len(found)} runs handed over in time, repeated no step and succeeded")
     return 0 if held == len(found) else 1
-
-
-def _show(number: int, one: Run) -> None:
-    early = ", ".join(f"{h.early:.1f}" for h in one.handovers)
-    print(f"run {number:2}: {one.status}, committed before the deadline by {early or '-'} s", flush=True)
 
 
 if __name__ == "__main__":

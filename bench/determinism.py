@@ -1,6 +1,6 @@
-"""What deterministic mode costs on this processor: both networks, with and without, in alternating blocks of steps.
+"""The cost of deterministic mode on this processor: both networks, with and without, in alternating blocks of steps.
 
-The mode cannot be switched off in a process that has it on, so each variant is a process; they take turns.
+The mode cannot be switched off again in a process, so each variant is a separate process. They take turns.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ MODES = ("off", "on")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, in seconds: by the clock, and of processor time, which programs beside this one disturb less."""
+    """Seconds of one step: by the clock, and of processor time, which other programs disturb less."""
 
     clock: float
     cpu: float
 
 
 class Variant:
-    """A process that takes steps when told to."""
+    """A process that takes steps on request."""
 
     def __init__(self, network: str, mode: str) -> None:
         command = [sys.executable, "-m", "bench.stepper", network, mode]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def steps(self, count: int) -> Cost:
-        """What one step costs, the mean of so many."""
+        """The mean cost of one step over `count` steps."""
         assert self._process.stdin is not None and self._process.stdout is not None
         print(count, file=self._process.stdin, flush=True)
         clock, cpu = map(float, self._process.stdout.readline().split())
@@ -75,7 +75,7 @@ def main() -> None:
     rows = [_row(f"{network}, width {width}", measure(network)) for network, width in WIDTHS.items()]
     columns = (
         "",
-        "off (baseline), ms a step",
+        "off (baseline), ms per step",
         "quartiles",
         "on, ms",
         "on/off",
@@ -84,7 +84,7 @@ def main() -> None:
         "error",
     )
     table(columns, rows)
-    print("on/off: the median of the rounds' own ratios; error: its standard error")
+    print("on/off: the median of the ratios of the rounds; error: its standard error")
 
 
 def _row(name: str, found: dict[str, list[Cost]]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ MS_COLUMNS = ("median ms", "error", "25 %", "75 %", "mean", "n")
 
 
 def heading(title: str) -> None:
-    """A title, when, and on what kind of machine."""
+    """A title, the time, and the kind of machine."""
     cores = cpus()
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
@@ -52,7 +52,7 @@ def heading(title: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows below column titles; the first column left, the others right."""
+    """Rows below column titles. The first column is aligned left, the others right."""
     lines = [tuple(columns), *(tuple(row) for row in rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
     for line in lines:

@@ -1,7 +1,7 @@
-"""The floor under every answer of the service: a bare FastAPI route with one SELECT by primary key.
+"""The floor, the minimum cost of an answer: a bare FastAPI route with one SELECT.
 
-`python -m bench.floor_app PORT DATABASE_URL`: same framework, server, database and driver, and nothing of Baton's but
-its tables.
+`python -m bench.floor_app PORT DATABASE_URL`: the same framework, server, database and driver as the service. Of Baton
+it uses only the tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One change of workers, from the signal to the first new step, split by the lines of the worker's log."""
+"""The time from a signal to the first new step on another worker, split into parts by lines of the worker's log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 def until(found: Callable[[], _T | None], what: str, seconds: float = 180.0) -> _T:
-    """What `found` gives once it gives anything. Raises TimeoutError."""
+    """Call `found` until its result is not None, and return it. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while (value := found()) is None:
         if time.monotonic() > deadline:
@@ -42,20 +42,20 @@ def until(found: Callable[[], _T | None], what: str, seconds: float = 180.0) -> 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a log that was looked for: when, and the number in it."""
+    """A found line of a log: its time, and the number in it."""
 
     at: float
     value: float
 
 
 class WorkerLog:
-    """The log of a worker that lives for one attempt."""
+    """The log of a worker that runs one attempt."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         self._file = worker.log
 
     def find(self, pattern: str) -> Line | None:
-        """The first line that has it."""
+        """The first line that matches."""
         for line in self._file.read_text(errors="replace").splitlines():
             if match := re.search(pattern, line):
                 at = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
@@ -63,11 +63,11 @@ class WorkerLog:
         return None
 
     def wait(self, pattern: str) -> Line:
-        """The same, once it is there."""
+        """Wait for the first line that matches."""
         return until(lambda: self.find(pattern), pattern)
 
     def at(self, pattern: str) -> float:
-        """When that line was written; it must be there."""
+        """The time of the first line that matches. Raises LookupError."""
         line = self.find(pattern)
         if line is None:
             raise LookupError(f"{self._file} has no line with {pattern}")
@@ -76,14 +76,14 @@ class WorkerLog:
 
 @dataclass(frozen=True)
 class Change:
-    """Of attempts: when the one ended, and the other's id."""
+    """The end time of one attempt and the id of the next one."""
 
     ended: float
     following: str
 
 
 def change_after(jobs: Jobs, job: str, attempt: int) -> Change | None:
-    """What followed this attempt, counted from 1, if it has ended."""
+    """The change after attempt number `attempt`, from 1. None if it has not ended."""
     rows: list[dict[str, Any]] = jobs.items(job, "attempts")
     if len(rows) <= attempt:
         return None
@@ -91,14 +91,14 @@ def change_after(jobs: Jobs, job: str, attempt: int) -> Change | None:
 
 
 def instant(text: str) -> float:
-    """Seconds since the epoch of a time as the service writes it."""
+    """A time of the service as seconds since the Unix epoch."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def split(signalled: float, change: Change, log: WorkerLog) -> dict[str, float]:
-    """Seconds of each part; they follow one another, and their sum is the time from the signal to the first new step.
+    """Seconds of each part. Their sum is the time from the signal to the first new step.
 
-    A cold worker takes the attempt when its imports are done; until then it counts as importing.
+    A cold worker takes the attempt when its imports are complete. The time until then counts as imports.
     """
     stepped = log.wait(STEPPED)
     given = log.at(f"attempt {change.following} goes to training process")

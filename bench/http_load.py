@@ -1,4 +1,4 @@
-"""Load over plain sockets: a client that costs little beside the server it measures. Loopback only."""
+"""Load over plain sockets: a client that is cheap compared with the measured server. Loopback only."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TOKEN_HEADER = "Authorization: Bearer"
 
 @dataclass(frozen=True)
 class Target:
-    """A server on loopback and the token that it wants."""
+    """A server on loopback and the token that it requires."""
 
     port: int
     token: str
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-        """A whole request as it goes over the wire."""
+        """A complete request as bytes."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"{TOKEN_HEADER} {self.token}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         if body:
@@ -33,7 +33,7 @@ class Target:
 
 @dataclass
 class Tally:
-    """What came back. `seconds`: of each answer, in no order; `elapsed`: of the whole."""
+    """The results. `seconds`: of each answer, in no order. `elapsed`: total seconds."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -41,36 +41,36 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.seconds) / self.elapsed
 
     def quantile(self, q: float) -> float:
-        """Seconds within which this share of the answers came."""
+        """Seconds within which this share of the answers arrived."""
         return float(np.quantile(self.seconds, q))
 
     def expect(self, status: int) -> Tally:
-        """Itself, if every answer had this status: a fast error is no speed."""
+        """This tally, if every answer had this status: fast errors must not count."""
         if set(self.statuses) != {status}:
             raise RuntimeError(f"expected {status} alone, got {dict(self.statuses)}")
         return self
 
 
 class Line:
-    """One connection that is kept alive, and opened again where the server closed it."""
+    """One keep-alive connection. It is opened again if the server closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+        """Send the request and return status and body of the answer."""
         for last in (False, True):
             reader, writer = await self._open()
             try:
                 writer.write(request)
                 return await _answer(reader)
             except (ConnectionError, asyncio.IncompleteReadError):
-                self.close()  # kept alive for too long: once more on a new connection
+                self.close()  # the server closed the idle connection: try again on a new one
                 if last:
                     raise
         raise AssertionError("unreachable")
@@ -82,7 +82,7 @@ class Line:
         return self._streams
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -104,7 +104,7 @@ async def _timed(line: Line, request: bytes, tally: Tally) -> None:
 
 
 def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connections: int = CONNECTIONS) -> Tally:
-    """Asks over so many connections, each as soon as it has its answer, request number k being `make(k)`."""
+    """Send requests over several connections, each as soon as it has its answer. `make(k)`: request number k."""
     tally, numbers = Tally(), count()
 
     async def ask(until: float) -> None:
@@ -123,7 +123,7 @@ def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connect
 
 
 def one_by_one(port: int, requests: Sequence[bytes]) -> Tally:
-    """Sends each request once, over one connection, each as soon as the one before is answered."""
+    """Send each request once over one connection, each as soon as the previous one is answered."""
     tally = Tally()
 
     async def run() -> None:
@@ -138,7 +138,7 @@ def one_by_one(port: int, requests: Sequence[bytes]) -> Tally:
 
 
 def at_intervals(port: int, requests: Sequence[bytes], interval: float, rounds: int) -> Tally:
-    """Sends each request every `interval` seconds on a connection of its own, their starts spread over an interval."""
+    """Send each request every `interval` seconds on a separate connection. The starts are spread over the interval."""
     tally = Tally()
 
     async def one(number: int, request: bytes, begun: float) -> None:

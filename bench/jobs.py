@@ -1,4 +1,4 @@
-"""What the benchmarks train: network 2, or 1, at a width that two cores can train, on the digits at 32 pixels."""
+"""The job of the benchmarks: network 2, or 1, at a width that two cores can train, on the digits at 32 pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENDLESS = 1_000_000
 
 
 def job(network: str = "network-2", width: float | None = None, **changes: Any) -> dict[str, Any]:
-    """A spec that trains, and does nothing else, for longer than any benchmark lasts."""
+    """A spec that only trains, for longer than any benchmark lasts."""
     stage = {"image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE, "epochs": 1, "steps_per_epoch": ENDLESS}
     spec = {
         "name": "bench",

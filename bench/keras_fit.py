@@ -1,4 +1,4 @@
-"""The same network on the same data in plain `model.fit`, with the checkpoint callbacks that Keras brings."""
+"""The same network on the same data in plain `model.fit`, with Keras's checkpoint callbacks."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ KINDS = (Kind.QUIET, Kind.BACKUP, Kind.QUIET, Kind.MODEL)
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """When each step ended."""
+    """Records when each step ended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.marks: list[Mark] = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Takes the time."""
+        """Record the time."""
         del batch, logs
         self.marks.append(Mark.now())
 
 
 class Fit:
-    """One compiled model; each window is a call of `fit` that saves once or not at all."""
+    """One compiled model. Each window is a call of `fit` that saves once or never."""
 
     def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
         parsed = parse_spec(dict(spec))
@@ -54,7 +54,7 @@ class Fit:
         self.stalls: dict[Kind, list[float]] = {Kind.BACKUP: [], Kind.MODEL: []}
 
     def window(self, kind: Kind) -> tuple[Mark, Mark]:
-        """Begin and end of all steps but the first, which sets the data up."""
+        """Begin and end of all steps except the first, which prepares the data."""
         before, after = Clock(), Clock()
         saver = self._saver(kind)
         callbacks = [before, *([saver] if saver else []), after]
@@ -79,9 +79,9 @@ class Fit:
 
 
 def run(spec: Mapping[str, Any], folder: Path, seconds: float) -> tuple[Rounds, dict[Kind, list[float]]]:
-    """Windows for so many seconds, and the stalls of the callbacks."""
+    """Run windows for the given seconds. Returns them with the stalls of the callbacks."""
     fit, rounds = Fit(spec, folder), Rounds(KINDS, STEPS - 1)
-    for kind in KINDS:  # what is compiled and built once
+    for kind in KINDS:  # a warm-up, which compiles and builds
         fit.window(kind)
     fit.stalls = {kind: [] for kind in fit.stalls}
     end = time.perf_counter() + seconds

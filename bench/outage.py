@@ -1,8 +1,8 @@
-"""`make bench-outage`: heartbeats of held attempts while the store hangs and 200 clients ask for what it has.
+"""`make bench-outage`: heartbeats of held attempts while the store hangs and 200 clients request its objects.
 
-The service is a real process on one core, its store a bucket on a server that accepts requests and stops to answer
-them. Half of the clients ask for /readyz, half for an artifact; each asks again a second after its answer. The quiet
-value is that of the same heartbeats without the clients and with a store that answers.
+The service is a real process on one core. Its store is a bucket on a server that accepts requests and then stops
+answering. Half of the clients request /readyz, half an artifact, each again one second after its answer. The quiet
+value is from the same heartbeats without clients and with a store that answers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Counts = Counter[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. `quiet` and `hang`: seconds; each of `workers` sends a heartbeat a second."""
+    """The size of the measurement. `quiet` and `hang`: seconds. Each of `workers` sends one heartbeat per second."""
 
     workers: int = 50
     clients: int = 200
@@ -48,7 +48,7 @@ QUICK = Scale(workers=10, clients=20, quiet=3, hang=5)
 
 
 def _pin(pids: list[int], core: int) -> None:
-    """All threads of the processes on one core: the service on the first, what loads it on the last."""
+    """Pin all threads of the processes to one core: the service to the first, the load to the last."""
     cores = sorted(os.sched_getaffinity(0))
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -56,7 +56,7 @@ def _pin(pids: list[int], core: int) -> None:
 
 
 def _clients(port: int, paths: list[str], seconds: float, counted: Queue[Counts]) -> None:
-    """Ask for the paths, each over a connection of its own, again and again; in a process of its own."""
+    """Request the paths repeatedly, each over a separate connection, in a separate process."""
     counts: Counts = Counter()
     target = Target(port, TOKEN)
 
@@ -80,7 +80,7 @@ def _clients(port: int, paths: list[str], seconds: float, counted: Queue[Counts]
 
 
 def _store_artifacts(service: ServiceProcess, held: list[Held]) -> None:
-    """Rows that name objects; the store is asked for those when it hangs."""
+    """Add artifact rows, so that requests for them reach the hanging store."""
     with service.client() as http:
         for one in held:
             target = f"jobs/{one.job}/versions/{one.fence}-1/{NAME}"
@@ -110,7 +110,7 @@ def _under_the_hang(
 
 
 def _lost(service: ServiceProcess, held: list[Held]) -> int:
-    """Attempts that are not held any more."""
+    """The number of attempts that are no longer held."""
     with service.client() as http:
         jobs = [http.get(f"/v1/jobs/{one.job}").raise_for_status().json() for one in held]
     return sum(job["status"] != "running" or job["attempts"] != 1 for job in jobs)
@@ -147,7 +147,7 @@ def _words(counts: Counts) -> str:
 
 
 def main() -> int:
-    """Measures and prints; exit status 0 where it came to its end, whatever it measured."""
+    """Measure and print. Exit status 0 if it completed, whatever it measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.outage")
     parser.add_argument("--quick", action="store_true", help="few clients, seconds instead of minutes: does it run?")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")

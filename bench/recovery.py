@@ -1,7 +1,7 @@
 """`make bench-recovery`: from the signal that ends a worker to the first new step on another one.
 
-Real service, Redis and worker processes, and one endless job that is handed from worker to worker. The next worker
-either waits warm or is started, cold, at the moment of the signal: that is the baseline, in the same run.
+With real service, Redis and worker processes, and one endless job that goes from worker to worker. The next worker
+either waits warm, or is started cold at the moment of the signal. The cold one is the baseline in the same run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As it is printed."""
+        """The printed name."""
         return f"{self.signal}, {'warm' if self.warm else 'cold'}"
 
 
@@ -47,7 +47,7 @@ Found = dict[Case, list[dict[str, float]]]
 
 
 class Relay:
-    """One job, and the worker that trains it just now."""
+    """One job, and the worker that trains it now."""
 
     def __init__(self, made: Workers, jobs: Jobs) -> None:
         self._workers, self._jobs = made, jobs
@@ -57,10 +57,13 @@ class Relay:
         self._await_commit()
 
     def hand_over(self, case: Case) -> dict[str, float]:
-        """Ends the training worker, and gives the parts of the time until the next one trains."""
+        """End the training worker. Returns the parts of the time until the next one trains."""
         following = self._warm_worker() if case.warm else None
         signalled = time.time()
-        self._end_training(case.signal)
+        if case.signal == "SIGTERM":
+            self._training.terminate()
+        else:
+            self._training.kill_group()
         following = following or self._workers.start()
         change = until(lambda: change_after(self._jobs, self._job, self._attempt), "next attempt")
         parts = split(signalled, change, WorkerLog(following))
@@ -75,12 +78,6 @@ class Relay:
         time.sleep(SETTLE_SECONDS)
         return worker
 
-    def _end_training(self, signal: str) -> None:
-        if signal == "SIGTERM":
-            self._training.terminate()
-        else:
-            self._training.kill_group()
-
     def _reap(self) -> None:
         process = self._training.process
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -89,7 +86,7 @@ class Relay:
         self._training.kill_group()
 
     def _await_commit(self) -> None:
-        """An attempt that commits nothing new would count against the job."""
+        """Wait for a commit, because an attempt without one would count as a failure of the job."""
         begun = WorkerLog(self._training).wait(STEPPED).at
 
         def committed() -> bool | None:
@@ -109,7 +106,7 @@ def _relay(folder: Path, lease: float) -> Iterator[Relay]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.recovery")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds; the service's default is 30")

@@ -1,4 +1,4 @@
-"""Workers that only talk: they claim and renew leases over HTTP, and train nothing."""
+"""Simulated workers: they claim attempts and renew leases over HTTP, and do not train."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Held:
     fence: int
 
     def beat(self, target: Target, step: int) -> bytes:
-        """A heartbeat as a training worker sends it."""
+        """The heartbeat of a training worker."""
         progress = {"stage": 1, "stages": 2, "epoch": 1, "epochs": 5, "step": step, "steps": 60}
         body = {
             "fence": self.fence,
@@ -52,7 +52,7 @@ class Held:
 
 
 def hold(http: httpx.Client, many: int) -> list[Held]:
-    """Submits jobs and claims their attempts."""
+    """Submit jobs and claim their attempts."""
     held = []
     for number in range(many):
         job = http.post("/v1/jobs", json=tiny(name=f"held-{number}")).json()["id"]

@@ -1,6 +1,6 @@
-"""`python -m bench.stepper NETWORK on|off`: takes as many steps as each line says.
+"""`python -m bench.stepper NETWORK on|off`: reads numbers from standard input and takes that many steps for each.
 
-Answers with the seconds they took: by the clock, and of processor time.
+Answers with the seconds by the clock and of processor time.
 """
 
 from __future__ import annotations

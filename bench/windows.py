@@ -1,4 +1,4 @@
-"""Windows of a few steps, with and without a checkpoint, shuffled, so that the machine's other work hits all alike."""
+"""Windows of a few steps with and without a checkpoint, shuffled, so that other programs affect all kinds equally."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS_AT_LEAST = 5
 
 
 class Kind(StrEnum):
-    """What happens in a window."""
+    """What is saved in a window."""
 
     QUIET = "no checkpoint"
     STATE = "state"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment, by the clock and by the processor time of this process: others disturb only the first."""
+    """A time, by the clock and by the processor time of this process. Other programs affect only the first."""
 
     clock: float
     cpu: float
@@ -38,7 +38,7 @@ class Mark:
 
 @dataclass
 class Rounds:
-    """Seconds of the windows of each round, by kind. A kind that a round has twice counts with its mean."""
+    """Seconds of the windows of each round, by kind. If a round has a kind twice, the mean counts."""
 
     kinds: Sequence[Kind]
     steps: int
@@ -46,7 +46,7 @@ class Rounds:
     cpu: list[dict[Kind, list[float]]] = field(default_factory=list)
 
     def draw(self) -> Iterator[Kind]:
-        """The kinds of one more round, in an order of its own."""
+        """The kinds of a new round, in random order."""
         order = [*self.kinds]
         random.Random(len(self.seconds)).shuffle(order)
         self.seconds.append({kind: [] for kind in order})
@@ -54,7 +54,7 @@ class Rounds:
         yield from order
 
     def add(self, kind: Kind, begun: Mark, ended: Mark) -> None:
-        """A window of the newest round has ended."""
+        """Add a window of the newest round."""
         self.seconds[-1][kind].append(ended.clock - begun.clock)
         self.cpu[-1][kind].append(ended.cpu - begun.cpu)
 
@@ -63,7 +63,7 @@ class Rounds:
         return [mean(one[kind]) for one in self.seconds]
 
     def costs(self, kind: Kind) -> list[float]:
-        """Seconds that a window of this kind takes longer than one without a checkpoint, one value for each round."""
+        """Additional seconds of a window of this kind over one without a checkpoint, one value for each round."""
         return [mean(one[kind]) - mean(one[Kind.QUIET]) for one in self.seconds]
 
     def cpu_costs(self, kind: Kind) -> list[float]:
@@ -75,6 +75,6 @@ class Rounds:
         return [seconds / self.steps for seconds in self.of(Kind.QUIET)]
 
     def halves(self) -> float:
-        """The quiet windows against themselves, every other one against those between: what noise alone does."""
+        """The noise: the difference between the even and the odd quiet windows."""
         quiet = [seconds for one in self.seconds for seconds in one[Kind.QUIET]]
         return mean(quiet[::2]) / mean(quiet[1::2]) - 1

@@ -55,7 +55,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Patient:
-    """A service that is measured, and this process's own connection to its rows, Redis and store."""
+    """A measured service, and this process's direct connection to its database, Redis and store."""
 
     name: str
     service: ServiceProcess
@@ -65,7 +65,7 @@ class Patient:
 
     @property
     def target(self) -> Target:
-        """Where its routes are."""
+        """Address and token of its routes."""
         return Target(self.service.port, TOKEN)
 
     @property
@@ -131,7 +131,7 @@ def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> di
     jobs = [f"/v1/jobs/{one.job}" for one in held]
     found["a job"] = _loop(patient, jobs)
     found["checkpoints of a job"] = _loop(patient, [f"{jobs[0]}/checkpoints"])
-    found["metrics, as read anew"] = _timed(partial(_read_metrics, app.state.services), PASSES)
+    found["metrics, read again"] = _timed(partial(_read_metrics, app.state.services), PASSES)
     found["commit"] = _commits(patient, held[0], first)
     found["claim"] = _claims(patient)
     spec = json.dumps(tiny()).encode()
@@ -150,7 +150,7 @@ def _passes(reconciler: Reconciler) -> dict[str, Figure]:
         "sweeping": reconciler.sweeping,
         "notifications": reconciler.telling,
     }
-    reconciler.run_once()  # what was due is done
+    reconciler.run_once()  # so that nothing is due in the measured passes
     found = {"a pass": _timed(reconciler.run_once, PASSES)}
     for name, steps in threads.items():
         found[f"a pass: {name}"] = _timed(partial(_run, steps), PASSES)

@@ -1,4 +1,4 @@
-"""Checks, without a network, that requirements/*.txt are what pyproject.toml asks for. `make lock` remakes them."""
+"""Checks offline that requirements/*.txt match pyproject.toml. `make lock` writes them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Locked:
 
 
 def read_lock(text: str) -> list[Locked]:
-    """The packages of a lock file; one package may stand there in several versions, for different Pythons."""
+    """The packages of a lock file. A package may have several versions, for different versions of Python."""
     found = []
     for line in text.replace(" \\\n", " ").splitlines():
         if line and not line.lstrip().startswith("#"):
@@ -43,10 +43,10 @@ def read_lock(text: str) -> list[Locked]:
 
 
 def direct_requirements(project: dict[str, object], extras: tuple[str, ...]) -> Iterator[Requirement]:
-    """What pyproject.toml names for these extras; an extra may name others as `baton-train[...]`."""
+    """The requirements in pyproject.toml for these extras. An extra may include others as `baton-train[...]`."""
     optional = project["optional-dependencies"]
     assert isinstance(optional, dict)
-    lines = [*project["dependencies"], *(line for extra in extras for line in optional[extra])]  # type: ignore[misc]  # tomllib types nothing
+    lines = [*project["dependencies"], *(line for extra in extras for line in optional[extra])]  # type: ignore[misc]  # tomllib returns untyped values
     for line in lines:
         requirement = Requirement(line)
         if requirement.name == project["name"]:
@@ -61,27 +61,29 @@ def _requirement_problems(lock: list[Locked], requirement: Requirement) -> Itera
         yield f"{requirement.name} is missing"
     for version in versions:
         if not requirement.specifier.contains(version):
-            yield f"{requirement.name} is {version}, pyproject.toml wants {requirement.specifier}"
+            yield f"{requirement.name} is {version}, pyproject.toml requires {requirement.specifier}"
 
 
 def _content_problems(text: str, lock: list[Locked]) -> Iterator[str]:
     yield from (f"{p.name} has no hash" for p in lock if not p.hashed)
     opencv = [p for p in lock if p.name.startswith("opencv")]
     if any(p.name != "opencv-python-headless" or not p.version.startswith("4.") for p in opencv) or len(opencv) > 1:
-        yield "OpenCV must be opencv-python-headless 4.x alone: two builds share one cv2 folder"
+        yield "OpenCV must be only opencv-python-headless 4.x, because two builds would share one cv2 folder"
     if "://" in text:
-        yield "it names an address; locks name none"
+        yield "it contains a URL; lock files must not"
 
 
 def problems(project: dict[str, object], texts: dict[str, str]) -> Iterator[str]:
-    """Everything that is wrong with the lock files, by the name of the file."""
+    """The problems of the lock files, by file name."""
     locks = {name: read_lock(text) for name, text in texts.items()}
     for name, extras in LOCKS.items():
         found = [*_content_problems(texts[name], locks[name])]
         for requirement in direct_requirements(project, extras):
             found += _requirement_problems(locks[name], requirement)
         if name != "worker-gpu" and not set(locks[name]) <= set(locks["dev"]):
-            found.append("it holds packages or versions that dev.txt does not: tests would not run what is installed")
+            found.append(
+                "it has packages or versions that dev.txt does not have: tests would not test what is installed"
+            )
         yield from (f"requirements/{name}.txt: {problem}" for problem in found)
 
 
@@ -92,7 +94,7 @@ def main() -> int:
     found = list(problems(project, texts))
     for line in found:
         print(line, file=sys.stderr)
-    print("run `make lock` and commit what it writes" if found else "lock files match pyproject.toml")
+    print("run `make lock` and commit the result" if found else "lock files match pyproject.toml")
     return 1 if found else 0
 
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Prints the path of a Python that Baton runs on: the one that is named, else the first of the usual names.
-# Says what to install when there is none.
+# Prints the path of a Python for Baton: the one in the argument, else the first of the usual names.
+# Without any it prints what to install.
 [ $# -gt 0 ] || set -- python3.13 python3.12 python3.11 python3
 
 version_fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 for candidate in "$@"; do
   if "$candidate" -c "import venv, ensurepip; $version_fits" >/dev/null 2>&1; then
-    # The real path, not a version manager's stand-in, whose answer can change with the folder.
+    # The real path. A version manager's shim could start another Python in another folder.
     exec "$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))'
   fi
 done
@@ -18,5 +18,5 @@ for candidate in "$@"; do
     exit 2
   fi
 done
-echo "Baton needs Python 3.11, 3.12 or 3.13 (found: ${found:-none}). Install one, or name it: make PYTHON=/path/to/python3.12" >&2
+echo "Baton needs Python 3.11, 3.12 or 3.13 (found: ${found:-none}). Install one, or set its path: make PYTHON=/path/to/python3.12" >&2
 exit 2

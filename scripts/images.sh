@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds Baton's images with docker, podman or buildah, whichever is there: images.sh [TARGET...]
-#   TARGETs: service, worker-cpu, worker-gpu; without any, the first two.
+# Builds Baton's images with docker, podman or buildah, the first that is installed: images.sh [TARGET...]
+#   TARGETs: service, worker-cpu, worker-gpu; default: the first two.
 #   ENGINE=docker|podman|buildah   TAG=latest   BASE=image to build on (Debian with Python 3.11 to 3.13)
-#   PIP_CONFIG_FILE, PIP_CERT, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL reach pip as secrets and stay in no image.
-# Where no registry can be reached, buildah builds on a Debian that debootstrap makes; that needs root.
+#   PIP_CONFIG_FILE, PIP_CERT, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL reach pip as secrets and are not stored in an image.
+# Without a reachable registry, buildah builds on a Debian from debootstrap, which needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ choose_isolation() {
   fi
 }
 
-# By digest, if scripts/pin_images.sh has written one.
+# The digest, if scripts/pin_images.sh has written one.
 default_base() {
   if [ -f deploy/images.env ]; then sed -n 's/^BASE=//p' deploy/images.env; else sed -n 's/^ARG BASE=//p' Dockerfile; fi
 }
@@ -47,7 +47,7 @@ choose_base() {
   echo "$OWN_BASE"
 }
 
-# Debian's smallest system and its python3: what python:3.12-slim is, but for the newer Python.
+# Debian's smallest system and its python3: like python:3.12-slim, but with a newer Python.
 make_base() {
   command -v debootstrap >/dev/null || stop "debootstrap is missing: apt install debootstrap"
   [ "$(id -u)" = 0 ] || stop "debootstrap needs root"
@@ -67,7 +67,7 @@ add_security_updates() { # ROOT
   rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/cache/apt/archives/*.deb "$1"/etc/resolv.conf "$1"/etc/hostname
 }
 
-# pip's settings for the build: a file of the user's, or one made from pip's own variables.
+# pip's settings for the build: the user's file, or one made from pip's environment variables.
 pip_secrets() {
   local certificate="${PIP_CERT:-}"
   if [ -n "${PIP_CONFIG_FILE:-}" ]; then
@@ -88,7 +88,7 @@ build() { # TARGET
   case "$engine" in
     docker) docker build "${options[@]}" . ;;
     podman) podman build --format docker "${options[@]}" . ;;
-    # Docker's format: OCI's has no health check. Layers are kept, so that what did not change is not made again.
+    # Docker's format, because OCI's has no health check. Layers are cached, so that unchanged ones are not built again.
     buildah) buildah build --format docker --layers --pull-never "${options[@]}" . ;;
   esac
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv from a lock file: install.sh local|dev. Uses uv where it is there, pip otherwise.
+# Creates .venv from a lock file: install.sh local|dev. Uses uv if it is installed, else pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,9 +43,9 @@ say "installing requirements/$lock.txt into $venv with ${UV[*]:-pip} (the first 
 install --require-hashes --no-deps --requirement "requirements/$lock.txt"
 # Releases before 0.2 were the distribution `baton`.
 rm -rf "$venv"/lib/python*/site-packages/baton-0.1.0.dist-info "$venv"/lib/python*/site-packages/_editable_impl_baton.pth
-# The build backend is in the lock, so nothing else is fetched here.
+# The build backend is in the lock file, so nothing else is fetched here.
 install --no-deps --no-build-isolation --editable .
 
-# dev holds all of local: what stands is enough for both.
+# dev includes all of local, so an installed dev is enough for both.
 touch "$venv/.installed-$lock"
 if [ "$lock" = dev ]; then touch "$venv/.installed-local"; fi

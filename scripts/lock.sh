@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remakes requirements/*.txt from pyproject.toml: exact versions with hashes for every machine that Baton runs on.
-# Hashed requirement files and no uv.lock: pip reads them too, and they name no package index.
+# Writes requirements/*.txt from pyproject.toml: exact versions with hashes for every supported platform.
+# Requirement files with hashes instead of uv.lock, because pip reads them too, and they contain no package index.
 # Arguments go to uv, e.g. `--upgrade` or `--upgrade-package httpx`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ compile() { # NAME UV-ARGUMENTS...
 }
 
 compile dev --extra dev --extra build "$@"
-# The others take the versions of dev, so that what is tested is what is installed.
+# The others use the versions of dev, so that tests cover the installed versions.
 compile local --extra cpu --extra embedded --extra build --constraint requirements/dev.txt
 compile service --constraint requirements/dev.txt
 compile worker-cpu --extra cpu --constraint requirements/dev.txt

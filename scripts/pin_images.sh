@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes deploy/images.env: every image that Dockerfile and docker-compose.yml name, with the digest that its tag has now.
-#   scripts/pin_images.sh [FILE]      asks the registries with docker, skopeo or crane, whichever is there
-# `make images` takes its BASE; Compose takes it by `docker compose --env-file .env --env-file deploy/images.env up`.
+# Writes deploy/images.env: every image in Dockerfile and docker-compose.yml, with the current digest of its tag.
+#   scripts/pin_images.sh [FILE]      queries the registries with docker, skopeo or crane, the first that is installed
+# `make images` uses its BASE. For Compose: `docker compose --env-file .env --env-file deploy/images.env up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ trap 'rm -f "$partial"' EXIT
 
 stop() { echo "pin_images: $*" >&2; exit 2; }
 
-# NAME=image, one a line, as the two files say without such settings.
+# NAME=image, one per line: the defaults in the two files.
 named() {
   sed -n 's/^ARG \(BASE=.*\)/\1/p' Dockerfile
   sed -n 's/^ *image: \${\([A-Z]*_IMAGE\):-\(.*\)}$/\1=\2/p' docker-compose.yml
@@ -35,8 +35,8 @@ digest() { # IMAGE
 
 tool="$(find_tool)"
 while IFS='=' read -r name image; do
-  found="$(digest "$image")" || stop "$tool cannot say the digest of $image"
-  [[ "$found" =~ ^sha256:[0-9a-f]{64}$ ]] || stop "$tool says ${found:0:80} for the digest of $image"
+  found="$(digest "$image")" || stop "$tool cannot get the digest of $image"
+  [[ "$found" =~ ^sha256:[0-9a-f]{64}$ ]] || stop "$tool printed ${found:0:80} instead of a digest of $image"
   echo "$name=$image@$found" >>"$partial"
   echo "$name=$image@$found"
 done < <(named)

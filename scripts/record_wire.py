@@ -1,12 +1,12 @@
-"""Records the messages between worker and service as a release writes them, for tests against later releases.
+"""Records the messages between worker and service in the format of a release, for tests of later releases.
 
     python scripts/record_wire.py CHECKOUT FOLDER
 
-CHECKOUT is a working tree of the release; its own `wire` module makes the messages. FOLDER gets one JSON file for
-each message: `samples` by name, as that release writes them, and `schema`, the JSON schema of what it reads. A message
-or a field that the release does not have is left out. Fails where the release has a message without a sample here.
+CHECKOUT is a working tree of the release. Its `wire` module creates the messages. FOLDER gets a JSON file per message:
+`samples` by name, as that release writes them, and `schema`, the JSON schema of what it reads. Messages and fields that
+the release does not have are left out. Fails if the release has a message without a sample here.
 
-Ids are made up: a test puts those of its own job and attempt in their place.
+The ids are placeholders. A test replaces them by those of its job and attempt.
 """
 
 from __future__ import annotations
@@ -139,21 +139,21 @@ TO_WORKER: dict[str, dict[str, dict[str, Any]]] = {
 PARTS = {
     "Message", "Fenced", "WorkerInfo", "Position", "Progress", "CheckpointRef", "BestMetric", "EpochRow", "GrantHead",
 }  # fmt: skip
-"""What has no message of its own, or is read where another one is."""
+"""Classes that are not messages, or that are only parts of other messages."""
 
 
 def main() -> int:
-    """Write the files; 2 where a message of the release has no sample."""
+    """Write the files. Exit status 2 if a message of the release has no sample."""
     checkout, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     sys.path.insert(0, str(checkout))
     # Releases before 0.2 have the domain in the package `core`.
     package = "baton" if (checkout / "baton").is_dir() else "core"
     wire = importlib.import_module(f"{package}.domain.wire")
     if not Path(str(wire.__file__)).is_relative_to(checkout):
-        raise SystemExit(f"{wire.__file__} was imported, which is not in {checkout}")
+        raise SystemExit(f"{wire.__file__} was imported, but it is not in {checkout}")
     there = {name for name, one in vars(wire).items() if isinstance(one, type) and issubclass(one, wire.Message)}
     if missing := there - PARTS - {*TO_SERVICE, *TO_WORKER}:
-        print(f"give these messages samples in {__file__}: {', '.join(sorted(missing))}", file=sys.stderr)
+        print(f"add samples of these messages to {__file__}: {', '.join(sorted(missing))}", file=sys.stderr)
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     for receiver, messages in (("service", TO_SERVICE), ("worker", TO_WORKER)):

@@ -1,8 +1,8 @@
 """Fetches the dashboard's JavaScript libraries again: `python scripts/vendor.py [NAME@VERSION ...]`. Needs npm.
 
-service/web/static/vendor/vendor.json names each package, its version, the checksum that the registry gives for it, and
-the files that are taken. A package is unpacked only if the checksum holds; for a version that is named anew the new
-checksum is written down, to be looked at in the diff.
+service/web/static/vendor/vendor.json has each package, its version, the registry's checksum and the used files. A
+package is unpacked only if its checksum is correct. For a new version the new checksum is written into the file, for
+review in the diff.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def sha256(content: bytes) -> str:
 
 
 def integrity(content: bytes) -> str:
-    """As npm writes it (subresource integrity)."""
+    """The checksum in npm's format (subresource integrity)."""
     return f"sha512-{base64.b64encode(hashlib.sha512(content).digest()).decode()}"
 
 
 def differences(packages: dict[str, Any], folder: Path = FOLDER) -> list[str]:
-    """Files that are not what the list says, and files that it does not name."""
+    """Files that differ from the list, and files that are not in it."""
     named = {f"{name}/{file}": digest for name, one in packages.items() for file, digest in one["files"].items()}
     there = {
         path.relative_to(folder).as_posix(): sha256(path.read_bytes())
@@ -65,13 +65,15 @@ def _fetch(name: str, one: dict[str, Any], version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         content = _pack(name, version, Path(folder))
         if one["integrity"] != integrity(content) and version == one["version"]:
-            raise SystemExit(f"{name}@{version} is not what it was: {integrity(content)}, not {one['integrity']}")
+            raise SystemExit(
+                f"{name}@{version} has changed: its checksum is {integrity(content)}, not {one['integrity']}"
+            )
         one["version"], one["integrity"] = version, integrity(content)
         _take(name, one, next(Path(folder).glob("*.tgz")))
 
 
 def main(wanted: list[str]) -> int:
-    """Fetches all packages, those that are named in another version."""
+    """Fetch all packages, those in `versions` in the given version."""
     packages: dict[str, Any] = json.loads(LIST.read_text())
     versions = dict(one.rsplit("@", 1) for one in wanted)
     if versions.keys() - packages.keys():

@@ -1,4 +1,4 @@
-"""`python -m service`: brings the database up to date and serves until SIGTERM or Ctrl-C."""
+"""`python -m service`: migrates the database and serves until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from service.app import create_app
 from service.db.migrate import migrate, require_current
 from service.db.sqlite_lock import exclusive_use
 from service.http_server import possible_connections, protocol
-from service.migrate import told
+from service.migrate import named_setting
 from service.settings import Settings, SettingsError, load_settings
 
 BAD_USAGE = 2
 GRACE_SECONDS = 3
 LONG_ENOUGH = 16
-# Workers and pollers come every 10 s or so: their connections last from one time to the next.
+# Workers and pollers send a request about every 10 s: they reuse their connection.
 KEEP_ALIVE_SECONDS = 75
 log = logging.getLogger("service")
 
 
 class Server(uvicorn.Server):
-    """Says when it is ready, and lets long polls go when it is asked to end."""
+    """Reports when it is ready. Ends long polls when it is asked to stop."""
 
     def __init__(self, config: uvicorn.Config, services: Services, url: str) -> None:
         super().__init__(config)
@@ -45,10 +45,10 @@ class Server(uvicorn.Server):
         self._url = url
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say where."""
+        """Start, and report the address."""
         await super().startup(sockets)
         if self.started:
-            # What is there now stays: looking through it again and again stops every answer for 0.1 s.
+            # All objects that exist now stay alive. Without a freeze each full collection stops all answers for 0.1 s.
             gc.collect()
             gc.freeze()
             if self._services.settings.log_format == "json":
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
                 print(f"Baton serves {self._url}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to end."""
+        """End long polls, then stop the server."""
         self._services.let_go()
         super().handle_exit(sig, frame)
 
@@ -67,7 +67,8 @@ def main() -> int:
     with ExitStack() as held:
         try:
             settings = load_settings()
-            _set_up_log(settings)
+            form = settings.log_format
+            set_up(form, settings.log_level or ("info" if form == "json" else "warning"), settings.secrets)
             listener = _listen(settings.host, settings.port)
             _open_database(settings, held)
             app = create_app(settings)
@@ -80,11 +81,6 @@ def main() -> int:
         return _serve(app, listener)
 
 
-def _set_up_log(settings: Settings) -> None:
-    form = settings.log_format
-    set_up(form, settings.log_level or ("info" if form == "json" else "warning"), settings.secrets)
-
-
 def _warn(settings: Settings, warning: str) -> None:
     if settings.log_format == "json":
         log.warning(warning)
@@ -93,15 +89,15 @@ def _warn(settings: Settings, warning: str) -> None:
 
 
 def warnings(settings: Settings) -> Iterator[str]:
-    """What works and is dangerous."""
+    """Warnings about settings that work but are insecure."""
     if not settings.tls_proxy and not _is_loopback(settings.host):
         yield (
-            f"listening on {settings.host} without TLS: whoever sees the network's traffic sees the tokens; "
-            "put a proxy with TLS in front, and set BATON_TLS_PROXY=1 when there is one"
+            f"listening on {settings.host} without TLS: anyone who can read the network traffic can read the tokens; "
+            "put a proxy with TLS in front, then set BATON_TLS_PROXY=1"
         )
     if len(settings.token.get_secret_value()) < LONG_ENOUGH:
         yield (
-            f"BATON_TOKEN has fewer than {LONG_ENOUGH} characters and opens everything: draw a longer one, e.g. with "
+            f"BATON_TOKEN has fewer than {LONG_ENOUGH} characters and has all scopes: make a longer one, e.g. with "
             "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
 
@@ -130,7 +126,7 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
         server_header=False,
     )
     server = Server(config, services, url)
-    # uvicorn raises the signal anew when it is done; with its default meaning a clean end would look like a death.
+    # uvicorn raises the signal again after a clean stop. With the default handler the exit status would be an error.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run(sockets=[listener])
@@ -139,30 +135,30 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
 
 
 def _no_connection_left(most: int) -> Response:
-    detail = f"This service has {most} open connections, and all of them are in use: try again in a second."
+    detail = f"all {most} connections of this service are in use: try again in a second"
     return problem(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named: asyncio sets TCP_NODELAY on no other, and each answer with a body would wait 40 ms for
-    # the acknowledgement of its head.
+    # IPPROTO_TCP is explicit because asyncio sets TCP_NODELAY only then. Without it each answer with a body would wait
+    # 40 ms for the acknowledgement of its head.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(128)  # from here on a second service on this port is told so
+        listener.listen(128)  # from here on a second service on this port gets an error
     except OSError as error:
         listener.close()
         raise SettingsError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "stop what uses it, or choose another with BATON_HOST and BATON_PORT"
+            "stop the program that uses it, or choose another address with BATON_HOST and BATON_PORT"
         ) from None
     return listener
 
 
 def _open_database(settings: Settings, held: ExitStack) -> None:
-    with told():
+    with named_setting():
         held.enter_context(exclusive_use(settings.database_url))
         if settings.migrate:
             migrate(settings.database_url, say=lambda text: _warn(settings, text))

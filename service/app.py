@@ -1,4 +1,4 @@
-"""The app factory: the only place where the parts meet."""
+"""The app factory. It creates all parts of the service and connects them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ LEASES_SHARE = (2, 5)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service over a database that is migrated already. Raises StoreConfigError, SettingsError."""
+    """The app. The database must be migrated. Raises StoreConfigError, SettingsError."""
     services = _services(settings)
     app = FastAPI(
         title="Baton",
@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    # Its redirect names whatever host the request named.
+    # The redirect would go to the host that the request names, which can be forged.
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.scrape = Scrape(services)
@@ -134,7 +134,7 @@ def _services(settings: Settings) -> Services:
         settings.redis_url,
         socket_connect_timeout=REDIS_SECONDS,
         socket_timeout=REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # the reconciler comes again anyway
+        retry=Retry(NoBackoff(), 1),  # the reconciler tries again in its next pass
     )
     store = open_store(settings.store)
     own = ServiceStore(store, database, settings.store_replaces)
@@ -174,7 +174,7 @@ def _authenticator(settings: Settings, database: Database) -> Authenticator:
 
 
 def _notices(settings: Settings) -> tuple[Sender, Policy]:
-    """The way to the targets, and what every transaction knows of them."""
+    """The sender of notifications, and the policy that each transaction applies."""
     urls = load_urls(settings)
     targets = chosen(settings, urls)
     policy = Policy(targets, settings.notify_on, settings.notify_recoveries, settings.public_url)

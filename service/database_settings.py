@@ -16,7 +16,7 @@ def _known_database(value: str) -> str:
     try:
         url = make_url(value)
     except ArgumentError:
-        raise ValueError("is no database URL") from None
+        raise ValueError("is not a database URL") from None
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ValueError(f"names {url.drivername}, which is not supported")
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):

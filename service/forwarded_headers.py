@@ -39,15 +39,16 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and self._believes(scope):
-            client, scheme = self._client(scope), _last(scope, b"x-forwarded-proto").lower()
+        if scope["type"] == "http" and self._from_proxy(scope):
+            client = self._client(scope)
+            scheme = next(reversed(_list(scope, b"x-forwarded-proto")), "").lower()
             if client:
                 scope["client"] = (client, 0)
             if scheme in ("http", "https"):
                 scope["scheme"] = scheme
         await self._app(scope, receive, send)
 
-    def _believes(self, scope: Scope) -> bool:
+    def _from_proxy(self, scope: Scope) -> bool:
         peer = scope.get("client")
         return self._any or (peer is not None and self._trusted(_parsed(peer[0])))
 
@@ -70,10 +71,6 @@ class Forwarded:
 def _list(scope: Scope, name: bytes) -> list[str]:
     lines = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return [part.strip() for line in lines for part in line.split(",") if part.strip()]
-
-
-def _last(scope: Scope, name: bytes) -> str:
-    return next(reversed(_list(scope, name)), "")
 
 
 def _parsed(text: str) -> _Address | None:

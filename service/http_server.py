@@ -1,7 +1,7 @@
 """Closes idle, slow and excess connections.
 
-uvicorn bounds the time between two requests and the size of a request's head, and nothing else. Its own limit of
-connections answers without `Retry-After`, and counts connections that are closed already.
+uvicorn limits only the time between two requests and the size of a request's head. Its limit of connections answers
+without `Retry-After`, and counts connections that are already closed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FILES_BESIDE = 200
 
 
 class LimitedProtocol(H11Protocol):
-    """HTTP/1.1 of uvicorn, with limits of time and of connections.
+    """HTTP/1.1 of uvicorn with time limits and a limit of connections.
 
-    `most`: connections at once. One more closes an idle one; where none is idle, `refusal` answers its requests.
-    `slow_seconds`: from the beginning of a connection, or the first byte of a later request, to the end of its head; an
-    answer waits four times as long for its reader to take any of it.
+    `most`: maximum number of connections. One more closes an idle one. If none is idle, `refusal` answers its requests.
+    `slow_seconds`: time limit for the head of a request, from the start of the connection or the first byte of a later
+    request. A client that reads nothing of an answer is disconnected after four times as long.
     """
 
     slow_seconds: float
@@ -39,11 +39,11 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request of it is under way."""
+        """Whether the connection has no request in progress."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """A client came."""
+        """Start the timer for the head, and apply the limit of connections."""
         super().connection_made(transport)
         self._since = self.loop.time()
         self._await_head()
@@ -51,7 +51,7 @@ class LimitedProtocol(H11Protocol):
             self.app = self.refusal
 
     def data_received(self, data: bytes) -> None:
-        """The client said something."""
+        """Stop the timer when the head is complete. Start it with the first byte of a later request."""
         super().data_received(data)
         if not self.idle:
             self._stop_head_timer()
@@ -59,29 +59,29 @@ class LimitedProtocol(H11Protocol):
             self._await_head()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as is written."""
+        """The client reads too slowly: start the timer that ends the connection."""
         super().pause_writing()
         self._stop_stall_timer()
         self._stall_timer = self.loop.call_later(PATIENCE_WITH_READERS * self.slow_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client has read some."""
+        """The client has read some data: stop the timer."""
         self._stop_stall_timer()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Stop the timers."""
         self._stop_head_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """A request was answered: from here on uvicorn waits for the next one."""
+        """Stop the timer: from here on uvicorn limits the wait for the next request."""
         self._stop_head_timer()
         super().on_response_complete()
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.slow_seconds, self._give_up)
+        self._head_timer = self.loop.call_later(self.slow_seconds, self._close_slow)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -93,14 +93,17 @@ class LimitedProtocol(H11Protocol):
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _give_up(self) -> None:
+    def _close_slow(self) -> None:
         self._head_timer = None
         if self.idle and not self.transport.is_closing():
             self.transport.close()
 
     def _make_room(self) -> bool:
-        """Whether there is room. If not, an idle connection is closed: one without a request first, then the oldest."""
-        # a closed connection stays in the set until the event loop's next round
+        """Close an idle connection if there are too many: first one that never sent a request, then the oldest.
+
+        False if none is idle.
+        """
+        # A closed connection stays in the set until the next iteration of the event loop.
         open_ones = [one for one in self.connections if not one.transport.is_closing()]
         if len(open_ones) <= self.most:
             return True
@@ -118,7 +121,7 @@ def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[LimitedPr
 
 
 def possible_connections(wanted: int) -> int:
-    """So many as the operating system lets this process have open, after asking it for more; at least 16."""
+    """`wanted`, or fewer if the limit of open files does not allow it, but at least 16. Raises the soft limit first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + FILES_BESIDE
     if soft != resource.RLIM_INFINITY and soft < needed:

@@ -29,7 +29,7 @@ class LaneFull(BatonError):
 
     def __init__(self, name: str, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"too many requests wait for the {name}: try again in {seconds} s; /readyz says how it stands")
+        super().__init__(f"too many requests wait for the {name}: try again in {seconds} s; /readyz shows its state")
 
 
 class Lane:

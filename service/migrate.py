@@ -22,11 +22,15 @@ def main() -> int:
     options = _arguments()
     try:
         url = load_database_url()
-        with told():
+        with named_setting():
             if options.check:
                 return _check(standing(url))
             with exclusive_use(url):
-                _report(migrate(url, seconds=options.wait, say=_say))
+                before = migrate(url, seconds=options.wait, say=_say)
+                if before.behind:
+                    print(f"migrated from revision {before.found or 'none'} to {before.wanted}")
+                else:
+                    _say_current(before)
     except SettingsError as error:
         _say(str(error))
         return BAD_USAGE
@@ -34,7 +38,7 @@ def main() -> int:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def named_setting() -> Iterator[None]:
     """Turns database errors into messages that name the setting. Raises SettingsError."""
     try:
         yield
@@ -42,11 +46,11 @@ def told() -> Iterator[None]:
         raise SettingsError(f"BATON_DATABASE_URL: {error}") from None
     except (SQLAlchemyError, OSError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise SettingsError(f"BATON_DATABASE_URL: the database cannot be brought up to date: {cause}") from None
+        raise SettingsError(f"BATON_DATABASE_URL: the database cannot be migrated: {cause}") from None
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="baton migrate", description="Brings the database's schema up to date.")
+    parser = argparse.ArgumentParser(prog="baton migrate", description="Updates the schema of the database.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 when a migration is due")
     parser.add_argument("--wait", type=float, default=WAIT_SECONDS, metavar="S", help="seconds to wait for locks")
     return parser.parse_args()
@@ -60,15 +64,8 @@ def _check(found: Standing) -> int:
     return DONE
 
 
-def _report(before: Standing) -> None:
-    if before.behind:
-        print(f"migrated from revision {before.found or 'none'} to {before.wanted}")
-    else:
-        _say_current(before)
-
-
 def _say_current(found: Standing) -> None:
-    newer = f", newer than {found.wanted}, and this version runs on it" if found.newer else ": up to date"
+    newer = f", newer than {found.wanted}; this version can use it" if found.newer else ": up to date"
     print(f"the schema is at revision {found.found}{newer}")
 
 

@@ -1,4 +1,4 @@
-"""Settings from the environment. A bad one ends the start with a line that names the variable and what to do."""
+"""Settings from environment variables. For an invalid one the start fails with a line that names it and the fix."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ ADVICE = {
     "forwarded_allow_ips": "give addresses and networks such as 10.0.0.7,10.8.0.0/16, or * for any",
     "database_url": "give sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
     "redis_url": "give redis://HOST:PORT/NUMBER or rediss://...",
-    "queue_limits": """give attempts at once by queue as JSON, e.g. {"default": 4}""",
-    "label_limits": """give attempts at once by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
+    "queue_limits": """give concurrent attempts by queue as JSON, e.g. {"default": 4}""",
+    "label_limits": """give concurrent attempts by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
     "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
     "notify_on": f"give some of {', '.join(NotificationKind)}, separated by commas",
     "store": "give file:///absolute/directory or gs://bucket/prefix",
-    "store_replaces": "give the 32 hex digits of the identity that the service's log names, or leave it empty",
+    "store_replaces": "give the identity from the service's log, 32 hex digits, or leave it empty",
 }
 _S = TypeVar("_S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
-    """A setting is missing or makes no sense; the message is one line."""
+    """A setting is missing or invalid. The message is one line."""
 
 
 def _default_store() -> str:
@@ -62,7 +62,7 @@ def _read_json(value: object) -> object:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ValueError(f"is no JSON ({error})") from None
+        raise ValueError(f"is not valid JSON ({error})") from None
 
 
 LimitMap = Annotated[dict[str, Annotated[int, Field(ge=0, strict=True)]], NoDecode, BeforeValidator(_read_json)]
@@ -74,7 +74,7 @@ def _read_list(value: object) -> object:
 
 def _origin(value: str) -> str:
     if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", value):
-        raise ValueError(f"has {value[:100]!r}, which is no origin")
+        raise ValueError(f"has {value[:100]!r}, which is not an origin")
     return value.lower()
 
 
@@ -97,17 +97,17 @@ Notices = Annotated[tuple[NotificationKind, ...], NoDecode, BeforeValidator(_rea
 
 def _address(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s?#@]+", value):
-        raise ValueError(f"has {value[:100]!r}, which is no address")
+        raise ValueError(f"has {value[:100]!r}, which is not an address")
     return value.rstrip("/")
 
 
 class Settings(BaseSettings):
-    """What the service needs to know. Times in seconds."""
+    """The settings of the service. Times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     token: Annotated[SecretStr, Field(min_length=8)]
-    """Opens everything; for its owner, and for whoever makes the first tokens."""
+    """The administrator's token, with all scopes. It is needed to create the first other tokens."""
     work_token: Annotated[SecretStr, Field(min_length=8)] | None = None
     """A token with exactly the scope `work`, for the workers of a deployment; no API call is needed to create it."""
     read_token: Annotated[SecretStr, Field(min_length=8)] | None = None
@@ -115,88 +115,88 @@ class Settings(BaseSettings):
     database_url: Annotated[DatabaseUrl, Field(repr=False)] = DEFAULT_DATABASE
     """sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for more than one machine."""
     migrate: bool = True
-    """Whether the start updates the schema; 0: `baton migrate` does it, and an older schema is refused."""
+    """Whether the service migrates the database at the start. 0: run `baton migrate`; an older schema is refused."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
-    """redis:// or rediss://; it carries hints and may lose them."""
+    """redis:// or rediss://. Redis carries only hints, so it may lose its data."""
     store: str = Field(default_factory=_default_store)
-    """file:///directory or gs://bucket/prefix; .baton/store unless given."""
+    """file:///directory or gs://bucket/prefix; default: .baton/store in the working directory."""
     store_replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
-    """The identity of an earlier store that is given up, as the service's log names it: jobs that have checkpoints only
-    there fail with wrong_store."""
+    """The identity of an earlier store that is given up, from the service's log. Jobs with checkpoints only in that
+    store fail with wrong_store."""
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """How long a worker that fell silent keeps its attempt."""
+    """How long a worker keeps its attempt without a heartbeat."""
     heartbeat_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """How often workers renew their leases."""
     cancel_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
-    """How long a worker has to carry out a cancellation; after that the service ends its attempt."""
+    """Time limit for a worker to cancel its attempt; after that the service ends the attempt."""
     pause_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
-    """The same for a pause; the training since the last checkpoint is then repeated."""
+    """The same for a pause; the training since the last checkpoint is then lost and repeated."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0: any free port."""
     conductor_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
-    """Time between two passes of the reconciler; 0: this process has none."""
+    """Time between two passes of the reconciler; 0: no reconciler in this process."""
     dispatch_again_seconds: Annotated[float, Field(gt=0)] = 15.0
     """How long a message that was taken from Redis may stay without a claim before it is sent again."""
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
-    """How long the reconciler of a replica that fell silent keeps the others from conducting."""
+    """Lease of the leading reconciler: after this time without renewal another replica takes over."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
     """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The reconciler has 14 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """Time between two looks for objects that nobody committed."""
+    """Time between two searches for objects that were never committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
-    """How many attempts of a queue may be held at once; all replicas must say the same."""
+    """Maximum concurrent attempts by queue. All replicas must have the same value."""
     label_limits: LimitMap = Field(default_factory=dict)
-    """The same by label, `key:value`, or `key:*` for each value of the key that has no limit of its own."""
+    """The same by label: `key:value`, or `key:*` for each value of the key without a separate limit."""
     connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
-    """Client connections at once; beyond it idle ones are closed. One token may use half, the admin has a reserve."""
+    """Maximum client connections. More close idle ones. One token may use half; some are reserved for the admin."""
     slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """How long the head of a request may take to come, and then its body; an answer that nobody reads is kept 4 times
-    as long."""
+    """Time limit for the head of a request, and again for its body. A client that reads nothing of its answer is
+    disconnected after 4 times as long."""
     failed_logins: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    """Wrong tokens a minute from one address, before it is told to wait; 0: any number."""
+    """Wrong tokens per minute and address before further ones get 429; 0: no limit."""
     session_seconds: Annotated[float, Field(ge=60, le=30 * 86_400)] = 12 * 3600.0
     """How long a browser's session lasts."""
     cors_origins: Origins = ()
-    """Of pages elsewhere that may ask with a token of their own; sessions are for pages of the service itself."""
+    """Origins of other pages that may call the API with a token. Browser sessions work only on the service's pages."""
     tls_proxy: bool = False
-    """A proxy in front ends TLS: cookies are sent by HTTPS alone, and the start warns of nothing."""
+    """Set it if a proxy in front ends TLS: cookies are sent only over HTTPS, and the start does not warn about TLS."""
     forwarded_allow_ips: Proxies = Field(default_factory=_default_proxies, validate_default=True)
     """Trusted proxies for `X-Forwarded-For` and `X-Forwarded-Proto`: addresses and networks, or `*` for any peer;
     default: FORWARDED_ALLOW_IPS, else loopback."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
-    """`json`: one object a line."""
+    """`json`: one object per line."""
     log_level: Annotated[Level | None, BeforeValidator(lower)] = None
-    """Without it `info` with JSON, and with text, which people read, `warning`."""
+    """Default: `info` with JSON, `warning` with text."""
     metrics_public: bool = False
-    """GET /metrics asks for no token."""
+    """GET /metrics needs no token."""
     public_url: Annotated[str, AfterValidator(_address)] | None = None
-    """Where people find the dashboard, for links in what they are sent."""
+    """Address of the dashboard, for links in notifications."""
     notify_urls: SecretStr = SecretStr("")
-    """Targets of notifications as Apprise URLs, or NAME=URL, one a line or separated by commas."""
+    """Targets of notifications as Apprise URLs, or NAME=URL, one per line or separated by commas."""
     notify_file: Path | None = None
-    """A file with more of them, one a line."""
+    """A file with more targets, one per line."""
     notify_targets: Names = None
-    """Who is told of jobs whose spec names nobody; all, if not set."""
+    """Targets for jobs whose spec names none; default: all."""
     notify_on: Notices = USUAL
-    """Of what, where a spec does not say."""
+    """Events to notify about, for jobs whose spec names none."""
     notify_recoveries: Annotated[int, Field(ge=0, le=100_000)] = 3
-    """How many interruptions of a job are nothing to tell of, where its spec does not say."""
+    """Interruptions of a job before a notification, for jobs whose spec does not set it."""
     notify_tries: Annotated[int, Field(ge=1, le=100)] = 12
-    """How often one notification is tried before it is given up."""
+    """Maximum tries to send one notification."""
     notify_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 15.0
-    """How long one try may take."""
+    """Time limit of one try."""
     notify_backoff_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """After the first try that failed; it doubles with each, up to an hour."""
+    """Wait after the first failed try. It doubles with each try, up to an hour."""
 
     @field_validator("redis_url")
     @classmethod
     def _known_redis(cls, value: str) -> str:
         try:
-            parse_url(value)  # type: ignore[no-untyped-call]  # its package has no annotation for it
+            parse_url(value)  # type: ignore[no-untyped-call]  # redis has no annotation for it
         except ValueError:
-            raise ValueError("is no Redis URL") from None
+            raise ValueError("is not a Redis URL") from None
         return value
 
     @field_validator("queue_limits")
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     def _queues(cls, value: dict[str, int]) -> dict[str, int]:
         odd = next((name for name in value if not re.fullmatch(QUEUE, name)), None)
         if odd is not None:
-            raise ValueError(f"has {odd[:70]!r}, which no queue can be called")
+            raise ValueError(f"has {odd[:70]!r}, which is not a valid queue name")
         return value
 
     @field_validator("label_limits")
@@ -232,7 +232,7 @@ class Settings(BaseSettings):
             text = secret.get_secret_value() if secret is not None else None
             if text is not None and text in seen:
                 raise ValueError(
-                    f"{name} must differ from {seen[text]}: each token has scopes of its own; draw another"
+                    f"{name} must differ from {seen[text]}, because their scopes differ: make another token"
                 )
             if text is not None:
                 seen[text] = name
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """How many attempts may be held at once."""
+        """The limits of concurrent attempts."""
         return Limits(self.queue_limits, self.label_limits)
 
     @property
@@ -256,13 +256,13 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> Secrets:
-        """What the log must not tell."""
+        """The secrets to redact in the log."""
         urls = (self.database_url, self.redis_url)
         return Secrets([*self.tokens, *map(password_of, urls)])
 
     @property
     def lost_after(self) -> float:
-        """A worker silent for so long is shown as lost."""
+        """Seconds without a heartbeat after which a worker is shown as lost."""
         return 2 * self.lease_seconds
 
 

@@ -1,1 +1,1 @@
-"""`python -m bench.gpu`: what both networks train at on this machine's GPU, and what is lost on the way."""
+"""`python -m bench.gpu`: the training speed of both networks on this machine's GPU, and where time is lost."""

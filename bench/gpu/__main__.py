@@ -1,4 +1,4 @@
-"""`make bench-gpu`: images a second of both networks, and where they are lost, beside torch.compile if it is there."""
+"""`make bench-gpu`: images per second of both networks, and where time is lost. With torch.compile if installed."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ class Steps:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     given = _arguments()
     small = given.small or not gpus()
-    heading(f"GPU: {gpus()[0].name if gpus() else 'none; a small likeness on the CPU, which says nothing of GPUs'}")
+    heading(f"GPU: {gpus()[0].name if gpus() else 'none; a small case on the CPU, whose numbers do not apply to GPUs'}")
     for case in SMALL if small else FULL:
         print(f"--- {case.name}")
-        found = {way: _steps(case, way, given.seconds, small=small) for way in WAYS if _can(way)}
+        ways = [way for way in WAYS if way != BASELINE or find_spec("torch") is not None]
+        found = {way: _steps(case, way, given.seconds, small=small) for way in ways}
         _print_steps(found)
         _print_carried(*carried.measure(case, small=small))
         if not given.steps_only:
@@ -49,14 +50,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--data", type=Path, help="a directory of Tiny ImageNet for the whole worker; default: digits")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of steps for each way (20)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds of steps for each way (20)")
     parser.add_argument("--small", action="store_true", help="narrow networks and small images, as without a GPU")
-    parser.add_argument("--steps-only", action="store_true", help="not through the whole worker")
+    parser.add_argument("--steps-only", action="store_true", help="without the run through the whole worker")
     return parser.parse_args()
-
-
-def _can(way: str) -> bool:
-    return way != BASELINE or find_spec("torch") is not None
 
 
 def _steps(case: Case, way: str, seconds: float, *, small: bool) -> Steps:
@@ -96,9 +93,9 @@ def _print_whole(seen: whole.Whole, found: dict[str, Steps]) -> None:
     rate, step = Spread.of(seen.rates).median, found["Baton, step with augmentation"].rate.median
     used = sum(seen.used) / len(seen.used) if seen.used else None
     rows = [
-        ("images a second over whole epochs, validation and checkpoints in them", f"{rate:,.0f}"),
-        ("share of the step in them", percent(rate / step)),
-        ("checkpoint stall, of all seconds of the job", percent(seen.stall / seen.total)),
+        ("images per second over whole epochs, with validation and checkpoints", f"{rate:,.0f}"),
+        ("ratio to the step alone", percent(rate / step)),
+        ("checkpoint stall, share of the job's time", percent(seen.stall / seen.total)),
         ("worker's start to first new step after kill -9, s", f"{seen.resume:.1f}"),
         ("  of it the first step, with compilation, s", f"{seen.compiled:.1f}"),
         ("share of time in which the GPU worked, by nvidia-smi", "no GPU" if used is None else percent(used)),

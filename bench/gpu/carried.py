@@ -1,6 +1,6 @@
-"""What a second process gains from the first one's compilation: nothing, XLA's autotuning results, compiled programs.
+"""The start of a second process with nothing, XLA's autotuning results or compiled programs of the first process.
 
-Baton carries the autotuning results (decision 38). The compiled programs are measured here only.
+Baton stores the autotuning results (decision 38). The compiled programs are only measured here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOTHING, RESULTS, PROGRAMS = "nothing", "autotuning results, as Baton does", "au
 class Carried:
     """One second process. `first`: seconds of its first step. `equal`: its state after STEPS steps is bit-equal.
 
-    `size`: bytes that it was given.
+    `size`: bytes that it got from the first process.
     """
 
     first: float
@@ -56,7 +56,7 @@ def measure(case: Case, *, small: bool) -> tuple[float, dict[str, Carried]]:
 
 
 def _process(case: Case, folder: Path, *, small: bool, compiled: bool) -> dict[str, Any]:
-    """Takes STEPS steps. XLA writes into the folder, and uses what is there."""
+    """Take STEPS steps. XLA reads from the folder and writes into it."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_dump_autotune_results_to='{folder / FILE}'"
     if (folder / FILE).exists():
         flags += f" --xla_gpu_load_autotune_results_from='{folder / FILE}'"

@@ -1,4 +1,4 @@
-"""What is measured: the published training of each network, or a small likeness of it where there is no GPU."""
+"""The measured cases: the published training of each network, or a small version of it without a GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """One network's published training. `batch` images a step, of `size` pixels a side; `width` of every layer."""
+    """One network's published training. `batch`: images per step. `size`: pixels per side. `width`: of every layer."""
 
     network: str
     policy: str
@@ -20,11 +20,11 @@ class Case:
 
     @property
     def name(self) -> str:
-        """As it is printed."""
+        """The printed name."""
         return f"{self.network}, {self.size} px, batch {self.batch}, {self.precision}"
 
     def spec(self, *, augmented: bool, **changes: Any) -> dict[str, Any]:
-        """A job of it whose steps pick and augment their own images."""
+        """A job of this case whose steps select and augment their images on the device."""
         stage = {
             "image_size": self.size,
             "batch_size": self.batch,
@@ -47,7 +47,7 @@ FULL = (
     Case("network-1", "paper-1", 64, 64),
     Case("network-2", "paper-2", 64, 128),
 )
-# Of two cores: to see that it runs, not to learn anything of GPUs.
+# For two cores: it checks that the benchmark runs. Its numbers do not apply to GPUs.
 SMALL = (
     Case("network-1", "paper-1", 16, 8, 0.05, "float32", 10),
     Case("network-2", "paper-2", 16, 8, 0.05, "float32", 10),

@@ -1,9 +1,9 @@
 """`python -m bench.gpu.keras_steps NETWORK MODE SECONDS [--small] [--digest=STEPS]`: Baton's compiled step alone.
 
-MODE: none, augmented, none-each or augmented-each. `-each`: the small inputs of each step are copied by themselves, and
-else those of many steps at once. The images lie on the device and are picked there. Prints JSON: images a second of
-each window, seconds to compile. With --digest it compiles in any case, takes so many steps, and prints a digest of the
-state instead of a speed.
+MODE: none, augmented, none-each or augmented-each. With `-each` the small inputs of each step are copied separately,
+without it those of many steps together. The images are on the device and are selected there. Prints JSON: images per
+second of each window, seconds to compile. With --digest it always compiles, takes that many steps, and prints a digest
+of the state instead of a speed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IMAGES, WINDOWS, RATE = 4096, 8, 1e-4
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     given = _arguments()
     case = chosen(given.network, small=given.small)
     configure(cpus())

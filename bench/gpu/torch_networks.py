@@ -1,4 +1,4 @@
-"""Both networks in PyTorch, as the published description says: the baseline. docs/reference/plans.md has the source."""
+"""The baseline: both networks in PyTorch, by the published description. docs/reference/plans.md has the source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def conv(inputs: int, filters: int, *, bias: bool) -> nn.Sequential:
 
 
 def convs(inputs: int, filters: Sequence[int], *, bias: bool) -> nn.Sequential:
-    """One after another."""
+    """The layers in sequence."""
     return nn.Sequential(*(conv(a, b, bias=bias) for a, b in zip((inputs, *filters), filters, strict=False)))
 
 
@@ -73,7 +73,7 @@ def make(name: str, classes: int, width: float) -> Any:
 
 
 def groups(network: Any, name: str) -> list[dict[str, Any]]:
-    """For Adam, whose decay is that of an L2 regulariser: on network 2's kernels alone."""
+    """Parameter groups for Adam, whose weight decay is an L2 regulariser: only on the kernels of network 2."""
     kernels = [p for p in network.parameters() if p.dim() == 4]
     others = [p for p in network.parameters() if p.dim() != 4]
     decay = 2 * L2 if name == "network-2" else 0.0

@@ -1,6 +1,6 @@
 """`python -m bench.gpu.torch_steps NETWORK none SECONDS [--small]`: torch.compile, channels last: the baseline.
 
-The images lie on the device and are picked there. Prints JSON: images a second of each window, seconds to compile.
+The images are on the device and are selected there. Prints JSON: images per second of each window, seconds to compile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def make_step(case: Case) -> Any:
-    """One update of all variables on images drawn anew."""
+    """One update of all variables on a new random batch."""
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     network = make(case.network, case.classes, case.width).to(DEVICE, memory_format=torch.channels_last)
@@ -54,7 +54,7 @@ def _wait() -> None:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     case, seconds = chosen(sys.argv[1], small="--small" in sys.argv), float(sys.argv[3])
     step = make_step(case)
 

@@ -1,4 +1,4 @@
-"""The same training through everything: service, Redis, worker, validation, checkpoints, a kill -9 and the resume."""
+"""The same training through the whole system: service, Redis, worker, validation, checkpoints, a kill -9, a resume."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tests.support.worker import WorkerProcess, workers
 
 EPOCHS = 4
 LONGEST = 900.0
-# Read when nothing else is to be done: the command costs the driver a little.
+# Seconds between two reads, because each one costs the driver some time.
 SAMPLE_SECONDS = 0.5
 UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What came of it. Times in seconds.
+    """The results. Times in seconds.
 
-    `rates`: images a second of each whole epoch but the one that compiles and the one that is interrupted.
+    `rates`: images per second of each whole epoch, except the one that compiles and the one that is interrupted.
     `used`: shares of time in which the GPU worked during them.
     """
 
@@ -44,7 +44,7 @@ class Whole:
 
 
 def measure(case: Case, data: Path | None, steps: int | None) -> Whole:
-    """Trains EPOCHS epochs; the worker is killed in the last of them, and another goes on."""
+    """Train EPOCHS epochs. The worker is killed in the last one, and another worker continues."""
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         redis = stack.enter_context(running_redis())
@@ -74,7 +74,7 @@ def _job(case: Case, data: Path | None, steps: int | None) -> dict[str, Any]:
 
 
 def _span(row: dict[str, Any]) -> tuple[float, float]:
-    """From an epoch's first step to its record, in seconds since the Unix epoch: validation is in it."""
+    """From an epoch's first step to its record, including validation, in seconds since the Unix epoch."""
     ended = instant(row["finished_at"])
     return ended - row["seconds"], ended
 
@@ -90,7 +90,7 @@ def _epochs(jobs: Jobs, job: str, count: int) -> None:
 
 
 def _killed_and_resumed(jobs: Jobs, job: str, worker: WorkerProcess, start: Any) -> tuple[float, float]:
-    """Seconds from the second worker's start to its first new step, and what of them was compilation."""
+    """Seconds from the second worker's start to its first new step, and how many of them are compilation."""
     worker.kill_group()
     until(lambda: jobs.show(job)["status"] != "running" or None, "the loss to be seen", LONGEST)
     begun, following = time.time(), start()
@@ -100,7 +100,7 @@ def _killed_and_resumed(jobs: Jobs, job: str, worker: WorkerProcess, start: Any)
 
 @contextmanager
 def sampled() -> Iterator[list[tuple[float, float]]]:
-    """When, and the share of time in which the GPU worked, 0 to 1, while the block runs; empty where there is none."""
+    """Times and GPU utilisation, 0 to 1, while the block runs. Empty without a GPU."""
     found: list[tuple[float, float]] = []
     over = threading.Event()
 

@@ -1,1 +1,1 @@
-"""Writes the pages of docs/reference that the code itself can tell: `python -m scripts.reference`, see decision 26."""
+"""Writes the pages of docs/reference that are generated from the code: `python -m scripts.reference` (decision 26)."""

@@ -1,4 +1,4 @@
-"""Writes the generated pages. With --check it writes none, and ends with 1 where one is not as the code says."""
+"""Writes the generated pages. With --check it writes nothing, and exits with 1 if a page does not match the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     stale = [name for name, text in generated(ROOT).items() if _old(ROOT / name) != text]
     if "--check" in arguments:
         for name in stale:
-            print(f"{name} is not what the code says: make docs", file=sys.stderr)
+            print(f"{name} does not match the code: run `make docs`", file=sys.stderr)
         return 1 if stale else 0
     for name, text in generated(ROOT).items():
         (ROOT / name).write_text(text, encoding="utf-8")

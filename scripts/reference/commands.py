@@ -11,10 +11,10 @@ from baton.cli import app
 from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """
-Every command of `baton` with its arguments and options, for whoever looks one up; `baton COMMAND --help` says the
-same. Which service is asked, and as whom, say `BATON_URL` and `BATON_TOKEN`, else a `baton up` that runs in this
-folder. Exit statuses: 0 done, 1 the job failed or was cancelled, 2 bad usage or spec, 3 service not reachable, 4
-refused, 130 interrupted.
+All commands of `baton` with their arguments and options. `baton COMMAND --help` prints the same. `BATON_URL` and
+`BATON_TOKEN` set the service and the token; without them a command uses the `baton up` that runs in this folder. Exit
+statuses: 0 done, 1 the job failed or was cancelled, 2 bad usage or spec, 3 service not reachable, 4 refused, 130
+interrupted.
 """
 
 
@@ -25,7 +25,7 @@ def command_page() -> str:
 
 
 def walk(group: Any, name: str = "baton") -> Iterator[tuple[str, Any]]:
-    """All commands below a group by their whole names, in alphabetical order."""
+    """All commands of a group by their full names, in alphabetical order."""
     members = getattr(group, "commands", None)
     if members is None:
         yield name, group
@@ -41,8 +41,8 @@ def _section(name: str, command: Any) -> str:
     rows = [(code(_usage(one)), _help(one), "") for one in arguments]
     rows += [(_spelled(one), _help(one), _default(one)) for one in options]
     found = table(("", "meaning", "default"), rows) if rows else ""
-    told = " ".join((command.help or "").split()).replace("<", "\\<")
-    return f"## {name}\n\n{told}\n\n```text\n{usage}\n```\n\n{found}"
+    text = " ".join((command.help or "").split()).replace("<", "\\<")
+    return f"## {name}\n\n{text}\n\n```text\n{usage}\n```\n\n{found}"
 
 
 def _usage(argument: Any) -> str:

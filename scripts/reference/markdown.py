@@ -1,4 +1,4 @@
-"""Pieces of Markdown that all generated pages are made of."""
+"""Markdown parts that the generated pages share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-SOURCE = "<!-- Made from the code by scripts/reference: change it there, then `make docs`. -->"
+SOURCE = "<!-- Generated from the code by scripts/reference: change it there, then run `make docs`. -->"
 
 
 def page(title: str, *parts: str) -> str:
-    """A page whose parts are paragraphs, tables and sections."""
+    """A page of paragraphs, tables and sections."""
     return "\n\n".join([SOURCE, f"# {title}", *(part.strip() for part in parts if part.strip())]) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a bar or a line break in a cell is escaped."""
+    """A table. Bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
@@ -27,7 +27,7 @@ def _cell(text: str) -> str:
 
 
 def code(value: object) -> str:
-    """As code, or nothing for nothing."""
+    """The value as code. Empty if it is empty."""
     return f"`{value}`" if value != "" else ""
 
 
@@ -43,12 +43,12 @@ def _example(text: str) -> str:
 
 
 def field_docs(model: type) -> dict[str, str]:
-    """The docstrings below the fields of a class, in the order of the source."""
+    """The docstrings below the fields of a class, in source order."""
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
     for field, following in zip(body.body, body.body[1:], strict=False):
-        told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and told:
+        documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and documented:
             found[field.target.id] = inspect.cleandoc(following.value.value)  # type: ignore[attr-defined]
     return found

@@ -1,4 +1,4 @@
-"""Which file holds which generated page."""
+"""The files of the generated pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from scripts.reference.spec import spec_page
 from scripts.reference.states import states_page
 
 INTRODUCTION = """
-Why Baton is as it is: one page for each choice that somebody might make differently, with what was measured and what
-spoke against it.
+Design decisions: one page for each, with its reasons, the measurements and the rejected alternatives.
 """
 
 
 def generated(root: Path) -> dict[str, str]:
-    """The text of each page by its path below the root of the repository."""
+    """The text of each page by its path in the repository."""
     return {
         "docs/reference/command-line.md": command_page(),
         "docs/reference/rest.md": rest_page(),

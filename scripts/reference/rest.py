@@ -14,51 +14,55 @@ from scripts.reference.schema import shape
 from service.api.problems import STATUS, TITLES
 
 INTRODUCTION = """
-Every call of the service's REST interface, for whoever writes a client. The whole contract, with the fields of each
-answer, is the OpenAPI document that a running service gives at `/openapi.json`, and to look at, at `/docs`. A token
-goes into the header `Authorization: Bearer TOKEN`; which scope a call needs stands beside it, and [Access](access.md)
-says the rest about scopes. Times are ISO 8601 in UTC, sizes bytes, durations seconds.
+All calls of the service's REST API. The full contract, with the fields of each answer, is the OpenAPI document of a
+running service at `/openapi.json`; `/docs` shows it as a page. Send the token in the header `Authorization: Bearer
+TOKEN`. Each call below names the scope it needs; [Access](access.md) describes scopes. Times are ISO 8601 in UTC, sizes
+are in bytes, durations in seconds.
 
-Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, which never changes, `detail` in
-words, and `errors` naming fields. A body is 1 MiB at most. `POST /v1/jobs` takes YAML too (`Content-Type:
+Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, which never changes, `detail`, a text,
+and `errors`, which names fields. A body has at most 1 MiB. `POST /v1/jobs` also accepts YAML (`Content-Type:
 application/yaml`), and with an `Idempotency-Key` it can be repeated.
 
-## What a job's status says
+## Fields of a job's status
 
-- `metrics`: of the last finished epoch, those of the newest row of the history and never older; empty before the
-  first row.
-- `progress`: what the worker told last. Within an attempt it never goes back, in whatever order heartbeats arrive; the
-  next attempt goes on from its checkpoint. `progress.metrics`: numbers that the worker told with it, as a rule not
-  recorded yet.
-- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats come, so
-  null in a job that is paused, queued, recovering or ended.
-- `beat_at`: the last heartbeat of the worker that holds the job; null where no worker does.
-- `silent_seconds`: the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default); null before.
-- `lease_expires_at`: when another worker gets the job, unless a heartbeat comes before.
-- `as_of`: the service's time of the answer, for the age of whatever has a time: no clock of the caller's is needed.
+- `metrics`: of the last finished epoch, from the newest row of the history. Empty before the first row.
+- `progress`: the worker's last report. Within an attempt it never goes back, in whatever order heartbeats arrive. The
+  next attempt continues from its checkpoint. `progress.metrics`: numbers in that report, usually not recorded yet.
+- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats arrive, so
+  null for a job that is paused, queued, recovering or ended.
+- `beat_at`: the last heartbeat of the worker that holds the job. Null if no worker holds it.
+- `silent_seconds`: the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default). Null before.
+- `lease_expires_at`: when another worker gets the job, unless a heartbeat arrives before.
+- `as_of`: the service's time of the answer. Clients compute ages from it and need no clock.
 - `goodput`: seconds by bucket, see [Where a job's time goes](../explanation/goodput.md).
 
-`version` grows with each change. Two things show without a new version: `waiting_for` and `silent_seconds`. Both change
-the `ETag`, and `?wait` ends when a worker falls silent; the seconds themselves count on under the same tag. An attempt
-has `beat_at` and `silent_seconds` too.
+`version` grows with each change. Two changes appear without a new version: `waiting_for` and `silent_seconds`. Both
+change the `ETag`, and `?wait` ends when a worker's heartbeat becomes late. The seconds grow under the same tag. An
+attempt has `beat_at` and `silent_seconds` too.
 
 All times that are stored and compared come from the database's clock: claims, leases, events, checkpoints, epochs
-(`finished_at` is when the service recorded the row; a repeated call keeps it). What a worker's clock says is only
+(`finished_at` is when the service recorded the row; a repeated call keeps it). Times of a worker's clock are only
 informational: `created_at` in a checkpoint's manifest, `finished_at` in the files `history.csv` and `report.html`, and
 the times in logs.
 """
 SENTENCES = {
-    "database-unavailable": (503, "The database does not answer, or not in time; repeat it after `Retry-After`"),
-    "store-unavailable": (503, "The store does not answer; repeat it after `Retry-After`"),
-    "not-ready": (503, "`GET /readyz`: `errors` names what does not answer or takes no write, and what to do"),
-    "disk-full": (503, "A disk of the service is full; `detail` says which. Repeat it after `Retry-After`"),
-    "internal-error": (500, "A mistake of the service; its log says more"),
-    "method-not-allowed": (405, "`Allow` says which methods the path has"),
+    "database-unavailable": (
+        503,
+        "The database does not answer, or not in time. Repeat the request after `Retry-After`",
+    ),
+    "store-unavailable": (503, "The store does not answer. Repeat the request after `Retry-After`"),
+    "not-ready": (
+        503,
+        "`GET /readyz`: `errors` names the dependencies that do not answer or accept no write, and what to do",
+    ),
+    "disk-full": (503, "A disk of the service is full; `detail` names it. Repeat the request after `Retry-After`"),
+    "internal-error": (500, "An internal error of the service; its log has the details"),
+    "method-not-allowed": (405, "`Allow` lists the methods of the path"),
 }
 
 
 def document() -> dict[str, Any]:
-    """The OpenAPI document of a service that never starts."""
+    """The OpenAPI document, from an app that is never started."""
     from service.app import create_app
     from service.settings import Settings
 
@@ -73,7 +77,10 @@ def rest_page() -> str:
     found = document()
     calls = [(path, method, one) for path, item in found["paths"].items() for method, one in item.items()]
     groups = dict.fromkeys(_group(path) for path, _, _ in calls)
-    sections = [_section(group, [c for c in calls if _group(c[0]) == group]) for group in groups]
+    sections = [
+        "\n\n".join([f"## {group.capitalize()}", *(_call(*call) for call in calls if _group(call[0]) == group)])
+        for group in groups
+    ]
     return page("REST", INTRODUCTION, *sections, _errors())
 
 
@@ -82,26 +89,22 @@ def _group(path: str) -> str:
     return parts[1] if parts[0] == "v1" else "health"
 
 
-def _section(group: str, calls: list[tuple[str, str, dict[str, Any]]]) -> str:
-    return f"## {group.capitalize()}\n\n" + "\n\n".join(_call(*call) for call in calls)
-
-
 def _call(path: str, method: str, operation: dict[str, Any]) -> str:
-    told = " ".join(operation.get("description", operation.get("summary", "")).split()).replace("<", "\\<")
-    lines = [f"### {method.upper()} {path}", told, f"{_scope(operation)} {_body(operation)}".strip()]
-    rows = [(code(p["name"]), p["in"], shape(p["schema"]), _told(p)) for p in operation.get("parameters", [])]
+    text = " ".join(operation.get("description", operation.get("summary", "")).split()).replace("<", "\\<")
+    lines = [f"### {method.upper()} {path}", text, f"{_scope(operation)} {_body(operation)}".strip()]
+    rows = [(code(p["name"]), p["in"], shape(p["schema"]), _meaning(p)) for p in operation.get("parameters", [])]
     if rows:
         lines.append(table(("parameter", "in", "values", "meaning"), rows))
     return "\n\n".join([*lines, f"Answers: {_answers(operation['responses'])}."])
 
 
-def _told(parameter: dict[str, Any]) -> str:
+def _meaning(parameter: dict[str, Any]) -> str:
     return str(parameter.get("description") or ("required" if parameter.get("required") else ""))
 
 
 def _scope(operation: dict[str, Any]) -> str:
     scopes = [f"`{scope}`" for one in operation.get("security", []) for found in one.values() for scope in found]
-    return f"Scope: {' or '.join(dict.fromkeys(scopes))}." if scopes else "Open to everybody."
+    return f"Scope: {' or '.join(dict.fromkeys(scopes))}." if scopes else "Public, without a token."
 
 
 def _body(operation: dict[str, Any]) -> str:
@@ -128,5 +131,5 @@ def _answers(responses: dict[str, Any]) -> str:
 
 def _errors() -> str:
     rows = [(code(name), str(status), TITLES.get(name, HTTPStatus(status).phrase)) for name, status in STATUS.items()]
-    rows += [(code(name), str(status), told) for name, (status, told) in SENTENCES.items()]
+    rows += [(code(name), str(status), text) for name, (status, text) in SENTENCES.items()]
     return "## Errors\n\n" + table(("code", "status", "when"), sorted(rows, key=lambda row: (row[1], row[0])))

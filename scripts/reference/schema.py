@@ -1,4 +1,4 @@
-"""JSON schemas in words: type, choices and bounds of a field."""
+"""Descriptions of JSON schemas: type, choices and bounds of a field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = {"integer": "whole number", "boolean": "true or false", "string": "text"
 
 
 def shape(schema: dict[str, Any]) -> str:
-    """What a value must be, with links to the models it refers to."""
+    """The allowed values, with links to the models that the schema refers to."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
@@ -22,7 +22,7 @@ def shape(schema: dict[str, Any]) -> str:
 
 
 def fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a model's schema, with the choices of an enumeration in place of its name."""
+    """The fields of a model's schema, with the choices of an enumeration instead of its name."""
     choices = {f"#/$defs/{name}": one for name, one in schema.get("$defs", {}).items() if "enum" in one}
     found: dict[str, Any] = _inlined(schema["properties"], choices)
     return found
@@ -59,7 +59,7 @@ def _limits(schema: dict[str, Any]) -> list[str]:
     found += [f"less than {_plain(schema['exclusiveMaximum'])}"] if "exclusiveMaximum" in schema else []
     for what, unit in UNITS.items():
         found += _range(schema.get(f"min{what}"), schema.get(f"max{what}"), unit)
-    if "pattern" in schema:  # it bounds the length, too
+    if "pattern" in schema:  # the pattern limits the length too
         return [f"like `{schema['pattern']}`"]
     return found
 
@@ -81,7 +81,7 @@ def _plain(value: object) -> str:
 
 
 def default(schema: dict[str, Any], required: bool) -> str:
-    """The default as a cell: bold where there is none."""
+    """The default as a table cell. "required" in bold if the field has none."""
     if required:
         return "**required**"
     value = schema.get("default")

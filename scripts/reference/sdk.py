@@ -17,9 +17,8 @@ from scripts.reference.markdown import page, prose, table
 from scripts.reference.schema import shape
 
 INTRODUCTION = """
-The classes of `from baton import ...`, for whoever steers Baton from Python. The package needs neither TensorFlow
-nor the service's code. Ids are those that `submit` answers; what is answered is a pydantic model, whose
-`model_dump()` gives plain data.
+The classes of `from baton import ...`, to use Baton from Python. The package needs neither TensorFlow nor the service's
+code. `submit` returns a job with its id. Answers are pydantic models; `model_dump()` converts them to plain data.
 """
 VIEWS: tuple[type[Any], ...] = (
     views.StageView,
@@ -42,7 +41,7 @@ def sdk_page() -> str:
         INTRODUCTION,
         *classes,
         "## Errors\n\n" + "\n\n".join(errors),
-        "## What is answered\n\n" + "\n\n".join(map(_view, VIEWS)),
+        "## Answers\n\n" + "\n\n".join(map(_view, VIEWS)),
     )
 
 
@@ -57,7 +56,7 @@ def _class(one: type) -> str:
 
 
 def methods(one: type) -> Iterator[tuple[str, Any]]:
-    """The public methods that Baton's own code gives a class, base classes first, in the order of the source."""
+    """The public methods of a class that Baton's code defines, base classes first, in source order."""
     seen: dict[str, Any] = {}
     for base in reversed(one.__mro__):
         if base.__module__.startswith("baton."):

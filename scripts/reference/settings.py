@@ -10,21 +10,20 @@ from service.settings import Settings
 from worker.settings import WorkerSettings
 
 INTRODUCTION = """
-Every environment variable that Baton reads, for whoever runs a service, a worker or the command line. One that makes
-no sense ends the start with a line that names it. Times are seconds. Queues, `--poll` and `--once` of a worker are
-options: [command line](command-line.md#baton-worker).
+All environment variables that Baton reads. An invalid one ends the start with a line that names it. Times are in
+seconds. Queues, `--poll` and `--once` of a worker are options: [command line](command-line.md#baton-worker).
 """
 COMMAND_LINE = (
-    ("BATON_URL", "that of `baton up` in this folder", "which service to ask"),
-    ("BATON_TOKEN", "that of `baton up` in this folder", "as whom"),
+    ("BATON_URL", "that of `baton up` in this folder", "address of the service"),
+    ("BATON_TOKEN", "that of `baton up` in this folder", "the token to send"),
 )
 OF_OTHERS = (
-    ("GOOGLE_APPLICATION_CREDENTIALS", "Google's library", "a key file, where the machine has no service account"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "Google's library", "a key file, if the machine has no service account"),
     ("STORAGE_EMULATOR_HOST", "Google's library", "an emulator of Cloud Storage, such as `http://127.0.0.1:4443`"),
-    ("FORWARDED_ALLOW_IPS", "uvicorn", "the service believes it where `BATON_FORWARDED_ALLOW_IPS` is not set"),
+    ("FORWARDED_ALLOW_IPS", "uvicorn", "trusted proxies of the service if `BATON_FORWARDED_ALLOW_IPS` is not set"),
     ("HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "httpx", "[proxies and certificates](../how-to/workers-without-redis.md)"),
     ("CUDA_VISIBLE_DEVICES", "CUDA", "which GPUs a worker sees"),
-    ("XDG_CACHE_HOME", "Baton", "where `BATON_CACHE` lies unless given; `~/.cache`"),
+    ("XDG_CACHE_HOME", "Baton", "parent folder of the default of `BATON_CACHE`; `~/.cache`"),
     ("BATON_AZURE_METADATA, GCE_METADATA_HOST, AWS_EC2_METADATA_SERVICE_ENDPOINT", "Baton", "other metadata servers"),
 )
 
@@ -32,14 +31,15 @@ OF_OTHERS = (
 def settings_page() -> str:
     """The page."""
     line = table(("variable", "default", "meaning"), [(code(name), *rest) for name, *rest in COMMAND_LINE])
-    others = table(("variable", "read by", "meaning"), [(_codes(names), *rest) for names, *rest in OF_OTHERS])
+    rows = [(", ".join(map(code, names.split(", "))), *rest) for names, *rest in OF_OTHERS]
+    others = table(("variable", "read by", "meaning"), rows)
     return page(
         "Settings",
         INTRODUCTION,
         f"## Command line and SDK\n\n{line}",
         f"## Service\n\n{_table(Settings)}",
         f"## Worker\n\n{_table(WorkerSettings)}",
-        f"## Variables of others\n\n{others}",
+        f"## Variables of other programs\n\n{others}",
     )
 
 
@@ -51,7 +51,3 @@ def _table(settings: type[BaseSettings]) -> str:
         for name, one in fields(schema).items()
     ]
     return table(("variable", "values", "default", "meaning"), rows)
-
-
-def _codes(names: str) -> str:
-    return ", ".join(code(name) for name in names.split(", "))

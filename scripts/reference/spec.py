@@ -37,10 +37,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     Published,
 )
 INTRODUCTION = """
-Every field that a job spec may have, for whoever writes one. A spec is YAML or JSON with the fields of
-[JobSpec](#jobspec); `baton plan FILE` says what one comes to without submitting it, and a field that is unknown or
-out of bounds is refused with its path (`stages.0.epochs`), which is also what `--set stages.0.epochs=2` takes.
-Durations are seconds, or text such as `90s`, `1.5m` or `11h30m`.
+All fields of a job spec. A spec is YAML or JSON with the fields of [JobSpec](#jobspec). `baton plan FILE` shows the
+resulting stages without submitting the spec. A field that is unknown or out of bounds is refused with its path
+(`stages.0.epochs`). `--set stages.0.epochs=2` uses the same paths. Durations are seconds, or text such as `90s`, `1.5m`
+or `11h30m`.
 """
 
 
@@ -63,7 +63,7 @@ def _section(model: type[BaseModel]) -> str:
 
 
 def _resolved(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Augmenters have a page of their own, and the scheme of all of them is of no use in a cell."""
+    """Augmenters have a separate page. Their schema is too large for a table cell."""
     if name == "augmenters":
         return {"type": "array", "items": {"enum": ["see Augmentation"]}, "minItems": 1, "maxItems": 32}
     if name == "augmentation":
@@ -80,7 +80,7 @@ def _names() -> str:
         ("data set", "what it is", "path", "download"),
         [(code(d.name), d.title, _path(d), "yes" if d.downloadable else "no") for d in DATASETS.values()],
     )
-    own = "What else workers have installed may be named too: [own networks](../how-to/own-networks.md)."
+    own = "Extensions that are installed on workers may be named too: [own networks](../how-to/own-networks.md)."
     more = "Augmenters and their keys: [Augmentation](augmentation.md). Published specs: [Plans](plans.md)."
     return f"## Names that come with Baton\n\n{networks}\n\n{datasets}\n\n{own} {more}"
 

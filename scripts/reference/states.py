@@ -11,10 +11,9 @@ from baton.domain.wire import Phase
 from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """
-What a job, a stage and an attempt can be, what moves them, and the words that answers use for it; for whoever reads a
-status in a script. The tables are those that the service itself asks before it changes anything: what has no entry is
-refused with 409 `conflict`. [Follow a job](../how-to/follow-a-job.md) says what each event means,
-[Scheduling](scheduling.md) what follows each reason.
+The states of jobs, stages and attempts, the events that change them, and the reasons in answers. The service checks
+these tables before each change: a change without an entry is refused with 409 `conflict`. [Follow a
+job](../how-to/follow-a-job.md) explains each event, [Scheduling](scheduling.md) the consequences of each reason.
 """
 
 
@@ -25,28 +24,22 @@ def states_page() -> str:
     attempts = _moves(states.AttemptState, states.AttemptEvent, states.next_attempt_state)
     shown = "A job that runs and is asked to stop is shown as `pausing` or `cancelling` until it has stopped."
     ends = ", ".join(code(one.value) for one in states.JobState if one in states.TERMINAL_JOBS)
+    phases = ", ".join(code(one.value) for one in Phase)
+    reasons = table(("category", "reasons"), [(one.value, _reasons(one)) for one in Category])
     return page(
         "States and events",
         INTRODUCTION,
         f"## Jobs\n\n{shown} {ends} are final.\n\n{jobs}",
         f"## Stages\n\n{stages}",
         f"## Attempts\n\nAn attempt is one worker's hold on a job.\n\n{attempts}",
-        f"## Phases\n\nWhat the worker says that it does: {_list(Phase)}.",
-        f"## Reasons\n\nWhy an attempt or a job ended.\n\n{_reasons()}",
-        "## Kinds of events\n\nWritten by the service; a worker's notes have kinds of their own, such as `notice`.\n\n"
+        f"## Phases\n\nThe worker's current activity, from its reports: {phases}.",
+        f"## Reasons\n\nWhy an attempt or a job ended.\n\n{reasons}",
+        "## Kinds of events\n\nThe service writes these. Notes of workers have other kinds, such as `notice`.\n\n"
         + ", ".join(map(code, sorted(SERVICE_EVENTS))),
     )
 
 
-def _list(values: type[StrEnum]) -> str:
-    return ", ".join(code(one.value) for one in values)
-
-
-def _reasons() -> str:
-    return table(("category", "reasons"), [(one.value, _of(one)) for one in Category])
-
-
-def _of(wanted: Category) -> str:
+def _reasons(wanted: Category) -> str:
     return ", ".join(code(one.value) for one in Reason if category(one) is wanted)
 
 

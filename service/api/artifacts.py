@@ -1,4 +1,4 @@
-"""Files for people: the list, and the bytes or where they can be fetched."""
+"""Artifacts, the files for people: the list, and downloads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Span:
 
 @router.get("/jobs/{job_id}/artifacts", dependencies=[READ], responses=responses(404))
 def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
-    """The job's files for people."""
+    """List the job's artifacts, the files for people."""
     with ctx.database.read() as session:
         return views.artifact_views(Unit(session), job_id)
 
@@ -53,7 +53,7 @@ def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
     response_class=Response,
     responses={
         200: {"content": BYTES, "description": "The file"},
-        206: {"content": BYTES, "description": "The part that Range asked for"},
+        206: {"content": BYTES, "description": "The requested range"},
         304: {"description": "Not changed"},
         307: {"description": "A signed URL in Location"},
         **responses(404, 416),
@@ -62,7 +62,7 @@ def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
 async def fetch_artifact(
     ctx: Ctx, request: Request, job_id: JobId, name: Annotated[str, Path(max_length=100)]
 ) -> Response:
-    """The file's bytes, or a redirect to where the store serves them."""
+    """Download a file, or get a redirect to a signed URL of the store."""
     row = await run_in_threadpool(find, ctx, job_id, name)
     tag = f'"{row.crc32c}-{row.size}"'
     if matches(request, tag):
@@ -92,7 +92,7 @@ async def _answer(store: BlobStore, request: Request, row: Artifact, tag: str) -
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        # A worker wrote it and named its type: no browser may run the file in the service's name, however it shows it.
+        # A worker wrote the file and chose its type: no browser may run it in the service's origin.
         "Content-Security-Policy": SANDBOX,
         "Content-Disposition": f'attachment; filename="{row.name}"',
     }
@@ -108,7 +108,7 @@ def _media_type(text: str) -> str:
 
 
 def _span(request: Request, size: int, tag: str) -> Span | None:
-    """What Range asks for; None for the whole file. An empty span lies beyond the end."""
+    """The requested range. None for the whole file. An empty span for a range beyond the end."""
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if match is None or request.headers.get("if-range", tag) != tag or match[1] == match[2] == "":
         return None

@@ -7,8 +7,6 @@ All calls run in the LEASES lane, on database connections that are reserved for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fastapi import Request, Response
 
 from baton.domain.errors import LeaseLost
@@ -49,7 +47,7 @@ from service.errors import (
     WrongStore,
 )
 from service.lanes import LEASES
-from service.principal import HeldAttempt, Principal
+from service.principal import HeldAttempt
 from service.usecases import (
     artifacts,
     attempt_outcomes,
@@ -62,7 +60,7 @@ from service.usecases import (
 )
 
 router = guarded_router("attempts")
-# Until it is sent again: the worker that lacks something must not take it in a circle.
+# Delay before the attempt is sent again. Without it a worker that cannot run it would take it again at once.
 OTHER_WORKER_SECONDS = 2.0
 STORE_IN_DOUBT_SECONDS = 30.0
 AGAIN_AFTER: dict[type[Conflict], float] = {
@@ -113,47 +111,34 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
 
     Its `token` authorizes the calls of this attempt while it is held.
 
-    409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when a place is free.
+    409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when the limit allows it.
     409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another worker.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
     409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
     409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer worker.
-    409 `passed-over`: the job's last attempt ended on this worker, because its data differs; other workers come first.
+    409 `passed-over`: the job's last attempt ended here because the worker's data differs; other workers have priority.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
-        _check_stores(ctx, message.worker)
+        if ctx.own_store.doubt is not None:
+            raise StoreInDoubt(ctx.own_store.doubt)
+        admit(ctx, message.worker)
         with ctx.leases.write() as session:
             grant = leases.claim(Unit(session), attempt_id, message, terms)
     except tuple(AGAIN_AFTER) as error:
-        _send_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
+        with ctx.leases.write() as session:
+            leases.send_again(Unit(session), attempt_id, AGAIN_AFTER[type(error)])
+        ctx.offers.take_back(attempt_id)
         raise
-    return grant.model_copy(update={"token": _token(ctx, caller, grant)})
-
-
-def _check_stores(ctx: Services, worker: WorkerInfo) -> None:
-    if ctx.own_store.doubt is not None:
-        raise StoreInDoubt(ctx.own_store.doubt)
-    admit(ctx, worker)
-
-
-def _token(ctx: Services, caller: Principal, grant: Grant) -> str:
-    return ctx.lease_authenticator.attempts.sign(
-        HeldAttempt(grant.attempt_id, grant.fence, grant.job_id, caller.token_id)
-    )
-
-
-def _send_again(ctx: Services, attempt_id: str, after: float) -> None:
-    with ctx.leases.write() as session:
-        leases.send_again(Unit(session), attempt_id, after)
-    ctx.offers.take_back(attempt_id)
+    held = HeldAttempt(grant.attempt_id, grant.fence, grant.job_id, caller.token_id)
+    return grant.model_copy(update={"token": ctx.lease_authenticator.attempts.sign(held)})
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", dependencies=[OF_ATTEMPT], responses=ERRORS)
 @LEASES.route
 def heartbeat(ctx: Ctx, attempt_id: AttemptId, message: Heartbeat) -> Beat:
-    """Renew the lease; the answer says what the job's owner wants."""
+    """Renew the lease. The answer is the order for the worker: continue, pause or cancel."""
     with ctx.leases.write() as session:
         return leases.heartbeat(Unit(session), attempt_id, message, ctx.settings.lease_seconds)
 
@@ -202,7 +187,7 @@ def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> Epoch
 @router.post("/attempts/{attempt_id}/artifacts", dependencies=[OF_ATTEMPT], responses=ERRORS)
 @LEASES.marked
 async def commit_artifact(ctx: Ctx, attempt_id: AttemptId, message: ArtifactCommit) -> ArtifactView:
-    """Point an artifact at a new object.
+    """Commit an artifact: its name refers to a new object.
 
     409 `not-in-store`: the service does not find the object. 503 `store-unavailable`: the service cannot check now.
     """
@@ -234,7 +219,7 @@ def add_note(ctx: Ctx, attempt_id: AttemptId, message: Note) -> EventView:
 @router.post("/attempts/{attempt_id}/quarantine", dependencies=[OF_ATTEMPT], responses=ERRORS)
 @LEASES.marked
 async def quarantine(ctx: Ctx, attempt_id: AttemptId, message: Quarantine) -> CheckpointView:
-    """Take a checkpoint that cannot be read out of use.
+    """Quarantine a checkpoint that cannot be read: no attempt restores it again.
 
     If none of the job's checkpoints is in the store any more, the job fails with `wrong_store`, and the answer is
     409 `lease-lost`. 409 `wrong-store`: the worker does not find a checkpoint that the service finds in its store.
@@ -256,17 +241,14 @@ async def _look_for_missing(ctx: Services, attempt_id: str, message: Quarantine)
             )
         return
     if not await ctx.looks.sees_any(committed):
-        text = _all_missing(ctx.own_store.url, committed)
+        text = (
+            f"none of the {len(committed)} committed checkpoints is in the store {ctx.own_store.url}, the newest is "
+            f"{committed[0]}: were objects deleted, or was another store used before? Restore the objects, or set "
+            "BATON_STORE of the service and the workers to the store that holds them. The job was not restarted from "
+            "step 0"
+        )
         await LEASES.run(_give_up, ctx, attempt_id, message.fence, text)
         raise LeaseLost(f"the job has failed: {text}")
-
-
-def _all_missing(url: str, committed: Sequence[str]) -> str:
-    return (
-        f"none of the {len(committed)} checkpoints that were committed is in the store {url}, the newest is "
-        f"{committed[0]}: were objects deleted, or was another store used before? Put the objects back, or set "
-        "BATON_STORE of the service and the workers to the store that holds them. Nothing was begun again from step 0"
-    )
 
 
 def _usable(ctx: Services, attempt_id: str, message: Quarantine) -> list[str]:
@@ -289,7 +271,7 @@ def _quarantine(ctx: Services, attempt_id: str, message: Quarantine) -> Checkpoi
 @router.post("/attempts/{attempt_id}/finish", dependencies=[OF_ATTEMPT], responses=ERRORS)
 @LEASES.route
 def finish(ctx: Ctx, attempt_id: AttemptId, message: Finish) -> AttemptView:
-    """Give the attempt back. The same message again gets the same answer."""
+    """End the attempt with its outcome. The same message again gets the same answer."""
     with ctx.leases.write() as session:
         unit = Unit(session)
         return views.attempt_view(attempt_outcomes.finish(unit, attempt_id, message), ctx.settings.beats, unit.now())

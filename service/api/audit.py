@@ -1,4 +1,4 @@
-"""Who did what."""
+"""The audit log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ router = guarded_router("audit")
 
 @router.get("/audit", dependencies=[ADMIN])
 def list_audit(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> AuditPage:
-    """A page of the audit log, newest first. Wrong tokens show within a minute."""
+    """List the audit log by pages, newest first. Wrong tokens appear within a minute."""
     with ctx.database.read() as session:
         return audit_page(Unit(session), None if cursor is None else int(cursor), limit)

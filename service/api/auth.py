@@ -1,4 +1,4 @@
-"""Who may ask what: each route says which scope it needs, and one that says nothing cannot be made."""
+"""Authentication and authorization of requests. A route that does not declare its scope raises TypeError."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ SCHEMES: dict[str, dict[str, str]] = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "BATON_TOKEN, which has all scopes, or a token that POST /v1/tokens made. "
+        "description": "BATON_TOKEN, which has all scopes, or a token from POST /v1/tokens. "
         + "; ".join(f"`{scope}`: {meaning}" for scope, meaning in MEANINGS.items())
-        + f"; `{ATTEMPT}`: the token in the answer to a claim, good for that attempt alone.",
+        + f"; `{ATTEMPT}`: the token in the answer to a claim, valid only for that attempt.",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": "A browser's session. It opens every operation that the token opens which it was begun with. "
-        f"Whatever is not a GET needs the header {CSRF_HEADER} with what GET /v1/session calls `csrf`.",
+        "description": "A browser's session. It has the scopes of the token that opened it. "
+        f"All requests except GET need the header {CSRF_HEADER} with the value `csrf` of GET /v1/session.",
     },
 }
 
@@ -52,9 +52,9 @@ SCHEMES: dict[str, dict[str, str]] = {
 class Needs:
     """What a route requires: a token with one of these scopes. Without scopes the route is public.
 
-    `schemes`: how the document says the token may be sent. A session works everywhere, and is listed only where it is
-    the topic: with a cookie at each operation, Schemathesis reports unknown headers as errors. `unless`: the setting
-    that makes the route public. `waits`: a worker may wait long for the answer.
+    `schemes`: security schemes in the OpenAPI document. A session works for all routes, but the document lists it only
+    for the session routes: with a cookie at each operation, Schemathesis reports unknown headers as errors. `unless`:
+    the setting that makes the route public. `waits`: a worker may wait long for the answer.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Needs:
         self.scopes, self.schemes, self._unless, self._waits = scopes, schemes, unless, waits
 
     async def __call__(self) -> None:
-        """Nothing: the route itself asks, before it reads the body."""
+        """Do nothing: GuardedRoute checks the token before it reads the body."""
 
     def asked_for(self, settings: Settings) -> bool:
-        """Whether a token must be shown here."""
+        """Whether the route requires a token."""
         return bool(self.scopes) and not (self._unless and getattr(settings, self._unless))
 
     def sharer(self, principal: Principal, request: Request) -> Sharer:
@@ -79,11 +79,11 @@ class Needs:
 
     @property
     def text(self) -> str:
-        """What would do, in words."""
+        """The required scopes in words."""
         return "a token with the scope " + " or ".join(repr(str(scope)) for scope in self.scopes)
 
     def openapi(self) -> list[dict[str, list[str]]]:
-        """Each alternative, as OpenAPI lists them."""
+        """The alternatives as OpenAPI security requirements."""
         return [{name: [scope]} for scope in map(str, self.scopes) for name in self.schemes]
 
 
@@ -97,7 +97,7 @@ READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 
 
 def _worker(group: Group, principal: Principal, request: Request) -> Sharer:
-    """One of several workers with the same token. Older workers send no name: then the address is used."""
+    """The share of one worker. Several workers may use one token. Older workers send no name: the address is used."""
     name = request.headers.get(WORKER_HEADER, "")
     if WORKER_NAME.fullmatch(name):
         return Sharer(group, f"{principal.key} worker {name}", one_worker=True)
@@ -105,7 +105,7 @@ def _worker(group: Group, principal: Principal, request: Request) -> Sharer:
 
 
 class GuardedRoute(APIRoute):
-    """Asks for the token before it reads the body: a stranger learns nothing from how a body is refused."""
+    """Checks the token before it reads the body: a caller without a token learns nothing from errors about bodies."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.needs = _declared(path, options.get("dependencies") or ())
@@ -114,7 +114,7 @@ class GuardedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The route's handler behind the guard."""
+        """The route's handler, after the checks of token and body."""
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -131,7 +131,7 @@ class GuardedRoute(APIRoute):
 def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
     found = [one.dependency for one in dependencies if isinstance(one.dependency, Needs)]
     if len(found) != 1:
-        raise TypeError(f"the route {path} must say once which scope it needs: see service.api.auth")
+        raise TypeError(f"the route {path} must declare its scope exactly once: see service.api.auth")
     return found[0]
 
 
@@ -148,13 +148,16 @@ async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> 
     except Unauthorized as error:
         raise Unauthorized(f"{error}; this call needs {needs.text}", needs.scopes) from None
     if shown.cookie and request.method not in SAFE_METHODS:
-        _check_own_page(request.headers, shown.text)
+        check_site(request.headers)
+        if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), csrf_of(shown.text).encode()):
+            text = f"a write in a session needs the header {CSRF_HEADER} with the value csrf of GET /v1/session"
+            raise ForeignPage(text)
     await _check(authenticator_of(request), principal, needs, request.path_params)
     return principal
 
 
 async def identified(request: Request, shown: Credential, lane: Lane | None = None) -> Principal:
-    """Whose this is. Raises Unauthorized, TooManyFailures."""
+    """The caller with this credential. Raises Unauthorized, TooManyFailures."""
     authenticator = (
         cast(Services, request.app.state.services).lease_authenticator if lane is LEASES else authenticator_of(request)
     )
@@ -171,16 +174,16 @@ def address_of(request: Request) -> str:
 
 
 async def still_admitted(request: Request) -> bool:
-    """Whether what was admitted would be again, some time later."""
+    """Whether the token of a long request is still valid."""
     shown = credential_of(request)
     try:
         return shown is not None and await identified(request, shown) == request.state.principal
-    except (BatonError, SQLAlchemyError):  # of a database that is away nobody can say: the reader comes again
+    except (BatonError, SQLAlchemyError):  # also if the database is unavailable: the reader connects again
         return False
 
 
 def credential_of(request: Request) -> Credential | None:
-    """What the request shows: its header, and without one its cookie."""
+    """The credential of the request: from the header, or from the cookie if there is no header."""
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, text = header.partition(" ")
@@ -190,20 +193,14 @@ def credential_of(request: Request) -> Credential | None:
 
 
 def authenticator_of(request: Request) -> Authenticator:
-    """Who knows the tokens."""
+    """The authenticator on the default connections."""
     return cast(Services, request.app.state.services).authenticator
 
 
 def check_site(headers: Mapping[str, str]) -> None:
-    """Refuse what a page of another site sent. Browsers say so; what says nothing is no browser, or an old one."""
+    """Refuse requests from pages of other sites. A request without the header is not from a current browser."""
     if headers.get("Sec-Fetch-Site", "none").lower() not in OWN_PAGES:
-        raise ForeignPage("a page of another site must not write in this session's name")
-
-
-def _check_own_page(headers: Mapping[str, str], cookie: str) -> None:
-    check_site(headers)
-    if not hmac.compare_digest(headers.get(CSRF_HEADER, "").encode(), csrf_of(cookie).encode()):
-        raise ForeignPage(f"a write in a session needs the header {CSRF_HEADER} with what GET /v1/session calls csrf")
+        raise ForeignPage("a page of another site must not write with this session")
 
 
 async def _check(authenticator: Authenticator, principal: Principal, needs: Needs, path: Mapping[str, Any]) -> None:
@@ -213,11 +210,11 @@ async def _check(authenticator: Authenticator, principal: Principal, needs: Need
         has = ", ".join(sorted(principal.scopes))
         raise Forbidden(f"this call needs {needs.text}; {principal.name} has: {has}", needs.scopes)
     if not await _belongs(authenticator, principal.hold, path):
-        raise Forbidden("this token is good for one attempt, while that is held, and for no other", needs.scopes)
+        raise Forbidden("this token is valid only for its attempt, and only while it is held", needs.scopes)
 
 
 async def _belongs(authenticator: Authenticator, hold: HeldAttempt, path: Mapping[str, Any]) -> bool:
-    """Whether the path is that of the attempt or its job. Whether the attempt's writes still count decides its row."""
+    """Whether the path names the attempt or its job. The attempt row decides whether writes are accepted."""
     if "attempt_id" in path:
         return bool(path["attempt_id"] == hold.attempt_id)
     return path.get("job_id") == hold.job_id and await run_in_threadpool(authenticator.holds, hold)

@@ -1,4 +1,4 @@
-"""What no body may hold: characters that some database or reader cannot, and nesting without end."""
+"""Refuses bodies with characters that a database or client cannot store, and bodies that are nested too deeply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.errors import MalformedBody
 
 
 def checked_text(value: Any) -> Any:
-    """The decoded value, if all its text can be stored and sent on. Raises MalformedBody."""
+    """The decoded value, if all its text can be stored and encoded. Raises MalformedBody."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -21,7 +21,7 @@ def checked_text(value: Any) -> Any:
 
 
 def check_json(raw: bytes) -> None:
-    """The same for a body that is decoded elsewhere; looks closely only where something hints at it."""
+    """The same for a body that is decoded elsewhere. Decodes only bodies that may contain such text or nesting."""
     lowered = raw.lower()
     odd = b"\\u0000" in lowered or b"\\ud" in lowered
     if not odd and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
@@ -29,7 +29,7 @@ def check_json(raw: bytes) -> None:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
-        return  # whoever decodes it will say so
+        return  # the decoder reports it
     checked_text(value)
 
 
@@ -39,7 +39,7 @@ def _members(value: Any) -> list[Any]:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise MalformedBody(f"the key {key!r} is no text: put it in quotes")
+                raise MalformedBody(f"the key {key!r} is not text: put it in quotes")
             _check(key)
         return list(value.values())
     return value if isinstance(value, list) else []
@@ -49,6 +49,6 @@ def _check(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise MalformedBody("the body has half of a surrogate pair, which is no character") from None
+        raise MalformedBody("the body has half of a surrogate pair, which is not a character") from None
     if "\x00" in text:
         raise MalformedBody("the body has a NUL character, which cannot be stored")

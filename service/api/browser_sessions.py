@@ -1,4 +1,4 @@
-"""Sessions of browsers: a token is shown once, and a cookie that no script can read takes its place."""
+"""Browser sessions: a browser sends a token once, then uses a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LINK_SECONDS = 900.0
 
 @router.post("/session", dependencies=[OPEN], status_code=201, responses=responses(*BODY))
 def open_session(ctx: Ctx, request: Request, response: Response, message: SessionRequest) -> SessionView:
-    """Log a browser in: the answer sets a cookie, and says what each write must send along as Baton-CSRF."""
+    """Log a browser in. The answer sets a cookie. Its `csrf` is the value of the header Baton-CSRF of each write."""
     check_site(request.headers)
     text, cookie, seconds = message.token.strip(), draw_cookie(), ctx.settings.session_seconds
     link = text if LINK.fullmatch(text) else None
@@ -53,23 +53,23 @@ def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principa
         return ctx.authenticator.link_owner(link, address)
     owner = ctx.authenticator.verify(Credential(text), address)
     if owner.hold is not None:
-        raise Unauthorized("the token of an attempt opens no session")
+        raise Unauthorized("the token of an attempt cannot open a session")
     _check_person(owner)
     return owner
 
 
 def _check_person(owner: Principal) -> None:
-    """A session without a token's id is the administrator's. Machine tokens must not get one. Raises Forbidden."""
+    """Refuse machine tokens: they have no token id, and a session without one has all scopes. Raises Forbidden."""
     if owner.machine:
         raise Forbidden(f"the token {owner.name} is for programs: make one for people with `baton token create`", ())
 
 
 @router.post("/session/links", dependencies=[ANY_TOKEN], status_code=201)
 def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) -> LinkView:
-    """Make a link that signs a browser in as this caller, once, within 15 minutes. A session makes none."""
+    """Make a link that signs a browser in as this caller. It works once, within 15 minutes. It needs a token."""
     shown, code = credential_of(request), draw_link()
     if shown is None or shown.cookie:
-        raise Forbidden("a session could prolong itself for ever by links: make them with the token", ())
+        raise Forbidden("a session cannot make links, because it could extend itself without end: use the token", ())
     _check_person(caller)
     with ctx.database.write() as session:
         expires = browser_sessions.make_link(Unit(session), ctx.authenticator.link_id(code), caller, LINK_SECONDS)
@@ -79,7 +79,7 @@ def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) ->
 
 @router.get("/session", dependencies=[ANY_TOKEN])
 def show_session(caller: Caller, request: Request, response: Response) -> SessionView:
-    """Who asks, and what that one may do; of a token as of a session."""
+    """Get the caller's name and scopes, for a token or a session."""
     shown = credential_of(request)
     response.headers["Cache-Control"] = NO_STORE
     return _view(caller, caller.expires_at, shown.text if shown and shown.cookie else None)
@@ -87,7 +87,7 @@ def show_session(caller: Caller, request: Request, response: Response) -> Sessio
 
 @router.delete("/session", dependencies=[ANY_TOKEN], status_code=204)
 def close_session(ctx: Ctx, caller: Caller, request: Request, response: Response) -> None:
-    """Log the browser out. With a token in the header there is nothing to end."""
+    """Log the browser out. With a token in the header it does nothing."""
     shown = credential_of(request)
     if shown is not None and shown.cookie:
         with ctx.database.write() as session:

@@ -1,4 +1,4 @@
-"""What there is: plans, networks, workers, queues."""
+"""Plans, networks, extensions, workers, queues."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ router = guarded_router("catalog")
 
 @router.get("/plans", dependencies=[READ])
 def list_plans() -> Listing[PlanView]:
-    """The published plans."""
+    """List the published plans."""
     return Listing(items=plans.list_plans())
 
 
 @router.get("/plans/{name}", dependencies=[READ], responses=responses(404))
 def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
-    """One published plan."""
+    """Get one published plan."""
     return plans.load_plan(name)
 
 
 @router.post("/plans:preview", dependencies=[SUBMIT], openapi_extra=SPEC_BODY, responses=responses(*BODY))
 def preview_plan(ctx: Ctx, body: Body) -> PlanView:
-    """What a plan with changes, or a spec, would come to; nothing is submitted."""
+    """Resolve a plan with changes, or a spec, without submitting it."""
     request = requested_plan(body)
     view = plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
     check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
@@ -50,20 +50,20 @@ def preview_plan(ctx: Ctx, body: Body) -> PlanView:
 
 @router.get("/networks", dependencies=[READ])
 def list_networks() -> Listing[NetworkView]:
-    """The networks that a spec may name."""
+    """List the networks that a spec may name."""
     return Listing(items=[NetworkView(**asdict(network)) for network in NETWORKS.values()])
 
 
 @router.get("/extensions", dependencies=[READ])
 def list_extensions(ctx: Ctx) -> Listing[ExtensionView]:
-    """What else a spec may name: what the workers of the last day have installed beside Baton."""
+    """List the extensions that a spec may name: those installed on workers of the last day."""
     with ctx.database.read() as session:
         return Listing(items=workers.extension_views(Unit(session)))
 
 
 @router.get("/workers", dependencies=[READ])
 def list_workers(ctx: Ctx) -> Listing[WorkerView]:
-    """The workers that were seen within a day."""
+    """List the workers that were seen within a day."""
     with ctx.database.read() as session:
         return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
 
@@ -86,9 +86,9 @@ def show_queue(
         list[Extension], Query(max_length=500, description="What the workers have installed, e.g. network/my-net")
     ] = [],  # noqa: B006 - FastAPI copies it
     worker: Annotated[
-        str, Query(pattern=r"^[A-Za-z0-9._-]{0,200}$", description="Count what workers hold whose names begin so")
+        str, Query(pattern=r"^[A-Za-z0-9._-]{0,200}$", description="Prefix of the workers whose attempts count as held")
     ] = "",
 ) -> QueueView:
-    """How many workers the queue could use now: what an autoscaler asks."""
+    """Get the number of workers that the queue could use now, for an autoscaler."""
     with ctx.database.read() as session:
         return worker_demand.demand(Unit(session), queue, ctx.settings.limits, extensions=extension, workers=worker)

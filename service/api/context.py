@@ -1,4 +1,4 @@
-"""What a running service consists of, for those who only use it."""
+"""The parts of a running service, for the routes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.usecases.notifications import Policy
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that `create_app` put together.
+    """The parts that `create_app` created.
 
     `leases`, `lease_authenticator`: database and authenticator on the connections of the LEASES lane (service.lanes).
     """
@@ -52,6 +52,6 @@ class Services:
     looks: ReportChecks
 
     def let_go(self) -> None:
-        """Let all who wait for an answer go, because the service ends. May be called from a signal handler."""
+        """End all long polls and streams, because the service stops. May be called from a signal handler."""
         self.watch.close()
         self.offers.close()

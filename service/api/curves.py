@@ -1,4 +1,4 @@
-"""Curves of many jobs with one call, for lists."""
+"""Curves of many jobs in one call, for lists of jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.usecases import curves
 router = guarded_router("jobs")
 Ids = Annotated[
     list[Annotated[str, Query(pattern=r"^[0-9a-f]{32}$")]],
-    Query(min_length=1, max_length=200, alias="job", description="Ids of jobs; one that is not known has no points"),
+    Query(min_length=1, max_length=200, alias="job", description="Ids of jobs. An unknown job has no points"),
 ]
 
 
@@ -24,8 +24,8 @@ def show_curves(
     ctx: Ctx,
     job: Ids,
     metric: curves.Metric = "val_accuracy",
-    points: Annotated[int, Query(ge=2, le=500, description="Of each job, at most")] = 60,
+    points: Annotated[int, Query(ge=2, le=500, description="Maximum number per job")] = 60,
 ) -> Listing[CurveView]:
-    """One metric along the epochs of each job, thinned out; the newest epoch is always there."""
+    """Get one metric by epoch for each job, with fewer points for long jobs. The newest epoch is always included."""
     with ctx.database.read() as session:
         return Listing(items=curves.curves(Unit(session), list(dict.fromkeys(job)), metric, points))

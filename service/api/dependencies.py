@@ -1,4 +1,4 @@
-"""What routes ask FastAPI for."""
+"""FastAPI dependencies and parameter types that routes share."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PageSize = Annotated[int, Query(ge=1, le=200)]
 
 
 def installed(ctx: Services) -> Collection[str]:
-    """What a spec may name beside what comes with Baton: what the workers of the last day have installed."""
+    """Extensions that a spec may name: those installed on workers of the last day."""
     with ctx.database.read() as session:
         return workers.extensions(Unit(session))
 
 
 def guarded_router(tag: str) -> APIRouter:
-    """A router under /v1 whose routes each say which scope they need."""
+    """A router under /v1. Each of its routes must declare a scope."""
     return APIRouter(prefix="/v1", tags=[tag], route_class=GuardedRoute, responses=responses(*ALWAYS))

@@ -1,4 +1,4 @@
-"""Answers that wait for something to happen, for as long as somebody waits for them."""
+"""Cancels the work for an answer when the client disconnects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T | None:
-    """What the work comes to; None, and the work is called off, once the caller has hung up.
+    """The result of the work. When the client disconnects, the work is cancelled and the result is None.
 
     The request's body must have been read.
     """

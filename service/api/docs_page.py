@@ -47,10 +47,13 @@ def show_docs(request: Request) -> Response:
 def docs_page(document: Mapping[str, Any]) -> str:
     """The document as HTML."""
     title = f"{document['info']['title']} API {document['info']['version']}"
-    parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{_text(one)}</p>" for one in _paragraphs(document))]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        *(f"<p>{_text(one)}</p>" for one in document["info"]["description"].split("\n\n")),
+    ]
     parts.append(
-        '<p>The whole contract, for programs: <a href="/openapi.json"><code>/openapi.json</code></a>, which Swagger '
-        'UI, ReDoc, Postman and generators of clients read. <a href="/">Dashboard</a></p>'
+        "<p>The OpenAPI document, for programs such as Swagger UI, ReDoc, Postman and client generators: "
+        '<a href="/openapi.json"><code>/openapi.json</code></a>. <a href="/">Dashboard</a></p>'
     )
     for tag in document["tags"]:
         parts += [f"<h2>{escape(tag['name'].capitalize())}</h2>", f"<p>{_text(tag['description'])}</p>"]
@@ -61,10 +64,6 @@ def docs_page(document: Mapping[str, Any]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
     )
-
-
-def _paragraphs(document: Mapping[str, Any]) -> list[str]:
-    return list(document["info"]["description"].split("\n\n"))
 
 
 def _operations(document: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -86,7 +85,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     return (
         f'<details id="{escape(operation["operationId"])}"><summary><code><b>{method}</b> {escape(path)}</code> '
         f"{escape(operation['summary'])}</summary><p>{_text(operation.get('description', ''))}</p>"
-        f"<p>Scope: {needs or 'open to everybody'}. Operation: <code>{escape(operation['operationId'])}</code></p>"
+        f"<p>Scope: {needs or 'none, public'}. Operation: <code>{escape(operation['operationId'])}</code></p>"
         f"<table>{''.join(rows)}</table></details>"
     )
 
@@ -95,13 +94,9 @@ def _row(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _place(parameter: Mapping[str, Any]) -> str:
-    return f"<code>{escape(parameter['name'])}</code> ({parameter['in']})"
-
-
 def _parameter(parameter: Mapping[str, Any]) -> str:
-    told = [_kind(parameter["schema"]), "required" if parameter.get("required") else ""]
-    return ", ".join(filter(None, [*told, _text(parameter.get("description", ""))]))
+    facts = [_kind(parameter["schema"]), "required" if parameter.get("required") else ""]
+    return ", ".join(filter(None, [*facts, _text(parameter.get("description", ""))]))
 
 
 def _answer(answer: Mapping[str, Any]) -> str:
@@ -119,9 +114,9 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
         )
         for field, one in schema.get("properties", {}).items()
     ]
-    told = f"<p>{_text(schema.get('description', ''))}</p>"
+    description = f"<p>{_text(schema.get('description', ''))}</p>"
     return (
-        f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>{told}'
+        f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>{description}'
         f"<table>{''.join(rows)}</table></details>"
     )
 
@@ -145,6 +140,6 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _text(words: str) -> str:
-    """Text with `code` in it."""
+    """The text as HTML, with `code` in backquotes marked up."""
     parts = escape(" ".join(words.split())).split("`")
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))

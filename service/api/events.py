@@ -1,4 +1,4 @@
-"""The log of a job: as pages of JSON, or as a stream of Server-Sent Events."""
+"""The events of a job: as pages of JSON, or as a stream of Server-Sent Events."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would keep events until its buffer is full
 }
 STREAM_DOC = (
-    "A stream of Server-Sent Events: `id` is the event's number, `event` its kind, `data` an EventView. After the last "
-    "event of a job that has ended comes one of kind `end` without an id, whose data has the job's status, and the "
-    "stream ends."
+    "A stream of Server-Sent Events: `id` is the event's number, `event` its kind, `data` an EventView. When the job "
+    "has ended, the stream ends with an event of kind `end`. It has no id, and its data has the job's status."
 )
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": EventPage,
-        "description": "A page of the log, or with `Accept: text/event-stream` the log as a stream",
+        "description": "A page of events, or with `Accept: text/event-stream` a stream of events",
         "content": {STREAM: {"schema": {"type": "string", "description": STREAM_DOC}}},
     },
-    204: {"description": "For streams: the job has ended and there is no event after that number; do not come again"},
+    204: {"description": "For streams: the job has ended without an event after that number; do not connect again"},
     **responses(404),
 }
 
@@ -48,12 +47,12 @@ async def list_events(
     request: Request,
     job_id: JobId,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this number")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Of a page; a stream has no limit")] = 200,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Events per page; ignored for streams")] = 200,
     last_event_id: Annotated[
-        int, Header(alias="Last-Event-ID", ge=0, le=2**53, description="For streams: goes before `after`")
+        int, Header(alias="Last-Event-ID", ge=0, le=2**53, description="For streams: overrides `after`")
     ] = 0,
 ) -> Any:
-    """The job's log: a page of it, or with `Accept: text/event-stream` a stream that follows it."""
+    """List the job's events by pages, or with `Accept: text/event-stream` follow them as a stream."""
     if wants_stream(request.headers.get("accept", "")):
         return await _stream(ctx, request, job_id, last_event_id if "last-event-id" in request.headers else after)
     page = await run_in_threadpool(_page, ctx, job_id, after, limit)
@@ -68,7 +67,7 @@ async def _stream(ctx: Services, request: Request, job_id: str, after: int) -> R
 
 
 async def _while_admitted(request: Request, pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-    """A stream may last for days: it ends when its token is revoked or expires, with the next event or sign of life."""
+    """End the stream at its next event or keep-alive after its token was revoked or expired. Streams may last days."""
     async with aclosing(pieces):
         async for piece in pieces:
             if not await still_admitted(request):
@@ -82,7 +81,7 @@ def _page(ctx: Services, job_id: str, after: int, limit: int) -> EventPage:
 
 
 def wants_stream(accept: str) -> bool:
-    """Whether the header Accept names event streams, and likes JSON no better."""
+    """Whether the header Accept names event streams and does not prefer JSON."""
     wishes = dict(_wish(part) for part in accept.lower().split(","))
     return wishes.get(STREAM, 0.0) > 0 and wishes[STREAM] >= wishes.get(JSON, 0.0)
 
@@ -91,12 +90,8 @@ def _wish(part: str) -> tuple[str, float]:
     media, *parameters = (word.strip() for word in part.split(";"))
     for name, _, value in (parameter.partition("=") for parameter in parameters):
         if name.strip() == "q":
-            return media, _quality(value.strip())
+            try:
+                return media, float(value.strip())
+            except ValueError:
+                return media, 0.0
     return media, 1.0
-
-
-def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

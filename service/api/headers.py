@@ -1,4 +1,4 @@
-"""Headers that tell browsers what an answer may do, on all answers; and which other pages may read them."""
+"""Security headers on all answers, and CORS for the origins in the settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SANDBOX = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
-"""For what workers wrote: no scripts, and an origin of its own, however it is shown."""
+"""Policy for files from workers: no scripts, and an opaque origin, wherever a browser shows the file."""
 ALL_ANSWERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -34,7 +34,7 @@ ANSWERED_WITH = ("ETag", "Location", "Retry-After", "Content-Range", "Baton-Next
 
 
 class SecurityHeaders:
-    """ASGI middleware: adds what an answer does not say itself."""
+    """ASGI middleware: adds the security headers that an answer does not set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,21 +45,18 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
-        async def tell(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _complete(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                for name, value in ALL_ANSWERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, tell)
-
-
-def _complete(headers: MutableHeaders) -> None:
-    for name, value in ALL_ANSWERS.items():
-        headers.setdefault(name, value)
+        await self._app(scope, receive, send_secured)
 
 
 def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins ask, with tokens that they have: a browser sends them no cookie."""
+    """Let pages of these origins call the API with a token. Browsers send no cookies with such calls."""
     if origins:
         app.add_middleware(
             CORSMiddleware,

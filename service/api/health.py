@@ -22,7 +22,7 @@ class Health(Message):
     `ages`: seconds since each part last answered its check. `passes`: since each reconciler thread ended its last pass.
     """
 
-    status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "How it stands."))]
+    status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "The state of the service."))]
     checks: dict[str, str]
     ages: dict[str, float] = Field(default_factory=dict)
     passes: dict[str, float] = Field(default_factory=dict)
@@ -31,13 +31,13 @@ class Health(Message):
 
 @router.get("/healthz", responses=responses(500))
 async def healthz() -> Health:
-    """The process answers."""
+    """Check that the process answers."""
     return Health(status="alive", checks={})
 
 
 @router.get("/readyz", response_model=Health, responses=responses(500, 503))
 async def readyz(ctx: Ctx) -> Health | Response:
-    """200 if database, Redis and store answer and accept writes. 503 names the others. Checked in the background."""
+    """Get 200 if database, Redis and store are usable, else 503 with the others. Checked in the background."""
     states = ctx.readiness.states()
     errors = [FieldError(name, state.text) for name, state in states.items() if not state.ok]
     if errors:

@@ -1,4 +1,4 @@
-"""What users ask about jobs and of jobs."""
+"""Submission, control and state of jobs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sent(status: Status, code: int = 200) -> Response:
 
 
 def tagged(view: JobView, code: int = 200) -> Response:
-    """A job as it is just now, with its ETag; a new one with its place."""
+    """The job's current state as an answer, with its ETag. With 201 also its Location."""
     answer = sent(Status.of(view), code)
     if code == 201:
         answer.headers["Location"] = f"/v1/jobs/{view.id}"
@@ -66,7 +66,7 @@ def matches(request: Request, tag: str) -> bool:
 
 
 def _shaped(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema]:
-    """Text of a form, with a better error than the form itself."""
+    """Validation by a pattern, with a clearer error than the pattern."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -77,7 +77,7 @@ def _shaped(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema]
 
 
 LabelFilter = Annotated[str, *_shaped(r"[^:\x00]{1,200}:[^\x00]{0,200}", "must be key:value")]
-Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is none that a page gave; leave it out to begin anew")]
+Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is not a cursor from a page; leave it out for the first page")]
 
 
 @router.post(
@@ -86,13 +86,17 @@ Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is none that a page gave;
     response_model=JobView,
     dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
-    responses={200: {"model": JobView, "description": "The same key again: the same job"}, **responses(*BODY)},
+    responses={200: {"model": JobView, "description": "The job of an earlier call with this key"}, **responses(*BODY)},
 )
 def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Response:
     """Submit a job. With an Idempotency-Key the call can be repeated."""
 
     def spec() -> JobSpec:
-        found = _parsed(ctx, requested_spec(body))
+        wanted = requested_spec(body)
+        try:
+            found = parse_spec(wanted)
+        except SpecError:  # only now read the workers' extensions, which costs a database query
+            found = parse_spec(wanted, installed(ctx))
         check_targets(found.notify, ctx.post.names)
         return found
 
@@ -103,13 +107,6 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     return tagged(view, 201 if new else 200)
 
 
-def _parsed(ctx: Services, spec: object) -> JobSpec:
-    try:
-        return parse_spec(spec)
-    except SpecError:  # only now read the workers' extensions, which costs a database query
-        return parse_spec(spec, installed(ctx))
-
-
 @router.get("/jobs", dependencies=[READ])
 def list_jobs(
     ctx: Ctx,
@@ -118,7 +115,7 @@ def list_jobs(
     limit: PageSize = 50,
     cursor: Cursor | None = None,
 ) -> JobPage:
-    """A page of jobs, newest first."""
+    """List jobs by pages, newest first."""
     with ctx.database.read() as session:
         wanted = JobFilter(status, label, cursor, limit)
         return views.list_jobs(Unit(session), wanted, ctx.settings.limits, ctx.settings.beats)
@@ -137,7 +134,7 @@ async def show_job(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a version above `version`")] = 0.0,
     version: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> Response:
-    """One job. With `wait`, the answer comes when the job's version is greater than `version` or its worker's
+    """Get one job. With `wait`, the answer comes when the job's version is greater than `version` or its worker's
     heartbeat is late."""
     status = await run_in_threadpool(ctx.statuses.show, job_id)
     if wait and version is not None:
@@ -148,8 +145,8 @@ async def show_job(
 
 
 async def _changed(ctx: Services, job_id: str, status: Status, version: int, seconds: float) -> Status:
-    """The job when its version is greater or its worker falls silent (which does not change the version), or after
-    `seconds`."""
+    """The job when its version is greater or its worker's heartbeat becomes late (which does not change the version),
+    or after `seconds`."""
     end = time.monotonic() + seconds
     while status.version <= version and not ctx.watch.closing and (left := end - time.monotonic()) > 0:
         before = status
@@ -173,39 +170,39 @@ def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
 
 @router.post("/jobs/{job_id}/pause", dependencies=[SUBMIT], **ASKED)
 def pause_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
-    """Stop the job with a checkpoint, to go on later."""
+    """Pause the job: it saves a checkpoint and stops. It can be resumed later."""
     return _asked(ctx, job_id, job_control.pause, caller)
 
 
 @router.post("/jobs/{job_id}/resume", dependencies=[SUBMIT], **ASKED)
 def resume_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
-    """Go on with a paused job."""
+    """Resume a paused job."""
     return _asked(ctx, job_id, job_control.resume, caller)
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[SUBMIT], **ASKED)
 def cancel_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
-    """End the job for good."""
+    """Cancel the job. It cannot be resumed."""
     return _asked(ctx, job_id, job_control.cancel, caller)
 
 
 @router.get("/jobs/{job_id}/stages", dependencies=[READ], responses=responses(404))
 def list_stages(ctx: Ctx, job_id: JobId) -> Listing[StageView]:
-    """The job's stages in order."""
+    """List the job's stages in order."""
     with ctx.database.read() as session:
         return views.stage_views(Unit(session), job_id)
 
 
 @router.get("/jobs/{job_id}/attempts", dependencies=[READ_OR_ATTEMPT], responses=responses(404))
 def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
-    """The job's attempts in order."""
+    """List the job's attempts in order."""
     with ctx.database.read() as session:
         return views.attempt_views(Unit(session), job_id, ctx.settings.beats)
 
 
 @router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
 def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
-    """The checkpoints that exist, committed or quarantined, and the newest 100 deleted ones. Newest first."""
+    """List the job's committed and quarantined checkpoints and the newest 100 deleted ones, newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
 
@@ -216,6 +213,6 @@ def show_history(
     job_id: JobId,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only epochs after this number")] = 0,
 ) -> History:
-    """One row an epoch."""
+    """Get the job's history, one row per epoch."""
     with ctx.database.read() as session:
         return views.history(Unit(session), job_id, after)

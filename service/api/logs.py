@@ -1,4 +1,4 @@
-"""What the training process of an attempt printed, readable while it runs."""
+"""Logs of attempts: the output of their training processes, readable while they run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 MEDIA_TYPE = "text/plain; charset=utf-8"
 router = guarded_router("logs")
 ANSWER: dict[str, Any] = {
-    "description": "The bytes from `offset` on, as far as they have come; none before the first line",
+    "description": "The available bytes from `offset` on. Empty before the first line",
     "content": {"text/plain": {"schema": {"type": "string"}}},
     "headers": {
-        NEXT: {"description": "Where these bytes end: `offset` of the next call", "schema": {"type": "integer"}},
-        COMPLETE: {"description": "`true`: nothing follows these bytes, ever", "schema": {"type": "boolean"}},
+        NEXT: {"description": "End of these bytes: the `offset` of the next call", "schema": {"type": "integer"}},
+        COMPLETE: {"description": "`true`: the log ends with these bytes", "schema": {"type": "boolean"}},
     },
 }
 
@@ -36,14 +36,14 @@ async def show_log(
     ctx: Ctx,
     request: Request,
     job_id: JobId,
-    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="The attempt, from 1")],
+    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of the attempt, from 1")],
     offset: Annotated[int, Query(ge=0, le=2**53, description="Only bytes from here on")] = 0,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a byte after `offset`")] = 0.0,
 ) -> Response:
-    """Standard output and error of an attempt's training process. Cut anywhere: join the bytes before decoding them."""
+    """Get the output of an attempt's training process. It may end inside a character: join the bytes, then decode."""
     found = await unless_gone(request, ctx.logs.read(job_id, number, offset, wait))
     if found is None:
-        return Response()  # nobody hears it
+        return Response()  # the client has disconnected
     headers = {
         "Content-Length": str(found.part.size),
         NEXT: str(found.part.end),

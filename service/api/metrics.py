@@ -1,4 +1,4 @@
-"""What Prometheus asks for."""
+"""The endpoint for Prometheus."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ async def _scrape(request: Request) -> Scrape:
 @router.get("/metrics", dependencies=[METRICS], response_class=PlainTextResponse)
 @NUMBERS.route
 def metrics(scrape: Annotated[Scrape, Depends(_scrape)]) -> Response:
-    """Numbers in Prometheus' text format. With BATON_METRICS_PUBLIC=1 no token is asked for."""
+    """Get the metrics in Prometheus' text format. With BATON_METRICS_PUBLIC=1 no token is needed."""
     return Response(scrape.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

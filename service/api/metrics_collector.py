@@ -1,4 +1,4 @@
-"""One answer to Prometheus: what this replica counted, what the rows say, and what it reaches."""
+"""Collects the metrics of one scrape: this replica's counters, numbers from the database, state of dependencies."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.context import Services
 from service.db.unit_of_work import Unit
-from service.metrics.database_numbers import Queue, Rows, read
+from service.metrics.database_numbers import Rows, read
 
 KEPT_SECONDS = 5.0
-"""What was read is told again for so long: however many ask, the database is asked so often."""
+"""Numbers from the database are cached for this time, regardless of the number of scrapes."""
 
 QUEUES: Mapping[str, tuple[str, str]] = {
-    "queued": ("baton_queue_queued", "Attempts that wait in the queue, for a backoff or a limit too"),
-    "waiting": ("baton_queue_waiting", "Attempts of the queue that may start now and want a worker"),
+    "queued": ("baton_queue_queued", "Attempts that wait in the queue, including those in a backoff or at a limit"),
+    "waiting": ("baton_queue_waiting", "Attempts of the queue that may start now and need a worker"),
     "held": ("baton_queue_held", "Attempts of the queue that workers hold"),
-    "oldest": ("baton_queue_oldest_seconds", "Seconds that the first of those that wait could have begun"),
+    "oldest": ("baton_queue_oldest_seconds", "Seconds since the oldest waiting attempt could have started"),
     "images_per_second": (
         "baton_running_images_per_second",
-        "Images a second of what trains, as told last",
+        "Images per second of the running attempts, by their last report",
     ),
     "remaining": (
         "baton_running_remaining_seconds",
-        "Seconds that jobs under way still need, by their guess",
+        "Estimated remaining seconds of the running jobs, in total",
     ),
-    "overdue": ("baton_running_overdue", "Jobs that train and whose newest checkpoint is overdue"),
+    "overdue": ("baton_running_overdue", "Running jobs whose newest checkpoint is overdue"),
 }
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _Reading:
 
 
 class Scrape(Collector):
-    """Reads when it is asked, at most once in KEPT_SECONDS. Safe for several threads."""
+    """Reads the numbers for each scrape, at most once in KEPT_SECONDS. Thread-safe."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -56,25 +56,25 @@ class Scrape(Collector):
         services.counters.registry.register(self)
 
     def text(self) -> bytes:
-        """In Prometheus' text format 0.0.4."""
+        """All metrics in Prometheus' text format 0.0.4."""
         return generate_latest(self._services.counters.registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: names are known, and asking for them at the start must not ask the database."""
+        """Nothing: the registration must not query the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All that this replica did not count itself."""
+        """All metrics except this replica's counters."""
         with self._lock:
             if self._last is None or time.monotonic() > self._last.at + KEPT_SECONDS:
                 self._last = self._read()
             reading = self._last
         leads = self._services.reconciler.leads()
-        yield GaugeMetricFamily("baton_conductor_leads", "1: this replica conducts", value=float(leads))
+        yield GaugeMetricFamily("baton_conductor_leads", "1: this replica is the reconciler", value=float(leads))
         text = "Seconds since each thread of the reconciler ended its last pass"
         yield _labelled("baton_pass_age_seconds", text, "thread", self._services.reconciler.pass_ages())
-        yield GaugeMetricFamily("baton_metrics_read_seconds", "What reading these took", value=reading.seconds)
-        yield _labelled("baton_dependency_up", "1: it answers this replica", "dependency", reading.up)
+        yield GaugeMetricFamily("baton_metrics_read_seconds", "Seconds to read these numbers", value=reading.seconds)
+        yield _labelled("baton_dependency_up", "1: usable from this replica", "dependency", reading.up)
         if reading.rows is not None:
             yield from _of_rows(reading.rows)
 
@@ -100,15 +100,16 @@ def _of_rows(rows: Rows) -> Iterator[Metric]:
     yield _labelled("baton_workers", "Workers that were seen within a day, by state", "state", rows.workers)
     text = "Items that a step of the reconciler could not handle and tries again"
     yield _labelled("baton_items_failing", text, "step", rows.failing)
-    help_text = "Seconds of the jobs that have not ended, by what they were spent on"
+    help_text = "Seconds of the jobs that have not ended, by bucket"
     yield _labelled("baton_live_jobs_seconds", help_text, "bucket", rows.seconds)
-    yield _labelled("baton_garbage_backlog", "Rows that housekeeping has to handle, by kind", "kind", rows.backlog)
+    yield _labelled(
+        "baton_garbage_backlog",
+        "Rows that garbage collection or publishing has to handle, by kind",
+        "kind",
+        rows.backlog,
+    )
     for part, (name, text) in QUEUES.items():
-        yield _labelled(name, text, "queue", {queue: _part(found, part) for queue, found in rows.queues.items()})
-
-
-def _part(queue: Queue, name: str) -> float:
-    return float(getattr(queue, name))
+        yield _labelled(name, text, "queue", {key: float(getattr(queue, part)) for key, queue in rows.queues.items()})
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:

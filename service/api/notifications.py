@@ -1,4 +1,4 @@
-"""Whom the service can tell, and whether they hear it."""
+"""Notification targets, and a test of them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from service.principal import Principal
 
 router = guarded_router("notifications")
 TITLE = "Baton: a test"
-TEXT = "This is a test of Baton's notifications. {name} sent it; no job has anything to do with it."
-# Tests wait for endpoints in the threads that answer requests: one at a time leaves the others to everybody else.
+TEXT = "This is a test of Baton's notifications, sent by {name}. It is not about a job."
+# A test waits for endpoints in a thread of the request pool. One test at a time leaves the other threads free.
 _testing = Lock()
 
 
 @router.get("/notifications/targets", dependencies=[READ])
 def list_targets(ctx: Ctx) -> Listing[TargetView]:
-    """Whom a job's spec may name under `notify.targets`. Their URLs nobody is told."""
+    """List the targets that a spec may name under `notify.targets`. Their URLs stay secret."""
     return Listing(items=[TargetView(name=name, default=name in ctx.policy.targets) for name in ctx.post.names])
 
 
 @router.post("/notifications:test", dependencies=[ADMIN], responses=responses(404, 409, *BODY))
 def test_targets(ctx: Ctx, caller: Caller, request: NotificationTest) -> Listing[NotificationTested]:
-    """Send a test message to one target, or to all, and say what became of it. One test at a time."""
+    """Send a test message to one target or to all, and get the results. One test at a time."""
     names = _asked(ctx, request)
     if not _testing.acquire(blocking=False):
-        raise Conflict("another test is under way; ask again when it is over")
+        raise Conflict("another test is running; try again when it has ended")
     try:
         found = _send(ctx, names, caller)
     finally:
         _testing.release()
     with ctx.database.write() as session:
-        audit.record(Unit(session), "notifications_tested", caller, f"test sent to {', '.join(names) or 'nobody'}")
+        audit.record(Unit(session), "notifications_tested", caller, f"test sent to {', '.join(names) or 'no target'}")
     return Listing(items=found)
 
 
@@ -49,7 +49,7 @@ def _asked(ctx: Services, request: NotificationTest) -> tuple[str, ...]:
     if request.target is None:
         return names
     if request.target not in names:
-        raise NotFound(f"there is no target {request.target!r}; there are: {', '.join(names) or 'none'}")
+        raise NotFound(f"there is no target {request.target!r}; existing targets: {', '.join(names) or 'none'}")
     return (request.target,)
 
 

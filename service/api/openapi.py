@@ -1,4 +1,4 @@
-"""The contract as OpenAPI: with the problem schema, without FastAPI's own error schemas."""
+"""The OpenAPI document: with the problem schema, without FastAPI's own error schemas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
 
 
 def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """A function that makes the document once."""
+    """A function that returns the document, created once."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -51,9 +51,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas[model.__name__] = schema
     for name, kept in SCHEMA_NAMES.items():
         schemas[kept] = {**schemas.pop(name), "title": kept}
-    schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "Which problem it is.", CODE)
+    schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "The code of the problem.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
-    _link(found["paths"])
+    # OpenAPI links: which answers contain the ids that other operations take.
+    _link_from(found["paths"], "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
+    _link_from(found["paths"], "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
     return dict(_with_schema_names(found))
 
 
@@ -67,12 +69,6 @@ def _with_schema_names(node: Any) -> Any:
         if node == REFERENCE.format(model=name):
             return REFERENCE.format(model=kept)
     return node
-
-
-def _link(paths: dict[str, Any]) -> None:
-    """Say which answers have the ids that other calls take (OpenAPI's links)."""
-    _link_from(paths, "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
-    _link_from(paths, "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
 
 
 def _link_from(

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-SUMMARY = "Resumable training on machines that may go away."
+SUMMARY = "Resumable training on machines that may be preempted."
 DESCRIPTION = """
-Submit a training job, and Baton has it trained by workers on machines that may be taken away at any moment. Each job
-goes on from its last checkpoint, at the exact step, until it has succeeded, failed with a reason, or was cancelled.
+Submit a training job. Workers train it on machines that may be preempted at any moment. After an interruption another
+worker continues from the last checkpoint, at the exact step, until the job has succeeded, failed or was cancelled.
 
-Send a token as `Authorization: Bearer TOKEN`; each operation says which scope it needs. Errors are
-`application/problem+json` (RFC 9457): `code` never changes its meaning, and `errors` names the fields that cannot be
-accepted. Times are ISO 8601 in UTC, durations seconds, sizes bytes. Answers may get further fields, and sets of names
-such as `status` and `reason` further members: ignore the fields and show the names that you do not know.
+Send a token as `Authorization: Bearer TOKEN`. Each operation names the scope it needs. Errors are
+`application/problem+json` (RFC 9457): `code` never changes its meaning, and `errors` names the invalid fields. Times
+are ISO 8601 in UTC, durations are in seconds, sizes in bytes. Later versions may add fields to answers, and values to
+sets such as `status` and `reason`. Clients should ignore unknown fields and show unknown values.
 """.strip()
 TAGS = {
-    "jobs": "Submit jobs, look at them, pause, resume and cancel them.",
-    "events": "What happened to a job, as pages or as a stream of Server-Sent Events.",
-    "logs": "What the training process of an attempt printed.",
+    "jobs": "Submit, list, pause, resume and cancel jobs.",
+    "events": "The events of a job, as pages or as a stream of Server-Sent Events.",
+    "logs": "The output of the training process of an attempt.",
     "artifacts": "Files of a job: models, history, evaluation, the report.",
-    "attempts": "The protocol of workers: take an attempt, keep its lease, commit checkpoints, finish it.",
+    "attempts": "The protocol of workers: claim an attempt, renew its lease, commit checkpoints, finish it.",
     "catalog": "Plans, networks and extensions that a spec may name; workers and queues.",
-    "notifications": "Who is told of jobs, and a test of that.",
+    "notifications": "Targets of notifications, and a test of them.",
     "tokens": "Tokens with scopes.",
-    "session": "Sessions of browsers.",
-    "audit": "Who did what.",
-    "health": "Whether the process lives and can work, and its metrics.",
+    "session": "Browser sessions.",
+    "audit": "The audit log: changes by callers, and wrong tokens.",
+    "health": "Liveness, readiness and metrics of the service.",
 }
 NAMES = {
     "claim": "claimAttempt",

@@ -79,27 +79,27 @@ OTHERS = (
     "store-unavailable",
 )
 PROBLEMS = frozenset(STATUS) | frozenset(OTHERS)
-"""All codes that an answer may have."""
+"""All codes of problems."""
 
 HTTP_CODES = {400: "malformed-body", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 SAY_SECONDS = 10.0
 _said_at = float("-inf")
 TITLES = {
     "lease-lost": "The attempt is no longer held",
-    "limit-reached": "No place is free for the attempt",
+    "limit-reached": "A concurrency limit is reached",
     "not-installed": "The worker lacks what the job needs",
     "wrong-store": "The worker uses another store than the service",
     "store-unreachable": "The worker cannot use its store",
     "not-in-store": "The service does not find the object in its store",
     "store-in-doubt": "The service's store is not the one that its database knows",
     "worker-too-old": "The worker is too old for the job",
-    "passed-over": "Another worker comes first",
-    "invalid-spec": "The request has fields that cannot be accepted",
-    "invalid-message": "The message has fields that cannot be accepted",
-    "invalid-request": "The request has fields that cannot be accepted",
+    "passed-over": "Other workers have priority for this attempt",
+    "invalid-spec": "The spec has invalid fields",
+    "invalid-message": "The message has invalid fields",
+    "invalid-request": "The request has invalid fields",
     "idempotency-key-reused": "The idempotency key belongs to another request",
     "disk-full": "A disk of the service is full",
-    "busy": "Too many requests wait for the same thing",
+    "busy": "Too many requests wait for the same resource",
 }
 
 
@@ -120,20 +120,20 @@ def problem(
         errors=list(errors),
         request_id=request_id(),
     )
-    # With the headers of all answers: this may be said where no middleware hears it.
+    # Sets the headers of all answers, because some problems are sent outside the middleware.
     named = {REQUEST_ID: view.request_id} if view.request_id else {}
     return Response(view.model_dump_json(), status, {**ALL_ANSWERS, **named, **(headers or {})}, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Let every way out of the app that is an error be a problem."""
+    """Answer every error of the app with a problem."""
     app.add_exception_handler(BatonError, _baton_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StoreError, _store_error)
     for kind in (OperationalError, InterfaceError, InternalError, PoolTimeout):
         app.add_exception_handler(kind, _database_error)
-    app.add_exception_handler(ClientDisconnect, _unheard)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -145,12 +145,12 @@ def _baton_error(request: Request, error: Exception) -> Response:
     return problem(STATUS.get(error.code, 400), error.code, str(error), errors, _advice(error))
 
 
-def _unheard(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)  # the caller hung up in the middle of the body
+def _disconnected(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # the client disconnected while it sent the body
 
 
 def _advice(error: BatonError) -> dict[str, str]:
-    """What the refused should do, as HTTP says it (RFC 6750, RFC 9110)."""
+    """Headers with the reaction that the client should take (RFC 6750, RFC 9110)."""
     if isinstance(error, TooManyFailures | TooManyWrites | LaneFull):
         return {"Retry-After": str(error.seconds)}
     if isinstance(error, TooManyAtOnce):
@@ -168,7 +168,7 @@ def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     items: list[Any] = list(error.errors())
     if any(item["type"] == "json_invalid" for item in items):
-        return problem(400, "malformed-body", f"the body is no JSON: {items[0].get('ctx', {}).get('error', '')}")
+        return problem(400, "malformed-body", f"the body is not JSON: {items[0].get('ctx', {}).get('error', '')}")
     found = findings({**item, "loc": item["loc"][1:]} for item in items)
     return problem(422, "invalid-request", "; ".join(f"{e.field}: {e.message}" for e in found), found)
 
@@ -181,7 +181,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> dict[str, str]:
-    """All methods of the path: each is a route of its own, and the router names those of the first alone."""
+    """All methods of the path. Each method is a separate route, and the router would name only those of the first."""
 
     def answers(method: str) -> bool:
         scope = {**request.scope, "method": method}
@@ -192,7 +192,7 @@ def _allowed(request: Request) -> dict[str, str]:
 
 def _store_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, ObjectMissing):
-        return problem(404, "not-found", "the file is not in the store any more; look at the list again")
+        return problem(404, "not-found", "the file is no longer in the store; list the artifacts again")
     if isinstance(error, StoreFull):
         return _disk_full(str(error))
     return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
@@ -200,19 +200,20 @@ def _store_error(_request: Request, error: Exception) -> Response:
 
 def _database_error(request: Request, error: Exception) -> Response:
     if not away(error):
-        log.error("a mistake in what was asked of the database", exc_info=error)
+        log.error("a query to the database is wrong", exc_info=error)
         return _bug(request, error)
     services = request.app.state.services
     url = services.database.engine.url
     if full := full_disk(error, url):
         services.readiness.failed("database", full)
         return _disk_full(full)
-    _say_away(error, failing_disk(error, url))
+    cause = " ".join(str(getattr(error, "orig", None) or error).split())
+    _say(failing_disk(error, url) or f"the database does not answer: {type(error).__name__}: {cause[:300]}")
     return problem(
         503,
         "database-unavailable",
-        "the database does not answer now, or not in time; repeat the request in a moment, a submission with its "
-        "Idempotency-Key; /readyz says how it stands",
+        "the database does not answer now, or not in time; repeat the request in a moment, a submission with the "
+        "same Idempotency-Key; /readyz shows its state",
         headers={"Retry-After": "2"},
     )
 
@@ -222,36 +223,31 @@ def _disk_full(where: str) -> Response:
     return problem(503, "disk-full", where, headers={"Retry-After": "5"})
 
 
-def _say_away(error: Exception, failing: str | None) -> None:
-    cause = " ".join(str(getattr(error, "orig", None) or error).split())
-    _say(failing or f"the database does not answer: {type(error).__name__}: {cause[:300]}")
-
-
 def _say(text: str) -> None:
-    global _said_at  # noqa: PLW0603 - one line a while, however many requests fail
+    global _said_at  # noqa: PLW0603 - at most one line in SAY_SECONDS, however many requests fail
     if time.monotonic() > _said_at + SAY_SECONDS:
         _said_at = time.monotonic()
         log.warning("%s", text)
 
 
 def _bug(_request: Request, _error: Exception) -> Response:
-    return problem(500, "internal-error", "the service made a mistake; its log says more")
+    return problem(500, "internal-error", "an internal error of the service; its log has the details")
 
 
 _DESCRIPTIONS = {
-    400: "The body cannot be read",
+    400: "The body is malformed",
     401: "No token, or a wrong one",
-    403: "The token does not open this",
-    404: "There is no such thing",
-    408: "The body did not come in time",
-    409: "The state forbids it",
+    403: "The token does not allow this operation",
+    404: "Not found",
+    408: "The body did not arrive in time",
+    409: "Conflict with the current state",
     413: "The body is larger than 1 MiB",
-    415: "The body's media type is not read here",
-    416: "The range lies beyond the end",
-    422: "Fields that cannot be accepted; `errors` names them",
-    429: "Too many wrong tokens from this address, too many requests of this caller at once, or too many writes",
-    500: "A mistake of the service",
-    503: "Something that the service stands on does not answer",
+    415: "The media type of the body is not supported",
+    416: "The range is beyond the end of the file",
+    422: "Invalid fields; `errors` names them",
+    429: "Too many wrong tokens from this address, concurrent requests of this caller, or writes of this attempt",
+    500: "An internal error of the service",
+    503: "A dependency of the service does not answer",
 }
 
 

@@ -30,8 +30,8 @@ EVERY = {"database": 5.0, "redis": 2.0, "store": 10.0}
 AGAIN_SECONDS = 1.0
 """Seconds until the next check of a dependency that failed."""
 
-TOLD_SECONDS = 10.0
-"""Seconds that a disk-full failure of a request counts: the small write of a check may still succeed."""
+FAILURE_SECONDS = 10.0
+"""How long the failure of a request counts, because on a full disk the small write of a check may still succeed."""
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ class Readiness:
         return {name: kept.state() for name, kept in self._kept.items()}
 
     def failed(self, name: str, text: str) -> None:
-        """Record that a request met an unusable dependency. This counts for TOLD_SECONDS."""
-        self._kept[name].told(text)
+        """Record that a request failed because of a dependency. The state shows it for FAILURE_SECONDS."""
+        self._kept[name].failed(text)
 
 
 class _Kept:
@@ -95,50 +95,46 @@ class _Kept:
         self._check, self._clock = check, clock
         self._asked_at: float | None = None
         self._answer: tuple[str, float] | None = None
-        self._told: tuple[str, float] | None = None
+        self._failure: tuple[str, float] | None = None
 
     def run(self, stopping: threading.Event) -> None:
         """Check until `stopping` is set."""
         while not stopping.is_set():
             self._asked_at = self._clock()
             text = self._ask()
-            self._say_change(text)
+            if text != (self._answer[0] if self._answer else OK):
+                log.warning("%s: %s", self._check.name, "usable again" if text == OK else text)
             self._answer, self._asked_at = (text, self._clock()), None
             stopping.wait(EVERY[self._check.name] if text == OK else AGAIN_SECONDS)
 
     def state(self) -> State:
         """The current state."""
-        now, asked_at, answer, told = self._clock(), self._asked_at, self._answer, self._told
+        now, asked_at, answer, failure = self._clock(), self._asked_at, self._answer, self._failure
         age = None if answer is None else max(0.0, now - answer[1])
         if asked_at is not None and now - asked_at > self._check.bound:
             return State(f"no answer for {now - asked_at:.0f} s; look at {_WHERE[self._check.name]}", age)
         if answer is None:
             return State(NOT_YET, None)
-        if answer[0] == OK and told is not None and now < told[1] + TOLD_SECONDS:
-            return State(told[0], age)
+        if answer[0] == OK and failure is not None and now < failure[1] + FAILURE_SECONDS:
+            return State(failure[0], age)
         return State(answer[0], age)
 
-    def told(self, text: str) -> None:
+    def failed(self, text: str) -> None:
         """Record a failure that a request reported."""
-        self._told = (text, self._clock())
+        self._failure = (text, self._clock())
 
     def _ask(self) -> str:
         try:
             return self._check.ask()
         except Exception as error:
             log.exception("the check of %s failed", self._check.name)
-            return f"cannot be checked ({type(error).__name__}); the service's log says more"
-
-    def _say_change(self, text: str) -> None:
-        before = self._answer[0] if self._answer else OK
-        if before != text:
-            log.warning("%s: %s", self._check.name, "can be used again" if text == OK else text)
+            return f"cannot be checked ({type(error).__name__}); the service's log has the details"
 
 
 _WHERE = {
     "database": "BATON_DATABASE_URL and the server it names",
     "redis": "BATON_REDIS_URL and the server it names",
-    "store": "BATON_STORE, and at the disk, mount or network below it",
+    "store": "BATON_STORE, and at its disk, mount or network",
 }
 
 
@@ -164,8 +160,8 @@ def check_database(database: Database) -> str:
             if not session.execute(update(Probe).values(at=db_now())).rowcount:  # type: ignore[attr-defined]
                 session.execute(insert(Probe).values(id=Probe.ONLY, at=db_now()))
     except SQLAlchemyError as error:
-        told = full_disk(error, url) or failing_disk(error, url)
-        return told or f"does not answer ({type(error).__name__}); look at {_WHERE['database']}"
+        disk = full_disk(error, url) or failing_disk(error, url)
+        return disk or f"does not answer ({type(error).__name__}); look at {_WHERE['database']}"
     return OK
 
 

@@ -1,4 +1,4 @@
-"""A job's report as a page to look at: in a frame of the dashboard, or by itself."""
+"""A job's report as a page: in a frame of the dashboard, or in its own tab."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HTML = {"text/html": {"schema": {"type": "string"}}}
     },
 )
 async def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
-    """The artifact report.html for looking at, where the artifact itself is for keeping. It can run nothing."""
+    """Show the artifact report.html in the browser, without scripts. The artifact itself is a download."""
     row = await run_in_threadpool(find, ctx, job_id, PAGE)
     headers = {
         "ETag": f'"{row.crc32c}-{row.size}"',

@@ -1,4 +1,4 @@
-"""How much of a body is read, for how long, and how much one caller may have under way at once."""
+"""Limits the size and time of request bodies, and the concurrent requests of a caller."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from service.errors import BodyTooLarge, BodyTooSlow, TooManyAtOnce
 MAX_BODY = 1 << 20
 SHARE = "baton.share"
 LEAST_OF_A_WORKER = 8
-"""Connections of one worker, at least: it polls, renews its lease, sends checkpoints and logs, and retries."""
+"""Minimum share of one worker: it polls, renews its lease, commits checkpoints, reports, and retries."""
 
 
 class BodyLimit:
-    """ASGI middleware: whoever reads a body gets no more than `limit` bytes of it, and waits `seconds` at most.
+    """ASGI middleware: a body may have at most `limit` bytes, and must arrive within `seconds`.
 
-    It reads nothing itself: whoever must not ask is refused before the body has come.
+    The limits apply when the route reads the body, which is after authentication.
     """
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY, *, seconds: float) -> None:
@@ -35,7 +35,7 @@ class BodyLimit:
 
 
 class _Body:
-    """What a request has to say. Raises BodyTooLarge, BodyTooSlow."""
+    """The body of one request. Raises BodyTooLarge, BodyTooSlow."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
         self._receive, self._limit, self._seconds = receive, limit, seconds
@@ -45,7 +45,7 @@ class _Body:
 
     async def __call__(self) -> Message:
         if self._whole:
-            return await self._receive()  # that the caller hangs up may take for ever
+            return await self._receive()  # waits for the disconnect, without a time limit
         if self._declared > self._limit:
             raise BodyTooLarge(self._limit)
         message = await self._in_time()
@@ -133,7 +133,7 @@ class ShareLimit:
 
     def take(self, sharer: Sharer) -> None:
         """Count one more request of this caller. Raises TooManyAtOnce."""
-        most = self._most(sharer)
+        most = max(LEAST_OF_A_WORKER, self._connections // 32) if sharer.one_worker else max(1, self._connections // 2)
         if self._under_way[sharer] >= most:
             raise TooManyAtOnce(most)
         for groups, sixteenths in SIXTEENTHS.items():
@@ -150,11 +150,6 @@ class ShareLimit:
         if not self._under_way[sharer]:
             del self._under_way[sharer]
 
-    def _most(self, sharer: Sharer) -> int:
-        if sharer.one_worker:
-            return max(LEAST_OF_A_WORKER, self._connections // 32)
-        return max(1, self._connections // 2)
-
 
 class Share:
     """The share of one request. Used only in the event loop's thread."""
@@ -169,7 +164,7 @@ class Share:
         self._sharer = sharer
 
     def give_back(self) -> None:
-        """The request is over."""
+        """Record the end of the request."""
         if self._sharer is not None:
             self._limit.give_back(self._sharer)
             self._sharer = None

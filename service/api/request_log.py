@@ -1,4 +1,4 @@
-"""Each request has a name, which answer and log tell; a line in the log; and its place in the counters."""
+"""Gives each request an id, which is in the answer and the log, and writes one log line, counters and a trace."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from service.metrics.counters import Counters
 FORM = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACED = (b"traceparent", b"tracestate")
 PROBES = ("/healthz", "/readyz", "/metrics")
-"""Asked so often that a line each would be most of the log: they have theirs at the level debug."""
+"""Called so often that their lines would be most of the log. They are logged at the level debug."""
 
 log = logging.getLogger("service.requests")
 
 
 class _Seen:
-    """One request: what was answered, and after how many seconds."""
+    """One request: the status of its answer, and its duration in seconds."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope, self.begun = scope, time.monotonic()
-        self.status = 500  # of an exception that comes out before there is an answer
+        self.status = 500  # kept if an exception occurs before the answer
         self.head: float | None = None
 
     def answered(self, status: int) -> None:
@@ -45,12 +45,12 @@ class _Seen:
 
     @property
     def route(self) -> str:
-        """The template, so that there are no more of them than routes."""
+        """The path template of the route. It has few values, so metrics can have it as a label."""
         return getattr(self.scope.get("route"), "path", "(none)")
 
 
 class Requests:
-    """ASGI middleware, the outermost of the app's own. What streams goes through as it comes."""
+    """ASGI middleware. It does not buffer streams."""
 
     def __init__(self, app: ASGIApp, counters: Counters) -> None:
         self._app, self._counters = app, counters
@@ -61,25 +61,26 @@ class Requests:
             await self._app(scope, receive, send)
             return
         name, seen = name_of(scope), _Seen(scope)
-        # Never taken back: the server itself logs what comes out of here, in the same task, which ends with the answer.
+        # Not unbound: the server logs uncaught exceptions in the same task, and the task ends with the answer.
         log_context.bind(request_id=name)
 
-        async def tell(message: Message) -> None:
+        async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID] = name
                 seen.answered(message["status"])
             await send(message)
 
         under_way = self._counters.in_progress.track_inprogress()
-        with under_way, traces.span(seen.method, _carrier(scope), server=True) as span:
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"] if key in TRACED}
+        with under_way, traces.span(seen.method, carrier, server=True) as span:
             log_context.bind(trace_id=span.trace_id)
             try:
-                await self._app(scope, receive, tell)
+                await self._app(scope, receive, send_named)
             finally:
                 _trace(span, seen, name)
-                self._tell(seen)
+                self._record(seen)
 
-    def _tell(self, seen: _Seen) -> None:
+    def _record(self, seen: _Seen) -> None:
         seconds = seen.seconds if seen.head is None else seen.head
         self._counters.requests.labels(seen.method, seen.route, str(seen.status)).observe(seconds)
         level = logging.DEBUG if seen.scope["path"] in PROBES else logging.INFO
@@ -88,7 +89,7 @@ class Requests:
 
 
 def _extra(seen: _Seen) -> dict[str, Any]:
-    """Without the query and the headers: nobody knows what users put there."""
+    """Fields of the log line. Query and headers are left out, because they may contain secrets."""
     principal, client = seen.scope.get("state", {}).get("principal"), seen.scope.get("client")
     return {
         "method": seen.method,
@@ -101,10 +102,6 @@ def _extra(seen: _Seen) -> dict[str, Any]:
     }
 
 
-def _carrier(scope: Scope) -> dict[str, str]:
-    return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"] if key in TRACED}
-
-
 def _trace(span: traces.Span, seen: _Seen, name: str) -> None:
     span.call(f"{seen.method} {seen.route}")
     span.tell(http__request__method=seen.method, http__route=seen.route, http__response__status_code=seen.status)
@@ -113,7 +110,7 @@ def _trace(span: traces.Span, seen: _Seen, name: str) -> None:
 
 
 def name_of(scope: Scope) -> str:
-    """What whoever asks calls the request, if it is short and plain; else a name of our own."""
+    """The request id: the client's, if it is valid, else a new one."""
     given = [value for key, value in scope["headers"] if key == b"x-request-id"]
     if len(given) == 1 and FORM.fullmatch(given[0]):
         return str(given[0].decode())

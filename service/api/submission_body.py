@@ -1,4 +1,4 @@
-"""The body of a submission: JSON or YAML, without the tricks that either can play."""
+"""The body of a submission: JSON without NaN and infinity, or YAML without aliases and tags."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise MalformedBody(f"the body is no JSON: {error}") from None
+        raise MalformedBody(f"the body is not JSON: {error}") from None
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid in JSON")
 
 
 def _yaml(raw: bytes) -> Any:
     if len(raw) > MAX_YAML:
-        raise MalformedBody(f"a YAML body may have {MAX_YAML} bytes; send JSON instead")
+        raise MalformedBody(f"the YAML body is larger than {MAX_YAML} bytes; send JSON instead")
     try:
         return read_yaml(raw)
     except BadYaml as error:
-        raise MalformedBody(f"the body is no YAML that is read here: {error}") from None
+        raise MalformedBody(f"the body is not supported YAML: {error}") from None
 
 
 class PlanRequest(Model):
-    """A published plan, and what is to be changed in it: dotted path -> value, `*` for every member of a list."""
+    """A published plan, and changes to it: dotted path -> value, `*` for every member of a list."""
 
     plan: str
     set: dict[str, Any] = Field(default_factory=dict)

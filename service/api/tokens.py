@@ -1,4 +1,4 @@
-"""Tokens: made, listed, revoked."""
+"""Tokens: create, list, revoke."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = guarded_router("tokens")
 
 @router.post("/tokens", dependencies=[ADMIN], status_code=201, responses=responses(409, *BODY))
 def create_token(ctx: Ctx, caller: Caller, request: TokenRequest, response: Response) -> TokenCreated:
-    """Make a token. Its secret is in this answer and nowhere else."""
+    """Create a token. Only this answer contains its secret."""
     response.headers["Cache-Control"] = NO_STORE
     with ctx.database.write() as session:
         return tokens.create_token(Unit(session), request, caller)
@@ -28,14 +28,14 @@ def create_token(ctx: Ctx, caller: Caller, request: TokenRequest, response: Resp
 
 @router.get("/tokens", dependencies=[ADMIN])
 def list_tokens(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> TokenPage:
-    """A page of tokens, newest first, revoked ones too."""
+    """List tokens by pages, newest first, including revoked ones."""
     with ctx.database.read() as session:
         return tokens.token_page(Unit(session), None if cursor is None else int(cursor), limit)
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[ADMIN], responses=responses(404))
 def revoke_token(ctx: Ctx, caller: Caller, token_id: Annotated[str, Path(max_length=64)]) -> TokenView:
-    """Make a token void for good: at once here, within seconds at other replicas. Its sessions and attempts end."""
+    """Revoke a token permanently, within seconds at all replicas. Its sessions and attempts end."""
     with ctx.database.write() as session:
         view = tokens.revoke_token(Unit(session), token_id, caller)
     ctx.authenticator.forget()

@@ -1,1 +1,1 @@
-"""Answers that wait or stream: job changes, events, logs, offers of work. Nothing here writes rows."""
+"""Long polls and streams: job changes, events, logs, offers of work. Writes nothing to the database."""

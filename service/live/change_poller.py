@@ -1,4 +1,4 @@
-"""Waiting for a job to change: one query a moment for all who wait, no thread and no transaction for each."""
+"""Waits for changes of jobs. One periodic query serves all waiting requests, without a thread for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 500
 
 
 class Marks(NamedTuple):
-    """What of a job only ever grows."""
+    """The counters of a job that only grow."""
 
     version: int
     events: int
@@ -31,7 +31,7 @@ class _Waiter:
 
 
 class ChangePoller:
-    """Wakes those who wait for a job to change, whichever replica changed it."""
+    """Wakes the requests that wait for a change of a job, by any replica."""
 
     def __init__(self, database: Database, interval: float = 0.2) -> None:
         self._database = database
@@ -41,12 +41,12 @@ class ChangePoller:
         self._closing = False
 
     def close(self) -> None:
-        """Let everybody who waits go, within one interval. May be called from a signal handler."""
+        """End all waits, within one interval. May be called from a signal handler."""
         self._closing = True
 
     @property
     def closing(self) -> bool:
-        """Whether the service ends: nobody should wait any more."""
+        """Whether the service stops, so that no request should wait any longer."""
         return self._closing
 
     async def newer(self, job_id: str, version: int, seconds: float) -> bool:
@@ -72,19 +72,16 @@ class ChangePoller:
     async def _run(self) -> None:
         while self._waiters and not self._closing:
             try:
-                await self._wake()
+                found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in self._waiters})
+                for waiter in list(self._waiters):
+                    marks = found.get(waiter.job_id)
+                    if marks is not None and waiter.passed(marks):
+                        waiter.changed.set()
             except Exception:
                 await asyncio.sleep(self._interval)
             await asyncio.sleep(self._interval)
         for waiter in self._waiters:
             waiter.changed.set()
-
-    async def _wake(self) -> None:
-        found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in self._waiters})
-        for waiter in list(self._waiters):
-            marks = found.get(waiter.job_id)
-            if marks is not None and waiter.passed(marks):
-                waiter.changed.set()
 
     def _marks(self, job_ids: Iterable[str]) -> dict[str, Marks]:
         ids, found = list(job_ids), {}

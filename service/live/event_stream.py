@@ -1,7 +1,7 @@
-"""The logs of jobs as Server-Sent Events: replayed from where a reader was, then live.
+"""The events of jobs as Server-Sent Events: first those after the reader's last event, then new ones.
 
-A stream that waits costs a task and nothing else: no thread, no transaction. One query wakes all
-(service.live.change_poller). Streams that are woken at the same place of the same log share one read of it.
+A waiting stream needs only a task, no thread and no transaction. One query wakes all streams
+(service.live.change_poller). Streams of one job that wait for the same event share one read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from baton.domain.views import EventView
 from service.db.engine import Database
 from service.db.outage import away
 from service.db.unit_of_work import Unit
@@ -29,7 +28,7 @@ END = "end"
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a log as it is sent. `last`: number of its last event; `ended`: the job's end state, if that is all."""
+    """Encoded events. `last`: number of the last one. `ended`: the job's end state, if no further events follow."""
 
     data: bytes
     last: int
@@ -38,7 +37,7 @@ class Piece:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing to send, and never will be."""
+        """Whether there is nothing to send, now and later."""
         return self.ended is not None and not self.data
 
 
@@ -50,16 +49,16 @@ class EventStream:
         self._reading: dict[tuple[str, int], asyncio.Task[Piece]] = {}
 
     async def piece(self, job_id: str, after: int) -> Piece:
-        """The events that follow number `after`, as far as they exist. Raises NotFound."""
+        """The existing events after number `after`. Raises NotFound."""
         key = (job_id, after)
         task = self._reading.get(key)
         if task is None:
             task = self._reading[key] = asyncio.create_task(run_in_threadpool(self._read, job_id, after))
             task.add_done_callback(lambda _: self._reading.pop(key, None))
-        return await asyncio.shield(task)  # one reader that leaves must not take the others' answer away
+        return await asyncio.shield(task)  # a reader that disconnects must not cancel the read for the others
 
     async def stream(self, job_id: str, piece: Piece) -> AsyncGenerator[bytes]:
-        """Send `piece` and what follows, until the job's last event, the service's end, or the reader's."""
+        """Send `piece` and the events after it, until the job's last event or until the service stops."""
         yield format_sse_event(retry=RECONNECT_MILLISECONDS)
         while True:
             if piece.data:
@@ -75,15 +74,15 @@ class EventStream:
                 piece = await self.piece(job_id, piece.last)
             except Exception as error:
                 if away(error):
-                    return  # the reader comes again, with the number of the last event that it got
+                    return  # the reader reconnects with the number of its last event
                 raise
 
     def _read(self, job_id: str, after: int) -> Piece:
         with self._database.read() as session:
             batch = event_batch(Unit(session), job_id, after, PAGE)
         last = batch.events[-1].sequence if batch.events else after
-        return Piece(b"".join(map(_frame, batch.events)), last, batch.more, batch.ended)
-
-
-def _frame(event: EventView) -> bytes:
-    return format_sse_event(id=str(event.sequence), event=event.kind, data_str=event.model_dump_json())
+        data = b"".join(
+            format_sse_event(id=str(event.sequence), event=event.kind, data_str=event.model_dump_json())
+            for event in batch.events
+        )
+        return Piece(data, last, batch.more, batch.ended)

@@ -36,9 +36,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a log, from where it was asked for to `end`. `whole`: the log ends there, by its worker's word.
+    """A part of a log, from the requested offset to `end`. `whole`: the log ends there, as the worker marked it.
 
-    `last`: nothing lay behind `end` when this was read.
+    `last`: there was nothing after `end` at the time of the read.
     """
 
     spans: tuple[Span, ...]
@@ -48,26 +48,26 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return sum(span.end - span.start for span in self.spans)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A part of a log, and whether nothing will ever follow it."""
+    """A part of a log, and whether it is complete: nothing follows."""
 
     part: Part
     complete: bool
 
 
 class LogReader:
-    """Reads logs for those who ask."""
+    """Reads logs, with waiting for new bytes."""
 
     def __init__(self, database: Database, store: BlobStore, watch: ChangePoller) -> None:
         self._database, self._store, self._watch = database, store, watch
 
     async def read(self, job_id: str, number: int, offset: int, wait: float) -> Answer:
-        """What follows `offset`; where that is nothing yet, what comes within `wait` seconds. Raises NotFound."""
+        """The bytes after `offset`. If there are none yet, waits up to `wait` seconds for some. Raises NotFound."""
         log = await self._find(job_id, number)
         part = await STORE.run(part_after, self._store, log, offset)
         give_up = anyio.current_time() + wait
@@ -83,7 +83,7 @@ class LogReader:
                 yield chunk
 
     async def _rest(self, log: AttemptLog, until: float) -> AttemptLog:
-        """Let time pass, less of it where the attempt ends meanwhile: its last lines come soon then."""
+        """Sleep until `until`, or until the attempt ends: then its last lines arrive soon."""
         while not self._watch.closing and (left := until - anyio.current_time()) > 0:
             if await self._watch.newer(log.job_id, log.version, left):
                 before, log = log, await self._find(log.job_id, log.number)
@@ -100,17 +100,17 @@ class LogReader:
 
 
 def _waits(log: AttemptLog, part: Part, offset: int) -> bool:
-    # Whoever asks for more than there is, is told at once where the end is.
+    # A request with an offset beyond the end gets the end at once.
     return part.size == 0 and part.end == offset and not part.whole and not log.over
 
 
 def _pause(log: AttemptLog) -> float:
-    # A worker ships less often as its attempt gets older, so there is no use in asking more often.
+    # A worker uploads less often as its attempt gets older, so the reader polls less often too.
     return SHORTEST_PAUSE if log.ended else min(max(log.age * PAUSE_SHARE, SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
 def part_after(store: BlobStore, log: AttemptLog, offset: int) -> Part:
-    """What the store has of the log from `offset` on."""
+    """The part of the log from `offset` on that is in the store."""
     if offset:
         part = _walk(store, log, offset)
         if part.size or part.whole:
@@ -119,7 +119,7 @@ def part_after(store: BlobStore, log: AttemptLog, offset: int) -> Part:
 
 
 def _walk(store: BlobStore, log: AttemptLog, offset: int) -> Part:
-    """From segment to segment by their names, where one begins at `offset`; some at a time."""
+    """Follow the segments by name, if one begins at `offset`. At most WALK segments."""
     spans: list[Span] = []
     end = offset
     if log.fence is None:
@@ -139,7 +139,7 @@ def _listed(store: BlobStore, log: AttemptLog, offset: int) -> Part:
     prefix = None if log.fence is None else log_prefix(log.job_id, log.number, log.fence)
     for found in store.list(f"{prefix}/") if prefix else ():
         if log_offset(found.name) != end:
-            continue  # nothing of ours
+            continue  # not the next segment of this log
         whole = found.size == 0
         if end + found.size > offset:
             spans.append(Span(found.name, max(offset - end, 0), found.size))

@@ -1,4 +1,4 @@
-"""Jobs as answers to those who poll: made once for each version, however many ask for it."""
+"""Caches the answers to polls of jobs: built once per version, regardless of the number of clients."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Status:
         """The status for this view. `late_after`: the age in seconds from which a heartbeat is late."""
         made, silent = time.monotonic(), view.silent_seconds is not None
         ages = view.lease_expires_at is not None and not silent
+        age = (view.as_of - view.beat_at).total_seconds() if view.as_of and view.beat_at else 0.0
         return cls(
             version=view.version,
             tag=etag(view),
@@ -55,11 +56,11 @@ class Status:
             final=view.status in TERMINAL_JOBS,
             waits=view.waiting_for is not None,
             silent=silent,
-            silent_at=made + late_after - _age(view) if ages else math.inf,
+            silent_at=made + late_after - age if ages else math.inf,
         )
 
     def good_for(self, version: int) -> bool:
-        """Whether it may be sent for this version. The seconds in it, which count by themselves, may be one old."""
+        """Whether it may be sent for this version. The durations in it may be FRESH_SECONDS old."""
         now = time.monotonic()
         fresh = now - self.made < FRESH_SECONDS and now < self.silent_at
         return self.version == version and (self.final or (fresh and not self.waits))
@@ -70,12 +71,8 @@ class Status:
         return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
 
 
-def _age(view: JobView) -> float:
-    return (view.as_of - view.beat_at).total_seconds() if view.as_of and view.beat_at else 0.0
-
-
 def etag(view: JobView) -> str:
-    """The ETag of a job's version. Weak, because seconds keep counting between two changes.
+    """The ETag of a job's version. It is weak, because durations in the answer grow between two changes.
 
     The reason for waiting and the worker's silence do not change the version but do change the tag.
     """
@@ -85,7 +82,7 @@ def etag(view: JobView) -> str:
 
 
 class StatusCache:
-    """A poll costs one SELECT of a version, and the rest only where the job has changed. Safe for several threads."""
+    """A poll costs one SELECT of the version, and a full read only if the job has changed. Thread-safe."""
 
     def __init__(self, database: Database, limits: Limits, beats: HeartbeatAges) -> None:
         self._database, self._limits, self._beats = database, limits, beats
@@ -93,13 +90,19 @@ class StatusCache:
         self._lock = Lock()
 
     def show(self, job_id: str) -> Status:
-        """The job as of now. Raises NotFound."""
+        """The job's current status. Raises NotFound."""
         version = self._version(known_form(job_id, "job"))
         with self._lock:
             kept = self._kept.get(job_id)
         if kept is not None and kept.good_for(version):
             return kept
-        return self._keep(job_id, self._make(job_id))
+        status = self._read(job_id)
+        with self._lock:
+            self._kept[job_id] = status
+            self._kept.move_to_end(job_id)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return status
 
     def _version(self, job_id: str) -> int:
         with self._database.peek() as connection:
@@ -108,16 +111,8 @@ class StatusCache:
             raise no_job(job_id)
         return version
 
-    def _make(self, job_id: str) -> Status:
+    def _read(self, job_id: str) -> Status:
         with self._database.read() as session:
             unit = Unit(session)
             view = views.job_view(unit, unit.find_job(job_id), self._limits, self._beats)
             return Status.of(view, self._beats.late_after)
-
-    def _keep(self, job_id: str, status: Status) -> Status:
-        with self._lock:
-            self._kept[job_id] = status
-            self._kept.move_to_end(job_id)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return status

@@ -1,10 +1,11 @@
-"""Waiting for work over HTTP: one query a moment for all who wait, no thread and no transaction for each."""
+"""Long polls for work. One periodic query serves all waiting workers, without a thread for each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from baton.domain.wire import WorkerInfo
@@ -26,7 +27,7 @@ class _Asker:
     answer: asyncio.Future[str | None]
 
     def takes(self, line: Line) -> bool:
-        """Whether attempts of this line are for this caller."""
+        """Whether this worker can run the attempts of this line."""
         return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
@@ -46,11 +47,11 @@ class WorkOffers:
         self._closing = False
 
     def close(self) -> None:
-        """Let everybody who waits go, within one interval. May be called from a signal handler."""
+        """End all waits, within one interval. May be called from a signal handler."""
         self._closing = True
 
     def take_back(self, attempt_id: str) -> None:
-        """Its claim was refused for now: it may be offered again. May be called from any thread."""
+        """Allow the attempt to be offered again, because its claim was refused for now. Thread-safe."""
         self._offered.pop(attempt_id, None)
 
     async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
@@ -78,21 +79,19 @@ class WorkOffers:
             try:
                 found = await LEASES.run(self._startable, askers)
             except Exception as error:
-                _refuse([one for one in askers if one not in seen], error)
+                # Workers that already waited keep waiting through an outage. New ones get the error at once.
+                for one in askers:
+                    if one not in seen and not one.answer.done():
+                        one.answer.set_exception(error)
                 found = []
             self._hand_out(askers, found)
             seen = set(askers)
-            await self._pause()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._interval)
         _settle(self._askers)
 
-    async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._asked.wait(), self._interval)
-        except TimeoutError:
-            return
-
     def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
-        """As many attempts of each queue as there are waiting workers. Reads no more of a line."""
+        """At most as many attempts per queue as there are waiting workers. Reads no more rows than needed."""
         queues = frozenset[str]().union(*(one.queues for one in askers))
         left, found = dict.fromkeys(queues, len(askers)), []
         kinds = list({(one.queues, one.extensions, one.spec_version): one for one in askers}.values())
@@ -125,9 +124,3 @@ def _settle(askers: Sequence[_Asker]) -> None:
     for one in askers:
         if not one.answer.done():
             one.answer.set_result(None)
-
-
-def _refuse(askers: Sequence[_Asker], error: Exception) -> None:
-    for one in askers:
-        if not one.answer.done():
-            one.answer.set_exception(error)

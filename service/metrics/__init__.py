@@ -1,1 +1,1 @@
-"""What Prometheus reads: counters of this process, and numbers that are made of the rows when it asks."""
+"""Metrics for Prometheus: counters of this process, and numbers that a scrape reads from the database."""

@@ -1,4 +1,4 @@
-"""The housekeeping backlog: how many rows each of its steps has to handle."""
+"""The cleanup backlog: how many rows each step of garbage collection has to handle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.db.types import db_now
 from service.db.unit_of_work import Unit
 
 MOST = 10_000
-"""The count stops here: a higher number would cost time and change nothing."""
+"""The count stops here to bound the cost of the query."""
 
 
 def backlog(unit: Unit) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""What this replica counts itself, from its start on: requests, events of jobs that it committed, writes it refused."""
+"""Counters of this replica since its start: requests, events of jobs that it committed, writes that it refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from baton.domain.states import TERMINAL_JOBS
 from service.db.event_sink import EventSink
 
-# Seconds. Up to 60: a long poll waits so long.
+# In seconds. 60 is the maximum wait of a long poll.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STORED = ("publish", "delete_checkpoint", "delete_object", "sweep")
 QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "messages", "redis")
@@ -30,12 +30,12 @@ STEPS = (
 
 ENDED = "attempt_"
 log = logging.getLogger("service.events")
-# When each was made: half of all lines, of which nobody makes anything.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the package annotates it not
+# Creation times would be half of all lines, and are not used.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client has no annotation for it
 
 
 class Counters:
-    """Safe for several threads. Each app has a registry of its own."""
+    """Thread-safe. Each app has a separate registry."""
 
     def __init__(self, version: str) -> None:
         self.registry = made = CollectorRegistry()
@@ -52,28 +52,33 @@ class Counters:
         )
         self.in_progress = Gauge(
             "baton_http_requests_in_progress",
-            "Requests that are answered now, long polls and streams too",
+            "Requests in progress, including long polls and streams",
             registry=made,
         )
         self.submitted = Counter("baton_jobs_submitted", "Jobs that were submitted", registry=made)
-        self.jobs_ended = Counter("baton_jobs_ended", "Jobs that ended, by how", ["status"], registry=made)
+        self.jobs_ended = Counter("baton_jobs_ended", "Jobs that ended, by status", ["status"], registry=made)
         self.attempts_ended = Counter(
             "baton_attempts_ended", "Attempts that ended, by outcome and reason", ["outcome", "reason"], registry=made
         )
-        self.leases_expired = Counter("baton_leases_expired", "Attempts whose lease ran out", registry=made)
+        self.leases_expired = Counter("baton_leases_expired", "Attempts whose lease expired", registry=made)
         self.checkpoints = Counter("baton_checkpoints_committed", "Checkpoints that were committed", registry=made)
         self.quarantined = Counter("baton_checkpoints_quarantined", "Checkpoints that could not be read", registry=made)
         self.fenced = Counter(
             "baton_fenced_writes_refused",
-            "Writes of workers that held the attempt no more (409 lease-lost)",
+            "Writes of workers that no longer held the attempt (409 lease-lost)",
             registry=made,
         )
         self.item_failures = Counter(
             "baton_item_failures",
-            "Failures of single items (a job, an attempt, an object) in the steps of the reconciler; others went on",
+            "Failures of single items (a job, an attempt, an object) in the steps of the reconciler",
             ["step"],
             registry=made,
         )
+        self._counted: dict[str, Callable[[], None]] = {
+            "submitted": self.submitted.inc,
+            "checkpoint": self.checkpoints.inc,
+            "quarantined": self.quarantined.inc,
+        }
         for step in STEPS:
             self.item_failures.labels(step)
         for status in TERMINAL_JOBS:
@@ -84,24 +89,15 @@ class Counters:
         self.item_failures.labels(step).inc()
 
     def heard(self, event: EventSink) -> None:
-        """An event of a job was committed here."""
+        """Log and count an event of a job that this replica committed."""
         extra = {"job": event.job_id, "event": event.kind, "actor": event.actor, "attempt": event.data.get("attempt")}
         log.info("%s", event.message, extra=extra)
         if event.kind.startswith(ENDED):
-            self._ended(event.kind.removeprefix(ENDED), str(event.data.get("reason") or "none"))
+            outcome = event.kind.removeprefix(ENDED)
+            self.attempts_ended.labels(outcome, str(event.data.get("reason") or "none")).inc()
+            if outcome == "lost":
+                self.leases_expired.inc()
         elif event.kind in TERMINAL_JOBS:
             self.jobs_ended.labels(event.kind).inc()
-        elif (count := self._counted().get(event.kind)) is not None:
+        elif (count := self._counted.get(event.kind)) is not None:
             count()
-
-    def _ended(self, outcome: str, reason: str) -> None:
-        self.attempts_ended.labels(outcome, reason).inc()
-        if outcome == "lost":
-            self.leases_expired.inc()
-
-    def _counted(self) -> dict[str, Callable[[], None]]:
-        return {
-            "submitted": self.submitted.inc,
-            "checkpoint": self.checkpoints.inc,
-            "quarantined": self.quarantined.inc,
-        }

@@ -1,4 +1,4 @@
-"""The numbers that the database has: the same at each replica. A few queries that no ended job makes slower."""
+"""Numbers from the database, equal at all replicas. A few queries, whose cost does not grow with ended jobs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from service.usecases.scheduling import occupied
 from service.usecases.worker_demand import may_start
 
 QUEUES = 100
-"""So many queues have labels of their own, the busiest; the others share OTHERS."""
+"""Number of queues with a separate label: the busiest ones. The others share OTHERS."""
 
 OTHERS = "(others)"
 LIVE_JOBS = 500
-"""Of so many jobs that have not ended, the newest, the time is divided."""
+"""The time is divided only for this many jobs, the newest that have not ended."""
 
 STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
 WORKERS = tuple(state.value for state in WorkerState)
@@ -46,10 +46,10 @@ WORKERS = tuple(state.value for state in WorkerState)
 
 @dataclass
 class Queue:
-    """One queue. `queued`: attempts that wait; `waiting`: those of them that may start now; `held`: under way.
+    """One queue. `queued`: attempts that wait. `waiting`: those that may start now. `held`: attempts that workers hold.
 
-    `oldest`: seconds since the first of the queued might have started. `remaining`: seconds of all that runs, as its
-    workers guess. `overdue`: jobs that train and do not get a checkpoint out.
+    `oldest`: seconds since the oldest waiting attempt could have started. `remaining`: estimated seconds of all running
+    jobs. `overdue`: running jobs whose newest checkpoint is overdue.
     """
 
     queued: int = 0
@@ -61,7 +61,7 @@ class Queue:
     overdue: int = 0
 
     def add(self, other: Queue) -> None:
-        """Count the other's as its own."""
+        """Add the numbers of another queue."""
         for name, value in vars(other).items():
             setattr(self, name, max(self.oldest, value) if name == "oldest" else getattr(self, name) + value)
 
@@ -71,7 +71,7 @@ class Rows:
     """The results of one read. `seconds`: of jobs that have not ended, by bucket.
 
     `failing`: items that a reconciler step could not handle and tries again, by step. `backlog`: rows that wait for
-    housekeeping, by kind.
+    garbage collection or publishing, by kind.
     """
 
     jobs: Mapping[str, int]
@@ -83,7 +83,7 @@ class Rows:
 
 
 def read(unit: Unit, limits: Limits, lost_after: float) -> Rows:
-    """One state of the database in numbers."""
+    """Read all numbers in one transaction."""
     now = unit.now()
     queues, seconds = few(_queues(unit, limits, now)), _seconds(unit, now)
     return Rows(_jobs(unit), _workers(unit, lost_after), queues, seconds, _failing(unit), backlog(unit))
@@ -134,21 +134,21 @@ def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], no
 def _add_what_runs(unit: Unit, found: defaultdict[str, Queue]) -> None:
     query = select(Job.queue, Job.progress, Job.overdue_since).select_from(Attempt).join(Job)
     for name, progress, overdue in unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))):
-        told = mapping(progress)
+        reported = mapping(progress)
         found[name].held += 1
-        found[name].images_per_second += _real(told.get("images_per_second"))
-        found[name].remaining += _real(told.get("eta_seconds"))
+        found[name].images_per_second += _real(reported.get("images_per_second"))
+        found[name].remaining += _real(reported.get("eta_seconds"))
         found[name].overdue += overdue is not None
 
 
 def _real(value: Any) -> float:
-    """Rows have NaN as text, and nothing where nothing was told."""
+    """The value as a number. Rows have NaN as text, and None if nothing was reported: both count as 0."""
     number = number_or(value)
     return number if math.isfinite(number) else 0.0
 
 
 def few(queues: Mapping[str, Queue]) -> dict[str, Queue]:
-    """No more than QUEUES of them, whatever users call theirs."""
+    """At most QUEUES queues, because users choose the names. The others are summed."""
     busiest = sorted(queues.items(), key=lambda item: (-item[1].queued - item[1].held, item[0]))
     found = dict(busiest[:QUEUES])
     if len(busiest) > QUEUES:

@@ -1,1 +1,1 @@
-"""The service's use of the object store: its identity, checks of what workers report, streamed reads."""
+"""The service's use of the blob store: its identity, checks of workers' reports, streamed reads."""

@@ -1,4 +1,4 @@
-"""Bytes of the store for HTTP answers, read chunk by chunk in the store's lane."""
+"""Streams objects of the store to HTTP answers, chunk by chunk in the store's lane."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The identity of the service's store: writes, stores and compares it. Refuses workers that use another store."""
+"""The identity of the service's store: writes it, records it, compares it. Refuses workers that use another store."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from baton.domain.manifest import MANIFEST
@@ -81,18 +80,16 @@ class ServiceStore:
         """The store's identity is missing or differs from the database's. The objects decide which one is right."""
         with self._database.read() as session:
             needed, newest = known_stores.prefixes_to_resume(Unit(session)), known_stores.newest_prefixes(Unit(session))
-        here = self._holds_any([*needed, *newest])
+        prefixes = dict.fromkeys([*needed, *newest])
+        here = any(self._store.stat(f"{prefix}/{MANIFEST}") is not None for prefix in prefixes)
         if here and found is None:
             self._use(self._write(before.id))
-            log.warning("the store %s had lost its identity (%s): written again", self.url, IDENTITY)
+            log.warning("the identity of the store %s (%s) was missing: it was written again", self.url, IDENTITY)
         elif here or not needed or before.id == self._replaces:
             self._use(found or self._write(new_id()))
-            log.warning("the store was %s (identity %s) and is %s now", before.url, before.id, self.url)
+            log.warning("the store has changed from %s (identity %s) to %s", before.url, before.id, self.url)
         else:
             self._doubt(before)
-
-    def _holds_any(self, prefixes: Iterable[str]) -> bool:
-        return any(self._store.stat(f"{prefix}/{MANIFEST}") is not None for prefix in dict.fromkeys(prefixes))
 
     def _doubt(self, before: KnownStore) -> None:
         self.id = before.id
@@ -100,7 +97,7 @@ class ServiceStore:
             f"{self.url} is not the store that was used before ({before.url}, identity {before.id}), and holds none of "
             "the checkpoints that unfinished jobs need: no work is given out. Set BATON_STORE to the store that was "
             f"used before (is it mounted?), or copy its objects, {IDENTITY} among them, to this one. To give them up, "
-            f"set BATON_STORE_REPLACES={before.id}: those jobs fail then with wrong_store"
+            f"set BATON_STORE_REPLACES={before.id}: then those jobs fail with wrong_store"
         )
         if doubt != self.doubt:
             log.error("%s", doubt)
@@ -114,7 +111,7 @@ class ServiceStore:
             with self._database.write() as session:
                 known_stores.use(Unit(session), store_id, self.url)
         if self.doubt:
-            log.warning("the store %s is the right one again", self.url)
+            log.warning("the store %s is the expected one again", self.url)
         self.id, self.doubt = store_id, None
 
     def _run(self) -> None:
@@ -140,7 +137,7 @@ class ServiceStore:
             with self._database.read() as session:
                 before = known_stores.last_used(Unit(session))
         except Exception as error:
-            log.warning("which store was used before is not known: %s", error)
+            log.warning("cannot read which store was used before: %s", error)
             return
         if before is not None and before.url == self.url:
             self.id = before.id

@@ -1,4 +1,4 @@
-"""Checks in the service's store what a worker reports, before the report is written to the database."""
+"""Checks that objects that a worker reports exist in the service's store, before the database refers to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.store.identity import ServiceStore
 SECONDS = 8.0
 """Time limit of one check in seconds. A worker waits 10 s for an answer."""
 MOST_BYTES = 16 << 20
-_LANE = Lane("store for a look", 16)  # separate from downloads: large downloads must not delay commits
+_LANE = Lane("check in the store", 16)  # separate from downloads: large downloads must not delay commits
 _T = TypeVar("_T")
 
 
@@ -43,7 +43,7 @@ class ReportChecks:
         return await self._in_time(lambda: self._size(f"{prefix}/{MANIFEST}") is not None)
 
     async def sees_any(self, prefixes: Collection[str]) -> bool:
-        """Whether the store holds the manifest of any of these checkpoints. False only if it is the right store."""
+        """Whether the store holds the manifest of any of these checkpoints. False only if its identity is correct."""
         return await self._in_time(lambda: self._any(prefixes))
 
     def _any(self, prefixes: Collection[str]) -> bool:
@@ -57,14 +57,14 @@ class ReportChecks:
             return
         self._check_identity()
         raise NotInStore(
-            f"the service does not find {name} as the worker wrote it in its store {self._own.url}: does the worker's "
-            "BATON_STORE name the same store?"
+            f"the service does not find {name} with the reported content in its store {self._own.url}: does the "
+            "worker's BATON_STORE name the same store?"
         )
 
     def _check_identity(self) -> None:
-        """A missing object means something only in the right store. For example, a volume may not be mounted."""
+        """Raise StoreUnavailable if the store may be the wrong one, for example because a volume is not mounted."""
         if self._own.doubt is not None or self._own.id is None or read_identity(self._store) != self._own.id:
-            raise StoreUnavailable(f"The service's store {self._own.url} is not the one that it was. See /readyz.")
+            raise StoreUnavailable(f"The service's store {self._own.url} is not the one it used before. See /readyz.")
 
     def _size(self, name: str) -> int | None:
         info = self._store.stat(name)
@@ -84,7 +84,7 @@ class ReportChecks:
 
         def unless_given_up() -> _T:
             if given_up.is_set():  # the call waited so long for a thread that its caller has left
-                raise StoreUnavailable("The look was given up.")
+                raise StoreUnavailable("The check was abandoned.")
             return call()
 
         look = asyncio.ensure_future(_LANE.run(unless_given_up))

@@ -1,1 +1,1 @@
-"""The dashboard: one page whose modules ask the API as any other client does, and the files that it is made of."""
+"""The dashboard: one page whose JavaScript modules call the REST API, and its files."""

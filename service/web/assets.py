@@ -1,4 +1,4 @@
-"""The dashboard's files, read once, below a name made of their content: browsers may keep them for ever."""
+"""The dashboard's files, read once. Their URL contains a digest of the content, so browsers may cache them forever."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 FOLDER = Path(__file__).with_name("static")
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 SMALL = 600
-"""Bytes below which packing gains nothing."""
+"""Size in bytes below which compression saves nothing."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent. `packed`: by gzip, where that is shorter."""
+    """A file. `packed`: compressed by gzip, if that is smaller."""
 
     content: bytes
     media_type: str
@@ -25,24 +25,24 @@ class Asset:
 
 @dataclass(frozen=True)
 class Assets:
-    """All files by their path below `static`, and the name of this whole state of them."""
+    """All files by their path below `static`. `name`: the digest of all of them."""
 
     name: str
     files: dict[str, Asset]
 
     @property
     def root(self) -> str:
-        """Where they are served."""
+        """URL path of the files."""
         return f"/assets/{self.name}"
 
     def paths(self, suffix: str) -> list[str]:
-        """Where each file of this kind is served."""
+        """URL path of each file with this suffix."""
         return [f"{self.root}/{path}" for path in self.files if path.endswith(suffix)]
 
 
 @cache
 def load_assets() -> Assets:
-    """What lies in `static`: scripts, styles and pictures, and nothing else."""
+    """The scripts, styles and images in `static`."""
     files: dict[str, Asset] = {}
     digest = hashlib.sha256()
     for path in sorted(FOLDER.rglob("*")):

@@ -1,4 +1,4 @@
-"""Routes of the dashboard: its one page under the address of each view, and its files."""
+"""Routes of the dashboard: its single page at the URL of each view, and its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHELL = Path(__file__).with_name("index.html")
 METHODS = ["GET", "HEAD"]
 VIEWS = ("/", "/jobs/{job_id}", "/jobs/{job_id}/{tab}", "/compare", "/workers", "/submit")
 FOR_EVER = "public, max-age=31536000, immutable"
-# Scripts and styles are files of Baton's own; what a script would turn into markup must have gone through lit-html.
+# Only Baton's files may be scripts and styles. Trusted Types let scripts create markup only through lit-html.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 def show_view(request: Request) -> Response:
-    """The page. It says whether there is a session, so that a stranger's browser need not be refused to learn it."""
+    """The page. It contains whether there is a session, so that a browser without one need not get a 401 first."""
     return Response(_shell(COOKIE in request.cookies), headers=HEADERS, media_type="text/html; charset=utf-8")
 
 
@@ -52,11 +52,11 @@ for view in VIEWS:
 
 @router.api_route("/assets/{name}/{path:path}", methods=METHODS)
 def show_asset(request: Request, name: str, path: str) -> Response:
-    """A file of this very state of the dashboard; there is none of an older or newer one here."""
+    """A file of this version of the dashboard. Files of other versions are not found."""
     assets = load_assets()
     asset = assets.files.get(path)
     if asset is None or name != assets.name:
-        raise NotFound("there is no such file of the dashboard here; load the page again")
+        raise NotFound("this version of the dashboard has no such file; load the page again")
     headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
     if asset.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
         return Response(asset.packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=asset.media_type)
@@ -66,7 +66,7 @@ def show_asset(request: Request, name: str, path: str) -> Response:
 @cache
 def _shell(session: bool) -> str:
     assets = load_assets()
-    # Baton's own come last, so that they have the last word.
+    # Baton's style sheets come last, so that they override those of libraries.
     found = sorted(assets.paths(".css"), key=lambda path: "/vendor/" not in path)
     styles = [f'<link rel="stylesheet" href="{escape(path)}">' for path in found]
     modules = [f'<link rel="modulepreload" href="{escape(path)}">' for path in assets.paths(".js")]

@@ -179,7 +179,7 @@ def test_an_own_spec_is_refused_with_its_fields_and_accepted_when_right(watcher:
     box = page.get_by_label("Spec, as YAML or JSON")
     box.fill("name: mine\nnetwork: {name: network-2")
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("alert")).to_contain_text("the body is no YAML")
+    expect(page.get_by_role("alert")).to_contain_text("the body is not supported YAML")
     box.fill("name: mine\nnetwork: {name: network-9}\ndataset: {name: digits}\nstages: [{epochs: 1}]")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("alert")).to_contain_text("network.name: unknown network 'network-9'")

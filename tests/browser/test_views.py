@@ -30,7 +30,7 @@ def test_signing_in_and_out(stranger: Tab, gallery: Gallery) -> None:
     page.get_by_label("Token").fill("not-the-token")
     stranger.forgive("status of 401")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("not known")
+    expect(page.get_by_role("alert")).to_contain_text("unknown")
     page.get_by_label("Token").fill(TOKEN)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=JOB)).to_be_visible()
@@ -232,9 +232,9 @@ def test_earlier_events_come_when_they_are_asked_for(page: Page, gallery: Galler
     open_job(page, gallery, "long-haul", "/events")
     expect(page.locator('tr[data-kind="succeeded"]')).to_be_visible()
     expect(page.locator('tr[data-kind="submitted"]')).to_have_count(0)
-    page.get_by_role("button", name="Earlier ones").click()
+    page.get_by_role("button", name="Earlier events").click()
     expect(page.locator('tr[data-kind="submitted"]')).to_be_visible()
-    expect(page.get_by_role("button", name="Earlier ones")).to_have_count(0)
+    expect(page.get_by_role("button", name="Earlier events")).to_have_count(0)
 
 
 def test_the_workers(page: Page, gallery: Gallery) -> None:
@@ -274,4 +274,4 @@ def test_a_silent_worker_is_told_and_counted_on(page: Page, gallery: Gallery) ->
 def test_what_is_not_there_is_said(tab: Tab) -> None:
     tab.forgive("status of 404")
     tab.page.goto(f"/jobs/{'0' * 32}")
-    expect(tab.page.get_by_text("There is no such job here.")).to_be_visible()
+    expect(tab.page.get_by_text("There is no such job.")).to_be_visible()

@@ -29,7 +29,7 @@ def test_the_service_needs_no_tensorflow() -> None:
         ("service", "httpx==", "not-httpx==", "service.txt: httpx is missing"),
         ("local", "httpx==0.28", "httpx==0.27", "local.txt: httpx is 0.27"),
         ("dev", "opencv-python-headless==4", "opencv-python==4", "dev.txt: OpenCV must be"),
-        ("worker-cpu", "httpx==0.28.1", "httpx==0.28.9", "worker-cpu.txt: it holds packages or versions"),
+        ("worker-cpu", "httpx==0.28.1", "httpx==0.28.9", "worker-cpu.txt: it has packages or versions"),
     ],
 )
 def test_a_lock_that_does_not_match_is_named(lock: str, old: str, new: str, complaint: str) -> None:

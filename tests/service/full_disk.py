@@ -82,7 +82,7 @@ def main(root: Path, redis_url: str) -> None:
     migrate(url)
     for name in readiness.EVERY:
         readiness.EVERY[name] = 0.1
-    readiness.AGAIN_SECONDS, readiness.TOLD_SECONDS = 0.1, 1.0
+    readiness.AGAIN_SECONDS, readiness.FAILURE_SECONDS = 0.1, 1.0
     settings = Settings(token=TOKEN, database_url=url, redis_url=redis_url, store=store.as_uri(), conductor_seconds=0)  # type: ignore[call-arg]
     app = create_app(settings)
     with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False) as http:

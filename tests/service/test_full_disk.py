@@ -64,7 +64,7 @@ def test_a_database_that_takes_no_further_page(
     assert len(told) == 1
     full[0] = False
     assert submitted(api).status_code == 201
-    monkeypatch.setattr(readiness, "TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "FAILURE_SECONDS", 0.0)
     assert not_ready(api) == {}
 
 

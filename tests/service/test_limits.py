@@ -202,11 +202,11 @@ def test_a_job_says_what_it_waits_for(api: Api) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("BATON_QUEUE_LIMITS", "{default: 4}", "is no JSON"),
+        ("BATON_QUEUE_LIMITS", "{default: 4}", "is not valid JSON"),
         ("BATON_QUEUE_LIMITS", "[4]", "dictionary"),
         ("BATON_QUEUE_LIMITS", '{"default": -1}', "default: "),
         ("BATON_QUEUE_LIMITS", '{"default": "4"}', "default: "),
-        ("BATON_QUEUE_LIMITS", '{"No Queue": 4}', "'No Queue', which no queue can be called"),
+        ("BATON_QUEUE_LIMITS", '{"No Queue": 4}', "'No Queue', which is not a valid queue name"),
         ("BATON_LABEL_LIMITS", '{"team": 4}', "'team', which is neither key:value nor key:*"),
         ("BATON_LABEL_LIMITS", '{"*:*": 4}', "'*:*'"),
         ("BATON_LABEL_LIMITS", '{"team:a:b": 4}', "'team:a:b'"),

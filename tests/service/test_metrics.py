@@ -91,7 +91,7 @@ def test_what_is_rolled_back_did_not_happen(api: Api, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("service.usecases.attempt_queue.queue_attempt", broken)
+    monkeypatch.setattr("service.usecases.submit.queue_attempt", broken)
     assert api.http.post("/v1/jobs", json={"plan": "digits-demo"}).status_code == 500
     assert value(scraped(api), "baton_jobs_submitted_total") == 0
 

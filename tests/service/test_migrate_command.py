@@ -35,7 +35,7 @@ def test_a_schema_is_brought_up_to_date_as_a_step_of_its_own(new_database_url: C
 
 @pytest.mark.parametrize(
     ("url", "advice"),
-    [("mysql://x", "names mysql"), ("postgresql+psycopg://x@127.0.0.1:1/x", "cannot be brought up to date")],
+    [("mysql://x", "names mysql"), ("postgresql+psycopg://x@127.0.0.1:1/x", "cannot be migrated")],
 )
 def test_what_is_wrong_ends_with_status_2(url: str, advice: str) -> None:
     status, said = run("service.migrate", url)

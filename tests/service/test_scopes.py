@@ -87,7 +87,7 @@ def test_no_route_is_open_that_is_not_meant_to_be(api: Api) -> None:
 @pytest.mark.parametrize("dependencies", [[], [READ, SUBMIT]])
 def test_a_route_that_does_not_say_what_it_needs_cannot_be_made(dependencies: list[object]) -> None:
     router = APIRouter(route_class=GuardedRoute)
-    with pytest.raises(TypeError, match=r"/new must say once"):
+    with pytest.raises(TypeError, match=r"/new must declare its scope exactly once"):
         router.get("/new", dependencies=dependencies)(lambda: None)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-// The dashboard: who is signed in, the frame around the views, and which view is shown.
+// The dashboard: the session, the frame around the views, and the current view.
 import { get, on, send, setCsrf } from "./core/api.js";
 import { drawer, html, nothing } from "./core/html.js";
 import * as router from "./core/router.js";
@@ -31,12 +31,12 @@ function header() {
 
 const outage = () => html`<div role="status" class="outage" ?hidden=${state.reached}>${state.reached ? "" : "The service does not answer. Trying again…"}</div>`;
 
-function show({ anew = false } = {}) {
+function show({ reload = false } = {}) {
   const before = state.route;
   state.route = router.route();
   draw();
-  // A view that can go on with another part of itself keeps what it has loaded.
-  if (!anew && before.name === state.route.name && end.move?.(state.route)) return false;
+  // A view that can move to another part of itself keeps its data.
+  if (!reload && before.name === state.route.name && end.move?.(state.route)) return false;
   queueMicrotask(() => {
     end();
     const root = fresh();
@@ -46,7 +46,7 @@ function show({ anew = false } = {}) {
   return true;
 }
 
-// A new node for each view: nothing of the one before can draw into it.
+// A new node for each view, so that the previous view cannot draw into it.
 function fresh() {
   const node = document.createElement("div");
   node.className = "view";
@@ -56,7 +56,7 @@ function fresh() {
 }
 
 function missing(root) {
-  document.title = "Nothing here – Baton";
+  document.title = "Page not found – Baton";
   root.append(Object.assign(document.createElement("p"), { className: "empty", textContent: "There is no such page. Jobs are listed under “Jobs”." }));
 }
 
@@ -64,14 +64,14 @@ function signedIn(session) {
   state.session = session;
   state.why = "";
   setCsrf(session.csrf);
-  show({ anew: true });
+  show({ reload: true });
 }
 
 function signedOut(why) {
   state.session = null;
   state.why = why;
   setCsrf(null);
-  show({ anew: true });
+  show({ reload: true });
 }
 
 async function signOut() {
@@ -79,7 +79,7 @@ async function signOut() {
   signedOut("");
 }
 
-on("unauthorized", () => state.session && signedOut("The session is over. Sign in again."));
+on("unauthorized", () => state.session && signedOut("The session has ended. Sign in again."));
 on("reached", (reached) => {
   if (reached !== state.reached) {
     state.reached = reached;
@@ -91,7 +91,7 @@ router.start(() => {
   if (show()) document.getElementById("content").focus({ preventScroll: true });
 });
 
-// A link that signs in once: its code leaves the address before it is used, and with it the browser's history.
+// A link that signs in once. Its code is removed from the URL before it is used, so it is not in the browser's history.
 async function redeem() {
   const code = /^#sign-in=(baton_link_[0-9a-f]+)$/.exec(window.location.hash)?.[1];
   if (!code) return false;

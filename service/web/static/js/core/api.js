@@ -1,4 +1,4 @@
-// The API as this page asks it: with the session's cookie, errors as Problem, and the service's clock.
+// Calls of the REST API with the session cookie. Errors become Problem. `now` follows the service's clock.
 
 export class Problem extends Error {
   constructor(status, view) {
@@ -9,7 +9,7 @@ export class Problem extends Error {
   }
 }
 
-export class Away extends Error {}
+export class Unreachable extends Error {}
 
 let csrf = null;
 let skew = 0; // milliseconds that the service's clock is ahead of this one
@@ -32,7 +32,7 @@ export async function request(method, path, { body, type, headers = {}, signal }
   } catch (error) {
     if (error.name === "AbortError") throw error;
     tell("reached", false);
-    throw new Away("The service does not answer.");
+    throw new Unreachable("The service does not answer.");
   }
   tell("reached", answer.status !== 502 && answer.status !== 504);
   keepTime(answer);
@@ -63,10 +63,10 @@ export async function send(method, path, value, headers) {
 
 export const items = async (path) => (await get(path)).items;
 
-// Letters and digits nobody else draws; crypto.randomUUID is missing where the page came without TLS.
+// A random key. crypto.randomUUID does not exist on pages without TLS.
 export function drawKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// JSON has no NaN: the service sends it, and the infinities, as text.
+// JSON has no NaN and no infinity: the service sends them as text.
 export const number = (value) => (value === null || value === undefined ? null : Number(value));

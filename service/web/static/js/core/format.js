@@ -1,4 +1,4 @@
-// Numbers, times and sizes as people read them.
+// Numbers, times and sizes as text for people.
 import { now } from "./api.js";
 
 const DASH = "–";
@@ -30,7 +30,7 @@ export function ago(text) {
   return new Date(text).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
-// The greatest unit alone: how long ago something was is not worth two.
+// Only the greatest unit: more precision does not matter for an age.
 export function short(passed) {
   if (passed < 1) return duration(passed);
   const [unit, size] = UNITS.find(([, one]) => passed >= one);
@@ -41,7 +41,7 @@ export const moment = (text) =>
   text
     ? new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })
     : DASH;
-// The time of day, with the day where that is another.
+// The time of day, with the date if it is not today.
 export function when(text) {
   const [at, today] = [new Date(text), new Date(now())];
   const day = at.toDateString() === today.toDateString() ? "" : `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })} `;
@@ -60,7 +60,7 @@ export const whole = (value) =>
 export const percent = (share, digits = 1) =>
   share === null || share === undefined || !Number.isFinite(share) ? DASH : `${(100 * share).toFixed(digits)} %`;
 
-// At an axis whose ticks are `step` apart.
+// A percentage at an axis with a distance of `step` between its ticks.
 export const percentTick = (share, step) => percent(share, step >= 0.01 ? 0 : step >= 0.001 ? 1 : 2);
 
 export function real(value) {

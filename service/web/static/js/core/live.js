@@ -1,9 +1,9 @@
-// What is asked again and again, and only while somebody looks: a hidden page costs the service nothing.
+// Polling while the page is visible. A hidden page sends no requests.
 import { Problem } from "./api.js";
 
 const LONGEST = 15_000;
 
-// Calls `ask` now and every `milliseconds`; `ask` returns false when there is nothing to ask any more.
+// Calls `ask` now and every `milliseconds`; `ask` returns false to end the polling.
 export function poll(ask, milliseconds) {
   let timer = null;
   let over = false;

@@ -1,4 +1,4 @@
-// Addresses of the views. Links are ordinary links; a click on one of them changes the view without loading the page.
+// URLs of the views. A click on an ordinary link changes the view without loading the page.
 
 const ROUTES = [
   [/^\/$/, "jobs"],
@@ -39,7 +39,7 @@ export function go(path) {
   changed();
 }
 
-// Changes the address without a new view: for filters.
+// Changes the URL without a new view, for filters.
 export function replace(path) {
   window.history.replaceState(null, "", path);
 }

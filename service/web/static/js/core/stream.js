@@ -1,11 +1,11 @@
-// The events of a job as they come. Not EventSource: that hears only kinds that it knows beforehand, and a worker may
-// name its own; it also keeps a connection for each hidden page, of which a browser has six.
+// The live events of a job. EventSource is not used: it receives only kinds that are known beforehand, but workers may
+// add kinds. It also keeps one of the browser's six connections for each hidden page.
 import { request } from "./api.js";
 
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
 const SILENCE = 45_000;
 
-// Calls `heard(event)` for each event behind `after`, until the job's last one or `stop()`.
+// Calls `heard(event)` for each event after number `after`. Ends with the last one, or when the returned function is called.
 export function follow(jobId, after, heard) {
   let last = after;
   let over = false;
@@ -55,7 +55,7 @@ export function follow(jobId, after, heard) {
   };
 }
 
-// Frames of a text/event-stream (WHATWG HTML, 9.2); one that nothing comes from for too long is given up.
+// Frames of a text/event-stream (WHATWG HTML, 9.2). A stream without any data for SILENCE is closed.
 async function* frames(body, controller) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -1,4 +1,4 @@
-// The attempts on one time axis: who had the job when, and why it ended.
+// The attempts on one time axis: the worker of each, its time, and why it ended.
 import { number, now } from "../core/api.js";
 import { duration, between, moment, short, whole, words } from "../core/format.js";
 import { html, nothing, svg } from "../core/html.js";

@@ -1,4 +1,4 @@
-// How a run went along an axis: epochs, steps or time. Where stages lie on it, and where attempts were interrupted.
+// A job along an axis of epochs, steps or time: the positions of its stages and interruptions.
 import { duration, whole } from "../core/format.js";
 
 export const AXES = { epoch: "Epochs", step: "Steps", time: "Time" };
@@ -28,7 +28,7 @@ const SHOW = {
   time: duration,
 };
 
-// [global step, epochs done] as far as it is known; beyond the last row, at the rate of the stage under way.
+// [global step, epochs done] of the recorded rows, and one extrapolated point at the rate of the current stage.
 function knotsOf({ history, job }) {
   const knots = [[0, 0], ...history.map((row) => [row.global_step, row.epoch])];
   const steps = job.progress?.steps;
@@ -67,7 +67,7 @@ const marksOf = ({ attempts }, place) =>
     .filter((attempt) => INTERRUPTED.has(attempt.state) && attempt.claimed_at)
     .map((attempt) => ({ at: place(attempt), kind: attempt.state, attempt: attempt.attempt }));
 
-// A worker that was lost told no last step: then the end of its last epoch has to do.
+// A lost worker did not report its last step. Then this is the end of its last epoch.
 function stepOf(attempt, { history }) {
   if (attempt.end_step !== null) return attempt.end_step;
   return history.findLast((row) => row.attempt <= attempt.attempt)?.global_step ?? attempt.start_step ?? NaN;

@@ -1,4 +1,4 @@
-// The curves of a job, growing, and the same numbers as a table.
+// The live curves of a job, and the same numbers as a table.
 import { number } from "../core/api.js";
 import { duration, moment, percent, percentTick, real, whole } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
@@ -12,7 +12,7 @@ const CHARTS = {
   loss: { label: "Loss", series: [TRAINING, VALIDATION], columns: ["loss", "val_loss"], show: real },
   accuracy: { label: "Accuracy", series: [TRAINING, VALIDATION], columns: ["accuracy", "val_accuracy"], show: (value) => percent(value, 2), tick: percentTick },
   learning_rate: { label: "Learning rate", series: [{ name: "learning rate", colour: "accent" }], columns: ["learning_rate"], show: real },
-  images_per_second: { label: "Images a second", series: [{ name: "images/s", colour: "accent" }], columns: ["images_per_second"], show: whole },
+  images_per_second: { label: "Images per second", series: [{ name: "images/s", colour: "accent" }], columns: ["images_per_second"], show: whole },
 };
 const ROWS = 500;
 
@@ -26,7 +26,7 @@ export class Curves {
   }
 
   template(store) {
-    if (!store.history.length) return html`<section aria-label="Curves"><p class="empty">Curves begin with the first finished epoch.</p></section>`;
+    if (!store.history.length) return html`<section aria-label="Curves"><p class="empty">Curves appear after the first epoch.</p></section>`;
     return html`<section aria-label="Curves">
       <div class="tools">
         <fieldset class="segments"><legend class="hidden">Along</legend>
@@ -67,7 +67,7 @@ export class Curves {
     this.draw();
   }
 
-  // After each drawing: the charts live in nodes that the template made.
+  // Called after each drawing, because the template creates the nodes of the charts.
   show(root, store) {
     const hosts = root.querySelectorAll("[data-plot]");
     if (!hosts.length) return this.end();
@@ -94,14 +94,14 @@ export class Curves {
   }
 }
 
-// What cannot be drawn leaves a gap; a logarithm knows no zero.
+// Values that cannot be drawn leave a gap, such as 0 on a logarithmic scale.
 const finite = (value, log) => (Number.isFinite(value) && (!log || value > 0) ? value : null);
 
 const COLUMNS = ["Epoch", "Stage", "Step", "Loss", "Accuracy", "Validation loss", "Validation accuracy", "Learning rate", "Images/s", "Took", "Attempt", "Finished"];
 
 function rows(history) {
   const shown = history.slice(-ROWS).reverse();
-  return html`${history.length > ROWS ? html`<p class="soft">The newest ${ROWS} of ${history.length}; history.csv has all.</p>` : nothing}
+  return html`${history.length > ROWS ? html`<p class="soft">The newest ${ROWS} of ${history.length} rows; history.csv has all of them.</p>` : nothing}
     ${table("Epochs", COLUMNS.map((title, k) => ({ title, number: k < 11 })), shown.map(row))}`;
 }
 

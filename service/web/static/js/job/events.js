@@ -1,4 +1,4 @@
-// Everything that happened to a job, newest first.
+// The events of a job, newest first.
 import { moment, when, words } from "../core/format.js";
 import { html, nothing, repeat } from "../core/html.js";
 import { empty, table } from "../parts/table.js";
@@ -19,8 +19,8 @@ export class Events {
         <label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />epochs, checkpoints and artifacts too</label>
         <span class="soft small">${store.job.events} events</span>
       </div>
-      ${shown.length ? table("Events", COLUMNS, repeat(shown, (event) => event.sequence, row)) : empty("No such event among the newest.")}
-      ${store.first > 1 ? html`<button class="button" @click=${() => store.loadEarlier()}>Earlier ones</button>` : nothing}
+      ${shown.length ? table("Events", COLUMNS, repeat(shown, (event) => event.sequence, row)) : empty("No such event among the newest events.")}
+      ${store.first > 1 ? html`<button class="button" @click=${() => store.loadEarlier()}>Earlier events</button>` : nothing}
     </section>`;
   }
 

@@ -1,4 +1,4 @@
-// What a job has in the store: checkpoints, files for people, the report.
+// The job's objects in the store: checkpoints, artifacts, the report. And its spec.
 import { ago, bytes, duration, moment, whole } from "../core/format.js";
 import { html, nothing, repeat } from "../core/html.js";
 import { badge } from "../parts/status.js";
@@ -20,7 +20,7 @@ export class Checkpoints {
     if (!checkpoints) return empty("Loading…");
     const there = checkpoints.filter((one) => this.all || one.state !== "deleted");
     return html`<section>
-      <div class="tools"><label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />deleted ones too</label>
+      <div class="tools"><label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />show deleted</label>
         <span class="soft small">${checkpoints.length} committed so far, ${checkpoints.filter((one) => one.state === "committed").length} in the store${there.length > MOST ? `, the newest ${MOST} shown` : ""}</span></div>
       ${there.length ? table("Checkpoints", CHECKPOINTS, repeat(there.slice(0, MOST), (one) => one.id, checkpoint)) : empty("No checkpoint yet.")}
     </section>`;
@@ -44,7 +44,7 @@ const milliseconds = (seconds) => (seconds < 1 ? `${Math.round(seconds * 1000)} 
 
 export function artifacts({ artifacts: all }) {
   if (!all) return empty("Loading…");
-  if (!all.length) return empty("No file yet: the first come with the first finished epoch.");
+  if (!all.length) return empty("No file yet. The first ones appear after the first epoch.");
   return html`<section>${table("Files", ARTIFACTS, all.map(artifact))}</section>`;
 }
 
@@ -54,7 +54,7 @@ const artifact = (one) => html`<tr>
   <td><code>${one.crc32c}</code></td><td class="n">${bytes(one.size)}</td>
 </tr>`;
 
-// The frame keeps the report that it has until its reader wants the newer one: who reads must not lose the place.
+// The frame keeps the shown report until the reader asks for the newer one, so that the reader does not lose the place.
 export class Report {
   constructor(draw) {
     this.draw = draw;
@@ -64,15 +64,15 @@ export class Report {
   template(store) {
     if (!store.artifacts) return empty("Loading…");
     const found = store.artifacts.find((one) => one.name === REPORT);
-    if (!found) return empty("No report: a worker makes the first some seconds after the first finished epoch.");
+    if (!found) return empty("No report yet. A worker makes the first one some seconds after the first epoch.");
     this.shown ??= found.crc32c;
     const path = `/v1/jobs/${store.id}/report`;
     return html`<section>
       <div class="tools">
-        <a class="button" href=${path} target="_blank" rel="noopener">Open by itself</a>
+        <a class="button" href=${path} target="_blank" rel="noopener">Open in a new tab</a>
         <a class="button quiet" href=${found.url} download=${`${store.job.name}-report.html`}>Download</a>
         <span class="soft small">written ${ago(found.committed_at)}</span>
-        ${this.shown === found.crc32c ? nothing : html`<button class="button" @click=${() => this.renew(found)}>Show the newer one</button>`}
+        ${this.shown === found.crc32c ? nothing : html`<button class="button" @click=${() => this.renew(found)}>Show the newer report</button>`}
       </div>
       <iframe class="report" sandbox="" title=${`Report of ${store.job.name}`} src=${`${path}?v=${this.shown}`}></iframe>
     </section>`;
@@ -85,6 +85,6 @@ export class Report {
 }
 
 export const spec = ({ job }) => html`<section>
-  <p class="soft">The spec as it was accepted, with its defaults. “Submit again” begins a new job with it.</p>
+  <p class="soft">The spec as it was accepted, with its defaults. “Submit again” starts a new job with it.</p>
   <pre class="code" tabindex="0" aria-label="Spec">${JSON.stringify(job.spec, null, 2)}</pre>
 </section>`;

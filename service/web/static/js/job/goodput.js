@@ -1,4 +1,4 @@
-// Where a job's time went, as one bar and as a table.
+// How a job's time was spent, as a bar and as a table.
 import { duration, percent, words } from "../core/format.js";
 import { html, svg } from "../core/html.js";
 
@@ -14,9 +14,9 @@ export function goodput({ job }) {
   const parts = BUCKETS.map((name, k) => ({ name, seconds: job.goodput[name] || 0, productive: k < PRODUCTIVE })).filter((one) => one.seconds > 0.0005);
   const spans = placed(parts, total);
   return html`<section><h2>Goodput</h2>
-    <p><b class="large">${percent(job.goodput.goodput)}</b> of ${duration(counted(job))} went into training, validation and evaluation.
+    <p><b class="large">${percent(job.goodput.goodput)}</b> of ${duration(counted(job))} was spent on training, validation and evaluation.
       ${apart(job.goodput)}</p>
-    <svg class="stack" role="img" aria-label="Share of time by what it was spent on; the table below has the numbers" height="22">
+    <svg class="stack" role="img" aria-label="Share of time by category; the table below has the numbers" height="22">
       ${spans.map((one) => svg`<rect class=${`bucket-${one.name}`} x=${`${one.from}%`} width=${`${one.share}%`} height="22"><title>${words(one.name)}: ${duration(one.seconds)}</title></rect>`)}
     </svg>
     <ul class="buckets">${parts.map((one) => html`<li><svg width="10" height="10" aria-hidden="true"><rect class=${`bucket-${one.name}`} width="10" height="10" rx="2" /></svg>
@@ -27,7 +27,7 @@ export function goodput({ job }) {
 // Time in the queue and pauses do not count as losses.
 function apart({ waiting, paused }) {
   const parts = [waiting >= 1 && `${duration(waiting)} in the queue`, paused >= 1 && `${duration(paused)} paused`].filter(Boolean);
-  return parts.length ? html`<span class="soft">Apart from that: ${parts.join(", ")}.</span>` : "";
+  return parts.length ? html`<span class="soft">Not counted: ${parts.join(", ")}.</span>` : "";
 }
 
 function placed(parts, total) {

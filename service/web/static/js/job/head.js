@@ -1,4 +1,4 @@
-// The top of a job's page: what it is, how it stands, and what can be asked of it.
+// The top of a job's page: its name, its state, and its actions.
 import { number, send } from "../core/api.js";
 import { duration, metric as shown, moment, percent, plural, real, short, whole, words, ago } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
@@ -13,18 +13,18 @@ const ACTIONS = {
   pause: {
     when: ["queued", "running", "recovering"],
     verb: "Pause",
-    text: (job) => `${job.name} stops at its next step with a checkpoint, and its worker becomes free. It can be resumed at any time, without losing a step.`,
+    text: (job) => `${job.name} saves a checkpoint at its next step and stops. Its worker becomes free. The job can be resumed at any time, without losing a step.`,
   },
   resume: {
     when: ["paused", "pausing"],
     verb: "Resume",
-    text: (job) => `${job.name} is queued, and goes on from its last checkpoint as soon as a worker is free.`,
+    text: (job) => `${job.name} is queued, and continues from its last checkpoint when a worker is free.`,
   },
   cancel: {
     when: ["queued", "running", "recovering", "pausing", "paused"],
     verb: "Cancel",
     danger: true,
-    text: (job) => `${job.name} ends for good. Its checkpoints and files stay, but it cannot be resumed.`,
+    text: (job) => `${job.name} ends permanently and cannot be resumed. Its checkpoints and files stay.`,
   },
 };
 
@@ -62,7 +62,7 @@ function notes(job) {
   return html`${silent ? html`<p class="note" data-kind="trouble" data-silent>${silent}</p>` : nothing}
     ${job.message ? html`<div class="note" data-kind=${trouble ? "trouble" : "plain"}>${job.reason ? html`<b>${words(job.reason)}: </b>` : nothing}${message(job.message)}</div>` : nothing}
     ${job.waiting_for ? html`<p class="note">Waiting: ${job.waiting_for}</p>` : nothing}
-    ${job.checkpoint?.overdue ? html`<p class="note" data-kind="trouble">The newest checkpoint is ${duration(job.checkpoint.age_seconds)} old: more than its cadence explains.</p>` : nothing}`;
+    ${job.checkpoint?.overdue ? html`<p class="note" data-kind="trouble">The newest checkpoint is ${duration(job.checkpoint.age_seconds)} old: older than its cadence allows.</p>` : nothing}`;
 }
 
 function stats(job) {

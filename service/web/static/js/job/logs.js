@@ -1,4 +1,4 @@
-// What an attempt's training process prints, as it comes.
+// The live output of an attempt's training process.
 import { request } from "../core/api.js";
 import { html, live } from "../core/html.js";
 import { poll } from "../core/live.js";
@@ -6,9 +6,9 @@ import { empty } from "../parts/table.js";
 
 const EVERY = 2000;
 const TAIL = 128 << 10;
-const SHOWN = 2 << 20; // letters; what is older leaves the page
-const END = 2 ** 53; // beyond any log: the service answers where the end is
-// Colours and cursor moves of terminals (ECMA-48), which mean nothing here.
+const SHOWN = 2 << 20; // characters; older ones are removed from the page
+const END = 2 ** 53; // beyond any log: the service answers with the end of the log
+// Colours and cursor moves of terminals (ECMA-48), which the page does not show.
 const CONTROLS = /\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-_])/g;
 
 export class Logs {
@@ -27,7 +27,7 @@ export class Logs {
 
   template(store) {
     const claimed = store.attempts.filter((one) => one.claimed_at);
-    if (!claimed.length) return empty("No worker has had this job yet.");
+    if (!claimed.length) return empty("No worker has claimed this job yet.");
     const newest = claimed.at(-1).attempt;
     const number = claimed.some((one) => one.attempt === this.chosen) ? this.chosen : newest;
     this.number = number;
@@ -37,7 +37,7 @@ export class Logs {
           <option value="newest" ?selected=${this.chosen === null}>newest (${newest})</option>
           ${claimed.toReversed().map((one) => html`<option value=${one.attempt} ?selected=${this.chosen === one.attempt}>${one.attempt}: ${one.state}, ${one.worker}</option>`)}
         </select></label>
-        <label class="small"><input type="checkbox" .checked=${live(this.follow)} @change=${(event) => this.scroll(event.target.checked)} />keep at the end</label>
+        <label class="small"><input type="checkbox" .checked=${live(this.follow)} @change=${(event) => this.scroll(event.target.checked)} />follow</label>
         <a class="button quiet" href=${`/v1/jobs/${store.id}/attempts/${number}/log`} target="_blank" rel="noopener">Whole log</a>
         <span class="soft small" role="status">${this.shown?.number === number ? this.said() : ""}</span>
       </div>
@@ -100,7 +100,7 @@ export class Logs {
   append(shown, text) {
     if (!text) return;
     const lines = (shown.rest + text).split("\n");
-    if (shown.from && !shown.lines && lines.length > 1) lines.shift(); // cut somewhere within
+    if (shown.from && !shown.lines && lines.length > 1) lines.shift(); // its beginning may be missing
     shown.rest = lines.pop();
     shown.lines += lines.length;
     const { host, tail } = shown;
@@ -122,6 +122,6 @@ export class Logs {
   }
 }
 
-// A line as a terminal would leave it: a progress bar writes over itself.
+// A line as a terminal would show it in the end: a progress bar overwrites itself.
 const plain = (line) => line.replace(CONTROLS, "").replace(/\r+$/, "").replace(/^.*\r/s, "");
 

@@ -1,4 +1,4 @@
-// The stages: what each is, and what came out of it.
+// The stages: the settings of each, and its result.
 import { number } from "../core/api.js";
 import { between, duration, percent } from "../core/format.js";
 import { html } from "../core/html.js";

@@ -1,4 +1,4 @@
-// Everything about one job, kept up to date: its events say what has changed, and that is asked for again.
+// All data of one job, kept up to date: its events show which parts have changed, and these are loaded again.
 import { get, items } from "../core/api.js";
 import { poll } from "../core/live.js";
 import { follow } from "../core/stream.js";
@@ -30,7 +30,7 @@ export class JobStore {
     this.asking = poll(() => this.loadJob(), EVERY);
   }
 
-  // From now on this part is looked at: load it, and again whenever it changes.
+  // From now on a view shows this part: load it now and whenever it changes.
   need(part) {
     if (this.kept.has(part)) return;
     this.kept.add(part);
@@ -77,7 +77,7 @@ export class JobStore {
     this.changedSoon();
   }
 
-  // A long log comes in hundreds of events at once: they are one change.
+  // A long log arrives as hundreds of events at once: draw them together.
   changedSoon() {
     this.telling ??= setTimeout(() => {
       this.telling = null;
@@ -115,7 +115,7 @@ export class JobStore {
     else this[part] = await items(`/v1/jobs/${this.id}/${part}`);
   }
 
-  // Only what is new; the newest row again, as an epoch that was recorded twice replaces its row.
+  // Loads only new rows, and the newest one again, because a repeated epoch replaces its row.
   async loadHistory() {
     const after = Math.max(0, (this.history.at(-1)?.epoch ?? 0) - 1);
     const rows = await items(`/v1/jobs/${this.id}/history?after=${after}`);

@@ -1,4 +1,4 @@
-// Several jobs beside each other: their curves, and where their specs differ.
+// Several jobs side by side: their curves, and the differences of their specs.
 import { get, items, number } from "../core/api.js";
 import { metric as shown, percent, percentTick, real, words } from "../core/format.js";
 import { drawer, html, nothing } from "../core/html.js";
@@ -82,7 +82,7 @@ function series(ids, { histories, metric }) {
 }
 
 function template(ids, state, choose) {
-  if (ids.length < 2) return empty("Mark two jobs or more in the list, and compare them from there.");
+  if (ids.length < 2) return empty("Select two or more jobs in the list to compare them.");
   return html`<div class="head"><h1>Compare</h1></div>
     <p class="error" role="alert">${state.error}</p>
     ${state.jobs ? content(state, choose) : empty("Loading…")}`;
@@ -113,7 +113,7 @@ function results(jobs) {
 function differences(jobs) {
   const flat = jobs.map((job) => flattened(job.spec));
   const paths = [...new Set(flat.flatMap((one) => [...one.keys()]))].filter((path) => path !== "name" && new Set(flat.map((one) => one.get(path))).size > 1);
-  if (!paths.length) return html`<p class="soft">Nowhere, but in their names.</p>`;
+  if (!paths.length) return html`<p class="soft">Only in their names.</p>`;
   return table("Differences", ["Field", ...jobs.map(title)], paths.map((path) => html`<tr><th scope="row"><code>${path}</code></th>${flat.map((one) => html`<td>${one.get(path) ?? nothing}</td>`)}</tr>`));
 }
 

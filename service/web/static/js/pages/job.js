@@ -1,4 +1,4 @@
-// One job: its head, and one of its parts below.
+// One job: its head, and the selected tab below.
 import { drawer, html, nothing } from "../core/html.js";
 import { attempts } from "../job/attempts.js";
 import { Curves } from "../job/curves.js";
@@ -30,12 +30,12 @@ export function jobPage(root, { parts: [id, tab], query, may }) {
     report: () => report.template(store),
     spec: () => spec(store),
   };
-  // Ages and the bars of what is under way grow by themselves.
+  // Ages and bars of an unfinished job grow without new data.
   const ticking = setInterval(() => store.job && !ENDED.has(store.job.status) && !document.hidden && draw(), 1000);
 
   function template() {
     document.title = store.job ? `${store.job.name}: ${store.job.status} – Baton` : "Job – Baton";
-    if (!store.job) return html`<p class="empty" role="status">${store.missing ? "There is no such job here." : store.error || "Loading…"}</p>`;
+    if (!store.job) return html`<p class="empty" role="status">${store.missing ? "There is no such job." : store.error || "Loading…"}</p>`;
     return html`${head(store, may, () => store.asking.now())}
       <p class="hidden" role="status">${said(store.job)}</p>
       <nav class="tabs" aria-label="Parts of the job">${Object.entries(TABS).map(([name, title]) => html`<a href=${`/jobs/${id}${name === "overview" ? "" : `/${name}`}`} aria-current=${state.tab === name ? "page" : nothing}>${title}</a>`)}</nav>

@@ -1,4 +1,4 @@
-// The list of jobs: live, filtered, page by page.
+// The live list of jobs, with filters and pages.
 import { get, items } from "../core/api.js";
 import { ago, between, metric as shown, moment, percent, plural, short, words } from "../core/format.js";
 import { drawer, html, live, nothing, repeat } from "../core/html.js";
@@ -56,7 +56,7 @@ export function jobsPage(root, { query, may }) {
     return true;
   }
 
-  // Only of those that have a new epoch since they were drawn.
+  // Loads only the curves of jobs with a new epoch since they were drawn.
   async function loadCurves(mine) {
     const key = (job) => `${state.metric} ${job.best?.epoch} ${JSON.stringify(job.metrics)}`;
     const stale = state.jobs.filter((job) => Object.keys(job.metrics).length && state.drawn.get(job.id) !== key(job));
@@ -146,7 +146,7 @@ function filters(state, actions) {
 }
 
 function list(state, actions) {
-  if (!state.jobs.length) return empty(state.status || state.label ? "No job is like this." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
+  if (!state.jobs.length) return empty(state.status || state.label ? "No job matches the filters." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
   const columns = ["Job", "Status", "Progress", words(state.metric), "Best", "Goodput", "Worker", "Submitted"];
   return html`<table class="jobs">
     <thead><tr><th scope="col"><span class="hidden">Compare</span></th>${columns.map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>

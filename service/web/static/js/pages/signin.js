@@ -1,4 +1,4 @@
-// Signing in with a token, which is sent once; the session's cookie, which no script can read, stands for it then.
+// Sign-in with a token. It is sent once; later requests use the session cookie, which scripts cannot read.
 import { drawer, html } from "../core/html.js";
 import { send } from "../core/api.js";
 
@@ -14,7 +14,7 @@ export function signIn(root, { signedIn, why }) {
     try {
       signedIn(await send("POST", "/v1/session", { token: new FormData(event.target).get("token") }));
     } catch (error) {
-      Object.assign(state, { busy: false, error: error.status === 401 ? "This token is not known here, or not any more." : error.message });
+      Object.assign(state, { busy: false, error: error.status === 401 ? "This token is unknown, expired or revoked." : error.message });
       draw();
       root.querySelector("input").focus();
     }
@@ -23,7 +23,7 @@ export function signIn(root, { signedIn, why }) {
   function template() {
     return html`<section class="signin">
       <h1>Sign in</h1>
-      <p class="soft">With a token of this service. <code>baton up</code> prints its own and a link that signs in by itself; <code>baton dashboard</code> makes such a link anew.</p>
+      <p class="soft">Use a token of this service. <code>baton up</code> prints its token and a link that signs in. <code>baton dashboard</code> makes a new link.</p>
       <form @submit=${submit}>
         <input name="username" autocomplete="username" value="baton" hidden />
         <label for="token">Token</label>

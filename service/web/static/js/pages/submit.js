@@ -1,4 +1,4 @@
-// A new job: from a plan with changes, or from a spec of one's own.
+// A new job, from a plan with changes or from the user's own spec.
 import { drawKey, get, items, request } from "../core/api.js";
 import { drawer, html, live, nothing } from "../core/html.js";
 import { go, replace } from "../core/router.js";
@@ -15,7 +15,7 @@ export function submitPage(root, { query, may }) {
   const own = query.has("from") || query.get("of") === "spec";
   const state = { own, plans: null, plan: null, text: HINT, values: new Map(), rows: [], errors: new Map(), view: null };
   Object.assign(state, { busy: false, stale: false, sending: false, failure: "", key: drawKey(), sent: "" });
-  const draw = drawer(root, () => (may("submit") ? template(state, actions) : empty("The token that you signed in with may not submit jobs.")));
+  const draw = drawer(root, () => (may("submit") ? template(state, actions) : empty("The token of this session may not submit jobs.")));
   let turn = 0;
 
   async function load() {
@@ -64,7 +64,7 @@ export function submitPage(root, { query, may }) {
   async function submit(event) {
     event.preventDefault();
     const asked = body();
-    // The same wish keeps its key, so that a click too many makes no second job; another wish gets another.
+    // The same body keeps its idempotency key, so a second click creates no second job. A changed body gets a new key.
     if (state.sent && state.sent !== asked.body) state.key = drawKey();
     Object.assign(state, { sending: true, failure: "", sent: asked.body });
     draw();
@@ -130,7 +130,7 @@ function template(state, actions) {
 }
 
 const unplaced = ({ errors, failure, own }) => html`<div role="alert" class="errors">${failure ? html`<p class="error">${failure}</p>` : nothing}
-  ${errors.size ? html`<p class="error">${own || errors.has("") ? "" : "Look at the marked fields."}</p>` : nothing}
+  ${errors.size ? html`<p class="error">${own || errors.has("") ? "" : "Correct the marked fields."}</p>` : nothing}
   ${(errors.get("") || []).map((text) => html`<p class="error">${text}</p>`)}</div>`;
 
 const chooser = ({ plans, plan }, actions) => html`<div class="field wide">

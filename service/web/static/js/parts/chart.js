@@ -1,4 +1,4 @@
-// A chart that grows: uPlot with stages and interruptions drawn in, read by keyboard too.
+// A live chart: uPlot with stages and interruptions, usable by keyboard too.
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { colours, onScheme } from "./colours.js";
 import { drawBands, drawMarks } from "./marks.js";
@@ -42,7 +42,7 @@ export class Chart {
     this.rest();
   }
 
-  // While nobody points at anything, the legend has the newest values.
+  // Without a cursor the legend shows the newest values.
   rest() {
     if (this.plot && this.plot.cursor.left < 0) this.plot.setLegend({ idx: this.data.x.length - 1 }, false);
   }
@@ -51,7 +51,7 @@ export class Chart {
     const ink = colours();
     const { options } = this;
     const axis = { stroke: ink.soft, font: FONT, grid: { stroke: ink.line, width: 1 }, ticks: { show: false }, gap: 6 };
-    // Of a logarithm the decades alone: nine lines in each would be a curtain.
+    // A logarithmic axis has grid lines only at powers of ten, because nine per decade would be too many.
     const grid = options.log ? { ...axis.grid, filter: (_, splits) => splits.map((value) => (decade(value) ? value : null)) } : axis.grid;
     const y = { ...axis, grid, size: 52, values: (_, splits, _axis, _space, step) => splits.map((value) => (value === null ? "" : (options.tick || options.show)(value, step))) };
     return {

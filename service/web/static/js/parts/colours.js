@@ -1,4 +1,4 @@
-// The colours that canvases draw with: those of the style sheet, as they are now.
+// The colours for canvases: the current ones of the style sheet.
 const NAMES = ["ink", "soft", "line", "accent", "second", "stage", "preempted", "paper", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"];
 
 export function colours() {
@@ -6,7 +6,7 @@ export function colours() {
   return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
-// Calls the listener when light and dark change.
+// Calls the listener when the colour scheme changes between light and dark.
 export function onScheme(listener) {
   const query = matchMedia("(prefers-color-scheme: dark)");
   query.addEventListener("change", listener);

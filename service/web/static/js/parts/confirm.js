@@ -1,7 +1,7 @@
-// Asks before something is done that a click alone should not do. The browser's own dialog keeps focus and Escape.
+// Asks for confirmation before an action. The browser's dialog element handles focus and Escape.
 import { html, render } from "../core/html.js";
 
-// Resolves to whether it was confirmed. `act` runs meanwhile; what it throws is shown, and can be tried again.
+// Resolves to whether the action was confirmed and done. An error of `act` is shown, and the user can try again.
 export function confirm({ title, text, verb, danger = false, act }) {
   return new Promise((resolve) => {
     const dialog = document.createElement("dialog");

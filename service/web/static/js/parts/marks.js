@@ -1,4 +1,4 @@
-// What happened along a chart's axis: stages as bands with their names, interruptions as dashed lines.
+// Stages on a chart as bands with their names, interruptions as dashed lines.
 
 // bands: [{begin, end, name}] in the units of x.
 export function drawBands(plot, bands, ink, font) {
@@ -35,7 +35,7 @@ function name(ctx, text, left, right, bbox, ink, font) {
   if (short.length > 1) ctx.fillText(short === text ? text : `${short}…`, from, bbox.top - 3 * ratio);
 }
 
-// marks: [{at, kind}]; a triangle below each line says that it is no stage.
+// marks: [{at, kind}]. A triangle at each line distinguishes it from a stage's edge.
 export function drawMarks(plot, marks, ink) {
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio || 1;

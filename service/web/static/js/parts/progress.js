@@ -1,4 +1,4 @@
-// How far a job is: a bar with its words.
+// The progress of a job: a bar with text.
 import { duration, percent } from "../core/format.js";
 import { html } from "../core/html.js";
 

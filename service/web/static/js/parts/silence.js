@@ -1,4 +1,4 @@
-// A worker with a late heartbeat: its silence and the end of its lease. Keeps counting between two answers.
+// A worker with a late heartbeat: time since the heartbeat, and the end of its lease. Counts on between two answers.
 import { between, seconds, short } from "../core/format.js";
 import { now } from "../core/api.js";
 
@@ -9,5 +9,5 @@ export function silence(job) {
   const silent = silentFor(job);
   if (silent === null) return "";
   const left = seconds(job.lease_expires_at) - now() / 1000;
-  return `Worker ${job.worker} silent for ${short(silent)}; its lease ${left >= 1 ? `ends in ${short(left)}` : "is over: another worker gets the job"}.`;
+  return `Worker ${job.worker} silent for ${short(silent)}; its lease ${left >= 1 ? `ends in ${short(left)}` : "has ended: another worker gets the job"}.`;
 }

@@ -1,4 +1,4 @@
-// A curve the size of a word. points: [[epoch, value], ...].
+// A curve as small as a word. points: [[epoch, value], ...].
 import { html, svg, nothing } from "../core/html.js";
 import { number } from "../core/api.js";
 import { metric as shown, plural, words } from "../core/format.js";

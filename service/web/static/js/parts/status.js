@@ -1,4 +1,4 @@
-// States as words with a mark: never by colour alone.
+// States as words with a mark, never only by colour.
 import { html } from "../core/html.js";
 
 const MARKS = {

@@ -1,4 +1,4 @@
-// Tables that scroll by themselves where a screen is too narrow, and can be reached by keyboard then.
+// Tables that scroll if the screen is too narrow, by keyboard too.
 import { html } from "../core/html.js";
 
 export const table = (label, columns, rows) => html`<div class="scroll" role="region" aria-label=${label} tabindex="0">

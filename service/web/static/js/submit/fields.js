@@ -1,11 +1,11 @@
-// A plan's spec as fields of a form, and the changes that were made in them. A field's name is its path in the spec.
+// A plan's spec as fields of a form, and the changes that the user made. A field's name is its path in the spec.
 
 const GENERAL = ["name", "seed", "queue", "priority", "precision", "deterministic", "labels"];
 const DEFAULTS = { queue: "default", priority: "normal", labels: {} };
 const LEFT_OUT = new Set(["published", "source", "stages"]);
 export const CHOICES = { priority: ["high", "normal", "low"], precision: ["float32", "bfloat16"] };
 
-// [{title, fields: [{path, label, type, initial}]}]; `missing`: fields that the plan leaves to whoever submits it.
+// [{title, fields: [{path, label, type, initial}]}]; `missing`: fields that the plan leaves to the user.
 export function sections(plan) {
   const spec = { ...DEFAULTS, seed: plan.seed, precision: plan.precision, ...plan.spec };
   const general = GENERAL.filter((name) => spec[name] !== null && spec[name] !== undefined).map((name) => field(name, name, spec[name]));
@@ -49,7 +49,7 @@ function textOf(path, value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-// The value that a field's text stands for; an empty one takes the field away.
+// The value of a field's text. An empty text removes the field.
 export function valueOf(type, text) {
   const trimmed = text.trim();
   if (type === "labels") return labelsOf(trimmed);
@@ -57,7 +57,7 @@ export function valueOf(type, text) {
   return type === "text" ? trimmed : parsed(trimmed);
 }
 
-// As `--set` reads it, in short: JSON where it is JSON, else text.
+// Like `--set`, simplified: JSON if it is valid JSON, else text.
 export function parsed(text) {
   try {
     return JSON.parse(text);
@@ -82,7 +82,7 @@ export function changes(plan, values, rows) {
   return set;
 }
 
-// Errors by the path of the field that shows them; under "" those that no field shows.
+// Errors by the path of the field that shows them. Errors without a field are under "".
 export function placed(errors, paths) {
   const found = new Map();
   for (const { field: path, message } of errors) {

@@ -1,4 +1,4 @@
-// The form of a plan: every field of its spec, and rows for fields that it does not have.
+// The form of a plan: all fields of its spec, and rows for additional fields.
 import { html, live, nothing } from "../core/html.js";
 import { CHOICES, sections } from "./fields.js";
 
@@ -27,7 +27,7 @@ function row(field, text, errors, actions) {
 export const problem = (id, errors) => html`<p class="error" id=${`${id}-error`}>${errors ? errors.join("; ") : ""}</p>`;
 
 function control(field, id, text, errors, actions) {
-  // Kept with each letter, so that what is drawn meanwhile does not take it away; looked at when it is whole.
+  // Stored at each key press, so that a redraw does not remove it. Validated at the `change` event.
   const type = (event) => actions.type(field.path, event.target.value);
   const choices = CHOICES[field.path];
   if (choices) {
@@ -40,7 +40,7 @@ function control(field, id, text, errors, actions) {
 
 const rows = (state, actions) => html`<details class="section" ?open=${state.rows.length > 0}>
   <summary>Other fields</summary>
-  <p class="soft small">Paths as <code>--set</code> takes them: <code>stages.*.epochs</code>, <code>network.dropout</code>. The value <code>null</code> takes the field away.</p>
+  <p class="soft small">Paths as for <code>--set</code>: <code>stages.*.epochs</code>, <code>network.dropout</code>. The value <code>null</code> removes the field.</p>
   ${state.rows.map((one, k) => other(one, k, state.errors.get(one.path), actions))}
   <button type="button" class="button" @click=${actions.add}>Add a field</button>
 </details>`;

@@ -1,4 +1,4 @@
-// What a plan or a spec would come to, before anything is submitted.
+// The preview of a plan or spec: its stages and totals before the submission.
 import { percent, whole } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
 import { facts, table } from "../parts/table.js";
@@ -8,13 +8,13 @@ const NUMBERS = new Set(["#", "Size", "Batch", "Epochs", "Steps", "Published"]);
 
 export function preview({ view, busy, stale }) {
   return html`<section class="preview" aria-label="Preview" aria-busy=${busy ? "true" : "false"}>
-    <h2>What it comes to</h2>
-    <p class="soft small" role="status">${busy ? "Looking…" : stale ? "Something is not right yet: see the fields." : view ? "Nothing is submitted yet." : "Choose a plan, or write a spec."}</p>
+    <h2>Preview</h2>
+    <p class="soft small" role="status">${busy ? "Loading…" : stale ? "Some fields are missing or invalid." : view ? "Not submitted yet." : "Choose a plan, or write a spec."}</p>
     ${view ? content(view) : nothing}
   </section>`;
 }
 
-const unknown = (value) => (value === null ? "hangs on the data" : whole(value));
+const unknown = (value) => (value === null ? "depends on the data" : whole(value));
 
 const content = ({ totals, stages, source, published }) => html`${facts([
     ["Parameters", totals && unknown(totals.parameters)],

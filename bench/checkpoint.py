@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from baton.domain.policies import seconds_between_interruptions, young_daly
+from baton.domain.checkpoint_cadence import seconds_between_interruptions, young_daly
 from baton.domain.spec import parse_spec
 from baton.domain.wire import EpochRow
 from baton.system.cpus import cpus

@@ -10,7 +10,7 @@ from typing import Any
 
 from baton.domain.errors import JobFailure
 from baton.domain.extensions import KINDS, NAME, Kind, extension
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 
 GROUPS: dict[Kind, str] = {kind: f"baton.{kind}s" for kind in KINDS}
 """baton.networks, baton.datasets, baton.augmentations."""

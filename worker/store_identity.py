@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.store_identity import NOT_IN_STORE, WRONG_STORE, StoreRef, shown_url
 from baton.storage import BlobStore
 from baton.storage.identity import describe

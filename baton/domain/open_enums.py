@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import WithJsonSchema
 
 from baton.domain.events import SERVICE_EVENTS
-from baton.domain.policies import Reason
 from baton.domain.queues import PRIORITIES
+from baton.domain.reasons import Reason
 from baton.domain.scalars import NAME
 from baton.domain.states import (
     AttemptState,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeVar
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 
 PROTOCOL = 3
 SPEC_VERSION = 3

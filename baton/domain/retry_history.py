@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from baton.domain.policies import Reason, is_outage
+from baton.domain.reasons import Reason, is_outage
 
 FORGIVEN_AFTER = 3600.0
 """Earlier failures are not counted after an attempt with this many seconds of training in checkpoints."""

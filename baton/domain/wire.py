@@ -12,8 +12,8 @@ from baton.domain.events import SERVICE_EVENTS
 from baton.domain.extensions import Extensions
 from baton.domain.message import OPEN, Message, Phase, Position, Progress, Version
 from baton.domain.note_limits import checked_data
-from baton.domain.policies import Reason
 from baton.domain.protocol_versions import FIRST, known
+from baton.domain.reasons import Reason
 from baton.domain.scalars import (
     Buckets,
     Count,

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from baton.domain import states
 from baton.domain.events import SERVICE_EVENTS
-from baton.domain.policies import Category, Reason, category
+from baton.domain.reasons import Category, Reason, category
 from baton.domain.wire import Phase
 from scripts.reference.markdown import code, page, table
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from baton.domain.errors import LeaseLost
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
 from baton.domain.wire import (
     ArtifactCommit,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Integer, MetaData, String, TextClause, text
 from sqlalchemy.orm import DeclarativeBase
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import LIVE_ATTEMPTS
 from service.db.types import UTCDateTime
 

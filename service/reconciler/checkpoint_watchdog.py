@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
+from baton.domain.checkpoint_cadence import checkpoint_overdue
 from baton.domain.notifications import NotificationKind
-from baton.domain.policies import checkpoint_overdue
 from baton.domain.states import AttemptState
 from baton.domain.store_identity import Trouble
 from baton.domain.uptime import Served

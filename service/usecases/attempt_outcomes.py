@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from baton.domain.notifications import NotificationKind
-from baton.domain.policies import (
+from baton.domain.protocol_versions import known
+from baton.domain.reasons import Reason, is_outage
+from baton.domain.retry_policy import (
     GiveUp,
     Pause,
-    Reason,
     TryAgain,
     after_attempt,
     counts_as_restore_failure,
-    is_outage,
 )
-from baton.domain.protocol_versions import known
 from baton.domain.spec import RetrySpec
 from baton.domain.states import (
     HELD_ATTEMPTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baton.domain.notifications import NotificationKind
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import (
     AttemptEvent,
     AttemptState,

@@ -9,8 +9,8 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Interval, case, func, literal, select, update
 from sqlalchemy.orm import Session
 
+from baton.domain.checkpoint_cadence import seconds_between_interruptions
 from baton.domain.extensions import missing
-from baton.domain.policies import seconds_between_interruptions
 from baton.domain.protocol_versions import PROTOCOL, known
 from baton.domain.spec import granted_spec
 from baton.domain.states import (

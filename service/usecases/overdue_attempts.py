@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import HELD_ATTEMPTS
 from baton.domain.uptime import Served
 from service.db.unit_of_work import Unit

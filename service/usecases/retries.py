@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import or_, select
 
-from baton.domain.policies import EndedAttempt, Reason
+from baton.domain.reasons import Reason
 from baton.domain.retry_history import (
     FORGIVEN_AFTER,
     Trace,
@@ -12,6 +12,7 @@ from baton.domain.retry_history import (
     outages_in_a_row,
     repeated_at,
 )
+from baton.domain.retry_policy import EndedAttempt
 from baton.domain.states import AttemptState
 from baton.domain.stored import find_stored
 from baton.domain.wire import TRAINS, Finish

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Select, select
 
-from baton.domain.policies import PASSED_OVER_SECONDS, Reason
+from baton.domain.reasons import Reason
+from baton.domain.retry_policy import PASSED_OVER_SECONDS
 from baton.domain.wire import WorkerInfo
 from service.db.tables import Attempt, Job, Worker
 from service.db.unit_of_work import Unit, clean

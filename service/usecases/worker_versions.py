@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
-from baton.domain.policies import Reason
 from baton.domain.protocol_versions import CANNOT_READ, FIRST, PROTOCOL
+from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Outcome, WorkerInfo
 from service.db.base import IS_TOO_OLD
 from service.db.tables import Attempt, Job

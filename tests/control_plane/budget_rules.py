@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import JobState, StageState
 from baton.domain.wire import Position
 from tests.control_plane.record import Epoch, Event, Record

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import JobState
 from tests.support.fast_jobs import fast
 

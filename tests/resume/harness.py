@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from baton.domain.errors import LeaseLost
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Outcome
 from baton.storage import open_store
 from tests.resume.final_states import Ending, ending

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.storage import open_store
 from tests.resume.test_session import Ending, assert_equal, run, spec
 from worker.checkpointing.files import read_checkpoint

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from baton.domain.notifications import NotificationKind
-from baton.domain.policies import PASSED_OVER_SECONDS
+from baton.domain.retry_policy import PASSED_OVER_SECONDS
 from service.db.tables import Attempt, Job, Worker
 from service.db.types import db_now
 from service.db.unit_of_work import Unit

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from baton.domain.policies import PASSED_OVER_SECONDS, Reason
+from baton.domain.reasons import Reason
+from baton.domain.retry_policy import PASSED_OVER_SECONDS
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
 
 LIMITS = {"max_runtime": "10m"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from baton.domain.policies import Category, category
+from baton.domain.reasons import Category, category
 from baton.domain.spec import CheckpointSpec, RetrySpec
 from baton.domain.spec.notifications import NotifySpec
 from baton.domain.stored import find_stored, read_stored

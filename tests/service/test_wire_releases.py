@@ -12,8 +12,8 @@ import pytest
 
 from baton.domain import wire
 from baton.domain.manifest import checkpoint_prefix
-from baton.domain.policies import Reason
 from baton.domain.protocol_versions import PROTOCOL, reason_for
+from baton.domain.reasons import Reason
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, spec, worker_info
 from tests.support.wire import RELEASES, recorded, samples
 from worker.api_client.client import ServiceClient

@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from baton.domain.errors import JobFailure, LeaseLost
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer

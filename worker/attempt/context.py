@@ -10,10 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from baton.domain.checkpoint_cadence import Since, checkpoint_due, interval_seconds
 from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.manifest import artifact_object, checkpoint_prefix
 from baton.domain.note_limits import fitting_data, fitting_text
-from baton.domain.policies import Since, checkpoint_due, interval_seconds
 from baton.domain.spec import JobSpec
 from baton.domain.wire import (
     BestMetric,

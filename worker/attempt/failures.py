@@ -8,8 +8,8 @@ from pathlib import Path
 
 from baton.domain.errors import JobFailure, SpecError
 from baton.domain.note_limits import fitting_text
-from baton.domain.policies import Reason
 from baton.domain.protocol_versions import CANNOT_READ
+from baton.domain.reasons import Reason
 from baton.domain.text import words_of
 from baton.domain.wire import Finish, Outcome
 from baton.storage.errors import StoreError, StoreUnavailable

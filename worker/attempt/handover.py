@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Outcome, Phase
 from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease

@@ -10,7 +10,7 @@ from functools import partial
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
 from baton.domain.note_limits import fitting_text
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import CheckpointRef, Grant, Phase, Quarantine
 from baton.storage import BlobStore
 from baton.storage.errors import StoreUnavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from baton.domain.manifest import ProgramSet
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.states import AttemptState
 from baton.domain.views import AttemptView
 from worker.autotuning.transfer import Fetch, OtherMachine, ResultsTransfer, UnusableResults

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from baton.domain.errors import BatonError, JobFailure, LeaseLost
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.checkpointing.store_troubles import StoreTroubles
 from worker.checkpointing.upload_lane import UploadLane, UploadTask
 

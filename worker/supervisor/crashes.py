@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from baton.domain.backoff import backoff
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import Outcome, Rest
 
 CRASHES, JOBS = 3, 2

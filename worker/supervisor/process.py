@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from baton.domain.manifest import log_segment
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.failure_texts import CRASHED, LESS_MEMORY
 from worker.ipc.messages import (
     GivenBack,

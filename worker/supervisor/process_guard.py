@@ -6,7 +6,7 @@ import logging
 
 from baton.domain.errors import LeaseLost
 from baton.domain.note_limits import fitting_data, fitting_text
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Note, Outcome
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.ipc.messages import Held

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec.limits import DEFAULT_STALL
 from baton.domain.wire import Finish, Outcome
 from baton.telemetry import log_context

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
 from baton.telemetry import traces

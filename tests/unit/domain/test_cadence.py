@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from baton.domain.policies import (
+from baton.domain.checkpoint_cadence import (
     MAX_INTERVAL,
     MIN_INTERVAL,
     Since,

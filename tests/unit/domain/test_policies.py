@@ -8,20 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.domain.policies import (
+from baton.domain.checkpoint_cadence import seconds_between_interruptions, young_daly
+from baton.domain.reasons import Category, Reason, category
+from baton.domain.retry_policy import (
     MAX_BACKOFF,
     MAX_RESTORE_FAILURES,
-    Category,
     EndedAttempt,
     GiveUp,
-    Reason,
     TryAgain,
     after_attempt,
     backoff_seconds,
-    category,
     counts_as_restore_failure,
-    seconds_between_interruptions,
-    young_daly,
 )
 from baton.domain.spec import RetrySpec
 

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from baton.domain.policies import (
-    MAX_OUTAGE_BACKOFF,
-    EndedAttempt,
-    GiveUp,
-    Reason,
-    TryAgain,
-    after_attempt,
-)
+from baton.domain.reasons import Reason
 from baton.domain.retry_history import (
     FORGIVEN_AFTER,
     Trace,
     failures_that_count,
     outages_in_a_row,
     repeated_at,
+)
+from baton.domain.retry_policy import (
+    MAX_OUTAGE_BACKOFF,
+    EndedAttempt,
+    GiveUp,
+    TryAgain,
+    after_attempt,
 )
 from baton.domain.spec import RetrySpec
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from baton.domain.policies import Reason
 from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION, known, reason_for
+from baton.domain.reasons import Reason
 from baton.domain.spec import dump_spec, granted_spec, parse_spec, spec_version
 from baton.domain.spec.versions import ForService, Since, for_worker, needed_version, unused
 from baton.domain.validation import Model

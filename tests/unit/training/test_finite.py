@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec, parse_spec
 from baton.storage import open_store
 from tests.support.recorder import Recorder

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.attempt.failures import failed
 from worker.training.step.memory import memory_errors
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.views import AttemptView
 from baton.system.file_locks import held

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from baton.domain.errors import FieldError, JobFailure, SpecError
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, GrantHead, Outcome
 from baton.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
 from worker.api_client.client import GrantUnreadable

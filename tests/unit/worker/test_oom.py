@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.supervisor import oom
 from worker.supervisor.oom import OomKills, counters
 from worker.supervisor.process import TrainingProcess

@@ -15,7 +15,7 @@ import pytest
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
 from baton.domain.manifest import programs_prefix
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.views import AttemptView
 from baton.domain.wire import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.storage import StoreFull
 from worker import retry
 from worker.checkpointing.upload_queue import GivenUp, UploadQueue, UploadTask

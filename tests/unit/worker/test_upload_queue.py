@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from baton.domain.errors import JobFailure, LeaseLost
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.storage import StoreFull
 from worker.api_client.client import ServiceUnavailable
 from worker.checkpointing import store_troubles

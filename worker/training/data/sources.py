@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import DatasetSpec
 from worker.extensions import load
 from worker.training.data import digits, image_folder, tiny_imagenet

@@ -8,7 +8,7 @@ from baton.domain.data_changes import what_changed
 from baton.domain.data_identity import FORMAT, DataIdentity, DataRecord
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.wire import Phase
 from worker.attempt.protocols import Control, Workspace

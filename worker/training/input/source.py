@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from worker.training.augmentation.device import unsupported
 from worker.training.data.image_data import Split

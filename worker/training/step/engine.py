@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket, Stopwatch
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from worker.attempt.protocols import STEPS_AHEAD
 from worker.checkpointing.snapshot import Arrays

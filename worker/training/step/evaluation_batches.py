@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from baton.domain.wire import EpochRow
 from worker.attempt.protocols import Control

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.checkpointing.snapshot import Arrays
 
 ADVICE = (

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from worker.failure_texts import LESS_MEMORY
 
 # A compiled program's allocator reports it in the text of an error of another class.

@@ -9,7 +9,7 @@ import keras
 import models
 from baton.domain.catalog import NETWORKS
 from baton.domain.errors import JobFailure
-from baton.domain.policies import Reason
+from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
 from worker.extensions import load
 

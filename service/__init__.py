@@ -1,0 +1,1 @@
+"""The control plane: a FastAPI service that records jobs in SQL and recovers them."""

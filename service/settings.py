@@ -27,7 +27,7 @@ from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 from service.forwarded_headers import checked_proxy
-from service.usecases.concurrency_limits import ANY, Limits
+from service.usecases.attempt_limits import ANY, Limits
 from service.usecases.heartbeat_age import HeartbeatAges
 
 ADVICE = {

@@ -8,9 +8,9 @@ from baton.cli import (
     fetch_data,
     follow,
     jobs,
-    local,
     notifications,
     plans,
+    programs,
     report,
     tokens,
 )
@@ -25,10 +25,10 @@ __all__ = [
     "fetch_data",
     "follow",
     "jobs",
-    "local",
     "main",
     "notifications",
     "plans",
+    "programs",
     "report",
     "tokens",
 ]

@@ -12,7 +12,7 @@ import httpx
 
 from baton.client.errors import Unreachable
 from baton.client.transport import RetryPolicy, Transport
-from baton.domain.problems import media_type
+from baton.domain.http_problems import media_type
 from baton.domain.views import EventView
 
 SILENCE_SECONDS = 45.0

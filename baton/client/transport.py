@@ -13,7 +13,7 @@ import httpx
 
 from baton.client.errors import ApiError, Unreachable
 from baton.domain.backoff import backoff
-from baton.domain.problems import JSON, foreign_text, media_type, read_problem
+from baton.domain.http_problems import JSON, foreign_text, media_type, read_problem
 from baton.domain.views import ProblemView
 
 BUSY = frozenset({429, 502, 503, 504})

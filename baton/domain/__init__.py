@@ -1,0 +1,1 @@
+"""The vocabulary that service, worker and client share: spec, states, messages, policies. Pure functions, no I/O."""

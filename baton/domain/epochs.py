@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from baton.domain.message import Message
+from baton.domain.message_base import Message
 from baton.domain.scalars import Count, Real, Shown, Small
 from baton.domain.validation import WHOLE
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
-from baton.domain.events import SERVICE_EVENTS
 from baton.domain.queues import PRIORITIES
 from baton.domain.reasons import Reason
 from baton.domain.scalars import NAME
+from baton.domain.service_events import SERVICE_EVENTS
 from baton.domain.states import (
     AttemptState,
     CheckpointState,

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StrictBool
 
 from baton.domain.epochs import CLOCK_COLUMNS, BestMetric, EpochRow
-from baton.domain.events import SERVICE_EVENTS
 from baton.domain.extensions import Extensions
-from baton.domain.message import OPEN, Message, Phase, Position, Progress, Version
+from baton.domain.message_base import OPEN, Message, Phase, Position, Progress, Version
 from baton.domain.note_limits import checked_data
 from baton.domain.protocol_versions import FIRST, known
 from baton.domain.reasons import Reason
@@ -26,6 +25,7 @@ from baton.domain.scalars import (
     Shown,
     Text,
 )
+from baton.domain.service_events import SERVICE_EVENTS
 from baton.domain.store_identity import StoreRef, Trouble
 from baton.domain.validation import NUMBER
 

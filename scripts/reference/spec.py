@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from baton.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from baton.domain.spec.augmentation import AugmentationSpec
+from baton.domain.spec.checkpoint_and_retry import CheckpointSpec, RetrySpec
 from baton.domain.spec.dataset import DatasetSpec, SplitFractions
 from baton.domain.spec.job import JobSpec
 from baton.domain.spec.limits import LimitsSpec
 from baton.domain.spec.network import NetworkSpec, OptimizerSpec
 from baton.domain.spec.notifications import NotifySpec
-from baton.domain.spec.policies import CheckpointSpec, RetrySpec
 from baton.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
 from baton.domain.spec.stage import Published, StageSpec
 from scripts.reference.markdown import code, field_docs, page, prose, table

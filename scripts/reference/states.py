@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from baton.domain import states
-from baton.domain.events import SERVICE_EVENTS
 from baton.domain.reasons import Category, Reason, category
+from baton.domain.service_events import SERVICE_EVENTS
 from baton.domain.wire import Phase
 from scripts.reference.markdown import code, page, table
 

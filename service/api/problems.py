@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from baton.domain.errors import BatonError, FieldError, LeaseLost, SpecError
-from baton.domain.problems import PROBLEM, TYPE
+from baton.domain.http_problems import PROBLEM, TYPE
 from baton.domain.validation import findings
 from baton.domain.views import ProblemView
 from baton.storage import NotFound as ObjectMissing

@@ -1,0 +1,1 @@
+"""Tables, transactions, locks and migrations; SQLite and PostgreSQL."""

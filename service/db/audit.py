@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from baton.domain.stored import mapping
+from baton.domain.lenient_reading import mapping
 from baton.domain.tokens import NOBODY, AuditPage, AuditView
 from service.db.auth_tables import AuditEntry
 from service.db.unit_of_work import Unit, clean

@@ -17,7 +17,7 @@ from service.db.engine import Database
 from service.db.tables import Job
 from service.db.unit_of_work import Unit, known_form, no_job
 from service.usecases import views
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatAges
 
 FRESH_SECONDS = 1.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from baton.domain.wire import WorkerInfo
 from service.db.engine import Database
 from service.lanes import LEASES
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import Line
 from service.usecases.scheduling import Startable, startable
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from baton.domain.goodput import Bucket
+from baton.domain.lenient_reading import mapping, number_or
 from baton.domain.states import (
     ACTIVE_JOBS,
     HELD_ATTEMPTS,
@@ -20,7 +21,6 @@ from baton.domain.states import (
     WorkerState,
     shown_status,
 )
-from baton.domain.stored import mapping, number_or
 from service.db.base import IS_LIVE, IS_UNPLACED, IS_WAITING
 from service.db.operation_tables import PassFailure
 from service.db.tables import Attempt, Job
@@ -28,7 +28,7 @@ from service.db.unit_of_work import Unit
 from service.metrics.cleanup_backlog import backlog
 from service.metrics.counters import STEPS
 from service.usecases import attempt_totals, goodput, workers
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import lines
 from service.usecases.scheduling import occupied
 from service.usecases.worker_demand import may_start

@@ -23,7 +23,7 @@ from service.reconciler import isolation as isolated
 from service.reconciler.dispatch_window import AGAIN, WINDOW, Key, outstanding, to_send
 from service.reconciler.isolation import Isolation, Item
 from service.reconciler.rq_dispatch import AWAY, RqMessages
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 
 ACTOR = "conductor"
 FRESH = timedelta(seconds=1)

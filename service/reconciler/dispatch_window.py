@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import Line, entries, lines
 from service.usecases.scheduling import Startable, in_order
 

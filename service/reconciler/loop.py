@@ -17,7 +17,7 @@ from service.reconciler import (
     dispatch,
     enforcement,
     garbage_collection,
-    queue_placement,
+    placement_pass,
     totals_backfill,
 )
 from service.reconciler.clock_repairs import ClockRepairs
@@ -134,10 +134,10 @@ class Reconciler:
             Step("repairing times", ClockRepairs(database, self.guard).run),
             Step(
                 "taking stale attempts out of their queues",
-                lambda: queue_placement.take_stale(database, limits),
-                queue_placement.STALE_EVERY_SECONDS,
+                lambda: placement_pass.take_stale(database, limits),
+                placement_pass.STALE_EVERY_SECONDS,
             ),
-            Step("placing attempts", lambda: queue_placement.place_due(database, apart, limits)),
+            Step("placing attempts", lambda: placement_pass.place_due(database, apart, limits)),
             Step("looking for silent workers", lambda: silence.run(look)),
             Step("adding up attempts", lambda: totals_backfill.count_attempts(database, apart), WATCH_SECONDS),
             Step(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from baton.domain.lenient_reading import mapping, number_or, read_stored
 from baton.domain.notifications import NotificationKind
 from baton.domain.protocol_versions import known
 from baton.domain.reasons import Reason, is_outage
@@ -26,7 +27,6 @@ from baton.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from baton.domain.stored import mapping, number_or, read_stored
 from baton.domain.uptime import Served
 from baton.domain.wire import Finish, Outcome, Phase
 from service.db.tables import Attempt, Job
@@ -37,7 +37,7 @@ from service.usecases.attempt_queue import queue_attempt
 from service.usecases.history import finish_all
 from service.usecases.job_control import mark_cancelled, mark_paused, pause_for
 from service.usecases.notifications import notify
-from service.usecases.retries import ended_attempt
+from service.usecases.retry_inputs import ended_attempt
 from service.usecases.worker_versions import is_too_old
 from service.usecases.workers import gave_back
 

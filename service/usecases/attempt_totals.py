@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from baton.domain.goodput import Bucket, attempt_seconds
+from baton.domain.lenient_reading import mapping, number_or
 from baton.domain.states import LIVE_ATTEMPTS, AttemptState
-from baton.domain.stored import mapping, number_or
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.usecases import goodput

@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import exists, select
 
 from baton.domain.errors import FieldError
+from baton.domain.lenient_reading import find_stored, mapping, names, read_stored
 from baton.domain.manifest import checkpoint_parts
 from baton.domain.spec import CheckpointSpec
 from baton.domain.states import HELD_ATTEMPTS, CheckpointState
-from baton.domain.stored import find_stored, mapping, names, read_stored
 from baton.domain.wire import CheckpointCommit, CheckpointRole, Position, Quarantine
 from service.db.base import IS_COMMITTED
 from service.db.tables import Attempt, Checkpoint, Job, Pointer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from baton.domain.lenient_reading import mapping
 from baton.domain.states import TERMINAL_JOBS
-from baton.domain.stored import mapping
 from baton.domain.views import EventPage, EventView
 from service.db.tables import Event
 from service.db.unit_of_work import Unit

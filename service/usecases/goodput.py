@@ -10,8 +10,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import defer
 
 from baton.domain.goodput import Life, Span, attempt_seconds, job_seconds
+from baton.domain.lenient_reading import number_or
 from baton.domain.states import LIVE_ATTEMPTS, AttemptState, JobState
-from baton.domain.stored import number_or
 from service.db.tables import Attempt, Checkpoint, Job
 from service.db.unit_of_work import Unit
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from baton.domain.checkpoint_cadence import seconds_between_interruptions
 from baton.domain.extensions import missing
+from baton.domain.lenient_reading import mapping, names
 from baton.domain.protocol_versions import PROTOCOL, known
 from baton.domain.spec import granted_spec
 from baton.domain.states import (
@@ -21,7 +22,6 @@ from baton.domain.states import (
     JobEvent,
     next_attempt_state,
 )
-from baton.domain.stored import mapping, names
 from baton.domain.uptime import Served
 from baton.domain.wire import (
     TRAINS,
@@ -40,8 +40,8 @@ from service.db.types import db_now
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, WorkerTooOld
 from service.usecases import attempt_totals, max_runtime, progress, store_troubles
+from service.usecases.attempt_limits import Limits
 from service.usecases.checkpoints import restart
-from service.usecases.concurrency_limits import Limits
 from service.usecases.history import start_stage
 from service.usecases.queue_placement import unplace
 from service.usecases.scheduling import full

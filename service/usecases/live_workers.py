@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Text, cast, select
 
 from baton.domain.extensions import missing
-from baton.domain.stored import names
+from baton.domain.lenient_reading import names
 from service.db.tables import Job, Worker
 from service.db.unit_of_work import Unit
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from baton.domain.lenient_reading import mapping, number_or
 from baton.domain.states import HELD_ATTEMPTS
-from baton.domain.stored import mapping, number_or
 from baton.domain.uptime import Served
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from baton.domain.lenient_reading import find_stored
 from baton.domain.notifications import NotificationKind
 from baton.domain.states import JobState
-from baton.domain.stored import find_stored
 from baton.domain.wire import BestMetric, Progress
 from service.db.tables import Job
 

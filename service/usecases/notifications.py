@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy.dialects import postgresql, sqlite
 
 from baton.domain.errors import FieldError, SpecError
+from baton.domain.lenient_reading import mapping, read_stored
 from baton.domain.notifications import USUAL, NotificationKind, tells_of_recovery
 from baton.domain.spec import NotifySpec
-from baton.domain.stored import mapping, read_stored
 from service.db.notification_table import Notification
 from service.db.tables import Job
 from service.db.unit_of_work import Unit

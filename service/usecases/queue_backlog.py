@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from baton.domain.queues import PRIORITIES
 from service.db.base import IS_WAITING
 from service.db.tables import Attempt, Job
-from service.usecases.concurrency_limits import Limits, Place
+from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_placement import NOTHING, Requirements, key_of, requirements
 
 TRIES = 3

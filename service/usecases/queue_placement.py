@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from baton.domain.lenient_reading import mapping, names
 from baton.domain.queues import PRIORITIES
-from baton.domain.stored import mapping, names
 from service.db.tables import Attempt, Job
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 
 LIMITS = "limits"
 """The key of the service's limits in a session's `info`."""

@@ -14,7 +14,7 @@ from baton.domain.states import HELD_ATTEMPTS
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit_of_work import Unit
-from service.usecases.concurrency_limits import Limits, Place
+from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_backlog import Entry, Line, entries, lines
 
 PAGE = 50

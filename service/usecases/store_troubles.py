@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from baton.domain.lenient_reading import find_stored
 from baton.domain.store_identity import SLOW, Trouble
-from baton.domain.stored import find_stored
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, actor_of, clean
 

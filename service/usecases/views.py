@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from baton.domain.lenient_reading import find_stored, mapping, number_or, read_stored
 from baton.domain.states import (
     HELD_ATTEMPTS,
     AttemptState,
@@ -17,7 +18,6 @@ from baton.domain.states import (
     JobState,
     shown_status,
 )
-from baton.domain.stored import find_stored, mapping, number_or, read_stored
 from baton.domain.views import (
     ArtifactView,
     AttemptView,
@@ -35,7 +35,7 @@ from service.db.base import IS_PAST, IS_USELESS
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit_of_work import Unit
 from service.usecases import attempt_totals, goodput, job_filters, wait_reasons
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatAges, heard
 from service.usecases.history import epochs_done
 from service.usecases.job_filters import JobFilter

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from baton.domain.extensions import missing
+from baton.domain.lenient_reading import names
 from baton.domain.states import AttemptState, DesiredState
-from baton.domain.stored import names
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.live_workers import seen
 from service.usecases.scheduling import occupied
 from service.usecases.worker_avoidance import PASSES

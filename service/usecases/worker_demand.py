@@ -12,7 +12,7 @@ from baton.domain.views import QueueView
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
-from service.usecases.concurrency_limits import Limits, Place
+from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_backlog import Line, count, lines
 from service.usecases.scheduling import occupied, room
 

@@ -9,9 +9,9 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.extensions import KINDS, extension, names_of
+from baton.domain.lenient_reading import names
 from baton.domain.plan_views import ExtensionView
 from baton.domain.states import HELD_ATTEMPTS, WorkerState
-from baton.domain.stored import names
 from baton.domain.views import WorkerView
 from baton.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE

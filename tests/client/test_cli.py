@@ -275,7 +275,7 @@ print(json.dumps([sys.argv[1:], os.environ.get("BATON_URL"), os.environ.get("BAT
 """
 BECOME = """
 import sys
-import baton.cli.local as local
+import baton.cli.programs as local
 from baton.cli import main
 local.child_environment = lambda env: {{**env, "PYTHONPATH": {path!r}, "PYTHONSAFEPATH": "1"}}
 sys.argv = ["baton", *{arguments!r}]

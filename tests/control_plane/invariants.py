@@ -14,7 +14,7 @@ from tests.control_plane.checker import check
 from tests.control_plane.orders import Order
 from tests.control_plane.record import Record, job_ids, load
 from tests.support.fake_trainer import ARTIFACT, after
-from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
+from worker.checkpointing.checkpoint_files import CorruptCheckpoint, read_checkpoint
 
 
 class Chain:

@@ -29,7 +29,7 @@ from tests.support.proxy import running_proxy
 from tests.support.redis import running_redis
 from tests.support.service import ServiceProcess, running_service
 from tests.support.worker import WorkerProcess, Workers, workers
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 
 SETTINGS = {
     "BATON_LEASE_SECONDS": "2",

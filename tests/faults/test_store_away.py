@@ -16,7 +16,7 @@ from tests.support.gcs import GcsEmulator, gcs_emulator, until
 from tests.support.jobs import Jobs, tiny
 from tests.support.redis import running_redis
 from tests.support.service import ServiceProcess, running_service
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.preemption.notice import Notice
 
 STEPS = 60

@@ -14,7 +14,7 @@ from baton.storage import open_store
 from tests.support.recorder import Recorder
 from tests.unit.training.pictures import image_folder
 from worker.attempt.protocols import Stop, Stopped, Workspace
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.loop import train
 
 

@@ -12,7 +12,7 @@ from baton.domain.wire import Phase, Progress
 from baton.storage import open_store
 from tests.support.recorder import Recorder
 from worker.attempt.protocols import Stop, Stopped, Workspace
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.loop import train
 
 STEP = 6

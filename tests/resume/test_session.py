@@ -14,7 +14,7 @@ from baton.domain.wire import CLOCK_COLUMNS, EpochRow
 from baton.storage import open_store
 from tests.support.recorder import Recorder
 from worker.attempt.protocols import Stopped, Workspace
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.checkpointing.snapshot import Arrays
 from worker.training.loop import train
 

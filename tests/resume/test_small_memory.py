@@ -12,7 +12,7 @@ from baton.domain.errors import JobFailure
 from baton.domain.reasons import Reason
 from baton.storage import open_store
 from tests.resume.test_session import Ending, assert_equal, run, spec
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.step.engine import Engine
 
 MOST = 16

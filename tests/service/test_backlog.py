@@ -13,7 +13,7 @@ from baton.domain.queues import rq_queue
 from service.api import metrics_collector
 from service.db.operation_tables import PassFailure
 from service.db.tables import Attempt, Job
-from service.reconciler import queue_placement
+from service.reconciler import placement_pass
 from service.reconciler.dispatch_window import WINDOW
 from service.usecases import worker_demand
 from tests.service.backlog import Work, counted, plant
@@ -208,7 +208,7 @@ def test_a_malformed_job_is_placed_alone_later(api: Api) -> None:
         api.conduct()
     assert offered(api) == attempt
     with api.services.database.read() as session:
-        rows = session.scalars(select(PassFailure).where(PassFailure.step == queue_placement.STEP)).all()
+        rows = session.scalars(select(PassFailure).where(PassFailure.step == placement_pass.STEP)).all()
     assert [(row.job_id, row.tries) for row in rows] == [(broken, 1)]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import service
-from baton.domain.events import SERVICE_EVENTS
 from baton.domain.manifest import artifact_object, checkpoint_prefix
+from baton.domain.service_events import SERVICE_EVENTS
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, WorkerHand, assert_problem
 

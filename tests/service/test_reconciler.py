@@ -20,7 +20,7 @@ from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.reconciler import dispatch, enforcement
 from service.reconciler.rq_dispatch import RqMessages
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from tests.service.helpers import Api, eventually
 from tests.support.redis import RedisServer, running_redis
 from worker.supervisor.rq_source import listen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.live.status_cache import StatusCache
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatAges
 from tests.service.helpers import Api
 from tests.service.test_claims import PROGRESS

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from baton.domain.lenient_reading import find_stored, read_stored
 from baton.domain.reasons import Category, category
 from baton.domain.spec import CheckpointSpec, RetrySpec
 from baton.domain.spec.notifications import NotifySpec
-from baton.domain.stored import find_stored, read_stored
 from baton.domain.wire import Finish, Position
 from service.db.tables import Checkpoint, Job
 from service.db.types import db_now

@@ -18,7 +18,7 @@ from baton.domain.wire import WorkerInfo
 from service.db.types import db_now
 from service.live import work_offers
 from service.live.work_offers import WorkOffers
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from baton.domain.problems import PROBLEM, TYPE
+from baton.domain.http_problems import PROBLEM, TYPE
 
 
 def refusal(status: int, code: str, detail: str = "no") -> httpx.Response:

@@ -13,7 +13,7 @@ from baton.domain.goodput import Stopwatch
 from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
 from baton.storage import BlobStore
 from worker.attempt.protocols import JobRecord, Stop
-from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
+from worker.checkpointing.checkpoint_files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 
 OWNER = Writer("j", "a", 1, {})

@@ -28,7 +28,7 @@ from tests.support.service import ROOT
 from worker.ipc.messages import KIND_FIELD
 from worker.ipc.orders import order_line
 from worker.ipc.progress import SharedCell
-from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog
+from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, Watchdog
 
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""

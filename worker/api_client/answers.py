@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from baton.domain.errors import BatonError, LeaseLost
-from baton.domain.problems import JSON, foreign_text, media_type, read_problem
+from baton.domain.http_problems import JSON, foreign_text, media_type, read_problem
 
 LATER = (408, 425, 429)
 

@@ -32,7 +32,7 @@ from worker.attempt.lease import Lease
 from worker.attempt.protocols import JobRecord, Stop, Stopped
 from worker.autotuning.transfer import ResultsTransfer
 from worker.background import LOOK_SECONDS, run_in_background
-from worker.checkpointing.files import Writer, read_checkpoint
+from worker.checkpointing.checkpoint_files import Writer, read_checkpoint
 from worker.checkpointing.sender import File, Save, SaveCost, Sender
 from worker.checkpointing.snapshot import Snapshot
 from worker.checkpointing.upload_queue import UploadQueue, UploadTask

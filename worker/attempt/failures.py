@@ -14,7 +14,7 @@ from baton.domain.text import words_of
 from baton.domain.wire import Finish, Outcome
 from baton.storage.errors import StoreError, StoreUnavailable
 from worker.api_client.client import GrantUnreadable
-from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
+from worker.checkpointing.checkpoint_files import CorruptCheckpoint, NewerCheckpoint
 from worker.failure_texts import LESS_MEMORY
 
 NO_DESCRIPTION = "the training failed, and its exception cannot be described"

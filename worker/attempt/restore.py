@@ -19,7 +19,7 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.context import AttemptContext
 from worker.autotuning.resume import doubt, resume
 from worker.autotuning.transfer import ResultsTransfer
-from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
+from worker.checkpointing.checkpoint_files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.retry import retry_call
 from worker.store_identity import wrong_store_as_failure

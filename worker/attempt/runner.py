@@ -22,7 +22,7 @@ from worker.attempt.preemption_reporter import PreemptionReporter
 from worker.attempt.protocols import Stopped, Trainer, Workspace
 from worker.attempt.restore import Restore, quarantine
 from worker.autotuning.transfer import Compiler
-from worker.checkpointing.files import CorruptCheckpoint
+from worker.checkpointing.checkpoint_files import CorruptCheckpoint
 from worker.extensions import installed
 from worker.ipc.progress import CELL
 from worker.preemption.deadline import NO_DEADLINE, Cost, Deadline, Pace

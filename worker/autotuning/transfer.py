@@ -13,7 +13,7 @@ from baton.storage import BlobStore
 from baton.storage.errors import StoreError
 from worker.autotuning.folder import FILE, Folder, Results, open_folder
 from worker.autotuning.key import AutotuningKey
-from worker.autotuning.local import LocalCache
+from worker.autotuning.machine_cache import LocalCache
 
 Fetch = Callable[[str], bytes]
 NOT_COMPILED = "the steps are not compiled (BATON_XLA=off), so TensorFlow chooses kernels again in each process"

@@ -24,7 +24,7 @@ from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
-from worker.checkpointing.files import Writer, write_checkpoint
+from worker.checkpointing.checkpoint_files import Writer, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.store_identity import wrong_store_as_failure
 

@@ -1,8 +1,8 @@
 """The progress of a training process, in shared memory that its supervisor can read at any time.
 
 The supervisor cannot ask the process: native code that holds the interpreter's lock stops all Python threads. So the
-process writes to shared memory, and the supervisor (worker.supervisor.watchdog) reads it. A process has one cell. Code
-that makes progress calls `advanced`. Without a supervisor these calls have no effect.
+process writes to shared memory, and the supervisor (worker.supervisor.stall_detector) reads it. A process has one
+cell. Code that makes progress calls `advanced`. Without a supervisor these calls have no effect.
 """
 
 from __future__ import annotations

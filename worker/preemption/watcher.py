@@ -15,7 +15,7 @@ from worker.preemption import gce
 from worker.preemption.aws import AwsSource
 from worker.preemption.azure import AzureSource
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.source import Source
+from worker.preemption.notice_source import Source
 
 Choice = Literal["auto", "gce", "aws", "azure", "none"]
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0

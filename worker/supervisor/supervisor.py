@@ -23,7 +23,7 @@ from worker.store_identity import WorkerStore
 from worker.supervisor.crashes import Crashes
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER, TrainingProcess
-from worker.supervisor.process_guard import ProcessGuard
+from worker.supervisor.stall_enforcement import ProcessGuard
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0

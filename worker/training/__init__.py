@@ -1,0 +1,1 @@
+"""The trainer for image classifiers, with Keras on TensorFlow."""

@@ -12,11 +12,11 @@ from baton.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from baton.domain.errors import SpecError
 from baton.domain.extensions import extension
 from baton.domain.queues import QUEUE
+from baton.domain.spec.checkpoint_and_retry import CheckpointSpec, RetrySpec
 from baton.domain.spec.dataset import DatasetSpec
 from baton.domain.spec.limits import LimitsSpec
 from baton.domain.spec.network import NetworkSpec, OptimizerSpec
 from baton.domain.spec.notifications import NotifySpec
-from baton.domain.spec.policies import CheckpointSpec, RetrySpec
 from baton.domain.spec.stage import Published, StageSpec
 from baton.domain.spec.versions import ForService, Since, for_worker, needed_version, unused
 from baton.domain.validation import WHOLE, FieldValueError, Model, field_errors

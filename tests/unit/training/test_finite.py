@@ -17,7 +17,7 @@ from baton.domain.spec import JobSpec, parse_spec
 from baton.storage import open_store
 from tests.support.recorder import Recorder
 from worker.attempt.protocols import Stopped, Workspace
-from worker.checkpointing.files import read_checkpoint
+from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.loop import train
 from worker.training.step.engine import Engine
 from worker.training.step.finite import first_bad_array, first_bad_value

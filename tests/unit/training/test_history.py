@@ -14,7 +14,7 @@ import pytest
 from baton.domain.manifest import CURSOR
 from baton.domain.wire import BestMetric, EpochRow, Position
 from baton.storage.directory import DirectoryStore
-from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
+from worker.checkpointing.checkpoint_files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.state.cursor import BestEpoch, Cursor
 from worker.training.state.history import COLUMNS, History, history_writer

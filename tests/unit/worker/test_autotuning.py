@@ -17,10 +17,10 @@ from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.views import AttemptView
 from baton.system.file_locks import held
 from worker.autotuning import folder as folders
-from worker.autotuning import local
+from worker.autotuning import machine_cache
 from worker.autotuning.folder import FILE, Folder, Results, open_folder
 from worker.autotuning.key import AutotuningKey
-from worker.autotuning.local import LocalCache
+from worker.autotuning.machine_cache import LocalCache
 from worker.autotuning.resume import doubt
 from worker.failure_texts import CRASHED
 
@@ -213,7 +213,7 @@ def test_damaged_results_are_not_used_and_can_be_replaced(sets: LocalCache, tmp_
 def test_the_results_that_were_not_used_for_the_longest_time_go(
     sets: LocalCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "KEPT", 2)
+    monkeypatch.setattr(machine_cache, "KEPT", 2)
     for number, key in enumerate("ab"):
         assert sets.give(key, results(), None)
         os.utime(tmp_path / "sets" / f"{key}.results", (number, number))
@@ -234,7 +234,7 @@ def test_a_lock_that_a_stopped_process_holds_is_not_waited_for(
     sets: LocalCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sets.give(KEY, results(), None)
-    monkeypatch.setattr(local, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(machine_cache, "LOCK_SECONDS", 0.0)
     with held(tmp_path / "sets" / f"{KEY}.lock"):
         assert sets.take(KEY) is None
         assert not sets.give(KEY, results("more"), results())

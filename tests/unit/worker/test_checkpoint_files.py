@@ -11,7 +11,7 @@ from baton.domain.manifest import CURSOR, MANIFEST, STATE
 from baton.domain.wire import Position
 from baton.storage import AlreadyExists, open_store
 from baton.storage.directory import DirectoryStore
-from worker.checkpointing.files import CorruptCheckpoint, Writer, read_checkpoint, write_checkpoint
+from worker.checkpointing.checkpoint_files import CorruptCheckpoint, Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 
 PREFIX = "jobs/j/checkpoints/0000000007-1-0"

@@ -13,7 +13,7 @@ from baton.domain.wire import Finish, GrantHead, Outcome
 from baton.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
 from worker.api_client.client import GrantUnreadable
 from worker.attempt.failures import NO_DESCRIPTION, TRACEBACK_LINES, failed, fault_of
-from worker.checkpointing.files import NewerCheckpoint
+from worker.checkpointing.checkpoint_files import NewerCheckpoint
 
 
 def raised(error: BaseException) -> BaseException:

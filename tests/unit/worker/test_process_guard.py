@@ -15,7 +15,7 @@ from baton.domain.wire import Outcome
 from tests.support.gcs import until
 from worker.ipc.progress import Seen
 from worker.supervisor.process import Held, TrainingProcess
-from worker.supervisor.process_guard import ProcessGuard
+from worker.supervisor.stall_enforcement import ProcessGuard
 
 HELD = Held(attempt_id="a" * 32, fence=3, job_id="b" * 32, attempt=1)
 

@@ -45,7 +45,7 @@ from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.attempt.runner import Runner
 from worker.autotuning.folder import Folder
 from worker.autotuning.transfer import NOT_WRITTEN, Compiler
-from worker.checkpointing.files import Writer, read_checkpoint, write_checkpoint
+from worker.checkpointing.checkpoint_files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.failure_texts import CRASHED
 from worker.preemption.notice import Notice

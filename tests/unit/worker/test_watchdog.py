@@ -20,7 +20,7 @@ from worker.background import in_background
 from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
 from worker.ipc.stacks import innermost, kernel_state
 from worker.supervisor.process_tree import ProcessTree, descendants
-from worker.supervisor.watchdog import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
+from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
 
 SLEEPS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
 

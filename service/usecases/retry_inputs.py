@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import or_, select
 
+from baton.domain.lenient_reading import find_stored
 from baton.domain.reasons import Reason
 from baton.domain.retry_history import (
     FORGIVEN_AFTER,
@@ -14,7 +15,6 @@ from baton.domain.retry_history import (
 )
 from baton.domain.retry_policy import EndedAttempt
 from baton.domain.states import AttemptState
-from baton.domain.stored import find_stored
 from baton.domain.wire import TRAINS, Finish
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit

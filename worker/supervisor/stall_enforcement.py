@@ -12,7 +12,7 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.ipc.messages import Held
 from worker.retry import retry_call
 from worker.supervisor.process import TrainingProcess
-from worker.supervisor.watchdog import Stall, Watchdog
+from worker.supervisor.stall_detector import Stall, Watchdog
 
 KIND = "stalled"
 NOTE_SECONDS = 10.0

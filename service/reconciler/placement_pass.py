@@ -16,7 +16,7 @@ from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, unlocked
 from service.reconciler.isolation import Isolation, Item, ready
-from service.usecases.concurrency_limits import Limits
+from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import stale_lines
 from service.usecases.queue_placement import key_of, requirements, urgency_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from baton.domain.stored import mapping
+from baton.domain.lenient_reading import mapping
 
 ANY = "*"
 

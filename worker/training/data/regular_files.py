@@ -1,4 +1,4 @@
-"""Only regular files are read: a FIFO or a device in their place could be read for ever."""
+"""Opens regular files only: reading a FIFO or a device could block for ever."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_regular(file: Path, mode: int) -> None:
 
 
 def open_regular(file: Path) -> IO[bytes]:
-    """The file, to be read. Raises OSError, and JobFailure as above; never waits for a writer of a FIFO."""
+    """Opens a file for reading. Never waits for the writer of a FIFO. Raises OSError, and JobFailure as above."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(file, os.fstat(descriptor).st_mode)

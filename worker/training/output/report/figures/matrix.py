@@ -1,4 +1,4 @@
-"""The confusion matrix of one set: with names and numbers where they have room, as a picture where they have none."""
+"""The confusion matrix of one set, with class names and numbers if there is room for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED, NUMBERED = 30, 12
 
 
 def confusion(name: str, result: SetResult, names: Sequence[str]) -> Drawing:
-    """Each row is divided by its sum: percent of the images of the class. `names`: short ones."""
+    """Each row is divided by its sum: percent of the images of the class. `names`: short class names."""
     counts = np.array(result.confusion, dtype=np.float64)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = blank(WIDTH * (0.9 if len(names) <= NAMED else 0.84))
@@ -29,7 +29,7 @@ def confusion(name: str, result: SetResult, names: Sequence[str]) -> Drawing:
         _numbers(axes, shares)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("images of the true class (%)")
-    caption = f"{result.images:,} images of the {name} set. The diagonal holds the right answers."
+    caption = f"{result.images:,} images of the {name} set. The diagonal holds the correct predictions."
     return drawing(figure, f"confusion-{name}", f"Confusion matrix, {name}", caption)
 
 

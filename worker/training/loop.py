@@ -274,7 +274,7 @@ class TrainingLoop:
     def _report(self, phase: Phase) -> None:
         now = time.monotonic()
         if phase is not Phase.TRAINING or now - self._reported > REPORT_SECONDS:
-            # Only finished steps are reported. It also limits the pending work that a stop has to wait for.
+            # Report finished steps only. This also limits the pending work that a stop has to wait for.
             self._engine.wait()
             self._check_loss()
             self._reported = time.monotonic()

@@ -28,7 +28,7 @@ from worker.settings import WorkerSettings
 from worker.worker_info import worker_info
 
 WITH_CELL = 3
-"""The argument that names the file of the progress cell."""
+"""The index of the argument with the file descriptor of the progress cell."""
 log = logging.getLogger("worker.training")
 
 

@@ -37,7 +37,9 @@ def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progre
     Raises:
         JobFailure: bad_data, an image is broken; disk_full.
     """
-    file = cache / f"{name}-{size}px-{_key(listing, size)}.npy"
+    content = json.dumps([_FORMAT, size, listing.labels.tolist(), listing.identity])
+    key = hashlib.sha256(content.encode()).hexdigest()[:24]
+    file = cache / f"{name}-{size}px-{key}.npy"
     shape = (len(listing.labels), size, size, 3)
     found = _open(file, shape)
     if found is not None:
@@ -66,11 +68,6 @@ def content_digests(images: NDArray[np.uint8]) -> bytes:
     with Path(images.filename).open("rb") as file:
         file.seek(images.offset + images.nbytes)
         return file.read(DIGEST_BYTES * len(images))
-
-
-def _key(listing: Listing, size: int) -> str:
-    content = json.dumps([_FORMAT, size, listing.labels.tolist(), listing.identity])
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def check_regular(file: Path, mode: int) -> None:
-    """Raises JobFailure: bad_data, the mode is not that of a regular file. Links were followed."""
+    """Raises JobFailure: bad_data, `mode` is not that of a regular file. Use the mode of a link's target."""
     if not stat.S_ISREG(mode):
         what = _KINDS.get(stat.S_IFMT(mode), "something else")
         raise JobFailure("bad_data", f"{file}: is {what} and not a regular file")

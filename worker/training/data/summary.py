@@ -8,7 +8,7 @@ import numpy as np
 
 from baton.domain.image_counts import split_of
 from baton.domain.spec import DatasetSpec, SplitFractions
-from worker.training.data.image_data import ImageData, Split
+from worker.training.data.image_data import ImageData
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,13 @@ def summarize(spec: DatasetSpec, data: ImageData, seed: int) -> SplitSummary:
     """The summary of a loaded data set."""
     classes = len(data.class_names)
     parts = {"train": data.train, "validation": data.val, "test": data.test}
-    found = tuple(_part(name, split, classes) for name, split in parts.items() if split is not None)
+    found = []
+    for name, split in parts.items():
+        if split is not None:
+            counts = np.bincount(split.labels, minlength=classes)
+            found.append(PartSummary(name, len(split), int(counts.min()), int(counts.max())))
     unused = len(data.train.images) - sum(part.images for part in found)
-    return SplitSummary(classes, found, unused, _rule(spec, seed))
-
-
-def _part(name: str, split: Split, classes: int) -> PartSummary:
-    counts = np.bincount(split.labels, minlength=classes)
-    return PartSummary(name, len(split), int(counts.min()), int(counts.max()))
+    return SplitSummary(classes, tuple(found), unused, _rule(spec, seed))
 
 
 def _rule(spec: DatasetSpec, seed: int) -> str:

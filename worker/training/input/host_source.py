@@ -45,7 +45,7 @@ class BatchSource:
         return self._pool.pids if self._pool else ()
 
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0; may be left midway.
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0. The consumer may stop early.
 
         Raises:
             JobFailure: augmentation_died, a helper died; exception, with the error of a helper.

@@ -44,7 +44,7 @@ def _answer(plan: BatchPlan, epoch: int, batch: int, slot: np.ndarray) -> str | 
 def _main(plan_file: int, memory_file: int, connection: int) -> None:
     import cv2
 
-    # One thread: there are as many processes as cores to use.
+    # One thread in each process: the number of processes is what a worker sets.
     cv2.setNumThreads(1)
     with mmap.mmap(plan_file, 0, access=mmap.ACCESS_READ) as content:
         plan: BatchPlan = pickle.loads(content)  # noqa: S301 - written by the parent, in private memory

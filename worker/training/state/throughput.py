@@ -57,7 +57,7 @@ class Pace:
         return self._begun >= self._most
 
     def waited(self) -> None:
-        """Call it when no step is pending. The time since the last call bounds the time of its steps from above."""
+        """Call it when no step is pending. The steps took at most the time since the last call: it sets the limit."""
         now = self._clock()
         if self._begun:
             self._most = max(1, int(self._seconds * self._begun / max(now - self._since, 1e-9)))

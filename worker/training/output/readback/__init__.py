@@ -82,14 +82,12 @@ class Readback:
     def _run(self, name: str, folder: tempfile.TemporaryDirectory[str]) -> None:
         try:
             with folder:
-                self._report(name, self._load(Path(folder.name) / MODEL))
+                file = str(Path(folder.name) / MODEL)
+                printed = self._helper.run(self._module, file, self._network, seconds=LONGEST_SECONDS)
+                self._report(name, Found(**json.loads(printed.splitlines()[-1])))
         except Exception as error:  # a failed check must not fail the job
             if not self._helper.cancelled:
                 log.warning("%s was not checked: %s: %s", name, type(error).__name__, error)
-
-    def _load(self, copy: Path) -> Found:
-        printed = self._helper.run(self._module, str(copy), self._network, seconds=LONGEST_SECONDS)
-        return Found(**json.loads(printed.splitlines()[-1]))
 
     def _report(self, name: str, found: Found) -> None:
         if not found.error:

@@ -55,7 +55,7 @@ def _best_file(*args: Any, **_named: Any) -> bool:
 
 
 _SESSION, _ENGINE, _CLIENT = (
-    "worker.training.loop:TrainingLoop",
+    "worker.training.loop:Session",
     "worker.training.step.engine:Engine",
     "worker.api_client.client:ServiceClient",
 )
@@ -77,7 +77,7 @@ PLACES = (
     Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
     Place("worker.attempt.context", "read_checkpoint", "before reading the best", "after reading the best"),
     Place(_SESSION, "_finish", "before the end"),
-    Place("worker.training.loop", "evaluate_splits", "evaluation", "after evaluation"),
+    Place("worker.training.loop", "judge_all", "evaluation", "after evaluation"),
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
 POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)

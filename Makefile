@@ -5,6 +5,7 @@ LOCAL := $(VENV)/.installed-local
 DEV := $(VENV)/.installed-dev
 INSTALLER := scripts/install.sh scripts/find-python.sh pyproject.toml
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 export VENV
 ifdef PYTHON
@@ -12,7 +13,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-outage bench-data bench-gpu lock clean
+.PHONY: help install demo up check test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-outage bench-data bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
@@ -27,8 +28,20 @@ demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch
 up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 	$(BIN)/baton up $(ARGS)
 
-test: $(DEV) ## Run all tests, e.g. make test ARGS='tests/client -x'; ARGS='-n 0' for one after the other
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+check: lint ## Lint, and the tests that start no process: an answer in 3 minutes
+	$(PYTEST) -m "not process and not postgres and not browser and not chaos and not docs and not slow" $(ARGS)
+
+test: $(DEV) ## All tests but campaigns, fuzzing and the docs' commands; ARGS='tests/client -x', ARGS='-n 0' for one by one
+	$(PYTEST) -m "not chaos and not docs and not slow" $(ARGS)
+
+test-all: $(DEV) ## All tests: what continuous integration runs
+	$(PYTEST) $(ARGS)
+
+coverage: $(DEV) ## Lines and branches of the product that the tests reach, with the processes that they start (htmlcov/)
+	$(BIN)/python -m coverage erase
+	$(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
+	$(BIN)/python -m coverage html --quiet
+	$(BIN)/python -m coverage report --skip-covered --format=total
 
 chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -95,7 +108,7 @@ lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--up
 	bash scripts/lock.sh $(ARGS)
 
 clean: ## Remove .venv, caches and what make demo left; the data of make up (.baton) stays
-	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCAL): requirements/local.txt $(INSTALLER)

@@ -1,4 +1,4 @@
-"""What the service refuses, beside the errors of baton.domain. Each code has its status in service.api.problems."""
+"""Errors of the service, in addition to baton.domain.errors. service.api.problems maps each code to a status."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from baton.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_S
 
 
 class NotFound(BatonError):
-    """There is no such thing."""
+    """The object does not exist."""
 
     code = "not-found"
 
 
 class Conflict(BatonError):
-    """What was asked does not go together with what is."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class LimitReached(Conflict):
-    """No place is free: the attempt waits, and is sent again when one is."""
+    """A concurrency limit is reached: the attempt waits, and is sent again when the limit allows it."""
 
     code = "limit-reached"
 
@@ -69,25 +69,25 @@ class PassedOver(Conflict):
 
 
 class KeyReused(BatonError):
-    """An idempotency key that came with another body before."""
+    """An idempotency key that was used with another body before."""
 
     code = "idempotency-key-reused"
 
 
 class BadMessage(SpecError):
-    """A worker's message that is well formed but cannot be true."""
+    """A worker's message that is well formed but contradicts the database."""
 
     code = "invalid-message"
 
 
 class MalformedBody(BatonError):
-    """A body that cannot be read."""
+    """A body that cannot be parsed or stored."""
 
     code = "malformed-body"
 
 
 class UnsupportedMedia(BatonError):
-    """A body of a kind that is not read here."""
+    """A body of an unsupported media type."""
 
     code = "unsupported-media-type"
 
@@ -99,7 +99,7 @@ class RangeRefused(BatonError):
 
 
 class Unauthorized(BatonError):
-    """No token, or a wrong one. `scopes`: of which one would do."""
+    """No token, or a wrong one. `scopes`: one of them is required."""
 
     code = "unauthorized"
 
@@ -109,7 +109,7 @@ class Unauthorized(BatonError):
 
 
 class Forbidden(BatonError):
-    """A token that does not open this. `scopes`: of which one would do."""
+    """A token without the required scope. `scopes`: one of them is required."""
 
     code = "forbidden"
 
@@ -119,19 +119,19 @@ class Forbidden(BatonError):
 
 
 class ForeignPage(Forbidden):
-    """A write with a session's cookie that no page of the service's own can have sent."""
+    """A write with a session cookie that a page of another site sent, or without the CSRF header."""
 
     code = "csrf"
 
 
 class TooManyFailures(BatonError):
-    """Too many wrong tokens came from there lately. `seconds`: to wait."""
+    """Too many wrong tokens from one address in the last minute. `seconds`: how long to wait."""
 
     code = "too-many-failures"
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"too many wrong tokens came from this address: try again in {seconds} s, with a right one")
+        super().__init__(f"too many wrong tokens from this address: try again in {seconds} s with a valid token")
 
 
 class TooManyAtOnce(BatonError):
@@ -140,32 +140,32 @@ class TooManyAtOnce(BatonError):
     code = "too-many-at-once"
 
     def __init__(self, most: int, who: str = "this caller has") -> None:
-        super().__init__(f"{who} {most} requests under way, and may not have more: end some, or try again in a moment")
+        super().__init__(f"{who} {most} concurrent requests, which is the limit: end some, or try again in a moment")
 
 
 class TooManyWrites(BatonError):
-    """An attempt makes too many writes of a kind without another bound. `seconds`: until the next is allowed."""
+    """An attempt exceeds the rate limit for this kind of write. `seconds`: until the next is allowed."""
 
     code = "too-many-writes"
 
     def __init__(self, what: str, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"this attempt has sent too many {what}: the next is taken in {seconds} s")
+        super().__init__(f"this attempt has sent too many {what}: the next is accepted in {seconds} s")
 
 
 class BodyTooLarge(BatonError):
-    """A body that is longer than any that makes sense. `limit`: in bytes."""
+    """A body above the size limit. `limit`: in bytes."""
 
     code = "body-too-large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"a body may have {limit} bytes")
+        super().__init__(f"the body is larger than {limit} bytes")
 
 
 class BodyTooSlow(BatonError):
-    """A body whose end did not come in time. `seconds`: that it may take."""
+    """A body that did not arrive completely in time. `seconds`: the limit."""
 
     code = "body-too-slow"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the body did not come within {seconds:g} s")
+        super().__init__(f"the body did not arrive within {seconds:g} s")

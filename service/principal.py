@@ -1,4 +1,4 @@
-"""Who asks, and what that one may do."""
+"""The authenticated caller and its scopes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from baton.domain.tokens import OWNER, READ_BOOTSTRAP, WORK_BOOTSTRAP, Scope
 
 ATTEMPT = "attempt"
-"""The scope of an attempt's own token: what belongs to that one attempt. No other token can be given it."""
+"""The scope of an attempt's token. It allows only the calls of that attempt. No other token can have it."""
 
 
 @dataclass(frozen=True)
 class HeldAttempt:
-    """The attempt that a token was given for, by the fence that it was claimed with. `token_id`: whose claim it was."""
+    """The attempt and fence that a token is valid for. `token_id`: the token that claimed the attempt."""
 
     attempt_id: str
     fence: int
@@ -23,9 +23,10 @@ class HeldAttempt:
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller, as named in the logs. `token_id`: None for tokens of the settings. `hold`: of an attempt's token.
+    """The caller. `name` appears in logs. `token_id`: None for tokens of the settings.
 
-    `machine`: the token is only for programs, and cannot open a browser session.
+    `hold`: the attempt, if the token is an attempt's. `machine`: the token is only for programs, and cannot open a
+    browser session.
     """
 
     name: str
@@ -37,16 +38,16 @@ class Principal:
 
     @property
     def key(self) -> str:
-        """Alike for all that one token does, its sessions too."""
+        """Equal for all requests with one token, including its browser sessions."""
         return self.token_id or self.name
 
     def may(self, scope: str) -> bool:
-        """Whether one of the scopes is this one, or the one that holds all."""
+        """Whether the caller has this scope, or the scope `admin`, which includes all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 BOOTSTRAP = Principal(OWNER, frozenset(Scope))
-"""Whoever has BATON_TOKEN."""
+"""The administrator: callers with BATON_TOKEN."""
 
 WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
 """The workers of a deployment: callers with BATON_WORK_TOKEN."""

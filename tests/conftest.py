@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import process_guard
 from tests.support.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -15,22 +15,37 @@ if TYPE_CHECKING:
     from tests.support.service import ServiceProcess
 
 
-LONG = (
-    "resume/test_two_devices.py", "integration/test_preemption.py", "api/test_contract.py", "docs/test_runs.py",
-    "resume/test_step_that_augments.py",
-    "integration/test_notices.py", "resume/test_session.py", "control_plane/test_chaos.py", "resume/test_chaos.py",
-    "integration/test_extensions.py", "integration/test_logs.py", "control_plane/test_notices.py",
-    "resume/test_moves.py",
-    "faults/test_store_away.py", "control_plane/test_zombie.py", "service/test_rules.py",
-)  # fmt: skip
-"""Files of 40 s and more, the longest first: where files are run side by side, the last must not be a long one."""
+FIRST = ("slow", "chaos", "docs", "process")
+"""Tests with these markers run first, in this order: where files run in parallel, the last must not be a long one."""
+OF_FIXTURE = {"postgres_server": "postgres", "browser": "browser"}
+"""Fixtures that give their tests a marker."""
+
+
+def pytest_configure() -> None:
+    process_guard.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, in that order; the others as they were."""
-    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
-    assert all(path.exists() for path in rank), "a long file was moved: change LONG"
-    items.sort(key=lambda item: rank.get(item.path, len(LONG)))
+    """Adds the markers of fixtures, and puts long tests first. The other order stays."""
+    for item in items:
+        for fixture, marker in OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+        call = getattr(item, "callspec", None)
+        if call is not None and "postgresql" in call.params.values():
+            item.add_marker("postgres")
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((rank for rank, name in enumerate(FIRST) if item.get_closest_marker(name)), len(FIRST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Fails a test that starts a process without a marker that says so."""
+    with process_guard.watched(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

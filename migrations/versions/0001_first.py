@@ -8,7 +8,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Written out here: a migration must not change when the code that it was made from does.
+# Literal values, not imports: a migration must not change when the code changes.
 LIVE = sa.text("state IN ('queued', 'running', 'starting', 'stopping')")
 UNCOLLECTED = sa.text("collected_at IS NULL")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -1,4 +1,4 @@
-"""Where time goes: seconds by bucket, pauses, the cadence of checkpoints, failed restores."""
+"""Columns for goodput (seconds by bucket), pauses, the checkpoint interval and failed restores."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 NOTHING, ZERO = sa.text("'{}'"), sa.text("0")
-# Added and dropped one by one: SQLite can do both in place, so that no table with its conditions is made anew.
+# Add and drop columns one by one: SQLite does both in place, without a copy of the table.
 COLUMNS = (
     ("jobs", "restore_failures", sa.Integer(), ZERO),
     ("jobs", "paused_seconds", sa.Float(53), ZERO),
@@ -22,7 +22,7 @@ COLUMNS = (
     ("checkpoints", "stall_seconds", sa.Float(53), ZERO),
     ("checkpoints", "trained_seconds", sa.Float(53), ZERO),
 )
-# Pauses that were over before this were not counted: they show as waiting.
+# Pauses that ended before this migration were not recorded: their time counts as waiting.
 PAUSED = """
 UPDATE jobs SET paused_at = (SELECT max(at) FROM events WHERE events.job_id = jobs.id AND events.kind = 'paused')
 WHERE state = 'paused'

@@ -1,4 +1,4 @@
-"""Which replica of the service conducts."""
+"""The table for leader election among the replicas."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What the conductor looks for in each pass is found by an index, however many jobs have ended."""
+"""Indexes for the queries of each pass, so that their cost does not grow with the number of ended jobs."""
 
 from datetime import UTC, datetime, timedelta
 

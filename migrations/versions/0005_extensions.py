@@ -1,4 +1,4 @@
-"""Extensions: what workers have installed, and what a job needs of it."""
+"""Extensions: those installed on a worker, and those that a job needs."""
 
 import sqlalchemy as sa
 from alembic import op

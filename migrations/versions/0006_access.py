@@ -1,4 +1,4 @@
-"""Tokens, sessions of browsers, the key that signs, and who did what."""
+"""Tables for API tokens, browser sessions, signing keys and the audit log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -80,6 +80,6 @@ def _sessions() -> None:
 
 
 def downgrade() -> None:
-    # Every token is void after this: BATON_TOKEN alone opens what an older service serves.
+    # This revokes all tokens: an older service accepts only BATON_TOKEN.
     for table in ("audit", "signing_keys", "sessions", "tokens"):
         op.drop_table(table)

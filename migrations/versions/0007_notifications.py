@@ -1,4 +1,4 @@
-"""Notifications: what people are to be told, and what became of it."""
+"""The table of notifications and their delivery state."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -48,5 +48,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What was not sent yet is never sent: an older service knows nothing of it.
+    # Pending messages are lost: an older service does not send notifications.
     op.drop_table("notifications")

@@ -17,7 +17,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Message):
-    """The service's health. `checks`: the result for each part. `reconciler`: which replica is the reconciler.
+    """The service's health. `checks`: the result for each part. `conductor`: which replica leads.
 
     `ages`: seconds since each part last answered its check. `passes`: since each reconciler thread ended its last pass.
     """
@@ -26,7 +26,7 @@ class Health(Message):
     checks: dict[str, str]
     ages: dict[str, float] = Field(default_factory=dict)
     passes: dict[str, float] = Field(default_factory=dict)
-    reconciler: str | None = None
+    conductor: str | None = None
 
 
 @router.get("/healthz", responses=responses(500))
@@ -47,5 +47,5 @@ async def readyz(ctx: Ctx) -> Health | Response:
         checks={name: state.text for name, state in states.items()},
         ages={name: round(state.age, 1) for name, state in states.items() if state.age is not None},
         passes={name: round(age, 1) for name, age in ctx.reconciler.pass_ages().items()},
-        reconciler=ctx.reconciler.leader(),
+        conductor=ctx.reconciler.leader(),
     )

@@ -15,6 +15,8 @@ from service.api.auth import SCHEMES
 from service.api.problems import PROBLEMS
 from service.api.submission_body import PlanRequest
 
+SCHEMA_NAMES = {"NotificationKind": "Notice"}
+"""Classes whose schema keeps another name: clients are generated from the document."""
 UNUSED = ("HTTPValidationError", "ValidationError")
 REFERENCE = "#/components/schemas/{model}"
 FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
@@ -47,10 +49,24 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    for name, kept in SCHEMA_NAMES.items():
+        schemas[kept] = {**schemas.pop(name), "title": kept}
     schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "Which problem it is.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
     _link(found["paths"])
-    return found
+    return dict(_with_schema_names(found))
+
+
+def _with_schema_names(node: Any) -> Any:
+    """The document with its references to SCHEMA_NAMES changed."""
+    if isinstance(node, dict):
+        return {key: _with_schema_names(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_schema_names(value) for value in node]
+    for name, kept in SCHEMA_NAMES.items():
+        if node == REFERENCE.format(model=name):
+            return REFERENCE.format(model=kept)
+    return node
 
 
 def _link(paths: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Who asks, and whether that can be believed: tokens, sessions of browsers, tokens of attempts."""
+"""Authentication: API tokens, browser sessions, and tokens of attempts."""

@@ -1,4 +1,4 @@
-"""The token of an attempt: signed, so that no replica has to look it up, and good for what its row says it is.
+"""The token of an attempt. It is signed, so a replica verifies it without a lookup. Its rights end with the attempt.
 
 `baton_attempt_<attempt>_<fence>_<job>_<token, or 0>_<HMAC-SHA256>`
 """
@@ -24,9 +24,10 @@ FORM = re.compile(r"(baton_attempt_([0-9a-f]{32})_([0-9]{1,18})_([0-9a-f]{32})_(
 
 
 class AttemptTokens:
-    """Signs and reads them. Safe for several threads.
+    """Signs and verifies tokens of attempts. Thread-safe.
 
-    The key lies in the database: alike for all replicas, and there after a restart and after BATON_TOKEN was changed.
+    The key is stored in the database. All replicas share it, and it stays valid after a restart and a change of
+    BATON_TOKEN.
     """
 
     def __init__(self, database: Database) -> None:
@@ -35,25 +36,23 @@ class AttemptTokens:
         self._lock = Lock()
 
     def sign(self, hold: HeldAttempt) -> str:
-        """The token for this hold, the same each time."""
+        """The token for this hold. It is deterministic."""
         body = f"baton_attempt_{hold.attempt_id}_{hold.fence}_{hold.job_id}_{hold.token_id or 0}"
         return f"{body}_{self._seal(body)}"
 
     def read(self, text: str) -> HeldAttempt | None:
-        """Whose token it is; None: nobody's that was signed here."""
+        """The hold that the token was signed for. None if the signature is invalid."""
         found = FORM.fullmatch(text)
         if found is None or not hmac.compare_digest(self._seal(found[1]), found[6]):
             return None
         return HeldAttempt(found[2], int(found[3]), found[4], None if found[5] == "0" else found[5])
 
     def _seal(self, body: str) -> str:
-        return hmac.new(self._key(), body.encode(), hashlib.sha256).hexdigest()
-
-    def _key(self) -> bytes:
         with self._lock:
             if self._kept is None:
                 self._kept = bytes.fromhex(self._find() or self._draw())
-            return self._kept
+            key = self._kept
+        return hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
 
     def _find(self) -> str | None:
         with self._database.peek() as connection:
@@ -64,7 +63,7 @@ class AttemptTokens:
             with self._database.write() as session:
                 made = SigningKey(name=NAME, secret=secrets.token_hex(32), created_at=Unit(session).now())
                 session.add(made)
-        except IntegrityError:  # another replica drew it first
+        except IntegrityError:  # another replica generated it first
             found = self._find()
             if found is None:
                 raise

@@ -1,4 +1,4 @@
-"""Who a token or a cookie belongs to. What was found is believed for some seconds, so that a poll costs no more."""
+"""Finds the caller by a token or a session cookie. Results are cached for some seconds, so that polling stays cheap."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from service.db.unit_of_work import Unit
 from service.errors import TooManyFailures, Unauthorized
 from service.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 
-BELIEVED_SECONDS = 5.0
-"""How long a replica may go on to take a token that another one revoked."""
+CACHE_SECONDS = 5.0
+"""How long results are cached: a replica may accept a revoked token for so long after another replica revoked it."""
 
 KEPT = 10_000
 USED_EVERY = timedelta(minutes=10)
@@ -43,31 +43,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Credential:
-    """What was shown: a token, or the cookie of a session."""
+    """What the caller sent: a token, or the cookie of a session."""
 
     text: str
     cookie: bool = False
 
 
 @dataclass(frozen=True)
-class _Belief:
+class _Cached:
     principal: Principal
     until: float
 
 
 @dataclass
-class _Beliefs:
-    """Recent results. Gates on connections to several databases share them."""
+class _Cache:
+    """Cached results. Authenticators on different connection pools share them."""
 
-    found: OrderedDict[tuple[bool, str], _Belief] = field(default_factory=OrderedDict)
+    found: OrderedDict[tuple[bool, str], _Cached] = field(default_factory=OrderedDict)
     forgotten: int = 0
     lock: Lock = field(default_factory=Lock)
 
 
 class Authenticator:
-    """Knows tokens, sessions and tokens of attempts. Safe for several threads.
+    """Authenticates API tokens, browser sessions and tokens of attempts. Thread-safe.
 
-    Whether one has expired decides the database's clock; from then on this process's own counts the seconds.
+    The database's clock decides whether a credential has expired. Cached results expire by this process's clock.
     """
 
     def __init__(
@@ -78,55 +78,52 @@ class Authenticator:
         clock: Callable[[], float] = time.monotonic,
         machines: Mapping[str, Principal] | None = None,
     ) -> None:
-        """`machines`: further tokens of the settings, and the scopes of each."""
+        """`machines`: further tokens from the settings, and the caller that each stands for."""
         self._database, self._bootstrap, self._clock = database, bootstrap, clock
         tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
         self.failures, self.attempts = failures, AttemptTokens(database)
         self.notes, self.artifacts = WriteRate("notes", *NOTES), WriteRate("versions of artifacts", *ARTIFACTS)
-        self._beliefs = _Beliefs()
+        self._cache = _Cache()
 
     def on(self, database: Database) -> Authenticator:
-        """A gate over other connections. It shares results, counters and invalidations with this one."""
+        """An authenticator on other connections. It shares the cache, counters and invalidations with this one."""
         other = copy(self)
         other._database, other.attempts = database, AttemptTokens(database)
         return other
 
     def known(self, shown: Credential) -> Principal | None:
-        """Whose it is, if that was found out just now. Asks nobody."""
+        """The caller, if the settings or the cache know it. Does not query the database."""
         name = digest(shown.text)
-        fixed = None if shown.cookie else self._of_settings(name)
-        if fixed is not None:
-            return fixed
-        with self._beliefs.lock:
-            belief = self._beliefs.found.get((shown.cookie, name))
-        return belief.principal if belief is not None and self._clock() < belief.until else None
-
-    def _of_settings(self, name: str) -> Principal | None:
-        # Compare with all tokens, even after a match: a constant time reveals nothing.
-        found = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
-        return found[0] if found else None
+        if not shown.cookie:
+            # Compare with all tokens, even after a match: a constant time reveals nothing.
+            fixed = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
+            if fixed:
+                return fixed[0]
+        with self._cache.lock:
+            cached = self._cache.found.get((shown.cookie, name))
+        return cached.principal if cached is not None and self._clock() < cached.until else None
 
     def verify(self, shown: Credential, address: str) -> Principal:
-        """Whose it is. Raises Unauthorized, or TooManyFailures where too many came from the address lately."""
+        """The caller. Raises Unauthorized, or TooManyFailures after too many failures from the address."""
         known = self.known(shown)
         if known is not None:
             return known
-        begun, forgotten = self._clock(), self._beliefs.forgotten
+        begun, forgotten = self._clock(), self._cache.forgotten
         try:
             principal, seconds = self._find(shown)
         except Unauthorized:
             if not shown.cookie:
                 self._count(address)
             raise
-        self._believe(shown, _Belief(principal, begun + min(seconds, BELIEVED_SECONDS)), forgotten)
+        self._remember(shown, _Cached(principal, begun + min(seconds, CACHE_SECONDS)), forgotten)
         return principal
 
     def forget(self) -> None:
-        """Believe nothing that was found before: something was revoked here."""
-        with self._beliefs.lock:
-            self._beliefs.found.clear()
-            self._beliefs.forgotten += 1
+        """Clear the cache, because a token or session was revoked here."""
+        with self._cache.lock:
+            self._cache.found.clear()
+            self._cache.forgotten += 1
 
     def holds(self, hold: HeldAttempt) -> bool:
         """Whether the attempt is still held with this fence."""
@@ -135,24 +132,26 @@ class Authenticator:
             return connection.scalar(query) in HELD_ATTEMPTS
 
     def session_id(self, cookie: str) -> str:
-        """By what a session's row is found."""
+        """The id of a session's row."""
         return session_id(cookie, self._bootstrap)
 
     def link_id(self, code: str) -> str:
-        """By what a link's row is found."""
+        """The id of a link's row."""
         return link_id(code, self._bootstrap)
 
     def link_owner(self, code: str, address: str) -> Principal:
-        """Who made the link. Raises Unauthorized, TooManyFailures."""
+        """The creator of a sign-in link. Raises Unauthorized, TooManyFailures."""
         try:
             principal, _ = self._session(self.link_id(code))
         except Unauthorized:
             self._count(address)
             raise Unauthorized("this link was used, or is too old: make another with `baton dashboard`") from None
-        return replace(principal, expires_at=self._token_end(principal))
+        # A session from the link may last until the creator's token expires, not only until the link does.
+        row = self._row(select(ApiToken.expires_at).where(ApiToken.id == principal.token_id))
+        return replace(principal, expires_at=row.expires_at if row is not None else None)
 
     def audit_failures(self) -> None:
-        """Write the wrong tokens that came since the last time into the audit log, as one line."""
+        """Write one audit entry about the wrong tokens since the last call."""
         found = self.failures.take()
         if not found.count:
             return
@@ -162,26 +161,26 @@ class Authenticator:
             with self._database.write() as session:
                 audit.record(Unit(session), "logins_failed", audit.STRANGER, text, data)
         except SQLAlchemyError as error:
-            log.warning("the audit log does not tell of them: %s", type(error).__name__)
+            log.warning("the audit entry about wrong tokens could not be written: %s", type(error).__name__)
 
-    def _believe(self, shown: Credential, belief: _Belief, forgotten: int) -> None:
-        key, kept = (shown.cookie, digest(shown.text)), self._beliefs
-        with kept.lock:
-            if forgotten != kept.forgotten:
-                return  # what was read may be older than what was revoked meanwhile
-            kept.found[key] = belief
-            kept.found.move_to_end(key)
-            while len(kept.found) > KEPT:
-                kept.found.popitem(last=False)
+    def _remember(self, shown: Credential, cached: _Cached, forgotten: int) -> None:
+        key, cache = (shown.cookie, digest(shown.text)), self._cache
+        with cache.lock:
+            if forgotten != cache.forgotten:
+                return  # the result may have been read before a revocation
+            cache.found[key] = cached
+            cache.found.move_to_end(key)
+            while len(cache.found) > KEPT:
+                cache.found.popitem(last=False)
 
     def _count(self, address: str) -> None:
-        """One more that was wrong. Raises TooManyFailures."""
+        """Count a failure. Raises TooManyFailures."""
         wait = self.failures.count(address)
         if wait is not None:
             raise TooManyFailures(wait) from None
 
     def _find(self, shown: Credential) -> tuple[Principal, float]:
-        """With the seconds for which that stays so."""
+        """The caller, and the seconds until the credential expires."""
         if shown.cookie:
             return self._session(self.session_id(shown.text))
         token_id = id_of(shown.text)
@@ -217,13 +216,8 @@ class Authenticator:
         _check_unrevoked(row.name, row.revoked_at)
         return Principal(row.name, frozenset(row.scopes), row.token_id, row.ends_at), seconds
 
-    def _token_end(self, principal: Principal) -> datetime | None:
-        """When the token ends that is behind a session or a link."""
-        row = self._row(select(ApiToken.expires_at).where(ApiToken.id == principal.token_id))
-        return row.expires_at if row is not None else None
-
     def _check_claimant(self, hold: HeldAttempt) -> None:
-        """What was claimed with a token ends when that is revoked: a thief must not keep a job by its heartbeats."""
+        """Reject the attempt's token if the token that claimed it was revoked. Otherwise a thief could keep the job."""
         if hold.token_id is None:
             return
         row = self._row(select(*TOKEN_COLUMNS).where(ApiToken.id == hold.token_id))
@@ -237,13 +231,13 @@ class Authenticator:
             return connection.execute(query).one_or_none()
 
     def _note_use(self, token_id: str, now: datetime) -> None:
-        """Seldom: a write for each request would cost more than most requests."""
+        """Record that a token was used, at most once per USED_EVERY. A write costs more than most requests."""
         stale = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < now - USED_EVERY)
         try:
             with self._database.write() as session:
                 session.execute(update(ApiToken).where(ApiToken.id == token_id, stale).values(last_used_at=now))
         except SQLAlchemyError as error:
-            log.warning("the last use of token %s was not noted: %s", token_id, type(error).__name__)
+            log.warning("the last use of token %s could not be recorded: %s", token_id, type(error).__name__)
 
 
 def _check_unrevoked(name: str, revoked_at: datetime | None) -> None:
@@ -252,7 +246,7 @@ def _check_unrevoked(name: str, revoked_at: datetime | None) -> None:
 
 
 def _left(what: str, expires_at: datetime | None, now: datetime) -> float:
-    """Seconds. Raises Unauthorized where there are none."""
+    """Seconds until the expiry. Raises Unauthorized if it has passed."""
     if expires_at is None:
         return math.inf
     if expires_at <= now:

@@ -1,4 +1,4 @@
-"""Wrong tokens, counted by where they come from, in this process."""
+"""Counts wrong tokens by client address, in this process. Limits the rate of wrong tokens per address."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class _Window:
 
 @dataclass(frozen=True)
 class Failures:
-    """What was counted since it was asked last: in all, and the addresses that most of them came from."""
+    """Wrong tokens since the last call of `take`: the total, and the addresses with the highest counts."""
 
     count: int
     addresses: dict[str, int] = field(default_factory=dict)
 
 
 class FailedLogins:
-    """At most `most` wrong tokens a minute and address are answered as such; 0: any number. Safe for several threads.
+    """Allows `most` wrong tokens per address and minute (fixed window). 0: no limit. Thread-safe.
 
-    Right tokens are never asked here: whoever shares an address with one who guesses is not held up.
+    Requests with a valid token are not counted, so other users of an attacker's address are not blocked.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,10 +42,11 @@ class FailedLogins:
         self._lock = Lock()
 
     def count(self, address: str) -> int | None:
-        """Count one more; the seconds to wait, if that is one too many."""
+        """Count a wrong token. Returns the seconds to wait if it exceeds the limit."""
         name, now = network(address), self._clock()
         with self._lock:
-            self._tell(name)
+            # Bound the memory: addresses beyond the limit are counted together, without a name.
+            self._news[name if name in self._news or len(self._news) < ADDRESSES else ""] += 1
             window = self._window(name, now)
             window.count += 1
             if not self._most or window.count <= self._most:
@@ -53,15 +54,11 @@ class FailedLogins:
             return max(1, math.ceil(window.since + WINDOW_SECONDS - now))
 
     def take(self) -> Failures:
-        """What came since the last time."""
+        """The counts since the last call."""
         with self._lock:
             news, self._news = self._news, Counter()
         named = Counter({name: count for name, count in news.items() if name})
         return Failures(news.total(), dict(named.most_common(TOLD)))
-
-    def _tell(self, name: str) -> None:
-        # Whoever has many addresses must not fill the memory: those beyond are counted without their names.
-        self._news[name if name in self._news or len(self._news) < ADDRESSES else ""] += 1
 
     def _window(self, name: str, now: float) -> _Window:
         found = self._windows.get(name)
@@ -74,7 +71,7 @@ class FailedLogins:
 
 
 def network(address: str) -> str:
-    """What one client can be thought to have: an IPv4 address, or the 64 bits of a network of IPv6."""
+    """The address range of one client: an IPv4 address, or an IPv6 /64 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

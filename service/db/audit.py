@@ -1,4 +1,4 @@
-"""Who did what: written in the transaction of what was done."""
+"""The audit log: who did what. Each entry is written in the transaction of the action."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.db.unit_of_work import Unit, clean
 from service.principal import Principal
 
 STRANGER = Principal(NOBODY, frozenset())
-"""Whoever was not let in."""
+"""The actor of a rejected request: an unauthenticated caller."""
 
 
 def record(
@@ -25,7 +25,7 @@ def record(
     *,
     subject: str | None = None,
 ) -> None:
-    """Append a line. `subject`: id of the job or token that it is about."""
+    """Append an entry. `subject`: id of the job or token that it is about."""
     row = AuditEntry(
         at=unit.now(),
         kind=kind,
@@ -39,7 +39,7 @@ def record(
 
 
 def audit_page(unit: Unit, before: int | None, limit: int) -> AuditPage:
-    """Lines with numbers below `before`, newest first."""
+    """Entries with numbers below `before`, newest first."""
     query = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(AuditEntry.number < before)

@@ -1,4 +1,4 @@
-"""The tables of access: tokens, sessions of browsers, the key that signs, and who did what."""
+"""The tables for access control: API tokens, browser sessions, signing keys, and the audit log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Digest = String(64)
 
 
 class ApiToken(Base):
-    """A token. `digest`: SHA-256 of the whole of it, in hex; what it is nobody can read here."""
+    """An API token. `digest`: SHA-256 of its text, in hex. The text itself is not stored."""
 
     __tablename__ = "tokens"
     __table_args__ = (
@@ -38,7 +38,7 @@ class ApiToken(Base):
 
 
 class BrowserSession(Base):
-    """A browser that showed a token once. `id`: a digest of its cookie; `token_id`: empty for BATON_TOKEN."""
+    """A browser session or sign-in link. `id`: keyed digest of the cookie or code. `token_id`: None for BATON_TOKEN."""
 
     __tablename__ = "sessions"
 
@@ -49,7 +49,7 @@ class BrowserSession(Base):
 
 
 class SigningKey(Base):
-    """A key that all replicas sign with, in hex. The first that needs it draws it."""
+    """A signing key of all replicas, in hex. The first replica that needs it generates it."""
 
     __tablename__ = "signing_keys"
 
@@ -59,7 +59,7 @@ class SigningKey(Base):
 
 
 class AuditEntry(Base):
-    """Who did what, when. `subject`: id of the job or token that it was done to."""
+    """An entry of the audit log. `subject`: id of the affected job or token."""
 
     __tablename__ = "audit"
     __table_args__ = ({"sqlite_autoincrement": True},)

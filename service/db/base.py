@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, types, and the conditions that several of them repeat."""
+"""Shared by all tables: constraint names, types, and the conditions of partial indexes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 Id = String(32)
-# A row number that the database draws; SQLite draws only for INTEGER.
+# A row number that the database generates. SQLite generates one only for INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -30,14 +30,14 @@ def _quoted(values: Iterable[str]) -> str:
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """A condition that the database holds: the column has one of these values."""
+    """A check constraint: the column has one of these values."""
     return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
 
 
 def _pair(table: str, condition: str) -> tuple[TextClause, TextClause]:
-    """The condition of a partial index, and the same for queries. `$` stands before each column.
+    """The condition of a partial index, and the same condition for queries. `$` marks each column.
 
-    A partial index serves only where a query repeats its condition, to the letter.
+    The database uses a partial index only if the query contains the condition of the index, literally.
     """
     return text(condition.replace("$", "")), text(condition.replace("$", f"{table}."))
 

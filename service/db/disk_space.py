@@ -15,7 +15,7 @@ DISK_FULL = "53100"
 LEAST_FREE = 1 << 20
 """A disk with fewer free bytes counts as full: a checkpoint's row or a migration may not fit."""
 
-ADVICE = "make room there; nothing that was accepted is lost, and all goes on by itself"
+ADVICE = "make room there; no accepted data is lost, and the service then continues without a restart"
 
 
 def database_file(url: URL) -> Path | None:

@@ -1,4 +1,4 @@
-"""Engine and transactions: SQLite writers take their lock first, PostgreSQL locks the job's row."""
+"""Engine and transactions. On SQLite a writer takes the write lock first; on PostgreSQL it locks the job's row."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from service.db.fifo_lock import FifoLock
 
 BUSY_MILLISECONDS = 30_000
 POOL_SECONDS = 10
-# PostgreSQL refuses NaN in JSON; so does SQLite here.
+# PostgreSQL rejects NaN in JSON. Reject it on SQLite too.
 _JSON = partial(json.dumps, allow_nan=False)
 WRITE = {"baton_begin": "BEGIN IMMEDIATE"}
-# A server that vanished is noticed within half a minute, not when the kernel gives up.
+# A lost server is detected within half a minute. The kernel's default takes much longer.
 _NETWORK = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -28,17 +28,18 @@ _NETWORK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# What waits too long fails and is tried again. A replica that stands still in the middle of a transaction, with a
-# job's row in its hand, is cut off.
+# A statement that waits too long fails and is retried. The connection of a replica that is suspended within a
+# transaction is closed, so that the replica's row locks do not block the others.
 _LIMITS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s"
 
 
 def open_engine(url: str, *, connections: int = 20, migrating: bool = False) -> Engine:
-    """An engine for the URL; a SQLite file's directory is made. `migrating`: no foreign keys on SQLite, no limits."""
+    """An engine for the URL. Creates a SQLite file's folder. `migrating`: no SQLite foreign keys, no time limits."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, foreign_keys=not migrating)
-    # More threads than connections wait for each other here, not at the server, which refuses what is too many.
+    # Threads wait here for a free connection: the server would refuse connections beyond its limit.
+    arguments = {**_NETWORK, "options": "" if migrating else _LIMITS, "application_name": "baton"}
     return create_engine(
         parsed,
         pool_pre_ping=True,
@@ -46,49 +47,36 @@ def open_engine(url: str, *, connections: int = 20, migrating: bool = False) -> 
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         json_serializer=_JSON,
-        connect_args=_arguments(parsed, "" if migrating else _LIMITS),
+        # Arguments in the URL take precedence.
+        connect_args={name: value for name, value in arguments.items() if name not in parsed.query and value},
     )
-
-
-def _arguments(url: URL, limits: str) -> dict[str, Any]:
-    """What the driver is told, as far as the URL does not say it."""
-    wanted = {**_NETWORK, "options": limits, "application_name": "baton"}
-    return {name: value for name, value in wanted.items() if name not in url.query and value}
 
 
 def _open_sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     if url.database:
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, pool_size=20, max_overflow=20, json_serializer=_JSON)
-    _prepare_sqlite(engine, foreign_keys)
-    return engine
 
-
-def _prepare_sqlite(engine: Engine, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not open transactions of its own
+        connection.isolation_level = None  # the driver must not begin transactions itself
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        # A reader that turns writer midway can fail at once, whatever the busy timeout; so writers say so at the start.
+        # Writers use BEGIN IMMEDIATE. A transaction that first reads and then writes can fail at once with SQLITE_BUSY,
+        # without waiting for the busy timeout.
         connection.exec_driver_sql(connection.get_execution_options().get("baton_begin", "BEGIN"))
 
-
-def _reading(engine: Engine) -> Engine:
-    """SQLite's readers see one state by nature; PostgreSQL's are told to."""
-    if engine.dialect.name == "sqlite":
-        return engine
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
 
 
 class Database:
-    """Where transactions come from. `turns`: those that writers of the same SQLite file in this process share.
+    """Creates transactions. `turns`: the lock that all writers of the same SQLite file in this process share.
 
-    `heard`: is told of each event of a job once it is committed; must not fail. `info`: what its sessions carry along
-    for the use cases, by name.
+    `heard`: called with each event of a job after its commit; must not fail. `info`: values for the use cases, by name,
+    in the `info` of each session.
     """
 
     def __init__(
@@ -103,7 +91,10 @@ class Database:
             nullcontext if self.shared else (turns or FifoLock()).turn
         )
         carried = dict(info or {})
-        self._readers = sessionmaker(_reading(engine), expire_on_commit=False, info=carried)
+        reading = engine
+        if self.shared:  # on SQLite each transaction sees one consistent state anyway
+            reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._readers = sessionmaker(reading, expire_on_commit=False, info=carried)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)
         self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
 
@@ -114,22 +105,22 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads: one consistent state of the database."""
+        """A read-only transaction. It sees one consistent state of the database."""
         with self._readers() as session:
             yield session
 
     def peek(self) -> Connection:
-        """For one SELECT: on PostgreSQL without the round trips of a transaction. To be used as a context manager."""
+        """A connection for one SELECT, as a context manager. Saves PostgreSQL the round trips of a transaction."""
         return self._peeks.connect()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that writes: all of it, or nothing on an exception."""
+        """A write transaction. Commits at the end of the block, rolls back on an exception."""
         with self._turn(), self._writers.begin() as session:
             yield session
         for one in session.info.pop(HAPPENED, ()):
             self._heard(one)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all pooled connections."""
         self.engine.dispose()

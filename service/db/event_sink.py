@@ -1,4 +1,4 @@
-"""Events of jobs for those who hear of them here: the log of this process, and its counters."""
+"""Committed events of jobs, for the log and the counters of this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 HAPPENED = "happened"
-"""Under this name a session keeps them until it commits: what is rolled back did not happen."""
+"""The key of the uncommitted events in a session's `info`. A rollback discards them."""
 
 
 @dataclass(frozen=True)
 class EventSink:
-    """One event, as its row has it."""
+    """One event, with the values of its row."""
 
     job_id: str
     kind: str

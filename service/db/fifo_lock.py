@@ -1,4 +1,4 @@
-"""Turns: one thread at a time, in the order in which they came."""
+"""A fair lock: waiting threads get it in FIFO order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threading import Lock
 
 
 class FifoLock:
-    """A mutex whose waiters are served in the order of their arrival; each hands it on to the next.
+    """A mutex that is handed over to its waiters in the order of their arrival.
 
-    SQLite's own lock has no queue: who finds it taken sleeps up to 0.1 s and tries again, and whoever comes meanwhile
-    overtakes. With many writers the unlucky ones wait for seconds.
+    SQLite's own lock has no queue: a waiting writer sleeps up to 0.1 s between tries, and a later one can get it first.
+    With many writers some of them wait for seconds.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class FifoLock:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for one's turn, and have it until the block ends."""
+        """Hold the lock for the block."""
         self._wait()
         try:
             yield
@@ -37,7 +37,7 @@ class FifoLock:
             mine = Lock()
             mine.acquire()
             self._waiting.append(mine)
-        mine.acquire()  # released by whoever hands the turn on
+        mine.acquire()  # released by `_hand_on` of the thread before
 
     def _hand_on(self) -> None:
         with self._guard:

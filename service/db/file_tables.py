@@ -1,4 +1,4 @@
-"""The files for people, and the objects in the store that nothing names any more."""
+"""The tables of artifacts and of unreferenced objects in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.db.base import UNPUBLISHED, Base, Id
 
 
 class Artifact(Base):
-    """A file for people: `object` is where it lies, `published` the object whose copy bears the plain name."""
+    """An output file of a job. `object`: its current object. `published`: the object whose copy has the plain name."""
 
     __tablename__ = "artifacts"
     __table_args__ = (
@@ -30,7 +30,7 @@ class Artifact(Base):
 
 
 class Garbage(Base):
-    """An object that nothing names any more, to be deleted after `not_before`: somebody may still be reading it."""
+    """An unreferenced object. It is deleted after `not_before`, because a client may still be reading it."""
 
     __tablename__ = "garbage"
 

@@ -1,4 +1,4 @@
-"""The row that says which replica conducts."""
+"""The table for leader election: which replica runs the reconciler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.db.base import Base
 
 
 class Leader(Base):
-    """Who does what one replica at a time does. `term` counts how often that changed."""
+    """The replica that holds a role of which there is one. `term` increases with each change of the holder."""
 
     __tablename__ = "leaders"
 

@@ -47,7 +47,7 @@ class Standing:
 
 
 def migrations_folder() -> Path:
-    """Where the migrations lie, in a checkout and in an installed wheel alike."""
+    """The folder of the migrations, in a checkout or in an installed wheel."""
     found = importlib.util.find_spec("migrations")
     if found is None or not found.submodule_search_locations:
         raise RuntimeError("the package 'migrations' is missing; install Baton again")
@@ -138,7 +138,7 @@ def _knows(scripts: ScriptDirectory, revision: str) -> bool:
 
 
 def _runs_on(connection: Connection, scripts: ScriptDirectory) -> bool:
-    """Whether the newer schema says that this version's code can run on it (docs/decisions/0031)."""
+    """Whether this version's code can run on the newer schema, as recorded there (docs/decisions/0031)."""
     if not inspect(connection).has_table(Compatibility.__tablename__):
         return False
     oldest = connection.execute(select(Compatibility.oldest_revision)).scalar()
@@ -148,7 +148,7 @@ def _runs_on(connection: Connection, scripts: ScriptDirectory) -> bool:
 def _too_new(revision: str | None) -> UnfitDatabase:
     return UnfitDatabase(
         f"a newer version of Baton brought it to revision {(revision or '')[:64]}, which this one does not know: "
-        "run that version, or go back to a backup from before"
+        "run that version, or restore a backup from before"
     )
 
 
@@ -157,13 +157,13 @@ def _check_encoding(engine: Engine) -> None:
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
         raise UnfitDatabase(
-            f"the database's encoding is {encoding}, which cannot hold every name; make it with "
+            f"the database's encoding is {encoding}, which cannot store every name; create it with "
             "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         )
 
 
 def _use_wal(engine: Engine) -> None:
-    # The switch to WAL does not wait for other connections, whatever the busy timeout; it is made once a file.
+    # The switch to WAL ignores the busy timeout and fails at once if the file is in use. It is needed once per file.
     if engine.dialect.name != "sqlite":
         return
     deadline = time.monotonic() + 30

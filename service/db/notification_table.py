@@ -1,4 +1,4 @@
-"""The table of notifications: what is to be sent, written in the transaction that it tells of."""
+"""The table of notifications: messages to send (transactional outbox)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IS_WAITING = text("notifications.state = 'waiting'")
 
 
 class NoticeState(StrEnum):
-    """What became of a notification."""
+    """The delivery state of a notification."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -23,12 +23,12 @@ class NoticeState(StrEnum):
 
 
 class Notification(Base):
-    """A message for one target. `tries`: those that were begun. The unique key makes a message exist only once.
+    """A message for one target. `tries`: number of started tries. The unique key excludes duplicates.
 
     `count`: the number of the interruption for `recovering`; the number of the attempt for what can happen in several
     attempts (`overdue`, `silent`, a failure that pauses the job); otherwise 0.
 
-    `next_at`: when it is tried next; while one sends it, until when no other does.
+    `next_at`: time of the next try. During a try: the end of the reservation, until which no other replica sends it.
     """
 
     __tablename__ = "notifications"

@@ -1,4 +1,4 @@
-"""Tells a database that is away from a question that is wrong."""
+"""Classifies database errors: unavailable database, refused statement, or conflict with another transaction."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ INVALID_TRANSACTION = "25"
 
 
 def away(error: Exception) -> bool:
-    """Whether the database is at fault and not what it was asked: then the same call may go well in a moment."""
+    """Whether the database is unavailable, and not the statement wrong. A retry of the same call may then succeed."""
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
-    # Cut off in the middle of a transaction, or a standby that takes no writes: the driver calls these internal.
+    # The connection was closed within a transaction, or a standby refuses writes: the driver reports internal errors.
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
     return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
 

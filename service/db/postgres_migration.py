@@ -44,7 +44,7 @@ class UnfitDatabase(Exception):
 
 
 class Contention:
-    """Waits for its turn and for locks, for `seconds` in total. Reports the blocker to `say`."""
+    """Waits for other migrations and for locks, `seconds` in total. Reports the blocking processes to `say`."""
 
     def __init__(self, engine: Engine, seconds: float, say: Callable[[str], object]) -> None:
         self._engine, self._say = engine, say
@@ -57,13 +57,14 @@ class Contention:
             tries = 0
             while True:
                 # An index is built concurrently with readers and writers, so a longer wait is harmless.
-                self._limit(connection, LOCK_SECONDS)
+                connection.execute(text(f"SET lock_timeout = {round(LOCK_SECONDS * 1000)}"))
+                connection.commit()
                 connection.info["index_lock_seconds"] = max(1.0, self._left)
                 try:
                     return work(connection)
                 except OperationalError as error:
                     connection.rollback()
-                    if not _met_others(error):
+                    if getattr(error.orig, "sqlstate", None) not in (LOCK_NOT_AVAILABLE, DEADLOCK):
                         raise
                     tries += 1
                     if self._left <= 0:
@@ -76,14 +77,10 @@ class Contention:
 
     def _gave_up(self) -> UnfitDatabase:
         return UnfitDatabase(
-            f"others held locks for {self._seconds:g} s, and nothing was changed since: "
-            f"{self._blockers or 'who they were could not be seen'}. End what holds them "
-            "(SELECT pg_terminate_backend(PID)), then migrate again"
+            f"others held locks for {self._seconds:g} s, and nothing was changed: "
+            f"{self._blockers or 'they are unknown'}. End these processes (SELECT pg_terminate_backend(PID)), then "
+            "migrate again"
         )
-
-    def _limit(self, connection: Connection, seconds: float) -> None:
-        connection.execute(text(f"SET lock_timeout = {round(seconds * 1000)}"))
-        connection.commit()
 
     @contextmanager
     def _turn(self, connection: Connection) -> Iterator[None]:
@@ -91,12 +88,12 @@ class Contention:
         # The migrating session holds the lock, so that PostgreSQL detects a deadlock with an older version that does
         # wait.
         while not self._try_turn(connection):
-            holders = self._engine_says(_HOLDERS, {"id": LOCK_ID})
+            holders = self._processes(_HOLDERS, {"id": LOCK_ID})
             if self._left <= 0:
                 raise UnfitDatabase(
                     f"another process has been migrating it for {self._seconds:g} s: {holders}. Wait for it, or end it"
                 )
-            self._tell(f"waiting for another migration: {holders}")
+            self._say(f"waiting for another migration: {holders}")
             time.sleep(POLL_SECONDS)
         try:
             yield
@@ -114,7 +111,7 @@ class Contention:
             connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": LOCK_ID})
             connection.commit()
         except DBAPIError as error:  # the session has ended, and its locks with it
-            log.warning("the migration's lock ended with its connection: %s", error.orig)
+            log.warning("the migration's lock was released, because its connection was lost: %s", error.orig)
 
     @contextmanager
     def _watched(self, connection: Connection) -> Iterator[None]:
@@ -132,16 +129,13 @@ class Contention:
     def _watch(self, pid: int, over: threading.Event) -> None:
         while not over.wait(LOOK_SECONDS):
             try:
-                if blockers := self._engine_says(_BLOCKERS, {"pid": pid}):
-                    self._tell(f"waiting for locks: {blockers}")
+                if blockers := self._processes(_BLOCKERS, {"pid": pid}):
+                    self._say(f"waiting for locks: {blockers}")
                     self._blockers = blockers
             except DBAPIError as error:
-                log.warning("who holds up the migration is not known: %s", error.orig)
+                log.warning("the processes that block the migration are unknown: %s", error.orig)
 
-    def _tell(self, what: str) -> None:
-        self._say(what)
-
-    def _engine_says(self, query: object, values: dict[str, object]) -> str:
+    def _processes(self, query: object, values: dict[str, object]) -> str:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             rows = connection.execute(query, values).all()  # type: ignore[call-overload]  # a text clause
         return "; ".join(
@@ -150,7 +144,3 @@ class Contention:
             + (f", its transaction {row.seconds:.0f} s old" if row.seconds is not None else "")
             for row in rows
         )
-
-
-def _met_others(error: OperationalError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)

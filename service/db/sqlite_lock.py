@@ -1,4 +1,4 @@
-"""A SQLite file serves one service process: the right to it is a lock that ends with the process, however it ends."""
+"""Allows one service process per SQLite file, by a file lock. The kernel releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy import make_url
 
 
 class DatabaseTaken(Exception):
-    """Another service uses the file; the message says what to do."""
+    """Another service process uses the file. The message says what to do."""
 
 
 @contextmanager
 def exclusive_use(url: str) -> Iterator[None]:
-    """Hold the file of a SQLite URL; other databases are for many. Raises DatabaseTaken and OSError.
+    """Hold the lock of a SQLite file. No effect for other databases. Raises DatabaseTaken and OSError.
 
-    Not the file itself is locked but one beside it: closing any handle of the file would drop SQLite's own locks.
+    The lock is on a separate file: closing any handle of the database file would release SQLite's own POSIX locks.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
@@ -32,15 +32,11 @@ def exclusive_use(url: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise DatabaseTaken(_advice(parsed.database, lock.read().strip())) from None
+            raise DatabaseTaken(
+                f"another service (process {lock.read().strip() or 'unknown'}) uses {parsed.database}, and only one "
+                "can use a SQLite file: stop that one, or give all replicas the same postgresql+psycopg:// URL"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _advice(file: str, process: str) -> str:
-    return (
-        f"another service (process {process or 'unknown'}) uses {file}, and SQLite is for one: stop that one, "
-        "or give all replicas the same postgresql+psycopg:// URL"
-    )

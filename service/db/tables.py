@@ -1,4 +1,4 @@
-"""The tables. Only the migrations make them; a test holds the two together."""
+"""The main tables. Only the migrations create them; a test compares both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from baton.domain.queues import PRIORITIES
 from baton.domain.states import AttemptState, DesiredState, JobState, StageState
-from service.db import auth_tables, leader_table, notification_table, operation_tables  # noqa: F401 - Base knows their tables then
+from service.db import auth_tables, leader_table, notification_table, operation_tables  # noqa: F401 - registers their tables in Base
 from service.db.base import (
     DISPATCHED,
     LIVE,
@@ -48,7 +48,7 @@ NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
 
 class Job(Base):
-    """A job. `version` grows with each change a user can see. `fence` and `events` are the last numbers given out.
+    """A job. `version` increases with each visible change. `fence`, `events`: the last numbers that were assigned.
 
     `paused_at`: start of the owner's current pause. `paused_seconds`: total of the pauses that have ended.
     `overdue_since`: when the missing checkpoint was detected. `restore_failures`: attempts in a row that ended during
@@ -109,7 +109,7 @@ class Job(Base):
 
 
 class JobLabel(Base):
-    """One label of a job, for the filter of the list."""
+    """One label of a job. The job list filters by it."""
 
     __tablename__ = "job_labels"
     __table_args__ = (Index("ix_job_labels_key_value_job_number", "key", "value", "job_number"),)
@@ -120,7 +120,7 @@ class JobLabel(Base):
 
 
 class IdempotencyKey(Base):
-    """A submission that may be repeated; `body` is a digest of what was sent with it."""
+    """The idempotency key of a submission. `body`: digest of the request body."""
 
     __tablename__ = "idempotency_keys"
 
@@ -227,7 +227,7 @@ class Attempt(Base):
 
 
 class Epoch(Base):
-    """One row of the history; columns as in the wire's EpochRow."""
+    """One row of the history. The columns are those of baton.domain.wire.EpochRow."""
 
     __tablename__ = "epochs"
 
@@ -251,7 +251,7 @@ class Epoch(Base):
 
 
 class Event(Base):
-    """One line of a job's log; `sequence` counts from 1 without a gap."""
+    """One event of a job. `sequence` counts from 1 without a gap."""
 
     __tablename__ = "events"
 
@@ -265,7 +265,7 @@ class Event(Base):
 
 
 class Worker(Base):
-    """A worker as it was seen last."""
+    """The last reported state of a worker."""
 
     __tablename__ = "workers"
 

@@ -1,4 +1,4 @@
-"""Column types and the database's clock, alike on SQLite and PostgreSQL."""
+"""Column types and the database's clock, with equal behaviour on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware point in time. SQLite keeps it as text in UTC that sorts as time does."""
+    """A time with a time zone. SQLite stores it as text in UTC whose order is the order in time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC; a naive time is a mistake."""
+        """Convert to UTC. Raises ValueError for a time without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -28,7 +28,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware, in UTC."""
+        """With the zone UTC."""
         del dialect
         if value is None:
             return None
@@ -36,13 +36,13 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Real(TypeDecorator[float]):
-    """A double that may be NaN: SQLite turns NaN into NULL, and a diverged loss must not vanish."""
+    """A double that may be NaN, such as a diverged loss. It is stored as NULL and read as NaN."""
 
     impl = Float(53)
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        """NaN as NULL on every database, so that all compare alike."""
+        """NaN as NULL on every database: SQLite stores NaN as NULL anyway."""
         del dialect
         return None if value is None or math.isnan(value) else value
 
@@ -53,7 +53,7 @@ class Real(TypeDecorator[float]):
 
 
 class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
-    """The database's clock: the only one that decides about leases."""
+    """The database's clock. Leases use no other clock, because the clocks of hosts differ."""
 
     type = UTCDateTime()
     inherit_cache = True
@@ -61,11 +61,11 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL functi
 
 @compiles(db_now, "sqlite")
 def _sqlite_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
-    # Six digits after the second, as SQLAlchemy writes times: text of unequal length would not sort as time.
+    # Six decimal places, as SQLAlchemy writes times: text of unequal length would not sort in the order of time.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 @compiles(db_now, "postgresql")
 def _postgresql_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
-    # Asked once a statement: a function that may differ from row to row would keep every index from serving.
+    # A subquery is evaluated once per statement. A bare volatile function would prevent the use of indexes.
     return "(SELECT clock_timestamp())"

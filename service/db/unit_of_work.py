@@ -1,4 +1,4 @@
-"""One transaction with what the use cases ask of it: find, lock, log, and the database's clock."""
+"""A transaction with the operations that the use cases share: find, lock, write events, read the database's clock."""
 
 from __future__ import annotations
 
@@ -47,40 +47,40 @@ _ATTEMPT = (
 
 
 def new_id() -> str:
-    """A name that nobody else has: 32 hex digits."""
+    """A unique id: 32 hex digits."""
     return uuid.uuid4().hex
 
 
 def known_form(name: str, what: str) -> str:
-    """The id, if it can be one: other text is not even put to the database. Raises NotFound."""
+    """Return the id if it has the form of one. Other text is not sent to the database. Raises NotFound."""
     if not _ID.fullmatch(name):
         raise NotFound(f"there is no {what} {name[:64]!r}")
     return name
 
 
 def no_job(job_id: str) -> NotFound:
-    """What whoever asks for it is told."""
+    """The error for an unknown job."""
     return NotFound(f"there is no job {job_id[:64]!r}")
 
 
 def _number_of(name: str) -> int:
-    """A name as PostgreSQL's advisory locks take it: 64 bits with a sign."""
+    """A name as key of a PostgreSQL advisory lock: a signed 64-bit number."""
     return int.from_bytes(hashlib.blake2b(f"baton:{name}".encode(), digest_size=8).digest(), signed=True)
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """The message as JSON data that every database takes: NaN as text, which the models read back."""
+    """The message as JSON data that every database accepts: NaN as text, which the models convert back."""
     found: dict[str, Any] = json.loads(message.model_dump_json())
     return found
 
 
 def clean(text: str) -> str:
-    """Text as every database takes it: PostgreSQL knows no NUL."""
+    """Text that every database accepts: at most MAX_TEXT characters, without NUL, which PostgreSQL rejects."""
     return text.replace("\x00", "")[:MAX_TEXT]
 
 
 def actor_of(attempt: Attempt) -> str:
-    """How the worker of an attempt is called in the log."""
+    """The name of an attempt's worker in events."""
     return f"worker:{attempt.worker}"
 
 
@@ -125,7 +125,7 @@ class Unit:
         return self._now
 
     def find_job(self, job_id: str) -> Job:
-        """The job, to be read. Raises NotFound."""
+        """The job, without a lock. Raises NotFound."""
         job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
         if job is None:
             raise no_job(job_id)
@@ -150,18 +150,21 @@ class Unit:
         return job, attempt
 
     def lock_names(self, names: Iterable[str]) -> None:
-        """Hold these names until the transaction ends, in an order that all keep. SQLite has one writer anyway."""
+        """Lock these names until the transaction ends, always in the same order, so that no deadlock occurs.
+
+        No effect on SQLite, which has only one writer at a time.
+        """
         if self.session.get_bind().dialect.name == "postgresql":
             for number in sorted(map(_number_of, names)):
                 self.session.execute(select(func.pg_advisory_xact_lock(number)))
             self._now = None
 
     def held(self, attempt_id: str, fence: int) -> tuple[Job, Attempt]:
-        """The attempt that the fence is good for, its job's row held: the door of every worker's write.
+        """The attempt, if the fencing token is valid for it. Locks its job's row. Every write of a worker starts here.
 
         Raises:
-            LeaseLost: the attempt ended, or another claim holds it.
-            NotFound: there never was such an attempt.
+            LeaseLost: the attempt has ended, or the token is not that of its claim.
+            NotFound: the attempt does not exist.
         """
         job, attempt = self.lock_attempt(attempt_id)
         if attempt.fence != fence or attempt.state not in HELD_ATTEMPTS:
@@ -176,7 +179,7 @@ class Unit:
         return self.session.scalar(query)
 
     def move_job(self, job: Job, event: JobEvent) -> None:
-        """Move the job by the state table. Raises TransitionError."""
+        """Change the job's state by the state table. Raises TransitionError."""
         job.state = next_job_state(JobState(job.state), event).value
 
     def event(self, job: Job, kind: str, actor: str, message: str, **data: Any) -> Event:
@@ -184,7 +187,7 @@ class Unit:
         return self.record(job, kind, actor, message, data)
 
     def record(self, job: Job, kind: str, actor: str, message: str, data: dict[str, Any]) -> Event:
-        """Append a line to the job's log and count the job's version up. `data` may have any keys."""
+        """Append an event to the job's log and increase the job's version. `data` may have any keys."""
         job.events += 1
         job.version += 1
         row = Event(

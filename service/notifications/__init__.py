@@ -1,1 +1,1 @@
-"""Targets of notifications and the way to them, by Apprise."""
+"""The configured notification targets, and sending to them by Apprise."""

@@ -1,4 +1,4 @@
-"""Sends messages by Apprise: each in a thread that may hang, and without a word of any URL in a log."""
+"""Sends messages by Apprise, each in a separate thread that may hang. No URL of a target appears in a log."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _REFUSED = re.compile(r"error=([1-5][0-9]{2})\b")
 
 
 class Sender:
-    """The way to the targets. Safe for several threads; one message at a time goes to each.
+    """Sends to the targets, one message at a time to each. Thread-safe.
 
-    With no target Apprise is not even imported: it costs 1 s and 50 MB.
+    Apprise is imported only if there are targets: the import costs 1 s and 50 MB.
     """
 
     def __init__(self, urls: Urls, seconds: float) -> None:
-        """`seconds`: how long a sending may take. Raises SettingsError where Apprise does not know a URL."""
+        """`seconds`: timeout of one message. Raises SettingsError if Apprise does not support a URL."""
         self._seconds = seconds
         if urls:
             _hush()
@@ -41,7 +41,7 @@ class Sender:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all targets."""
+        """The names of all targets."""
         return tuple(self._ways)
 
     def send(self, target: str, title: str, body: str, kind: str = "") -> str | None:
@@ -62,7 +62,7 @@ class Sender:
             finally:
                 busy.release()
 
-        # A thread that keeps nobody from ending, unlike those of a pool.
+        # A daemon thread does not delay the end of the process, unlike the threads of a pool.
         thread = threading.Thread(target=run, name=PREFIX + target, daemon=True)
         thread.start()
         thread.join(self._seconds)
@@ -70,7 +70,7 @@ class Sender:
 
 
 def _hush() -> None:
-    """Apprise's log names hosts, and at its finer levels whole URLs; so does urllib3's. What is worth it we say."""
+    """Filter the logs of Apprise and urllib3: they contain host names and, at level DEBUG, whole URLs."""
     apprise = logging.getLogger("apprise")
     apprise.propagate = False
     apprise.addFilter(_status_alone)
@@ -78,7 +78,7 @@ def _hush() -> None:
 
 
 def _status_alone(record: logging.LogRecord) -> bool:
-    """Leaves of a record an HTTP status, and nothing of one that has none: whoever else listens hears no more."""
+    """Reduce a record to its HTTP status, and drop it if it has none. Other handlers then get no more either."""
     status = _REFUSED.search(record.getMessage())
     record.msg, record.args, record.exc_info = status[0] if status else "", (), None
     return status is not None
@@ -91,13 +91,13 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 def _way(name: str, url: str) -> Apprise:
     from apprise import Apprise, AppriseAsset
 
-    # With a time limit of its own Apprise would send in a pool whose threads must end before the process can.
+    # With a service_timeout Apprise would send in a thread pool, and the process could not end before its threads.
     asset = AppriseAsset(app_id="Baton", async_mode=False, service_timeout=0, storage_mode="memory")
     service = Apprise.instantiate(url, asset=asset)
     if service is None:
         raise SettingsError(
-            f"BATON_NOTIFY_URLS or BATON_NOTIFY_FILE: the URL of target {name!r} is none that Apprise can use; "
-            "`apprise --dry-run -vv URL` says more"
+            f"BATON_NOTIFY_URLS or BATON_NOTIFY_FILE: Apprise cannot use the URL of target {name!r}; "
+            "`apprise --dry-run -vv URL` shows why"
         )
     return Apprise(service, asset=asset)
 
@@ -108,13 +108,13 @@ def _deliver(way: Apprise, title: str, body: str, kind: str) -> str | None:
     try:
         mark = NotifyType(KINDS.get(kind, "info"))
         result = way.notify(body=body, title=title, notify_type=mark, body_format=NotifyFormat.TEXT)
-    except Exception as error:  # of a plugin; what it says may hold the URL
+    except Exception as error:  # from a plugin; its message may contain the URL
         return f"Apprise failed with {type(error).__name__}"
     return None if result else _why(result)
 
 
 def _why(result: Any) -> str:
-    """Of all that Apprise says only the HTTP status, if there is one: the rest may hold what nobody may see."""
+    """The reason, with only the HTTP status from Apprise's log, if there is one. The rest may contain secrets."""
     said = [_REFUSED.search(entry.message) for one in result.results for try_ in one for entry in try_]
     status = next((match[1] for match in said if match), None)
     return f"the endpoint answered with HTTP status {status}" if status else "the endpoint could not be reached"

@@ -1,4 +1,4 @@
-"""The targets that the environment names. Their URLs are secrets: no error here shows one."""
+"""Reads the notification targets from the settings. Their URLs are secrets, so no error message contains one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.settings import Settings, SettingsError
 UNNAMED = "default"
 FORM = "give Apprise URLs, or NAME=URL, one a line or separated by commas"
 _ENTRY = re.compile(rf"(?:({TARGET})=)?([A-Za-z][A-Za-z0-9]*://.*)")
-# A comma within a URL is none between two: there another one begins.
+# A comma separates two entries only if another URL begins after it.
 _BETWEEN = re.compile(rf"[\r\n]+|,\s*(?=(?:{TARGET}=)?[A-Za-z][A-Za-z0-9]*://)")
 
 Urls = dict[str, SecretStr]
@@ -40,13 +40,13 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise SettingsError(f"BATON_NOTIFY_FILE: {path} is no text in UTF-8") from None
+        raise SettingsError(f"BATON_NOTIFY_FILE: {path} is not UTF-8 text") from None
     except OSError as error:
         raise SettingsError(f"BATON_NOTIFY_FILE: {path} cannot be read: {error.strerror}") from None
 
 
 def _entries(text: str) -> list[str]:
-    """Without empty lines and those that begin with #."""
+    """The entries, without empty lines and comments (#)."""
     lines = [one.strip().rstrip(",").rstrip() for one in _BETWEEN.split(text)]
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -54,21 +54,17 @@ def _entries(text: str) -> list[str]:
 def _parsed(variable: str, number: int, entry: str, before: Urls) -> tuple[str, str]:
     match = _ENTRY.fullmatch(entry)
     if match is None:
-        raise SettingsError(f"{variable}: entry {number} is neither; {FORM}")
-    name = match[1] or _unnamed(before)
+        raise SettingsError(f"{variable}: entry {number} is invalid; {FORM}")
+    # Entries without a name are called `default`, `default-2` and so on.
+    unnamed = sum(name.partition("-")[0] == UNNAMED for name in before) + 1
+    name = match[1] or (UNNAMED if unnamed == 1 else f"{UNNAMED}-{unnamed}")
     if name in before:
-        raise SettingsError(f"{variable}: two targets are called {name!r}: call one otherwise, a job may name both")
+        raise SettingsError(f"{variable}: two targets are called {name!r}: rename one of them")
     return name, match[2]
 
 
-def _unnamed(before: Urls) -> str:
-    """`default`, then `default-2` and so on."""
-    k = sum(name.partition("-")[0] == UNNAMED for name in before) + 1
-    return UNNAMED if k == 1 else f"{UNNAMED}-{k}"
-
-
 def chosen(settings: Settings, urls: Urls) -> tuple[str, ...]:
-    """Who is told of jobs whose spec names nobody: all, unless BATON_NOTIFY_TARGETS says whom. Raises SettingsError."""
+    """The targets of jobs whose spec names none: BATON_NOTIFY_TARGETS, or else all. Raises SettingsError."""
     if settings.notify_targets is None:
         return tuple(urls)
     odd = next((name for name in settings.notify_targets if name not in urls), None)

@@ -1,1 +1,1 @@
-"""What happens by itself: leases expire, messages go to Redis, files are published, what nobody needs is deleted."""
+"""The reconciler: expires leases, dispatches to Redis, sends notifications, publishes artifacts, deletes garbage."""

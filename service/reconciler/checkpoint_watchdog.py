@@ -1,4 +1,4 @@
-"""Watches that checkpoints come: a job that trains and cannot save says so in its log and its status."""
+"""Detects overdue checkpoints: a running job without a recent commit gets an event and a status."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from service.db.engine import Database
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
-from service.usecases.notifications import tell_once
+from service.usecases.notifications import notify_once
 from service.usecases.store_troubles import trouble_of
 
 ACTOR, STEP = "conductor", "checkpoints"
 BATCH = 1_000
-# An evaluation saves nothing, and neither does what comes before the first step.
+# In the other phases (before the first step, evaluation) no checkpoint is due.
 SAVES = (Phase.TRAINING.value, Phase.VALIDATING.value)
 
 
 @dataclass(frozen=True)
 class _Training:
-    """An attempt that should be saving. Times of the database's clock; `interval` in seconds."""
+    """An attempt that should commit checkpoints. Times are from the database's clock. `interval` in seconds."""
 
     attempt_id: str
     job_id: str
@@ -40,7 +40,7 @@ class _Training:
     committed: datetime | None
 
     def age(self, now: datetime) -> float:
-        """Seconds without a commit. The time that a job waited for a worker is no fault of its cadence."""
+        """Seconds without a commit since training started. The wait for a worker does not count."""
         return (now - max(self.begun, self.committed or self.begun)).total_seconds()
 
     def overdue(self, served: Served) -> bool:
@@ -50,7 +50,7 @@ class _Training:
 
 
 def watch_checkpoints(database: Database, isolation: Isolation, look: Callable[[], Served]) -> None:
-    """Write `checkpoint_overdue` for each job whose checkpoints stay away, once until one is committed.
+    """Write `checkpoint_overdue` for each job whose checkpoint is overdue, once until the next commit.
 
     `look` compares the clocks: `LeaseGuard.look`.
     """
@@ -63,7 +63,7 @@ def watch_checkpoints(database: Database, isolation: Isolation, look: Callable[[
         served = replace(look(), now=now)
         late = {one.attempt_id: one for one in found if one.overdue(served)}
         items = [Item(one.attempt_id, one.job_id) for one in late.values()]
-        isolation.each(STEP, items, lambda key, late=late, served=served: _say(database, late[key], served))  # type: ignore[misc]
+        isolation.each(STEP, items, lambda key, late=late, served=served: _report(database, late[key], served))  # type: ignore[misc]
         if len(found) < BATCH:
             return
         last = found[-1].attempt_id
@@ -83,7 +83,7 @@ def _training(session: Session, *conditions: ColumnElement[bool]) -> list[_Train
     return [_Training(*row) for row in session.execute(query)]
 
 
-def _say(database: Database, seen: _Training, served: Served) -> None:
+def _report(database: Database, seen: _Training, served: Served) -> None:
     with database.write() as session:
         unit = Unit(session, wait=False)
         job, attempt = unit.lock_attempt(seen.attempt_id)
@@ -94,11 +94,11 @@ def _say(database: Database, seen: _Training, served: Served) -> None:
                 data = {"attempt": attempt.number, "age_seconds": age, "interval_seconds": one.interval}
                 text = _text(one, age, trouble_of(attempt))
                 unit.event(job, "checkpoint_overdue", ACTOR, text, **data)
-                tell_once(unit, job, NotificationKind.OVERDUE, attempt.number, text)
+                notify_once(unit, job, NotificationKind.OVERDUE, attempt.number, text)
 
 
 def _text(one: _Training, age: float, trouble: Trouble | None) -> str:
-    why = f"the worker tries again; {trouble}" if trouble else "the worker has told of no failure: does a save hang?"
+    why = f"the worker tries again; {trouble}" if trouble else "it has reported no failure: a save may hang"
     return (
         f"no checkpoint was committed for {age:.0f} s, one is due every {one.interval or 0:.0f} s: training "
         f"goes on, and {why}"

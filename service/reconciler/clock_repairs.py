@@ -40,7 +40,7 @@ class ClockRepairs:
         self._handled = seen
 
     def _make_due(self, column: Any, key: Any, waits: TextClause) -> int:
-        """Handle BATCH rows in a transaction of their own: other writers must not wait long. Returns their number."""
+        """Handle at most BATCH rows in one transaction: other writers must not wait long. Returns their number."""
         with self._database.write() as session:
             now = Unit(session).now()
             some = select(key).where(waits, column > now).limit(BATCH)

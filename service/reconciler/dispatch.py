@@ -37,7 +37,7 @@ MOST = WINDOW + AGAIN
 """Maximum number of dispatched attempts that are compared with a list."""
 
 SENT = "dispatched"
-SENT_AGAIN = "dispatched again: its message was gone and nobody had claimed it"
+SENT_AGAIN = "dispatched again: its message was lost and no worker had claimed it"
 _Message = tuple[str, bool]  # attempt, and whether it goes to the front
 
 
@@ -122,7 +122,7 @@ class _Pass:
         except Exception as error:
             if away(error) and not busy(error) and not refused(error):
                 raise
-        claimed: list[str] = []  # recording failed as a batch: record one by one, so that one failure stays isolated
+        claimed: list[str] = []  # the batch failed: record one by one, so that only bad attempts fail
         items = [Item(one, _job_of(self._database, one)) for one in attempt_ids]
         self._isolation.each(RECORDING, items, lambda one: claimed.extend(_record(self._database, name, [one], text)))
         return claimed

@@ -55,7 +55,7 @@ def expire_leases(
         with database.write() as session:
             renewed = leases.renew_after_outage(session, lease.served, seconds)
         if renewed:
-            log.warning("leases: %d workers get a whole lease after an outage of the service", renewed)
+            log.warning("leases: %d were renewed after an outage of the service", renewed)
     over = [row for row in seen.values() if lease.served.over(row.lease_expires_at, row.heard, seconds)]
 
     def end(unit: Unit, key: str) -> None:
@@ -152,6 +152,7 @@ class Repairs:
 
 
 def _at_odds() -> ColumnElement[bool]:
+    """Jobs to repair: without a live attempt although not paused, or with a queued one although not to run."""
     live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
     unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)

@@ -69,7 +69,7 @@ class Isolation:
                     raise
                 # The item's failure could not be recorded: writing its `pass_failures` row failed.
                 if not busy(error):
-                    log.error("%s: what became of %s cannot be noted: %s", step, item.key, type(error).__name__)
+                    log.error("%s: the result for %s could not be recorded: %s", step, item.key, type(error).__name__)
 
     def _one(
         self, step: str, item: Item, act: Callable[[str], object], *, known: bool, ends: tuple[type[Exception], ...]
@@ -83,7 +83,9 @@ class Isolation:
             self._record(step, item, error)
         else:
             if known:
-                self._forget(step, item.key)
+                with self._database.write() as session:
+                    row = (PassFailure.step == step, PassFailure.item == item.key)
+                    session.execute(delete(PassFailure).where(*row))
 
     def _known(self, step: str, keys: Sequence[str]) -> set[str]:
         if not keys:
@@ -106,9 +108,9 @@ class Isolation:
             row.tries, row.error, row.retry_at = tries, text, now + timedelta(seconds=wait)
         log.error("%s failed for %s (try %d), next try in %.0f s: %s", step, item.key, tries, wait, text)
         if item.job_id is not None and at_doubling(tries):
-            self._tell_job(step, item.job_id, tries, text, wait)
+            self._write_event(step, item.job_id, tries, text, wait)
 
-    def _tell_job(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
+    def _write_event(self, step: str, job_id: str, tries: int, text: str, wait: float) -> None:
         message = f"{step} failed for this job (try {tries}) and is tried again in {wait:.0f} s: {text}"
         try:
             with self._database.write() as session:
@@ -121,10 +123,6 @@ class Isolation:
             if away(error) and not busy(error):
                 raise
             log.error("the event of that failure could not be written: %s: %s", type(error).__name__, error)
-
-    def _forget(self, step: str, key: str) -> None:
-        with self._database.write() as session:
-            session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item == key))
 
     def forget_old(self) -> None:
         """Delete the rows of items that no longer exist. Existing items are tried when due, so their rows are newer."""

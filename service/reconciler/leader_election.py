@@ -1,4 +1,4 @@
-"""Which replica conducts: one at a time, by a lease on a row that is given back at a clean end."""
+"""Leader election by a lease on a database row: one replica at a time runs the reconciler."""
 
 from __future__ import annotations
 
@@ -30,46 +30,46 @@ log = logging.getLogger(__name__)
 
 
 class Leadership(Protocol):
-    """Whether this replica conducts now."""
+    """Whether this replica is the leader."""
 
     def start(self) -> None:
-        """Begin to ask for it."""
+        """Start to request the lease."""
         ...
 
     def leads(self) -> bool:
-        """Whether it is held without doubt; asks nobody."""
+        """Whether this replica certainly is the leader now. Does not query the database."""
         ...
 
     def stop(self) -> None:
-        """Give it back."""
+        """Release the lease."""
         ...
 
     def describe(self) -> str:
-        """Who conducts, in words."""
+        """The leader, as text for operators."""
         ...
 
 
 class Alone:
-    """There is no other replica: a SQLite file serves one."""
+    """The only replica: a SQLite file serves one process."""
 
     def start(self) -> None:
-        """Nothing to ask."""
+        """Does nothing."""
 
     def leads(self) -> bool:
         """Always."""
         return True
 
     def stop(self) -> None:
-        """Nobody to give it to."""
+        """Does nothing."""
 
     def describe(self) -> str:
-        """As there is but one."""
+        """The leader, as text for operators."""
         return "this replica, the only one"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The row as it was left. `mine`: this holder has it from now on."""
+    """The content of the row after a request. `mine`: this replica holds the lease."""
 
     holder: str
     term: int
@@ -77,7 +77,7 @@ class Standing:
 
 
 class LeaderRow:
-    """The row and what is done to it, each time in one statement: nobody stands still with the row in his hand."""
+    """The leader row. Each operation is one autocommitted statement, so no row lock is held across a pause."""
 
     def __init__(self, database: Database, holder: str, seconds: float) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -85,7 +85,7 @@ class LeaderRow:
         self._lease, self._longest = (literal(timedelta(seconds=n), Interval()) for n in (seconds, LONGEST_SECONDS))
 
     def take(self) -> Standing:
-        """Take the row if nobody holds it, keep it if this one does."""
+        """Take the lease if it is free, renew it if this replica holds it."""
         row = insert(Leader).values(name=NAME, holder=self._holder, term=1, expires_at=db_now() + self._lease)
         # A lease that ends later than this was written before the clock was set back.
         free = or_(Leader.expires_at <= db_now(), Leader.expires_at > db_now() + self._longest)
@@ -105,14 +105,14 @@ class LeaderRow:
             return Standing(holder, term, mine=False)
 
     def give_back(self) -> None:
-        """Let another have it at once."""
+        """Expire the own lease, so that another replica can take it at once."""
         mine = (Leader.name == NAME, Leader.holder == self._holder)
         with self._engine.connect() as connection:
             connection.execute(update(Leader).where(*mine).values(expires_at=db_now()))
 
 
 class Elected:
-    """Asks for the row again and again. A lease counts from before the question was put, on this machine's clock."""
+    """Requests the lease periodically. It counts from before the request, on this host's clock (never too long)."""
 
     def __init__(self, database: Database, seconds: float, clock: Callable[[], float] | None = None) -> None:
         self._seconds = seconds
@@ -126,15 +126,15 @@ class Elected:
         self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
 
     def start(self) -> None:
-        """Begin to ask for it."""
+        """Start to request the lease."""
         self._thread.start()
 
     def leads(self) -> bool:
-        """Whether the lease lasts; a process that stood still for longer than that has lost it without being told."""
+        """Whether the lease is still valid. A process that was suspended for longer has lost it without notice."""
         return self._clock() < self._until
 
     def stop(self) -> None:
-        """Give it back, so that another need not wait for the lease to run out."""
+        """Release the lease, so that another replica need not wait for its end."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
@@ -143,55 +143,47 @@ class Elected:
             try:
                 self._row.give_back()
             except SQLAlchemyError as error:
-                log.warning("reconciler: leadership could not be given back (%s): it ends by itself", _short(error))
+                log.warning("reconciler: the leader lease could not be released (%s) and will expire", _short(error))
 
     def describe(self) -> str:
-        """Who conducts, as it was seen last."""
+        """The leader as of the last request, as text for operators."""
         seen = self._seen
         if self.leads():
             return f"this replica, {seen.holder} (term {seen.term})" if seen else "this replica"
         return f"{seen.holder} (term {seen.term})" if seen and not seen.mine else "not known now"
 
     def ask(self) -> None:
-        """Take or keep the row, if it can be had."""
+        """Request or renew the lease once."""
         asked = self._clock()
         try:
             standing = self._row.take()
         except SQLAlchemyError as error:
-            self._failed(error)
+            if not self._failing:
+                log.warning("reconciler: the leader row cannot be reached, will be tried again: %s", _short(error))
+            self._failing = True
             return
         self._until = asked + self._seconds if standing.mine else float("-inf")
         self._failing = False
-        self._tell(self._seen, standing)
-        self._seen = standing
+        before, self._seen = self._seen, standing
+        if before is not None and before.mine != standing.mine:
+            if standing.mine:
+                log.warning("reconciler: this replica leads now, term %d; %s led before", standing.term, before.holder)
+            else:
+                log.warning("reconciler: leadership was lost; %s has it, term %d", standing.holder, standing.term)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.ask()
             self._stopping.wait(self._every)
 
-    def _tell(self, before: Standing | None, now: Standing) -> None:
-        if before is None or before.mine == now.mine:
-            return
-        if now.mine:
-            log.warning("reconciler: this replica leads now, term %d; %s led before", now.term, before.holder)
-        else:
-            log.warning("reconciler: leadership was lost; %s has it, term %d", now.holder, now.term)
-
-    def _failed(self, error: SQLAlchemyError) -> None:
-        if not self._failing:
-            log.warning("reconciler: the leader's row cannot be reached and is tried again: %s", _short(error))
-        self._failing = True
-
 
 def leadership(database: Database, seconds: float) -> Leadership:
-    """How the one that conducts is found on this database."""
+    """The leader election for this database."""
     return Elected(database, seconds) if database.shared else Alone()
 
 
 def boot_clock() -> float:
     """Seconds on a monotonic clock. On Linux it also runs while the host sleeps."""
-    # Linux has a clock that goes on while the machine sleeps.
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 

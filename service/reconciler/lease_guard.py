@@ -118,7 +118,7 @@ class LeaseGuard:
             return Served(look.at, self._since, self._long_before)
 
     def _write(self) -> tuple[_Look, _Break | None]:
-        """Read the clocks and renew the row if due. The second value says why a new row was started, if it was."""
+        """Read the clocks and renew the row if due. The second value: why a new row was started, or None."""
         if self._last is None:
             return self._begin_row(), _Break("the process is new", start=True)
         begun = self._clock()
@@ -199,7 +199,7 @@ class LeaseGuard:
         clock_set = self._begun_by.clock_set
         begun = now if clock_set or not joined else joined[0].begun
         level = logging.INFO if self._begun_by.start else logging.WARNING
-        text = "leases count from %s on, since when heartbeats are taken without a gap: %s"
+        text = "leases: uptime counts from %s on, because heartbeats were accepted without a gap since then: %s"
         log.log(level, text, begun, self._begun_by.why)
         # Heartbeats from before the clock was set cannot be compared with these spans.
         return begun, None if clock_set else since(joined, self._patience)
@@ -210,7 +210,7 @@ class LeaseGuard:
                 self.look()
             except Exception as error:
                 if not self._failing:
-                    log.warning("leases: the database took no write (%s); no lease runs out now", type(error).__name__)
+                    log.warning("leases: no database writes possible (%s); no lease expires now", type(error).__name__)
                 self._failing = True
             else:
                 self._failing = False

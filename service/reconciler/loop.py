@@ -1,4 +1,4 @@
-"""The reconciler's threads: for leases, for messages to Redis, for the store, for notifications."""
+"""The reconciler's threads and the steps that each of them runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from baton.storage import BlobStore
 from service.db.engine import Database
 from service.notifications.sender import Sender
 from service.reconciler import (
+    artifact_publishing,
     checkpoint_watchdog,
     dispatch,
     enforcement,
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Step:
-    """A part of a pass. What is wrong with it is logged once, and once more when it is well again."""
+    """A step of a pass. The start and the end of a failure are logged once each."""
 
     name: str
     action: Callable[[], None]
@@ -47,33 +48,27 @@ class Step:
     next_at: float = 0.0
 
     def run(self, *, forced: bool = False) -> None:
-        """Do it if it is due; a failure stays with this step."""
+        """Run the step if it is due. A failure does not affect other steps."""
         if not forced and time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + self.every
         try:
             self.action()
         except Exception as error:
-            self._failed(error)
+            what = type(error).__name__
+            if self.failing != what:
+                log.warning("reconciler: %s failed and will be tried again: %s: %s", self.name, what, error)
+            self.failing = what
         else:
-            self._well()
-
-    def _failed(self, error: Exception) -> None:
-        what = type(error).__name__
-        if self.failing != what:
-            log.warning("reconciler: %s failed and will be tried again: %s: %s", self.name, what, error)
-        self.failing = what
-
-    def _well(self) -> None:
-        if self.failing is not None:
-            log.warning("reconciler: %s works again", self.name)
-        self.failing = None
+            if self.failing is not None:
+                log.warning("reconciler: %s works again", self.name)
+            self.failing = None
 
 
 class Reconciler:
-    """Runs the passes, in one replica at a time; `run_once` is a pass whoever leads.
+    """Runs the passes while this replica is the leader. `run_once` runs one pass without that condition.
 
-    A pass that two replicas run at once does no harm: each step looks again, at rows that it holds, before it acts.
+    Two replicas may run a pass at the same time: each step checks its rows again under their locks before it acts.
     """
 
     def __init__(
@@ -104,7 +99,7 @@ class Reconciler:
 
             return run
 
-        self.publishing = [Step("publishing artifacts", sure(garbage_collection.publish))]
+        self.publishing = [Step("publishing artifacts", sure(artifact_publishing.publish))]
         self.deleting = [
             Step("deleting checkpoints", sure(garbage_collection.collect_checkpoints)),
             Step("deleting old artifacts", sure(garbage_collection.collect_garbage)),
@@ -138,7 +133,7 @@ class Reconciler:
             Step("repairing jobs", repairs.run),
             Step("repairing times", ClockRepairs(database, self.guard).run),
             Step(
-                "placing attempts anew",
+                "taking stale attempts out of their queues",
                 lambda: queue_placement.take_stale(database, limits),
                 queue_placement.STALE_EVERY_SECONDS,
             ),
@@ -185,7 +180,7 @@ class Reconciler:
                 thread.start()
 
     def stop(self) -> None:
-        """End after the step under way. A step that waits for the network is left to its fate: it can be repeated."""
+        """Stop after the current steps. A hanging step is abandoned after a short wait: all steps can be repeated."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout=2.0)
@@ -194,15 +189,15 @@ class Reconciler:
         self._database.close()
 
     def leads(self) -> bool:
-        """Whether this replica conducts now."""
+        """Whether this replica is the leader."""
         return bool(self._seconds) and self._leadership.leads()
 
     def leader(self) -> str:
-        """Who conducts, in words."""
+        """The leader, as text for operators."""
         return self._leadership.describe() if self._seconds else "not this replica: BATON_CONDUCTOR_SECONDS is 0"
 
     def run_once(self) -> None:
-        """One whole pass."""
+        """Run all steps once, in this thread, whether they are due or not."""
         stored = [*self.publishing, *self.deleting, *self.sweeping]
         for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
@@ -217,7 +212,7 @@ class Reconciler:
             try:
                 self._pass(steps)
             except BaseException as error:  # catch everything: a thread that ended would never run again
-                log.exception("reconciler: a pass of %s was cut short by %s", name, type(error).__name__)
+                log.exception("reconciler: a pass of %s was aborted by %s", name, type(error).__name__)
             self._passed[name] = time.monotonic()
             self._stopping.wait(self._seconds)
 

@@ -1,4 +1,4 @@
-"""Sends what is to be sent, in a thread of its own: an endpoint that is dead slows down nobody else."""
+"""Sends the notifications that are due, in a separate thread, so that a dead endpoint delays no other step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _draw = random.SystemRandom().random
 
 @dataclass(frozen=True)
 class DeliveryLimits:
-    """How often a message is tried, how long a try may take, and the first wait between two, in seconds."""
+    """Maximum number of tries per message, timeout of one try, and first backoff. Times in seconds."""
 
     tries: int
     timeout: float
@@ -44,7 +44,7 @@ class DeliveryLimits:
 
 
 class Notifier:
-    """One pass sends what is due, oldest first for each target, up to the first message that one does not take."""
+    """Sends due messages, oldest first for each target. The first failed message ends the target's turn."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Notifier:
         return taken
 
     def _send(self, number: int) -> bool:
-        """Whether it was sent, or is another's by now."""
+        """Send a message. Returns False if it was not delivered, True also if another replica has it."""
         asked = self._clock()
         row = self._take(number)
         if row is None:
@@ -94,7 +94,7 @@ class Notifier:
         if row.target not in self._post.names:
             return self._give_up(row, "no such target is configured any more")
         if row.tries > self._patience.tries:
-            # Begun as often as may be, and nobody lived to say how the last one ended.
+            # All tries were started, but the process ended before it recorded the result of the last one.
             return self._give_up(row, "the service ended while it was sent")
         if self._clock() - asked > self._patience.timeout:
             # This process was suspended and the reservation may have ended: another replica may have sent it.
@@ -109,17 +109,16 @@ class Notifier:
         return problem is None
 
     def _take(self, number: int) -> Notification | None:
-        """Count a try before it is made, and keep others off while it may last: none is sent by two at once."""
+        """Count a try before it starts, and reserve the message for its duration: only one replica sends it."""
         with self._database.write() as session:
             row = session.get(Notification, number)
-            if row is None or not _changed(session, row, tries=row.tries + 1, next_at=self._end_of_try(session)):
+            # Each of three steps may take `timeout`: the start of the sending, the wait for the message before, the
+            # answer.
+            until = Unit(session).now() + timedelta(seconds=3 * self._patience.timeout)
+            if row is None or not _changed(session, row, tries=row.tries + 1, next_at=until):
                 return None
             session.refresh(row)
             return row
-
-    def _end_of_try(self, session: Session) -> Any:
-        # Each of three steps may take `timeout`: the start of the sending, the wait for the message before, the answer.
-        return Unit(session).now() + timedelta(seconds=3 * self._patience.timeout)
 
     def _put_off(self, row: Notification) -> None:
         wait = backoff(self._patience.backoff, row.tries, LONGEST_WAIT, self._draw())
@@ -131,21 +130,18 @@ class Notifier:
             return _changed(session, row, state=state.value, ended_at=Unit(session).now(), due=False)
 
     def _give_up(self, row: Notification, problem: str) -> bool:
-        """With a line in the job's log: by then its owner may long have wondered."""
+        """Mark the message as failed and write an event for the job's owner."""
         with self._database.write() as session:
-            # Waits for the row lock: the next pass would not know this problem any more.
+            # Wait for the row lock: the next pass would no longer know this problem.
             unit = Unit(session)
             job = unit.lock_job(row.job_id)
             if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):
                 tries = min(row.tries, self._patience.tries)
-                text = f"{row.target} was not told that the job {_said(row)} (tries: {tries}): {problem}"
+                said = SAID.get(row.kind, row.kind)
+                text = f"{row.target} was not told that the job {said} (tries: {tries}): {problem}"
                 data = {"target": row.target, "notification": row.kind, "count": row.count, "tries": tries}
                 unit.event(job, "notification_failed", ACTOR, text, **data)
         return False
-
-
-def _said(row: Notification) -> str:
-    return SAID.get(row.kind, row.kind)
 
 
 def _due(*columns: Any) -> Any:
@@ -154,7 +150,7 @@ def _due(*columns: Any) -> Any:
 
 
 def _changed(session: Session, row: Notification, *, due: bool = True, **values: Any) -> bool:
-    """Whether the row was still as it was read. `due`: and its time has come."""
+    """Update the row if it is as it was read. `due`: only if it is due. Returns whether it was updated."""
     query = update(Notification).where(
         Notification.number == row.number, Notification.state == NoticeState.WAITING, Notification.tries == row.tries
     )

@@ -86,10 +86,10 @@ def _sweep_job(database: Database, store: BlobStore, known: _Known, tick: Tick) 
     folder = job_prefix(known.job_id)
     delete_all(store, f"{folder}/checkpoints/", tick, known.orphan_checkpoint)
     delete_all(
-        store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_leaving(database, name)
+        store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_garbage(database, name)
     )
     if known.over:
-        # Only manifests tell which objects a checkpoint uses. An ended job is never resumed, so all can go.
+        # Only manifests list the objects that a checkpoint uses. An ended job is never resumed, so delete all of them.
         delete_all(store, f"{programs_prefix(known.job_id)}/", tick)
 
 
@@ -102,7 +102,7 @@ def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[st
             tick()
 
 
-def _is_leaving(database: Database, name: str) -> bool:
+def _is_garbage(database: Database, name: str) -> bool:
     """Whether the object is already garbage with a scheduled time. Searches by name: garbage rows have no job."""
     with database.read() as session:
         return session.get(Garbage, name) is not None

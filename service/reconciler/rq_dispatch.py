@@ -1,4 +1,4 @@
-"""Messages to the workers: RQ jobs with an attempt id, in JSON, never more than one copy in a list."""
+"""The RQ messages: an attempt id in JSON, at most one copy per list."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RqMessages:
         """Put messages at the end of a list, or each one at its front. Replaces existing copies of them."""
         queue = self._queue(list_name)
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.multi()  # said before the first command, because RQ would say it after
+            pipe.multi()  # before the first command; RQ would call it only later
             for attempt_id in attempt_ids:
                 self._send(pipe, queue, attempt_id, front=front)
             pipe.execute()

@@ -16,7 +16,7 @@ from service.db.engine import Database
 from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
-from service.usecases.notifications import tell_once
+from service.usecases.notifications import notify_once
 
 ACTOR, STEP = "conductor", "silence"
 BATCH = 1_000
@@ -60,10 +60,10 @@ class SilentWorkers:
             if attempt.lease_expires_at != seen or silent < self._seconds or left <= 0:
                 return
             attempt.silent_since = heard
-            text = f"worker {attempt.worker} was not heard of for {silent:.0f} s; its lease ends in {left:.0f} s"
+            text = f"worker {attempt.worker} sent no heartbeat for {silent:.0f} s; its lease ends in {left:.0f} s"
             data = {"attempt": attempt.number, "silent_seconds": silent, "lease_seconds": left}
             unit.event(job, "worker_silent", ACTOR, text, **data)
-            tell_once(unit, job, NotificationKind.SILENT, attempt.number, text)
+            notify_once(unit, job, NotificationKind.SILENT, attempt.number, text)
 
     def _heard(self, attempt: Attempt) -> datetime | None:
         """Time of the last heartbeat, or of the service's return if that is later (it then renews leases)."""

@@ -47,18 +47,18 @@ class Pass:
         if well:
             mark(well)
         away = result.hung or self._away(result.errors.values())
-        told = [item for item in items if item.key in result.errors]
+        ended = [item for item in items if item.key in result.errors]
         if away is not None:
-            told = [item for item in told if not isinstance(result.errors[item.key], StoreUnavailable)]
+            ended = [item for item in ended if not isinstance(result.errors[item.key], StoreUnavailable)]
         # Retry later what was in progress when the turn was given up. Otherwise the next turns find it first again.
         late = {key: TimeoutError("the store did not answer for it in time") for key in result.unanswered}
-        told += [item for item in items if item.key in late]
-        self.isolation.each(self.step, told, partial(_tell, {**result.errors, **late}))
+        ended += [item for item in items if item.key in late]
+        self.isolation.each(self.step, ended, partial(_raise_error, {**result.errors, **late}))
         if away is not None:
             raise away
 
     def _away(self, errors: Iterable[Exception | None]) -> StoreUnavailable | None:
-        """One item alone may cause a StoreUnavailable. The store's own check decides."""
+        """The error if the whole store is unavailable. A single item may also raise it, so check the store itself."""
         if not any(isinstance(error, StoreUnavailable) for error in errors):
             return None
         try:
@@ -68,7 +68,7 @@ class Pass:
         return None
 
 
-def _tell(errors: Mapping[str, Exception | None], key: str) -> None:
+def _raise_error(errors: Mapping[str, Exception | None], key: str) -> None:
     error = errors[key]
     if error is not None:
         raise error

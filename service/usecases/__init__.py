@@ -1,1 +1,1 @@
-"""The use cases: each takes a unit of work, changes rows and logs what it did, and knows neither HTTP nor Redis."""
+"""The use cases. Each takes a unit of work, changes rows and writes events. They are independent of HTTP and Redis."""

@@ -1,4 +1,4 @@
-"""Artifacts: files for people, each a pointer to an immutable object."""
+"""Artifacts: output files of a job. Each row points to an immutable object in the store."""
 
 from __future__ import annotations
 
@@ -22,19 +22,25 @@ MAX_ARTIFACTS = 1_000
 
 
 def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
-    """Point the artifact at a new object; the old one goes once its readers had time. Raises LeaseLost, BadMessage."""
+    """Point the artifact to a new object and delete the old one after READER_GRACE. Raises LeaseLost, BadMessage."""
     job, attempt = unit.held(attempt_id, message.fence)
-    _check_object(job, message)
+    if message.name in RESERVED_NAMES:
+        raise BadMessage([FieldError("name", f"no artifact can be called {message.name}")])
+    if not _fits(job.id, message):
+        raise BadMessage([FieldError("object", "is not the name of this artifact's object in this job and fence")])
     row = unit.session.get(Artifact, (job.id, message.name))
     if row is not None and row.object == message.object:
         return row
+    # A repeated commit of an older version makes its object current again: it must not be deleted.
     unit.session.execute(delete(Garbage).where(Garbage.object == message.object))
     if row is not None:
         unit.session.merge(Garbage(object=row.object, not_before=unit.now() + READER_GRACE))
     else:
         _check_number(unit, job)
     row = row or Artifact(job_id=job.id, name=message.name)
-    _fill(unit, row, message)
+    row.object, row.size, row.crc32c = message.object, message.size, message.crc32c
+    row.content_type, row.fence = clean(message.content_type), message.fence
+    row.committed_at = unit.now()
     unit.session.add(row)
     text = f"artifact {message.name} written"
     unit.event(job, "artifact", actor_of(attempt), text, attempt=attempt.number, name=message.name, size=message.size)
@@ -42,7 +48,7 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
 
 
 def is_new(unit: Unit, attempt_id: str, message: ArtifactCommit) -> bool:
-    """Whether `commit` would point the artifact at another object. False if it would refuse the message."""
+    """Whether `commit` would point the artifact to another object. False if it would refuse the message."""
     held = (Attempt.id == attempt_id, Attempt.fence == message.fence, Attempt.state.in_(HELD_ATTEMPTS))
     job_id = unit.session.scalar(select(Attempt.job_id).where(*held))
     if job_id is None or message.name in RESERVED_NAMES or not _fits(job_id, message):
@@ -51,33 +57,20 @@ def is_new(unit: Unit, attempt_id: str, message: ArtifactCommit) -> bool:
     return row is None or row.object != message.object
 
 
-def _check_object(job: Job, message: ArtifactCommit) -> None:
-    if message.name in RESERVED_NAMES:
-        raise BadMessage([FieldError("name", f"no artifact can be called {message.name}")])
-    if not _fits(job.id, message):
-        raise BadMessage([FieldError("object", "is not the name of this artifact's object in this job and fence")])
-
-
 def _fits(job_id: str, message: ArtifactCommit) -> bool:
     parts = artifact_parts(message.object)
     return parts is not None and (parts[0], parts[1], parts[3]) == (job_id, message.fence, message.name)
 
 
 def _check_number(unit: Unit, job: Job) -> None:
-    there = select(func.count()).select_from(Artifact).where(Artifact.job_id == job.id)
-    if (unit.session.scalar(there) or 0) >= MAX_ARTIFACTS:
-        told = f"the job has {MAX_ARTIFACTS} artifacts, and may not have more: use a name again, or pack several files"
-        raise BadMessage([FieldError("name", told)])
-
-
-def _fill(unit: Unit, row: Artifact, message: ArtifactCommit) -> None:
-    row.object, row.size, row.crc32c = message.object, message.size, message.crc32c
-    row.content_type, row.fence = clean(message.content_type), message.fence
-    row.committed_at = unit.now()
+    query = select(func.count()).select_from(Artifact).where(Artifact.job_id == job.id)
+    if (unit.session.scalar(query) or 0) >= MAX_ARTIFACTS:
+        text = f"the job has {MAX_ARTIFACTS} artifacts, the maximum: reuse a name, or pack several files into one"
+        raise BadMessage([FieldError("name", text)])
 
 
 def find(unit: Unit, job_id: str, name: str) -> Artifact:
-    """The artifact of that name. Raises NotFound."""
+    """The artifact with this name. Raises NotFound."""
     job = unit.find_job(job_id)
     row = unit.session.get(Artifact, (job.id, name)) if _NAME.fullmatch(name) else None
     if row is None:
@@ -87,7 +80,7 @@ def find(unit: Unit, job_id: str, name: str) -> Artifact:
 
 
 def note(unit: Unit, attempt_id: str, message: Note) -> Event:
-    """An event of the worker's own. Raises LeaseLost."""
+    """Record an event that the worker defines. Raises LeaseLost."""
     job, attempt = unit.held(attempt_id, message.fence)
     data = {**plain(message)["data"], "attempt": attempt.number}
     return unit.record(job, message.kind, actor_of(attempt), message.message, data)

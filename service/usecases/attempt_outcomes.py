@@ -1,4 +1,4 @@
-"""How an attempt ends, and what follows for its job: the end of it, or another attempt."""
+"""Ends an attempt. Then ends or pauses its job, or queues another attempt."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from service.usecases import attempt_totals, max_runtime, progress
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.history import finish_all
 from service.usecases.job_control import mark_cancelled, mark_paused, pause_for
-from service.usecases.notifications import tell
+from service.usecases.notifications import notify
 from service.usecases.retries import ended_attempt
 from service.usecases.worker_versions import is_too_old
 from service.usecases.workers import gave_back
@@ -57,30 +57,37 @@ REASONS = {
 }
 COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAILED)
 SET_BACK = timedelta(minutes=1)
-"""A time further in the future than this was written before the clock was set back."""
+"""A time that is later than now by more than this was written before the clock was set back."""
 
 INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 _draw = random.SystemRandom().random
 
 
 def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], float] = _draw) -> Attempt:
-    """Give an attempt back; the same message again gets the same answer. Raises LeaseLost, Conflict, NotFound."""
+    """End an attempt as its worker reports. Idempotent for the same message. Raises LeaseLost, Conflict, NotFound."""
     job, attempt = unit.lock_attempt(attempt_id)
     sent = plain(message)
     if attempt.ending is not None and attempt.ending == sent:
         return attempt
     job, attempt = unit.held(attempt_id, message.fence)
     if message.outcome is Outcome.CANCELLED and job.desired != DesiredState.CANCEL:
-        raise Conflict("nobody asked for this job to be cancelled")
+        raise Conflict("no cancellation of this job was requested")
     attempt.ending = sent
     _keep_results(job, attempt, message)
-    # An outcome that only a newer worker knows is not the job's fault: the job is retried.
+    # An unknown outcome, from a newer worker, is not the job's fault: it counts as a failure that is retried.
     outcome = known(Outcome, message.outcome)
     reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
     if is_too_old(attempt, message):
         reason = Reason.WORKER_TOO_OLD
     _end(unit, job, attempt, _End(EVENTS[outcome or Outcome.FAILED], reason, message.message))
-    _follow(unit, job, attempt, message, draw)
+    actor = actor_of(attempt)
+    _log(unit, job, attempt, actor)
+    if message.outcome is Outcome.SUCCEEDED:
+        _succeed(unit, job, actor)
+    elif message.outcome in (Outcome.PAUSED, Outcome.CANCELLED):
+        _obey(unit, job, actor)
+    else:
+        _try_again_or_not(unit, job, attempt, actor, draw)
     gave_back(unit, attempt.worker)
     return attempt
 
@@ -106,30 +113,15 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     attempt.state = next_attempt_state(AttemptState(attempt.state), end.event).value
     attempt.reason, attempt.message = str(end.reason) if end.reason else None, clean(end.message) or None
     attempt.finished_at = unit.now()
-    _count_restore(job, attempt, end)
+    # Count only failures during the restore: an attempt that ends earlier shows nothing about the checkpoints.
+    if attempt.phase == Phase.RESTORING and end.reason is not None:
+        job.restore_failures += counts_as_restore_failure(end.reason)
     attempt.phase = job.phase = job.overdue_since = None
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
     attempt_totals.count(unit, job, attempt)
     if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
-
-
-def _count_restore(job: Job, attempt: Attempt, end: _End) -> None:
-    # Counted until an attempt trains: what ends before it restores says nothing about the checkpoints.
-    if attempt.phase == Phase.RESTORING and end.reason is not None:
-        job.restore_failures += counts_as_restore_failure(end.reason)
-
-
-def _follow(unit: Unit, job: Job, attempt: Attempt, message: Finish, draw: Callable[[], float]) -> None:
-    actor = actor_of(attempt)
-    _log(unit, job, attempt, actor)
-    if message.outcome is Outcome.SUCCEEDED:
-        _succeed(unit, job, actor)
-    elif message.outcome in (Outcome.PAUSED, Outcome.CANCELLED):
-        _obey(unit, job, actor)
-    else:
-        _try_again_or_not(unit, job, attempt, actor, draw)
 
 
 def _log(unit: Unit, job: Job, attempt: Attempt, actor: str) -> None:
@@ -144,7 +136,7 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     job.finished_at, job.without_progress = unit.now(), 0
     job.reason = job.message = None
     unit.event(job, "succeeded", actor, "job succeeded")
-    tell(unit, job, NotificationKind.SUCCEEDED)
+    notify(unit, job, NotificationKind.SUCCEEDED)
 
 
 def _obey(unit: Unit, job: Job, actor: str, text: str | None = None) -> None:
@@ -160,12 +152,12 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
             fail(unit, job, reason, text, actor)
         case Pause(reason=reason, message=text) if job.desired == DesiredState.RUN:
             pause_for(unit, job, actor, reason, clean(text))
-            tell(unit, job, NotificationKind.FAILED, attempt.number)
+            notify(unit, job, NotificationKind.FAILED, attempt.number)
         case TryAgain(after=after) if job.desired == DesiredState.RUN:
             unit.move_job(job, JobEvent.INTERRUPTED)
             job.reason, job.message = attempt.reason, attempt.message
             unit.event(job, "recovering", actor, "job recovering", reason=attempt.reason)
-            tell(unit, job, NotificationKind.RECOVERING)
+            notify(unit, job, NotificationKind.RECOVERING)
             queue_attempt(unit, job, after=after, actor=actor)
         case _:
             _obey(unit, job, actor)
@@ -179,16 +171,16 @@ def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) 
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
-    """The job failed for good."""
+    """Mark the job as failed. This is final."""
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
-    tell(unit, job, NotificationKind.FAILED)
+    notify(unit, job, NotificationKind.FAILED)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Input for lease checks: the time that counts, and the duration of a lease in seconds."""
+    """Input for lease checks: the time of service uptime that counts, and the duration of a lease in seconds."""
 
     served: Served
     seconds: float
@@ -203,7 +195,7 @@ class Lease:
 def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str, actor: str | None = None) -> None:
     """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound.
 
-    `actor`: who does it; None: the attempt's worker.
+    `actor`: shown in the event. None: the attempt's worker.
     """
     job, attempt = unit.held(attempt_id, fence)
     actor = actor or actor_of(attempt)
@@ -232,7 +224,7 @@ def expire(
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.lease_expires_at != seen or not lease.over(attempt):
         return False
-    text = f"worker {attempt.worker} was not heard of until its lease ran out"
+    text = f"worker {attempt.worker} sent no heartbeat until its lease expired"
     _end(unit, job, attempt, _End(AttemptEvent.LEASE_EXPIRED, Reason.LEASE_EXPIRED, text))
     _log(unit, job, attempt, actor)
     _try_again_or_not(unit, job, attempt, actor, draw)
@@ -282,7 +274,7 @@ def _unanswered(job: Job, attempt: Attempt, served: Served) -> str:
     waited = _seconds(job.desired_at or served.now, served.now)
     heard = attempt.beat_at or attempt.claimed_at or served.now
     return (
-        f"worker {attempt.worker}, last heard of {_seconds(heard, served.now):.0f} s ago, "
+        f"worker {attempt.worker}, last heartbeat {_seconds(heard, served.now):.0f} s ago, "
         f"did not carry out the {order} within {waited:.0f} s: its attempt was ended"
     )
 

@@ -1,4 +1,4 @@
-"""Totals of a job's ended attempts, stored on the job. No answer about a job then reads all its attempts.
+"""Totals of a job's ended attempts, stored in the job's row, so that a request does not read all attempts.
 
 `jobs.spent` holds counts and seconds by bucket. `jobs.held_seconds` is the time for which workers held the attempts.
 Both change in the transaction that ends an attempt. An older release does not write them. The stored number of attempts

@@ -1,4 +1,4 @@
-"""Sessions of browsers: a row each, found by a digest of the cookie."""
+"""Browser sessions and sign-in links: one row each, found by a keyed digest of the cookie or code."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from service.principal import Principal
 
 
 def open_session(unit: Unit, session_id: str, owner: Principal, seconds: float) -> datetime:
-    """Remember the session; when it ends: in `seconds`, or with its token."""
-    expires = _remember(unit, session_id, owner, owner.expires_at, seconds)
+    """Store a session. Returns when it expires: after `seconds`, or with its token."""
+    expires = _store(unit, session_id, owner, seconds)
     audit.record(unit, "session_opened", owner, f"{owner.name} opened a session")
     return expires
 
 
 def make_link(unit: Unit, link_id: str, owner: Principal, seconds: float) -> datetime:
-    """Remember a link that opens one session of this owner's; when it ends."""
-    expires = _remember(unit, link_id, owner, owner.expires_at, seconds)
+    """Store a link that opens one session of this owner. Returns when it expires."""
+    expires = _store(unit, link_id, owner, seconds)
     audit.record(unit, "link_made", owner, f"{owner.name} made a link that signs in")
     return expires
 
 
-def _remember(unit: Unit, name: str, owner: Principal, ends: datetime | None, seconds: float) -> datetime:
-    """A row, and when it expires. Those that are over are forgotten."""
+def _store(unit: Unit, row_id: str, owner: Principal, seconds: float) -> datetime:
+    """Insert a row and delete the expired ones. Returns when the row expires."""
     now = unit.now()
     unit.session.execute(delete(BrowserSession).where(BrowserSession.expires_at <= now))
-    expires = min(now + timedelta(seconds=seconds), ends or datetime.max.replace(tzinfo=now.tzinfo))
-    unit.session.add(BrowserSession(id=name, token_id=owner.token_id, created_at=now, expires_at=expires))
+    expires = min(now + timedelta(seconds=seconds), owner.expires_at or datetime.max.replace(tzinfo=now.tzinfo))
+    unit.session.add(BrowserSession(id=row_id, token_id=owner.token_id, created_at=now, expires_at=expires))
     return expires
 
 
 def use_link(unit: Unit, link_id: str) -> None:
-    """Nobody can use it again: of two who come with it one deletes the row. Raises Unauthorized for the other."""
-    if unit.session.execute(delete(BrowserSession).where(BrowserSession.id == link_id)).rowcount != 1:  # type: ignore[attr-defined]  # of a DELETE it has one
+    """Use up a link. Of two concurrent calls one deletes the row; the other one raises Unauthorized."""
+    if unit.session.execute(delete(BrowserSession).where(BrowserSession.id == link_id)).rowcount != 1:  # type: ignore[attr-defined]  # a DELETE has a rowcount
         raise Unauthorized("this link was used a moment ago: make another with `baton dashboard`")
 
 
 def close_session(unit: Unit, session_id: str, owner: Principal) -> None:
-    """Forget the session."""
+    """Delete the session."""
     unit.session.execute(delete(BrowserSession).where(BrowserSession.id == session_id))
     audit.record(unit, "session_closed", owner, f"{owner.name} closed a session")

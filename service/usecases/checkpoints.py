@@ -1,4 +1,4 @@
-"""Committed checkpoints: a checkpoint exists when its row does. Pointers, progress, quarantine."""
+"""Commits, quarantines and retires checkpoints. A checkpoint exists if and only if its row is committed."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from service.usecases import attempt_totals, goodput
 
 
 def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
-    """Commit a checkpoint. The flag says whether it is new. Raises LeaseLost, BadMessage, Conflict."""
+    """Commit a checkpoint. The flag: whether it is new. Raises LeaseLost, BadMessage, Conflict."""
     job, attempt = unit.held(attempt_id, message.fence)
     query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
     known = unit.session.scalar(query)
     if known is not None:
         return known, False
-    _check_prefix(job, message)
+    if not _fits(job.id, message):
+        raise BadMessage([FieldError("prefix", "is not the name of a checkpoint of this job, step and fence")])
     _check_needs(unit, job, message)
     row = _row(unit, job, attempt, message)
     unit.session.add(row)
     unit.session.flush()
-    _move_pointers(unit, job.id, row)
+    for role in row.roles:
+        point(unit, job.id, role, row.id)
     _count_progress(job, attempt, message.position)
     attempt.covered_seconds = max(attempt.covered_seconds, message.trained_seconds)
     _log(unit, job, attempt, row)
-    _overdue_no_more(unit, job, attempt, row)
+    _clear_overdue(unit, job, attempt, row)
     retire(unit, job)
     return row, True
 
@@ -65,11 +67,6 @@ def usable(unit: Unit, attempt_id: str, fence: int) -> list[str]:
     return list(unit.session.scalars(query.order_by(Checkpoint.number.desc())))
 
 
-def _check_prefix(job: Job, message: CheckpointCommit) -> None:
-    if not _fits(job.id, message):
-        raise BadMessage([FieldError("prefix", "is not the name of a checkpoint of this job, step and fence")])
-
-
 def _fits(job_id: str, message: CheckpointCommit) -> bool:
     parts = checkpoint_parts(message.prefix)
     return parts is not None and parts[:3] == (job_id, message.position.global_step, message.fence)
@@ -78,10 +75,10 @@ def _fits(job_id: str, message: CheckpointCommit) -> bool:
 def _check_needs(unit: Unit, job: Job, message: CheckpointCommit) -> None:
     if not message.needs:
         return
-    # Held against the collector: what is named here cannot be marked as deleted in the same moment.
+    # The lock on the job's row keeps `retire` from marking these checkpoints as deleted in the meantime.
     missing = set(message.needs) - {row.prefix for row in unit.good_checkpoints(job.id)}
     if missing:
-        raise Conflict(f"the checkpoint needs {min(missing)}, which is not there any more")
+        raise Conflict(f"the checkpoint needs {min(missing)}, which no longer exists")
 
 
 def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> Checkpoint:
@@ -108,13 +105,8 @@ def _row(unit: Unit, job: Job, attempt: Attempt, message: CheckpointCommit) -> C
     )
 
 
-def _move_pointers(unit: Unit, job_id: str, row: Checkpoint) -> None:
-    for role in row.roles:
-        point(unit, job_id, role, row.id)
-
-
 def point(unit: Unit, job_id: str, role: str, checkpoint_id: str) -> None:
-    """Let a pointer name the checkpoint."""
+    """Set a pointer to the checkpoint."""
     unit.session.merge(Pointer(job_id=job_id, role=role, checkpoint_id=checkpoint_id))
 
 
@@ -133,16 +125,16 @@ def _log(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
     unit.event(job, "checkpoint", actor_of(attempt), text, attempt=attempt.number, bytes=row.bytes, **data)
 
 
-def _overdue_no_more(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
+def _clear_overdue(unit: Unit, job: Job, attempt: Attempt, row: Checkpoint) -> None:
     if job.overdue_since is not None:
         waited = (row.committed_at - job.overdue_since).total_seconds()
         job.overdue_since = None
-        text = f"checkpoints are committed again, {waited:.0f} s after the last one was missed"
+        text = f"checkpoints are committed again, {waited:.0f} s after the overdue checkpoint was detected"
         unit.event(job, "checkpoint_resumed", actor_of(attempt), text, global_step=row.global_step)
 
 
 def quarantine(unit: Unit, attempt_id: str, message: Quarantine) -> Checkpoint:
-    """Never offer this checkpoint again. Raises LeaseLost, NotFound."""
+    """Exclude a bad checkpoint from all later restores. Raises LeaseLost, NotFound."""
     job, attempt = unit.held(attempt_id, message.fence)
     query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.prefix == message.prefix)
     row = unit.session.scalar(query)
@@ -164,23 +156,22 @@ def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
     goodput.roll_back(unit, job, newest)
     attempt_totals.recount(unit, job)
     attempt.start_step = newest.global_step if newest else 0
-    job.furthest = _position(newest).model_dump() if newest else None
     if newest is None:
+        job.furthest = None
         restart(unit, job, actor_of(attempt))
+    else:
+        position = Position(stage=newest.stage, epoch=newest.epoch, step=newest.step, global_step=newest.global_step)
+        job.furthest = position.model_dump()
 
 
 def restart(unit: Unit, job: Job, actor: str) -> None:
-    """No checkpoint is left although there were some: said where the job's owner looks, for as long as it runs."""
+    """Show in the job's message and its log that no checkpoint is left, although there were some."""
     job.message = "no checkpoint can be read: starting from the beginning"
     unit.event(job, "restarted", actor, job.message)
 
 
-def _position(row: Checkpoint) -> Position:
-    return Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
-
-
 def _fall_back(unit: Unit, job: Job) -> None:
-    # What needs the bad one is of no use either, so pointers are looked at as a whole.
+    # Checkpoints that need the bad one are unusable too, so check all pointers.
     good = unit.good_checkpoints(job.id)
     usable = {row.id for row in good}
     for role, checkpoint_id in unit.pointers(job.id).items():
@@ -194,9 +185,10 @@ def _fall_back(unit: Unit, job: Job) -> None:
 
 
 def retire(unit: Unit, job: Job) -> None:
-    """Mark what is beyond `keep` and serves nobody as deleted; the reconciler deletes the objects of marked rows.
+    """Mark checkpoints that are no longer needed as deleted. The reconciler then deletes their objects.
 
-    Marked first and deleted after: no grant can offer, and no commit can need, a checkpoint whose objects may be gone.
+    Kept: the newest `keep` that can be resumed from, those with a pointer, and the checkpoints that they need. Rows are
+    marked before objects are deleted, so that no grant or commit refers to a checkpoint with missing objects.
     """
     unit.session.flush()
     committed = unit.committed_checkpoints(job.id)
@@ -211,12 +203,13 @@ def retire(unit: Unit, job: Job) -> None:
 
 
 def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
+    """The wanted prefixes and, transitively, those that they need."""
     needs = {row.prefix: names(row.needs) for row in rows}
     kept: set[str] = set()
-    open_ends = list(wanted)
-    while open_ends:
-        prefix = open_ends.pop()
+    pending = list(wanted)
+    while pending:
+        prefix = pending.pop()
         if prefix not in kept:
             kept.add(prefix)
-            open_ends.extend(needs.get(prefix, ()))
+            pending.extend(needs.get(prefix, ()))
     return kept

@@ -1,8 +1,8 @@
-"""How many attempts may be held at once, by queue and by label."""
+"""Limits on the number of concurrently held attempts, by queue and by label."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from baton.domain.stored import mapping
@@ -12,20 +12,20 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Place:
-    """What has room for `most` attempts at once: a queue, or all jobs with a label."""
+    """A limit on concurrent attempts: at most `most` of a queue, or of all jobs with a label."""
 
     kind: str
     name: str
     most: int
 
     def __str__(self) -> str:
-        """As users read it."""
+        """As shown to users."""
         return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`queues`: limit by queue. `labels`: limit by `key:value`; `key:*` is that of each other value of the key."""
+    """`queues`: limit by queue. `labels`: limit by `key:value`. `key:*` applies separately to each other value."""
 
     queues: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
@@ -35,8 +35,10 @@ class Limits:
         return bool(self.queues or self.labels)
 
     def places(self, queue: str, labels: Mapping[str, str]) -> tuple[Place, ...]:
-        """What a job with this queue and these labels takes one place of each."""
-        return (*self._queue(queue), *self._labels(labels))
+        """The limits that apply to a job with this queue and these labels. Its attempt takes one place of each."""
+        found = [Place("queue", queue, self.queues[queue])] if queue in self.queues else []
+        labelled = [self.label(key, value) for key, value in mapping(labels).items()]
+        return (*found, *(place for place in labelled if place is not None))
 
     def label(self, key: str, value: str) -> Place | None:
         """The place of one label. None if it has no limit."""
@@ -56,13 +58,3 @@ class Limits:
     def label_keys(self) -> list[str]:
         """The keys of labels that have a limit, sorted."""
         return sorted({pattern.partition(":")[0] for pattern in self.labels})
-
-    def _queue(self, queue: str) -> Iterator[Place]:
-        if queue in self.queues:
-            yield Place("queue", queue, self.queues[queue])
-
-    def _labels(self, labels: Mapping[str, str]) -> Iterator[Place]:
-        for key, value in mapping(labels).items():
-            place = self.label(key, value)
-            if place is not None:
-                yield place

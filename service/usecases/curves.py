@@ -1,4 +1,4 @@
-"""One metric of many jobs at once, thinned out: what a list of jobs draws beside each."""
+"""One metric of many jobs, downsampled: the curves in a list of jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Metric = Literal["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"
 
 
 def curves(unit: Unit, job_ids: Sequence[str], metric: Metric, points: int) -> list[CurveView]:
-    """The metric along the epochs of each job, of every so many epochs one, counted from the newest."""
+    """The metric by epoch for each job: at most `points` evenly spaced epochs, counted back from the newest one."""
     newest = select(Epoch.job_id, func.max(Epoch.epoch).label("epoch")).where(Epoch.job_id.in_(job_ids))
     last = newest.group_by(Epoch.job_id).subquery()
     stride = (last.c.epoch + points - 1) // points

@@ -1,4 +1,4 @@
-"""The log of a job: pages of it, and what a stream of it needs to know."""
+"""The events of a job, in pages and in batches for a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_ROWS, ROW_BYTES = 32, 200
 
 @dataclass(frozen=True)
 class Batch:
-    """Events in order. `ended`: the state that the job ended in, once this batch has its last event."""
+    """Events in order. `ended`: the final state of the job, if this batch contains its last event."""
 
     events: list[EventView]
     more: bool
@@ -36,13 +36,15 @@ def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
 
 def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
     """The events that follow number `after`, and whether they are the last. Raises NotFound."""
-    # The job's row first: a job that is seen as ended has all its events, whatever the database isolates.
+    # Read the job's row first: then an ended job has all its events, at every isolation level.
     job = unit.find_job(job_id)
     events: list[EventView] = []
     size, more, fits = 0, True, True
     while more and fits and len(events) < limit:
         rows = min(limit - len(events), _rows_that_fit(len(events), size))
-        read = _read(unit, job.id, events[-1].sequence if events else after, rows + 1)
+        last = events[-1].sequence if events else after
+        query = select(Event).where(Event.job_id == job.id, Event.sequence > last).order_by(Event.sequence)
+        read = [event_view(row) for row in unit.session.scalars(query.limit(rows + 1))]
         taken, size = _fitting(read[:rows], size, at_least=0 if events else 1)
         events += taken
         more, fits = len(read) > len(taken), len(taken) == len(read[:rows])
@@ -53,11 +55,6 @@ def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
 def _rows_that_fit(count: int, size: int) -> int:
     """Estimated from the mean size so far. The first estimate is small, because each event may be large."""
     return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
-
-
-def _read(unit: Unit, job_id: str, after: int, limit: int) -> list[EventView]:
-    query = select(Event).where(Event.job_id == job_id, Event.sequence > after).order_by(Event.sequence)
-    return [event_view(row) for row in unit.session.scalars(query.limit(limit))]
 
 
 def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[EventView], int]:
@@ -71,7 +68,7 @@ def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[Even
 
 
 def event_view(row: Event) -> EventView:
-    """One line of the log."""
+    """One event, as the API returns it."""
     return EventView(
         sequence=row.sequence, at=row.at, kind=row.kind, actor=row.actor, message=row.message, data=mapping(row.data)
     )

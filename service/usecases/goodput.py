@@ -1,4 +1,4 @@
-"""Where a job's time went, from its rows, and what a checkpoint that cannot be used takes back."""
+"""Goodput of a job from its rows: seconds by bucket. Also the loss of training time by a bad checkpoint."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _rounded(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def span(row: Attempt) -> Span:
-    """The attempt in the form that the sums use."""
+    """The attempt as input for baton.domain.goodput."""
     return Span(
         created_at=row.created_at,
         claimed_at=row.claimed_at,
@@ -64,7 +64,7 @@ def _numbers(stored: object) -> dict[str, float]:
 
 
 def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:
-    """The run goes on from this checkpoint, or from the beginning: training after it is to be redone."""
+    """Training after this checkpoint (None: all training) is lost: it no longer counts as covered."""
     unit.session.flush()
     later = update(Attempt).where(Attempt.job_id == job.id)
     if newest is not None:

@@ -1,8 +1,6 @@
-"""The history, one row an epoch, and the states of the stages that follow from it."""
+"""The training history, one row per epoch, and the stage states that are derived from it."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -24,11 +22,14 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     job, attempt = unit.held(attempt_id, message.fence)
     actor = actor_of(attempt)
     stage = _stage(unit, job, message)
-    row = message.row.model_copy(update={"finished_at": _recorded_at(unit, job, message)})
+    before = unit.session.get(Epoch, (job.id, message.row.epoch))
+    at = before.finished_at if before is not None and before.fence == message.fence else unit.now()
+    row = message.row.model_copy(update={"finished_at": at})
     unit.session.merge(Epoch(job_id=job.id, fence=message.fence, **row.model_dump()))
     unit.session.flush()
     sent = plain(message)
-    if row.epoch >= _newest(unit, job):
+    newest = unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
+    if row.epoch >= newest:  # a late or repeated row may have a lower number
         job.metrics = {name: sent["row"][name] for name in METRICS}
     job.best = sent["best"] or job.best
     text = f"epoch {row.epoch} recorded"
@@ -36,16 +37,6 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     unit.event(job, "epoch", actor, text, attempt=attempt.number, **data)
     follow_stages(unit, job, stage, message.stage_finished, actor)
     return row
-
-
-def _recorded_at(unit: Unit, job: Job, message: EpochRecord) -> datetime:
-    before = unit.session.get(Epoch, (job.id, message.row.epoch))
-    return before.finished_at if before is not None and before.fence == message.fence else unit.now()
-
-
-def _newest(unit: Unit, job: Job) -> int:
-    """The number of the newest epoch in the history. A row that is late or repeated may have a lower number."""
-    return unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
 
 
 def _stage(unit: Unit, job: Job, message: EpochRecord) -> Stage:
@@ -58,7 +49,7 @@ def _stage(unit: Unit, job: Job, message: EpochRecord) -> Stage:
 
 
 def follow_stages(unit: Unit, job: Job, stage: Stage, finished: bool, actor: str) -> None:
-    """Bring the stages to where the epoch rows say they are; a repeated epoch changes nothing."""
+    """Update the stages from the recorded epochs. Idempotent: a repeated epoch changes nothing."""
     earlier = select(Stage).where(Stage.job_id == job.id, Stage.stage < stage.stage).order_by(Stage.stage)
     for before in unit.session.scalars(earlier):
         _finish(unit, job, before, actor)
@@ -68,19 +59,19 @@ def follow_stages(unit: Unit, job: Job, stage: Stage, finished: bool, actor: str
 
 
 def epochs_done(unit: Unit, job_id: str) -> dict[int, int]:
-    """Recorded epochs of each stage that has any."""
+    """Number of recorded epochs by stage. Stages without epochs are left out."""
     query = select(Epoch.stage, func.count()).where(Epoch.job_id == job_id).group_by(Epoch.stage)
     return dict(unit.session.execute(query).all())
 
 
 def finish_all(unit: Unit, job: Job, actor: str) -> None:
-    """The job succeeded, so its stages did."""
+    """Finish all stages of a job that succeeded."""
     for stage in unit.session.scalars(select(Stage).where(Stage.job_id == job.id).order_by(Stage.stage)):
         _finish(unit, job, stage, actor)
 
 
 def start_stage(unit: Unit, job: Job, stage_number: int, actor: str) -> None:
-    """Training goes on in this stage (counted from 1), which no epoch row says yet."""
+    """Start a stage (counted from 1) in which training is reported before any of its epochs is recorded."""
     stage = unit.session.get(Stage, (job.id, stage_number))
     if stage is not None:
         _start(unit, job, stage, actor)

@@ -1,4 +1,4 @@
-"""What a job's owner may ask: pause, resume, cancel. A job that nobody trains changes at once."""
+"""Pause, resume and cancel a job. An order takes effect at once if no worker holds the job."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from service.db.unit_of_work import Unit
 from service.errors import Conflict
 from service.usecases import attempt_totals
 from service.usecases.attempt_queue import queue_attempt
-from service.usecases.notifications import tell
+from service.usecases.notifications import notify
 
 _REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
 
 
 def pause(unit: Unit, job_id: str, actor: str) -> Job:
-    """Stop the job where it stands, to go on later. Raises TransitionError or Conflict where that cannot be."""
+    """Stop the job at its current step, to be resumed later. Raises TransitionError or Conflict."""
     job = unit.lock_job(job_id)
     next_job_state(JobState(job.state), JobEvent.PAUSED)
     if job.desired == DesiredState.CANCEL:
@@ -37,7 +37,7 @@ def pause(unit: Unit, job_id: str, actor: str) -> Job:
 
 
 def cancel(unit: Unit, job_id: str, actor: str) -> Job:
-    """End the job for good. Raises TransitionError where it has ended already."""
+    """End the job. This is final. Raises TransitionError if it has already ended."""
     job = unit.lock_job(job_id)
     next_job_state(JobState(job.state), JobEvent.CANCELLED)
     if job.desired != DesiredState.CANCEL:
@@ -48,13 +48,13 @@ def cancel(unit: Unit, job_id: str, actor: str) -> Job:
 
 
 def resume(unit: Unit, job_id: str, actor: str) -> Job:
-    """Go on with a paused job, or take back a pause that has not happened yet. Raises TransitionError or Conflict."""
+    """Resume a paused job, or withdraw a pause that is not yet carried out. Raises TransitionError or Conflict."""
     job = unit.lock_job(job_id)
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
     if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
         _want(unit, job, DesiredState.RUN)
-        unit.event(job, "resumed", actor, "the pause was taken back before it happened")
+        unit.event(job, "resumed", actor, "the pause was withdrawn before it took effect")
         return job
     _go_on(unit, job, actor)
     return job
@@ -63,8 +63,8 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
 def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
     """Set the desired state and its start time. A worker has limited time to carry out a pause or a cancellation.
 
-    For "running" no time is stored: the last release changes only the desired state, and an old time would then look
-    like the time of its order.
+    No time is stored for `run`: the previous release writes only the desired state, so an old time would count as the
+    time of its order.
     """
     job.desired, job.desired_at = desired.value, None if desired is DesiredState.RUN else unit.now()
 
@@ -85,7 +85,7 @@ def _end_pause(unit: Unit, job: Job) -> None:
 
 
 def settle(unit: Unit, job: Job, actor: str) -> None:
-    """Let the desired state take effect where no worker stands in the way."""
+    """Carry out a pause or a cancellation at once if no worker holds the job."""
     attempt = unit.live_attempt(job)
     if attempt is not None and attempt.state != AttemptState.QUEUED:
         return
@@ -98,14 +98,14 @@ def settle(unit: Unit, job: Job, actor: str) -> None:
 
 
 def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, event: AttemptEvent) -> None:
-    """End an attempt that nobody claimed; its message in Redis becomes harmless."""
+    """End a queued attempt, if there is one. Its message in Redis then has no effect."""
     if attempt is None:
         return
     attempt.state = next_attempt_state(AttemptState(attempt.state), event).value
     attempt.reason = _REASONS[event].value
     attempt.finished_at = unit.now()
     attempt_totals.count(unit, job, attempt)
-    text = f"attempt {attempt.number} {attempt.state} before a worker had it"
+    text = f"attempt {attempt.number} {attempt.state} before a worker claimed it"
     data = {"attempt": attempt.number, "fence": None, "reason": attempt.reason, "end_step": None}
     unit.event(job, f"attempt_{attempt.state}", actor, text, **data)
 
@@ -136,7 +136,7 @@ def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
-    tell(unit, job, NotificationKind.CANCELLED)
+    notify(unit, job, NotificationKind.CANCELLED)
 
 
 def _with(text: str, message: str | None) -> str:

@@ -14,15 +14,15 @@ from service.db.tables import Job, JobLabel
 Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-"""The statuses that a user sees: the states of a job, and two for an order that is not carried out yet."""
+"""The statuses that a user sees: the states of a job, and two for an order that is not yet carried out."""
 
 LAST = 2**63 - 1
-WISHES = ("pausing", "cancelling")
+ORDERS = ("pausing", "cancelling")
 
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list shows. `label` is `key:value`. `cursor` comes from the page before."""
+    """Which jobs a list shows. `label` is `key:value`. `cursor` comes from the previous page."""
 
     status: Status | None = None
     label: str | None = None
@@ -60,7 +60,7 @@ def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
         key, _, value = wanted.label.partition(":")
         query = query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.job_number < below)
         return query.where(JobLabel.key == key, JobLabel.value == value), [JobLabel.job_number.desc()]
-    if wanted.status is None or wanted.status in WISHES:
+    if wanted.status is None or wanted.status in ORDERS:
         return query.where(Job.number < below), [Job.number.desc()]
     # Not `state = ... ORDER BY number`: PostgreSQL assumes that states are evenly spread and scans all jobs, newest
     # first. With a large backlog of another state in front it reads all of it. Only the index on both has this order.

@@ -1,4 +1,4 @@
-"""The stores that this database knows, and the objects that the right store must contain."""
+"""The stores that were used with this database, and checkpoints that the right store must contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claiming an attempt and keeping it: the compare-and-set and the heartbeat."""
+"""Claims an attempt by compare-and-set, and renews its lease with each heartbeat."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ DIRECTIVES = {
 
 @dataclass(frozen=True)
 class Terms:
-    """On what a claim is granted. Times in seconds."""
+    """The settings of a grant. Times in seconds."""
 
     lease: float
     heartbeat: float
@@ -71,7 +71,7 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     """Give a queued attempt to one worker. A repeated claim gets the same grant.
 
     Raises:
-        LimitReached: no place is free now; `send_again` offers the attempt again when one is free.
+        LimitReached: a limit is reached; `send_again` offers the attempt again later.
         NotInstalled: the worker lacks an extension that the job needs; another worker may have it.
         WorkerTooOld: the worker does not understand the job's spec; a newer worker may.
         PassedOver: the job's last attempt ended on this worker for a reason that may not affect another worker.
@@ -98,14 +98,14 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     place = full(unit, terms.limits, job)
     if place is not None:
         raise LimitReached(f"attempt {attempt.number} waits: {place} is at its limit of {place.most}")
-    # Check again: this call may have waited for other claims.
+    # Read the clock again: `full` may have waited for other claims, and the lease must not start before the wait.
     _take(unit, job, attempt, message, unit.now() + timedelta(seconds=terms.lease))
     saw(unit, message.worker, busy=True, now=now)
     return _grant(unit, job, attempt, terms)
 
 
 def send_again(unit: Unit, attempt_id: str, after: float = 0.0) -> None:
-    """The message of an attempt is used up and nobody got it: it is sent anew once it may start, `after` seconds on."""
+    """Send an attempt's message again, at the earliest `after` seconds from now. A worker took it without a claim."""
     _, attempt = unit.lock_attempt(attempt_id)
     if attempt.state == AttemptState.QUEUED:
         attempt.dispatched_at = None
@@ -119,7 +119,7 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
     state = next_attempt_state(AttemptState(attempt.state), AttemptEvent.CLAIMED)
     start, now = unit.good_checkpoints(job.id)[:1], unit.now()
     job.fence += 1
-    # The row lock decides already; the condition keeps the promise even where a later hand forgets the lock.
+    # The job's row lock already excludes other claims. The compare-and-set keeps this true if a caller omits the lock.
     _compare_and_set(
         unit,
         attempt,
@@ -161,7 +161,7 @@ def _compare_and_set(unit: Unit, attempt: Attempt, **values: Any) -> None:
 
 
 def reference(row: Checkpoint) -> CheckpointRef:
-    """A checkpoint as a worker needs it."""
+    """A checkpoint as a grant contains it."""
     position = Position(stage=row.stage, epoch=row.epoch, step=row.step, global_step=row.global_step)
     return CheckpointRef(
         id=row.id, prefix=row.prefix, manifest_crc32c=row.manifest_crc32c, position=position, fence=row.fence
@@ -187,9 +187,9 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
 
 
 def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> Beat:
-    """Renew the lease and store what the worker says. Raises LeaseLost.
+    """Renew the lease and store what the worker reports. Raises LeaseLost.
 
-    A lease that ran out unnoticed is renewed: as long as the reconciler has not ended the attempt, no other can exist.
+    An expired lease is renewed too: until the reconciler ends the attempt, no other attempt of the job can exist.
     """
     job, attempt = unit.held(attempt_id, message.fence)
     now, renewed = unit.now(), attempt.lease_expires_at
@@ -204,7 +204,7 @@ def heartbeat(unit: Unit, attempt_id: str, message: Heartbeat, lease: float) -> 
 
 def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
     """Store what a heartbeat reports. The caller skips heartbeats that arrive out of order."""
-    # A phase that only a newer worker knows is not stored: the phase before it stays.
+    # An unknown phase, from a newer worker, is not stored: the previous phase stays.
     phase = known(Phase, message.phase) or known(Phase, attempt.phase) or Phase.STARTING
     before = mapping(job.progress).get("stage") if attempt.state == AttemptState.RUNNING else None
     _follow_phase(unit, job, attempt, phase)
@@ -215,7 +215,7 @@ def _follow(unit: Unit, job: Job, attempt: Attempt, message: Heartbeat) -> None:
 
 
 def _in_another_half(before: datetime | None, after: datetime, lease: float) -> bool:
-    """Whether the worker's row is due: an update every half lease is enough for its readers."""
+    """Whether to update the worker's row. Its readers need only one update per half lease."""
     return before is None or before.timestamp() // (lease / 2) != after.timestamp() // (lease / 2)
 
 
@@ -224,7 +224,7 @@ def _heard_of(unit: Unit, job: Job, attempt: Attempt, now: datetime) -> None:
     if attempt.silent_since is not None:
         seconds = max(0.0, (now - attempt.silent_since).total_seconds())
         attempt.silent_since = None
-        text = f"worker {attempt.worker} was heard of again after {seconds:.0f} s"
+        text = f"worker {attempt.worker} sent a heartbeat again after {seconds:.0f} s"
         unit.event(job, "worker_back", actor_of(attempt), text, attempt=attempt.number, silent_seconds=seconds)
 
 
@@ -247,8 +247,8 @@ def renew_after_outage(session: Session, served: Served, lease: float) -> int:
 
 
 def _ahead(session: Session, served: Served, seconds: float) -> Any:
-    """The time this many seconds from now. On PostgreSQL the statement itself reads the clock: this replica may be
-    suspended before it while another replica renews leases. A SQLite file has only one replica.
+    """The time this many seconds from now. On PostgreSQL the statement itself reads the clock, because this replica may
+    be suspended before the statement while another replica renews leases. A SQLite file has only one replica.
     """
     if session.get_bind().dialect.name == "postgresql":
         return db_now() + literal(timedelta(seconds=seconds), Interval())
@@ -271,7 +271,7 @@ def _follow_phase(unit: Unit, job: Job, attempt: Attempt, phase: Phase) -> None:
 def _keep_progress(job: Job, attempt: Attempt, message: Heartbeat) -> None:
     sent = plain(message)
     attempt.seconds = sent["seconds"] or attempt.seconds
-    # An attempt's own message comes with its end: until then the column holds what it does.
+    # The final message comes with the end of the attempt. Until then the column holds its current activity.
     attempt.message = store_troubles.status_text(message.doing, message.trouble)
     attempt.interval_seconds = message.interval_seconds or attempt.interval_seconds
     progress.keep(job, attempt, sent["progress"], sent["metrics"])

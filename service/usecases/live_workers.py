@@ -1,4 +1,4 @@
-"""The workers that were seen lately and accept work, read leniently: one bad row must not hide the others."""
+"""The workers that were seen recently and accept work. Reads leniently: one bad row must not hide the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUEUES, _EXTENSIONS = cast(Worker.queues, Text), cast(Worker.extensions, Text)
 
 @dataclass(frozen=True)
 class Seen:
-    """A worker that was seen lately. `has`: its extensions. `rests_until`: it takes no work before, after crashes."""
+    """A worker that was seen recently. `has`: its extensions. `rests_until`: no work until then, after crashes."""
 
     name: str
     queues: list[str]
@@ -48,8 +48,7 @@ def seen(unit: Unit, now: datetime, *conditions: ColumnElement[bool]) -> list[Se
 def may_serve(job: Job) -> list[ColumnElement[bool]]:
     """Conditions that each worker meets for which `Seen.serves` is true. Few others meet them.
 
-    The name of a queue or an extension stands between quotation marks in the stored JSON, and JSON escapes no
-    character of such a name.
+    A substring search is enough: in the stored JSON such a name is between quotation marks and without escapes.
     """
     needs = [need for need in names(job.needs) if missing([need], ())]  # `serves` ignores needs of an unknown kind
     has = [_EXTENSIONS.contains(f'"{need}"', autoescape=True) for need in needs]

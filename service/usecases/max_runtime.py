@@ -1,4 +1,4 @@
-"""`limits.max_runtime`: how long workers have held a job, all attempts together, and whether that is too long."""
+"""Checks `limits.max_runtime`: the time for which workers have held a job, over all its attempts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.db.unit_of_work import Unit
 from service.usecases import attempt_totals
 
 SINCE_SPEC = 3
-"""The version of the spec that brought `limits`. Jobs with an older one are not read."""
+"""The version of the spec that introduced `limits`. Jobs with an older one are not read."""
 
 
 def limit_of(limits: object) -> float:
@@ -39,7 +39,7 @@ def left(unit: Unit, job: Job, attempt: Attempt) -> float | None:
 
 
 def used_up(unit: Unit, job: Job) -> str | None:
-    """Whether the ended attempts have used up the limit: then the text for the owner."""
+    """The text for the owner if the ended attempts have used up the limit, else None."""
     limit = limit_of(mapping(job.spec).get("limits"))
     if math.isinf(limit) or attempt_totals.of_job(unit, job, live=False).held < limit:
         return None
@@ -47,7 +47,7 @@ def used_up(unit: Unit, job: Job) -> str | None:
 
 
 def overran(unit: Unit, job: Job, attempt: Attempt, served: Served, patience: float) -> str | None:
-    """Why the service ends a held attempt itself: its worker had `patience` seconds to end it, and did not."""
+    """Why the service ends a held attempt: its worker did not end it within `patience` seconds. None if it need not."""
     limit = limit_of(mapping(job.spec).get("limits"))
     if math.isinf(limit) or attempt.claimed_at is None:
         return None
@@ -70,7 +70,7 @@ def held_with_limit() -> Select[str, str, datetime | None, float, Any]:
 
 
 def may_overrun(claimed_at: datetime | None, held: float, limits: object, now: datetime) -> bool:
-    """Whether a row of `held_with_limit` is to be looked at."""
+    """Whether a row of `held_with_limit` may be beyond its limit. `overran` then decides under the job's row lock."""
     return held + _seconds(claimed_at, now) > limit_of(limits)
 
 

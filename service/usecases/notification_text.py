@@ -1,4 +1,4 @@
-"""What a notification says. Plain text: whatever a service wants escaped, Apprise escapes."""
+"""Title and body of a notification. Plain text: Apprise escapes it as each target requires."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
 
 
 def title(job: Job, kind: NotificationKind) -> str:
-    """One line; a job's name is of few letters (baton.domain.spec)."""
+    """One line. It needs no escaping: baton.domain.spec restricts the characters of a job's name."""
     return f"Baton: {job.name} {_said(job, kind)}"
 
 
 def body(
     job: Job, kind: NotificationKind, count: int, now: datetime, public_url: str | None, detail: str | None = None
 ) -> str:
-    """A few lines: what happened, why, the job's state, and a link. `count`: of interruptions or attempts."""
+    """A few lines: what happened, why, the job's state, and a link. `count`: number of the interruption or attempt."""
     times = f" from interruption {count}" if kind is NotificationKind.RECOVERING else ""
     lines = [f"Job {job.name} ({job.id[:8]}) {_said(job, kind)}{times}."]
     if detail is not None:
@@ -69,9 +69,9 @@ def _duration(seconds: float) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text of a job's own: cut in the middle, without control characters, and calling nobody.
+    """Text from a job, made safe for chats: shortened in the middle, without control characters and mentions.
 
-    An exception may say `@everyone` or `<!channel>`; a space without width keeps chats from ringing for all.
+    An exception may contain `@everyone` or `<!channel>`. A zero-width space keeps chats from notifying all members.
     """
     shown = _CALLS.sub("\u200b", _CONTROL.sub(" ", text))
     return shown if len(shown) <= HEAD + TAIL else f"{shown[:HEAD]} … {shown[-TAIL:]}"

@@ -1,4 +1,4 @@
-"""Who is told of what happens to a job: the rows are written in the transaction in which it happens."""
+"""Writes notifications of a job's events, in the same transaction as the event (transactional outbox)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INSERT: dict[str, Callable[..., Any]] = {"postgresql": postgresql.insert, "sqli
 
 @dataclass(frozen=True)
 class Policy:
-    """What the service's settings say of jobs whose spec says nothing."""
+    """The service's settings for jobs whose spec does not set them."""
 
     targets: tuple[str, ...] = ()
     on: tuple[NotificationKind, ...] = USUAL
@@ -32,17 +32,17 @@ class Policy:
     public_url: str | None = None
 
 
-NOBODY = Policy()
+NO_TARGETS = Policy()
 
 
 def policy_of(unit: Unit) -> Policy:
-    """What the sessions of this service carry along."""
-    found: Policy = unit.session.info.get(INFO, NOBODY)
+    """The policy of the service that this unit's session belongs to."""
+    found: Policy = unit.session.info.get(INFO, NO_TARGETS)
     return found
 
 
 def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
-    """Raises SpecError where the spec names a target that there is not."""
+    """Raises SpecError if the spec names an unknown target."""
     known = ", ".join(names) or "none is configured at this service"
     wanted = (own and own.targets) or ()
     odd = [(k, name) for k, name in enumerate(wanted) if name not in names]
@@ -50,10 +50,10 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
         raise SpecError([FieldError(f"notify.targets.{k}", f"unknown target {n!r}; known: {known}") for k, n in odd])
 
 
-def tell(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
-    """Have those told who are to be. To be called last: the message says how the job stands.
+def notify(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
+    """Notify the job's targets. Call this after all changes of the job, because the message shows its state.
 
-    `attempt`: its number, if the same can happen again in a later attempt. It is then told once per attempt.
+    `attempt`: its number, if the same can happen in a later attempt. Then there is one message per attempt.
     """
     targets, count = _targets(unit, _own(job), kind), attempt
     if targets and kind is NotificationKind.RECOVERING:
@@ -64,8 +64,8 @@ def tell(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None
     _write(unit, job, kind, count, targets)
 
 
-def tell_once(unit: Unit, job: Job, kind: NotificationKind, attempt: int, detail: str) -> None:
-    """Like `tell`, at most once per attempt, for conditions that come and go. `detail`: what happened, a sentence."""
+def notify_once(unit: Unit, job: Job, kind: NotificationKind, attempt: int, detail: str) -> None:
+    """Like `notify`, at most once per attempt, for conditions that may recur. `detail`: a sentence about the cause."""
     _write(unit, job, kind, attempt, _targets(unit, _own(job), kind), detail)
 
 
@@ -89,7 +89,6 @@ def _write(
     text = body(job, kind, count, now, policy_of(unit).public_url, detail)
     same = {"job_id": job.id, "kind": kind.value, "count": count, "title": title(job, kind), "body": text}
     rows = [{**same, "target": target, "created_at": now, "next_at": now} for target in targets]
-    # A message that was written before is not written again: a duplicate must not fail the transaction that it tells
-    # of.
+    # Skip messages that already exist: a duplicate must not roll back the change that it reports.
     insert = _INSERT[unit.session.get_bind().dialect.name](Notification).values(rows)
     unit.session.execute(insert.on_conflict_do_nothing(index_elements=["job_id", "kind", "count", "target"]))

@@ -1,4 +1,4 @@
-"""Ends attempts that hold their job beyond `limits.max_runtime`, where their workers do not."""
+"""Ends attempts that exceed `limits.max_runtime`, if their workers do not end them in time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from service.usecases.attempt_outcomes import give_up
 
 
 def end_overrun(unit: Unit, attempt_id: str, actor: str, served: Served, patience: float) -> bool:
-    """End an attempt that held its job beyond the limit, and the job. False if it ended or has time left.
+    """End an attempt that exceeds the limit, and fail its job. False if it has ended or has time left.
 
-    The worker has `patience` seconds from the limit on to save and to end the attempt itself.
+    After the limit the worker has `patience` seconds to save and to end the attempt itself.
     """
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.state not in HELD_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""The published plans: job specs that lie as YAML files beside the networks, which the service never imports."""
+"""The published plans: job specs in YAML files of the package `models`, which the service never imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
 def plans_folder() -> Path:
-    """Where the plans lie, found by path: importing `models` would bring TensorFlow along."""
+    """The folder of the plans. Found by path, because an import of `models` would load TensorFlow."""
     found = importlib.util.find_spec("models")
     if found is None or not found.submodule_search_locations:
         raise RuntimeError("the package 'models' is missing; install Baton again")
@@ -33,7 +33,7 @@ def list_plans() -> list[PlanView]:
 
 
 def load_plan(name: str) -> PlanView:
-    """The plan of that name. Raises NotFound."""
+    """The plan with this name. Raises NotFound."""
     path = plans_folder() / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.is_file():
         known = ", ".join(found.stem for found in sorted(plans_folder().glob("*.yaml")))
@@ -58,7 +58,7 @@ def _title(text: str) -> str:
 
 
 def preview(name: str | None, spec: Any, extensions: Collection[str]) -> PlanView:
-    """What a spec comes to: a changed plan of that name, or a spec of its own. Raises SpecError."""
+    """Summarise a spec: a changed plan with this name, or a spec without a plan. Raises SpecError."""
     if name is not None:
         return describe(name, load_plan(name).title, spec, extensions)
     own = spec.get("name") if isinstance(spec, dict) else None

@@ -20,15 +20,15 @@ def overtaken(attempt: Attempt, message: Heartbeat) -> bool:
     return bool(message.seconds) and sum(message.seconds.values()) < sum(_numbers(attempt.seconds))
 
 
-def keep(job: Job, attempt: Attempt, told: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
+def keep(job: Job, attempt: Attempt, reported: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
     """Store progress and metrics as JSON data, unless the attempt already reported a later position. A new attempt
     may be behind the one before it: it resumes from a checkpoint."""
-    if told is None:
+    if reported is None:
         return
     before = job.progress
     same = isinstance(before, dict) and before.get("attempt") == attempt.number
-    if not same or _place(told) >= _place(before):
-        job.progress = {**told, "metrics": metrics, "attempt": attempt.number}
+    if not same or _place(reported) >= _place(before):
+        job.progress = {**reported, "metrics": metrics, "attempt": attempt.number}
 
 
 def _place(progress: Any) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Reads the placed queued attempts line by line. No query here reads more rows than it returns.
 
 A line is all placed attempts of one queue with the same requirements and urgency, in the order of their jobs. A skip
-scan finds the lines: one index lookup per line, independent of its length.
+scan (loose index scan), written as a recursive query, finds the lines: one index lookup per line, whatever its length.
 """
 
 from __future__ import annotations
@@ -76,7 +76,12 @@ def lines(session: Session, limits: Limits, queues: Collection[str] | None = Non
     for row in session.execute(_heads(None if queues is None else sorted(queues))):
         head = Line(row.queue, row.needs_key, row.urgency, Entry(row.id, row.job_number, row.dispatched_at is not None))
         required = _required(session, limits, head)
-        found += _one_by_one(session, limits, head) if required is None else [_line(head, required, limits)]
+        if required is not None:
+            found.append(_line(head, required, limits))
+            continue
+        # The key is stale: each of the first attempts becomes a line with one attempt.
+        for entry, own in _read(session, limits, head, STALE_ROWS):
+            found.append(_line(replace(head, head=entry, alone=True), own, limits))
     return found
 
 
@@ -120,25 +125,13 @@ def _required(session: Session, limits: Limits, line: Line) -> Requirements | No
             return NOTHING
         for _, required in _read(session, limits, line, TRIES):
             if key_of(required, limits) == line.needs_key:
-                _remember(name, required)
+                # A key is a digest of its requirements, so the cached value stays valid.
+                if len(_known) >= KNOWN:
+                    _known.clear()
+                _known[name] = required
                 return required
         return None
     return _known[name]
-
-
-def _remember(name: tuple[tuple[str, ...], str], required: Requirements) -> None:
-    # A key is a digest of its requirements, so the cached value stays valid.
-    if len(_known) >= KNOWN:
-        _known.clear()
-    _known[name] = required
-
-
-def _one_by_one(session: Session, limits: Limits, head: Line) -> list[Line]:
-    """The attempts of a line with a stale key, each as a line with one attempt."""
-    return [
-        _line(replace(head, head=entry, alone=True), required, limits)
-        for entry, required in _read(session, limits, head, STALE_ROWS)
-    ]
 
 
 def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple[Entry, Requirements]]:

@@ -1,4 +1,4 @@
-"""What the rows of a job's attempts say about trying again."""
+"""Input for the retry policy (baton.domain.policies) from the rows of a job's attempts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WINDOW = 1_100
 
 
 def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
-    """The attempt as the retry policy sees it, with the failures before it."""
+    """The ended attempt and the failures before it, as input for the retry policy."""
     reason = attempt.reason or Reason.EXCEPTION.value
     failed = attempt.state == AttemptState.FAILED
     traces = _traces(unit, job) if failed else []
@@ -43,9 +43,9 @@ def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
 
 def _traces(unit: Unit, job: Job) -> list[Trace]:
     unit.session.flush()
-    tells = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
+    relevant = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
     newest = (Attempt.job_id == job.id, Attempt.number > job.attempts - WINDOW)
-    query = select(Attempt).where(*newest, tells).order_by(Attempt.number.desc())
+    query = select(Attempt).where(*newest, relevant).order_by(Attempt.number.desc())
     return [_trace(row) for row in unit.session.scalars(query)]
 
 

@@ -1,4 +1,4 @@
-"""Which queued attempts may be claimed now, the most urgent first: what is sent, offered and granted agree on it."""
+"""Selects the attempts that may be claimed now, most urgent first. Dispatch and work offers use the same order."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def room(places: Collection[Place], taken: Counter[Place], most: int) -> int:
 
 
 def occupied(session: Session, limits: Limits) -> Counter[Place]:
-    """How many attempts are held in each place that has a limit; those that hold none are left out."""
+    """How many attempts are held in each place that has a limit. Places without a held attempt are left out."""
     taken: Counter[Place] = Counter()
     held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     if limits.queues:
@@ -119,9 +119,10 @@ def occupied(session: Session, limits: Limits) -> Counter[Place]:
 
 
 def full(unit: Unit, limits: Limits, job: Job) -> Place | None:
-    """What has no place for another attempt of the job. Nobody else takes one until this transaction ends.
+    """The first place of the job that is at its limit, or None. Locks all its places until this transaction ends.
 
-    To be asked with the job's row held, and before any row but that: so no two wait for each other.
+    Call this while the job's row is locked and no other row is. All claims then lock in the same order, so that they
+    cannot deadlock.
     """
     places = limits.places(job.queue, job.labels)
     if not places:

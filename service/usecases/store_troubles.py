@@ -8,13 +8,13 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, actor_of, clean
 
 
-def follow(unit: Unit, job: Job, attempt: Attempt, told: Trouble | None) -> None:
+def follow(unit: Unit, job: Job, attempt: Attempt, reported: Trouble | None) -> None:
     """Store what the heartbeat reports. Writes an event when the cause changes and when the trouble ends.
 
     A slow call is shown in the status but writes no event: a large upload is not a failure.
     """
-    before, now = _failure(trouble_of(attempt)), _failure(told)
-    attempt.trouble = None if told is None else told.model_dump()
+    before, now = _failure(trouble_of(attempt)), _failure(reported)
+    attempt.trouble = None if reported is None else reported.model_dump()
     data = {"attempt": attempt.number}
     if now is None:
         if before is not None:
@@ -33,6 +33,6 @@ def trouble_of(attempt: Attempt) -> Trouble | None:
     return find_stored(Trouble, attempt.trouble)
 
 
-def status_text(doing: str | None, told: Trouble | None) -> str | None:
+def status_text(doing: str | None, reported: Trouble | None) -> str | None:
     """The job's status text while the attempt is held. The trouble comes first."""
-    return clean("; ".join(filter(None, [str(told) if told else "", doing]))) or None
+    return clean("; ".join(filter(None, [str(reported) if reported else "", doing]))) or None

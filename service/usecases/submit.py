@@ -26,13 +26,13 @@ _V = TypeVar("_V")
 
 
 def body_digest(body: object) -> str:
-    """A digest of the decoded body: the same wish in other white space is the same wish."""
+    """A digest of the decoded body, independent of white space and key order."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Repeatable:
-    """What makes a submission repeatable: its idempotency key, if it has one, and the digest of its body."""
+    """The idempotency key of a submission, if it has one, and the digest of its body."""
 
     key: str | None
     digest: str
@@ -45,12 +45,12 @@ def submit_once(
     make_spec: Callable[[], JobSpec],
     show: Callable[[Unit, Job], _V],
 ) -> tuple[_V, bool]:
-    """The job of a submission as `show` makes it, and whether it is new: the same key gives the same job.
+    """Submit a job once per idempotency key. Returns the job as `show` renders it, and whether it is new.
 
     `make_spec` is called for a new job only. The job, its key and its entry in the audit log are one transaction.
 
     Raises:
-        KeyReused: the key came with another body before.
+        KeyReused: the key was used with another body before.
     """
 
     def known() -> _V | None:
@@ -80,22 +80,22 @@ def submit_once(
 
 
 def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
-    """The job that was submitted with the key. Raises KeyReused if its body was another."""
+    """The job that was submitted with the key, if any. Raises KeyReused if it was submitted with another body."""
     row = unit.session.get(IdempotencyKey, key)
     if row is None:
         return None
     if row.body != digest:
-        raise KeyReused("this Idempotency-Key came with another body before; draw a new key for a new job")
+        raise KeyReused("this Idempotency-Key was used with another body before; use a new key for a new job")
     return unit.find_job(row.job_id)
 
 
 def submit(unit: Unit, spec: JobSpec, actor: str) -> Job:
-    """Record a job with its stages and its first attempt."""
+    """Insert a job with its labels and stages, and queue its first attempt."""
     now = unit.now()
     job = _job(spec, now)
     unit.session.add(job)
     unit.session.flush()
-    unit.session.add_all(_labels(job, spec))
+    unit.session.add_all(JobLabel(job_number=job.number, key=key, value=value) for key, value in spec.labels.items())
     unit.session.add_all(_stages(job, spec))
     unit.event(job, "submitted", actor, f"job {spec.name} submitted", queue=spec.queue, priority=spec.priority)
     queue_attempt(unit, job, after=0.0, actor=actor)
@@ -103,7 +103,7 @@ def submit(unit: Unit, spec: JobSpec, actor: str) -> Job:
 
 
 def remember(unit: Unit, key: str, digest: str, job: Job) -> None:
-    """Keep the key; the primary key makes the second of two racing submissions fail."""
+    """Store the key. Its primary key makes the second of two concurrent submissions fail."""
     unit.session.add(IdempotencyKey(key=key, body=digest, job_id=job.id, created_at=unit.now()))
     unit.session.flush()
 
@@ -133,10 +133,6 @@ def _job(spec: JobSpec, now: datetime) -> Job:
         results={},
         created_at=now,
     )
-
-
-def _labels(job: Job, spec: JobSpec) -> list[JobLabel]:
-    return [JobLabel(job_number=job.number, key=key, value=value) for key, value in spec.labels.items()]
 
 
 def _stages(job: Job, spec: JobSpec) -> list[Stage]:

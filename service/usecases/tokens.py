@@ -1,4 +1,4 @@
-"""Making, listing and revoking tokens."""
+"""Creates, lists and revokes API tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ID = re.compile(r"[0-9a-f]{12}")
 
 
 def create_token(unit: Unit, request: TokenRequest, actor: Principal) -> TokenCreated:
-    """Make a token; its text is in the answer and nowhere else. Raises Conflict where the name is taken."""
+    """Create a token. Only the answer contains its text. Raises Conflict if an active token has the name."""
     drawn, now = draw_token(), unit.now()
     seconds = request.expires_seconds
     row = ApiToken(
@@ -51,7 +51,7 @@ def _insert(unit: Unit, row: ApiToken) -> None:
 
 
 def revoke_token(unit: Unit, token_id: str, actor: Principal) -> TokenView:
-    """Make a token void, with its sessions; again is the same answer. Raises NotFound."""
+    """Revoke a token and delete its browser sessions. Idempotent. Raises NotFound."""
     query = select(ApiToken).where(ApiToken.id == token_id).with_for_update()
     row = unit.session.scalar(query) if _ID.fullmatch(token_id) else None
     if row is None:
@@ -77,7 +77,7 @@ def token_page(unit: Unit, before: int | None, limit: int) -> TokenPage:
 
 
 def token_view(row: ApiToken, now: datetime) -> TokenView:
-    """A token as its owner may see it again."""
+    """A token without its secret, as the API returns it."""
     over = row.expires_at is not None and row.expires_at <= now
     return TokenView(
         id=row.id,

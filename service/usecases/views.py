@@ -1,4 +1,4 @@
-"""Rows as users see them."""
+"""Converts rows into the answers of the API."""
 
 from __future__ import annotations
 
@@ -63,12 +63,13 @@ def job_view(unit: Unit, job: Job, limits: Limits, beats: HeartbeatAges) -> JobV
 
 
 def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatAges) -> list[JobView]:
-    """Many jobs with a few more queries, however many they are."""
+    """Many jobs. The number of queries does not depend on the number of jobs."""
     ids, now = [job.id for job in jobs], unit.now()
     newest = attempt_totals.newest_attempts(unit, ids)
     spent = attempt_totals.of_jobs(unit, jobs, newest)
     saved = [job.id for job in jobs if job.furthest is not None]
-    latest = _latest(unit, saved) if saved else {}
+    rows = unit.session.execute(_LATEST, {"job_ids": saved}) if saved else ()
+    latest = {row.job_id: _Latest(row, interval) for row, interval in rows}
     ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
     waits = wait_reasons.waits(unit, jobs, ends, limits, now)
     found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
@@ -93,19 +94,14 @@ class _Parts:
     latest: _Latest | None
 
 
-def _latest(unit: Unit, job_ids: Sequence[str]) -> dict[str, _Latest]:
-    rows = unit.session.execute(_LATEST, {"job_ids": list(job_ids)})
-    return {row.job_id: _Latest(row, interval) for row, interval in rows}
-
-
 def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:
     if parts.latest is None:
         return None
-    latest, told = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
+    latest, reported = parts.latest.row, parts.newest.interval_seconds if parts.newest else None
     return CheckpointStatus(
         global_step=latest.global_step,
         committed_at=latest.committed_at,
-        interval_seconds=parts.latest.interval if told is None else told,
+        interval_seconds=parts.latest.interval if reported is None else reported,
         save_seconds=latest.seconds,
         stall_seconds=latest.stall_seconds,
         age_seconds=max(0.0, ((job.finished_at or now) - latest.committed_at).total_seconds()),
@@ -167,9 +163,9 @@ def _heard(view: JobView, held: Attempt | None, beats: HeartbeatAges, now: datet
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
-    told = mapping(job.progress)
-    done, total = number_or(told.get("global_step")), number_or(told.get("total_steps"))
-    return find_stored(ProgressView, {**told, "fraction": min(done / total, 1.0) if total else 0.0})
+    reported = mapping(job.progress)
+    done, total = number_or(reported.get("global_step")), number_or(reported.get("total_steps"))
+    return find_stored(ProgressView, {**reported, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatAges) -> JobPage:
@@ -211,7 +207,7 @@ def attempt_views(unit: Unit, job_id: str, beats: HeartbeatAges) -> Listing[Atte
 
 
 def attempt_view(row: Attempt, beats: HeartbeatAges, now: datetime) -> AttemptView:
-    """One attempt, as of `now` where it goes on."""
+    """One attempt. The seconds of a live one count up to `now`."""
     last = heard(row, beats, now)
     return AttemptView(
         id=row.id,
@@ -270,7 +266,7 @@ def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView
 
 
 def history(unit: Unit, job_id: str, after: int) -> History:
-    """The recorded epochs behind number `after`, in order."""
+    """The recorded epochs after number `after`, in order."""
     job = unit.find_job(job_id)
     query = select(Epoch).where(Epoch.job_id == job.id, Epoch.epoch > after)
     rows = unit.session.scalars(query.order_by(Epoch.epoch))
@@ -290,7 +286,7 @@ def artifact_views(unit: Unit, job_id: str) -> Listing[ArtifactView]:
 
 
 def artifact_view(row: Artifact) -> ArtifactView:
-    """One artifact and where to fetch it."""
+    """One artifact and its download URL."""
     return ArtifactView(
         name=row.name,
         size=row.size,

@@ -1,4 +1,4 @@
-"""What a job that nobody trains waits for, in words for its owner."""
+"""Describes for its owner what a queued job waits for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOMENT = "%Y-%m-%d %H:%M:%S"
 def waits(
     unit: Unit, jobs: Sequence[Job], attempts: Mapping[str, Sequence[Attempt]], limits: Limits, now: datetime
 ) -> dict[str, str]:
-    """By id of the job; only for those whose newest attempt waits to be claimed."""
+    """The text by job id, for the jobs whose newest attempt is queued."""
     queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
     if not queued:
         return {}
@@ -31,7 +31,7 @@ def waits(
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
-        # One that was sent before pauses until it is sent again: who took its message lacked something.
+        # An attempt that was dispatched before is not in a backoff: the worker that took its message could not run it.
         if attempt.not_before > now and not attempt.dispatches:
             found[job.id] = f"the end of the backoff at {attempt.not_before:{MOMENT}} UTC"
         elif full is not None:

@@ -37,7 +37,7 @@ def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
 
 
 def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
-    """Whether another worker that may run the job was seen lately. Reads at most MOST_WORKERS rows."""
+    """Whether another worker that may run the job was seen recently. Reads at most MOST_WORKERS rows."""
     other = (Worker.name != attempt.worker, Worker.spec_version >= job.spec_version)
     return any(worker.serves(job) for worker in seen(unit, unit.now(), *other, *may_serve(job)))
 

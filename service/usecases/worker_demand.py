@@ -1,4 +1,4 @@
-"""How many workers a queue could use now: what an autoscaler asks for."""
+"""The number of workers that a queue could use now, for autoscalers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.usecases.queue_backlog import Line, count, lines
 from service.usecases.scheduling import occupied, room
 
 MOST = 10_000
-"""The count for a line stops here: no autoscaler starts more workers at once."""
+"""Maximum count for a line. No autoscaler starts more workers at once."""
 
 
 def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:

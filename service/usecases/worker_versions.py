@@ -1,4 +1,4 @@
-"""Which worker is too old for which job: by spec version, or because the worker reported it."""
+"""Whether a worker is too old for a job: by its spec version, or because it reported so before."""
 
 from __future__ import annotations
 

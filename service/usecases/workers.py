@@ -29,7 +29,9 @@ def report(unit: Unit, message: WorkerReport) -> None:
     """Record that a worker is alive or that it ends."""
     now = unit.now()
     if message.ended:
-        _end(unit, message, now)
+        # Only if the row still belongs to this process: another process may have taken the name meanwhile.
+        same = (Worker.name == clean(message.name), Worker.host == clean(message.host), Worker.pid == message.pid)
+        unit.session.execute(update(Worker).where(*same).values(ended_at=now, last_seen_at=now, busy=False))
         return
     row = saw(unit, message, busy=message.busy, now=now)
     row.queues = [clean(queue) for queue in message.queues]
@@ -39,14 +41,8 @@ def report(unit: Unit, message: WorkerReport) -> None:
         row.rests_until, row.rests_why = now + timedelta(seconds=seconds), clean(message.rest.why)
 
 
-def _end(unit: Unit, message: WorkerReport, now: datetime) -> None:
-    # Only if the row still belongs to this process: another process may have taken the name meanwhile.
-    same = (Worker.name == clean(message.name), Worker.host == clean(message.host), Worker.pid == message.pid)
-    unit.session.execute(update(Worker).where(*same).values(ended_at=now, last_seen_at=now, busy=False))
-
-
 def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
-    """Note a worker that spoke to the service."""
+    """Record contact with a worker, and what it reports about itself. Returns its locked row."""
     name = clean(info.name)
     row = unit.session.get(Worker, name, with_for_update=True) or _new(unit, name, now)
     if row.since is None or row.ended_at is not None or (row.host, row.pid) != (clean(info.host), info.pid):
@@ -69,13 +65,13 @@ def _new(unit: Unit, name: str, now: datetime) -> Worker:
     try:
         with unit.session.begin_nested():
             unit.session.add(row)
-    except IntegrityError:  # another transaction noted it first
+    except IntegrityError:  # another transaction inserted it first
         return unit.session.execute(select(Worker).where(Worker.name == name).with_for_update()).scalar_one()
     return row
 
 
 def saw_again(unit: Unit, name: str | None, now: datetime) -> None:
-    """A heartbeat also says that its worker is there."""
+    """Record that a worker sent a heartbeat, and is therefore alive and busy."""
     unit.session.execute(update(Worker).where(Worker.name == name).values(last_seen_at=now, busy=True))
 
 
@@ -85,7 +81,7 @@ def gave_back(unit: Unit, name: str | None) -> None:
 
 
 def extensions(unit: Unit) -> dict[str, list[str]]:
-    """What workers that were seen within a day have installed beside Baton, and the names of those workers."""
+    """By installed extension: the names of the workers that have it and were seen within a day."""
     rows = unit.session.execute(
         select(Worker.name, Worker.extensions).where(Worker.last_seen_at > unit.now() - FORGET_AFTER)
     )
@@ -97,7 +93,7 @@ def extensions(unit: Unit) -> dict[str, list[str]]:
 
 
 def extension_views(unit: Unit) -> list[ExtensionView]:
-    """The same for people."""
+    """The installed extensions, as the API returns them."""
     installed = extensions(unit)
     return [
         ExtensionView(kind=kind, name=name, workers=sorted(installed[extension(kind, name)]))
@@ -107,7 +103,7 @@ def extension_views(unit: Unit) -> list[ExtensionView]:
 
 
 class _Held(NamedTuple):
-    """What a worker holds."""
+    """The attempt that a worker holds."""
 
     job_id: str
     job_name: str

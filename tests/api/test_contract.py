@@ -20,7 +20,7 @@ from tests.support.service import TOKEN, ServiceProcess, running_service
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = os.environ.get("BATON_API_EXAMPLES", "6")
 SECONDS = 900
-pytestmark = pytest.mark.timeout(SECONDS + 60)
+pytestmark = [pytest.mark.timeout(SECONDS + 60), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

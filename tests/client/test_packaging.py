@@ -44,7 +44,7 @@ def test_a_package_without_a_hash_is_named() -> None:
 
 def test_make_help_explains_every_target() -> None:
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    wanted = "install demo up test lint bench lock clean help"
+    wanted = "install demo up check test test-all coverage lint bench lock clean help"
     assert [t for t in wanted.split() if not re.search(rf"^  {t} +\S", text, re.MULTILINE)] == []
 
 
@@ -90,4 +90,4 @@ def test_a_named_python_that_does_not_fit_is_not_replaced_by_another(tmp_path: P
 def test_ci_runs_lint_and_test_and_nothing_else() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert [line for line in lines if line.startswith("make")] == ["make lint", "make test"]
+    assert [line for line in lines if line.startswith("make")] == ["make lint", "make test-all"]

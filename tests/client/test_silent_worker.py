@@ -19,7 +19,7 @@ __all__ = ["baton"]
 HEARD = {"beat_at": "2026-01-02T03:04:00Z", "lease_expires_at": "2026-01-02T03:04:30Z", "as_of": "2026-01-02T03:04:01Z"}
 SLOW = {**progress(), "images_per_second": None, "eta_seconds": None}
 SILENT = {**HEARD, "as_of": "2026-01-02T03:04:08Z", "silent_seconds": 8.0, "progress": SLOW}
-LOST = "worker worker-1 was not heard of until its lease ran out"
+LOST = "worker worker-1 sent no heartbeat until its lease expired"
 WORDS = "worker worker-1 silent for 8 s; its lease ends in 22 s"
 
 

@@ -18,8 +18,8 @@ MACHINE = {"GPU": "NVIDIA H100 80GB HBM3, NVIDIA H100 80GB HBM3", "TensorFlow": 
 SPEC = {"name": "n", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}]}
 
 
-def carrier(store: BlobStore, folder: Folder, tmp_path: Path) -> ResultsTransfer:
-    return Compiler(MACHINE, tmp_path, folder).carrier(store, "j" * 32, parse_spec(SPEC))
+def transfer(store: BlobStore, folder: Folder, tmp_path: Path) -> ResultsTransfer:
+    return Compiler(MACHINE, tmp_path, folder).transfer(store, "j" * 32, parse_spec(SPEC))
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +30,17 @@ def flags(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_process_has_what_one_process_sends(store: BlobStore, tmp_path: Path) -> None:
     here, there = Folder(tmp_path / "runs"), Folder(tmp_path / "runs")
     here.file.write_bytes(DATA)
-    one = carrier(store, here, tmp_path)
+    one = transfer(store, here, tmp_path)
     sent = [one.send(one.found()) for _ in range(2)]
     # A try whose answer got lost is made again, by another process too.
-    sent.append(carrier(store, here, tmp_path).send(here.found()))
+    sent.append(transfer(store, here, tmp_path).send(here.found()))
     assert sent == [sent[0]] * 3
     assert [blob.name for blob in store.list(programs_prefix("j" * 32) + "/")] == [sent[0].files[0].object]
-    carrier(store, there, tmp_path).restore(sent[0], store.get)
+    transfer(store, there, tmp_path).restore(sent[0], store.get)
     assert there.file.read_bytes() == DATA
     store.delete(sent[0].files[0].object)
     with pytest.raises(UnusableResults) as raised:
-        carrier(store, there, tmp_path).restore(sent[0], store.get)
+        transfer(store, there, tmp_path).restore(sent[0], store.get)
     assert isinstance(raised.value.__cause__, NotFound)
     for folder in (here, there):
         folder.close()

@@ -12,6 +12,8 @@ from tests.control_plane.chaos import BLOW_EVERY, JOBS, run
 from tests.control_plane.fault_schedule import DRAWS, faults
 from tests.control_plane.orders import Kind, orders
 
+pytestmark = pytest.mark.chaos
+
 SEED = int(os.environ.get("BATON_CHAOS_SEED", "1"))
 STORM_SECONDS = 95.0
 

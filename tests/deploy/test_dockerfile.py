@@ -47,7 +47,7 @@ def test_the_lock_and_the_code_of_its_part_are_in_it_and_nothing_else(target: st
     assert [f"--from=build-{target}", "/venv", "/venv"] in copied
     code = {words[0].split("/")[0] for words in copied if not words[0].startswith("--")}
     assert code == (
-        {"core", "service", "client", "migrations", "models"} if target == "service" else {"core", "worker", "models"}
+        {"baton", "service", "migrations", "models"} if target == "service" else {"baton", "worker", "models"}
     )
     build = [rest for word, rest in instructions(f"build-{target}") if word in ("COPY", "RUN")]
     assert f"requirements/{target}.txt /tmp/lock.txt" in build

@@ -20,6 +20,8 @@ from tests.client.waiting import eventually
 from tests.docs.blocks import COMMANDS, Block, all_blocks
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.docs
+
 UP = """
 import sys
 from pathlib import Path

@@ -59,7 +59,7 @@ def first(jobs: Jobs, job: str) -> dict[str, Any]:
         ("sleep", "hangs.py", "training at step 3"),
         ("native", "hangs.py", "training at step 3"),
         ("pipe", "connection.py", "waiting for a batch of augmentation process"),
-        ("loading", "aside.py", "loading"),
+        ("loading", "background.py", "loading"),
     ],
 )
 def test_a_stall_ends_the_attempt_and_another_worker_goes_on(

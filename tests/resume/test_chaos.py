@@ -13,6 +13,8 @@ from tests.resume.harness import Harness
 from tests.support.worker import workers
 from tests.support.zygote import THREADS
 
+pytestmark = pytest.mark.chaos
+
 SCHEDULES, JOBS = 12, 5
 
 

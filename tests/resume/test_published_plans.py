@@ -12,6 +12,8 @@ from service.usecases.plans import plan_spec
 from tests.resume.test_session import run
 from tests.unit.training.pictures import tiny_imagenet
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, object] = {
     "width": 0.05,
     "stages.*.epochs": 1,

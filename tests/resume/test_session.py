@@ -18,6 +18,8 @@ from worker.checkpointing.files import read_checkpoint
 from worker.checkpointing.snapshot import Arrays
 from worker.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 
 def spec(network: str) -> JobSpec:
     return parse_spec(

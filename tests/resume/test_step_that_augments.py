@@ -13,6 +13,8 @@ from baton.domain.spec import JobSpec, dump_spec, parse_spec
 from tests.resume.test_session import Ending, assert_equal, run, spec
 from worker.training.step import device_cache
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(**changes: object) -> JobSpec:
     """The job of the other tests, its first stage and its second augmented by the step."""

@@ -11,6 +11,8 @@ from tests.resume.harness import Harness, Kill
 from tests.support.fault_points import Shot
 from tests.support.zygote import DEVICES
 
+pytestmark = pytest.mark.slow
+
 # Compiling is what takes time here. The bits of two processes are compared, not those of two levels of optimisation.
 QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 FLIPS = {"order": "random", "augmenters": [{"name": "fliplr", "p": 0.5}, {"name": "flipud", "p": 0.5}]}

@@ -88,8 +88,9 @@ def test_nothing_costs_more_with_a_backlog(api: Api, monkeypatch: pytest.MonkeyP
         found[-1]["scrape"] = Work(rows=scraped.rows)  # it counts in the index, and is kept for a while
     few, many = found
     for name, one in few.items():
-        assert many[name].rows <= one.rows + 5, name
-        assert many[name].steps <= 1.2 * one.steps + 5, name
+        # some rows are written by time, not by attempt: a slow machine has a few more
+        assert many[name].rows <= one.rows + (MANY - FEW) // 100, name
+        assert many[name].steps <= 1.2 * one.steps + (MANY - FEW) // 100, name
 
 
 def listed_all(api: Api) -> list[str]:

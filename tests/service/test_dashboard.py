@@ -108,12 +108,13 @@ def test_a_changed_library_is_noticed(tmp_path: Path) -> None:
     assert differences({"lib": {"files": {"a.js": digest, "c.js": digest}}}, tmp_path) == ["lib/b.js", "lib/c.js"]
 
 
+BELOW = "baton/_programs/service/web"
+
+
 def test_the_wheel_has_the_dashboard() -> None:
     packed = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    wanted = {
-        f"service/web/{path.relative_to(FOLDER.parent).as_posix()}" for path in FOLDER.rglob("*") if path.is_file()
-    }
-    assert {"service/web/index.html", *wanted} <= packed
+    wanted = {f"{BELOW}/{path.relative_to(FOLDER.parent).as_posix()}" for path in FOLDER.rglob("*") if path.is_file()}
+    assert {f"{BELOW}/index.html", *wanted} <= packed
 
 
 def trained(api: Api, epochs: int, **row: float | str) -> WorkerHand:

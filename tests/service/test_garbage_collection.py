@@ -12,7 +12,7 @@ from baton.domain.manifest import artifact_object, checkpoint_prefix, program_ob
 from baton.storage.port import BlobInfo
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
-from service.reconciler import garbage_collection, orphaned_objects
+from service.reconciler import artifact_publishing, orphaned_objects
 from tests.service.helpers import Api, WorkerHand
 
 
@@ -51,7 +51,7 @@ def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.Monke
         return copy(source, target)
 
     monkeypatch.setattr(store, "copy", late)
-    garbage_collection.publish(api.services.database, store)
+    artifact_publishing.publish(api.services.database, store)
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"old"
     api.conduct()
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"

@@ -14,7 +14,7 @@ from baton.storage.port import BlobInfo
 from service.db.operation_tables import PassFailure
 from service.db.tables import Artifact, Checkpoint, Garbage
 from service.db.types import db_now
-from service.reconciler import garbage_collection, store_pass
+from service.reconciler import artifact_publishing, garbage_collection, store_pass
 from service.reconciler.store_pool import StorePool
 from tests.service.helpers import Api, eventually
 from tests.service.test_garbage_collection import save, stored, sweep
@@ -72,7 +72,7 @@ def test_an_artifact_whose_source_is_missing(api: Api) -> None:
 def test_an_artifact_whose_source_stays_missing_is_given_up_with_one_event(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(garbage_collection, "MOST_TRIES", 3)
+    monkeypatch.setattr(artifact_publishing, "MOST_TRIES", 3)
     hand, store = api.running(), api.services.store
     hand.artifact("a.txt", b"a")
     source = source_of(api)
@@ -194,7 +194,7 @@ def test_a_store_that_is_away_is_no_items_fault(api: Api, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         for name in ("copy", "list", "delete", "check"):
             patch.setattr(store, name, away)
-        for step in (garbage_collection.publish, garbage_collection.collect_checkpoints):
+        for step in (artifact_publishing.publish, garbage_collection.collect_checkpoints):
             with pytest.raises(StoreUnavailable):
                 step(api.services.database, store)
         assert failures(api) == {}
@@ -225,7 +225,7 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
     for name in ("a", "b", "c", "d"):
         hand.artifact(name, b"x")
     released, copy = threading.Event(), store.copy
-    monkeypatch.setattr(garbage_collection, "PUBLISHERS", StorePool(3, patience=0.05))
+    monkeypatch.setattr(artifact_publishing, "PUBLISHERS", StorePool(3, patience=0.05))
     monkeypatch.setattr("service.reconciler.store_pool.LOOK_SECONDS", 0.01)
     monkeypatch.setattr(store, "copy", lambda *names: (released.wait(60), copy(*names))[1])
 
@@ -234,13 +234,13 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
 
     for left_behind in (3, 4):
         with pytest.raises(StoreUnavailable, match="not answered"):
-            garbage_collection.publish(api.services.database, store)
+            artifact_publishing.publish(api.services.database, store)
         assert len(hung()) == left_behind
     # No call is made a second time while the first one hangs, and each one waits for its next try.
-    garbage_collection.publish(api.services.database, store)
+    artifact_publishing.publish(api.services.database, store)
     assert set(failures(api)) == {"publish"}
     let_retry(api)
-    garbage_collection.publish(api.services.database, store)
+    artifact_publishing.publish(api.services.database, store)
     assert len(hung()) == 4
     released.set()
     eventually(lambda: not hung())

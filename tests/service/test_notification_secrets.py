@@ -218,14 +218,14 @@ def test_targets_are_read_from_the_environment_and_from_a_file(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"notify_urls": f"json://a/\n{SECRET}"}, "BATON_NOTIFY_URLS: entry 2 is neither"),
-        ({"notify_urls": f"a b=json://{SECRET}/"}, "BATON_NOTIFY_URLS: entry 1 is neither"),
+        ({"notify_urls": f"json://a/\n{SECRET}"}, "BATON_NOTIFY_URLS: entry 2 is invalid"),
+        ({"notify_urls": f"a b=json://{SECRET}/"}, "BATON_NOTIFY_URLS: entry 1 is invalid"),
         ({"notify_urls": f"a=json://{SECRET}/,a=json://x/"}, "two targets are called 'a'"),
         ({"notify_file": "/nonesuch"}, "BATON_NOTIFY_FILE: /nonesuch cannot be read"),
         ({"notify_urls": f"a=json://{SECRET}/", "notify_targets": "a, b"}, "unknown target 'b'; known: a"),
         ({"notify_targets": "b"}, "known: none: set BATON_NOTIFY_URLS"),
-        ({"notify_urls": f"a=nonesuch://{SECRET}/"}, "the URL of target 'a' is none that Apprise can use"),
-        ({"notify_urls": f"a=slack://{SECRET}"}, "the URL of target 'a' is none that Apprise can use"),
+        ({"notify_urls": f"a=nonesuch://{SECRET}/"}, "Apprise cannot use the URL of target 'a'"),
+        ({"notify_urls": f"a=slack://{SECRET}"}, "Apprise cannot use the URL of target 'a'"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_secret(
@@ -244,5 +244,5 @@ def test_what_is_wrong_is_said_without_the_secret(
 
 @ON_SQLITE
 def test_a_bad_target_ends_the_start(start: Callable[..., Api]) -> None:
-    with pytest.raises(SettingsError, match="target 'ops' is none that Apprise can use"):
+    with pytest.raises(SettingsError, match="Apprise cannot use the URL of target 'ops'"):
         start(notify_urls="ops=nonesuch://x")

@@ -59,7 +59,7 @@ def test_a_cancellation_that_a_beating_worker_ignores(api: Api) -> None:
     assert (attempt["state"], attempt["reason"]) == ("cancelled", "cancelled")
     text = attempt["message"]
     assert re.fullmatch(
-        r"worker w1, last heard of \d s ago, did not carry out the cancellation within 2\d s: its attempt was ended",
+        r"worker w1, last heartbeat \d s ago, did not carry out the cancellation within 2\d s: its attempt was ended",
         text,
     )
     assert job["message"] == f"cancelled by its owner: {text}"
@@ -114,7 +114,7 @@ def test_a_silent_worker_is_not_waited_for(start: Callable[..., Api], order: str
     wanted_for(api, hand, 5)
     api.conduct()
     assert api.job(hand.job_id)["status"] == ended
-    assert re.search(r"last heard of \d+ s ago", api.attempt(hand.job_id)["message"])
+    assert re.search(r"last heartbeat \d+ s ago", api.attempt(hand.job_id)["message"])
 
 
 def test_an_answer_just_in_time_is_the_workers_own(api: Api) -> None:

@@ -56,13 +56,13 @@ def test_a_silent_worker_is_said_once_and_once_that_it_is_back(api: Api) -> None
         api.conduct()
     assert kinds(api, hand) == ["worker_silent"]
     event = api.items(hand.job_id, "events")[-1]
-    assert re.fullmatch(r"worker w1 was not heard of for 2\d s; its lease ends in \d s", event["message"])
+    assert re.fullmatch(r"worker w1 sent no heartbeat for 2\d s; its lease ends in \d s", event["message"])
     assert event["data"]["attempt"] == 1
     assert row(api, hand).silent_since == row(api, hand).beat_at
     hand.beat()
     event = api.items(hand.job_id, "events")[-1]
     assert event["kind"] == "worker_back"
-    assert re.fullmatch(r"worker w1 was heard of again after 2\d s", event["message"])
+    assert re.fullmatch(r"worker w1 sent a heartbeat again after 2\d s", event["message"])
     assert row(api, hand).silent_since is None
     hand.beat()
     heard_of(api, hand, 22)
@@ -102,7 +102,7 @@ def test_both_are_told_once_in_each_attempt(start: Callable[..., Api]) -> None:
         assert set(posts) == {"Baton: small gets no checkpoint saved", "Baton: small has a worker that fell silent"}
         silent, overdue = posts.pop("Baton: small has a worker that fell silent"), posts.popitem()[1]
         assert silent["type"] == overdue["type"] == "warning"
-        assert re.search(r"In attempt 1: worker told was not heard of for \d+ s; its lease ends in", silent["message"])
+        assert re.search(r"In attempt 1: worker told sent no heartbeat for \d+ s; its lease ends in", silent["message"])
         assert re.search(r"In attempt 1: no checkpoint was committed for \d+ s, one is due", overdue["message"])
         # They come again, and nobody hears it twice.
         told.checkpoint(3)

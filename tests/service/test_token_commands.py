@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-import baton.cli.tokens
 from baton.cli import app
+from baton.cli import tokens as token_commands
 from baton.client.client import Client
 from baton.client.errors import ApiError
 from tests.service.helpers import ON_SQLITE, Api, bearer
@@ -31,7 +31,7 @@ def sdk(api: Api, token: str = TOKEN) -> Client:
 @pytest.fixture
 def baton(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Baton]:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(baton.cli.tokens, "connect", lambda: sdk(api))
+    monkeypatch.setattr(token_commands, "connect", lambda: sdk(api))
     yield lambda *arguments: CliRunner().invoke(app, arguments)
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said(baton: Baton, arguments: tuple[str, ...], status
 
 def test_who_may_not_is_told_what_it_takes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = api.token("read")["token"]
-    monkeypatch.setattr(baton.cli.tokens, "connect", lambda: sdk(api, reader))
+    monkeypatch.setattr(token_commands, "connect", lambda: sdk(api, reader))
     done = CliRunner().invoke(app, ["token", "list"])
     assert done.exit_code == 4
     assert "needs a token with the scope 'admin'" in done.stderr

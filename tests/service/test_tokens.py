@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from baton.domain.tokens import Scope
-from service.authn.authenticator import BELIEVED_SECONDS, USED_EVERY, Authenticator, Credential
+from service.authn.authenticator import CACHE_SECONDS, USED_EVERY, Authenticator, Credential
 from service.authn.failed_logins import FailedLogins
 from service.db.auth_tables import ApiToken
 from service.db.engine import Database, open_engine
@@ -136,23 +136,23 @@ def replica(database_url: str, api: Api) -> Iterator[tuple[Authenticator, Clock]
     engine.dispose()
 
 
-def test_a_replica_believes_for_seconds_what_another_revoked(api: Api, replica: tuple[Authenticator, Clock]) -> None:
+def test_a_replica_caches_a_revoked_token_for_seconds(api: Api, replica: tuple[Authenticator, Clock]) -> None:
     (authenticator, clock), made = replica, api.token("read")
     shown = Credential(made["token"])
     assert authenticator.verify(shown, "1.2.3.4").token_id == made["id"]
     api.http.post(f"/v1/tokens/{made['id']}/revoke")
-    clock.now = BELIEVED_SECONDS - 0.1
+    clock.now = CACHE_SECONDS - 0.1
     assert authenticator.verify(shown, "1.2.3.4").name == made["name"]
-    clock.now = BELIEVED_SECONDS
+    clock.now = CACHE_SECONDS
     assert authenticator.known(shown) is None
     with pytest.raises(Unauthorized, match="was revoked"):
         authenticator.verify(shown, "1.2.3.4")
 
 
-def test_nothing_is_believed_beyond_its_expiry(
+def test_nothing_is_cached_beyond_its_expiry(
     api: Api, replica: tuple[Authenticator, Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.authn.authenticator.BELIEVED_SECONDS", 1e6)
+    monkeypatch.setattr("service.authn.authenticator.CACHE_SECONDS", 1e6)
     (authenticator, clock), made = replica, api.token("read", expires_seconds=3600)
     shown = Credential(made["token"])
     authenticator.verify(shown, "1.2.3.4")
@@ -167,7 +167,7 @@ def test_a_use_is_noted_seldom(api: Api, replica: tuple[Authenticator, Clock]) -
     shown = Credential(made["token"])
 
     def writes() -> int:
-        clock.now += BELIEVED_SECONDS
+        clock.now += CACHE_SECONDS
         with statements(authenticator._database.engine) as found:
             authenticator.verify(shown, "1.2.3.4")
         return len([one for one in found if one.startswith("UPDATE")])

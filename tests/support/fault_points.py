@@ -54,30 +54,30 @@ def _best_file(*args: Any, **_named: Any) -> bool:
     return any(getattr(word, "name", None) == "best.keras" for word in args)
 
 
-_SESSION, _ENGINE, _CLIENT = (
-    "worker.training.loop:Session",
+_LOOP, _ENGINE, _CLIENT = (
+    "worker.training.loop:TrainingLoop",
     "worker.training.step.engine:Engine",
     "worker.api_client.client:ServiceClient",
 )
 PLACES = (
     Place(_CLIENT, "claim", after="claimed"),
-    Place("worker.attempt.runner", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
-    Place(_SESSION, "_resume", "before loading the state", "after loading the state"),
+    Place("worker.attempt.restore", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
+    Place(_LOOP, "_resume", "before loading the state", "after loading the state"),
     Place(_ENGINE, "train_step", "before a step", "after a step"),
     Place(_ENGINE, "arrays", "host copy", "after the host copy"),
     Place("worker.checkpointing.files", "dump_arrays", "serialisation", "after serialisation"),
     Place("worker.checkpointing.files", "_write", after="after a payload file"),
     Place("worker.checkpointing.files", "_write_manifest", "before the manifest", "after the manifest"),
     Place(_CLIENT, "commit_checkpoint", "before the commit", "after the commit"),
-    Place(_SESSION, "_validate", "validation", "after validation"),
-    Place(_SESSION, "_end_epoch", after="after an epoch"),
+    Place(_LOOP, "_validate", "validation", "after validation"),
+    Place(_LOOP, "_end_epoch", after="after an epoch"),
     Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
     Place("worker.checkpointing.sender:Sender", "publish", "before writing best.keras", when=_best_file),
     Place(_CLIENT, "commit_artifact", "before committing best.keras", "after committing best.keras", _best_file),
-    Place(_SESSION, "_enter", "before entering a stage", "after entering a stage"),
+    Place(_LOOP, "_enter", "before entering a stage", "after entering a stage"),
     Place("worker.attempt.context", "read_checkpoint", "before reading the best", "after reading the best"),
-    Place(_SESSION, "_finish", "before the end"),
-    Place("worker.training.loop", "judge_all", "evaluation", "after evaluation"),
+    Place(_LOOP, "_finish", "before the end"),
+    Place("worker.training.loop", "evaluate_splits", "evaluation", "after evaluation"),
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
 POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)

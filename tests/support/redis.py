@@ -14,6 +14,8 @@ from pathlib import Path
 
 import redis
 
+from tests.support.process_guard import shared_process
+
 START_SECONDS = 15.0
 
 
@@ -52,7 +54,8 @@ class RedisServer:
         """Start it, empty, and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         command = [redis_binary(), *options, "--dir", str(self.folder), "--daemonize", "no"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with shared_process():
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._await()
 
     def stop(self) -> None:

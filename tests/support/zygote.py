@@ -175,7 +175,7 @@ def _import_everything() -> None:
 
     configure(THREADS)
     late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
-    for name in ("worker.training.loop", "worker.training.augmentation", "worker.training", *late):
+    for name in ("worker.training.loop", "worker.training.augmentation", "worker.training.process", *late):
         importlib.import_module(name)
     find_places()
     gc.collect()

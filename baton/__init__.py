@@ -1,6 +1,6 @@
-"""Resumable training on preemptible GPUs. `baton.Client` talks to a Baton service; `baton.Job` is a job of it.
+"""Resumable training on preemptible GPUs. `baton.Client` is the client of a Baton service; `baton.Job` is a job.
 
-Importing this package is cheap: a name is loaded when it is first used.
+The import is fast: each name is loaded when it is first used.
 
     >>> import baton
     >>> with baton.Client(url, token) as client:

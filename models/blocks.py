@@ -1,4 +1,4 @@
-"""What both networks are made of: only Keras's own layers and operations, so that plain Keras loads a saved file."""
+"""The parts of both networks. They use only layers of Keras, so that plain Keras can load a saved file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MakeInitializer = Callable[[int], keras.initializers.Initializer]
 
 
 def layer_seed(seed: int, index: int) -> int:
-    """The seed of one layer, below 2**31: a function of the network's seed and the layer's place, nothing else."""
+    """The seed of one layer, below 2**31. It depends only on the network's seed and the layer's index."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) & 0x7FFF_FFFF
 
 
 def scaled(filters: int, width: float) -> int:
-    """A published filter count times the width, rounded, at least one."""
+    """The published filter count times the width, rounded, at least one."""
     return max(1, round(filters * width))
 
 
@@ -37,9 +37,9 @@ def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 @dataclass
 class Convolutions:
-    """Makes the convolutions of one network, numbered from 1, each with a seed of its own.
+    """Creates the convolutions of one network, numbered from 1, each with its own seed.
 
-    `regularizer` is the L2 weight of the kernels, 0 for none.
+    `regularizer`: the L2 weight of the kernels, 0 for none.
     """
 
     seed: int
@@ -50,7 +50,7 @@ class Convolutions:
     made: int = field(default=0, init=False)
 
     def block(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
-        """For each filter count: 3x3 convolution, batch normalisation, ReLU."""
+        """For each filter count a 3x3 convolution, batch normalisation and ReLU."""
         for count in filters:
             x = self._conv(x, scaled(count, self.width), 3)
             x = batch_norm(x, f"norm_{self.made}")
@@ -58,7 +58,7 @@ class Convolutions:
         return x
 
     def classifier(self, x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
-        """Dropout where asked for, then the 1x1 convolution to one channel a class."""
+        """Dropout if the rate is not 0, then a 1x1 convolution with one channel for each class."""
         if dropout > 0:
             x = keras.layers.Dropout(dropout, seed=layer_seed(self.seed, DROPOUT_INDEX), name="dropout")(x)
         return self._conv(x, classes, 1)
@@ -77,12 +77,12 @@ class Convolutions:
 
 
 def image_input() -> keras.KerasTensor:
-    """Images [n, height, width, 3], float32 in 0..1, both sides divisible by 8."""
+    """The input layer: images [n, height, width, 3], float32 in 0..1, both sides divisible by 8."""
     return keras.Input((None, None, 3), dtype="float32", name="images")
 
 
 def classify(images: keras.KerasTensor, x: keras.KerasTensor, name: str) -> keras.Model:
-    """The model from `images` to probabilities [n, classes]; logits and softmax stay float32 under mixed precision."""
+    """The model from `images` to probabilities [n, classes]. Logits and softmax are float32 in mixed precision too."""
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
     x = keras.layers.Activation("softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(images, x, name=name)

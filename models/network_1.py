@@ -10,9 +10,9 @@ BLOCKS = ((32, 64, 128, 256, 512), (64, 128, 256, 512, 1024), (32, 128, 256, 512
 
 
 def build(*, width: float, classes: int, seed: int, dropout: float = 0.0) -> keras.Model:
-    """The network for images [n, h, w, 3] with h and w divisible by 8; 17,927,040 parameters at width 1, 200 classes.
+    """The network for images [n, h, w, 3] with h and w divisible by 8. 17,927,040 parameters at width 1, 200 classes.
 
-    Keras's default initialiser (Glorot uniform), no biases, no regulariser, as published.
+    As published: Keras's default initialiser (Glorot uniform), no biases, no regulariser.
     """
     convs = blocks.Convolutions(seed, width, lambda s: keras.initializers.GlorotUniform(seed=s), bias=False)
     images = blocks.image_input()

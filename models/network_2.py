@@ -12,9 +12,9 @@ L2 = 2e-4
 
 
 def build(*, width: float, classes: int, seed: int, dropout: float = 0.0) -> keras.Model:
-    """The network for images [n, h, w, 3] with h and w divisible by 8; 11,822,920 parameters at width 1, 200 classes.
+    """The network for images [n, h, w, 3] with h and w divisible by 8. 11,822,920 parameters at width 1, 200 classes.
 
-    Biases, L2 of 2e-4 on every kernel, truncated normal of variance 1 / fan in, as published.
+    As published: biases, L2 of 2e-4 on every kernel, truncated normal initialiser of variance 1 / fan-in.
     """
     convs = blocks.Convolutions(seed, width, _initializer, bias=True, regularizer=L2)
     images = blocks.image_input()

@@ -1,4 +1,4 @@
-"""`python -m worker`: waits for attempts and runs them, one at a time."""
+"""`python -m worker`: gets attempts and runs them, one at a time."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from worker.store_identity import WorkerStore
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER
 from worker.supervisor.registration import Registration
-from worker.supervisor.shutdown import woken_for_the_end
+from worker.supervisor.shutdown import watch_for_end
 from worker.supervisor.supervisor import Supervisor
 
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
     401: "Set BATON_TOKEN to a token that this service knows.",
     403: "Set BATON_TOKEN to a token with the scope work.",
-    404: "This service does not give work over HTTP: it is too old. It needs workers that reach its Redis.",
+    404: "This service is too old to give work over HTTP. Its workers must be able to reach its Redis.",
 }
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status: 0 after a clean stop, 2 for wrong settings, 4 if the service refuses to give work: to this token,
-    or because BATON_STORE is not its store. An orchestrator may restart the worker in all cases.
+    """Exit status: 0 after a clean stop, 2 for wrong settings, 4 if the service refuses this worker: because of its
+    token, or because BATON_STORE is not the service's store. An orchestrator may restart the worker in all cases.
 
     `module`: the module that the training processes run.
     """
@@ -47,7 +47,7 @@ def main(module: str = TRAINER) -> int:
     # Training processes use this name too: to the service, the supervisor and its training processes are one worker.
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
     try:
-        deadline, idle = _ends(options, settings)
+        deadline, idle = _limits(options, settings)
         store = WorkerStore(open_store(settings.store))
     except (ValueError, StoreError) as error:
         print(f"baton worker: {error}", file=sys.stderr)
@@ -63,13 +63,13 @@ def main(module: str = TRAINER) -> int:
         client, grace=settings.grace, logs=logs, module=module, deadline=deadline, liveness=liveness, store=store
     )
     with supervisor:
-        with woken_for_the_end(supervisor, deadline, settings.notices, idle) as retire:
+        with watch_for_end(supervisor, deadline, settings.notices, idle) as retire:
             registration = Registration(client, settings, queues, retire, store)
             registration.start(supervisor)
             work = _poll if options.poll else _listen_to_redis
             status = work(settings, client, supervisor, queues, once=options.once)
             registration.end(supervisor)
-        return _say_refused(settings, registration.refusal) if registration.refusal and status == DONE else status
+        return _report_refusal(settings, registration.refusal) if registration.refusal and status == DONE else status
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,8 +82,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ends(options: argparse.Namespace, settings: WorkerSettings) -> tuple[Deadline, float]:
-    """When the session ends, and after how many seconds without work. Raises ValueError, with the option's name."""
+def _limits(options: argparse.Namespace, settings: WorkerSettings) -> tuple[Deadline, float]:
+    """The end of the session, and the seconds without work after which the worker ends. Raises ValueError."""
     try:
         option = "--deadline (BATON_DEADLINE)"
         deadline = read_deadline(options.deadline or settings.deadline, os.environ, process_started(), settings.grace)
@@ -106,7 +106,7 @@ def _settings() -> WorkerSettings | None:
 def _listen_to_redis(
     settings: WorkerSettings, _client: ServiceClient, supervisor: Supervisor, queues: list[str], *, once: bool
 ) -> int:
-    from worker.supervisor.rq_source import work  # a worker that polls needs neither RQ nor Redis
+    from worker.supervisor.rq_source import work  # a polling worker needs neither RQ nor Redis
 
     work(settings, supervisor, queues, once=once)
     return DONE
@@ -120,15 +120,15 @@ def _poll(
     try:
         work(settings, client, supervisor, queues, once=once)
     except Refused as error:
-        return _say_refused(settings, error)
+        return _report_refusal(settings, error)
     return DONE
 
 
-def _say_refused(settings: WorkerSettings, error: Refused) -> int:
+def _report_refusal(settings: WorkerSettings, error: Refused) -> int:
     hint = HINTS.get(error.status, "Check BATON_URL and --queue.")
     if error.problem == WRONG_STORE:
         hint = "Set BATON_STORE to the service's store, and start the worker again."
-    print(f"baton worker: no work to be had from {settings.url}: {error}\n{hint}", file=sys.stderr)
+    print(f"baton worker: {settings.url} gives no work to this worker: {error}\n{hint}", file=sys.stderr)
     return REFUSED
 
 

@@ -1,4 +1,4 @@
-"""Work that may hang, in a thread of its own: whoever waits for it goes on looking at its orders."""
+"""Runs work that may hang in a separate thread, while the waiting thread keeps checking for stops."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ _T = TypeVar("_T")
 
 
 class _GivenUp(BaseException):
-    """Raised in the thread when nobody waits for it any more."""
+    """Raised in the background thread when its result is no longer needed."""
 
 
-def run_in_background(call: Callable[[], _T], look: Callable[[], None]) -> _T:
-    """The result of `call()`, or what it raises. `look` as in `aside`; a call that hangs is left behind at once."""
-    return in_background(lambda _told: call(), lambda _text: None, look, clean_up=0.0)
+def run_in_background(call: Callable[[], _T], check: Callable[[], None]) -> _T:
+    """Returns the result of `call()`, or raises its exception. If `check` raises, the call is abandoned at once."""
+    return in_background(lambda _report: call(), lambda _text: None, check, clean_up=0.0)
 
 
 def in_background(
     work: Callable[[Callable[[str], None]], _T],
-    hear: Callable[[str], None],
-    look: Callable[[], None],
+    on_text: Callable[[str], None],
+    check: Callable[[], None],
     *,
     clean_up: float = CLEAN_UP_SECONDS,
 ) -> _T:
-    """The result of `work(told)`, or what it raises.
+    """Returns the result of `work(report)`, or raises its exception.
 
-    `hear`: called here with each text that the work tells. `look`: called here after each text, and every LOOK_SECONDS
-    while there is none. What the two raise ends the wait: `told` then raises in the thread, which has `clean_up`
-    seconds to remove what it began. A thread that hangs in a read is left behind; it ends with the process.
+    `on_text`: called in this thread with each text that the work reports. `check`: called in this thread after each
+    text, and otherwise every LOOK_SECONDS. An exception of either ends the wait. Then `report` raises in the background
+    thread, which has `clean_up` seconds to remove partial results. A thread that hangs is abandoned; it ends with the
+    process.
     """
-    news: SimpleQueue[str | None] = SimpleQueue()
+    texts: SimpleQueue[str | None] = SimpleQueue()
     results: list[_T] = []
     errors: list[BaseException] = []
     given_up = threading.Event()
 
-    def told(text: str) -> None:
+    def report(text: str) -> None:
         if given_up.is_set():
             raise _GivenUp
-        news.put(text)
+        texts.put(text)
 
     def run() -> None:
         try:
-            results.append(work(told))
-        except BaseException as error:  # all of it belongs to whoever waits
+            results.append(work(report))
+        except BaseException as error:  # raised again in the waiting thread
             errors.append(error)
-        news.put(None)
+        texts.put(None)
 
-    thread = threading.Thread(target=run, name="aside", daemon=True)
+    thread = threading.Thread(target=run, name="background", daemon=True)
     thread.start()
     try:
-        _follow(news, hear, look)
+        _follow(texts, on_text, check)
     except BaseException:
         given_up.set()
         thread.join(clean_up)
@@ -64,15 +65,15 @@ def in_background(
     return results[0]
 
 
-def _follow(news: SimpleQueue[str | None], hear: Callable[[str], None], look: Callable[[], None]) -> None:
-    """Until the work has ended."""
+def _follow(texts: SimpleQueue[str | None], on_text: Callable[[str], None], check: Callable[[], None]) -> None:
+    """Calls `on_text` and `check` until the work has ended."""
     while True:
         try:
-            text = news.get(timeout=LOOK_SECONDS)
+            text = texts.get(timeout=LOOK_SECONDS)
         except Empty:
-            look()
+            check()
             continue
         if text is None:
             return
-        hear(text)
-        look()
+        on_text(text)
+        check()

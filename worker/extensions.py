@@ -1,4 +1,4 @@
-"""What is installed beside this worker: Python entry points, which a spec names and only a worker loads."""
+"""Extensions that are installed with this worker: Python entry points. A spec names them; only a worker loads them."""
 
 from __future__ import annotations
 
@@ -20,33 +20,28 @@ log = logging.getLogger(__name__)
 
 @cache
 def installed() -> dict[str, EntryPoint]:
-    """All of them by the names that workers and service use; none is loaded."""
+    """All entry points, by the names that workers and the service use. This does not load them."""
     found: dict[str, EntryPoint] = {}
     for kind, group in GROUPS.items():
         for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
-            _take(found, kind, point)
+            name = extension(kind, point.name)
+            if not re.fullmatch(NAME, point.name):
+                log.warning("entry point %s of %s is ignored: its name must match %s", point.name, point.group, NAME)
+            elif name in found and found[name].value != point.value:
+                text = "entry point %s of %s is defined twice: %s is used, not %s"
+                log.warning(text, point.name, point.group, found[name].value, point.value)
+            else:
+                found[name] = point
     return found
 
 
-def _take(found: dict[str, EntryPoint], kind: Kind, point: EntryPoint) -> None:
-    name = extension(kind, point.name)
-    if not re.fullmatch(NAME, point.name):
-        log.warning("entry point %s of %s is left out: its name must match %s", point.name, point.group, NAME)
-    elif name in found and found[name].value != point.value:
-        log.warning(
-            "entry point %s of %s stands for %s and not for %s", point.name, point.group, found[name].value, point.value
-        )
-    else:
-        found[name] = point
-
-
 def load(kind: Kind, name: str) -> Any:
-    """What an entry point stands for. Raises JobFailure: unsupported, with what its import says."""
+    """Imports an entry point and returns its object. Raises JobFailure (unsupported) with the error of the import."""
     point = installed().get(extension(kind, name))
     if point is None:
-        raise JobFailure(Reason.UNSUPPORTED, f"{kind} {name} is not installed beside this worker")
+        raise JobFailure(Reason.UNSUPPORTED, f"{kind} {name} is not installed on this worker")
     try:
         return point.load()
-    except Exception as error:  # it is a user's own code
+    except Exception as error:  # user code may raise anything
         text = f"{kind} {name} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
         raise JobFailure(Reason.UNSUPPORTED, text) from error

@@ -1,5 +1,8 @@
-"""Texts of failures that several parts of the worker write or recognise."""
+"""Texts of failures that several parts of the worker use."""
 
 CRASHED = "the training process died with"
-"""Begins the message of an attempt whose training process crashed."""
+"""The first words of the failure message after a crash of the training process.
+
+Do not change them: `autotuning.resume` compares them with the messages of earlier attempts, also from other releases.
+"""
 LESS_MEMORY = "take a smaller batch_size or network.width, or a worker with more memory"

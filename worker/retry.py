@@ -1,4 +1,4 @@
-"""Waiting for what is away just now: exponential backoff with jitter, ended early where somebody asks for it."""
+"""Retries transient errors with exponential backoff and jitter. The caller's `wait` can end the retries early."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Backoff:
-    """Pauses that grow from FIRST_WAIT to LONGEST_WAIT, with jitter on their upper half."""
+    """Pauses that grow from FIRST_WAIT to LONGEST_WAIT. Jitter shortens each pause by up to one half."""
 
     def __init__(self) -> None:
         self.longest = FIRST_WAIT
@@ -33,9 +33,9 @@ class Backoff:
 def retry_call(
     call: Callable[[], _T], *, wait: Callable[[float], object] = time.sleep, seconds: float | None = None
 ) -> _T:
-    """The result of `call`, tried again while service or store are away, for at most `seconds`.
+    """Returns the result of `call`. Retries while service or store are unavailable, for at most `seconds`.
 
-    `wait` sleeps, and may raise to end the waiting. What is not transient is raised at once.
+    `wait` sleeps, and may raise to end the retries. Errors that are not transient are raised at once.
     """
     give_up = None if seconds is None else time.monotonic() + seconds
     backoff = Backoff()

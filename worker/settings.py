@@ -1,4 +1,4 @@
-"""What a worker needs: the service's URL and a token, its Redis, and the store. All from the environment."""
+"""The settings of a worker, from the environment: the service's URL and a token, its Redis, the store, and more."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ from worker.preemption.notice import DEFAULT_GRACE
 VERSION = "0.1.0"
 
 
-def _default_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
 Url = Annotated[str, AfterValidator(http_url)]
 
 
@@ -37,7 +33,7 @@ def _checksum(text: str) -> str:
 def _absolute(text: str) -> str:
     odd = [one for one in text.split(os.pathsep) if one and not Path(one).is_absolute()]
     if odd:
-        raise ValueError(f"must be absolute directories with {os.pathsep} between them, not {odd[0]!r}")
+        raise ValueError(f"must be absolute directories separated by {os.pathsep}, not {odd[0]!r}")
     return text
 
 
@@ -47,71 +43,71 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore")
 
     url: Url = "http://127.0.0.1:8080"
-    """The service."""
+    """The URL of the service."""
     token: Annotated[str, Field(min_length=1, repr=False)]
-    """A token of the scope work, or the service's own."""
+    """A token with the scope work, or the service's own token."""
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
-    """Where work is waited for; not read by a worker with --poll."""
+    """The Redis with the messages of the service. Not used with --poll."""
     store: Annotated[str, Field(min_length=1)]
-    """The service's own: file:///directory or gs://bucket/prefix."""
-    worker_name: str = Field(default_factory=_default_name)
-    """What it is called in tables and logs; host and process id unless given."""
+    """The same store as the service's: file:///directory or gs://bucket/prefix."""
+    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    """The worker's name in tables and logs; default: host and process id."""
     cache: Path = Field(default_factory=default_cache)
-    """Downloads, unpacked zips, decoded images and autotuning results of a machine's workers."""
+    """Downloads, unpacked zips, decoded images and autotuning results; shared by the workers of a machine."""
     threads: Annotated[int, Field(ge=1)] = Field(default_factory=cpus)
-    """Threads of TensorFlow's operations; the bits of a result on the CPU depend on it. Left out: the CPUs that the
+    """Threads of TensorFlow's operations; the bits of a result on the CPU depend on it. Default: the CPUs that the
     process may use, by its affinity and its container's limit."""
     augmentation_processes: Annotated[int, Field(ge=0)] | None = None
-    """Processes that augment on the host; left out: one less than `BATON_THREADS`."""
+    """Processes that augment on the host; default: one less than `BATON_THREADS`."""
     gpus: Annotated[int, Field(ge=0)] = 1
-    """How many of the GPUs that it sees train one job together; the others are left alone. 0: train on the CPU. Without
-    it, a worker whose GPU TensorFlow cannot use takes no work."""
+    """How many of the visible GPUs train one job together; other GPUs stay unused. 0: train on the CPU. If TensorFlow
+    cannot use the GPUs, the worker takes no work unless this is 0."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
-    """From a signal to the machine's end; clouds say themselves how much is left."""
+    """Seconds from a signal until the machine is gone. Notices of clouds contain their own time."""
     notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
-    """Whose metadata server to watch for the machine's end."""
+    """The cloud whose metadata server is watched for preemption notices; auto: find it."""
     deadline: str = ""
-    """The length of the worker's session, such as 11h30m, or none; in Colab 11h30m unless given."""
+    """The length of the worker's session, such as 11h30m, or none; default in Colab: 11h30m."""
     idle: str = ""
-    """How long to wait for work before it ends, such as 10m; empty: for ever."""
+    """How long the worker waits for work before it ends, such as 10m; empty: no limit."""
     health_file: Path | None = None
-    """A file that it touches again and again, for `python -m worker.health`."""
+    """A file that the worker touches regularly, for `python -m worker.health`."""
     reports: bool = True
-    """Whether to make a report of each job and to load its model file back, in processes of low priority."""
+    """Whether to make a report of each job and to test that its model file loads, in low-priority processes."""
     xla: Literal["auto", "on", "off"] = "auto"
     """Whether steps are compiled; auto: on GPUs."""
     self_check: Literal["auto", "on", "off"] = "auto"
-    """Whether the first training step of a stage is taken twice and its bits compared; auto: on GPUs. An event says
-    where they differ."""
+    """Whether the first training step of a stage is taken twice and its bits compared; auto: on GPUs. An event reports
+    differences."""
     nondeterministic_ops: Literal["allow", "exclude"] = "allow"
-    """`exclude`: XLA compiles no operation for a GPU that does not repeat its bits, for all jobs of the worker."""
+    """`exclude`: XLA compiles no nondeterministic GPU operation, for all jobs of the worker."""
     steps_ahead: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Of so many steps labels, rows, seeds and learning rates are copied to the GPU at once; 1: of each step by itself.
-    The result is the same to the bit."""
+    """Labels, rows, seeds and learning rates of this many steps are copied to the GPU at once; 1: one step at a time.
+    The result is bit-identical."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
-    """Of what the worker says, `json`: one object a line; training processes, whose words people read, speak text."""
+    """`json`: the worker writes one JSON object per line. The logs of attempts are always text."""
     log_level: Annotated[Level, BeforeValidator(lower)] = "info"
-    """From which level on the worker says something."""
+    """The lowest level that the worker logs."""
     tiny_imagenet_url: Annotated[str, AfterValidator(lambda url: url and http_url(url))] = ""
-    """A mirror of the official zip."""
+    """The URL of a mirror of the official zip."""
     tiny_imagenet_checksum: Annotated[str, AfterValidator(_checksum)] = ""
-    """What the zip must have: md5:…, sha256:…, or none; empty: that of the official one."""
+    """The checksum of the zip: md5:…, sha256:…, or none; empty: that of the official zip."""
     data_roots: Annotated[str, AfterValidator(_absolute)] = ""
-    """The directories that a spec's paths may lie in, with colons between them; empty: anywhere."""
+    """The directories that may contain a spec's paths, separated by colons; empty: any directory."""
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Each of `data_roots`."""
+        """`data_roots` as paths."""
         return tuple(map(Path, filter(None, self.data_roots.split(os.pathsep))))
 
     @property
     def secrets(self) -> Secrets:
-        """What the log must not tell."""
+        """Values that must not appear in the log."""
         urls = (self.redis_url, self.url, self.tiny_imagenet_url)
         return Secrets([self.token, *map(password_of, urls)])
 
     @property
     def downloads(self) -> dict[str, Download]:
-        """Where this worker gets data sets from, by name."""
+        """The sources of data sets of this worker, by name."""
         changed = TINY_IMAGENET_ZIP.changed(self.tiny_imagenet_url, self.tiny_imagenet_checksum)
         return {"tiny-imagenet-200": changed}

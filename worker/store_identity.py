@@ -1,4 +1,4 @@
-"""The identity of the store that this worker uses. It is read before work is taken, regularly, and at each claim."""
+"""The identity of this worker's store. It is read before work is taken, regularly, and at each claim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int = 3) -> StoreRef:
-    """The store as the worker reports it to the service. A missing answer in time becomes its `problem`."""
+    """The store as the worker reports it to the service. Without an answer in time, that is its `problem`."""
     found: list[StoreRef] = []
 
     def look() -> None:
@@ -38,16 +38,16 @@ def describe_in_time(store: BlobStore, seconds: float = LOOK_SECONDS, tries: int
 
 
 class WorkerStore:
-    """Keeps the result of `describe` fresh, in a separate thread: a store that hangs blocks only this thread."""
+    """Keeps the description of the store current in a separate thread: a store that hangs blocks only this thread."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self._ref = StoreRef(url=shown_url(store.url), problem="not looked at yet")
+        self._ref = StoreRef(url=shown_url(store.url), problem="not checked yet")
         self._wake, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="own-store", daemon=True)
 
     def start(self) -> None:
-        """Start the checks. Waits at most LOOK_SECONDS for the first answer."""
+        """Starts the checks. Waits about LOOK_SECONDS for the first answer."""
         self._thread.start()
         self._looked.wait(LOOK_SECONDS + 1)
 
@@ -62,11 +62,11 @@ class WorkerStore:
         return self._ref.problem is None
 
     def recheck(self) -> None:
-        """Check again soon: a claim was refused."""
+        """Requests a check now, because a claim was refused."""
         self._wake.set()
 
     def look(self) -> StoreRef:
-        """Check now."""
+        """Checks now, and returns the result."""
         found = describe_in_time(self._store)
         if found.problem is not None and found.problem != self._ref.problem:
             log.warning("no work is taken, the store %s cannot be used: %s", found.url, found.problem)
@@ -84,8 +84,8 @@ class WorkerStore:
 
 
 @contextmanager
-def wrong_store_told(store: BlobStore) -> Iterator[None]:
-    """Turn a refusal because service and worker use different stores into the failure of the attempt."""
+def wrong_store_as_failure(store: BlobStore) -> Iterator[None]:
+    """Turns a refusal because service and worker use different stores into a failure of the attempt."""
     try:
         yield
     except Refused as error:

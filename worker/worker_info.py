@@ -12,7 +12,7 @@ from worker.settings import VERSION, WorkerSettings
 
 
 def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -> WorkerInfo:
-    """The worker's data. A training process passes its supervisor's `pid`; the default is the current process."""
+    """The description of the worker. A training process passes the `pid` of its supervisor. Default: this process."""
     host = socket.gethostname()
     return WorkerInfo(
         name=settings.worker_name,

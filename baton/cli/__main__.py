@@ -1,4 +1,4 @@
-"""`python -m baton.cli` is `baton`, for when the script is not at hand."""
+"""`python -m baton.cli` runs `baton`."""
 
 from baton.cli import main
 

@@ -1,4 +1,4 @@
-"""The Typer application, and what its commands share: options, the client, exit statuses."""
+"""The Typer application, and what all commands share: options, the client, exit statuses."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Sets = Annotated[
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Changes a field, e.g. --set stages.0.epochs=2 (* : every one; null removes).",
+        help="Change a field, e.g. --set stages.0.epochs=2 (* : every member; null removes).",
     ),
 ]
 
 
 class Group(TyperGroup):
-    """Turns Baton's errors into one message and the promised exit status."""
+    """Turns Baton's errors into a message and an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
@@ -52,32 +52,32 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Training on GPUs that go away: submit a job, and it goes on from the step where it was.",
+    help="Resumable training on preemptible GPUs: an interrupted job continues at the exact step.",
 )
 
 
 def console() -> Console:
-    """For people. Made anew, because tests and pipes change what standard output is.
+    """A console for standard output. A new one for each call, because tests and pipes replace standard output.
 
-    No markup: most of what is shown was written by workers and other users.
+    Without markup, because most of the text comes from workers and other users.
     """
     return Console(highlight=False, soft_wrap=False, markup=False)
 
 
 def say(text: str) -> None:
-    """One plain line to standard error; a terminal that is gone is no reason to stop."""
+    """Prints a plain line to standard error. A closed terminal is not an error."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """Ends the command."""
+    """Ends the command with an error message and this exit status."""
     say(f"baton: {message}")
     raise typer.Exit(status)
 
 
 def exit_status(error: BatonError) -> int:
-    """The status that scripts can rely on."""
+    """The exit status for an error. Scripts rely on it."""
     if isinstance(error, ApiError):
         return _api_status(error.status)
     if isinstance(error, Unreachable | ConfigurationError):
@@ -95,23 +95,21 @@ def _api_status(status: int) -> int:
 
 def _explained(error: BatonError) -> str:
     if isinstance(error, Unreachable):
-        return (
-            f"{error}\nIs it running? `baton up` starts one here; BATON_URL names another; `baton doctor` looks closer."
-        )
+        return f"{error}\nIs it running? `baton up` starts one. BATON_URL selects another. Try `baton doctor`."
     if isinstance(error, ApiError) and error.status == 401:
-        return f"{error}\nSet BATON_TOKEN to a token that this service knows; `baton up` prints its own."
+        return f"{error}\nSet BATON_TOKEN to a token of this service; `baton up` prints its token."
     if isinstance(error, ApiError) and error.status == 403:
-        return f"{error}\nWhoever has the scope admin makes another: baton token create NAME --scope ..."
+        return f"{error}\nA user with the scope admin can create a token: baton token create NAME --scope ..."
     if isinstance(error, SpecError):
-        return "the spec is not right:" + "".join(f"\n  {e.field}: {e.message}" for e in error.errors)
+        return "the spec is invalid:" + "".join(f"\n  {e.field}: {e.message}" for e in error.errors)
     return str(error)
 
 
 def connect() -> Client:
-    """A client for the service that the environment or this folder names; a person waits at most some seconds."""
+    """A client for the service from the environment, or of the `baton up` in this folder."""
     return client_for(find_connection())
 
 
 def client_for(connection: Connection) -> Client:
-    """A client that gives up soon."""
+    """A client with few retries, so that a person waits only some seconds for an error."""
     return Client(connection.url, connection.token, patience=RetryPolicy(tries=4))

@@ -1,4 +1,4 @@
-"""Commands about files."""
+"""`baton artifacts`: lists and downloads a job's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baton.client.find_job import find_job
 @app.command()
 def artifacts(
     job: Job,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]", help="All, if none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]", help="All files if not given.")] = None,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Download into this directory.")] = None,
     json: Json = False,
 ) -> None:
@@ -39,5 +39,5 @@ def _folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail(f"cannot make {path}: {error.strerror}; choose another directory with --to", USAGE)
+        fail(f"cannot create {path}: {error.strerror}; choose another directory with --to", USAGE)
     return path

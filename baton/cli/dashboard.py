@@ -1,4 +1,4 @@
-"""`baton dashboard`: a link that opens the dashboard, signed in."""
+"""`baton dashboard`: prints a link that opens the dashboard and signs in."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HINT = "signs in once, within 15 minutes"
 
 @app.command()
 def dashboard(
-    opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Print a link to the dashboard that signs in, once."""
+    """Print a link to the dashboard that signs in. It works once."""
     with connect() as client:
         link = link_of(client)
     say(HINT)
@@ -35,7 +35,7 @@ def link_of(client: Client) -> str:
 
 
 def link_or_address(connection: Connection) -> str:
-    """The same for who has only just started a service; its plain address where it makes no link."""
+    """A sign-in link for a service that has just started, or its plain address if it creates no link."""
     with suppress(BatonError), client_for(connection) as client:
         return link_of(client)
     return connection.url

@@ -45,7 +45,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, P
     if not store or store.startswith("file:"):
         yield "store", Path(unquote(urlsplit(store).path)) if store else DEFAULT_DATA / "store"
     yield "worker's cache", Path(environment.get("BATON_CACHE") or default_cache())
-    with suppress(OSError):  # none of the usual places accepts a file: the findings of the others show why
+    with suppress(OSError):  # no usual folder accepts a file: the results for the other paths show why
         yield "temporary files", Path(tempfile.gettempdir())
 
 
@@ -53,17 +53,13 @@ def disks(environment: Mapping[str, str] = os.environ) -> list[Disk]:
     """Each file system once, with what is on it, after a small test write."""
     found: dict[int, Disk] = {}
     for use, path in places(environment):
-        folder = _existing(path.absolute())
+        # The folder itself, or its nearest existing parent.
+        folder = next(one for one in (path.absolute(), *path.absolute().parents) if one.is_dir())
         disk = found.setdefault(folder.stat().st_dev, Disk(folder))
         disk.uses[use] = path.absolute()
     for disk in found.values():
         _look(disk)
     return list(found.values())
-
-
-def _existing(path: Path) -> Path:
-    """The folder itself, or its nearest existing parent."""
-    return path if path.is_dir() else next(one for one in path.parents if one.is_dir())
 
 
 def _look(disk: Disk) -> None:
@@ -75,6 +71,6 @@ def _look(disk: Disk) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         disk.full = error.errno in FULL
-        if error.errno not in (errno.EACCES, errno.EPERM):  # another user's folder says nothing about its disk
+        if error.errno not in (errno.EACCES, errno.EPERM):  # the folder of another user: the disk may work
             disk.wrong = error.strerror or str(error)
     disk.full = disk.full or disk.free < LEAST_FREE

@@ -1,4 +1,4 @@
-"""`baton doctor`: looks at everything that Baton leans on, and says what to do."""
+"""`baton doctor`: checks everything that Baton needs, and gives advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. `verdict`: ok, note (works, but know this) or bad; `status` is the exit status of a bad one."""
+    """The result of one check. `verdict`: ok, note (works, with a limitation) or bad. `status`: exit status if bad."""
 
     verdict: str
     what: str
@@ -40,14 +40,14 @@ class Finding:
 
 
 def python_version() -> Iterator[Finding]:
-    """Whether this Python is one that Baton is tested on."""
+    """Whether Baton is tested with this version of Python."""
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     text = f"{platform.python_version()} at {sys.executable}"
     yield Finding("ok" if fits else "bad", "Python", text if fits else f"{text}: use 3.11, 3.12 or 3.13")
 
 
 def versions() -> Iterator[Finding]:
-    """Which releases are installed."""
+    """The installed versions of Baton and its main dependencies."""
     found = []
     for name in PACKAGES:
         try:
@@ -58,7 +58,7 @@ def versions() -> Iterator[Finding]:
 
 
 def tensorflow() -> Iterator[Finding]:
-    """Whether a worker could train here. Asked of another process: TensorFlow takes memory and never gives it back."""
+    """Whether a worker could train here. Runs in another process, because TensorFlow does not release its memory."""
     command = [sys.executable, "-m", "worker.training.devices"]
     try:
         answer = subprocess.run(
@@ -71,35 +71,35 @@ def tensorflow() -> Iterator[Finding]:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding("note", "TensorFlow", f"cannot be imported ({last}): workers need it, run `make install`")
         return
-    told = loads(answer.stdout.splitlines()[-1])
-    if told["problem"]:
-        yield Finding("bad", "TensorFlow", f"{told['version']}, workers here take no work: {told['problem']}")
+    found = loads(answer.stdout.splitlines()[-1])
+    if found["problem"]:
+        yield Finding("bad", "TensorFlow", f"{found['version']}, workers here take no work: {found['problem']}")
         return
-    gpus = f"{told['gpus']} GPU" if told["gpus"] else "no GPU: it trains on the CPU"
-    yield Finding("ok", "TensorFlow", f"{told['version']}, {gpus}")
+    gpus = f"{found['gpus']} GPU" if found["gpus"] else "no GPU: it trains on the CPU"
+    yield Finding("ok", "TensorFlow", f"{found['version']}, {gpus}")
 
 
 def redis_binary() -> Iterator[Finding]:
-    """What `baton up` would start."""
+    """The Redis server that `baton up` would start."""
     from baton.local.redis_server import find_binary
 
     try:
         binary = find_binary()
         answer = subprocess.run([binary, "--version"], check=False, capture_output=True, text=True, timeout=10)
     except (BatonError, OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("note", "Redis", f"`baton up` has none to start: {error}")
+        yield Finding("note", "Redis", f"`baton up` cannot start one: {error}")
         return
     yield Finding("ok", "Redis", f"{' '.join(answer.stdout.split()[:3])} at {binary}")
 
 
 def disk_space() -> Iterator[Finding]:
-    """Whether the disks of database, store, cache and temporary files have room."""
+    """Whether the disks of database, store, cache and temporary files have free space."""
     for disk in disks():
         text = f"{disk.free / 1e9:.1f} GB free for {disk.text}"
         if disk.full:
             yield Finding("bad", "disk", f"full, for {disk.text}: make room there, or choose another place")
         elif disk.wrong is not None:
-            yield Finding("bad", "disk", f"takes no write ({disk.wrong}), for {disk.text}: look at the mount")
+            yield Finding("bad", "disk", f"not writable ({disk.wrong}), for {disk.text}: check the mount")
         elif disk.free < FREE_BYTES:
             yield Finding("note", "disk", f"{text}: make room, or choose another place with `baton up --data DIR`")
         else:
@@ -107,7 +107,7 @@ def disk_space() -> Iterator[Finding]:
 
 
 def service() -> Iterator[Finding]:
-    """Whether a service answers, is ready, and knows the token."""
+    """Whether a service answers, is ready, and accepts the token."""
     try:
         connection = find_connection()
     except BatonError as error:
@@ -130,7 +130,7 @@ def _ready(client: Client, connection: Connection) -> Iterator[Finding]:
     answer = client.ready()
     yield Finding("ok", "service", f"ready at {connection.url} (from {connection.source})")
     parts = ", ".join(f"{name} {state}" for name, state in answer.get("checks", {}).items())
-    yield Finding("ok", "its parts", parts or "it names none")
+    yield Finding("ok", "its parts", parts or "none reported")
 
 
 def _token(client: Client, _: Connection) -> Iterator[Finding]:
@@ -143,7 +143,7 @@ def _clock(client: Client, _: Connection) -> Iterator[Finding]:
         yield Finding("ok", "clock", "agrees with the service's")
         return
     text = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
-    yield Finding("note", "clock", f"{text}: let this machine keep time (NTP), as buckets refuse a clock that is wrong")
+    yield Finding("note", "clock", f"{text}: synchronize it (NTP), because buckets refuse requests with a wrong time")
 
 
 QUESTIONS: tuple[tuple[str, Callable[[Client, Connection], Iterator[Finding]]], ...] = (
@@ -156,13 +156,9 @@ QUESTIONS: tuple[tuple[str, Callable[[Client, Connection], Iterator[Finding]]], 
 def _refused(what: str, connection: Connection, error: BatonError) -> str:
     if isinstance(error, Unreachable) and error.said:
         return f"answers at {connection.url} and cannot work: {error.said}"
-    return f"{error}: {_advice(what)}"
-
-
-def _advice(what: str) -> str:
     if what == "token":
-        return "set BATON_TOKEN to a token that this service knows"
-    return "start one with `baton up`, or look at its log (.baton/logs/service.log)"
+        return f"{error}: set BATON_TOKEN to a token of this service"
+    return f"{error}: start one with `baton up`, or see its log (.baton/logs/service.log)"
 
 
 CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, service)
@@ -170,7 +166,7 @@ CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, servic
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Check this machine and the service, and say what to do."""
+    """Check this machine and the service, and give advice."""
     found = []
     for check in CHECKS:
         for finding in check():

@@ -1,4 +1,4 @@
-"""`baton evaluate`: a job's model on its validation and test images, here."""
+"""`baton evaluate`: evaluates a job's model on this machine, on its validation and test images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NEEDED = "tensorflow"
 
 
 class Model(StrEnum):
-    """Which of a job's models."""
+    """The models of a job."""
 
     BEST = "best"
     LATEST = "latest"
@@ -54,9 +54,9 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write evaluation.json and .md there.")] = None,
     json: Json = False,
 ) -> None:
-    """Evaluate a job's model on this machine, which needs the data and TensorFlow."""
+    """Evaluate a job's model on this machine. Needs the data and TensorFlow."""
     if importlib.util.find_spec(NEEDED) is None:
-        text = f"evaluating needs {NEEDED}, which is not installed here: install Baton with its extra 'cpu' or 'gpu'"
+        text = f"this command needs {NEEDED}, which is not installed: install Baton with its extra 'cpu' or 'gpu'"
         fail(text, USAGE)
     overrides = parse_sets(sets or [])
     with connect() as client, tempfile.TemporaryDirectory(prefix="baton-") as folder:
@@ -72,30 +72,30 @@ def evaluate(
 def _fetch(client: Client, job: JobView, model: Model, folder: Path) -> Path:
     name = f"{model}.keras"
     if name not in {artifact.name for artifact in client.artifacts(job.id)}:
-        fail(f"{job.name} has no {name} yet: it comes with the first finished epoch", REFUSED)
+        fail(f"{job.name} has no {name} yet: the first finished epoch writes it", REFUSED)
     return client.download(job.id, name, folder / name)
 
 
 def _about(job: JobView, model: Model) -> list[str]:
-    """Where the model comes from, as far as the service knows it."""
+    """Arguments for the stage and epoch of the model, if the service knows them."""
     if model is Model.BEST and job.best is not None:
         return ["--stage", str(job.best.stage), "--epoch", str(job.best.epoch)]
     return ["--stage", str(job.progress.stage)] if job.progress else []
 
 
 def _evaluate(spec: dict[str, Any], model: Path, about: list[str], folder: Path) -> Evaluation:
-    """In a process of its own: TensorFlow belongs to workers, and never gives its memory back.
+    """Runs the evaluation in another process, because TensorFlow does not release its memory.
 
-    It also checks the spec: only a worker's side knows which networks are installed here.
+    That process also validates the spec: it can see which extensions are installed here.
     """
     file = folder / "spec.json"
     file.write_text(json_lib.dumps(spec), encoding="utf-8")
-    say("evaluating; the first time the images are decoded")
+    say("evaluating; the first run also decodes the images")
     command: list[Any] = [sys.executable, "-m", "worker.training.evaluate", "--spec", file, "--model", model, *about]
     answer = subprocess.run(command, env=child_environment(os.environ), check=False, capture_output=True, text=True)
     if answer.returncode != 0:
-        said = answer.stderr.strip().splitlines() or [f"it ended with {answer.returncode}"]
-        fail(f"the evaluation failed: {said[-1]}", JOB_FAILED)
+        lines = answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"]
+        fail(f"the evaluation failed: {lines[-1]}", JOB_FAILED)
     return Evaluation.model_validate_json(answer.stdout)
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as people read it: a table in the terminal, or Markdown."""
+"""An evaluation as a table for the terminal, or as Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLASS_COLUMNS = ("class", "images", "precision", "recall", "F1")
 
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
-    """The main numbers, and the classes at both ends."""
+    """The main results, and the best and the worst classes."""
     main = table(*_COLUMNS, right=_COLUMNS[1:])
     for row in _rows(evaluation):
         main.add_row(*row)
@@ -34,7 +34,7 @@ def _both_ends(evaluation: Evaluation) -> Iterator[RenderableType]:
 
 
 def evaluation_markdown(evaluation: Evaluation) -> str:
-    """The same as Markdown."""
+    """The same tables as Markdown."""
     parts = [f"# Evaluation of {_escaped(evaluation.job)}", _title(evaluation), _markdown(_COLUMNS, _rows(evaluation))]
     for name, found in evaluation.sets.items():
         for title, members in _ends(found):

@@ -1,4 +1,4 @@
-"""`baton fetch`: gets a data set, for workers on this machine or for any other use. Needs no service."""
+"""`baton fetch`: downloads a data set, for the workers of this machine or for other uses. Needs no service."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _ADVICE = "choose another directory with --to"
 def fetch_dataset(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A data set, such as tiny-imagenet-200.")],
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to; else the cache of this machine's workers.")
+        Path | None, typer.Option(metavar="DIR", help="Target directory; default: the cache of this machine's workers.")
     ] = None,
     url: Annotated[
-        str, typer.Option(metavar="URL", envvar="BATON_TINY_IMAGENET_URL", help="A mirror instead of the known source.")
+        str,
+        typer.Option(metavar="URL", envvar="BATON_TINY_IMAGENET_URL", help="A mirror of the default source."),
     ] = "",
     checksum: Annotated[
         str,
@@ -34,18 +35,19 @@ def fetch_dataset(
     ] = "",
     cache: Annotated[Path | None, typer.Option(envvar="BATON_CACHE", hidden=True)] = None,
 ) -> None:
-    """Download a data set; goes on where it broke off."""
+    """Download a data set. An interrupted download is resumed."""
     source = _source(name, url, checksum)
     file = to.expanduser() / source.file if to else download_path(source, cache or default_cache())
-    _refuse_another(file, source)
+    if file.is_file() and (trouble := verified(file, source)):
+        fail(f"{file} exists, but it is another file: {trouble}; move it away, or {_ADVICE}", REFUSED)
     with _Bar(source.file) as bar:
         fetch(source, file, Wants(report=bar.show, advice=_ADVICE))
-    say(f"whole, {source.checksum}" if source.checksum else "whole; its checksum is not known")
+    say(f"complete, {source.checksum}" if source.checksum else "complete; its checksum is not known")
     print(file)
     if to:
         say(f"in a spec: dataset: {{name: {name}, path: {file.resolve()}}}")
     else:
-        say(f"workers of this machine find it with dataset: {{name: {name}, download: true}}")
+        say(f"workers of this machine use it with dataset: {{name: {name}, download: true}}")
 
 
 def _source(name: str, url: str, checksum: str) -> Download:
@@ -58,13 +60,8 @@ def _source(name: str, url: str, checksum: str) -> Download:
         fail(f"--url and --checksum: {error}", USAGE)
 
 
-def _refuse_another(file: Path, source: Download) -> None:
-    if file.is_file() and (trouble := verified(file, source)):
-        fail(f"{file} is there, but it is another file: {trouble}; move it away, or {_ADVICE}", REFUSED)
-
-
 class _Bar:
-    """On a terminal a bar, elsewhere a line for each tenth."""
+    """A progress bar on a terminal; otherwise a line for each 10 %."""
 
     def __init__(self, name: str) -> None:
         self._name, self._tenth = name, -1
@@ -85,7 +82,7 @@ class _Bar:
             self._bar.stop()
 
     def show(self, done: int, total: int | None) -> None:
-        """Bytes at hand and in all."""
+        """Shows the bytes so far and the total, if known."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
         elif total and (tenth := 10 * done // total) > self._tenth:

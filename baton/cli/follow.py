@@ -1,4 +1,4 @@
-"""Commands that show what happened to a job and what it printed, and go on showing it."""
+"""`baton events` and `baton logs`: show a job's events and its output, and can follow them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from baton.client.errors import Unreachable
 from baton.client.find_job import find_job
 from baton.domain.views import EventView
 
-# Control characters but for tab, line feed, carriage return, and the ESC that begins a colour.
+# Control characters except tab, line feed, carriage return, and an ESC that starts a colour.
 _COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;]*m)")
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show new lines until the job ends.")]
 
 
 def _say_once() -> Callable[[Unreachable], None]:
-    told = False
+    said = False
 
-    def tell(error: Unreachable) -> None:
-        nonlocal told
-        if not told:
-            say(f"{error}; trying on")
-        told = True
+    def say_first(error: Unreachable) -> None:
+        nonlocal said
+        if not said:
+            say(f"{error}; trying again")
+        said = True
 
-    return tell
+    return say_first
 
 
 @app.command()
 def events(job: Job, follow: Follow = False, json: Json = False) -> None:
-    """Show what happened to a job."""
+    """Show the events of a job."""
     with connect() as client:
         found = find_job(client, job)
         if not follow:
@@ -56,10 +56,10 @@ def _show(fresh: list[EventView], json: bool) -> None:
 @app.command()
 def logs(
     job: Job,
-    attempt: Annotated[int | None, typer.Option(metavar="N", min=1, help="This attempt, not the newest.")] = None,
+    attempt: Annotated[int | None, typer.Option(metavar="N", min=1, help="Attempt; default: the newest.")] = None,
     follow: Follow = False,
 ) -> None:
-    """Show what a job's training process printed."""
+    """Show the output of a job's training process."""
     with connect() as client:
         found = find_job(client, job)
         number = attempt or found.attempts
@@ -71,7 +71,7 @@ def logs(
 
 
 def _write(text: str) -> None:
-    """As it is, but for a terminal: there a log may colour itself and draw bars, and give no other commands."""
+    """Prints the text. On a terminal, control characters are replaced, except those for colours and progress bars."""
     sys.stdout.write(_COMMAND.sub("\ufffd", text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
@@ -87,7 +87,7 @@ def _follow_logs(client: Client, job_id: str, number: int, *, only: bool) -> Ite
 
 
 def _next_attempt(client: Client, job_id: str, number: int) -> int | None:
-    """The attempt after this one, once there is one; None if the job ends without."""
+    """Waits for the attempt after this one. None if the job ends without another."""
     for job in client.follow(job_id, on_outage=_say_once()):
         if job.attempts > number:
             return number + 1

@@ -1,4 +1,4 @@
-"""Commands about one job or all."""
+"""Commands about jobs and workers."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _show_submitted(job: JobView, json: bool) -> None:
 
 @app.command(name="list")
 def list_jobs(
-    status: Annotated[str | None, typer.Option(help="Only jobs of this status.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
     label: Annotated[str | None, typer.Option(metavar="KEY:VALUE", help="Only jobs with this label.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs; the newest are shown.")] = 50,
     json: Json = False,
 ) -> None:
     """List jobs, newest first."""
@@ -85,7 +85,7 @@ def show_status(job: Job, json: Json = False) -> None:
 
 @app.command(name="watch")
 def watch_job(job: Job, json: Json = False) -> None:
-    """Watch a job until it ends. Status 0: it succeeded; 1: it failed or was cancelled."""
+    """Watch a job until it ends. Exit status 0: it succeeded; 1: it failed or was cancelled."""
     with connect() as client:
         _watch_to_end(client, find_job(client, job), json)
 
@@ -94,7 +94,7 @@ def _watch_to_end(client: Client, job: JobView, json: bool) -> None:
     try:
         ended = watch_json(client, job.id) if json else watch(client, job.id, console())
     except KeyboardInterrupt:
-        say(f"\nthe job goes on; watch it again with: baton watch {job.id}")
+        say(f"\nthe job continues; watch it again with: baton watch {job.id}")
         raise
     raise typer.Exit(DONE if ended.status == "succeeded" else JOB_FAILED)
 
@@ -108,7 +108,7 @@ def _steer(job: str, action: str, json: bool) -> None:
 
 @app.command()
 def workers(json: Json = False) -> None:
-    """List the workers that were seen within a day."""
+    """List the workers that were seen in the last 24 hours."""
     with connect() as client:
         seen = client.workers()
     if json:
@@ -118,24 +118,24 @@ def workers(json: Json = False) -> None:
         for line in (*refusals(seen), *resting(seen), *outdated(seen)):
             console().print(line, soft_wrap=True, markup=False, highlight=False)
     else:
-        say("no worker was seen within a day: start one with `baton worker`")
+        say("no worker was seen in the last 24 hours: start one with `baton worker`")
 
 
 @app.command()
 def pause(job: Job, json: Json = False) -> None:
-    """Pause a job: it saves and gives its worker back."""
+    """Pause a job: it saves its state and releases its worker."""
     _steer(job, "pause", json)
 
 
 @app.command()
 def resume(job: Job, json: Json = False) -> None:
-    """Let a paused job go on."""
+    """Continue a paused job."""
     _steer(job, "resume", json)
 
 
 @app.command()
 def cancel(job: Job, json: Json = False) -> None:
-    """End a job for good."""
+    """Cancel a job permanently."""
     _steer(job, "cancel", json)
 
 

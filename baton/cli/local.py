@@ -1,4 +1,4 @@
-"""Commands that run parts of Baton on this machine."""
+"""Commands that run Baton's programs on this machine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from baton.local.programs import child_environment
 from baton.local.stack import Stack, StackOptions, run_stack
 from baton.local.worker_gpus import without_cuda
 
-Data = Annotated[Path, typer.Option(metavar="DIR", help="Database, store, logs and token.")]
+Data = Annotated[Path, typer.Option(metavar="DIR", help="Directory for database, store, logs and token.")]
 Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on.")]
 Port = Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 NO_CUDA = (
-    "This machine has a GPU, and TensorFlow here is the build for the CPU: the workers train on the CPU. "
-    "requirements/worker-gpu.txt has the build for GPUs."
+    "This machine has a GPU, but the installed TensorFlow is the CPU build: the workers train on the CPU. "
+    "requirements/worker-gpu.txt has the GPU build."
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -34,7 +34,7 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Workers to run; one for each GPU unless given.")
+        int | None, typer.Option(metavar="N", min=0, help="Number of workers; default: one for each GPU.")
     ] = None,
 ) -> None:
     """Run Redis, the service and workers here until Ctrl-C."""
@@ -63,7 +63,7 @@ def _welcome(stack: Stack) -> None:
     if without_cuda(os.environ):
         lines.append(f"\n[yellow]{NO_CUDA}[/yellow]")
     if options.host not in LOOPBACK:
-        lines.append("\n[yellow]It listens beyond this machine without TLS: put a proxy with TLS in front.[/yellow]")
+        lines.append("\n[yellow]Other machines can reach it without TLS: put a proxy with TLS in front.[/yellow]")
     console().print("\n".join(lines), soft_wrap=True, markup=True)
 
 
@@ -72,17 +72,17 @@ def serve(
     host: Annotated[str | None, typer.Option(metavar="H", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(metavar="P", min=1, max=65535, help="Port to listen on.")] = None,
 ) -> None:
-    """Run the service alone; BATON_DATABASE_URL, BATON_REDIS_URL and BATON_STORE say on what."""
+    """Run only the service. It is configured by BATON_DATABASE_URL, BATON_REDIS_URL and BATON_STORE."""
     _become("service", [], {"BATON_HOST": host, "BATON_PORT": None if port is None else str(port)})
 
 
 @app.command()
 def migrate(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit status 1 when a migration is due.")
+        bool, typer.Option("--check", help="Change nothing; exit status 1 if a migration is needed.")
     ] = False,
     wait: Annotated[
-        float | None, typer.Option(metavar="S", min=0, help="Seconds to wait for locks that others hold.")
+        float | None, typer.Option(metavar="S", min=0, help="Seconds to wait for locks of other processes.")
     ] = None,
 ) -> None:
     """Update the schema of the database at BATON_DATABASE_URL."""
@@ -91,20 +91,21 @@ def migrate(
 
 @app.command()
 def worker(
-    service: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_URL.")] = None,
-    token: Annotated[str | None, typer.Option(metavar="T", help="Instead of BATON_TOKEN.")] = None,
-    redis: Annotated[str | None, typer.Option(metavar="URL", help="Instead of BATON_REDIS_URL.")] = None,
-    poll: Annotated[bool, typer.Option("--poll", help="Ask the service for work over HTTP; needs no Redis.")] = False,
+    service: Annotated[str | None, typer.Option(metavar="URL", help="Service; default: BATON_URL.")] = None,
+    token: Annotated[str | None, typer.Option(metavar="T", help="Token; default: BATON_TOKEN.")] = None,
+    redis: Annotated[str | None, typer.Option(metavar="URL", help="Redis; default: BATON_REDIS_URL.")] = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Get work from the service over HTTP, without Redis.")] = False,
     queue: Annotated[list[str] | None, typer.Option(metavar="Q", help="A queue to serve; may be repeated.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after one attempt.")] = False,
     deadline: Annotated[
-        str | None, typer.Option(metavar="T", help="Length of this session, such as 11h30m: hands over before its end.")
+        str | None,
+        typer.Option(metavar="T", help="Length of this session, such as 11h30m; the job is handed over first."),
     ] = None,
     idle: Annotated[str | None, typer.Option(metavar="T", help="End after so long without work, such as 10m.")] = None,
 ) -> None:
-    """Run a worker; BATON_STORE says where checkpoints go."""
+    """Run a worker. BATON_STORE is the URL of the store for checkpoints."""
     if poll and redis is not None:
-        raise typer.BadParameter("a worker that asks the service (--poll) needs no --redis: leave one of them out")
+        raise typer.BadParameter("a worker with --poll does not use --redis: leave one of them out")
     settings = {"BATON_URL": service, "BATON_TOKEN": token, "BATON_REDIS_URL": redis}
     settings |= {"BATON_DEADLINE": deadline, "BATON_IDLE": idle}
     arguments = [part for name in queue or [] for part in ("--queue", name)]
@@ -112,7 +113,7 @@ def worker(
 
 
 def _become(module: str, arguments: list[str], settings: Mapping[str, str | None]) -> None:
-    # The same process goes on as the service or the worker: signals and exit status are theirs.
+    # This process becomes the service or the worker, so signals reach it directly and the exit status is its own.
     given = {name: value for name, value in settings.items() if value is not None}
     environment = {**child_environment(os.environ), **given}
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606  # as said
@@ -120,9 +121,9 @@ def _become(module: str, arguments: list[str], settings: Mapping[str, str | None
 
 @app.command()
 def demo(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Made anew each time.")] = Path(".demo"),
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Directory, emptied at the start.")] = Path(".demo"),
 ) -> None:
-    """Train on handwritten digits, kill the worker on the way, and watch the run recover."""
+    """Train on handwritten digits, kill the worker during training, and check the recovery."""
     from baton.cli.demo import run_demo
 
     raise typer.Exit(run_demo(data, console()))

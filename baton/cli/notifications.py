@@ -9,8 +9,8 @@ import typer
 from baton.cli.app import DONE, JOB_FAILED, Group, Json, app, connect, console, say
 from baton.cli.render import as_json, table
 
-NONE = "this service tells nobody: its environment sets neither BATON_NOTIFY_URLS nor BATON_NOTIFY_FILE"
-notify = typer.Typer(cls=Group, no_args_is_help=True, help="Show who can be told of jobs, and send a test message.")
+NONE = "this service has no notification targets: neither BATON_NOTIFY_URLS nor BATON_NOTIFY_FILE is set for it"
+notify = typer.Typer(cls=Group, no_args_is_help=True, help="Show the notification targets, and send a test message.")
 app.add_typer(notify, name="notify")
 
 
@@ -25,18 +25,18 @@ def list_targets(json: Json = False) -> None:
     if not found:
         say(NONE)
         return
-    made = table("target", "told of")
+    made = table("target", "gets messages about")
     for one in found:
-        made.add_row(one.name, "jobs that name nobody, and those that name it" if one.default else "jobs that name it")
+        made.add_row(one.name, "jobs that name it, or name no target" if one.default else "jobs that name it")
     console().print(made)
 
 
 @notify.command()
 def test(
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="One by name; all, if not given.")] = None,
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Name of a target; default: all.")] = None,
     json: Json = False,
 ) -> None:
-    """Send a test message. Needs the scope admin; the exit status is 1 if a target did not take it."""
+    """Send a test message. Needs the scope admin. Exit status 1: a message could not be sent."""
     with connect() as client:
         found = client.test_notifications(target)
     if json:

@@ -1,4 +1,4 @@
-"""Plans as people read them: tables whose columns are those of the papers, within 80 columns."""
+"""Tables of plans within 80 columns. Their columns follow the tables of the papers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from baton.domain.plan_views import PlanStageView, PlanView
 from baton.domain.spec import Published
 
 NUMBERS = ("parameters", "stages", "epochs", "steps", "images", "#", "px", "val", "batch", "end", "best")
-LEGEND = "px, val: size in training, in validation; steps: an epoch; end, best: published validation accuracy in %"
+LEGEND = "px, val: image size in training, validation; steps: per epoch; end, best: published validation accuracy in %"
 ROUNDED = 3
 
 
 def plans_table(plans: Sequence[PlanView]) -> Table:
-    """`baton plans`: one line a plan."""
+    """The table of `baton plans`: one line for each plan."""
     made = _narrow("plan", "network", "parameters", "stages", "epochs", "steps", "images", "published")
     for plan in plans:
         totals = plan.totals
@@ -30,7 +30,7 @@ def plans_table(plans: Sequence[PlanView]) -> Table:
 
 
 def plans_notes(plans: Sequence[PlanView]) -> Table:
-    """What each plan is, whose it is, and what a submission must give."""
+    """Title and source of each plan, and the fields that a submission must add."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
@@ -44,7 +44,7 @@ def plans_notes(plans: Sequence[PlanView]) -> Table:
 
 
 def plan_facts(plan: PlanView) -> Table:
-    """What holds for all stages of a plan."""
+    """The facts about a plan that apply to all stages."""
     return facts_grid(_facts(plan))
 
 
@@ -59,7 +59,9 @@ def _facts(plan: PlanView) -> Iterator[tuple[str, RenderableType]]:
     yield "optimizer", _listed({key: value for key, value in plan.optimizer.items() if value}).removeprefix("name ")
     yield "seed", f"{plan.seed}, {plan.precision}"
     if plan.published:
-        yield "published", _results(plan.published)
+        shares = plan.published.model_dump(exclude_none=True)
+        results = (f"{name.replace('_', ' ')} {_percent(share)} %" for name, share in shares.items())
+        yield "published", ", ".join(results)
     if plan.missing:
         yield "to be given", Text(_to_be_given(plan).removeprefix("to be given: "), style="yellow")
 
@@ -94,12 +96,14 @@ def _to_be_given(plan: PlanView) -> str:
 
 
 def plan_stages(stages: Sequence[PlanStageView]) -> Table:
-    """One line a stage, as the papers' tables have them; `stage_notes` says what the columns are."""
+    """One line for each stage, as in the papers' tables. `stage_notes` explains the columns."""
     made = _narrow("#", "px", "val", "batch", "epochs", "steps", "augment", "schedule", "from", "end", "best")
     for stage in stages:
         sizes = (stage.stage, stage.image_size, stage.validation_image_size, stage.batch_size, stage.epochs)
         cells = [*(str(size) for size in sizes), _count(stage.steps_per_epoch), _augmentation(stage)]
-        made.add_row(*cells, short_schedule(stage.schedule), stage.start_from, *_reported(stage))
+        published = stage.published or Published()
+        reported = _percent(published.val_accuracy), _percent(published.best_val_accuracy)
+        made.add_row(*cells, short_schedule(stage.schedule), stage.start_from, *reported)
     return made
 
 
@@ -114,7 +118,7 @@ def _narrow(*columns: str) -> Table:
 
 
 def stage_notes(stages: Sequence[PlanStageView]) -> Iterator[Text]:
-    """What stands below the stages: the columns, the stages' names where they have any, each schedule in full."""
+    """The lines below the table of stages: the columns, the names of stages, and each schedule in full."""
     yield Text(LEGEND, style="dim")
     names = [f"{stage.stage} {stage.name}" for stage in stages if stage.name != f"stage-{stage.stage}"]
     if names:
@@ -126,22 +130,17 @@ def stage_notes(stages: Sequence[PlanStageView]) -> Iterator[Text]:
         yield Text(line, style="dim")
 
 
-def _reported(stage: PlanStageView) -> tuple[str, str]:
-    found = stage.published or Published()
-    return _percent(found.val_accuracy), _percent(found.best_val_accuracy)
-
-
 def totals_line(plan: PlanView) -> str:
-    """All stages together."""
+    """The totals of all stages on one line."""
     totals = plan.totals
     if totals is None:
         return ""
     counts = {"stages": totals.stages, "epochs": totals.epochs, "steps": totals.steps, "images seen": totals.images}
-    return "in all: " + ", ".join(f"{_count(count)} {what}" for what, count in counts.items())
+    return "total: " + ", ".join(f"{_count(count)} {what}" for what, count in counts.items())
 
 
 def short_schedule(schedule: dict[str, Any]) -> str:
-    """A schedule with the numbers that papers print."""
+    """A schedule with the main numbers, as papers print it."""
     match schedule["name"]:
         case "cyclic":
             return f"cyclic {number(schedule['base_lr'])}..{number(schedule['max_lr'])}, {schedule['step_size']}"
@@ -152,7 +151,7 @@ def short_schedule(schedule: dict[str, Any]) -> str:
 
 
 def schedules_in_full(stages: Iterable[PlanStageView]) -> list[str]:
-    """Each schedule that occurs and has numbers, once, with all of them."""
+    """Each different schedule once, with all its numbers."""
     lines: dict[str, None] = {}
     for stage in stages:
         given = {key: value for key, value in stage.schedule.items() if value is not None and key != "name"}
@@ -166,7 +165,11 @@ def _listed(values: dict[str, Any]) -> str:
 
 
 def number(value: object) -> str:
-    """A number as papers print it: 1e-4, 0.316, 4686."""
+    """A number as papers print it.
+
+    >>> number(1e-4), number(0.31622), number(4686)
+    ('1e-4', '0.316', '4686')
+    """
     if not isinstance(value, float):
         return str(value)
     if value and abs(value) < 0.01:
@@ -176,18 +179,13 @@ def number(value: object) -> str:
 
 
 def _headline(published: Published | None) -> str:
-    """The result by which a plan is known: of the test where there is one, else the best in validation."""
+    """The main published result: test accuracy if there is one, otherwise the best validation accuracy."""
     if published is None:
         return "-"
     if published.test_accuracy is not None:
         return f"{_percent(published.test_accuracy)} % test"
     best = published.best_val_accuracy if published.best_val_accuracy is not None else published.val_accuracy
     return f"{_percent(best)} % val" if best is not None else "-"
-
-
-def _results(published: Published) -> str:
-    found = published.model_dump(exclude_none=True)
-    return ", ".join(f"{name.replace('_', ' ')} {_percent(share)} %" for name, share in found.items())
 
 
 def _percent(share: float | None) -> str:

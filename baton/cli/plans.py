@@ -1,4 +1,4 @@
-"""Commands about plans: what can be submitted by name, and what it comes to."""
+"""Commands about plans: list them, and show a plan or a spec stage by stage."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def plan(
     name: Annotated[str, typer.Argument(metavar="PLAN|SPEC.yaml", help="A plan, a file, or - for standard input.")],
     sets: Sets = None,
     json: Json = False,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="The spec alone, to start an own one from.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print only the spec, as a start for your own.")] = False,
 ) -> None:
-    """Show what a plan or a spec comes to, stage by stage, without submitting it."""
+    """Show the stages and the totals of a plan or a spec, without submitting it."""
     if json and as_yaml:
-        fail("--json and --yaml are two forms of one answer: leave one of them out", USAGE)
+        fail("--json and --yaml cannot be used together: leave one of them out", USAGE)
     with connect() as client:
         found = _looked_up(client, name, sets or [])
     if json:

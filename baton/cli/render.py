@@ -1,4 +1,4 @@
-"""What people see: tables that fit 80 columns."""
+"""Tables and texts for terminals with 80 columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from baton.domain.views import (
 )
 from baton.domain.wire import EpochRow
 
-BAR = 60  # characters, beside a label within 80 columns
+BAR = 60  # characters: with a label it fits in 80 columns
 COLORS = {
     "queued": "cyan",
     "running": "green",
@@ -45,7 +45,7 @@ COLORS = {
 
 
 def as_json(models: BaseModel | Sequence[BaseModel]) -> str:
-    """Models as the service sent them."""
+    """Models as JSON, as the service sent them."""
     if isinstance(models, BaseModel):
         return models.model_dump_json(indent=2)
     return json.dumps([model.model_dump(mode="json") for model in models], indent=2)
@@ -57,7 +57,7 @@ def status_text(status: str) -> Text:
 
 
 def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
-    """An empty table; the columns in `right` are numbers, the text of the column `wrap` takes several lines."""
+    """An empty table. The columns in `right` are aligned to the right. The text of the column `wrap` may wrap."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", no_wrap=column != wrap)
@@ -65,18 +65,19 @@ def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
 
 
 def jobs_table(jobs: Sequence[JobView]) -> Table:
-    """`baton list`."""
+    """The table of `baton list`."""
     made = table("id", "name", "status", "epoch", "done", "best", "age", right=("epoch", "done", "best", "age"))
     length = distinct_length([job.id for job in jobs])
     made.columns[0].min_width = length
     for job in jobs:
+        progress, best = job.progress, job.best
         made.add_row(
             job.id[:length],
             job.name,
             _short_status(job),
-            _epochs(job),
-            _share(job),
-            _best(job),
+            f"{progress.epoch}/{progress.epochs}" if progress else "-",
+            f"{progress.fraction:.0%}" if progress else "-",
+            f"{best.value:.4f}" if best else "-",
             ago(job.created_at, job.as_of),
         )
     return made
@@ -90,21 +91,13 @@ def _short_status(job: JobView) -> Text:
 
 
 def distinct_length(ids: Sequence[str], least: int = 8) -> int:
-    """How much of an id tells these apart; commands take the start of an id for the whole."""
+    """How many characters make these ids different. Commands accept the start of an id.
+
+    >>> distinct_length(["0123456789", "0123456799"])
+    9
+    """
     longest = max(map(len, ids), default=least)
     return next((n for n in range(least, longest) if len({i[:n] for i in ids}) == len(set(ids))), longest)
-
-
-def _epochs(job: JobView) -> str:
-    return f"{job.progress.epoch}/{job.progress.epochs}" if job.progress else "-"
-
-
-def _share(job: JobView) -> str:
-    return f"{job.progress.fraction:.0%}" if job.progress else "-"
-
-
-def _best(job: JobView) -> str:
-    return f"{job.best.value:.4f}" if job.best else "-"
 
 
 def stages_table(stages: Sequence[StageView]) -> Table:
@@ -126,7 +119,7 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
 
 
 def workers_table(workers: Sequence[WorkerView]) -> Table:
-    """The workers that train or can train. Workers that ended lately are last and dimmed."""
+    """The table of `baton workers`. Workers that have ended are dimmed."""
     names = ("worker", "state", "device", "queues", "job", "since", "seen")
     made = table(*names, right=("since", "seen"), wrap="device")
     for w in workers:
@@ -139,12 +132,12 @@ def workers_table(workers: Sequence[WorkerView]) -> Table:
 
 
 def refusals(workers: Sequence[WorkerView]) -> Iterable[str]:
-    """Why workers get no work, one line per worker."""
+    """Why workers get no work, one line for each."""
     return (f"{w.name} gets no work: {w.refusal}" for w in workers if w.refusal)
 
 
 def resting(workers: Sequence[WorkerView], now: datetime | None = None) -> Iterable[str]:
-    """Workers that take no work after crashes, one line per worker. `now`: by default this machine's time."""
+    """Workers that take no work after crashes, one line for each. `now`: by default this machine's time."""
     moment = now or datetime.now(UTC)
     return (
         f"{w.name} backs off for {duration((w.rests_until - moment).total_seconds())} after {w.rests_why}: check the "
@@ -155,9 +148,9 @@ def resting(workers: Sequence[WorkerView], now: datetime | None = None) -> Itera
 
 
 def outdated(workers: Sequence[WorkerView]) -> Iterable[str]:
-    """Workers of an older release than this command, one line per worker."""
+    """Workers of an older release than this command, one line for each."""
     return (
-        f"{w.name} is of an older release: it gets no job that uses something newer; upgrade it"
+        f"{w.name} has an older release: it gets no job that needs a newer one; upgrade it"
         for w in workers
         if w.ended_at is None and (w.protocol < PROTOCOL or w.spec_version < SPEC_VERSION)
     )
@@ -168,7 +161,7 @@ def _number(value: int | None) -> str:
 
 
 def history_table(rows: Sequence[EpochRow]) -> Table:
-    """One row an epoch."""
+    """The history, one row for each epoch."""
     names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "v.loss", "v.acc", "s", "att")
     made = table(*names, right=names)
     for r in rows:
@@ -179,7 +172,7 @@ def history_table(rows: Sequence[EpochRow]) -> Table:
 
 
 def history_csv(rows: Sequence[EpochRow]) -> str:
-    """All columns of the history."""
+    """The history with all columns as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(EpochRow.model_fields)
@@ -188,7 +181,7 @@ def history_csv(rows: Sequence[EpochRow]) -> str:
 
 
 def events_lines(events: Sequence[EventView]) -> Text:
-    """One line per event: date, time and zone of the reader's clock, kind, message."""
+    """One line for each event: local date and time with the zone, kind, message."""
     lines = [f"{stamp(e.at)}  {e.kind:<22} {e.message}" for e in events]
     return Text("\n".join(lines))
 
@@ -202,7 +195,7 @@ def artifacts_table(artifacts: Sequence[ArtifactView]) -> Table:
 
 
 def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Each label with its value."""
+    """A grid of labels with their values."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -212,7 +205,7 @@ def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
 
 
 def job_panel(job: JobView) -> RenderableType:
-    """A job at a glance."""
+    """The state of a job, with progress bars."""
     grid = facts_grid(_facts(job))
     if p := job.progress:
         grid.add_row("epoch", ProgressBar(total=max(p.steps, 1), completed=p.step, width=BAR))
@@ -253,7 +246,7 @@ def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:
 
 
 def _goodput(seconds: dict[str, float]) -> str:
-    """The productive share and the three greatest losses. Then waiting and pauses, which are not losses."""
+    """The productive share and the three largest losses; then waiting and pauses, which are not losses."""
     known = {*PRODUCTIVE, *NOT_COUNTED, "total", "goodput"}
     losses = {name: spent for name, spent in seconds.items() if name not in known and spent >= 0.5}
     greatest = sorted(losses, key=lambda name: -losses[name])[:3]

@@ -1,4 +1,4 @@
-"""`baton report`: fetches a job's report."""
+"""`baton report`: downloads a job's report."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAGE, TEXT = "report.html", "report.md"
 @app.command()
 def report(
     job: Job,
-    out: Annotated[Path | None, typer.Option(metavar="DIR|FILE", help="Where to; default: this directory.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown and its figures, into a directory.")] = False,
-    opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR|FILE", help="Target; default: this directory.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown with its figures, in a directory.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Save a job's report: one HTML file, as things stand or of the whole job."""
+    """Save a job's report as one HTML file. A running job has a preliminary one."""
     with connect() as client:
         found = find_job(client, job)
         listed = {artifact.name: artifact for artifact in client.artifacts(found.id)}
@@ -38,10 +38,10 @@ def _need(listed: dict[str, ArtifactView], job: JobView, name: str) -> None:
     if name in listed:
         return
     if name == TEXT and PAGE in listed:
-        fail(f"{job.name} has only report.html so far: Markdown comes when the job ends", REFUSED)
-    why = "the first comes some seconds after the first finished epoch" if job.finished_at is None else "none was made"
-    look = f"`baton events {job.id[:8]}` shows report_failed if one failed"
-    fail(f"{job.name} ({job.status}) has no report: {why}; {look}", REFUSED)
+        fail(f"{job.name} has only report.html so far: Markdown is written when the job ends", REFUSED)
+    why = "it is written some seconds after the first finished epoch" if job.finished_at is None else "none was written"
+    hint = f"`baton events {job.id[:8]}` shows report_failed if that failed"
+    fail(f"{job.name} ({job.status}) has no report: {why}; {hint}", REFUSED)
 
 
 def _save_page(client: Client, job: JobView, out: Path | None) -> Path:
@@ -65,5 +65,5 @@ def _with_folder(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail(f"cannot make {target.parent}: {error.strerror}; choose another place with --out", USAGE)
+        fail(f"cannot create {target.parent}: {error.strerror}; choose another place with --out", USAGE)
     return target

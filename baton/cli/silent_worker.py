@@ -1,4 +1,4 @@
-"""The text for a worker whose heartbeat is late, and the state of a job some seconds after it was sent."""
+"""The text about a worker whose heartbeat is late, and a job's state some seconds after the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def silence(job: JobView) -> str | None:
 
 
 def later(job: JobView, seconds: float) -> JobView:
-    """The job `seconds` after it was sent, if nothing has happened since."""
+    """The job `seconds` after the answer, if nothing has changed."""
     if job.as_of is None:
         return job
     changes: dict[str, object] = {"as_of": job.as_of + timedelta(seconds=seconds)}

@@ -1,4 +1,4 @@
-"""Specs as people hand them in: a YAML or JSON file, standard input, or the name of a plan."""
+"""Reads specs from a YAML or JSON file or from standard input, and `--set` options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 def read_spec(source: str) -> dict[str, Any] | None:
-    """The spec in a file, or None where `source` names a plan."""
+    """The spec in a file or on standard input (`-`). None if `source` is the name of a plan."""
     path = Path(source)
     if source == "-":
         return _parse(sys.stdin.read(), "standard input")
@@ -30,21 +30,25 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = read_yaml(text, aliases=True)
     except BadYaml as error:
-        fail(f"{source} is no YAML that is read here: {error}", USAGE)
+        fail(f"{source} is not valid YAML: {error}", USAGE)
     if not isinstance(data, dict):
-        fail(f"{source} holds no job spec: it must be a mapping of fields such as name, network and stages", USAGE)
+        fail(f"{source} is not a job spec: it must be a mapping of fields such as name, network and stages", USAGE)
     return data
 
 
 def parse_sets(items: Sequence[str]) -> dict[str, object]:
-    """`path=value` pairs; the values are read as YAML."""
+    """Parses `path=value` pairs. The values are read as YAML.
+
+    >>> parse_sets(["stages.0.epochs=2", "labels={team: a}"])
+    {'stages.0.epochs': 2, 'labels': {'team': 'a'}}
+    """
     pairs: dict[str, object] = {}
     for item in items:
         path, equals, value = item.partition("=")
         if not equals or not path:
-            fail(f"--set takes PATH=VALUE, not '{item}', e.g. --set stages.0.epochs=2", USAGE)
+            fail(f"--set needs PATH=VALUE, not '{item}', e.g. --set stages.0.epochs=2", USAGE)
         try:
             pairs[path] = read_yaml(value)
         except BadYaml:
-            fail(f"--set {path}: '{value}' is no YAML value; quote it", USAGE)
+            fail(f"--set {path}: '{value}' is not a YAML value; quote it", USAGE)
     return pairs

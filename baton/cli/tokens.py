@@ -1,4 +1,4 @@
-"""Commands about tokens, and about who did what."""
+"""Commands about tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from baton.domain.validation import parse_duration
 
 PREFIX = "baton_"
 SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in MEANINGS.items())
-token = typer.Typer(cls=Group, no_args_is_help=True, help="Make, list and revoke tokens. Needs the scope admin.")
+token = typer.Typer(cls=Group, no_args_is_help=True, help="Create, list and revoke tokens. Needs the scope admin.")
 app.add_typer(token, name="token")
 
 
 @token.command()
 def create(
-    name: Annotated[str, typer.Argument(help="How the logs call whoever has it.")],
+    name: Annotated[str, typer.Argument(help="Name of the token in the logs.")],
     scope: Annotated[list[Scope], typer.Option("--scope", help=f"May be repeated. {SCOPES}.")],
-    expires: Annotated[str | None, typer.Option(metavar="T", help="Such as 30d or 12h; never, if not given.")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="T", help="Such as 30d or 12h; default: no expiry.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a token. Its secret is printed once, to standard output."""
+    """Create a token. Its secret is printed once, to standard output."""
     seconds = _seconds(expires)
     with connect() as client:
         made = client.create_token(name, [one.value for one in scope], expires_seconds=seconds)
@@ -47,7 +47,8 @@ def _seconds(text: str | None) -> float | None:
 
 @token.command(name="list")
 def list_tokens(
-    every: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False, json: Json = False
+    every: Annotated[bool, typer.Option("--all", help="Also revoked and expired tokens.")] = False,
+    json: Json = False,
 ) -> None:
     """List tokens, newest first."""
     with connect() as client:
@@ -69,10 +70,10 @@ def _state(one: TokenView) -> str:
 
 @token.command()
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it, or how the token begins.")],
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id from the list, or the start of the token.")],
     json: Json = False,
 ) -> None:
-    """Make a token void for good, with its sessions and the attempts that were claimed with it."""
+    """Revoke a token permanently, with its browser sessions and the attempts that were claimed with it."""
     with connect() as client:
         revoked = client.revoke_token(token_id.removeprefix(PREFIX).partition("_")[0])
     print(as_json(revoked) if json else f"token {revoked.id} ({revoked.name}) is revoked")
@@ -80,9 +81,10 @@ def revoke(
 
 @app.command()
 def audit(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many lines, the newest.")] = 50, json: Json = False
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number, the newest first.")] = 50,
+    json: Json = False,
 ) -> None:
-    """Show who made tokens, steered jobs, logged in. Needs the scope admin."""
+    """Show the audit log: who created tokens, controlled jobs, signed in. Needs the scope admin."""
     with connect() as client:
         lines = list(islice(client.audit(), limit))
     if json:

@@ -1,4 +1,4 @@
-"""Watching a job: live in a terminal, one line a change elsewhere."""
+"""Watches a job: live in a terminal, otherwise one line for each change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TICKS_A_SECOND = 1.0
 
 
 class Watcher:
-    """Shows successive states of one job. In a terminal, ages keep counting between two answers."""
+    """Shows the states of one job. In a terminal, ages are updated between two answers."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -46,7 +46,7 @@ class Watcher:
             self._live.stop()
 
     def show(self, job: JobView) -> None:
-        """What the job looks like now."""
+        """Shows the current state of the job."""
         if self._live:
             self._shown = job, self._clock()
             self._live.refresh()
@@ -63,19 +63,19 @@ class Watcher:
         return job_panel(later(job, self._clock() - shown))
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Prints a permanent line."""
         self._console.print(Text(text), soft_wrap=True)
 
 
 def _key(job: JobView) -> tuple[object, ...]:
-    # Not every step is worth a line of a log file: the end of an epoch and each change of state are.
+    # A log file gets a line at the end of each epoch and at each change of state, not at each step.
     progress, silent = job.progress, job.silent_seconds is not None
     epoch = progress.epoch if progress else 0
     return (job.status, job.attempts, job.preemptions, epoch, silent, job.status in ENDED and job.version)
 
 
 def plain_line(job: JobView, at: datetime | None = None) -> Text:
-    """A job on one line: when, what and why. `at`: the time of this state, by default the service's time."""
+    """A job on one line. `at`: the time of this state, by default the service's time."""
     text = f"{stamp(at or job.as_of or datetime.now(UTC))}  {job.name}: {job.status}{_cause(job)}"
     if quiet := silence(job):
         text += f", {quiet}"
@@ -89,7 +89,7 @@ def plain_line(job: JobView, at: datetime | None = None) -> Text:
 
 
 def _cause(job: JobView) -> str:
-    """Why it is not running, if there is a reason."""
+    """Why the job is not running, if there is a reason."""
     if job.status not in {*ENDED, "recovering", "paused"}:
         return ""
     reason = f"({job.reason})" if job.reason else ""
@@ -101,26 +101,26 @@ SHOWN = ("loss", "val_loss", "val_accuracy")
 
 
 def watch(client: Client, job_id: str, console: Console) -> JobView:
-    """Shows the job until it has ended; outages are said once and waited out."""
+    """Shows the job until it has ended. Prints a note at the start of an outage, and continues after it."""
     with Watcher(console) as watcher:
         return _follow(client, job_id, watcher.show, watcher.note)
 
 
 def watch_json(client: Client, job_id: str) -> JobView:
-    """Prints the job as JSON, a line a change, until it has ended."""
+    """Prints the job as JSON, one line for each change, until it has ended."""
     return _follow(client, job_id, lambda job: print(job.model_dump_json(), flush=True), say)
 
 
 def _follow(client: Client, job_id: str, show: Callable[[JobView], object], note: Callable[[str], object]) -> JobView:
-    away = False
+    unreachable = False
 
     def outage(error: Unreachable) -> None:
-        nonlocal away
-        if not away:
-            note(f"{error}; trying on")
-        away = True
+        nonlocal unreachable
+        if not unreachable:
+            note(f"{error}; trying again")
+        unreachable = True
 
     for job in client.follow(job_id, on_outage=outage):
-        away = False
+        unreachable = False
         show(job)
     return job

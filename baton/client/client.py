@@ -1,4 +1,4 @@
-"""The Python SDK: one method for each REST call, and `wait`."""
+"""The Python SDK: one method for each REST call, and methods that wait for a job or follow it."""
 
 from __future__ import annotations
 
@@ -38,15 +38,25 @@ from baton.domain.wire import EpochRow
 LONG_POLL = 20.0
 TIMEOUT = LONG_POLL + 20.0
 OUTAGE = 600.0
-UNCHANGED = 0.1  # between two long polls that found nothing new, so that a service which does not wait is not flooded
+UNCHANGED = 0.1  # seconds between two long polls without a change, in case the service answers them at once
 ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
 
 class Client(TokenCalls, NotificationCalls):
-    """A user's view of a Baton service. A job that it answers can be waited for and steered itself: `job.wait()`.
+    """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 
-    Errors: `Unreachable` and `ApiError`.
+    `url`: of the service. `token`: sent with each request. `patience`: how failed requests are retried. `timeout`:
+    seconds without an answer.
+
+    Raises in all calls `Unreachable` if the service does not answer, and `ApiError` if it refuses the request.
+
+    >>> from baton import Client
+    >>> with Client(url, token) as client:
+    ...     job = client.submit_plan("digits-demo", {"seed": 7})
+    ...     ids = [one.id for one in client.all_jobs(status="queued")]
+    >>> job.id in ids
+    True
     """
 
     def __init__(self, url: str, token: str, *, patience: RetryPolicy | None = None, timeout: float = TIMEOUT) -> None:
@@ -66,13 +76,30 @@ class Client(TokenCalls, NotificationCalls):
         self._transport.close()
 
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
-        """Submits a job spec. The same key with the same spec gives the same job, so a lost answer doubles nothing."""
+        """Submits a job spec, and returns the job in the state `queued`.
+
+        `idempotency_key`: a repeated call with the same key and spec returns the same job; by default each call has a
+        new key.
+
+        Raises:
+            ApiError: status 422 if the spec is invalid; `problem.errors` lists the wrong fields.
+
+        >>> spec = {
+        ...     "name": "first",
+        ...     "network": {"name": "network-1", "width": 0.1},
+        ...     "dataset": {"name": "digits"},
+        ...     "stages": [{"image_size": 16, "epochs": 3}],
+        ... }
+        >>> job = client.submit(spec)
+        >>> job.status, job.name
+        ('queued', 'first')
+        """
         return self._submit(dict(spec), idempotency_key)
 
     def submit_plan(
         self, plan: str, overrides: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
     ) -> Job:
-        """Submits a published plan, with fields changed by dotted path, e.g. `{"stages.0.epochs": 2}`."""
+        """Submits a published plan. `overrides`: changed fields by dotted path, e.g. `{"stages.0.epochs": 2}`."""
         return self._submit({"plan": plan, "set": dict(overrides or {})}, idempotency_key)
 
     def _submit(self, body: dict[str, Any], key: str | None) -> Job:
@@ -88,7 +115,7 @@ class Client(TokenCalls, NotificationCalls):
         return page.of(self)
 
     def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[Job]:
-        """All jobs, newest first, page by page."""
+        """Yields all jobs, newest first. Loads them page by page."""
         cursor = None
         while True:
             page = self.jobs(status=status, label=label, limit=100, cursor=cursor)
@@ -98,20 +125,20 @@ class Client(TokenCalls, NotificationCalls):
                 return
 
     def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> Job:
-        """A job; with `wait` (seconds), the answer comes as soon as its version is greater than `version`."""
+        """A job by its id. `wait`: maximum seconds to wait until its version is greater than `version`."""
         params = {"wait": wait, "version": version}
         return self._job(self._transport.request("GET", _path(job_id), params=params))
 
     def pause(self, job_id: str) -> Job:
-        """Asks for a pause; the job saves and gives its worker back."""
+        """Asks for a pause: the job saves its state and releases its worker."""
         return self._ask(job_id, "pause")
 
     def resume(self, job_id: str) -> Job:
-        """Lets a paused job go on."""
+        """Queues a paused job again. It continues from its last checkpoint."""
         return self._ask(job_id, "resume")
 
     def cancel(self, job_id: str) -> Job:
-        """Ends a job for good."""
+        """Ends a job permanently."""
         return self._ask(job_id, "cancel")
 
     def _ask(self, job_id: str, action: str) -> Job:
@@ -125,7 +152,7 @@ class Client(TokenCalls, NotificationCalls):
         return self._items(_path(job_id, "stages"), StageView)
 
     def attempts(self, job_id: str) -> list[AttemptView]:
-        """Each worker's hold on the job, oldest first."""
+        """The attempts of the job, oldest first. An attempt is one worker's hold on the job."""
         return self._items(_path(job_id, "attempts"), AttemptView)
 
     def checkpoints(self, job_id: str) -> list[CheckpointView]:
@@ -133,11 +160,11 @@ class Client(TokenCalls, NotificationCalls):
         return self._items(_path(job_id, "checkpoints"), CheckpointView)
 
     def history(self, job_id: str) -> list[EpochRow]:
-        """One row an epoch, in order."""
+        """The history: one row for each finished epoch, in order."""
         return self._items(_path(job_id, "history"), EpochRow)
 
     def events(self, job_id: str, *, after: int = 0) -> list[EventView]:
-        """The job's log after the event with the number `after`."""
+        """The job's events after the one with the sequence number `after`, oldest first."""
         found: list[EventView] = []
         following: int | None = after
         while following is not None:
@@ -155,17 +182,20 @@ class Client(TokenCalls, NotificationCalls):
         outage: float = OUTAGE,
         on_outage: Callable[[Unreachable], None] | None = None,
     ) -> Iterator[EventView]:
-        """The job's log after the event with the number `after`, each event as it happens, until the job's last.
+        """Yields the job's events after the sequence number `after`, also new ones, until the last event of the job.
+
+        `on_outage`: called with the error when the service is unavailable, before each retry.
 
         Raises:
-            Unreachable: the service stayed away for longer than `outage` seconds.
+            Unreachable: the service was unavailable for longer than `outage` seconds.
         """
         return follow_events(self._transport, _path(job_id, "events"), after, Outage(outage, on_outage))
 
     def log(self, job_id: str, attempt: int, *, offset: int = 0, wait: float = 0.0) -> LogPart:
-        """What an attempt's training process printed after byte `offset`; with `wait` (seconds) once there is any.
+        """The output of an attempt's training process from byte `offset` on. `wait`: maximum seconds to wait if there
+        is none yet.
 
-        It is cut anywhere: join the bytes before you decode them.
+        A part may end within a character: join the bytes before you decode them.
         """
         return read_log(self._transport, _path(job_id, "attempts", str(attempt), "log"), offset, wait)
 
@@ -177,16 +207,18 @@ class Client(TokenCalls, NotificationCalls):
         outage: float = OUTAGE,
         on_outage: Callable[[Unreachable], None] | None = None,
     ) -> Iterator[str]:
-        """What an attempt's training process prints, as it comes, until the attempt has ended and all has come.
+        """Yields the output of an attempt's training process, also new output, until the log is complete.
+
+        `on_outage`: called with the error when the service is unavailable, before each retry.
 
         Raises:
-            Unreachable: the service stayed away for longer than `outage` seconds.
+            Unreachable: the service was unavailable for longer than `outage` seconds.
         """
         path = _path(job_id, "attempts", str(attempt), "log")
         return follow_log(self._transport, path, Outage(outage, on_outage))
 
     def artifacts(self, job_id: str) -> list[ArtifactView]:
-        """The job's files for people."""
+        """The files of the job: models, history, evaluation, report."""
         return self._items(_path(job_id, "artifacts"), ArtifactView)
 
     def plans(self) -> list[PlanView]:
@@ -194,40 +226,45 @@ class Client(TokenCalls, NotificationCalls):
         return self._items("/v1/plans", PlanView)
 
     def preview(self, spec: Mapping[str, Any]) -> PlanView:
-        """What a spec would come to, without submitting it; its `dataset.path` may be left out."""
+        """A spec's stages with defaults, and its totals, without submitting it. `dataset.path` may be missing."""
         return self._preview(dict(spec))
 
     def preview_plan(self, plan: str, overrides: Mapping[str, object] | None = None) -> PlanView:
-        """What a published plan would come to, with fields changed by dotted path."""
+        """A plan's stages with defaults, and its totals, after the `overrides`, without submitting it."""
         return self._preview({"plan": plan, "set": dict(overrides or {})})
 
     def _preview(self, body: dict[str, Any]) -> PlanView:
         return PlanView.model_validate_json(self._transport.request("POST", "/v1/plans:preview", json=body).content)
 
     def workers(self) -> list[WorkerView]:
-        """The workers as they were seen last."""
+        """The workers as they were last seen."""
         return self._items("/v1/workers", WorkerView)
 
     def ready(self) -> dict[str, Any]:
-        """What the service says of its database, Redis and store."""
+        """The readiness of the service: the states of its database, Redis and store."""
         return dict(self._transport.request("GET", "/readyz").json())
 
     def clock_offset(self, clock: Callable[[], float] = time.time) -> float:
-        """Seconds that this machine's clock is ahead of the service's; good to a second or so, as HTTP tells it."""
+        """Seconds by which this machine's clock is ahead of the service's. Precise to about one second."""
         asked = clock()
-        said = self._transport.request("GET", "/healthz").headers.get("Date", "")
+        date = self._transport.request("GET", "/healthz").headers.get("Date", "")
         middle = (asked + clock()) / 2
-        # The header has whole seconds, so what it means lies half a second later on the average.
-        return middle - (parsedate_to_datetime(said).timestamp() + 0.5)
+        # The header has whole seconds, so the true time is half a second later on average.
+        return middle - (parsedate_to_datetime(date).timestamp() + 0.5)
 
     def _items(self, path: str, model: type[_M]) -> list[_M]:
         return [model.model_validate(item) for item in self._transport.request("GET", path).json()["items"]]
 
     def download(self, job_id: str, name: str, target: Path) -> Path:
-        """Writes an artifact to the file `target`, whole or not at all, and checks it against its CRC32C.
+        """Writes an artifact to the file `target`, atomically, and verifies its CRC32C. Returns `target`.
 
         Raises:
-            DownloadError: what arrived is not what the service listed.
+            ApiError: status 404 if the job has no such file.
+            DownloadError: the received bytes do not match the checksum that the service lists.
+
+        >>> from pathlib import Path
+        >>> client.download(job.id, "best.keras", Path("best.keras"))  # doctest: +SKIP
+        PosixPath('best.keras')
         """
         listed = {artifact.name: artifact.crc32c for artifact in self.artifacts(job_id)}
         return download(self._transport, _path(job_id, "artifacts", name), target, listed.get(name))
@@ -240,13 +277,17 @@ class Client(TokenCalls, NotificationCalls):
         outage: float = OUTAGE,
         on_outage: Callable[[Unreachable], None] | None = None,
     ) -> Iterator[Job]:
-        """Yields the job each time it changes, until it has ended. Survives outages of up to `outage` seconds.
+        """Yields the job now and at each change, until it has ended. Outages of up to `outage` seconds are retried.
 
-        A silent worker (`silent_seconds`) is a change too.
+        A worker that becomes silent (`silent_seconds`) is a change too. `on_outage`: called with the error when the
+        service is unavailable.
 
         Raises:
-            TimeoutError: it has not ended after `timeout` seconds.
-            Unreachable: the service was unavailable for longer than `outage`.
+            TimeoutError: the job has not ended after `timeout` seconds.
+            Unreachable: the service was unavailable for longer than `outage` seconds.
+
+        >>> for state in client.follow(job.id):  # doctest: +SKIP
+        ...     print(state.status, state.progress.fraction if state.progress else 0.0)
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         version, shown, given_up = None, (), math.inf  # type: int | None, tuple[object, ...], float
@@ -277,11 +318,16 @@ class Client(TokenCalls, NotificationCalls):
         return self.job(job_id, wait=None if version is None else round(min(LONG_POLL, left), 3), version=version)
 
     def wait(self, job_id: str, *, timeout: float | None = None, outage: float = OUTAGE) -> Job:
-        """The job when it has ended, as succeeded, failed or cancelled; a restart of the service does not matter.
+        """Waits until the job has ended: succeeded, failed or cancelled. Survives restarts of the service.
 
         Raises:
-            TimeoutError: it runs on after `timeout` seconds.
-            Unreachable: the service stayed away for longer than `outage` seconds.
+            TimeoutError: the job has not ended after `timeout` seconds.
+            Unreachable: the service was unavailable for longer than `outage` seconds.
+
+        >>> client.cancel(job.id).status
+        'cancelled'
+        >>> client.wait(job.id, timeout=60).status
+        'cancelled'
         """
         *_, job = self.follow(job_id, timeout=timeout, outage=outage)
         return job

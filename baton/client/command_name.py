@@ -1,4 +1,4 @@
-"""What to tell people to type."""
+"""The name of the command `baton` in messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def command_name() -> str:
-    """`baton` where that is on the PATH, else the path to it from here."""
+    """`baton` if it is on the PATH, otherwise its relative path."""
     if shutil.which("baton"):
         return "baton"
     script = Path(sys.executable).with_name("baton")

@@ -1,4 +1,4 @@
-"""Which service to ask, and as whom: the environment, else a running `baton up` in this folder."""
+"""Finds URL and token of the service: in the environment, or from a running `baton up` in this folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECTION_FILE = "connection.json"
 
 
 class Connection(BaseModel):
-    """Where a service is. `source` says in words where that was found."""
+    """URL and token of a service. `source`: where they were found, as text for users."""
 
     url: str
     token: str
@@ -23,10 +23,11 @@ class Connection(BaseModel):
 
 
 def find_connection(environment: Mapping[str, str] = os.environ, data: Path = DEFAULT_DATA) -> Connection:
-    """BATON_URL and BATON_TOKEN; what they leave open comes from the data directory of `baton up`.
+    """The connection from BATON_URL and BATON_TOKEN. If one is not set, it is read from the data directory of
+    `baton up`.
 
     Raises:
-        ConfigurationError: neither says it.
+        ConfigurationError: URL or token is not known.
     """
     url, token = environment.get("BATON_URL"), environment.get("BATON_TOKEN")
     if url and token:
@@ -39,12 +40,12 @@ def find_connection(environment: Mapping[str, str] = os.environ, data: Path = DE
 
 def _advice(url: str | None) -> str:
     if url:
-        return f"no token for {url}: set BATON_TOKEN to one that this service knows"
-    return "no Baton service is known here: start one with `baton up` in this folder, or set BATON_URL and BATON_TOKEN"
+        return f"no token for {url}: set BATON_TOKEN to a token of this service"
+    return "no Baton service is known: start one with `baton up` in this folder, or set BATON_URL and BATON_TOKEN"
 
 
 def read_connection(data: Path) -> Connection | None:
-    """What a running `baton up` wrote, or None."""
+    """The connection that a running `baton up` wrote into its data directory. None if there is none."""
     try:
         return Connection.model_validate_json((data / CONNECTION_FILE).read_bytes())
     except (OSError, ValidationError):

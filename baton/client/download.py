@@ -1,4 +1,4 @@
-"""Fetching an artifact whole, or not at all."""
+"""Downloads an artifact atomically and verifies its checksum."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from baton.client.transport import Transport, foreign, problem_of
 
 
 def download(transport: Transport, path: str, target: Path, crc32c: str | None) -> Path:
-    """Writes what is at `path` to the file `target`; `crc32c` is what its bytes must come to, in hex, if known.
+    """Downloads `path` to the file `target`. `crc32c`: the expected checksum as 8 hex digits, if known.
 
     Raises:
-        DownloadError: what arrived is not what the service listed.
+        DownloadError: the checksum differs, or the store refuses the request.
     """
     partial = target.with_name(target.name + ".part")
     checksum = _fetch(transport, path, partial)
     if crc32c is not None and checksum != crc32c:
         partial.unlink()
-        raise DownloadError(f"{target.name} arrived damaged (its checksum differs): fetch it again")
+        raise DownloadError(f"{target.name} was damaged in transfer (its checksum differs): download it again")
     return partial.replace(target)
 
 
@@ -44,6 +44,6 @@ def _fetch(transport: Transport, path: str, target: Path) -> str:
 def _error(transport: Transport, response: httpx.Response) -> Exception:
     if found := problem_of(response):
         return ApiError(found)
-    if response.history:  # the service sent us to its store
-        return DownloadError(f"the store gave HTTP {response.status_code} for {response.url.path}: fetch it again")
+    if response.history:  # the service redirected to its store
+        return DownloadError(f"the store gave HTTP {response.status_code} for {response.url.path}: download it again")
     return foreign(transport.url, response)

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the service."""
+"""The errors of the client."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from baton.domain.views import ProblemView
 
 
 class ClientError(BatonError):
-    """Base of the client's errors. The message says what to do next."""
+    """Base of the client's errors. The message contains the next step."""
 
     code: ClassVar[str] = "client"
 
 
 class Unreachable(ClientError):
-    """Nothing answered, or what answered was not able to."""
+    """The service does not answer, or answers that it cannot work now. `said`: the detail of such an answer."""
 
     code: ClassVar[str] = "unreachable"
 
     def __init__(self, url: str, cause: str, said: str | None = None) -> None:
-        """`said`: the detail of an answer that says that the service cannot work now."""
         self.url, self.said = url, said
         super().__init__(f"no Baton service answers at {url} ({cause})")
 
 
 class ApiError(ClientError):
-    """The service refused. `problem` is its answer: status, code, detail, and the wrong fields of a spec."""
+    """The service refused the request. `problem`: its answer with status, code, detail, and the wrong fields of a spec.
+
+    >>> import baton
+    >>> try:
+    ...     client.submit({"name": "x"})
+    ... except baton.ApiError as error:
+    ...     error.status, error.problem.errors[0].field
+    (422, 'network')
+    """
 
     code: ClassVar[str] = "refused"
 
@@ -40,7 +47,7 @@ class ApiError(ClientError):
 
     @property
     def request_id(self) -> str | None:
-        """By what the service's log names the request."""
+        """The id of the request in the service's log."""
         return self.problem.request_id
 
     @property
@@ -50,12 +57,12 @@ class ApiError(ClientError):
 
 
 class DownloadError(ClientError):
-    """A file did not arrive as it was stored."""
+    """A downloaded file is damaged, or the store refused the download."""
 
     code: ClassVar[str] = "download"
 
 
 class ConfigurationError(ClientError):
-    """The client does not know which service to ask, or as whom."""
+    """The URL or the token of the service is not known."""
 
     code: ClassVar[str] = "configuration"

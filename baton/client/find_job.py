@@ -1,4 +1,4 @@
-"""Finds the job that a person means."""
+"""Finds a job by its id, the start of its id, or its name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LOOK_BACK = 1000
 
 
 class AmbiguousJob(ClientError):
-    """Several jobs have ids that start like this."""
+    """The start of an id matches several jobs."""
 
     code = "ambiguous"
 
 
 def find_job(client: Client, reference: str) -> JobView:
-    """The job with this id, else the only one whose id starts so, else the newest of this name.
+    """The job with this id, otherwise the only one whose id starts with it, otherwise the newest with this name.
 
     Raises:
-        AmbiguousJob: several ids start so.
+        AmbiguousJob: several ids start with it.
         ApiError: there is no such job.
     """
     try:
@@ -37,13 +37,10 @@ def _search(client: Client, reference: str, not_found: ApiError) -> JobView:
     matching = [job for job in jobs if job.id.startswith(reference)]
     if len(matching) > 1:
         ids = ", ".join(job.id for job in matching[:4])
-        raise AmbiguousJob(f"'{reference}' is the start of {len(matching)} job ids ({ids} ...): give more of it")
+        raise AmbiguousJob(f"'{reference}' is the start of {len(matching)} job ids ({ids} ...): add more characters")
     named = [job for job in jobs if job.name == reference]
     for job in (*matching, *named):
         return job
-    told = {"status": 404, "detail": _unknown(reference), "errors": [], "request_id": None}
-    raise ApiError(not_found.problem.model_copy(update=told))
-
-
-def _unknown(reference: str) -> str:
-    return f"there is no job '{reference}': `baton list` shows their ids and names"
+    detail = f"there is no job '{reference}': `baton list` shows ids and names"
+    changes = {"status": 404, "detail": detail, "errors": [], "request_id": None}
+    raise ApiError(not_found.problem.model_copy(update=changes))

@@ -1,4 +1,4 @@
-"""A job as the SDK answers it: what the service said, and the calls that concern it."""
+"""A job in the SDK: the data from the service, with methods for the calls about this job."""
 
 from __future__ import annotations
 
@@ -16,66 +16,84 @@ if TYPE_CHECKING:
 
 
 class Job(JobView):
-    """A job as it was when the service was asked; each call asks anew and changes nothing here."""
+    """The state of a job at the time of the request, with the fields of `baton.domain.views.JobView`.
+
+    Each method makes a new request. The object itself does not change: `refresh` returns the current state.
+
+    >>> import baton
+    >>> with baton.Client(url, token) as client:
+    ...     job = client.submit_plan("digits-demo")
+    ...     now = job.cancel().refresh()
+    >>> job.status, now.status
+    ('queued', 'cancelled')
+    """
 
     _client: Any = PrivateAttr(default=None)
 
     def of(self, client: Client) -> Self:
-        """This job, asked about through `client`."""
+        """Sets the client for further requests, and returns this job."""
         self._client = client
         return self
 
     def refresh(self) -> Job:
-        """The job as it is now."""
+        """The current state of the job."""
         return self._calls.job(self.id)
 
     def wait(self, *, timeout: float | None = None) -> Job:
-        """The job when it has ended, as succeeded, failed or cancelled; see `Client.wait`."""
+        """Waits until the job has ended: succeeded, failed or cancelled. See `Client.wait`.
+
+        >>> job.wait(timeout=3600).status  # doctest: +SKIP
+        'succeeded'
+        """
         return self._calls.wait(self.id, timeout=timeout)
 
     def follow(self, *, timeout: float | None = None) -> Iterator[Job]:
-        """The job each time that it changes, until it has ended; see `Client.follow`."""
+        """Yields the job now and at each change, until it has ended. See `Client.follow`."""
         return self._calls.follow(self.id, timeout=timeout)
 
     def pause(self) -> Job:
-        """Asks for a pause; the job saves and gives its worker back."""
+        """Asks for a pause: the job saves its state and releases its worker."""
         return self._calls.pause(self.id)
 
     def resume(self) -> Job:
-        """Lets a paused job go on."""
+        """Queues a paused job again. It continues from its last checkpoint."""
         return self._calls.resume(self.id)
 
     def cancel(self) -> Job:
-        """Ends the job for good."""
+        """Ends the job permanently."""
         return self._calls.cancel(self.id)
 
     def history(self) -> list[EpochRow]:
-        """One row an epoch, in order."""
+        """The history: one row for each finished epoch, in order."""
         return self._calls.history(self.id)
 
     def event_log(self) -> list[EventView]:
-        """What happened to the job, oldest first."""
+        """The events of the job, oldest first."""
         return self._calls.events(self.id)
 
     def download(self, name: str, target: Path | str) -> Path:
-        """Writes an artifact, such as `best.keras`, to the file `target`; see `Client.download`."""
+        """Writes an artifact, such as `best.keras`, to the file `target`. See `Client.download`.
+
+        >>> job.download("best.keras", "best.keras")  # doctest: +SKIP
+        PosixPath('best.keras')
+        """
         return self._calls.download(self.id, name, Path(target))
 
     @property
     def _calls(self) -> Client:
         client: Client | None = self._client
         if client is None:
-            raise RuntimeError("this job came from no client: ask one for it with Client(...).job(id)")
+            raise RuntimeError("this job has no client: get it with Client(...).job(id)")
         return client
 
 
 class Jobs(JobPage):
-    """A page of jobs, newest first. `next_cursor` is None on the last one."""
+    """A page of jobs, newest first. `next_cursor` is None on the last page."""
 
     items: list[Job]  # type: ignore[assignment]  # narrower, and only ever read
 
     def of(self, client: Client) -> Self:
-        """This page, its jobs asked about through `client`."""
+        """Sets the client of all its jobs, and returns this page."""
         for job in self.items:
             job.of(client)
         return self

@@ -1,4 +1,4 @@
-"""The calls of the Python SDK about notifications."""
+"""Calls of the Python SDK about notifications."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from baton.domain.views import Listing
 
 
 class NotificationCalls:
-    """Errors: `Unreachable` and `ApiError`."""
+    """The calls about notifications. Raise `Unreachable` and `ApiError`."""
 
     _transport: Transport
 
     def targets(self) -> list[TargetView]:
-        """Whom a job's spec may name under `notify.targets`."""
+        """The targets that a spec may name under `notify.targets`."""
         answer = self._transport.request("GET", "/v1/notifications/targets")
         return Listing[TargetView].model_validate_json(answer.content).items
 
     def test_notifications(self, target: str | None = None) -> list[NotificationTested]:
-        """Sends a test message to one target, or to all, and waits for what becomes of it. Needs the scope admin."""
+        """Sends a test message to one target, or to all, and returns the results. Needs the scope admin."""
         answer = self._transport.request("POST", "/v1/notifications:test", json={"target": target})
         return Listing[NotificationTested].model_validate_json(answer.content).items

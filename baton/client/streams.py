@@ -1,4 +1,4 @@
-"""Following what grows: the events of a job, the log of an attempt. Survives cut connections and restarts."""
+"""Follows the events of a job and the log of an attempt. Reconnects after lost connections and restarts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from baton.domain.problems import media_type
 from baton.domain.views import EventView
 
 SILENCE_SECONDS = 45.0
-"""Three times as long as the service is ever silent on a stream."""
+"""Read timeout of a stream: three times the longest silence of the service."""
 
 LOG_WAIT = 20.0
 LOG_SECONDS = 60.0
-UNCHANGED = 0.1  # between two answers without a byte, so that a service which does not wait is not flooded
+UNCHANGED = 0.1  # seconds between two empty answers, in case the service answers at once
 STREAM = "text/event-stream"
 NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 
 
 @dataclass
 class Outage:
-    """Counts how long the service has been away, and waits a little longer each time. Seconds."""
+    """Waits between retries while the service is unavailable, with backoff. `longest`: seconds until it gives up."""
 
     longest: float
     tell: Callable[[Unreachable], None] | None = None
@@ -40,7 +40,7 @@ class Outage:
         self._tries = 0
 
     def wait(self, error: Unreachable) -> None:
-        """Wait before the next try. Raises the error once the service has been away for too long."""
+        """Waits before the next try. Raises the error if the service was unavailable for `longest` seconds."""
         if self._tries == 0:
             self._since = time.monotonic()
         self._tries += 1
@@ -60,9 +60,12 @@ class Frame:
 
 
 def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
-    """The messages of a stream, however it was cut; comments and half a message at the end are none.
+    """The messages of an event stream, from chunks of any size. Comments and an incomplete last message are skipped.
 
-    Lines end with LF or CRLF, and with nothing else that Python takes for the end of a line.
+    Lines end with LF or CRLF only: other characters that `str.splitlines` splits at are content.
+
+    >>> list(frames([b"event: end\\nda", b"ta: {}\\n\\n: comment\\n\\n"]))
+    [Frame(event='end', data='{}')]
     """
     fields: dict[str, list[str]] = {}
     for line in _lines(chunks):
@@ -84,7 +87,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def follow_events(transport: Transport, path: str, after: int, outage: Outage) -> Iterator[EventView]:
-    """Each event once, in order, until the job's last. Raises ApiError, and Unreachable after a long outage."""
+    """Yields each event once, in order, until the last of the job. Raises ApiError, and Unreachable after an outage."""
     while True:
         try:
             for event in _connected(transport, path, after):
@@ -93,13 +96,13 @@ def follow_events(transport: Transport, path: str, after: int, outage: Outage) -
                     return
                 after = event.sequence
                 yield event
-            outage.wait(Unreachable(transport.url, "it ended the stream"))
+            outage.wait(Unreachable(transport.url, "the stream was closed"))
         except Unreachable as error:
             outage.wait(error)
 
 
 def _connected(transport: Transport, path: str, after: int) -> Iterator[EventView | None]:
-    """The events of one connection; None after the job's last."""
+    """The events of one connection, then None after the last event of the job."""
     headers = {"Accept": STREAM, "Last-Event-ID": str(after)}
     with transport.stream(path, wanted=_is_stream, headers=headers, timeout=SILENCE_SECONDS) as response:
         if response.status_code == httpx.codes.NO_CONTENT:
@@ -120,7 +123,7 @@ def _is_log(response: httpx.Response) -> bool:
 
 @dataclass(frozen=True)
 class LogPart:
-    """Bytes of a log. `end`: where they end, the next offset; `complete`: nothing will ever follow."""
+    """A part of a log. `end`: the offset of the next part. `complete`: the log has no more bytes after this part."""
 
     data: bytes
     end: int
@@ -128,7 +131,7 @@ class LogPart:
 
 
 def read_log(transport: Transport, path: str, offset: int = 0, wait: float = 0.0) -> LogPart:
-    """What follows `offset`; where that is nothing yet, what comes within `wait` seconds."""
+    """The bytes of the log from `offset` on. If there are none yet, waits up to `wait` seconds for some."""
     params = {"offset": offset, "wait": wait}
     timeout = max(LOG_SECONDS, wait + 20.0)
     with transport.stream(path, wanted=_is_log, params=params, timeout=timeout) as response:
@@ -137,7 +140,7 @@ def read_log(transport: Transport, path: str, offset: int = 0, wait: float = 0.0
 
 
 def follow_log(transport: Transport, path: str, outage: Outage) -> Iterator[str]:
-    """The text of a log as it comes, until it is complete. Raises ApiError, and Unreachable after a long outage."""
+    """Yields the text of a log until it is complete. Raises ApiError, and Unreachable after a long outage."""
     decoder, offset = codecs.getincrementaldecoder("utf-8")("replace"), 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The calls of the Python SDK about tokens, and about who did what."""
+"""Calls of the Python SDK about tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -22,36 +22,38 @@ _P = TypeVar("_P", TokenPage, AuditPage)
 
 
 class TokenCalls:
-    """Errors: `Unreachable` and `ApiError`. All need the scope admin, but for `whoami` and `sign_in_link`."""
+    """The calls about tokens. They need the scope admin, except `whoami` and `sign_in_link`. Raise `Unreachable` and
+    `ApiError`.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def whoami(self) -> SessionView:
-        """What this client's token is called, and what it may do."""
+        """Name and scopes of this client's token."""
         return SessionView.model_validate_json(self._transport.request("GET", "/v1/session").content)
 
     def sign_in_link(self) -> LinkView:
-        """A link that signs a browser in as this client, once, within 15 minutes; `path` is below the service's URL."""
+        """A link that signs a browser in as this client. Valid once, for 15 minutes. `path`: below the URL."""
         return LinkView.model_validate_json(self._transport.request("POST", "/v1/session/links").content)
 
     def create_token(self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None) -> TokenCreated:
-        """Makes a token. Its secret is in this answer and cannot be had again."""
+        """Creates a token. Only this answer contains its secret. `expires_seconds` None: it does not expire."""
         body = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
         return TokenCreated.model_validate_json(self._transport.request("POST", "/v1/tokens", json=body).content)
 
     def tokens(self) -> Iterator[TokenView]:
-        """All tokens, newest first, revoked ones too, page by page."""
+        """Yields all tokens, including revoked ones, newest first. Loads them page by page."""
         for page in self._pages("/v1/tokens", TokenPage):
             yield from page.items
 
     def revoke_token(self, token_id: str) -> TokenView:
-        """Makes a token void for good, with its sessions and the attempts that were claimed with it."""
+        """Revokes a token permanently, with its browser sessions and the attempts that were claimed with it."""
         path = f"/v1/tokens/{quote(token_id, safe='')}/revoke"
         return TokenView.model_validate_json(self._transport.request("POST", path).content)
 
     def audit(self) -> Iterator[AuditView]:
-        """Who did what, newest first, page by page."""
+        """Yields the entries of the audit log, newest first. Loads them page by page."""
         for page in self._pages("/v1/audit", AuditPage):
             yield from page.items
 

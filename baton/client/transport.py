@@ -1,4 +1,4 @@
-"""HTTP with patience: repeats what may be repeated, and turns refusals into exceptions."""
+"""HTTP requests to the service. Retries transient errors of idempotent requests, and raises errors as exceptions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,24 @@ MAX_RETRY_AFTER = 30.0
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to ask, and how long to wait in between. Times in seconds."""
+    """How many times a request is tried, and how long to wait between tries. Times in seconds.
+
+    >>> policy = RetryPolicy(tries=4, first_delay=0.2, longest_delay=5.0)
+    >>> [policy.delay(tried, draw=0.0) for tried in (1, 2, 3)]
+    [0.1, 0.2, 0.4]
+    """
 
     tries: int = 5
     first_delay: float = 0.2
     longest_delay: float = 5.0
 
     def delay(self, tried: int, draw: float) -> float:
-        """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
+        """Seconds before the next try: exponential backoff with jitter. `tried`: tries so far. `draw`: in [0, 1)."""
         return backoff(self.first_delay, tried, self.longest_delay, draw)
 
 
 class Transport:
-    """A connection to one service with one token."""
+    """An HTTP client for one service with one token."""
 
     def __init__(
         self,
@@ -68,11 +73,11 @@ class Transport:
         json: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """The answer. Calls that are idempotent, by method or by Idempotency-Key, are repeated.
+        """Sends a request and returns the answer. Retries it if it is idempotent, by method or by Idempotency-Key.
 
         Raises:
-            Unreachable: nobody answered, or only "later".
-            ApiError: the service refused.
+            Unreachable: the service did not answer, or answered that it cannot work now.
+            ApiError: the service refused the request.
         """
         given = {k: v for k, v in (params or {}).items() if v is not None}
         request = self.http.build_request(method, path, params=given, json=json, headers=headers)
@@ -89,13 +94,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float,
     ) -> Iterator[httpx.Response]:
-        """The answer to one GET, to be read bit by bit; `timeout` in seconds for each bit.
+        """Opens the answer to one GET as a stream. `timeout`: seconds for each read.
 
-        `wanted`: whether a success is one that the service sends.
+        `wanted`: whether a successful answer has the form that the service sends.
 
         Raises:
-            Unreachable: nobody answered, or the answer broke off.
-            ApiError: the service refused.
+            Unreachable: the service did not answer, or the answer was interrupted.
+            ApiError: the service refused the request.
         """
         limits = httpx.Timeout(timeout, connect=5.0)
         try:
@@ -126,7 +131,7 @@ class Transport:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _error(self, response: httpx.Response) -> ApiError | Unreachable:
-        """What an answer that is no success means. An answer that is not the service's says that it is away."""
+        """The exception for an error answer. If it is not from the service, the service is unreachable."""
         found = problem_of(response)
         if found is None:
             return foreign(self.url, response)
@@ -150,19 +155,19 @@ def _cause(error: httpx.RequestError) -> str:
 
 
 def _answers(response: httpx.Response) -> bool:
-    """Whether it is a success of the service: JSON, nothing, or "not modified"."""
+    """Whether it is a successful answer of the service: JSON, an empty body, or "not modified"."""
     if response.status_code == httpx.codes.NOT_MODIFIED:
         return True
     return response.is_success and (media_type(response.headers.get("Content-Type")) == JSON or not response.content)
 
 
 def problem_of(response: httpx.Response) -> ProblemView | None:
-    """The service's refusal. None if the answer does not come from the service."""
+    """The service's problem document. None if the answer is a success or does not come from the service."""
     return None if response.is_success else read_problem(response.headers.get("Content-Type"), response.content)
 
 
 def foreign(url: str, response: httpx.Response) -> Unreachable:
-    """What is raised for an answer that does not come from the service at `url`."""
+    """The exception for an answer that does not come from the service at `url`."""
     kind, location = response.headers.get("Content-Type"), response.headers.get("Location")
     where = f"{response.url} answered " if response.history else ""
     return Unreachable(url, where + foreign_text(response.status_code, kind, response.content, location))

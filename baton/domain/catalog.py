@@ -1,4 +1,4 @@
-"""The names that a spec may use. Kept apart from the code behind them, so that the service needs no TensorFlow."""
+"""The networks, data sets and augmentations that come with Baton, by name. Has no TensorFlow: the service uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton.domain.downloads import Checksum, Download
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What a client sees of a network. `size_multiple`: image sizes must be divisible by it, in pixels."""
+    """Description of a network for clients. `size_multiple`: image sizes in pixels must be divisible by it."""
 
     name: str
     title: str
@@ -21,10 +21,11 @@ class NetworkInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a client sees of a data set. `classes` is None where the directory decides.
+    """Description of a data set for clients.
 
-    `training`: how many images each class has to train and divide, in the order of the classes; None likewise.
-    `download`: where `dataset.download: true` gets it from, unless the worker's settings say otherwise.
+    `classes`: None if it depends on the directory. `training`: for each class, the number of images before the split;
+    None if it depends on the directory. `download`: the source for `dataset.download: true`, unless the worker's
+    settings name another.
     """
 
     name: str
@@ -36,17 +37,17 @@ class DatasetInfo:
 
     @property
     def downloadable(self) -> bool:
-        """Whether a worker can get it by itself."""
+        """Whether a worker can download it."""
         return self.download is not None
 
 
 PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, arXiv:1904.10429"
 
 NETWORKS = {
-    "network-1": NetworkInfo("network-1", "five convolutions a block", 17_927_040, 17_916_784, 8, PAPER),
-    "network-2": NetworkInfo("network-2", "four convolutions of one width a block", 11_822_920, 11_812_680, 8, PAPER),
+    "network-1": NetworkInfo("network-1", "five convolutions per block", 17_927_040, 17_916_784, 8, PAPER),
+    "network-2": NetworkInfo("network-2", "four equally wide convolutions per block", 11_822_920, 11_812_680, 8, PAPER),
 }
-# Size and MD5 as the loaders of several public projects have them for this file.
+# Size and MD5 that the loaders of several public projects have for this file.
 TINY_IMAGENET_ZIP = Download(
     file="tiny-imagenet-200.zip",
     url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
@@ -61,6 +62,6 @@ DATASETS = {
     "tiny-imagenet-200": DatasetInfo(
         "tiny-imagenet-200", "Tiny ImageNet in its official layout", True, 200, TINY_IMAGENET_ZIP, (500,) * 200
     ),
-    "image-folder": DatasetInfo("image-folder", "one folder a class", True, None),
+    "image-folder": DatasetInfo("image-folder", "one folder for each class", True, None),
 }
 AUGMENTATIONS = ("none", "paper-1", "paper-2")

@@ -32,7 +32,7 @@ def changes(before: DataTable, now: DataTable) -> list[str]:
 
 @dataclass(frozen=True)
 class _File:
-    """`inner`: its name within its class."""
+    """One file. `inner`: its name within its class."""
 
     name: str
     inner: str
@@ -67,9 +67,8 @@ def _by_file(before: _Sorted, now: _Sorted) -> Iterator[str]:
     yield from _phrase("file", "added", [file.name for file in added if file.name not in come])
     yield from _phrase("file", "removed", [file.name for file in removed if file.name not in gone])
     yield from _phrase("file", "altered", altered)
-    yield from _phrase(
-        "image", "in another part of the split", [_other_part(a, b) for a, b in kept if a.part != b.part]
-    )
+    other_part = [f"{b.name} ({PARTS[a.part]} -> {PARTS[b.part]})" for a, b in kept if a.part != b.part]
+    yield from _phrase("image", "in another part of the split", other_part)
 
 
 def _counterparts(before: _Sorted, now: _Sorted) -> dict[str, str]:
@@ -104,7 +103,7 @@ def _class_phrases(before: _Sorted, now: _Sorted, pairs: Mapping[str, str]) -> I
     removed = [name for name in before.classes if name not in now.classes and name not in renamed]
     added = [name for name in now.classes if name not in before.classes and name not in renamed.values()]
     yield from _phrase("class", "renamed", [f"{a} -> {b}" for a, b in renamed.items()])
-    yield from _phrase("class", "whose images lie in another class now", changed)
+    yield from _phrase("class", "whose images are in another class now", changed)
     yield from _phrase("class", "added", [_with_count(name, len(now.classes[name])) for name in added])
     yield from _phrase("class", "removed", [_with_count(name, len(before.classes[name])) for name in removed])
 
@@ -129,10 +128,6 @@ def _moved(removed: Sequence[_File], added: Sequence[_File]) -> list[tuple[_File
     for file in reversed(added):
         by_content[file.digest].append(file)
     return [(file, by_content[file.digest].pop()) for file in removed if by_content[file.digest]]
-
-
-def _other_part(before: _File, now: _File) -> str:
-    return f"{now.name} ({PARTS[before.part]} -> {PARTS[now.part]})"
 
 
 def _orders(before: DataTable, now: DataTable) -> list[str]:

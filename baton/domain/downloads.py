@@ -1,4 +1,4 @@
-"""Where the archive of a data set comes from, and how to know that it is the right one. Pure."""
+"""Source, size and checksum of the archive of a data set. Pure functions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ class Checksum:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """From `md5:90528d...` or `sha256:...`; None from `none`.
+        """Parses `md5:90528d...` or `sha256:...`. `none` gives None.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: the text has another form.
+
+        >>> str(Checksum.parse("MD5:90528d7ca1a48142e341f4ef8d21d0de"))
+        'md5:90528d7ca1a48142e341f4ef8d21d0de'
         """
         if text.strip().lower() == NO_CHECKSUM:
             return None
@@ -37,9 +40,9 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Download:
-    """A file to be had over HTTP. `bytes` and `checksum` are None where nobody knows them.
+    """A file to download over HTTP. `bytes` (its size) and `checksum` are None if they are not known.
 
-    `advice`: what helps where the server does not have it, or has something else.
+    `advice`: what the user can do if the server does not have the file, or has another one.
     """
 
     file: str
@@ -49,10 +52,10 @@ class Download:
     advice: str = ""
 
     def changed(self, url: str = "", checksum: str = "") -> Self:
-        """The same from a mirror, or another file with its own checksum; empty changes nothing.
+        """A copy with another URL (a mirror), another checksum (another file), or both. An empty text changes nothing.
 
         Raises:
-            ValueError: no http or https URL, or no checksum.
+            ValueError: `url` is not an http or https URL, or `checksum` is not a checksum.
         """
         found = replace(self, url=http_url(url)) if url else self
         if not checksum:
@@ -62,7 +65,7 @@ class Download:
 
 
 def http_url(text: str) -> str:
-    """The URL itself. Raises ValueError."""
+    """Returns the URL unchanged. Raises ValueError if it is not an http or https URL."""
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"must begin with http:// or https://, not {text!r}")
     return text

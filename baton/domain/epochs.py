@@ -1,4 +1,4 @@
-"""The record of a finished epoch."""
+"""The record of a finished epoch: one row of the history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BestMetric(Message):
 
 
 class EpochRow(Message):
-    """One row of the history. The clock columns differ from run to run, all others are exact.
+    """One row of the history. All columns except CLOCK_COLUMNS are equal in every run of the same job.
 
     `stage` and `epoch` count from 1, `epoch` over the whole job, `stage_epoch` within its stage.
     """

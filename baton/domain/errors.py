@@ -1,4 +1,4 @@
-"""Errors with stable codes, shared by service, worker and client."""
+"""Base classes of errors with stable codes, shared by service, worker and client."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from baton.domain.text import safe
 
 @dataclass(frozen=True)
 class FieldError:
-    """One thing wrong with one field; `field` is a dotted path as `--set` takes it, e.g. `stages.0.epochs`."""
+    """One error in one field. `field`: a dotted path as in `--set`, e.g. `stages.0.epochs`."""
 
     field: str
     message: str
 
 
 class BatonError(Exception):
-    """Base of all errors that a user can meet. `code` never changes, the message says what to do next."""
+    """Base of all errors that a user can see. `code` is stable; the message contains the next step."""
 
     code: ClassVar[str] = "error"
 
 
 class SpecError(BatonError):
-    """A job spec that cannot be accepted."""
+    """A job spec is invalid. `errors`: one `FieldError` for each wrong field."""
 
     code: ClassVar[str] = "invalid-spec"
 
@@ -34,13 +34,13 @@ class SpecError(BatonError):
 
 
 class TransitionError(BatonError):
-    """An event that the state table does not know in this state."""
+    """The state table does not allow this event in this state."""
 
     code: ClassVar[str] = "conflict"
 
 
 class JobFailure(BatonError):
-    """Ends an attempt as failed. `reason` decides in the retry policy whether trying again can help."""
+    """Ends an attempt as failed. The retry policy decides by `reason` whether another attempt can help."""
 
     code: ClassVar[str] = "job-failure"
 
@@ -50,6 +50,6 @@ class JobFailure(BatonError):
 
 
 class LeaseLost(BatonError):
-    """The attempt is no longer ours: stop training and write nothing more."""
+    """This worker does not hold the attempt any more: it must stop training and write nothing."""
 
     code: ClassVar[str] = "lease-lost"

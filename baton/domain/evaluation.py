@@ -1,4 +1,4 @@
-"""What `evaluation.json` holds, version 1; docs/reference/evaluation.md explains each field. Pure."""
+"""The content of `evaluation.json`, version 1. docs/reference/evaluation.md explains each field."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Tried with 3.8, 3.10 to 3.14 (refused) and 3.15.
 
 
 class _Part(BaseModel):
-    # A loss that is no number becomes null, which every reader of JSON knows.
+    # JSON has no NaN or infinity: such a loss is written as null.
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 
 Share = float
 """0 to 1."""
-Loss = Annotated[float | None, Field(description="mean over images; None: no number")]
+Loss = Annotated[float | None, Field(description="mean over images; None: not a finite number")]
 
 
 class EvaluatedModel(_Part):
-    """Which model was asked. `stage` and `epoch` count from 1, `epoch` over the whole job; None: not known."""
+    """The evaluated model. `stage` and `epoch` count from 1, `epoch` over the whole job; None: not known."""
 
     role: str
     stage: int | None = None
@@ -36,7 +36,9 @@ class EvaluatedModel(_Part):
 
 
 class ClassResult(_Part):
-    """One class, a place in the matrix. `images` that are of it, `predicted` that were taken for it."""
+    """Results of one class. `label`: its row and column in the matrix. `images`: images of this class. `predicted`:
+    images that the model put into this class.
+    """
 
     label: int
     name: str
@@ -56,9 +58,10 @@ class Averages(_Part):
 
 
 class SetResult(_Part):
-    """One set of images.
+    """Results on one set of images.
 
-    `confusion[t][p]`: images of class t that were taken for class p. `best`, `worst`: labels by F1, that one first.
+    `confusion[t][p]`: images of class t that the model put into class p. `best`: labels by falling F1. `worst`: labels
+    by rising F1.
     """
 
     images: int
@@ -73,14 +76,16 @@ class SetResult(_Part):
 
 
 class KerasFile(_Part):
-    """Which Keras wrote the job's .keras files, and the oldest that reads those of Baton's own networks."""
+    """Versions of Keras: the one that wrote the job's .keras files, and the oldest that can read those of Baton's
+    networks.
+    """
 
     written_by: str
     read_since: str = KERAS_SINCE
 
 
 class Evaluation(_Part):
-    """The file. `sets`: validation, and test where the data set has one. `keras`: None from an older release."""
+    """The whole file. `sets`: validation, and test if the data set has one. `keras`: None from an older release."""
 
     format: Literal[1] = FORMAT
     job: str

@@ -1,4 +1,4 @@
-"""The events that the service itself writes into a job's log."""
+"""The kinds of events that the service writes into a job's log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_THE_JOB = (
     "stage_started",
     "stage_finished",
     "epoch",
-    # what is in the store
+    # checkpoints and files in the store
     "checkpoint",
     "checkpoint_overdue",
     "checkpoint_resumed",
@@ -37,8 +37,8 @@ _OF_THE_JOB = (
     "store_works_again",
     # failures of the reconciler
     "item_failed",
-    # whom nobody could reach
+    # notifications that could not be sent
     "notification_failed",
 )
 SERVICE_EVENTS = frozenset(_OF_THE_JOB) | {f"attempt_{state.value}" for state in AttemptState}
-"""What no worker's note may be called."""
+"""Reserved kinds: an event of a worker cannot have one of these."""

@@ -1,7 +1,7 @@
-"""What may be installed beside a worker: networks, data sets and augmentations of users' own, by name.
+"""Extensions: networks, data sets and augmentations that users install next to a worker, by name.
 
-A spec names them, a worker says which it has, the service sees to it that the two meet. Nobody but the worker that
-trains ever loads their code.
+A spec names the extensions that it needs, and each worker reports those that it has. The service gives a job only to
+workers that have all of them. Only the worker loads their code.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ KINDS: tuple[Kind, ...] = ("network", "dataset", "augmentation")
 TITLES: dict[Kind, str] = {"network": "network", "dataset": "data set", "augmentation": "augmentation"}
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 Extension = Annotated[str, Field(pattern=rf"^({'|'.join(KINDS)})/{NAME}$")]
-"""One of them, e.g. `network/my-net`."""
+"""An extension as kind and name, e.g. `network/my-net`."""
 
 Extensions = Annotated[tuple[Extension, ...], Field(max_length=500)]
 
 
 def extension(kind: Kind, name: str) -> str:
-    """How one of them is called among workers and service."""
+    """The name of an extension in messages.
+
+    >>> extension("network", "my-net")
+    'network/my-net'
+    """
     return f"{kind}/{name}"
 
 
@@ -32,5 +36,5 @@ def names_of(kind: Kind, extensions: Iterable[str]) -> list[str]:
 
 
 def missing(needs: Collection[str], extensions: Collection[str]) -> list[str]:
-    """What a job needs and a worker does not have, in words."""
+    """The extensions that a job needs and a worker does not have, as text for users."""
     return [f"{TITLES[kind]} {name}" for kind in KINDS for name in names_of(kind, set(needs) - set(extensions))]

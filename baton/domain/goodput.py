@@ -1,5 +1,6 @@
-"""Where a job's time went: seconds in buckets, measured by workers, put together from rows. Pure: clocks are passed in.
+"""Goodput: how a job's time divides into buckets, in seconds. Workers measure some, the rows give the others.
 
+Pure: clocks are passed in.
 The buckets are the usual ones of the ML productivity goodput metric (Google, https://github.com/AI-Hypercomputer/
 ml-goodput-measurement) with validation and evaluation as productive work; docs/explanation/goodput.md explains each.
 """
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class Bucket(StrEnum):
-    """What a second was spent on."""
+    """What a job's time was spent on."""
 
     WAITING = "waiting"
     RECOVERY = "recovery"
@@ -38,9 +39,9 @@ class Bucket(StrEnum):
 
 PRODUCTIVE = (Bucket.TRAINING, Bucket.VALIDATION, Bucket.EVALUATION)
 NOT_COUNTED = (Bucket.WAITING, Bucket.PAUSED)
-"""No worker has started or should be working in this time. It is not a loss, so goodput leaves it out."""
+"""Goodput leaves this time out: no worker has started, or none should be working, so it is not a loss."""
 
-# What no worker can know of itself: only the rows tell it.
+# A worker cannot measure these. They are computed from the rows.
 _FROM_ROWS = (Bucket.WAITING, Bucket.RECOVERY, Bucket.PAUSED, Bucket.REDONE)
 MEASURED = tuple(bucket for bucket in Bucket if bucket not in _FROM_ROWS)
 _PHASES = {
@@ -57,9 +58,10 @@ Seconds = dict[Bucket, float]
 
 
 class Stopwatch:
-    """Divides the time since it was made among buckets: each moment counts once, in the innermost `measure`.
+    """Divides the time since its creation among buckets. Each moment counts once, in the innermost `measure`; outside
+    of every `measure` it counts as `other`.
 
-    One thread measures, any may read. `clock` in seconds, monotonic. Outside of every `measure` time counts as `other`.
+    One thread measures, any thread may read. `clock`: monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -69,7 +71,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, bucket: Bucket) -> Iterator[None]:
-        """Counts what happens inside in this bucket and not in the one outside."""
+        """Counts the time of the block in this bucket instead of the outer one."""
         outer = self._switch(bucket)
         try:
             yield
@@ -77,7 +79,7 @@ class Stopwatch:
             self._switch(outer)
 
     def draw(self, items: Iterable[_T], bucket: Bucket) -> Iterator[_T]:
-        """The items; waiting for each of them counts in the bucket."""
+        """Yields the items. The time spent waiting for each item counts in the bucket."""
         source, end = iter(items), object()
         while True:
             with self.measure(bucket):
@@ -94,14 +96,14 @@ class Stopwatch:
             return left
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each bucket so far, what is under way included; they add up to the watch's age."""
+        """Seconds of each bucket until now. Their sum is the time since the stopwatch was created."""
         with self._lock:
             sums = {bucket.value: seconds for bucket, seconds in self._sums.items()}
             sums[self._bucket] += self._clock() - self._since
             return sums
 
     def lap(self) -> float:
-        """Seconds since the bucket was changed last."""
+        """Seconds since the last change of the bucket."""
         with self._lock:
             return self._clock() - self._since
 
@@ -145,36 +147,37 @@ class Life:
 
 
 def attempt_seconds(span: Span, now: datetime) -> Seconds:
-    """Seconds of an attempt from being queued to its end, or to `now`: the buckets add up to exactly that.
+    """Seconds of an attempt by bucket, from its creation to its end or to `now`. Their sum is exactly that time.
 
-    What no worker told of (after its last word until the lease ran out, and the way of messages) is `other`; while the
-    attempt is live, what came after the last word counts for the phase that it told.
+    Time that the worker did not report (between its last report and the end of the lease, and message delays) counts
+    as `other`. While the attempt is live, the time since the last report counts for the reported phase.
     """
     sums, end = dict.fromkeys(Bucket, 0.0), span.finished_at or now
     sums[span.queued] = _between(span.created_at, span.claimed_at or end)
     if span.claimed_at is None:
         return sums
-    held, told = _between(span.claimed_at, end), _told(span)
-    # A worker's clock may be faster than the database's, which alone decides how long the attempt was held.
-    scale = min(1.0, held / sum(told.values())) if any(told.values()) else 1.0
-    for bucket, seconds in told.items():
+    held, reported = _between(span.claimed_at, end), _reported(span)
+    # A worker's clock may run faster than the database's. The database decides how long the attempt was held.
+    scale = min(1.0, held / sum(reported.values())) if any(reported.values()) else 1.0
+    for bucket, seconds in reported.items():
         sums[bucket] += scale * seconds
-    sums[_untold(span)] += max(0.0, held - scale * sum(told.values()))
+    sums[_unreported(span)] += max(0.0, held - scale * sum(reported.values()))
     return sums
 
 
-def _told(span: Span) -> Seconds:
-    told = dict.fromkeys(Bucket, 0.0)
+def _reported(span: Span) -> Seconds:
+    reported = dict.fromkeys(Bucket, 0.0)
     for name, seconds in span.measured.items():
-        told[Bucket(name) if name in MEASURED else Bucket.OTHER] += seconds
+        reported[Bucket(name) if name in MEASURED else Bucket.OTHER] += seconds
     if not span.kept:
-        lost = max(0.0, told[Bucket.TRAINING] - span.covered)
-        told[Bucket.TRAINING] -= lost
-        told[Bucket.REDONE] += lost
-    return told
+        lost = max(0.0, reported[Bucket.TRAINING] - span.covered)
+        reported[Bucket.TRAINING] -= lost
+        reported[Bucket.REDONE] += lost
+    return reported
 
 
-def _untold(span: Span) -> Bucket:
+def _unreported(span: Span) -> Bucket:
+    """The bucket for time without a report."""
     if span.finished_at is not None or span.phase is None:
         return Bucket.OTHER
     return _PHASES_BY_NAME.get(span.phase, Bucket.OTHER)
@@ -183,12 +186,12 @@ def _untold(span: Span) -> Bucket:
 def job_seconds(
     life: Life, spans: Sequence[Span], now: datetime, spent: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Seconds of a job from its submission to its end, or to `now`, with `total` and `goodput`.
+    """Seconds of a job by bucket, from its submission to its end or to `now`, with `total` and `goodput`.
 
     `spent`: seconds by bucket of ended attempts that were added up before and are not in `spans`.
 
-    `goodput`: productive seconds (training, validation, evaluation) divided by the seconds in which an attempt held the
-    job or the job recovered from an interruption, 0 to 1. Time in the queue and pauses do not count.
+    `goodput`, 0 to 1: productive seconds (training, validation, evaluation) divided by the seconds in which an attempt
+    held the job or the job recovered from an interruption. Time in the queue and pauses do not count.
     """
     total = _between(life.created_at, life.finished_at or now)
     paused = life.paused + (_between(life.paused_at, now) if life.paused_at else 0.0)
@@ -196,19 +199,15 @@ def job_seconds(
     before = spent or {}
     sums = {bucket: before.get(bucket.value, 0.0) + sum(one[bucket] for one in each) for bucket in Bucket}
     sums[Bucket.PAUSED] = paused
-    # Without an attempt and without a pause a job waits too: until a repair gives it an attempt.
+    # A job without an attempt and without a pause waits too: the reconciler will give it an attempt.
     gap = Bucket.RECOVERY if life.recovers else Bucket.WAITING
     sums[gap] += max(0.0, total - sum(sums.values()))
+    counted = total - sum(sums[bucket] for bucket in NOT_COUNTED)
     return {
         **{bucket.value: seconds for bucket, seconds in sums.items()},
         "total": total,
-        "goodput": _share(sums, total),
+        "goodput": min(1.0, sum(sums[bucket] for bucket in PRODUCTIVE) / counted) if counted > 0 else 0.0,
     }
-
-
-def _share(sums: Seconds, total: float) -> float:
-    counted = total - sum(sums[bucket] for bucket in NOT_COUNTED)
-    return min(1.0, sum(sums[bucket] for bucket in PRODUCTIVE) / counted) if counted > 0 else 0.0
 
 
 def _between(begun: datetime, ended: datetime) -> float:

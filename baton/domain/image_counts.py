@@ -1,4 +1,4 @@
-"""How many images of a data set train, by its split: one formula for the worker that divides them and for plans."""
+"""The number of training images after the split. Workers and plans use the same formula."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ def split_of(dataset: DatasetSpec) -> Split:
 
 
 def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
-    """How many of a class's n images train, validate and test: the nearest numbers, but at least one of each part.
+    """How many of a class's n images are in training, validation and test: rounded, but at least one in each part.
 
-    Fewer than 1 of them train where n is too small for all parts.
+    The training count is below 1 if n is too small for all parts.
+
+    >>> class_parts(100, SplitFractions(train=0.7, val=0.15, test=0.15))
+    (70, 15, 15)
     """
     test_share = wanted.test if isinstance(wanted.test, float) else 0.0
     val, test = (max(1, round(n * share)) if share else 0 for share in (wanted.val, test_share))
@@ -34,7 +37,9 @@ def class_parts(n: int, wanted: SplitFractions) -> tuple[int, int, int]:
 
 
 def training_images(dataset: DatasetSpec) -> int | None:
-    """How many images train; None where only the worker's directory knows, or where the split leaves a class none."""
+    """The number of training images. None if it depends on the worker's directory, or if the split leaves a class
+    without training images.
+    """
     info = DATASETS.get(dataset.name)
     if info is None or info.training is None:
         return None
@@ -47,6 +52,6 @@ def training_images(dataset: DatasetSpec) -> int | None:
 
 
 def class_count(dataset: DatasetSpec) -> int | None:
-    """How many classes the data have; None where only the worker's directory knows."""
+    """The number of classes. None if it depends on the worker's directory."""
     info = DATASETS.get(dataset.name)
     return dataset.classes or (info.classes if info else None)

@@ -1,4 +1,7 @@
-"""The manifest of a checkpoint: written last, so that a prefix without one was never finished."""
+"""The manifest of a checkpoint, and the names of a job's objects in the store.
+
+The manifest is written last: a checkpoint without a manifest is incomplete.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MANIFEST = "manifest.json"
 STATE, CURSOR = "state.safetensors", "cursor.json"
 FORMAT = 1
 RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs"})
-"""What no artifact may be called: folders beside the artifacts of a job."""
+"""An artifact cannot have one of these names: they are folders next to a job's artifacts."""
 
 _CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
 _LOG = re.compile(r"jobs/[0-9a-f]{32}/logs/\d{6,}-\d+/(\d{12,})\.log")
@@ -31,16 +34,17 @@ class FileEntry(Message):
 
 
 class ProgramFile(FileEntry):
-    """XLA's autotuning results. `object`: where they lie. Many checkpoints of the job share one object."""
+    """A file of XLA's autotuning results. `object`: its name in the store. Many checkpoints of a job share it."""
 
     object: ObjectName
 
 
 class ProgramSet(Message):
-    """The autotuning results that a checkpoint was made with. `made_for`: what they depend on, part by part.
+    """The autotuning results that a checkpoint was made with.
 
-    `key`: a digest of the same; a process with another one does not use them. `files`: none if XLA wrote none. Older
-    versions also stored compiled programs here, which are no longer used.
+    `made_for`: what the results depend on, by name, such as versions and GPU. `key`: a digest of `made_for`; a process
+    with another key does not use the results. `files`: empty if XLA wrote none. Older versions also stored compiled
+    programs here, which are no longer used.
     """
 
     key: str
@@ -49,17 +53,30 @@ class ProgramSet(Message):
 
 
 class ManifestHead(Message):
-    """The common part of all manifests. `format` grows when an older worker can no longer read the rest."""
+    """The common part of all manifests. `format` is raised when older workers cannot read the rest."""
 
     format: Annotated[int, Field(ge=1)] = FORMAT
 
 
 class Manifest(ManifestHead):
-    """What a checkpoint consists of and under which conditions it was made.
+    """The content of `manifest.json`: the files of a checkpoint, its position and the environment that made it.
 
     `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests. `rows_from`: an
     epoch. When this was written, the service had not yet recorded the rows of the history from this epoch on. The next
     attempt records them again. None: all rows were recorded, or it is not known.
+
+    >>> from datetime import UTC, datetime
+    >>> manifest = Manifest(
+    ...     job_id="0" * 32,
+    ...     attempt_id="1" * 32,
+    ...     fence=2,
+    ...     position=Position(stage=0, epoch=3, step=0, global_step=1500),
+    ...     files=(FileEntry(name="state.safetensors", size=4096, crc32c="9ae6b2d3"),),
+    ...     environment={"tensorflow": "2.21.0"},
+    ...     created_at=datetime(2026, 8, 1, tzinfo=UTC),
+    ... )
+    >>> Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    True
     """
 
     job_id: str
@@ -74,51 +91,58 @@ class Manifest(ManifestHead):
 
 
 def job_prefix(job_id: str) -> str:
-    """Where all objects of a job lie."""
+    """The prefix of all objects of a job."""
     return f"jobs/{job_id}"
 
 
 def checkpoint_prefix(job_id: str, global_step: int, fence: int, save: int) -> str:
-    """Immutable name of a checkpoint; `save` counts the saves of one attempt, two of which may share a step."""
+    """The prefix of a checkpoint; its objects never change. `save` counts the saves of an attempt: two saves can have
+    the same step.
+
+    >>> checkpoint_prefix("0" * 32, 1500, fence=2, save=3)
+    'jobs/00000000000000000000000000000000/checkpoints/0000001500-2-3'
+    """
     return f"{job_prefix(job_id)}/checkpoints/{global_step:010d}-{fence}-{save}"
 
 
 def artifact_object(job_id: str, fence: int, save: int, name: str) -> str:
-    """Immutable name of one version of an artifact; its plain name is `artifact_name`."""
+    """The object of one version of an artifact, which never changes. Its plain name is `artifact_name`."""
     return f"{job_prefix(job_id)}/versions/{fence}-{save}/{name}"
 
 
 def log_prefix(job_id: str, attempt: int, fence: int) -> str:
-    """Where the segments of one attempt's log lie; a worker without the lease can only lengthen its own."""
+    """The prefix of an attempt's log segments. It contains the fence, so a worker that lost its lease cannot write into
+    the log of another attempt.
+    """
     return f"{job_prefix(job_id)}/logs/{attempt:06d}-{fence}"
 
 
 def log_segment(job_id: str, attempt: int, fence: int, offset: int) -> str:
-    """Immutable name of the part of a log that begins at byte `offset`; names sort as the log reads.
+    """The object with the part of a log that begins at byte `offset`. Names sort in the order of the log.
 
-    One without a byte says that the log is whole: its worker will add nothing more.
+    An empty object means that the log is complete.
     """
     return f"{log_prefix(job_id, attempt, fence)}/{offset:012d}.log"
 
 
 def log_offset(name: str) -> int | None:
-    """Where the segment of that name begins; None for any other name."""
+    """The first byte of the log segment with this name. None for any other name."""
     match = _LOG.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def programs_prefix(job_id: str) -> str:
-    """Where the autotuning results of a job lie. They are needed until it has ended: any checkpoint may name them."""
+    """The prefix of a job's autotuning results. They are kept until the job has ended: any checkpoint may name them."""
     return f"{job_prefix(job_id)}/programs"
 
 
 def program_object(job_id: str, key: str, digest: str, name: str) -> str:
-    """Immutable name of autotuning results: the same content has the same name in each checkpoint."""
+    """The object of autotuning results. The same content has the same name in all checkpoints."""
     return f"{programs_prefix(job_id)}/{key}/{digest}-{name}"
 
 
 def artifact_name(job_id: str, name: str) -> str:
-    """Where people find an artifact in the store."""
+    """The plain name of an artifact in the store, for people."""
     return f"{job_prefix(job_id)}/{name}"
 
 

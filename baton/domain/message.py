@@ -30,7 +30,8 @@ Version = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
 class Position(Message):
     """Position of a run: `step` steps of epoch `epoch` of stage `stage` are done (all counted from 0).
 
-    `step` equal to the epoch's steps means: trained but not validated yet; a finished epoch is step 0 of the next.
+    If `step` equals the epoch's number of steps, the epoch is trained but not validated. A finished epoch is step 0 of
+    the next one. Positions are ordered by stage, epoch and step.
     """
 
     stage: Annotated[int, Field(ge=0, le=1_000), WHOLE]

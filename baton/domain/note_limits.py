@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_NOTE_TEXT = 20_000
-"""Characters of a message."""
+"""Maximum characters of a message."""
 
 MAX_NOTE_DATA = 16_384
-"""Bytes of `data` as JSON in UTF-8."""
+"""Maximum bytes of `data` as JSON in UTF-8."""
 
 MAX_VALUE = 1_000
 CUT = "cut"
@@ -22,15 +22,15 @@ def data_size(data: Any) -> int:
 
 
 def checked_data(data: dict[str, Any]) -> dict[str, Any]:
-    """The data, if it is small enough. Raises ValueError."""
+    """Returns the data. Raises ValueError if it is too large."""
     size = data_size(data)
     if size > MAX_NOTE_DATA:
-        raise ValueError(f"has {size} bytes as JSON, of which {MAX_NOTE_DATA} are taken: send less, or an artifact")
+        raise ValueError(f"has {size} bytes as JSON, and the limit is {MAX_NOTE_DATA}: send less, or an artifact")
     return data
 
 
 def fitting_text(text: str) -> str:
-    """The text. If it is too long: its beginning and how much is missing."""
+    """The text. If it is too long: its beginning, and its original length."""
     if len(text) <= MAX_NOTE_TEXT:
         return text
     end = f" … (cut: {len(text)} characters)"

@@ -1,4 +1,4 @@
-"""Whom the service can tell, and test messages: what it answers about them. No URL is ever in it."""
+"""Messages of the API about notification targets and test messages. They never contain a target's URL."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from baton.domain.wire import Message
 
 
 class TargetView(Message):
-    """Somebody who can be told. `default`: of jobs whose spec names nobody too."""
+    """A notification target. `default`: it also gets messages about jobs whose spec names no target."""
 
     name: str
     default: bool
 
 
 class NotificationTest(Model):
-    """Asks for a test message. `target`: one by name; all, if not given."""
+    """Asks for a test message. `target`: the name of one target; all targets if not given."""
 
     target: TargetName | None = None
 
 
 class NotificationTested(Message):
-    """What became of a test message. `problem`: why it was not sent, in words."""
+    """The result of a test message. `problem`: why it was not sent."""
 
     target: str
     sent: bool

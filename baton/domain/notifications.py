@@ -1,4 +1,4 @@
-"""Notifications: of what people are told, who, and how often. One vocabulary for specs, service and client."""
+"""Notifications: their kinds, the names of targets, and how often a recovery is reported."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from baton.domain.backoff import at_doubling
 
 TARGET = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 TargetName = Annotated[str, Field(pattern=rf"^{TARGET}$")]
-"""How a target is called; its URL is a secret of the service's."""
+"""The name of a target. Its URL is a secret, which only the service knows."""
 
 
 class NotificationKind(StrEnum):
-    """What a job may have people told of."""
+    """The events of a job that can be reported."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -29,6 +29,10 @@ USUAL = (NotificationKind.SUCCEEDED, NotificationKind.FAILED, NotificationKind.R
 
 
 def tells_of_recovery(interruptions: int, recoveries: int) -> bool:
-    """Whether the interruption of this number, from 1, is told of: the first above `recoveries`, then each doubling."""
+    """Whether the interruption with this number (from 1) is reported: the first above `recoveries`, then each doubling.
+
+    >>> [n for n in range(1, 20) if tells_of_recovery(n, recoveries=1)]
+    [2, 4, 8, 16]
+    """
     times, rest = divmod(interruptions, recoveries + 1)
     return rest == 0 and at_doubling(times)

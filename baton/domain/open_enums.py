@@ -1,4 +1,4 @@
-"""Names from a set that may grow: readers get plain text, and the schema lists the known names.
+"""Enumerations that may grow: readers get plain text, and the schema lists the known names.
 
 A client of this version may read from a newer service. It shows an unknown status or reason as it is. Therefore the
 models accept any text, and the schema says `anyOf` the known names or other names of the same form. Client generators
@@ -30,18 +30,18 @@ from baton.domain.wire import CheckpointRole, Phase
 CODE = r"^[a-z][a-z-]{0,49}$"
 
 
-def open_set(names: Iterable[str], told: str, pattern: str = NAME) -> dict[str, Any]:
+def open_set(names: Iterable[str], description: str, pattern: str = NAME) -> dict[str, Any]:
     """The schema of these names, which also allows future names."""
     known = sorted({str(name) for name in names})
     return {
         "type": "string",
-        "description": f"{told} More may come: show what you do not know as it is.",
+        "description": f"{description} Values may be added: show an unknown value unchanged.",
         "anyOf": [{"type": "string", "enum": known}, {"type": "string", "pattern": pattern}],
     }
 
 
-def _named(names: Iterable[str], told: str, pattern: str = NAME) -> WithJsonSchema:
-    return WithJsonSchema(open_set(names, told, pattern))
+def _named(names: Iterable[str], description: str) -> WithJsonSchema:
+    return WithJsonSchema(open_set(names, description))
 
 
 STATUSES = tuple(dict.fromkeys(shown_status(state, wish) for state in JobState for wish in DesiredState))
@@ -72,14 +72,14 @@ AUDITED = (
     "token_revoked",
 )
 
-ShownStatus = Annotated[str, _named(STATUSES, "What a user sees of the job's state.")]
+ShownStatus = Annotated[str, _named(STATUSES, "The job's state, for users.")]
 ShownReason = Annotated[str, _named(Reason, "Why it ended.")]
-ShownPhase = Annotated[str, _named(Phase, "What its worker does.")]
+ShownPhase = Annotated[str, _named(Phase, "The current activity of its worker.")]
 ShownPriority = Annotated[str, _named(PRIORITIES, "The order in the queue.")]
-ShownAttemptState = Annotated[str, _named(AttemptState, "Where the attempt is.")]
-ShownStageState = Annotated[str, _named(StageState, "Where the stage is.")]
-ShownCheckpointState = Annotated[str, _named(CheckpointState, "What became of it after its commit.")]
+ShownAttemptState = Annotated[str, _named(AttemptState, "The attempt's state.")]
+ShownStageState = Annotated[str, _named(StageState, "The stage's state.")]
+ShownCheckpointState = Annotated[str, _named(CheckpointState, "The state of the checkpoint after its commit.")]
 ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
-ShownWorkerState = Annotated[str, _named(WorkerState, "What is known of the worker.")]
-ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "What happened; workers may add kinds.")]
-ShownAudit = Annotated[str, _named(AUDITED, "What was done.")]
+ShownWorkerState = Annotated[str, _named(WorkerState, "The state of the worker.")]
+ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "The kind of the event. Workers may add kinds.")]
+ShownAudit = Annotated[str, _named(AUDITED, "The kind of the entry.")]

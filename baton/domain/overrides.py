@@ -13,13 +13,16 @@ _REMOVED = object()
 
 
 def apply_overrides(spec: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
-    """A copy of `spec` with each dotted path set to its value; `*` stands for every member of a list.
+    """A copy of `spec` with each dotted path set to its value.
 
-    None takes a field away, or a member of a list once all is set; `width` is short for `network.width`. Keys that are
-    missing on the way are made.
+    `*` in a path means every member of a list. None removes a field; a member of a list is removed after all values
+    are set. `width` is short for `network.width`. Missing mappings along a path are created.
 
     Raises:
-        SpecError: no spec has such a path, or it leads into a value without members or past the end of a list.
+        SpecError: a spec cannot have this path, or it leads into a value without members or past the end of a list.
+
+    >>> apply_overrides({"seed": 1, "stages": [{"epochs": 5}, {"epochs": 7}]}, {"stages.*.epochs": 2, "width": 0.5})
+    {'seed': 1, 'stages': [{'epochs': 2}, {'epochs': 2}], 'network': {'width': 0.5}}
     """
     result = copy.deepcopy(dict(spec))
     for given, value in overrides.items():
@@ -41,7 +44,7 @@ def _assign(node: Any, keys: list[str], value: object, path: str) -> None:
 
 
 def _pruned(node: Any) -> Any:
-    """Without what was removed."""
+    """A copy without the removed values."""
     if isinstance(node, dict):
         return {key: _pruned(value) for key, value in node.items() if value is not _REMOVED}
     if isinstance(node, list):
@@ -54,7 +57,7 @@ def _keys(node: Any, key: str, path: str) -> list[Any]:
         return list(node) if key == "*" else [key]
     if isinstance(node, list):
         return _indices(node, key, path)
-    raise SpecError([FieldError(path, f"cannot set it: there is nothing below at '{key}'")])
+    raise SpecError([FieldError(path, f"cannot set it: '{key}' is below a value that has no fields")])
 
 
 def _indices(node: list[Any], key: str, path: str) -> list[Any]:

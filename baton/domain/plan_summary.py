@@ -1,4 +1,4 @@
-"""What a plan comes to: stages with their defaults, steps, images seen, parameters. Pure, from the spec alone."""
+"""Computes a plan's stages with defaults, steps, images seen and parameters. Pure: from the spec alone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ PATH = "dataset.path"
 
 
 def describe(name: str, title: str, data: Any, extensions: Collection[str] = ()) -> PlanView:
-    """A plan with all that it comes to, from decoded YAML or JSON; only the path of its images may be left to be given.
+    """A plan with its computed totals, from decoded YAML or JSON. Only `dataset.path` may be missing.
 
-    `extensions`: what it may name beside what comes with Baton.
+    `extensions`: the names that it may use in addition to those of the catalog.
 
     Raises:
-        SpecError: with one entry for each field that is wrong.
+        SpecError: with one entry for each wrong field.
     """
     spec, missing = _read(data, extensions)
     images = training_images(spec.dataset)
     stages = [_stage(number, stage, images) for number, stage in enumerate(spec.stages, start=1)]
+    split = split_of(spec.dataset)
     return PlanView(
         name=name,
         title=title,
@@ -34,7 +35,7 @@ def describe(name: str, title: str, data: Any, extensions: Collection[str] = ())
         published=spec.published,
         totals=_totals(spec, images, stages),
         stages=stages,
-        split=_split(spec),
+        split=split if isinstance(split, str) else split.model_dump(exclude_none=True),
         optimizer=spec.optimizer.model_dump(),
         seed=spec.seed,
         precision=spec.precision,
@@ -43,7 +44,7 @@ def describe(name: str, title: str, data: Any, extensions: Collection[str] = ())
 
 
 def _read(data: Any, extensions: Collection[str]) -> tuple[JobSpec, list[FieldError]]:
-    """The spec, and what must still be given: where the images lie is known on the worker's machine alone."""
+    """The spec, and the fields that a submission must add: only the user knows the path of the images on the worker."""
     try:
         return parse_spec(data, extensions), []
     except SpecError as error:
@@ -51,7 +52,7 @@ def _read(data: Any, extensions: Collection[str]) -> tuple[JobSpec, list[FieldEr
         missing = [one for one in error.errors if one.field == PATH]
         if not missing or not isinstance(dataset, Mapping) or "path" in dataset:
             raise
-    # Any path does: nothing that is computed here hangs on it, and it is not shown.
+    # Any path will do: it changes nothing that is computed here, and it is not shown.
     return parse_spec({**data, "dataset": {**dataset, "path": "."}}, extensions), missing
 
 
@@ -91,12 +92,7 @@ def _totals(spec: JobSpec, images: int | None, stages: list[PlanStageView]) -> P
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
-    """The sum, or None where a part is not known."""
+    """The sum. None if a number is not known."""
     found = list(numbers)
     known = [number for number in found if number is not None]
     return sum(known) if len(known) == len(found) else None
-
-
-def _split(spec: JobSpec) -> str | dict[str, Any]:
-    wanted = split_of(spec.dataset)
-    return wanted if isinstance(wanted, str) else wanted.model_dump(exclude_none=True)

@@ -1,4 +1,4 @@
-"""What the service answers about plans, and about the networks and extensions that a spec may name."""
+"""Answers of the service about plans, networks and extensions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from baton.domain.wire import Message
 
 
 class PlanStageView(Message):
-    """A stage as it would run: all fields with their defaults, and what it comes to. `stage` counts from 1.
+    """A stage as it would run: all fields with their defaults, and its totals. `stage` counts from 1.
 
-    `steps_per_epoch`, `steps` (of all its epochs) and `images` (seen, augmented ones counted each time): None where
-    they hang on how many images the worker finds. `augmentation`: a name, or the user's own augmenters in brackets.
+    `steps`: of all its epochs. `images`: seen in all its epochs, with repetitions. These and `steps_per_epoch` are None
+    if they depend on how many images the worker finds. `augmentation`: a name, or the user's augmenters in brackets.
     """
 
     stage: int
@@ -35,10 +35,10 @@ class PlanStageView(Message):
 
 
 class PlanTotals(Message):
-    """What a plan comes to. None: hangs on what the worker finds, or on a network that is not Baton's own.
+    """The totals of a plan. None: depends on the images that the worker finds, or on a network that is an extension.
 
-    `parameters` at the plan's width for `classes`, `trainable_parameters` of them; `training_images` after the split;
-    `images`: seen in all epochs.
+    `parameters`: at the plan's width for `classes`. `trainable_parameters`: the trainable part of them.
+    `training_images`: after the split. `images`: seen in all epochs, with repetitions.
     """
 
     parameters: int | None
@@ -52,10 +52,10 @@ class PlanTotals(Message):
 
 
 class PlanView(Message):
-    """A published plan: a job spec with a name, and what it comes to.
+    """A published plan: a job spec with a name, and its totals.
 
-    `spec`: as it would be submitted. `split`, `optimizer`, `seed` and `precision` with their defaults. `published`:
-    what the source reports in the end. `missing`: fields that a submission must give.
+    `spec`: as it would be submitted. `split`, `optimizer`, `seed` and `precision`: with their defaults. `published`:
+    the final results that the source reports. `missing`: fields that a submission must add.
     """
 
     name: str
@@ -84,7 +84,7 @@ class NetworkView(Message):
 
 
 class ExtensionView(Message):
-    """A network, data set or augmentation that is installed beside these workers, and that a spec may name."""
+    """A network, data set or augmentation that is installed next to these workers. A spec may name it."""
 
     kind: Kind
     name: str

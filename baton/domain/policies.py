@@ -1,4 +1,4 @@
-"""What to do next, as pure functions of what is known: when to save, when to try again, when to give up."""
+"""Policies as pure functions: when to save a checkpoint, when to try again, when to give up."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
 DATA_CHANGES_TO_PAUSE = 2
 PASSED_OVER_SECONDS = 120.0
-"""Seconds for which a worker on which data had changed, or training stalled, does not get the job again."""
+"""A worker on which the data had changed, or training stalled, does not get the job again for these seconds."""
 OVERDUE_INTERVALS, OVERDUE_SECONDS = 3.0, 60.0
 PRIOR_INTERRUPTION_SECONDS = 3600.0
 
 
 class Category(StrEnum):
-    """Whose doing the end of an attempt was; it decides whether trying again can help."""
+    """The cause of the end of an attempt. It decides whether another attempt can help."""
 
     USER = "user"
     PREEMPTION = "preemption"
@@ -31,7 +31,7 @@ class Category(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an attempt or a job ended: the stable codes that users and scripts see."""
+    """Why an attempt or a job ended. These codes are stable: users and scripts see them."""
 
     PREEMPTED = "preempted"
     LEASE_EXPIRED = "lease_expired"
@@ -78,6 +78,10 @@ _CATEGORIES = {
         Reason.NOT_FINITE,
     },
 }
+_RESTORE_ADVICE = (
+    "Look into the worker's log: too little memory for the state, or other libraries than those that wrote it, are the "
+    "usual causes. The checkpoints stay in the store; submit the job again to train from the beginning"
+)
 # An exact resume computes the same values again, so another attempt cannot help.
 _FINAL = frozenset({Reason.NOT_FINITE})
 
@@ -99,7 +103,7 @@ class TryAgain:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """End the job as failed. `message` is what its owner reads."""
+    """End the job as failed. `message`: text for the owner."""
 
     reason: Reason
     message: str
@@ -115,11 +119,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class EndedAttempt:
-    """The input of the retry policy. `failures` and `without_progress` include this attempt if it is one. In a row:
-    `restore_failures` ended while they restored a checkpoint, `outages` ended because the store was unavailable,
-    `data_changes` (including this attempt) found other data than the checkpoint's. `repeated_at`: the global step at
-    which this attempt and the failed one before it failed in the same way. `others`: whether another worker may take
-    the job. `reason`: as stored; another version may have written a reason that this version does not know.
+    """The input of the retry policy.
+
+    `reason`: as stored; it may be one that only another version knows. `failures`, `without_progress`: failed
+    attempts, and attempts in a row without a new step in a checkpoint, including this one. Numbers of attempts
+    in a row: `restore_failures` ended during a restore, `outages` ended because of an outage (`is_outage`),
+    `data_changes` (including this one) found other data than the checkpoint's. `repeated_at`: the global step at which
+    this attempt and the failed one before it failed in the same way. `others`: whether another worker may take the job.
     """
 
     reason: str
@@ -134,20 +140,30 @@ class EndedAttempt:
 
 
 def is_outage(reason: str) -> bool:
-    """Whether an attempt ended because something was missing: the store, its data, or a worker of a new enough version.
+    """Whether an attempt ended because the store, the original data or a new enough worker was unavailable.
 
-    The job waits for it and uses no retry budget.
+    The job waits for it, and this uses none of its retries.
     """
     return reason in (Reason.STORE_UNAVAILABLE, Reason.DATA_CHANGED, Reason.WORKER_TOO_OLD)
 
 
 def backoff_seconds(base: float, failures: int, draw: float) -> float:
-    """Exponential backoff with full jitter on its upper half, in seconds. `draw` is uniform in [0, 1)."""
+    """Seconds to wait before the next attempt, at most MAX_BACKOFF. `draw`: uniform in [0, 1)."""
     return backoff(base, failures, MAX_BACKOFF, draw)
 
 
 def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgain | GiveUp | Pause:
-    """Whether an attempt that did not finish its job is followed by another."""
+    """Decides what follows an attempt that did not finish its job. `draw`: uniform in [0, 1), for the jitter.
+
+    A preemption is retried at once, a failure after a backoff, until `retry.max_failures` is exceeded.
+
+    >>> lost = EndedAttempt("lease_expired", "the lease expired", failures=0, without_progress=0)
+    >>> after_attempt(lost, RetrySpec(), draw=0.5)
+    TryAgain(after=0.0)
+    >>> failed = EndedAttempt("exception", "ValueError: x", failures=4, without_progress=1)
+    >>> after_attempt(failed, RetrySpec(max_failures=3), draw=0.5).reason.value
+    'too_many_failures'
+    """
     kind = category(ended.reason)
     if ended.reason == Reason.DATA_CHANGED:
         return _other_data(ended)
@@ -168,7 +184,7 @@ def after_attempt(ended: EndedAttempt, retry: RetrySpec, draw: float) -> TryAgai
 
 
 def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
-    """One worker may have a stale copy, so another worker tries next. If there is none, the job's owner decides."""
+    """One worker may have a stale copy, so another worker tries next. If there is no other, the owner decides."""
     if ended.others and ended.data_changes < DATA_CHANGES_TO_PAUSE:
         return TryAgain(0.0)
     return Pause(Reason.DATA_CHANGED, ended.message)
@@ -176,60 +192,50 @@ def _other_data(ended: EndedAttempt) -> TryAgain | Pause:
 
 def _hopeless(ended: EndedAttempt, retry: RetrySpec) -> GiveUp | None:
     if ended.repeated_at is not None:
-        return GiveUp(Reason.DETERMINISTIC_FAILURE, _will_fail_again(ended))
+        text = f"failed twice in the same way at step {ended.repeated_at}, so it would fail there again"
+        return GiveUp(Reason.DETERMINISTIC_FAILURE, f"{text}; the last: {ended.message}")
     if ended.restore_failures >= MAX_RESTORE_FAILURES:
-        return GiveUp(Reason.RESTORE_FAILED, _cannot_restore(ended))
+        text = f"{ended.restore_failures} attempts in a row ended while they restored a checkpoint"
+        return GiveUp(Reason.RESTORE_FAILED, f"{text}; the last: {ended.message}. {_RESTORE_ADVICE}")
     if ended.without_progress >= retry.max_attempts_without_progress:
         text = f"{ended.without_progress} attempts in a row committed no new step; the last: {ended.message}"
         return GiveUp(Reason.NO_PROGRESS, text)
     return None
 
 
-def _will_fail_again(ended: EndedAttempt) -> str:
-    return (
-        f"failed twice in the same way at step {ended.repeated_at}, so that it would fail there again; "
-        f"the last: {ended.message}"
-    )
-
-
-def _cannot_restore(ended: EndedAttempt) -> str:
-    return (
-        f"{ended.restore_failures} attempts in a row ended while they restored a checkpoint; "
-        f"the last: {ended.message}. Look into the worker's log: too little memory for the state, or other libraries "
-        "than those that wrote it, are the usual causes. The checkpoints stay in the store; submit the job again to "
-        "train from the beginning"
-    )
-
-
 def counts_as_restore_failure(reason: str) -> bool:
-    """Whether the end of an attempt during a restore means that its checkpoints cannot be restored.
+    """Whether an attempt that ended with this reason during a restore is a sign of bad checkpoints.
 
-    This is not so for a stop with notice, an unavailable store, changed data, a worker that is too old, or a worker
-    with another store.
+    False for a stop with notice, an unavailable store, changed data, a worker that is too old, or a worker with
+    another store.
     """
-    says_nothing = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE)
-    return reason not in says_nothing and not is_outage(reason)
+    unrelated = (Reason.PREEMPTED, Reason.PAUSED, Reason.CANCELLED, Reason.WRONG_STORE)
+    return reason not in unrelated and not is_outage(reason)
 
 
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:
-    """Mean time between interruptions: one imagined interruption in an hour beside the observed ones."""
+    """Mean seconds between interruptions. One assumed interruption in one hour is added to the observed ones."""
     return (held_seconds + PRIOR_INTERRUPTION_SECONDS) / (interruptions + 1)
 
 
 def young_daly(cost_seconds: float, between_interruptions: float) -> float:
-    """Seconds between checkpoints that cost least, within 15 s and 30 min.
+    """The optimal checkpoint interval in seconds, limited to 15 s to 30 min.
 
-    `cost_seconds`: what training loses by one. Source: J. W. Young, A first order approximation to the optimum
-    checkpoint interval, CACM 17 (1974); J. T. Daly, Future Generation Computer Systems 22 (2006).
+    `cost_seconds`: training time lost by one save. `between_interruptions`: mean seconds between interruptions.
+    Source: J. W. Young, A first order approximation to the optimum checkpoint interval, CACM 17 (1974); J. T. Daly,
+    Future Generation Computer Systems 22 (2006).
+
+    >>> young_daly(cost_seconds=0.5, between_interruptions=3600.0)
+    60.0
     """
     return min(max(math.sqrt(2 * cost_seconds * between_interruptions), MIN_INTERVAL), MAX_INTERVAL)
 
 
 @dataclass(frozen=True)
 class Since:
-    """What happened since the last checkpoint, and what a save costs. Times in seconds.
+    """Steps and time since the last checkpoint, and the cost of a save. Times in seconds.
 
-    `stall_seconds`: what the training loop waits for one; `save_seconds`: what writing it takes in the background.
+    `stall_seconds`: how long the training loop waits for a save. `save_seconds`: how long the background write takes.
     """
 
     steps: int
@@ -240,11 +246,11 @@ class Since:
 
 
 def interval_seconds(spec: JobSpec, since: Since) -> float | None:
-    """Seconds between checkpoints as the spec's cadence comes to; None for a number of steps before the first of them.
+    """Seconds between checkpoints by the spec's cadence. None for a cadence in steps before the first step.
 
-    `auto` is Young-Daly on the stall, because that is all that training loses; but a save never follows the one before
-    it before twice its time in the background, so that it has been committed well before the next one begins. That may
-    be more than 30 min.
+    `auto` is Young-Daly with the stall as the cost, because training loses only the stall. The interval is at least
+    twice the time of the background write, so that a save is committed well before the next one begins. It can
+    therefore exceed 30 min.
     """
     match spec.checkpoint.every:
         case EverySteps(steps=steps):
@@ -256,7 +262,7 @@ def interval_seconds(spec: JobSpec, since: Since) -> float | None:
 
 
 def checkpoint_due(spec: JobSpec, since: Since) -> bool:
-    """Whether the training loop saves now."""
+    """Whether the training loop should save now."""
     if isinstance(spec.checkpoint.every, EverySteps):
         return since.steps >= spec.checkpoint.every.steps
     interval = interval_seconds(spec, since)
@@ -264,5 +270,5 @@ def checkpoint_due(spec: JobSpec, since: Since) -> bool:
 
 
 def checkpoint_overdue(age: float, interval: float | None) -> bool:
-    """Whether a running job's newest checkpoint is older (`age` in seconds) than can be explained by its cadence."""
+    """Whether a running job's newest checkpoint is older than its cadence explains. `age`, `interval` in seconds."""
     return interval is not None and age > max(OVERDUE_INTERVALS * interval, OVERDUE_SECONDS)

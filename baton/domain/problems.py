@@ -1,7 +1,8 @@
-"""Which answers to an HTTP request come from the service itself, and how to describe the others.
+"""Recognizes HTTP errors of the service, and describes answers that come from something else.
 
-Proxies, ingresses and sign-in pages answer too, with any status. Every error of the service is a problem document
-(RFC 9457) with a type and a code of Baton. Whatever else is no answer of the service, so it decides nothing.
+Proxies, ingresses and sign-in pages also answer, with any status. Every error of the service is a problem document
+(RFC 9457) with a type and a code of Baton. Any other error answer is not from the service, and no decision is based on
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from baton.domain.views import ProblemView
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 TYPE = "urn:baton:problem:"
-"""Start of the type of every problem document. The code follows."""
+"""Prefix of the type of every problem document. The code follows."""
 
 MAX_SHOWN = 200
 
@@ -36,9 +37,9 @@ def media_type(content_type: str | None) -> str:
 
 
 def foreign_text(status: int, content_type: str | None, body: bytes, location: str | None = None) -> str:
-    """Describe an answer that does not come from the service. `location`: where it redirects to."""
-    said = " ".join(safe(body.decode("utf-8", "replace")).split())[:MAX_SHOWN]
-    shown = f": {said!r}" if said else ""
+    """Describes an answer that does not come from the service. `location`: where it redirects to."""
+    text = " ".join(safe(body.decode("utf-8", "replace")).split())[:MAX_SHOWN]
+    shown = f": {text!r}" if text else ""
     to = f", a redirect to {safe(location)[:MAX_SHOWN]}" if location else ""
     return (
         f"HTTP {status}, {media_type(content_type) or 'no content type'}{to}{shown}; this answer does not come from a "

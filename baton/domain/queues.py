@@ -1,4 +1,4 @@
-"""What the reconciler and the workers agree on about RQ: queue names, and the one function a message may name."""
+"""RQ names shared by the reconciler and the workers: queues, and the only function that a message may name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ RQ_PREFIX = "baton:"
 
 PRIORITIES = ("high", "normal", "low")
 QUEUE = r"^[a-z0-9][a-z0-9-]{0,62}$"
-"""What a queue may be called."""
+"""The form of a queue's name in a spec."""
 
 
 def rq_queue(queue: str, priority: str) -> str:
-    """The RQ queue for attempts of jobs in `queue` with this priority."""
+    """The RQ queue for attempts of jobs in `queue` with this priority.
+
+    >>> rq_queue("default", "high")
+    'baton:default:high'
+    """
     return f"{RQ_PREFIX}{queue}:{priority}"
 
 

@@ -1,4 +1,4 @@
-"""What a job's attempts so far say about trying again, as pure functions of how they ended."""
+"""Counts for the retry policy, as pure functions of how a job's attempts ended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from baton.domain.policies import Reason, is_outage
 
 FORGIVEN_AFTER = 3600.0
-"""Seconds of training in checkpoints with which an attempt makes the failures before it forgotten."""
+"""Earlier failures are not counted after an attempt with this many seconds of training in checkpoints."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What is kept of an attempt that failed or got far. `covered_seconds`: of its training that are in checkpoints.
+    """The part of an ended attempt that the retry policy needs. `covered_seconds`: its training time in checkpoints.
 
-    `at_step`: where it failed, `fault`: what failed there; None unless both are known and it had begun to train.
+    `at_step`: the global step at which it failed. `fault`: what failed there. Both are None if one of them is unknown
+    or the attempt had not begun to train.
     """
 
     reason: str | None
@@ -27,9 +28,10 @@ class Trace:
 
 
 def failures_that_count(newest_first: Sequence[Trace]) -> int:
-    """Failures since an attempt last made good progress: a failure once in hours differs from one at each try.
+    """Failures since the last attempt that made good progress (FORGIVEN_AFTER).
 
-    An outage, such as an unavailable store, is not a failure: the job waits for its end.
+    Failures that are hours of training apart are not a sign of a broken job. An outage, such as an unavailable store,
+    is not a failure: the job waits for its end.
     """
     count = 0
     for one in newest_first:
@@ -40,7 +42,7 @@ def failures_that_count(newest_first: Sequence[Trace]) -> int:
 
 
 def outages_in_a_row(newest_first: Sequence[Trace]) -> int:
-    """How many of the newest attempts in a row ended in an outage (`is_outage`)."""
+    """How many of the newest attempts in a row ended because of an outage (`is_outage`)."""
     count = 0
     for one in newest_first:
         if one.reason is None or not is_outage(one.reason):
@@ -50,9 +52,10 @@ def outages_in_a_row(newest_first: Sequence[Trace]) -> int:
 
 
 def repeated_at(newest_first: Sequence[Trace]) -> int | None:
-    """The step at which the last two failures were the same, of those that the same step brings about again.
+    """The global step at which the last two failures were the same. None if they differ.
 
-    Memory that runs out on one device may suffice on another.
+    Only for failures that the same step causes again. Out of memory counts only on the same kind of device: another
+    device may have more memory.
     """
     failed = [one for one in newest_first if one.failed][:2]
     if len(failed) < 2 or failed[0].reason not in (Reason.EXCEPTION, Reason.OUT_OF_MEMORY):

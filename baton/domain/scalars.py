@@ -1,4 +1,4 @@
-"""Types of single values in messages: bounds that every database and every reader of JSON can hold."""
+"""Types of single values in messages, with bounds that every database and every JSON reader can hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def shown(text: str) -> str:
-    """The text without what terminals take for commands: each such character becomes U+FFFD, lines and tabs stay."""
+    """The text with each terminal control character replaced by U+FFFD. Line feeds and tabs stay."""
     return _CONTROL.sub("\ufffd", text)
 
 
@@ -25,7 +25,7 @@ def _shown(value: object, read: ValidatorFunctionWrapHandler) -> str:
 
 
 Shown = WrapValidator(_shown)
-"""For text of workers that is shown to people, also in a terminal. Escapes what UTF-8 cannot encode."""
+"""For text from workers that is shown to people, also in a terminal. Escapes what UTF-8 cannot encode."""
 
 Crc32c = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=900)]
@@ -48,10 +48,10 @@ Duration = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False), NUMBER]
 """Seconds."""
 
 Real = Annotated[float, NUMBER]
-"""Any number, NaN too."""
+"""Any number, including NaN."""
 
 Numbers = Annotated[dict[Annotated[str, Field(max_length=200), Shown], Real], Field(max_length=200)]
-"""Numbers by name, such as metrics. Each view of the job shows them all."""
+"""Numbers by name, such as metrics. Every answer about the job contains them all."""
 
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
-"""Seconds since the claim by bucket (baton.domain.goodput); a name that is not known counts as `other`."""
+"""Seconds since the claim by bucket (baton.domain.goodput). An unknown bucket counts as `other`."""

@@ -1,4 +1,4 @@
-"""Which dotted paths a spec can have at all, from its schema: so that a mistyped `--set` is named as it was typed."""
+"""Validates `--set` paths against the schema of the spec, so that an error quotes the path as it was typed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SHORT_NAMES = {"width": "network.width"}
 
 
 def full_path(path: str) -> str:
-    """The path that a short name stands for, or the path itself."""
+    """Expands a short name such as `width`. Any other path is returned unchanged."""
     return SHORT_NAMES.get(path, path)
 
 
 def check_path(path: str) -> None:
-    """Raises SpecError where no spec can have a field of this path; values of free form are left to the parser."""
+    """Raises SpecError if no spec can have a field with this path. Paths into free-form values are not checked."""
     nodes, keys = [_schema()], path.split(".")
     for place, key in enumerate(keys):
         nodes = [one for node in nodes for one in _alternatives(node)]
@@ -79,7 +79,7 @@ def _is_closed(node: Node) -> bool:
 
 
 def _members(node: Node, key: str, *, strict: bool) -> list[Node]:
-    """What lies below a node; `strict`: a list has members by number alone, else its index is for others to judge."""
+    """The nodes below a node at `key`. `strict`: a list accepts only `*` or a number; otherwise it accepts any key."""
     if "items" in node:
         return [node["items"]] if key == "*" or key.isdecimal() or not strict else []
     properties: Node = node.get("properties", {})

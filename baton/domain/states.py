@@ -1,4 +1,4 @@
-"""The one table of states and events. Whatever changes a job, a stage or an attempt asks here first."""
+"""The table of states and events. Every state change of a job, a stage or an attempt goes through it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from baton.domain.errors import TransitionError
 
 
 class JobState(StrEnum):
-    """Where a job is."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What the owner of a job wants of it."""
+    """What the owner of a job wants it to do."""
 
     RUN = "run"
     PAUSE = "pause"
@@ -43,7 +43,7 @@ class JobEvent(StrEnum):
 
 
 class StageState(StrEnum):
-    """Where a stage is."""
+    """The state of a stage."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -58,7 +58,7 @@ class StageEvent(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where an attempt, one worker's hold on a job, is."""
+    """The state of an attempt, which is one worker's hold on a job."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -87,7 +87,7 @@ class AttemptEvent(StrEnum):
 
 
 class CheckpointState(StrEnum):
-    """What became of a checkpoint after its commit."""
+    """The state of a checkpoint after its commit."""
 
     COMMITTED = "committed"
     QUARANTINED = "quarantined"
@@ -115,7 +115,7 @@ def _all_to(target: _S, *sources: _S) -> dict[_S, _S]:
 
 
 _JOB = {
-    # A job that lost its worker is recovering until the next one trains; who only claimed it may be lost as well.
+    # A job that lost its worker is recovering until another worker trains: a worker that only claimed it may be lost.
     _JE.CLAIMED: {_J.QUEUED: _J.RUNNING, _J.RECOVERING: _J.RECOVERING},
     _JE.STARTED: {_J.RUNNING: _J.RUNNING, _J.RECOVERING: _J.RUNNING},
     _JE.INTERRUPTED: _all_to(_J.RECOVERING, _J.RUNNING, _J.RECOVERING),
@@ -157,7 +157,10 @@ def next_job_state(state: JobState, event: JobEvent) -> JobState:
     """The job's state after the event.
 
     Raises:
-        TransitionError: the table does not know the event in this state.
+        TransitionError: the event is not possible in this state.
+
+    >>> next_job_state(JobState.RUNNING, JobEvent.INTERRUPTED).value
+    'recovering'
     """
     return _next(_JOB, "the job", state, event)
 
@@ -166,7 +169,7 @@ def next_stage_state(state: StageState, event: StageEvent) -> StageState:
     """The stage's state after the event.
 
     Raises:
-        TransitionError: the table does not know the event in this state.
+        TransitionError: the event is not possible in this state.
     """
     return _next(_STAGE, "the stage", state, event)
 
@@ -175,13 +178,13 @@ def next_attempt_state(state: AttemptState, event: AttemptEvent) -> AttemptState
     """The attempt's state after the event.
 
     Raises:
-        TransitionError: the table does not know the event in this state.
+        TransitionError: the event is not possible in this state.
     """
     return _next(_ATTEMPT, "the attempt", state, event)
 
 
 def shown_status(state: JobState, desired: DesiredState) -> str:
-    """What a user sees: `pausing` or `cancelling` while desire and state differ."""
+    """The status that a user sees: `pausing` or `cancelling` until the job is paused or cancelled."""
     if state in TERMINAL_JOBS or desired is DesiredState.RUN:
         return state.value
     if desired is DesiredState.CANCEL:

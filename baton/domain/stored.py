@@ -17,23 +17,23 @@ _M = TypeVar("_M", bound=BaseModel)
 ROUNDS = 20
 """Maximum rounds of removing unreadable parts. Each round finds the errors of one level."""
 
-MOST_TOLD = 1_000
+MAX_LOGGED = 1_000
 log = logging.getLogger(__name__)
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 def read_stored(model: type[_M], data: object, blank: Mapping[str, Any] | None = None) -> _M:
-    """The model with the readable part of the data. Unknown fields are ignored. The data is not changed.
+    """The model with the readable part of the data. Unknown fields are ignored. `data` is not changed.
 
-    A known field with an invalid value gets its value from `blank`, or its default. In lists and mappings only the
-    invalid members are left out. Each finding is logged once.
+    A known field with an invalid value gets its value from `blank`, or its default. Invalid members of lists and
+    mappings are left out. Each finding is logged once.
 
     Raises:
         ValueError: a field that has no default cannot be read.
     """
     if not isinstance(data, Mapping):
         if data is not None:
-            _tell(model, f"is {type(data).__name__} and not a mapping")
+            _log_once(model, f"is {type(data).__name__} and not a mapping")
         data = {}
     try:
         return model.model_validate(data)
@@ -53,13 +53,13 @@ def _read(model: type[_M], rest: dict[str, Any], error: ValidationError, blank: 
 
 
 def find_stored(model: type[_M], data: object) -> _M | None:
-    """The same. None if there is no data or it cannot be read."""
+    """As `read_stored`, but None if there is no data or it cannot be read."""
     if data is None:
         return None
     try:
         return read_stored(model, data)
     except ValueError as error:
-        _tell(model, f"cannot be read: {' '.join(str(error).split())[:300]}")
+        _log_once(model, f"cannot be read: {' '.join(str(error).split())[:300]}")
         return None
 
 
@@ -71,12 +71,12 @@ def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationErr
         if any(_delete(data, place) for place in _places(one)):
             found = True
             if one["type"] != "extra_forbidden":
-                _tell(model, f"{'.'.join(map(str, one['loc']))}: {one['msg']}; its default is used")
+                _log_once(model, f"{'.'.join(map(str, one['loc']))}: {one['msg']}; its default is used")
     return found
 
 
 def _places(error: Any) -> list[tuple[Any, ...]]:
-    """Where to cut, best first: an unknown field, then a member of a container, then the whole field."""
+    """What to remove, best first: an unknown field, then a member of a container, then the whole field."""
     location: tuple[Any, ...] = error["loc"]
     whole = [location[:2], location[:1]] if len(location) > 1 else [location]
     return [location, *whole] if error["type"] == "extra_forbidden" else whole
@@ -98,10 +98,10 @@ def _delete(data: Any, place: tuple[Any, ...]) -> bool:
     return True
 
 
-def _tell(model: type[BaseModel], finding: str) -> None:
+def _log_once(model: type[BaseModel], finding: str) -> None:
     text = f"a stored {model.__name__} {finding}"
-    if text not in _told and len(_told) < MOST_TOLD:
-        _told.add(text)
+    if text not in _logged and len(_logged) < MAX_LOGGED:
+        _logged.add(text)
         log.warning("%s", text)
 
 

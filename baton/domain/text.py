@@ -22,12 +22,12 @@ def safe(text: str) -> str:
 
 
 def same_everywhere(name: str) -> str:
-    """A file name in the same Unicode form on all file systems: macOS decomposes accents, others do not."""
+    """A file name in Unicode normal form C on every machine: macOS decomposes accents, other systems do not."""
     return name if name.isascii() else unicodedata.normalize("NFC", safe(name))
 
 
 def words_of(make: Callable[[], object]) -> str:
-    """What `make` returns, as safe text. A fixed text if it raises, as the `__str__` of an exception may."""
+    """The result of `make` as safe text. UNPRINTABLE if it raises, as the `__str__` of an exception may."""
     try:
         return safe(str(make()))
     except Exception:

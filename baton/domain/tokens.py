@@ -1,4 +1,4 @@
-"""Tokens, what they open, and who did what with them: one vocabulary for service, client and dashboard."""
+"""Access tokens, their scopes, the audit log and browser sessions, for service, client and dashboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from baton.domain.validation import NUMBER, Model
 from baton.domain.wire import Message
 
 MAX_EXPIRY = 10 * 366 * 86_400.0
-# What the logs call those who have no token of their own: no token may go by these names.
+# Actor names in the logs for requests without a named token. A token cannot have one of these names.
 OWNER, NOBODY = "user", "nobody"
 WORK_BOOTSTRAP, READ_BOOTSTRAP = "work-bootstrap", "read-bootstrap"
 TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP)
@@ -22,7 +22,7 @@ TOKEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$"  # noqa: S105 - a form, no se
 
 
 class Scope(StrEnum):
-    """What a token may do. None holds another, but `admin` holds all."""
+    """What a token may do. `admin` includes all others; the others include only themselves."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -31,16 +31,16 @@ class Scope(StrEnum):
 
 
 MEANINGS = {
-    Scope.READ: "look at jobs, their events, logs and files, at plans and workers",
+    Scope.READ: "read jobs, their events, logs and files, plans and workers",
     Scope.SUBMIT: "submit, pause, resume and cancel jobs, and preview plans",
-    Scope.WORK: "take attempts and train them",
-    Scope.ADMIN: "everything, tokens and the audit log too",
+    Scope.WORK: "claim attempts and train them",
+    Scope.ADMIN: "everything, including tokens and the audit log",
 }
 
 
 def _no_other(name: str) -> str:
     if name in TAKEN_NAMES:
-        raise ValueError("is how the log calls somebody else")
+        raise ValueError("is a reserved name in the audit log")
     return name
 
 
@@ -56,7 +56,7 @@ TokenName = Annotated[
 
 
 class TokenRequest(Model):
-    """Asks for a token. An unknown field is refused: a misspelt expiry must not make a token that never ends."""
+    """Asks for a token. Unknown fields are refused: a misspelt expiry must not create a token that never expires."""
 
     name: TokenName
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=4), AfterValidator(_in_order)]
@@ -64,7 +64,7 @@ class TokenRequest(Model):
 
 
 class TokenView(Message):
-    """A token without its secret. `prefix`: how it begins; `last_used_at` may be some minutes behind."""
+    """A token without its secret. `prefix`: its first characters. `last_used_at` may be some minutes old."""
 
     id: str
     name: str
@@ -79,20 +79,22 @@ class TokenView(Message):
 
 
 class TokenCreated(TokenView):
-    """A new token with its secret, which is shown this once."""
+    """A new token with its secret, which is sent only once."""
 
     token: str = Field(repr=False)
 
 
 class TokenPage(Message):
-    """A page of tokens, newest first. `next_cursor` is None on the last one."""
+    """A page of tokens, newest first. `next_cursor` is None on the last page."""
 
     items: list[TokenView]
     next_cursor: str | None
 
 
 class AuditView(Message):
-    """Who did what. `actor`: a token's name, `user` for BATON_TOKEN, `nobody`; `subject`: id of the job or token."""
+    """An entry of the audit log. `actor`: a token's name, `user` for BATON_TOKEN, or `nobody`. `subject`: the id of the
+    job or token.
+    """
 
     number: int
     at: datetime
@@ -105,27 +107,27 @@ class AuditView(Message):
 
 
 class AuditPage(Message):
-    """A page of the audit log, newest first. `next_cursor` is None on the last one."""
+    """A page of the audit log, newest first. `next_cursor` is None on the last page."""
 
     items: list[AuditView]
     next_cursor: str | None
 
 
 class SessionRequest(Model):
-    """Asks for a session of a browser. `token`: or the code of a link, which is good once."""
+    """Asks for a browser session. `token`: a token, or the code of a sign-in link, which is valid once."""
 
     token: Annotated[str, Field(min_length=1, max_length=500, repr=False)]
 
 
 class LinkView(Message):
-    """A link that signs a browser in: `path` below the service's address, with the code in the fragment."""
+    """A link that signs a browser in. `path`: below the service's address, with the code in the fragment."""
 
     path: str = Field(repr=False)
     expires_at: datetime
 
 
 class SessionView(Message):
-    """Who asks, and what that one may do. `csrf`: of a session, what the header Baton-CSRF of each write holds."""
+    """The caller's name and scopes. `csrf`: for a browser session, the value of the header Baton-CSRF in each write."""
 
     name: str
     scopes: tuple[Scope, ...]

@@ -1,6 +1,6 @@
-"""Computes how long the service was up, as pure functions of the spans in which it wrote.
+"""Computes the service's uptime from the spans in which it wrote. Pure functions.
 
-A lease counts only time in which a worker could have renewed it: docs/decisions/0028-leases-and-outages.md.
+Only time in which a worker could have renewed its lease counts for a lease: docs/decisions/0028-leases-and-outages.md.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class Span:
-    """A time in which one replica wrote regularly, without a gap that is too long."""
+    """A span of time in which one replica wrote regularly, without a long gap."""
 
     begun: datetime
     ended: datetime
 
 
 def longest_gap(lease: float, heartbeat: float) -> float:
-    """The longest gap between writes that counts as served, in seconds: a worker can still renew its lease after it."""
+    """The longest gap between writes that still counts as uptime, in seconds: a worker can renew its lease after it."""
     return max(0.5, min(lease / 3, (lease - heartbeat) / 2))
 
 
@@ -41,7 +41,7 @@ def served(spans: Iterable[Span], now: datetime, gap: float) -> list[Span]:
 
 
 def since(joined: list[Span], seconds: float) -> datetime | None:
-    """The time since which the service was up for `seconds` in total. None if it was not, as far as is known."""
+    """The time since which the service was up for `seconds` in total. None if the known uptime is shorter."""
     rest = timedelta(seconds=seconds)
     for one in joined:
         lasted = one.ended - one.begun
@@ -55,8 +55,8 @@ def since(joined: list[Span], seconds: float) -> datetime | None:
 class Served:
     """The uptime of the service. `now`: the database's clock, which was compared with this host's clock.
 
-    `since`: the service has taken heartbeats without a gap since then. `long_before`: since then the service was up so
-    long in total that a worker without a heartbeat since then is given up, even if there were outages.
+    `since`: the service has accepted heartbeats without a gap since then. `long_before`: the total uptime since then is
+    so long that a worker without a heartbeat since then is lost, even if there were outages.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""Validation in Baton's words: what pydantic finds, with the field as a user wrote it."""
+"""Turns pydantic's errors into Baton's messages, with the field path as the user wrote it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?[smhd])+$"
-"""Durations as text, for schemas; what is parsed is a little wider."""
+"""Durations as text, for schemas. `parse_duration` accepts a little more."""
 
 _MESSAGES = {
     "missing": "is required",
@@ -38,7 +38,7 @@ _UNION_MEMBERS = {"constant", "reduce_on_plateau", "cyclic", "SplitFractions", "
 
 
 class FieldValueError(ValueError):
-    """A finding of a check over several fields that names the field it is about, relative to its model."""
+    """An error of a check over several fields. `field`: the wrong field, relative to its model."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
@@ -54,14 +54,14 @@ def _refuse(*kinds: type, what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# Last among what annotates a field, or its bounds vanish from the schema. Pydantic would take "3" and true for numbers,
-# and no schema says so; but YAML makes text of 1e-3.
+# These must be the last annotation of a field, or its bounds are missing in the schema. Pydantic would accept "3" and
+# true as numbers, and the schema does not say so. NUMBER accepts text, because YAML reads 1e-3 as text.
 WHOLE = _refuse(bool, str, what="a whole number")
 NUMBER = _refuse(bool, what="a number")
 
 
 class Model(BaseModel):
-    """Base of all that is validated: unknown keys are errors, values never change."""
+    """Base of strictly validated models: unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
 
@@ -70,7 +70,10 @@ def parse_duration(value: object) -> float:
     """Seconds from 90, "90s", "1.5m" or "11h30m".
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: the value is not a duration.
+
+    >>> parse_duration("1.5m"), parse_duration("11h30m")
+    (90.0, 41400.0)
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -81,7 +84,7 @@ def parse_duration(value: object) -> float:
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    """The path as a user wrote it: pydantic adds the members of unions, which stand in no spec."""
+    """The path as the user wrote it: pydantic adds names of union members, which are not in the spec."""
     return ".".join(str(p) for p in location if p not in _UNION_MEMBERS and "(" not in str(p))
 
 
@@ -101,12 +104,12 @@ def _field_error(error: Any) -> FieldError:
 
 
 def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
-    """Pydantic's findings, one for each field; a list is not called too short for members that are wrong themselves."""
+    """Pydantic's errors, one for each field. If members of a field are wrong, the field itself is not listed."""
     return findings(error.errors(include_url=False))
 
 
 def findings(errors: Iterable[Any]) -> tuple[FieldError, ...]:
-    """The same from what pydantic calls line errors, as a web framework hands them on."""
+    """As `field_errors`, from pydantic's line errors, in the form in which FastAPI passes them on."""
     found: dict[str, FieldError] = {}
     for item in errors:
         finding = _field_error(item)

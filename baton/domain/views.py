@@ -1,4 +1,4 @@
-"""What the service answers to users, in one vocabulary for service, client and dashboard."""
+"""Answers of the service to users. Service, client and dashboard share these models."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _T = TypeVar("_T")
 
 
 class Listing(Message, Generic[_T]):
-    """A whole list; an object, so that fields can be added beside it."""
+    """A complete list. It is an object, so that fields can be added later."""
 
     items: list[_T]
 
 
 class ProgressView(Progress):
-    """The progress that the worker reported last. It never goes back within an attempt. A new attempt resumes from a
-    checkpoint.
+    """The progress that the worker reported last. It does not decrease within an attempt. A new attempt resumes from
+    a checkpoint.
 
     `fraction`: the share of all steps that is done, 0 to 1. `images_per_second` and `eta_seconds` are None unless a
     worker is training and its heartbeats arrive. `metrics`: reported with the progress, usually not yet recorded.
@@ -47,9 +47,9 @@ class ProgressView(Progress):
 class CheckpointStatus(Message):
     """The newest committed checkpoint, and the cadence of saving. Times in seconds.
 
-    `interval_seconds`: time between two saves, as the spec says or `auto` came to. `save_seconds`: what writing this
-    one took in the background; `stall_seconds`: what training waited for it. `age_seconds`: as of this answer, or of
-    the job's end. `overdue`: the job trains, and this one is older than max(3 x interval, 60 s).
+    `interval_seconds`: time between two saves, from the spec or computed by `auto`. `save_seconds`: time of the
+    background write. `stall_seconds`: how long training waited for the save. `age_seconds`: at the time of this answer,
+    or at the job's end. `overdue`: the job trains, and the checkpoint is older than max(3 x interval, 60 s).
     """
 
     global_step: int
@@ -62,7 +62,7 @@ class CheckpointStatus(Message):
 
 
 class JobView(Message):
-    """A job as a user sees it. `version` grows with each change, but not with the passing of time.
+    """A job as a user sees it. `version` grows with each change of the job, and not with time alone.
 
     `metrics`: the metrics of the last finished epoch, the newest row of the history; empty before the first.
     `beat_at`: the last heartbeat of the worker that holds the job; None if no worker holds it. `silent_seconds`: the
@@ -70,8 +70,8 @@ class JobView(Message):
     version. `lease_expires_at`: when another worker gets the job if no heartbeat arrives. `as_of`: the service's time
     of this answer; use it to compute ages.
     `goodput`: seconds by bucket (baton.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
-    `events`: the number of events in its log, which is also the number of the newest.
-    `waiting_for`: why no worker trains a job that should run, as text; it may change without a new version.
+    `events`: the number of events in its log, which is also the sequence number of the newest.
+    `waiting_for`: why no worker trains a job that should run; it may change without a new version.
     """
 
     id: str
@@ -107,14 +107,14 @@ class JobView(Message):
 
 
 class JobPage(Message):
-    """A page of jobs, newest first. `next_cursor` is None on the last one."""
+    """A page of jobs, newest first. `next_cursor` is None on the last page."""
 
     items: list[JobView]
     next_cursor: str | None
 
 
 class StageView(Message):
-    """A stage as it runs. `stage` counts from 1."""
+    """A stage of a job and its progress. `stage` counts from 1."""
 
     stage: int
     name: str
@@ -153,16 +153,15 @@ class AttemptView(Message):
 
 
 class CurveView(Message):
-    """One metric of a job along its epochs, thinned out: (epoch, value) in order, the newest always among them."""
+    """One metric of a job by epoch, thinned out. `points`: (epoch, value) in order; the newest is always included."""
 
     job_id: str
     points: list[tuple[int, Real]]
 
 
 class CheckpointView(Message):
-    """A committed checkpoint. `bytes` of payload, `seconds` that the save took, `stall_seconds` that training waited.
-
-    `roles`: the pointers that name it now.
+    """A committed checkpoint. `bytes`: size of the payload. `seconds`: time of the background write. `stall_seconds`:
+    how long training waited for the save. `roles`: the pointers that name it now.
     """
 
     id: str
@@ -192,14 +191,14 @@ class EventView(Message):
 
 
 class EventPage(Message):
-    """A page of a job's log, oldest first. `next_after` goes into `after` of the next call; None: nothing more yet."""
+    """A page of a job's log, oldest first. `next_after`: the `after` of the next call; None: no more events yet."""
 
     items: list[EventView]
     next_after: int | None
 
 
 class ArtifactView(Message):
-    """A file for people."""
+    """A file of a job. `size` in bytes. `url`: where to download it."""
 
     name: str
     size: int
@@ -210,11 +209,11 @@ class ArtifactView(Message):
 
 
 class WorkerView(Message):
-    """A worker as it was seen last. `state`: idle, busy, refused, resting, lost or ended.
+    """A worker as it was last seen. `state`: idle, busy, refused, resting, lost or ended.
 
     `job_id`, `job_name` and `attempt`: what it holds now. `since`: when this process first registered. `ended_at`: when
     it reported its end. `refusal`: why the service gives it no work, and what to set. `rests_until`: it takes no work
-    until then. `rests_why`: because of so many crashes. `protocol` and `spec_version`: the versions of
+    until then. `rests_why`: the crashes that caused this. `protocol` and `spec_version`: the versions of
     baton.domain.protocol_versions that it knows.
     """
 
@@ -240,9 +239,10 @@ class WorkerView(Message):
 
 
 class QueueView(Message):
-    """How many workers a queue could use: `wanted` is `waiting`, attempts that may start now, and `held`, under way.
+    """How many workers a queue could use.
 
-    What waits for a backoff or for a place within a limit is not counted: a worker more would not help it.
+    `waiting`: attempts that may start now. `held`: attempts that workers hold. `wanted`: the sum of both. Attempts that
+    wait for a backoff or a concurrency limit are not counted: another worker would not help them.
     """
 
     queue: str
@@ -252,7 +252,7 @@ class QueueView(Message):
 
 
 class ProblemView(Message):
-    """RFC 9457 problem details; `errors` names the fields of a bad spec, `request_id` the line in the service's log."""
+    """RFC 9457 problem details. `errors`: the wrong fields of a spec. `request_id`: find it in the service's log."""
 
     type: str
     title: str

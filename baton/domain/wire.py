@@ -45,7 +45,7 @@ class WorkerInfo(Message):
     """The worker that claims. `protocol`, `spec_version`: the versions of baton.domain.protocol_versions that it knows.
 
     `store`: the store that it uses; None from a worker of a release that does not report it. `problem`: why it takes
-    no work, beside its store: a GPU that it cannot use.
+    no work for another reason than its store, such as a GPU that it cannot use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), Shown]
@@ -61,16 +61,16 @@ class WorkerInfo(Message):
 
 
 class Rest(Message):
-    """A worker takes no work for so many seconds, because attempts crashed on it. `why`: how many, and how."""
+    """A worker takes no work for `seconds` because attempts crashed on it. `why`: the number and kind of crashes."""
 
     seconds: Duration
     why: Annotated[str, Field(max_length=200), Shown]
 
 
 class WorkerReport(WorkerInfo):
-    """Reports that a worker is alive. `ended`: it ends now, without an attempt; this is its last report.
+    """Reports that a worker is alive. `ended`: the worker ends now and holds no attempt; this is its last report.
 
-    `rest`: it takes no work for some time. None otherwise, and from a worker of a release that does not rest.
+    `rest`: set while it takes no work after crashes. None otherwise, and from a release that does not report it.
     """
 
     queues: Annotated[tuple[Annotated[str, Field(max_length=200), Shown], ...], Field(max_length=50)] = ()
@@ -80,7 +80,9 @@ class WorkerReport(WorkerInfo):
 
 
 class NextRequest(Message):
-    """Asks for work over HTTP: the service answers as soon as an attempt of one of the queues may start."""
+    """Asks for work over HTTP. The service answers as soon as an attempt in one of the queues may start, or after
+    `wait_seconds`.
+    """
 
     worker: WorkerInfo
     queues: Annotated[tuple[QueueName, ...], Field(min_length=1, max_length=50)] = ("default",)
@@ -88,7 +90,7 @@ class NextRequest(Message):
 
 
 class Offer(Message):
-    """A hint as a message in Redis is one: whose the attempt is decides its claim. None: nothing to do now."""
+    """A hint, like a message in Redis: the claim decides who gets the attempt. None: there is no work now."""
 
     attempt_id: str | None
 
@@ -101,7 +103,7 @@ class Claim(Message):
 
 
 class CheckpointRef(Message):
-    """Where a committed checkpoint lies."""
+    """A committed checkpoint and its place in the store."""
 
     id: str
     prefix: ObjectName
@@ -142,7 +144,7 @@ class GrantHead(Message):
 
 
 class Fenced(Message):
-    """A write of a worker. The service answers 409 `lease-lost` where `fence` is not the attempt's own."""
+    """A write of a worker. The service answers 409 `lease-lost` if `fence` is not the attempt's fencing token."""
 
     fence: Count
 
@@ -180,7 +182,7 @@ class Beat(Message):
 
 
 class CheckpointRole(StrEnum):
-    """Which pointers a commit moves."""
+    """The pointers that a commit moves to the new checkpoint."""
 
     LATEST = "latest"
     STAGE_BEST = "stage_best"
@@ -214,7 +216,7 @@ class CheckpointCommit(Fenced):
 
 
 class EpochRecord(Fenced):
-    """Records a finished epoch; the same epoch again replaces the row."""
+    """Records a finished epoch. A second record of the same epoch replaces the first."""
 
     row: EpochRow
     best: BestMetric | None = None
@@ -233,7 +235,7 @@ class ArtifactCommit(Fenced):
 
 def _no_service_event(kind: str) -> str:
     if kind in SERVICE_EVENTS:
-        raise ValueError("is an event of the service's own")
+        raise ValueError("is reserved for events of the service")
     return kind
 
 
@@ -250,7 +252,7 @@ class Note(Fenced):
 
 
 class Quarantine(Fenced):
-    """Takes an unreadable checkpoint out of use. It is never offered again.
+    """Marks an unreadable checkpoint. No grant contains it again.
 
     `missing`: the store holds no manifest of it (False: the bytes are damaged); None from a worker that does not
     report it.
@@ -272,7 +274,7 @@ class Outcome(StrEnum):
 
 
 class Finish(Fenced):
-    """Gives an attempt back. A repeated message gets the same answer. `phase`: the phase in which it ended.
+    """Ends an attempt. A repeated message gets the same answer. `phase`: the phase in which it ended.
 
     An outcome or a reason that only a newer worker knows counts as a failure of the worker, not of the job.
 

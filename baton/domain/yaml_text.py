@@ -1,4 +1,4 @@
-"""YAML as people hand it in: what JSON could say too, and nothing that few bytes make large or dangerous."""
+"""Reads YAML from users: only values that JSON has too, with limits on depth and size, and without tags."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BadYaml(ValueError):
-    """Text that is no YAML, or has what is not read here; the message is one line."""
+    """The text is not YAML, or uses a feature that is refused here. The message is one line."""
 
 
 def read_yaml(text: str | bytes, *, aliases: bool = False) -> Any:
-    """The value of one document. `aliases`: whether *name may stand for what &name marks, up to 100,000 values in all.
+    """The value of one document. `aliases`: allow aliases (`*name`), up to 100,000 values after expansion.
 
     Raises:
-        BadYaml: also for tags, nesting over 32 levels and plain scalars over 4,096 characters.
+        BadYaml: invalid YAML, tags, nesting over 32 levels, or plain scalars over 4,096 characters.
+
+    >>> read_yaml("{epochs: 2, sizes: [16, 32]}")
+    {'epochs': 2, 'sizes': [16, 32]}
     """
     try:
         _check_events(text, aliases)
@@ -27,7 +30,7 @@ def read_yaml(text: str | bytes, *, aliases: bool = False) -> Any:
         return yaml.load(text, Loader=_LOADER)  # noqa: S506 - the loader is the safe one, in C where there is one
     except BadYaml:
         raise
-    # PyYAML's own constructors raise OverflowError for 1:0:0...: a number of base 60, and UnicodeError for odd bytes.
+    # PyYAML's constructors raise OverflowError for 1:0:0... (a number in base 60) and UnicodeError for invalid bytes.
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         raise BadYaml(" ".join(str(error).split())) from None
 
@@ -53,7 +56,7 @@ def _check_event(event: object, aliases: bool) -> None:
 
 
 def _weigh(node: Any, depth: int, known: dict[int, int]) -> int:
-    """How many values a node comes to, with each alias written out; what holds itself is too deep."""
+    """The number of values of a node with all aliases expanded. A node that contains itself is too deep."""
     if depth > MAX_DEPTH:
         raise BadYaml(f"it is nested deeper than {MAX_DEPTH} levels")
     if id(node) not in known:
@@ -61,5 +64,5 @@ def _weigh(node: Any, depth: int, known: dict[int, int]) -> int:
         inside = [one for member in members for one in (member if isinstance(member, tuple) else (member,))]
         known[id(node)] = 1 + sum(_weigh(one, depth + 1, known) for one in inside)
     if known[id(node)] > MAX_NODES:
-        raise BadYaml(f"its aliases (*name) come to more than {MAX_NODES:,} values")
+        raise BadYaml(f"its aliases (*name) expand to more than {MAX_NODES:,} values")
     return known[id(node)]

@@ -1,1 +1,1 @@
-"""The embedded stack: Redis, service and workers as child processes of `baton up`, in one data directory."""
+"""The local stack: Redis, service and workers as child processes of `baton up`, with one data directory."""

@@ -1,4 +1,4 @@
-"""One child process that is kept running."""
+"""One child process of `baton up`: start, restart delay, stop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from baton.system import parent_death
 
-LIFELINE = Path(parent_death.__file__)
+PARENT_DEATH = Path(parent_death.__file__)
 FIRST_DELAY, LONGEST_DELAY, STEADY = 0.2, 30.0, 10.0
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run. `grace`: seconds between the request to stop and the kill."""
+    """The program to run. `grace`: seconds between the request to stop and the kill."""
 
     name: str
     command: tuple[str, ...]
@@ -29,7 +29,7 @@ class ChildSpec:
 
 
 class Child:
-    """A process in a session of its own: a Ctrl-C in the terminal does not reach it, a kill of its group only it."""
+    """A process in its own session: Ctrl-C in the terminal does not reach it, and its process group can be killed."""
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
@@ -38,11 +38,13 @@ class Child:
         self._failures = 0
 
     def start(self, now: float) -> int:
-        """Starts it and returns its process id. Call it from a thread that outlives the child: the kernel ties them."""
-        lifeline = (sys.executable, "-I", str(LIFELINE), str(os.getpid()))
+        """Starts it and returns its process id. The calling thread must outlive the child: the kernel kills the child
+        when this thread ends.
+        """
+        tied = (sys.executable, "-I", str(PARENT_DEATH), str(os.getpid()))
         with self.spec.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*lifeline, *self.spec.command],
+                [*tied, *self.spec.command],
                 env=dict(self.spec.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -54,34 +56,34 @@ class Child:
 
     @property
     def ended(self) -> int | None:
-        """The exit status, None while it runs."""
+        """The exit status. None while it runs."""
         return None if self.process is None else self.process.poll()
 
     def delay(self, now: float) -> float:
-        """Seconds until it should be started again; each early death doubles them."""
+        """Seconds until the next start. Doubled if the process ran for less than STEADY seconds."""
         self._failures = 0 if now - self._started > STEADY else self._failures + 1
         return float(min(FIRST_DELAY * 2 ** max(self._failures - 1, 0), LONGEST_DELAY))
 
     def ask_to_stop(self) -> None:
-        """SIGTERM to the process itself: it knows how to stop what it started."""
+        """Sends SIGTERM to the process only: it stops its own children."""
         if self.process is not None and self.ended is None:
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, whatever is left of it."""
+        """Sends SIGKILL to the process group, even if the process itself has ended."""
         if self.process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of its log."""
+        """The last lines of its log."""
         text = self.spec.log.read_text(errors="replace") if self.spec.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
 
 def describe_end(status: int) -> str:
-    """How a process ended, in words."""
+    """How a process ended, as text for users."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"

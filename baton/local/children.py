@@ -1,4 +1,4 @@
-"""Keeps children running, and stops them in order."""
+"""Keeps child processes running, and stops them in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECK_SECONDS = 0.5
 
 
 class Children:
-    """Starts children in the order given, starts again what died, stops them the other way round."""
+    """Starts children in the given order, restarts those that end, stops them in reverse order."""
 
     def __init__(
         self, signals: Signals, say: Callable[[str], None], on_change: Callable[[Mapping[str, int]], None]
@@ -25,7 +25,7 @@ class Children:
         self._due: dict[Child, float] = {}
 
     def start(self, spec: ChildSpec) -> Child:
-        """Starts a child and keeps it running from then on."""
+        """Starts a child. `run` restarts it if it ends."""
         child = Child(spec)
         self._children.append(child)
         self._launch(child)
@@ -40,11 +40,11 @@ class Children:
         self._on_change({c.spec.name: c.process.pid for c in self._children if c.process is not None})
 
     def await_ready(self, child: Child, ready: Callable[[], bool], seconds: float) -> None:
-        """Waits until `ready` says so.
+        """Waits until `ready` returns true, at most `seconds`.
 
         Raises:
-            StackError: the child ended, or took longer; with the end of its log.
-            KeyboardInterrupt: somebody asked to stop.
+            StackError: the child ended or took too long. The message contains the end of its log.
+            KeyboardInterrupt: a signal asked to stop.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -60,7 +60,7 @@ class Children:
         return f"{child.spec.name} {what}; its log ({child.spec.log}) ends with:\n{child.last_words()}"
 
     def run(self) -> None:
-        """Returns when somebody asks to stop."""
+        """Restarts children that end. Returns when a signal asks to stop."""
         while not self._signals.asked:
             now = time.monotonic()
             for child in self._children:
@@ -81,14 +81,13 @@ class Children:
             self._launch(child)
 
     def stop(self) -> None:
-        """Stops all, the last started first; children that share a kind stop together. A second request hurries."""
+        """Stops all children, the last started first. Children of one kind stop together. A second signal kills them
+        without waiting.
+        """
         patience = min(self._signals.asked, 1)
         while self._children:
-            self._stop_together(self._last_kind(), patience)
-
-    def _last_kind(self) -> list[Child]:
-        kind = _kind(self._children[-1])
-        return [child for child in self._children if _kind(child) == kind]
+            kind = _kind(self._children[-1])
+            self._stop_together([child for child in self._children if _kind(child) == kind], patience)
 
     def _stop_together(self, children: Sequence[Child], patience: int) -> None:
         for child in children:
@@ -104,4 +103,5 @@ class Children:
 
 
 def _kind(child: Child) -> str:
+    """The name without its number: all workers are of one kind."""
     return child.spec.name.partition("-")[0]

@@ -1,4 +1,4 @@
-"""What lies where in the data directory of a stack."""
+"""Files and lock of the data directory of a local stack."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ LARGE_LOG = 10 * 2**20
 
 
 class DataDirectory:
-    """One directory, one stack."""
+    """The data directory of one stack."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
     @property
     def database_url(self) -> str:
-        """SQLite, for SQLAlchemy."""
+        """The SQLite URL for SQLAlchemy."""
         return f"sqlite:///{self.root / 'baton.db'}"
 
     @property
     def store_url(self) -> str:
-        """Where checkpoints and artifacts lie."""
+        """The URL of the store for checkpoints and artifacts."""
         return (self.root / "store").as_uri()
 
     @property
     def redis(self) -> Path:
-        """Redis' own directory."""
+        """The directory of Redis."""
         return self.root / "redis"
 
     def make(self) -> None:
-        """Makes the directories, for their owner only.
+        """Creates the directories, accessible only to their owner.
 
         Raises:
-            StackError: that is not possible here.
+            StackError: a directory cannot be created.
         """
         try:
             for path in (self.root, self.redis, self.root / "store", self.root / "logs"):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StackError(f"cannot make {error.filename}: {error.strerror}; choose another with --data") from None
+            raise StackError(f"cannot create {error.filename}: {error.strerror}; choose another with --data") from None
 
     def log(self, name: str) -> Path:
-        """A child's log; what has grown large is put aside first."""
+        """The log file of a child. A large one is renamed first."""
         path = self.root / "logs" / f"{name}.log"
         if path.exists() and path.stat().st_size > LARGE_LOG:
             path.replace(path.with_suffix(".log.1"))
@@ -72,43 +72,40 @@ class DataDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the directory; the kernel lets it go when the process ends, however it ends.
+        """Locks the directory. The kernel releases the lock when the process ends for any reason.
 
         Raises:
-            Occupied: another stack holds it.
+            Occupied: another stack uses it.
         """
         with (self.root / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Occupied(self._occupied(file.name)) from None
+                holder = Path(file.name).read_text() or "unknown"
+                raise Occupied(
+                    f"another `baton up` (process {holder}) uses {self.root}: use that one, stop it, or choose another "
+                    "directory with --data"
+                ) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
 
-    def _occupied(self, lock: str) -> str:
-        holder = Path(lock).read_text() or "unknown"
-        return (
-            f"another `baton up` (process {holder}) uses {self.root}: use that one, stop it, or choose another "
-            "directory with --data"
-        )
-
     def announce(self, connection: Connection) -> None:
-        """Lets `baton list` and the others in this folder find the stack."""
+        """Writes the connection file, so that commands in this folder find the stack."""
         write_private(self.root / CONNECTION_FILE, connection.model_dump_json(indent=2))
 
     def withdraw(self) -> None:
-        """Takes back what `announce` said."""
+        """Deletes the connection file."""
         (self.root / CONNECTION_FILE).unlink(missing_ok=True)
 
     def write_processes(self, processes: Mapping[str, int]) -> None:
-        """Says which child has which process id."""
+        """Writes the process ids by the names of the children."""
         write_private(self.root / "processes.json", json.dumps(dict(processes), indent=2))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, whole or not at all."""
+    """Writes a file atomically. Only its owner can read it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

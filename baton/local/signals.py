@@ -1,4 +1,4 @@
-"""Signals as something to wait for."""
+"""Waiting for signals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """Counts requests to stop, and wakes `wait` for them and for children that ended. Main thread only."""
+    """Counts signals that ask to stop. `wait` returns early for them and for a child that ends. Main thread only."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -41,7 +41,7 @@ class Signals:
         self.asked += 1
 
     def wait(self, seconds: float) -> None:
-        """Returns at the next signal, or after so many seconds."""
+        """Returns at the next signal, or after `seconds`."""
         readable, _, _ = select.select([self._reader], [], [], max(seconds, 0.0))
         if readable:
             self._reader.recv(4096)

@@ -1,4 +1,4 @@
-"""`baton up`: everything that Baton needs, on this machine, until somebody says stop."""
+"""`baton up`: runs Redis, the service and workers on this machine until it is stopped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MARK = "BATON_STACK"
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What the user chose. Port 0 takes any free one. `workers` None: one for each GPU, or one."""
+    """The user's options. Port 0: any free port. `workers` None: one for each GPU, or one without a GPU."""
 
     data: Path
     host: str = "127.0.0.1"
@@ -39,7 +39,7 @@ class StackOptions:
 
 
 class Stack:
-    """The children of one `baton up` and what they have to know of each other."""
+    """The child processes of one `baton up`, with their settings."""
 
     def __init__(self, options: StackOptions, data: DataDirectory) -> None:
         self.options = options
@@ -52,7 +52,7 @@ class Stack:
         self.redis: RedisServer = redis_server(data, self._common)
 
     def service(self) -> ChildSpec:
-        """The service."""
+        """How to run the service."""
         environment = {
             **self._settings(),
             "BATON_HOST": self.options.host,
@@ -64,7 +64,7 @@ class Stack:
         return ChildSpec("service", self.options.service_command, environment, self.data.log("service"))
 
     def workers(self) -> list[ChildSpec]:
-        """The workers."""
+        """How to run each worker."""
         own = environments(self.options.workers, self._common)
         return [self._worker(f"worker-{k}", environment) for k, environment in enumerate(own, start=1)]
 
@@ -82,17 +82,17 @@ class Stack:
         }
 
     def service_ready(self) -> bool:
-        """Whether the service says that it can work."""
+        """Whether the service is ready."""
         with suppress(httpx.TransportError):
             return httpx.get(f"{self.connection.url}/readyz", timeout=2.0).is_success
         return False
 
 
 def run_stack(options: StackOptions, say: Callable[[str], None], on_ready: Callable[[Stack], None]) -> None:
-    """Runs the stack until SIGINT or SIGTERM, and leaves nothing behind.
+    """Runs the stack until SIGINT or SIGTERM, then stops all its processes.
 
     Raises:
-        StackError: it cannot run; whatever had started is stopped.
+        StackError: it cannot run. Children that were started are stopped.
     """
     data = DataDirectory(options.data)
     data.make()
@@ -104,7 +104,7 @@ def run_stack(options: StackOptions, say: Callable[[str], None], on_ready: Calla
             with suppress(KeyboardInterrupt):
                 _start(Stack(options, data), supervisor, on_ready)
                 supervisor.run()
-            say("stopping: workers first, which save what they have (Ctrl-C again to hurry)")
+            say("stopping: the workers save their state first (Ctrl-C again stops at once)")
         finally:
             data.withdraw()
             supervisor.stop()

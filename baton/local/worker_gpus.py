@@ -1,4 +1,4 @@
-"""Which worker of a machine trains on which GPU: none on another's."""
+"""Assigns the GPUs of a machine to its workers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ VISIBLE, ORDER, EACH = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "BATON_GPUS"
 
 
 def environments(workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """What each worker has beside the common environment. `workers` None: one for each GPU, or for each BATON_GPUS.
+    """Additional environment variables of each worker. BATON_GPUS: GPUs for each worker, by default 1.
 
-    With BATON_GPUS=0 workers train on the CPU, and by default there is one. So it is too where the installed TensorFlow
-    has no CUDA: such workers would take no work otherwise.
+    `workers` None: as many as the GPUs allow. With BATON_GPUS=0 workers train on the CPU, by default one worker. The
+    same applies if the installed TensorFlow has no CUDA: such workers would take no work otherwise.
 
     Raises:
-        StackError: BATON_GPUS is no number, or more than there are.
+        StackError: BATON_GPUS is not a number, or larger than the number of GPUs.
     """
     if without_cuda(environment):
         return [{EACH: "0"}] * (1 if workers is None else workers)
@@ -33,7 +33,7 @@ def environments(workers: int | None, environment: Mapping[str, str]) -> list[di
 
 
 def without_cuda(environment: Mapping[str, str]) -> bool:
-    """Whether there are GPUs that TensorFlow, a build for the CPU, cannot use, and BATON_GPUS is not set."""
+    """Whether there are GPUs that the installed CPU build of TensorFlow cannot use, and BATON_GPUS is not set."""
     return EACH not in environment and _cpu_build() and bool(_devices(environment))
 
 
@@ -45,7 +45,7 @@ def _cpu_build() -> bool:
 
 
 def _devices(environment: Mapping[str, str]) -> list[str]:
-    """The GPUs that the user offers: all, unless CUDA_VISIBLE_DEVICES says otherwise."""
+    """The GPUs to use: those in CUDA_VISIBLE_DEVICES, otherwise all."""
     if (chosen := environment.get(VISIBLE)) is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
     return [str(k) for k in range(len(gpus()))]

@@ -38,17 +38,24 @@ __all__ = [
 
 
 def open_store(url: str) -> BlobStore:
-    """Return the store at `url`: file:///absolute/dir (made if missing) or gs://bucket[/prefix].
+    """Open the store at `url`: file:///absolute/dir (created if missing) or gs://bucket[/prefix].
 
-    STORAGE_EMULATOR_HOST is honoured for gs://. Nothing is asked over the network: call `check()` for that.
-    Raises StoreConfigError for any other URL, a directory that cannot be made, and missing credentials.
+    For gs://, STORAGE_EMULATOR_HOST selects an emulator. Makes no network request: `check()` tests the connection.
+    Raises StoreConfigError for any other URL, a directory that cannot be created, and missing credentials.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = open_store(f"file://{folder}")
+    ...     info = store.put("a/b.txt", b"hello")
+    ...     info.size, info.crc32c, store.get("a/b.txt")
+    (5, '9a71bb4c', b'hello')
     """
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise _refused(url, str(error)) from error
     if parts.query or parts.fragment:
-        raise _refused(url, "'?' and '#' have no meaning in it (in a path write %3F and %23)")
+        raise _refused(url, "'?' and '#' are not allowed (in a path write %3F and %23)")
     if parts.scheme == "file":
         return _directory(url, parts)
     if parts.scheme == "gs":
@@ -60,22 +67,22 @@ def _directory(url: str, parts: SplitResult) -> BlobStore:
     from baton.storage.directory import DirectoryStore
 
     if parts.netloc not in ("", "localhost"):
-        raise _refused(url, "the directory must be absolute, so three slashes follow 'file:'")
+        raise _refused(url, "the directory must be absolute: write three slashes after 'file:'")
     if not parts.path.startswith("/"):
-        raise _refused(url, "it names no absolute directory")
+        raise _refused(url, "the directory must be absolute")
     return DirectoryStore(Path(unquote(parts.path)))
 
 
 def _bucket(url: str, parts: SplitResult) -> BlobStore:
-    from baton.storage.gcs import GcsStore  # lazily: Google's libraries take a second that a directory need not pay
+    from baton.storage.gcs import GcsStore  # lazily: importing Google's libraries takes a second
 
     if not parts.netloc:
-        raise _refused(url, "it names no bucket")
+        raise _refused(url, "it has no bucket")
     return GcsStore(parts.netloc, unquote(parts.path).strip("/"))
 
 
 def _refused(url: str, why: str) -> StoreConfigError:
-    shown = re.sub(r"//[^/@]*@", "//...@", url)  # whatever it is, a password may stand there
+    shown = re.sub(r"//[^/@]*@", "//...@", url)  # the URL may contain a password
     return StoreConfigError(
-        f"{shown!r} is no store: {why}. Give file:///absolute/directory or gs://bucket/prefix (BATON_STORE)."
+        f"{shown!r} is not a store: {why}. Use file:///absolute/directory or gs://bucket/prefix (BATON_STORE)."
     )

@@ -1,17 +1,17 @@
-"""What every adapter demands of its callers' numbers."""
+"""Checks of numeric arguments that all adapters share."""
 
 from datetime import timedelta
 
-MAX_EXPIRY = timedelta(days=7)  # what Google's V4 signatures allow
+MAX_EXPIRY = timedelta(days=7)  # the limit of Google's V4 signatures
 
 
 def checked_bounds(start: int, end: int | None) -> None:
     """Raise ValueError unless 0 <= start <= end (bytes; end None is the object's end)."""
     if start < 0 or (end is not None and end < start):
-        raise ValueError(f"bytes [{start}, {end}) are no range: 0 <= start <= end is needed")
+        raise ValueError(f"bytes [{start}, {end}) are not a range: 0 <= start <= end is needed")
 
 
 def checked_expiry(expires: timedelta) -> None:
     """Raise ValueError unless 0 < expires <= 7 days."""
     if not timedelta(0) < expires <= MAX_EXPIRY:
-        raise ValueError(f"a signed URL lives more than nothing and at most {MAX_EXPIRY.days} days, not {expires}")
+        raise ValueError(f"a signed URL is valid for more than 0 s and at most {MAX_EXPIRY.days} days, not {expires}")

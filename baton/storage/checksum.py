@@ -1,7 +1,7 @@
-"""CRC32C, the checksum that Google Cloud Storage keeps: 8 lower-case hex digits everywhere in Baton."""
+"""CRC32C, the checksum of Google Cloud Storage. In Baton it is always 8 lower-case hex digits."""
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import google_crc32c
@@ -17,18 +17,22 @@ class Crc32c:
         self.size = 0
 
     def update(self, chunk: bytes) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         self._value = google_crc32c.extend(self._value, chunk)
         self.size += len(chunk)
 
     @property
     def hex(self) -> str:
-        """The checksum so far, 8 lower-case hex digits."""
+        """The checksum of the bytes so far, 8 lower-case hex digits."""
         return f"{self._value:08x}"
 
 
 def crc32c_of(data: Path | bytes | memoryview) -> str:
-    """Return the CRC32C of the bytes or of the file's content, 8 lower-case hex digits. Raises OSError for a file."""
+    """Return the CRC32C of the bytes or of the file's content, 8 lower-case hex digits. Raises OSError for a file.
+
+    >>> crc32c_of(b"hello")
+    '9a71bb4c'
+    """
     return measured(data).hex
 
 
@@ -46,18 +50,15 @@ def chunks_of(data: Path | bytes | memoryview) -> Iterator[bytes]:
         with data.open("rb") as file:
             yield from iter(lambda: file.read(CHUNK_BYTES), b"")
     else:
-        yield from _slices(memoryview(data).cast("B"))
-
-
-def _slices(view: memoryview) -> Iterable[bytes]:
-    return (bytes(view[at : at + CHUNK_BYTES]) for at in range(0, len(view), CHUNK_BYTES))
+        view = memoryview(data).cast("B")
+        yield from (bytes(view[at : at + CHUNK_BYTES]) for at in range(0, len(view), CHUNK_BYTES))
 
 
 def hex_of_base64(value: str) -> str:
-    """Google's base64 of the four big-endian bytes, as 8 hex digits."""
+    """Convert Google's base64 of the four big-endian bytes to 8 hex digits."""
     return base64.b64decode(value).hex()
 
 
 def base64_of_hex(value: str) -> str:
-    """8 hex digits as Google's base64 of the four big-endian bytes."""
+    """Convert 8 hex digits to Google's base64 of the four big-endian bytes."""
     return base64.b64encode(bytes.fromhex(value)).decode("ascii")

@@ -1,7 +1,7 @@
-"""The store in a directory: one file an object, under the object's own name, so that people can browse it.
+"""A store in a directory. Each object is one file with the object's name, so that people can browse the store.
 
-Nothing but the bytes is kept, so `stat` and `list` know no checksum, and the content type follows from the name's
-ending. Whoever needs the bytes checked compares what `put` or `download` returned with what was promised.
+Only the bytes are stored. So `stat` and `list` return no checksum, and the content type is guessed from the file
+extension. A caller that must verify the bytes compares the checksum that `put` or `download` returns.
 """
 
 import contextlib
@@ -30,16 +30,19 @@ from baton.storage.local_files import atomic_file, read_chunks, write_all
 from baton.storage.object_names import TEMP_FOLDER, checked_name, checked_prefix
 from baton.storage.port import OCTETS, BlobInfo
 
-_TYPES = mimetypes.MimeTypes(filenames=())  # Python's own table: the same answer on every machine
+_TYPES = mimetypes.MimeTypes(filenames=())  # only Python's built-in table: the same result on every machine
 _STALE_SECONDS = 24 * 3600
 _PUBLISH_TRIES = 100
 _CHECK_BYTES = 1 << 16
-_LEAST_FREE = 1 << 20  # no checkpoint fits in less
+_LEAST_FREE = 1 << 20  # bytes; a checkpoint needs more
 
 
 @contextlib.contextmanager
 def _closed(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """Closes a reader's file at once: a traceback may hold it for long, and its bytes on a full disk with it."""
+    """Close a reader's file at the end of the block.
+
+    Otherwise a traceback may keep it open for long, and an open file keeps its space on a full disk.
+    """
     try:
         yield chunks
     finally:
@@ -48,9 +51,9 @@ def _closed(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
 
 
 class DirectoryStore:
-    """A BlobStore in a directory of one local file system; the directory is made if it is missing.
+    """A BlobStore in a directory of one local file system. The directory is created if it is missing.
 
-    Raises StoreConfigError if it cannot be made.
+    Raises StoreConfigError if it cannot be created.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,7 +61,7 @@ class DirectoryStore:
             root.mkdir(parents=True, exist_ok=True)
             self._root = root.resolve(strict=True)
         except OSError as error:
-            raise StoreConfigError(f"Cannot make the store's directory {root}: {error.strerror}.") from error
+            raise StoreConfigError(f"Cannot create the store's directory {root}: {error.strerror}.") from error
         with translated(self._root, TEMP_FOLDER), folder(self._root, [TEMP_FOLDER], create=True) as temps:
             _sweep(temps)
 
@@ -73,30 +76,30 @@ class DirectoryStore:
         data: bytes | memoryview | Path,
         *,
         if_absent: bool = False,
-        content_type: str = OCTETS,  # noqa: ARG002 - the port's signature; here the name's ending decides
+        content_type: str = OCTETS,  # noqa: ARG002 - part of the port; this store guesses it from the name
     ) -> BlobInfo:
         """See BlobStore.put."""
         checked_name(name)
-        if if_absent and self.stat(name) is not None:  # spares the loser of no race the writing
+        if if_absent and self.stat(name) is not None:  # fails early, without writing the data
             raise _taken(name)
         return self._store(name, read_chunks(data), if_absent=if_absent)
 
     def get(self, name: str) -> bytes:
-        """See BlobStore.get; no checksum is known here."""
+        """See BlobStore.get. The checksum is not verified: this store has none."""
         with self._open(name) as file, translated(self._root, name):
             return file.read()
 
     def open(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """See BlobStore.open; a reader keeps the content it opened, whatever replaces it."""
+        """See BlobStore.open. A reader reads the content at the time of the call, even if the object is replaced."""
         checked_bounds(start, end)
         file = self._open(name)
         size = os.fstat(file.fileno()).st_size
         chunks = self._chunks(name, file, start, size if end is None else min(end, size))
-        next(chunks)  # once begun, it closes its file even if nobody reads on
+        next(chunks)  # started: a generator closes its file only if it was started
         return chunks
 
     def download(self, name: str, path: Path) -> BlobInfo:
-        """See BlobStore.download; no checksum is known here, so the returned one is that of what was read."""
+        """See BlobStore.download. This store has no checksum: the returned one is that of the bytes that were read."""
         with atomic_file(path) as write, _closed(self.open(name)) as chunks:
             total = write(chunks)
         info = self.stat(name)
@@ -112,12 +115,12 @@ class DirectoryStore:
         return None
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """See BlobStore.list; `crc32c` is None. Symbolic links and foreign names are passed over."""
+        """See BlobStore.list; `crc32c` is None. Symbolic links and files with invalid names are skipped."""
         *folders, start = checked_prefix(prefix).split("/")
         return _walk(self._root, folders, start)
 
     def delete(self, name: str) -> None:
-        """See BlobStore.delete; folders left empty go too."""
+        """See BlobStore.delete. Folders that become empty are deleted too."""
         *folders, leaf = checked_name(name).split("/")
         with contextlib.suppress(NotFound), translated(self._root, name), folder(self._root, folders) as fd:
             if not stat.S_ISDIR(os.stat(leaf, dir_fd=fd, follow_symlinks=False).st_mode):
@@ -125,13 +128,13 @@ class DirectoryStore:
         self._prune(folders)
 
     def copy(self, source: str, target: str) -> BlobInfo:
-        """See BlobStore.copy. The bytes are copied: a hard link would let a person's edit of one change the other."""
+        """See BlobStore.copy. The bytes are copied: with a hard link, editing one file would change the other."""
         checked_name(target)
         with _closed(self.open(source)) as chunks:
             return self._store(target, chunks, if_absent=False)
 
     def signed_url(self, name: str, expires: timedelta) -> str | None:
-        """See BlobStore.signed_url: None, a directory has no server."""
+        """See BlobStore.signed_url. Always None: a directory has no server."""
         checked_name(name)
         checked_expiry(expires)
         return None
@@ -161,7 +164,7 @@ class DirectoryStore:
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[int, str, int]]:
-        """Give the temp folder's descriptor, a new file's name in it and that file's descriptor; unlink it after."""
+        """Yield the temp folder's descriptor, and name and descriptor of a new file in it, which is unlinked after."""
         temp = secrets.token_hex(16)
         with folder(self._root, [TEMP_FOLDER], create=True) as temps:
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=temps)
@@ -180,16 +183,16 @@ class DirectoryStore:
                     _link(temps, temp, fd, leaf, name)
                 else:
                     os.replace(temp, leaf, src_dir_fd=temps, dst_dir_fd=fd)
-                return os.fsync(fd)  # without it a power cut could forget the name
-            # a delete beside us pruned the folder that was just made: make it again
-        raise StoreUnavailable(f"Could not store {name!r}: its folder keeps vanishing. Try again.")
+                return os.fsync(fd)  # a power cut could lose the name otherwise
+            # a concurrent delete removed the new, still empty folder: create it again
+        raise StoreUnavailable(f"Could not store {name!r}: its folder is deleted again and again. Try again.")
 
     def _prune(self, folders: Sequence[str]) -> None:
         for depth in range(len(folders), 0, -1):
             try:
                 with folder(self._root, folders[: depth - 1]) as fd:
                     os.rmdir(folders[depth - 1], dir_fd=fd)
-            except (OSError, InvalidName):  # not empty, or gone: both fine, and nothing above it is empty then
+            except (OSError, InvalidName):  # not empty, or deleted already: the folders above are not empty either
                 return
 
     def _open(self, name: str) -> BinaryIO:
@@ -197,7 +200,7 @@ class DirectoryStore:
         with translated(self._root, name), folder(self._root, folders) as fd:
             if is_object(fd, leaf) is None:
                 raise missing(self._root, name)
-            # O_NOFOLLOW and O_NONBLOCK: somebody may have put a link or a pipe there since the look
+            # O_NOFOLLOW and O_NONBLOCK: the file may have been replaced by a link or a pipe since the check
             return os.fdopen(os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd), "rb")
 
     def _chunks(self, name: str, file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
@@ -219,7 +222,7 @@ def _link(temps: int, temp: str, fd: int, leaf: str, name: str) -> None:
 
 
 def _sweep(temps: int) -> None:
-    """Remove what writers that were killed left behind; no living write is a day old."""
+    """Remove unfinished files of killed writers. A file that is a day old belongs to no running write."""
     oldest = time.time() - _STALE_SECONDS
     with os.scandir(temps) as entries:
         for entry in entries:
@@ -229,7 +232,7 @@ def _sweep(temps: int) -> None:
 
 
 def _walk(root: Path, folders: Sequence[str], start: str) -> Iterator[BlobInfo]:
-    """Yield the objects below the folder whose entry's name starts with `start`, in the order of their full names."""
+    """Yield the objects in the folder's entries that start with `start`, sorted by the objects' full names."""
     entries = [entry for entry in _entries(root, folders) if entry[0].startswith(start)]
     for key, found in sorted(entries, key=lambda entry: entry[0]):
         path = [*folders, key.rstrip("/")]
@@ -240,7 +243,7 @@ def _walk(root: Path, folders: Sequence[str], start: str) -> Iterator[BlobInfo]:
 
 
 def _entries(root: Path, folders: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the folder's files and its folders, these with a '/' behind, as their objects' names sort that way."""
+    """Yield the folder's files and subfolders. A subfolder gets a '/' at the end: its objects' names sort like that."""
     gone = contextlib.suppress(NotFound, InvalidName)
     with gone, translated(root, "/".join(folders)), folder(root, folders) as fd, os.scandir(fd) as entries:
         for entry in entries:

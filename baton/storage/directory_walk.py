@@ -1,4 +1,4 @@
-"""Walking a directory tree by descriptors, so that no symbolic link in it can lead a name out of the root."""
+"""Opens folders by descriptors without following symbolic links, so that no object name can leave the root."""
 
 import contextlib
 import errno
@@ -17,10 +17,10 @@ _NO_LINKS = frozenset({errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 
 @contextlib.contextmanager
 def folder(root: Path, segments: Sequence[str], *, create: bool = False) -> Iterator[int]:
-    """Give a descriptor of root/segments; with `create`, folders that are missing are made durably.
+    """Yield a descriptor of root/segments. With `create`, missing folders are created durably.
 
-    Raises FileNotFoundError if a folder is missing or a file stands there, InvalidName at a symbolic link (with
-    `create` also at a file) and StoreUnavailable if the root itself is gone.
+    Raises FileNotFoundError if a folder is missing or is a file, InvalidName if it is a symbolic link (with `create`
+    also if it is a file) and StoreUnavailable if the root is missing.
     """
     fd = _open_root(root)
     try:
@@ -40,13 +40,13 @@ def is_object(fd: int, leaf: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if stat.S_ISLNK(found.st_mode):
-        raise InvalidName(f"{leaf!r} is a symbolic link, and the store follows none; replace it by what it points to.")
+        raise InvalidName(f"{leaf!r} is a symbolic link, which the store does not follow; replace it by its target.")
     return found if stat.S_ISREG(found.st_mode) else None
 
 
 @contextlib.contextmanager
 def translated(root: Path, name: str) -> Iterator[None]:
-    """Turn what the operating system raises into the store's errors; a missing file is NotFound."""
+    """Turn errors of the operating system into errors of the store. A missing file is NotFound."""
     try:
         yield
     except FileNotFoundError as error:
@@ -58,7 +58,7 @@ def translated(root: Path, name: str) -> Iterator[None]:
 
 
 def missing(root: Path, name: str) -> NotFound:
-    """The error for an object that is not there."""
+    """The error for an object that does not exist."""
     return NotFound(f"There is no object {name!r} in the store {root}.")
 
 
@@ -69,15 +69,15 @@ def _store_error(root: Path, name: str, error: OSError) -> Exception:
     if error.errno in _FORBIDDEN:
         return StoreConfigError(f"No permission for {what}. Give this user read and write access to the directory.")
     if error.errno in _NO_LINKS:
-        return StoreConfigError(f"{what}. It needs one local file system with hard links; move it to such a one.")
-    return StoreUnavailable(f"Cannot use {what}. Look at the disk or mount, then try again.")
+        return StoreConfigError(f"{what}. The store needs one local file system with hard links; move it to one.")
+    return StoreUnavailable(f"Cannot use {what}. Check the disk or the mount, then try again.")
 
 
 def _open_root(root: Path) -> int:
     try:
         return os.open(root, _FOLDER)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreUnavailable(f"The store's directory {root} is gone; mount or make it, then try again.") from error
+        raise StoreUnavailable(f"The store's directory {root} is missing; mount or create it and try again.") from error
 
 
 def _enter(fd: int, segment: str, *, create: bool) -> int:
@@ -94,7 +94,7 @@ def _enter(fd: int, segment: str, *, create: bool) -> int:
 
 
 def _make(fd: int, segment: str) -> int:
-    with contextlib.suppress(FileExistsError):  # another writer made it just now
+    with contextlib.suppress(FileExistsError):  # another writer has just created it
         os.mkdir(segment, dir_fd=fd)
         os.fsync(fd)
     return os.open(segment, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
@@ -102,5 +102,5 @@ def _make(fd: int, segment: str) -> int:
 
 def _obstacle(fd: int, segment: str, *, create: bool) -> None:
     if is_object(fd, segment) is not None and create:
-        raise InvalidName(f"{segment!r} is an object already, so it cannot be a folder of others too.")
+        raise InvalidName(f"{segment!r} is already an object, so it cannot also be a folder of other objects.")
     raise FileNotFoundError(errno.ENOENT, "no such folder", segment)

@@ -1,4 +1,4 @@
-"""The store in a Google Cloud Storage bucket (or its emulator, where STORAGE_EMULATOR_HOST is set)."""
+"""A store in a Google Cloud Storage bucket, or in an emulator if STORAGE_EMULATOR_HOST is set."""
 
 import contextlib
 import itertools
@@ -42,7 +42,7 @@ _NO_GENERATION = 1  # Google uses microseconds since 1970
 _REQUEST_SECONDS = 60.0
 _READ_BYTES = 8 * 2**20
 _READ_TRIES = 5
-_MAX_PREFIX_BYTES = 120  # 900 bytes of name and the '/' fit beside it into Google's 1,024
+_MAX_PREFIX_BYTES = 120  # with '/' and a name of 900 bytes it stays below Google's limit of 1,024
 
 T = TypeVar("T")
 
@@ -50,8 +50,8 @@ T = TypeVar("T")
 class GcsStore:
     """A BlobStore under gs://bucket/prefix.
 
-    `deadline` (seconds) is how long one request, for a big upload one chunk, is tried again before StoreUnavailable.
-    Raises StoreConfigError for a bucket or prefix that cannot be, and without credentials.
+    `deadline`: seconds for which one request (of a large upload: one chunk) is retried before StoreUnavailable.
+    Raises StoreConfigError for an invalid bucket or prefix, and without credentials.
     """
 
     def __init__(
@@ -73,16 +73,17 @@ class GcsStore:
     def put(
         self, name: str, data: bytes | memoryview | Path, *, if_absent: bool = False, content_type: str = OCTETS
     ) -> BlobInfo:
-        """See BlobStore.put; the server gets the checksum with the bytes and refuses others."""
+        """See BlobStore.put. The server gets the checksum with the bytes and refuses bytes that do not match it."""
         upload = Upload(self._blob(name), data, content_type, if_absent=if_absent)
-        if if_absent and not upload.small and self.stat(name) is not None:  # spares a big upload that must fail
+        if if_absent and not upload.small and self.stat(name) is not None:  # fails early, without a large upload
             raise AlreadyExists(f"The object {name!r} exists already and is not replaced.")
         stored: Blob | None = upload.blob
         try:
             self._send(name, upload)
         except AlreadyExists:
-            # the answer to our own success may have been lost, and the request sent again met its own object
-            if (stored := self._sent_before(name, upload)) is None:
+            # The answer to a successful request may have been lost: then the retry finds the object of this upload.
+            stored = self._look(name)
+            if stored is None or not upload.made(stored):
                 raise
         return self._verified(name, upload, stored)
 
@@ -91,7 +92,7 @@ class GcsStore:
         return self._whole(name, b"".join)[1]
 
     def open(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """See BlobStore.open; every chunk comes from the generation that was there at the call."""
+        """See BlobStore.open. Every chunk comes from the object's generation at the time of the call."""
         checked_bounds(start, end)
         return self._chunks(name, self._found(name), start, end)
 
@@ -106,7 +107,7 @@ class GcsStore:
         return None if blob is None else self._info(blob)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """See BlobStore.list. Foreign objects whose names are none of ours, such as 'folder/', are passed over."""
+        """See BlobStore.list. Objects with names that are not valid here, such as 'folder/', are skipped."""
         return self._listed(f"{self._prefix}{checked_prefix(prefix)}")
 
     def delete(self, name: str) -> None:
@@ -121,13 +122,13 @@ class GcsStore:
         """See BlobStore.copy."""
         found, blob = self._blob(source), self._blob(target)
         token = None
-        while True:  # one request copies a part of a big object
+        while True:  # one request copies only a part of a large object
             token, _, _ = self._call(source, _rewrite(blob, found, token))
             if token is None:
                 return self._info(blob)
 
     def signed_url(self, name: str, expires: timedelta) -> str | None:
-        """See BlobStore.signed_url; None on an emulator and for credentials without a key to sign with."""
+        """See BlobStore.signed_url. None for an emulator and for credentials without a signing key."""
         blob = self._blob(name)
         checked_expiry(expires)
         if self._emulated or not isinstance(self._client._credentials, Signing):
@@ -136,19 +137,25 @@ class GcsStore:
             return str(blob.generate_signed_url(expiration=expires, version="v4", method="GET"))
 
     def check(self) -> None:
-        """See BlobStore.check: lists one name and tries a write. Answers within seconds.
+        """See BlobStore.check. Lists one name and tries a write. Returns within seconds.
 
-        The write requires a generation that does not exist, so nothing is stored. It leaves no version in a versioned
-        bucket and does not conflict with a retention policy. Google checks the permission first.
+        The write requires a generation that does not exist, so nothing is stored: it leaves no version in a versioned
+        bucket and does not conflict with a retention policy. Google checks the permission before the generation.
         """
         seconds = min(_CHECK_SECONDS, self._deadline)
         self._call(None, lambda left: list(self._pages(self._prefix, left, max_results=1)), deadline=seconds)
         blob = self._blob(_CHECK_NAME)
+
+        def write_nothing(left: float) -> None:
+            blob.upload_from_string(b"", if_generation_match=_NO_GENERATION, retry=None, timeout=left)
+
         with contextlib.suppress(AlreadyExists):
-            self._call(None, lambda left: _write_nothing(blob, left), deadline=seconds)
+            self._call(None, write_nothing, deadline=seconds)
 
     def _call(self, name: str | None, request: Callable[[float], T], deadline: float | None = None) -> T:
-        """Make one idempotent request, given its time limit in seconds, again until it succeeds or time is up."""
+        """Make one idempotent request until it succeeds or the deadline is over. `request` gets its time limit in
+        seconds.
+        """
         limit = self._deadline if deadline is None else deadline
         ends = time.monotonic() + limit
         with translated(self._url, name):
@@ -158,19 +165,15 @@ class GcsStore:
     def _send(self, name: str, upload: Upload) -> None:
         if upload.small:
             return self._call(name, upload.send)
-        with translated(self._url, name):  # a session goes on where it broke off: each of its requests is retried
+        with translated(self._url, name):  # a resumable session: each of its requests is retried
             return upload.send(min(_REQUEST_SECONDS, self._deadline), _retry(self._deadline))
-
-    def _sent_before(self, name: str, upload: Upload) -> Blob | None:
-        stored = self._look(name)
-        return stored if stored is not None and upload.made(stored) else None
 
     def _verified(self, name: str, upload: Upload, stored: Blob) -> BlobInfo:
         if upload.matches(stored):
             return replace(self._info(stored), size=upload.sent.size, crc32c=upload.sent.hex)
         generation = stored.generation
         self._call(name, lambda seconds: _delete(stored, generation, seconds))
-        raise Corrupted(f"{name!r} was stored in {self._url} with another checksum than was sent; store it again.")
+        raise Corrupted(f"{name!r} was stored in {self._url} with a different checksum than was sent; store it again.")
 
     def _look(self, name: str) -> Blob | None:
         full = self._blob(name).name
@@ -183,7 +186,7 @@ class GcsStore:
         return blob
 
     def _whole(self, name: str, consume: Callable[[Iterator[bytes]], T]) -> tuple[BlobInfo, T]:
-        """Read the whole object, again from its start where it is replaced meanwhile, until tries and time are up."""
+        """Read the whole object. If it is replaced during the read, start again, until tries and deadline are over."""
         ends = time.monotonic() + self._deadline
         for tries in itertools.count(1):
             blob = self._found(name)
@@ -203,19 +206,19 @@ class GcsStore:
             total.update(chunk)
             yield chunk
         if total.size == size and blob.crc32c and total.hex != hex_of_base64(blob.crc32c):
-            raise Corrupted(f"The content of {name!r} in {self._url} is not what its checksum promises.")
+            raise Corrupted(f"The content of {name!r} in {self._url} does not match its checksum.")
 
     def _read(self, name: str, pinned: Blob, start: int, end: int) -> bytes:
         def read(seconds: float) -> bytes:
             body: bytes = pinned.download_as_bytes(start=start, end=end - 1, checksum=None, retry=None, timeout=seconds)
             if len(body) != end - start:
-                raise ConnectionError(f"{len(body)} bytes came instead of {end - start}")  # retried
+                raise ConnectionError(f"received {len(body)} bytes instead of {end - start}")  # retried
             return body
 
         try:
             return self._call(name, read)
         except NotFound as error:
-            raise ObjectChanged(f"{name!r} in {self._url} was replaced or deleted while it was read.") from error
+            raise ObjectChanged(f"{name!r} in {self._url} was replaced or deleted during the read.") from error
 
     def _listed(self, prefix: str) -> Iterator[BlobInfo]:
         with translated(self._url, None):
@@ -242,7 +245,7 @@ class GcsStore:
 
 
 def _retry(deadline: float) -> Any:
-    """Google's own choice of what is transient (429, 5xx, lost connections), within `deadline` seconds."""
+    """Retries the errors that Google's library regards as transient (429, 5xx, lost connections) for `deadline` s."""
     return DEFAULT_RETRY.with_timeout(deadline).with_delay(initial=0.2, maximum=8.0, multiplier=2.0)
 
 
@@ -258,14 +261,10 @@ def _rewrite(target: Blob, source: Blob, token: str | None) -> Callable[[float],
     return rewrite
 
 
-def _write_nothing(blob: Blob, seconds: float) -> None:
-    blob.upload_from_string(b"", if_generation_match=_NO_GENERATION, retry=None, timeout=seconds)
-
-
 def _delete(blob: Blob, generation: int, seconds: float) -> None:
     try:
         blob.delete(if_generation_match=generation, retry=None, timeout=seconds)
-    except (GoogleNotFound, PreconditionFailed):  # somebody replaced or deleted it meanwhile
+    except (GoogleNotFound, PreconditionFailed):  # replaced or deleted by another client
         return
 
 
@@ -276,7 +275,7 @@ def _write(path: Path, chunks: Iterator[bytes]) -> Crc32c:
 
 def _check_place(bucket: str, prefix: str) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
-        raise StoreConfigError(f"{bucket!r} is no bucket name: lower-case letters, digits, '-', '_' and '.' only.")
+        raise StoreConfigError(f"{bucket!r} is not a bucket name: use lower-case letters, digits, '-', '_' and '.'.")
     try:
         if prefix and len(checked_name(prefix).encode()) > _MAX_PREFIX_BYTES:
             raise InvalidName(f"the prefix {prefix!r} is over {_MAX_PREFIX_BYTES} bytes")
@@ -285,7 +284,7 @@ def _check_place(bucket: str, prefix: str) -> None:
 
 
 def _new_client() -> Any:
-    """Return a client for Google or, where STORAGE_EMULATOR_HOST is set, for the emulator."""
+    """Return a client for Google, or for the emulator if STORAGE_EMULATOR_HOST is set."""
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if emulator:
         anonymous: Any = AnonymousCredentials  # google.auth types only some of its constructors

@@ -1,4 +1,4 @@
-"""Turning what Google's client libraries raise into the store's errors."""
+"""Turns exceptions of Google's client libraries into errors of the store."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ LOGIN = "run `gcloud auth application-default login` or set GOOGLE_APPLICATION_C
 
 @contextlib.contextmanager
 def translated(url: str, name: str | None) -> Iterator[None]:
-    """Raise a StoreError for whatever the block raises; `name` is None where only the bucket can be missing."""
+    """Turn every exception of the block into a StoreError. `name`: None if only the bucket can be missing."""
     try:
         yield
     except StoreError:
@@ -32,22 +32,22 @@ def translated(url: str, name: str | None) -> Iterator[None]:
 
 
 def store_error(url: str, name: str | None, error: BaseException) -> StoreError:
-    """Return the store's error for one of the library's; of a retry that gave up, for its last error."""
+    """Return the store's error for an exception of the library. For a retry that gave up: for its last error."""
     if isinstance(error, RetryError):
-        return StoreUnavailable(f"{url} did not answer in time ({error.cause}). Look at the network, then try again.")
+        return StoreUnavailable(f"{url} did not answer in time ({error.cause}). Check the network, then try again.")
     if isinstance(error, GoogleAPICallError):
         return _answer(url, name, error)
     if isinstance(error, DataCorruption):
-        return Corrupted(f"{_what(url, name)} came over the network with another checksum. Try again.")
+        return Corrupted(f"{_what(url, name)} was received with a wrong checksum. Try again.")
     if isinstance(error, GoogleAuthError) and not error.retryable:
         return StoreConfigError(f"Google's credentials for {url} do not work ({error}); {LOGIN}.")
     if isinstance(error, GoogleAuthError | requests.RequestException | OSError):
-        return StoreUnavailable(f"{url} cannot be reached ({error}). Look at the network, then try again.")
-    return StoreUnavailable(f"The transfer of {_what(url, name)} broke off ({error}). Try again.")
+        return StoreUnavailable(f"{url} cannot be reached ({error}). Check the network, then try again.")
+    return StoreUnavailable(f"The transfer of {_what(url, name)} was interrupted ({error}). Try again.")
 
 
 def _answer(url: str, name: str | None, error: GoogleAPICallError) -> StoreError:
-    """The error for an HTTP answer that is no success."""
+    """The error for an HTTP error answer."""
     code = int(error.code or 0)
     if code == 404:
         return _missing(url, name, error)

@@ -1,4 +1,4 @@
-"""Files outside the store: the caller's sources and targets, written whole or not at all."""
+"""The caller's local files: sources of uploads, and targets of downloads, which are written atomically."""
 
 import contextlib
 import errno
@@ -29,9 +29,9 @@ def read_measure(data: bytes | memoryview | Path) -> Crc32c:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Writer]:
-    """Give a function that writes chunks to a file which becomes `path` when the block ends without an error.
+    """Yield a function that writes chunks to a temporary file. It becomes `path` if the block ends without an error.
 
-    The function raises LocalFileError or StoreFull for the disk of `path`; errors of the chunks pass unchanged.
+    The function raises LocalFileError or StoreFull for the disk of `path`. Errors of the chunks are not changed.
     """
     temp = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.part")
     try:
@@ -65,11 +65,11 @@ def _write_local(fd: int, chunks: Iterable[bytes], path: Path) -> Crc32c:
 
 @contextlib.contextmanager
 def local_errors(verb: str, data: bytes | memoryview | Path) -> Iterator[None]:
-    """Turn what the operating system raises over the caller's file into LocalFileError or StoreFull."""
+    """Turn an OSError of the caller's file into LocalFileError or StoreFull."""
     try:
         yield
     except OSError as error:
         where = data if isinstance(data, Path) else "(bytes)"
         if error.errno in FULL:
-            raise StoreFull(f"The disk that holds {where} is full; make room and try again.") from error
+            raise StoreFull(f"The disk of {where} is full; make room and try again.") from error
         raise LocalFileError(f"Cannot {verb} the file {where}: {error.strerror}.") from error

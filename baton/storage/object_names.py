@@ -1,4 +1,4 @@
-"""What an object may be called: the one place that decides, for every adapter alike."""
+"""Rules for object names, which all adapters share."""
 
 import unicodedata
 
@@ -25,7 +25,7 @@ def checked_name(name: str) -> str:
 
 
 def checked_prefix(prefix: str) -> str:
-    """Return `prefix` if some valid name can start with it; '' and a trailing '/' are fine. Raises InvalidName."""
+    """Return `prefix` if a valid name can start with it. '' and a trailing '/' are allowed. Raises InvalidName."""
     if prefix:
         _check_characters(prefix)
         _check_reserved(prefix)
@@ -55,4 +55,4 @@ def _check_segment(name: str, segment: str) -> None:
 
 def _check_reserved(name: str) -> None:
     if name.split("/", 1)[0] == TEMP_FOLDER:
-        raise InvalidName(f"The object name {name!r} lies in {TEMP_FOLDER!r}, which is reserved; choose another.")
+        raise InvalidName(f"The object name {name!r} is in {TEMP_FOLDER!r}, which is reserved; choose another.")

@@ -1,1 +1,1 @@
-"""The machine: CPUs, GPUs, control groups, cache folders, locks between processes."""
+"""Access to the machine: CPUs, GPUs, control groups, cache folders, locks between processes."""

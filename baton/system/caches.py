@@ -1,4 +1,4 @@
-"""The directory for what can be made again: where it is, and words for what is wrong with it."""
+"""The cache directory: its place, and errors with advice for a full or unusable disk."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ADVICE = "set BATON_CACHE to a directory on a larger disk"
 
 
 def default_cache() -> Path:
-    """Where a worker keeps its caches unless BATON_CACHE says otherwise."""
+    """The cache directory of a worker if BATON_CACHE is not set."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "baton"
 
 
 @contextmanager
 def writing(folder: Path, doing: str, needed: int | None = None, advice: str = ADVICE) -> Iterator[None]:
-    """Names what the operating system refuses while something of `needed` bytes is written into a folder.
+    """Turns an OSError of the block, which writes `needed` bytes into `folder`, into a JobFailure with advice.
 
     Raises:
-        JobFailure: disk_full; cache_unusable, nothing can be written there, or another process holds its lock.
+        JobFailure: disk_full; cache_unusable if the folder is not writable or another process holds its lock.
     """
     try:
         yield
@@ -41,13 +41,13 @@ def writing(folder: Path, doing: str, needed: int | None = None, advice: str = A
 
 
 def need_room(folder: Path, doing: str, needed: int, advice: str = ADVICE) -> None:
-    """Looks before a long work begins. Raises JobFailure: disk_full."""
+    """Checks the free space before a long write. Raises JobFailure: disk_full."""
     if shutil.disk_usage(folder).free < needed:
         raise disk_full(folder, doing, needed, advice)
 
 
 def disk_full(folder: Path, doing: str, needed: int | None, advice: str = ADVICE) -> JobFailure:
-    """What a full disk ends an attempt with. `needed` in bytes."""
+    """The failure of an attempt on a full disk. `needed` in bytes."""
     wanted = "" if needed is None else f": {megabytes(needed)} are needed{_free(folder)}"
     return JobFailure("disk_full", f"disk full while {doing} in {folder}{wanted}; make room, or {advice}")
 
@@ -60,13 +60,17 @@ def _free(folder: Path) -> str:
 
 
 def megabytes(count: int) -> str:
-    """Bytes for people."""
+    """A size in bytes as text in MB.
+
+    >>> megabytes(248_100_043), megabytes(123_456)
+    ('248 MB', '0.12 MB')
+    """
     return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e6:.2f} MB"
 
 
 def sync_directory(folder: Path) -> None:
-    """Has renames in it survive a power cut."""
-    # Some file systems cannot sync a directory; what is in it is then at worst made again.
+    """Makes renames in the folder survive a power cut."""
+    # Some file systems cannot sync a directory. Then a cached file may have to be made again.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

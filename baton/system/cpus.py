@@ -1,4 +1,4 @@
-"""How many CPUs this process may use. In a container these are often fewer than the machine has."""
+"""The number of CPUs that this process may use. In a container it is often less than the machine has."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from baton.system.cgroups import OWN, ROOT, folders, text_of
 
 
 def cpus(own: Path = OWN, root: Path = ROOT) -> int:
-    """The CPUs of this process: its affinity mask, and no more than the CPU quota of its container, at least 1.
+    """The CPUs of this process: the smaller of its affinity mask and its container's CPU quota, at least 1.
 
-    A quota that is no whole number is rounded up: with 2.5 CPUs it returns 3.
+    A fractional quota is rounded up: a quota of 2.5 CPUs gives 3.
     """
     quota = cpu_quota(own, root)
     return _allowed() if quota is None else max(1, min(_allowed(), math.ceil(quota)))
@@ -23,7 +23,7 @@ def _allowed() -> int:
 
 
 def cpu_quota(own: Path = OWN, root: Path = ROOT) -> float | None:
-    """The CPUs that the control groups allow. None without a limit. The narrowest limit on the way to the root counts.
+    """The CPUs that the control groups allow: the lowest limit from the process's group up to the root. None: no limit.
 
     Version 2: `cpu.max` holds the quota or `max`, and the period. Version 1: `cpu.cfs_quota_us` (-1: no limit) and
     `cpu.cfs_period_us`. Both in microseconds.

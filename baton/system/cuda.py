@@ -1,4 +1,4 @@
-"""What NVIDIA's driver and CUDA's libraries say on this machine, by loading them. Without TensorFlow."""
+"""Checks NVIDIA's driver and CUDA's libraries on this machine by loading them, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEVICES = Path("/dev")
 _DEVICE = re.compile(r"nvidia\d+")
 _NONE_VISIBLE = re.compile(r"\s*(-|NoDevFiles|none|void|$)", re.IGNORECASE)
 
-# Major version of CUDA -> the names that TensorFlow loads (tsl/platform/default/dso_loader.cc). cuDNN's is its own.
+# Major version of CUDA -> the names that TensorFlow loads (tsl/platform/default/dso_loader.cc). cuDNN has own versions.
 _LIBRARIES = {
     12: ("cudart.so.12", "cublas.so.12", "cublasLt.so.12", "cufft.so.11", "cusolver.so.11", "cusparse.so.12"),
     13: ("cudart.so.13", "cublas.so.13", "cublasLt.so.13", "cufft.so.12", "cusolver.so.12", "cusparse.so.12"),
@@ -26,9 +26,9 @@ Loader = Callable[[str], Any]
 
 
 def driver_shows_gpu(environment: Mapping[str, str], devices: Path = DEVICES) -> bool:
-    """Whether the driver offers a GPU to this process, and CUDA_VISIBLE_DEVICES does not hide all.
+    """Whether the driver offers a GPU to this process, and CUDA_VISIBLE_DEVICES does not hide all of them.
 
-    A container without a GPU may see /proc/driver/nvidia of its host, but has neither a device file nor nvidia-smi.
+    A container without a GPU may have /proc/driver/nvidia of its host, but has neither a device file nor nvidia-smi.
     """
     chosen = environment.get(VISIBLE)
     if chosen is not None and _NONE_VISIBLE.match(chosen):
@@ -55,9 +55,9 @@ def needed_libraries(cuda: str, cudnn: str) -> tuple[str, ...]:
 
 
 def missing_libraries(names: tuple[str, ...], load: Loader = ctypes.CDLL) -> dict[str, str]:
-    """The libraries that cannot be loaded, and the loader's error for each.
+    """The libraries that cannot be loaded, with the loader's error for each.
 
-    To be called after TensorFlow looked for devices: what it loaded from its own folders is found by name then.
+    Call it after TensorFlow has listed its devices: libraries that it loaded from its own folders are then found.
     """
     missing = {}
     for name in names:
@@ -69,7 +69,7 @@ def missing_libraries(names: tuple[str, ...], load: Loader = ctypes.CDLL) -> dic
 
 
 def driver_trouble(load: Loader = ctypes.CDLL) -> str | None:
-    """Why CUDA finds no device, in words. None if it finds one."""
+    """Why CUDA finds no device, as text for users. None if it finds one."""
     try:
         driver = load(DRIVER)
     except OSError as error:
@@ -89,7 +89,7 @@ def _error(driver: Any, code: int) -> str:
 
 
 def driver_cuda(load: Loader = ctypes.CDLL) -> str | None:
-    """The newest version of CUDA that the driver supports, such as 12.4. None if it does not tell."""
+    """The newest version of CUDA that the driver supports, such as 12.4. None if it is not known."""
     version = ctypes.c_int()
     try:
         failed = load(DRIVER).cuDriverGetVersion(ctypes.byref(version))
@@ -99,14 +99,18 @@ def driver_cuda(load: Loader = ctypes.CDLL) -> str | None:
 
 
 def cuda_version(value: int) -> str:
-    """A version of CUDA as its calls give it: 12050 is 12.5."""
+    """A version from CUDA's API as text.
+
+    >>> cuda_version(12050)
+    '12.5'
+    """
     return f"{value // 1000}.{value % 1000 // 10}"
 
 
 def device_memory(load: Loader = ctypes.CDLL) -> tuple[int, ...]:
-    """Bytes of memory of each device that CUDA gives to this process, in its order. Empty if CUDA cannot be asked.
+    """Bytes of memory of each device that this process may use, in CUDA's order. Empty if CUDA does not work.
 
-    CUDA_VISIBLE_DEVICES applies. An instance of a card in MIG mode is a device of its own, with its own memory.
+    CUDA_VISIBLE_DEVICES applies. In MIG mode each instance of a card is a device with its own memory.
     """
     try:
         driver = load(DRIVER)

@@ -12,17 +12,13 @@ from typing import TextIO
 
 _POLL_SECONDS = 0.2
 LOCK_SECONDS = 10.0
-"""For locks that are held for moments."""
+"""Maximum wait for locks that are held briefly."""
 WORK_SECONDS = 1800.0
-"""For locks that are held during a long work: the time without any progress of the holder."""
+"""Maximum wait without progress of the holder, for locks that are held during long work."""
 
 
 class LockBusy(TimeoutError):
-    """Another process holds a lock and does not release it: it may be stopped, or it may hang."""
-
-
-def _no_progress() -> object:
-    return None
+    """Another process holds a lock and makes no progress: it may be stopped, or it may hang."""
 
 
 @contextmanager
@@ -30,16 +26,16 @@ def held(
     file: Path,
     waiting: Callable[[], None] = lambda: None,
     *,
-    progress: Callable[[], object] = _no_progress,
+    progress: Callable[[], object] = lambda: None,
     seconds: float = LOCK_SECONDS,
 ) -> Iterator[None]:
-    """One process at a time in this block. The kernel frees the lock of a process that dies; the file stays.
+    """Holds a lock on `file` during the block. The kernel releases it if the process dies; the file remains.
 
-    `waiting` is called again and again while another has it; what it raises ends the wait. `progress`: a value that
-    changes while the holder works. `seconds`: the longest wait without a change of it.
+    `waiting`: called every 0.2 s while another process holds the lock; if it raises, the wait ends. `progress`: returns
+    a value that changes while the holder works. `seconds`: the longest wait without a change of that value.
 
     Raises:
-        LockBusy: that time is up. An OSError.
+        LockBusy: this time is over. It is an OSError.
     """
     with file.open("w") as handle:
         seen, since = progress(), time.monotonic()
@@ -64,7 +60,7 @@ def _taken(handle: TextIO) -> bool:
 
 @contextmanager
 def free(file: Path) -> Iterator[bool]:
-    """Whether nobody holds this lock; if so, nobody can take it during the block."""
+    """Yields whether no process holds this lock. If so, no process can take it during the block."""
     try:
         handle = file.open("r")
     except FileNotFoundError:

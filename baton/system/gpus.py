@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of the GPUs of this machine, without TensorFlow."""
+"""The NVIDIA GPUs of this machine, by nvidia-smi, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gpu:
 
 @cache
 def gpus() -> tuple[Gpu, ...]:
-    """Those of the machine, in the driver's order; none where there is no driver."""
+    """The GPUs of the machine, in the driver's order. Empty without a driver."""
     if shutil.which(COMMAND) is None:
         return ()
     command = [COMMAND, f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
@@ -40,6 +40,8 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def parse(text: str) -> tuple[Gpu, ...]:
-    """What the command printed: a line for each GPU. One whose memory is not told (some are no cards) has none."""
+    """Parses the output of nvidia-smi, one line for each GPU. `memory` is 0 if it is not a number: some GPUs share the
+    memory of the machine.
+    """
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if len(row) == len(QUERY)]
     return tuple(Gpu(name, driver, int(memory) * MEBIBYTE if memory.isdigit() else 0) for name, driver, memory in rows)

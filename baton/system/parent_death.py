@@ -1,7 +1,7 @@
-"""A process that never outlives its parent, however the parent ends.
+"""Ties the life of a process to its parent: it is killed when the parent ends for any reason.
 
-`python lifeline.py PARENT COMMAND...` becomes COMMAND; run by path, with nothing but the standard library, it costs a
-few milliseconds.
+`python parent_death.py PARENT COMMAND...` executes COMMAND in the same process. It is run by its path and needs only
+the standard library, so that it starts in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """From now on this process is killed when its parent ends; at once if `parent`, a process id, is gone already.
+    """From now on this process is killed when its parent ends; at once if the parent has already ended.
 
-    Linux's parent-death signal where there is one: it looks at the thread that started this process, which has to live
-    as long as the process is wanted. Elsewhere a process that needs this watches for the end of a pipe from its parent.
-    Source: prctl(2), PR_SET_PDEATHSIG.
+    `parent`: its process id. Uses Linux's parent-death signal, which is sent when the thread that started this process
+    ends: that thread must live as long as the process. On other systems there is no such signal: a process that needs
+    this waits for the end of a pipe from its parent. Source: prctl(2), PR_SET_PDEATHSIG.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,1 +1,1 @@
-"""What tells from outside what a process does: its log and its traces. Shared by service and worker."""
+"""Logs and traces of a process. Shared by service and worker."""

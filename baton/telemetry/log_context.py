@@ -1,4 +1,4 @@
-"""What a line of the log is about, beside its words: the request, the job, the attempt, the worker."""
+"""Context fields of log lines: the request, the job, the attempt, the worker."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from contextvars import ContextVar
 Value = str | int | float | bool
 _NOTHING: Mapping[str, Value] = {}
 _here: ContextVar[Mapping[str, Value]] = ContextVar("fields", default=_NOTHING)
-# Threads begin with an empty context: what all of them are about is said once for the process.
+# Threads start with an empty context, so fields for all threads are stored for the process.
 _process: dict[str, Value] = {}
 
 
 def known() -> dict[str, Value]:
-    """All that is known here and now."""
+    """All fields of the process and of the current context."""
     return {**_process, **_here.get()}
 
 
 def bind(**fields: Value | None) -> None:
-    """From here to the end of this context, a request's task as a rule; None leaves a field as it is."""
+    """Sets fields until the end of the current context, usually the task of a request. None changes nothing."""
     _here.set({**_here.get(), **_given(fields)})
 
 
 def request_id() -> str | None:
-    """The request that is answered here."""
+    """The id of the current request."""
     found = _here.get().get("request_id")
     return None if found is None else str(found)
 
 
 def for_process(**fields: Value | None) -> None:
-    """For all threads of the process, from now on; None takes a field away."""
+    """Sets fields for all threads of the process. None removes a field."""
     for name, value in fields.items():
         if value is None:
             _process.pop(name, None)
@@ -40,7 +40,7 @@ def for_process(**fields: Value | None) -> None:
 
 @contextmanager
 def within(**fields: Value | None) -> Iterator[None]:
-    """Inside the block."""
+    """Sets fields within the block. None changes nothing."""
     token = _here.set({**_here.get(), **_given(fields)})
     try:
         yield

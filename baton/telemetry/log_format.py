@@ -1,4 +1,4 @@
-"""The log of a process on standard error: lines for people, or one JSON object a line for machines."""
+"""The log of a process on standard error: text lines for people, or one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from baton.telemetry.redaction import Secrets
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# What every record has; all else came with `extra`.
+# The attributes of every record. All others came with `extra`.
 _OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"})
 log = logging.getLogger(__name__)
 
 
 def lower(value: object) -> object:
-    """INFO is info: for settings."""
+    """Text in lower case, for settings: INFO is accepted for info."""
     return value.lower() if isinstance(value, str) else value
 
 
 class TextLog(logging.Formatter):
-    """A line for people; the request is named where there is one, so that it can be looked for."""
+    """Text lines. A line that belongs to a request contains the request's id."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__(TEXT)
@@ -43,7 +43,7 @@ class TextLog(logging.Formatter):
 
 
 class JsonLog(logging.Formatter):
-    """One object: ts, level, logger, message, what it is about, `extra` fields, and `exception` with its traceback."""
+    """JSON objects with ts, level, logger, message, context fields, `extra` fields, and `exception` (the traceback)."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class JsonLog(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The object, in one line."""
         found = {
-            "ts": _time(record.created),
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -74,12 +74,8 @@ class JsonLog(logging.Formatter):
         return value if plain else self._secrets.hide(str(value))
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def set_up(form: Format, level: Level, secrets: Secrets) -> logging.Formatter:
-    """All that this process logs goes to standard error from now on; with JSON what ends a thread does, too."""
+    """Sends all logs of this process to standard error. With JSON, also warnings and uncaught exceptions."""
     formatter = JsonLog(secrets) if form == "json" else TextLog(secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -94,7 +90,7 @@ def set_up(form: Format, level: Level, secrets: Secrets) -> logging.Formatter:
 def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    log.critical("the process ends by an exception", exc_info=(kind, error, trace))
+    log.critical("the process ends because of an exception", exc_info=(kind, error, trace))
 
 
 def _thread_died(found: threading.ExceptHookArgs) -> None:

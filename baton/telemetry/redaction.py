@@ -1,4 +1,4 @@
-"""Keeps secrets out of the log: those that the process knows, and whatever has the form of one."""
+"""Removes secrets from log lines: the known ones, and all text with the form of a secret."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
 HIDDEN = "***"
-# A shorter one would be found in ordinary words; in a URL it is hidden all the same.
+# A shorter secret could be part of ordinary words. In a URL it is hidden anyway.
 LEAST = 6
 _FORMS = (
-    # scheme://user:password@host, also where a library quotes it
+    # scheme://user:password@host, also within quotes
     (re.compile(r"(?<=://)([^\s:/@]*):([^\s/@]+)@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+"), rf"\1 {HIDDEN}"),
-    # What the service draws: tokens, links, tokens of attempts. The id before the secret says which.
+    # Secrets that the service creates: tokens, links, tokens of attempts. The id before the secret stays readable.
     (re.compile(r"\b(baton_(?:link|[0-9a-f]{12}|attempt_\w{32}_\d+_\w{32}_\w+?))_[0-9a-f]{64}\b"), rf"\1_{HIDDEN}"),
 )
 
 
 class Secrets:
-    """What must not be told. `known`: tokens and passwords, as they are."""
+    """Secrets that must not be logged. `known`: tokens and passwords in plain form.
+
+    >>> Secrets(["hunter22"]).hide("the token is hunter22, at http://me:pw@host/")
+    'the token is ***, at http://me:***@host/'
+    """
 
     def __init__(self, known: Iterable[str | None] = ()) -> None:
         forms = {form for one in known if one for form in (one, quote(one, safe="")) if len(form) >= LEAST}
-        # The longest first: one may be the beginning of another.
+        # The longest first: one secret may be the start of another.
         parts = sorted(map(re.escape, forms), key=len, reverse=True)
         self._known = re.compile("|".join(parts)) if parts else None
 
     def hide(self, text: str) -> str:
-        """The text without them."""
+        """The text with each secret replaced by `***`."""
         found = self._known.sub(HIDDEN, text) if self._known else text
         for form, instead in _FORMS:
             found = form.sub(instead, found)
@@ -36,7 +40,7 @@ class Secrets:
 
 
 def password_of(url: str) -> str | None:
-    """The password in a URL, as it is meant."""
+    """The decoded password in a URL. None if there is none."""
     try:
         found = urlsplit(url).password
     except ValueError:

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT says where to and `baton-train[otel]` is installed.
+"""OpenTelemetry traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set and `baton-train[otel]` is installed.
 
-Elsewhere a span costs the creation of one object, and no package of OpenTelemetry is imported.
+Otherwise a span only creates one object, and OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Carrier = Mapping[str, str]
 
 
 class _Traces:
-    """What this process traces with: nothing until `set_up`."""
+    """The tracer of this process. None until `set_up`."""
 
     provider: TracerProvider | None = None
     tracer: Tracer | None = None
 
 
 def set_up(service: str, environment: Mapping[str, str] | os._Environ[str] = os.environ) -> str | None:
-    """Traces from now on, if that is wished; what is missing where it is and cannot be."""
+    """Starts tracing if an endpoint is set in the environment. Returns an error text if a package is missing."""
     endpoint = next(filter(None, map(environment.get, ENDPOINTS)), None)
     if endpoint is None:
         return None
@@ -48,25 +48,25 @@ def set_up(service: str, environment: Mapping[str, str] | os._Environ[str] = os.
 
 
 class Span:
-    """One span, or nothing at all. The names of its attributes are those of OpenTelemetry, or begin with `baton.`."""
+    """A span, or a no-op without tracing. Attribute names are those of OpenTelemetry, or begin with `baton.`."""
 
     def __init__(self, span: Any = None) -> None:
         self._span = span
 
     def tell(self, **attributes: log_context.Value | None) -> None:
-        """Attributes with `__` for each dot in their names; those that are None are left out."""
+        """Sets attributes. `__` in a name means a dot. Attributes that are None are left out."""
         if self._span is not None:
             given = {name.replace("__", "."): value for name, value in attributes.items() if value is not None}
             self._span.set_attributes(given)
 
     def call(self, name: str) -> None:
-        """Its name, where that is known late."""
+        """Sets the name, if it was not known at the start."""
         if self._span is not None:
             self._span.update_name(name)
 
     @property
     def trace_id(self) -> str | None:
-        """32 hex digits."""
+        """The trace id, 32 hex digits. None without tracing."""
         return f"{self._span.get_span_context().trace_id:032x}" if self._span is not None else None
 
 
@@ -74,7 +74,7 @@ class Span:
 def span(
     name: str, parent: Carrier | None = None, *, server: bool = False, **told: log_context.Value | None
 ) -> Iterator[Span]:
-    """A span of the block, below that of the `parent`, or without one below the span that is open here."""
+    """A span for the block. Its parent is `parent` if given, otherwise the current span."""
     if _Traces.tracer is None:
         yield Span()
         return
@@ -89,7 +89,7 @@ def span(
 
 
 def carrier() -> dict[str, str]:
-    """The span that is open here, for another thread or as headers for another process."""
+    """The current span in a form for another thread, or as headers for another process."""
     found: dict[str, str] = {}
     if _Traces.tracer is not None:
         from opentelemetry.propagate import inject
@@ -99,6 +99,6 @@ def carrier() -> dict[str, str]:
 
 
 def flush() -> None:
-    """Send what has ended, before the process does; a collector that is away holds it up for 2 s at most."""
+    """Sends finished spans before the process ends. An unavailable collector delays this by at most 2 s."""
     if _Traces.provider is not None:
         _Traces.provider.force_flush(FLUSH_MILLISECONDS)

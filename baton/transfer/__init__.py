@@ -1,4 +1,4 @@
-"""Files over HTTP: resumed where they broke off, checked as a whole, once for each machine."""
+"""Downloads over HTTP: resumed after an interruption, verified, and made once for each machine."""
 
 from baton.transfer.download import Report, RetryPolicy, Wants, checksum_of, download_path, fetch, verified
 

@@ -1,4 +1,4 @@
-"""A file over HTTP, whole and right, or a failure that says what to do."""
+"""Downloads a file over HTTP with retries, and verifies its size and checksum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from baton.transfer.http_stream import Broken, Stream
 from baton.transfer.partial_file import Partial
 
 Report = Callable[[int, int | None], None]
-"""Told of bytes at hand and bytes in all, several times a second; may raise to stop."""
+"""Called several times a second with the bytes so far and the total, if known. It may raise to stop the download."""
 
 READ_SECONDS = 30.0
 _TICK_SECONDS = 0.2
@@ -30,20 +30,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often to try where nothing new comes, and how long to wait in between. Times in seconds."""
+    """How many tries in a row without progress are made, and how long to wait between them. Times in seconds.
+
+    >>> RetryPolicy(first_delay=1.0).delay(failures=3, draw=0.0)
+    2.0
+    """
 
     tries: int = 6
     first_delay: float = 1.0
     longest_delay: float = 30.0
 
     def delay(self, failures: int, draw: float) -> float:
-        """Exponential backoff with full jitter on its upper half. `draw` is uniform in [0, 1)."""
+        """Seconds before the next try: exponential backoff with jitter. `draw`: uniform in [0, 1)."""
         return backoff(self.first_delay, failures, self.longest_delay, draw)
 
 
 @dataclass(frozen=True)
 class Wants:
-    """How to fetch. `advice`: what to do about a full disk."""
+    """Options of a download. `advice`: what the user can do about a full disk."""
 
     report: Report = lambda _done, _total: None
     patience: RetryPolicy = RetryPolicy()
@@ -51,13 +55,13 @@ class Wants:
 
 
 def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
-    """`file`, downloaded unless it is there. A part that is left by an end in the middle is gone on with.
+    """Downloads `source` to `file`, unless that exists, and returns `file`. Resumes an interrupted download.
 
-    Several processes at once download once. What lies under the name `file` is whole and has the checksum.
+    Processes that run at the same time download once. A file with the name `file` is complete and verified.
 
     Raises:
-        JobFailure: bad_data, the server has no such file, or twice one with another checksum; download_failed, no
-            answer or none to its end; disk_full; cache_unusable.
+        JobFailure: bad_data if the server does not have the file, or twice sends one with another checksum;
+            download_failed if there is no answer, or no complete one; disk_full; cache_unusable.
     """
     if file.is_file():
         return file
@@ -75,14 +79,14 @@ def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
 
 
 def download_path(source: Download, cache: Path) -> Path:
-    """Where a worker keeps a download: by what it holds, so that another checksum is another file."""
+    """The path of a download in a worker's cache. It contains a digest of the checksum: other content, other file."""
     key = str(source.checksum) if source.checksum else source.url
     name = Path(source.file)
     return cache / "downloads" / f"{name.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}{name.suffix}"
 
 
 def verified(file: Path, source: Download, report: Report = lambda _done, _total: None) -> str:
-    """What is wrong with a file, in words; empty if nothing is."""
+    """Why a file is not `source`, as text for users. Empty if size and checksum match."""
     size = file.stat().st_size
     if source.bytes is not None and size != source.bytes:
         return f"{size:,} bytes instead of {source.bytes:,}"
@@ -103,7 +107,7 @@ def checksum_of(file: Path, algorithm: str, report: Report = lambda _done, _tota
 
 
 class _Fetching:
-    """Brings one file. Called under its lock."""
+    """Downloads one file. The caller holds its lock."""
 
     def __init__(self, source: Download, part: Partial, wants: Wants) -> None:
         self._source, self._part, self._wants = source, part, wants
@@ -127,11 +131,13 @@ class _Fetching:
             try:
                 return self._receive()
             except Broken as error:
-                # Only what is further than ever counts as progress, or a server that begins anew would never be left.
+                # Only a new maximum counts as progress. Else a server that always restarts would be tried for ever.
                 failures = 1 if self._part.size > most else failures + 1
-                most = max(most, self._part.size)
+                most, size = max(most, self._part.size), self._part.size
                 if failures >= self._wants.patience.tries:
-                    raise JobFailure("download_failed", self._gave_up(error, failures)) from error
+                    kept = f"; {megabytes(size)} are kept, the next try continues there" if size else ""
+                    text = f"{self._source.url}: {error} (tried {failures} times without getting further){kept}"
+                    raise JobFailure("download_failed", text) from error
                 log.warning("%s: %s; trying again", self._source.url, error)
                 self._pause(max(error.after, self._wants.patience.delay(failures, random.random())))  # noqa: S311
 
@@ -140,11 +146,12 @@ class _Fetching:
         headers = {"Accept-Encoding": "identity", "User-Agent": "baton", **asked}
         with Stream(self._source.url, headers, READ_SECONDS, self._tick) as stream:
             if accepted(stream.head(), self._source, self._part):
-                need_room(self._part.path.parent, f"downloading {self._source.url}", self._left(), self._wants.advice)
+                left = max(0, (self._total or 0) - self._part.size)
+                need_room(self._part.path.parent, f"downloading {self._source.url}", left, self._wants.advice)
                 self._append(stream)
         total = self._total
         if total is not None and self._part.size < total:
-            raise Broken(f"broke off at {self._part.size:,} of {total:,} bytes")
+            raise Broken(f"interrupted at {self._part.size:,} of {total:,} bytes")
 
     def _append(self, stream: Stream) -> None:
         size, total = self._part.size, self._total
@@ -160,11 +167,8 @@ class _Fetching:
 
     @property
     def _total(self) -> int | None:
-        # What the server says comes first: a short file of its own is a wrong one, not one that broke off.
+        # The server's size has priority: if it has a shorter file, that is a wrong file, not an interrupted download.
         return self._part.total or self._source.bytes
-
-    def _left(self) -> int:
-        return max(0, (self._total or 0) - self._part.size)
 
     def _tick(self) -> None:
         self._wants.report(self._part.size, self._total)
@@ -174,7 +178,3 @@ class _Fetching:
         while (left := until - time.monotonic()) > 0:
             self._tick()
             time.sleep(min(left, _TICK_SECONDS))
-
-    def _gave_up(self, error: Broken, failures: int) -> str:
-        here = f"; {megabytes(self._part.size)} are kept, the next try goes on there" if self._part.size else ""
-        return f"{self._source.url}: {error} (tried {failures} times without getting further){here}"

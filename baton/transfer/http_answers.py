@@ -1,4 +1,4 @@
-"""What a server's answer to a download means."""
+"""Decides what a server's answer to a download request means."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAX_RETRY_AFTER = 60.0
 
 
 def accepted(head: Head, source: Download, part: Partial) -> bool:
-    """Readies the part for the body that follows; False where nothing needs to follow.
+    """Prepares the partial file for the body. Returns False if the file is already complete.
 
     Raises:
-        Broken: worth another try, from the beginning where what is here is of no use.
-        JobFailure: bad_data, the server will not have it later either.
+        Broken: another try may succeed. The partial file is deleted if the server's file has changed.
+        JobFailure: bad_data, another try does not help.
     """
     if head.status == 200:
         part.begin(source.url, head.headers, _number(head.headers.get("content-length")))
@@ -30,11 +30,11 @@ def accepted(head: Head, source: Download, part: Partial) -> bool:
         return False
     if head.status in (206, 416):
         part.discard()
-        raise Broken("the file on the server changed, beginning anew")
-    said = f"HTTP {head.status} {head.reason}".strip()
+        raise Broken("the file on the server changed, restarting from the beginning")
+    status = f"HTTP {head.status} {head.reason}".strip()
     if head.status in _LATER or head.status >= 500:
-        raise Broken(said, min(_number(head.headers.get("retry-after")) or 0.0, MAX_RETRY_AFTER))
-    raise JobFailure("bad_data", f"{source.url}: {said}; {source.advice}")
+        raise Broken(status, min(_number(head.headers.get("retry-after")) or 0.0, MAX_RETRY_AFTER))
+    raise JobFailure("bad_data", f"{source.url}: {status}; {source.advice}")
 
 
 def _continues(head: Head, part: Partial) -> bool:

@@ -1,4 +1,4 @@
-"""One GET, read in a thread of its own: whoever waits for it hears a wish to stop in a fifth of a second."""
+"""Reads one GET in a separate thread, so that the caller can stop within 0.2 s while the server is silent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _AHEAD = 64
 
 
 class Broken(Exception):
-    """Did not come, or not to its end; another try may help. `after`: seconds that the server asks for."""
+    """The answer did not arrive, or not completely. Another try may succeed. `after`: the server's Retry-After in
+    seconds.
+    """
 
     def __init__(self, why: str, after: float = 0.0) -> None:
         self.after = after
@@ -26,7 +28,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """How an answer begins."""
+    """Status and headers of an answer."""
 
     status: int
     reason: str
@@ -34,13 +36,13 @@ class Head:
 
 
 class Stream:
-    """An answer as it comes. `tick` is called while nothing comes; what it raises ends the wait."""
+    """The answer to a GET, chunk by chunk. `tick` is called every 0.2 s without data; if it raises, the wait ends."""
 
     def __init__(self, url: str, headers: Mapping[str, str], timeout: float, tick: Callable[[], None]) -> None:
         self._url, self._headers, self._timeout, self._tick = url, dict(headers), timeout, tick
         self._items: queue.Queue[Head | bytes | BaseException | None] = queue.Queue(_AHEAD)
         self._closed = threading.Event()
-        # Daemon: a server that says nothing must not keep a process that wants to end.
+        # Daemon: a silent server must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="download", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,7 +61,7 @@ class Stream:
         return found
 
     def body(self) -> Iterator[bytes]:
-        """What comes after the head, as it was sent. Raises Broken."""
+        """The body, not decoded. Raises Broken."""
         while isinstance(chunk := self._next(), bytes):
             yield chunk
 
@@ -81,15 +83,16 @@ class Stream:
                 client.stream("GET", self._url, headers=self._headers) as answer,
             ):
                 self._put(Head(answer.status_code, answer.reason_phrase, answer.headers))
-                # Chunks as they come: httpx would keep the rest of a larger one to itself when the answer breaks off.
+                # Chunks as received: with a chunk size, httpx loses the incomplete last chunk of an interrupted answer.
                 for chunk in answer.iter_raw():
                     self._put(chunk)
             self._put(None)
         except _Unwanted:
             pass
         except Exception as error:
-            # Whatever it is: the other thread waits for an end.
-            self._put_quietly(error)
+            # Any exception: the other thread waits for the end of the answer.
+            with contextlib.suppress(_Unwanted):
+                self._put(error)
 
     def _put(self, item: Head | bytes | BaseException | None) -> None:
         while not self._closed.is_set():
@@ -100,10 +103,6 @@ class Stream:
             return
         raise _Unwanted
 
-    def _put_quietly(self, error: Exception) -> None:
-        with contextlib.suppress(_Unwanted):
-            self._put(error)
-
 
 class _Unwanted(Exception):
-    """Nobody reads on."""
+    """The stream was closed: the rest of the answer is not read."""

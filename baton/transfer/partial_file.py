@@ -1,4 +1,4 @@
-"""A file on its way: the bytes so far, and from which version of the server's file they are."""
+"""A partial download: the bytes so far, and the version of the server's file that they belong to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from baton.system.caches import sync_directory
 
 
 class Partial:
-    """`FILE.part` beside `FILE`, and `FILE.part.json` with URL, validator and total size. Used under a lock.
+    """`FILE.part` next to `FILE`, and `FILE.part.json` with URL, validator and total size. The caller holds a lock.
 
-    The notes are written before the first byte, so that bytes never lie there without the name of their version.
+    The notes are written before the first byte, so that the version of all bytes is known.
     """
 
     def __init__(self, file: Path) -> None:
@@ -26,12 +26,12 @@ class Partial:
 
     @property
     def path(self) -> Path:
-        """Where the bytes so far lie."""
+        """The file with the bytes so far."""
         return self._bytes
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """The number of bytes so far."""
         try:
             return self._bytes.stat().st_size
         except FileNotFoundError:
@@ -39,12 +39,15 @@ class Partial:
 
     @property
     def total(self) -> int | None:
-        """Bytes of the whole file, where the server said so."""
+        """The size of the whole file in bytes, if the server sent it."""
         found = self._noted().get("total")
         return found if isinstance(found, int) else None
 
     def headers(self, url: str, *, checked: bool) -> dict[str, str]:
-        """What asks for the rest. Without a validator only where a checksum tells two versions apart (`checked`)."""
+        """The headers that ask for the rest of the file. Empty: ask for the whole file.
+
+        Without a validator, resuming needs a checksum (`checked`) to detect a mix of two versions.
+        """
         noted, size = self._noted(), self.size
         validator = str(noted.get("validator") or "")
         if not size or noted.get("url") != url or not (validator or checked):
@@ -53,12 +56,12 @@ class Partial:
         return {**rest, "If-Range": validator} if validator else rest
 
     def same_version(self, headers: httpx.Headers) -> bool:
-        """Whether the server's file is still the one whose beginning lies here, as far as it says."""
+        """Whether the bytes so far belong to the server's current file. True if there is no validator to compare."""
         before, now = str(self._noted().get("validator") or ""), validator_of(headers)
         return not before or not now or before == now
 
     def begin(self, url: str, headers: httpx.Headers, total: int | None) -> None:
-        """Anew, from the first byte."""
+        """Starts again with an empty file, and notes URL, validator and total size."""
         self._bytes.write_bytes(b"")
         notes = {"url": url, "validator": validator_of(headers), "total": total}
         scratch = Path(f"{self._notes}.new")
@@ -67,18 +70,18 @@ class Partial:
 
     @contextmanager
     def appending(self) -> Iterator[io.FileIO]:
-        """Takes further bytes, which are kept however the block ends."""
-        # Unbuffered: what a full disk refuses must not be tried once more at the close.
+        """Opens the file for further bytes. They are kept if the block ends with an error."""
+        # Unbuffered: bytes that a full disk refused must not be written again at the close.
         with self._bytes.open("ab", buffering=0) as out:
             yield out
 
     def discard(self) -> None:
-        """Forgets it all."""
+        """Deletes the bytes and the notes."""
         self._bytes.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
     def publish(self) -> None:
-        """Makes it the file itself, durably."""
+        """Renames it to the final file, durably."""
         with self._bytes.open("rb+") as out:
             os.fsync(out.fileno())
         self._bytes.replace(self._file)
@@ -94,7 +97,7 @@ class Partial:
 
 
 def validator_of(headers: httpx.Headers) -> str:
-    """What If-Range may carry: a strong ETag, or else the date of the last change; empty where there is neither."""
+    """A value for If-Range: a strong ETag, otherwise the date of the last change. Empty if there is neither."""
     tag = headers.get("etag", "")
     if tag and not tag.startswith("W/"):
         return str(tag)

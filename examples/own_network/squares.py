@@ -1,4 +1,4 @@
-"""Bars, crosses and squares on noise: a network, a data set and an augmentation of one's own."""
+"""An example of extensions: a network, a data set (bars, crosses and squares on noise) and an augmentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHAPES = ("bar", "cross", "square")
 
 
 def network(*, classes: int, width: float, seed: int, dropout: float, filters: int = 16) -> keras.Model:
-    """Any Keras model from images in 0..1 to logits; the spec's `options` come as arguments, here `filters`."""
+    """A Keras model from images in 0..1 to logits. `network.options` are keyword arguments, here `filters`."""
     wide = max(1, round(filters * width))
     return keras.Sequential(
         [
@@ -27,7 +27,7 @@ def network(*, classes: int, width: float, seed: int, dropout: float, filters: i
 
 
 def dataset(spec: DatasetSpec) -> Listing:
-    """All images: those for training first, then the official validation images. Nothing is read yet."""
+    """Lists all images: the training images first, then the official validation images. No image is read yet."""
     each, official = int(spec.options.get("each", 100)), 20
     names = SHAPES[: spec.classes]
     labels = np.concatenate([np.repeat(np.arange(len(names)), count) for count in (each, official)])
@@ -35,7 +35,7 @@ def dataset(spec: DatasetSpec) -> Listing:
         class_names=names,
         labels=labels.astype(np.int32),
         training=each * len(names),
-        identity=("squares", 1, each, len(names)),  # another identity, another cache
+        identity=("squares", 1, each, len(names)),  # identifies the data: another identity uses another cache
         read=lambda i: _draw(int(labels[i]), i),
     )
 
@@ -53,6 +53,6 @@ def _draw(shape: int, number: int) -> np.ndarray:
 
 
 def mirror(images: np.ndarray, seed: int) -> np.ndarray:
-    """A function of the images, uint8 [n, h, w, 3], and the seed alone; that is what exact resume rests on."""
+    """Flips images, uint8 [n, h, w, 3]. The result depends only on images and seed: exact resume requires this."""
     flips = np.random.default_rng(seed).random(len(images)) < 0.5
     return np.where(flips[:, None, None, None], images[:, :, ::-1], images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -31,8 +32,14 @@ def code(value: object) -> str:
 
 
 def prose(docstring: str | None) -> str:
-    """A docstring as paragraphs; what a parser of Markdown would take for HTML is escaped."""
-    return inspect.cleandoc(docstring or "").replace("<", "\\<")
+    """A docstring as paragraphs. Examples become fenced blocks, and `<` is escaped, because it would begin HTML."""
+    parts = re.split(r"^(>>>.*?(?:\n\n|\Z))", inspect.cleandoc(docstring or ""), flags=re.MULTILINE | re.DOTALL)
+    return "".join(_example(part) if part.startswith(">>>") else part.replace("<", "\\<") for part in parts)
+
+
+def _example(text: str) -> str:
+    lines = re.sub(r" +# doctest:.*", "", text.rstrip())
+    return f"```pycon\n{lines}\n```" + text[len(text.rstrip()) :]
 
 
 def field_docs(model: type) -> dict[str, str]:

@@ -59,7 +59,7 @@ def test_submit_takes_a_plan_and_standard_input(baton: Baton, fake: FakeService)
     [
         ("name: bad", [], "stages.0.epochs: at least 1"),
         ("- a\n- b", [], "must be a mapping"),
-        ("a: [", [], "is no YAML"),
+        ("a: [", [], "is not valid YAML"),
         ("name: x", ["--set", "seed"], "PATH=VALUE"),
         ("name: x", ["--set", "name.sub=1"], "name.sub"),
     ],
@@ -247,7 +247,7 @@ def test_logs_go_on_with_the_next_attempt(baton: Baton, fake: FakeService) -> No
 
 def test_a_worker_asks_either_redis_or_the_service(baton: Baton) -> None:
     result = baton("worker", "--poll", "--redis", "redis://r")
-    assert (result.exit_code, "needs no --redis" in result.stderr) == (2, True), result.output
+    assert (result.exit_code, "does not use --redis" in result.stderr) == (2, True), result.output
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

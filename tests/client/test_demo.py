@@ -48,7 +48,7 @@ def test_a_good_run_passes(good: Outcome) -> None:
 
 def test_a_missing_and_a_doubled_epoch_are_named(good: Outcome) -> None:
     assert any("missing [2]" in text for text in failed(replace(good, history=[ROWS[0], ROWS[2]])))
-    assert any("doubled [1]" in text for text in failed(replace(good, history=[ROWS[0], *ROWS])))
+    assert any("repeated [1]" in text for text in failed(replace(good, history=[ROWS[0], *ROWS])))
 
 
 def test_other_broken_promises_are_found(good: Outcome) -> None:

@@ -46,7 +46,7 @@ def test_without_settings_it_is_what_baton_up_would_take() -> None:
     [
         (errno.ENOSPC, True, "full, for "),
         (errno.EDQUOT, True, "full, for "),
-        (errno.EROFS, False, "takes no write (Read-only"),
+        (errno.EROFS, False, "not writable (Read-only"),
         (errno.EACCES, False, "GB free for "),
     ],
 )

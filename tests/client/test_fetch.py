@@ -68,7 +68,7 @@ def test_another_file_in_its_place_stays(baton: Baton, mirror: FileServer, tmp_p
     mine = tmp_path / "tiny-imagenet-200.zip"
     mine.write_text("mine")
     result = baton("tiny-imagenet-200", "--to", str(tmp_path))
-    assert (result.exit_code, "is there, but it is another file: sha256:" in result.stderr) == (4, True), result.output
+    assert (result.exit_code, "exists, but it is another file: sha256:" in result.stderr) == (4, True), result.output
     assert mine.read_text() == "mine"
 
 

@@ -68,7 +68,7 @@ def test_plan_prints_the_papers_table(baton: Baton) -> None:
     assert table[0] == "1 32 64 256 15 200 none plateau x0.316, 5 latest 25.62 25.62"
     assert table[3] == "4 16 64 256 10 200 none constant latest 9.11 11.93"
     assert table[16] == "17 64 64 64 10 200 paper-1 plateau x0.316, 5 latest 58.71 59.33"
-    assert "in all: 17 stages, 245 epochs, 49,000 steps, 4,096,000 images seen" in text
+    assert "total: 17 stages, 245 epochs, 49,000 steps, 4,096,000 images seen" in text
     whole = " ".join(" ".join(text).split())
     assert "17,927,040 parameters, 17,916,784 trainable" in whole
     assert "monitor val_loss, factor 0.316, patience 5, cooldown 0, min_delta 1e-4, min_lr 5e-7" in whole
@@ -85,7 +85,7 @@ def test_plan_prints_cyclic_rates_and_names(baton: Baton) -> None:
 def test_plan_with_changes(baton: Baton) -> None:
     changes = "--set width=0.05 --set stages.*.epochs=1 --set stages.*.steps_per_epoch=2 --set dataset.path=/data"
     text = lines(baton(f"plan paper-network-2 {changes}"))
-    assert "in all: 6 stages, 6 epochs, 12 steps, 1,536 images seen" in text
+    assert "total: 6 stages, 6 epochs, 12 steps, 1,536 images seen" in text
     assert not any("to be given" in line for line in text)
     found = json.loads(baton(f"plan paper-network-2 {changes} --json").stdout)
     assert (found["spec"]["network"]["width"], found["totals"]["steps"]) == (0.05, 12)
@@ -95,7 +95,7 @@ def test_plan_as_yaml_is_a_spec_to_start_from(baton: Baton) -> None:
     text = baton("plan report-model-2 --set name=mine --set dataset.path=/data --yaml").stdout
     Path("mine.yaml").write_text(text)
     assert yaml.safe_load(text)["name"] == "mine"
-    assert "in all: 6 stages, 123 epochs, 29,416 steps, 5,933,056 images seen" in lines(baton("plan mine.yaml"))
+    assert "total: 6 stages, 123 epochs, 29,416 steps, 5,933,056 images seen" in lines(baton("plan mine.yaml"))
     assert baton("submit mine.yaml").exit_code == 0
 
 

@@ -59,8 +59,8 @@ def test_it_opens_in_the_browser(baton: Baton, monkeypatch: pytest.MonkeyPatch) 
     ("missing", "arguments", "changes", "said"),
     [
         (["report.html", "report.md"], [], {}, "some seconds after the first finished epoch"),
-        (["report.html", "report.md"], [], {"status": "failed", "finished_at": NOW}, "none was made"),
-        (["report.md"], ["--markdown"], {}, "Markdown comes when the job ends"),
+        (["report.html", "report.md"], [], {"status": "failed", "finished_at": NOW}, "none was written"),
+        (["report.md"], ["--markdown"], {}, "Markdown is written when the job ends"),
     ],
 )
 def test_a_report_that_is_not_there_is_explained(
@@ -78,7 +78,7 @@ def test_evaluating_says_what_is_missing(baton: Baton, fake: FakeService, monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = baton("evaluate", "mine")
     assert result.exit_code == 2
-    assert "needs tensorflow, which is not installed here" in result.stderr
+    assert "needs tensorflow, which is not installed" in result.stderr
 
 
 def result(name: str) -> SetResult:

@@ -73,7 +73,7 @@ def test_what_the_health_check_runs_is_in_the_image(target: str, tmp_path: Path)
     done = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ModuleNotFoundError" not in done.stderr
-    assert "refused" in done.stderr or "no sign of life" in done.stderr
+    assert "refused" in done.stderr or "no liveness file" in done.stderr
 
 
 DIGEST = "sha256:" + "5f" * 32

@@ -12,7 +12,7 @@ from tests.docs.blocks import COMMANDS, BadMarker, Block, all_blocks, blocks_of,
 from tests.support.service import ROOT
 
 ALL = all_blocks()
-LANGUAGES = {*COMMANDS, "python", "yaml", "json", "text", "toml", "sql", "js", "dockerfile", "http"}
+LANGUAGES = {*COMMANDS, "python", "pycon", "yaml", "json", "text", "toml", "sql", "js", "dockerfile", "http"}
 
 
 @pytest.mark.parametrize("block", ALL, ids=lambda block: block.id)

@@ -17,7 +17,7 @@ from tests.support.worker import WorkerProcess, Workers
 from tests.support.worker import workers as make_workers
 
 NOWHERE = "redis://127.0.0.1:1/0"
-ASKING = "asking the service for work"
+ASKING = "polling the service for work"
 LONG = {"epochs": 1, "steps": 4000, "every": 1000}
 
 
@@ -140,7 +140,7 @@ def test_a_wrong_token_ends_it_with_a_word_and_status_4(workers: Workers) -> Non
 def test_a_worker_that_cannot_train_takes_nothing(jobs: Jobs, workers: Workers) -> None:
     broken = workers.start("--poll", "--queue", "broken", BATON_FAKE_START_SECONDS="never")
     job = jobs.submit(fast(queue="broken"))
-    said(broken, "does not get ready")
+    said(broken, "does not become ready")
     assert states(jobs, job) == ["queued"]
     workers.start("--poll", "--queue", "broken")
     assert jobs.await_end(job)["status"] == "succeeded"

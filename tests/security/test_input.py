@@ -63,7 +63,7 @@ def test_a_file_from_somewhere_does_nothing_to_the_command_line(
 ) -> None:
     (tmp_path / "spec.yaml").write_text(text)
     done = baton(service, "submit", "spec.yaml", cwd=tmp_path)
-    assert (done.returncode, "is no YAML" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "is not valid YAML" in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "trap").exists()
 
 

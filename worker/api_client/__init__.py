@@ -1,1 +1,1 @@
-"""The worker's side of the REST API: one method for each call, and what an answer means."""
+"""The worker's client of the REST API: one method for each call, and the meaning of answers."""

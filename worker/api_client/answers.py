@@ -1,4 +1,4 @@
-"""What an HTTP answer to a worker means: only the service's own answers count, others are tried again."""
+"""The meaning of HTTP answers. Only answers of the service itself count; other answers are transient errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LATER = (408, 425, 429)
 
 
 class ServiceUnavailable(BatonError):
-    """The service did not answer, or not as itself; the same call may be made again."""
+    """The service did not answer, or another server answered. The call may be retried."""
 
     code = "service-unavailable"
 
 
 class Refused(BatonError):
-    """The service understood and said no; the same call again gets the same answer."""
+    """The service refused the call. The same call gets the same answer again."""
 
     code = "refused"
 
@@ -27,10 +27,10 @@ class Refused(BatonError):
 
 
 def check(response: httpx.Response) -> None:
-    """Return if the service accepted the call. Raises LeaseLost, Refused, or ServiceUnavailable.
+    """Returns if the service accepted the call. Raises LeaseLost, Refused, or ServiceUnavailable.
 
-    A foreign answer is ServiceUnavailable, whatever its status: with 404 an ingress says that the service is away, with
-    200 a sign-in page says nothing about a checkpoint.
+    An answer of another server is ServiceUnavailable, with any status: a 404 may come from an ingress while the
+    service is unavailable, and a 200 from a sign-in page.
     """
     content_type, status = response.headers.get("Content-Type"), response.status_code
     if response.is_success and (media_type(content_type) == JSON or not response.content):

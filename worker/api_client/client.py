@@ -1,4 +1,4 @@
-"""The worker's side of the protocol with the service: one try a call, errors that say what to do."""
+"""The worker's client of the service. Each call is one try; the type of the error shows whether to retry."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class GrantUnreadable(BatonError):
-    """The service granted the attempt in a format that only a newer worker reads. `head`: enough to give it back."""
+    """The service granted the attempt in a format that only a newer worker can read. `head`: enough to give it back."""
 
     code = "grant-unreadable"
 
@@ -50,22 +50,18 @@ def _parsed(response: httpx.Response, path: str, answer: type[_Answer]) -> _Answ
     try:
         return answer.model_validate_json(response.content)
     except ValidationError as error:
-        raise ServiceUnavailable(f"the service's answer to {path} makes no sense: {error}") from error
+        raise ServiceUnavailable(f"the service's answer to {path} is not valid: {error}") from error
 
 
-def _within(seconds: float) -> httpx.Timeout:
+def _timeout(seconds: float = ANSWER_SECONDS) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
 
-def _timeout(thinking: float = 0.0) -> httpx.Timeout:
-    return httpx.Timeout(ANSWER_SECONDS + thinking, connect=CONNECT_SECONDS)
-
-
 class ServiceClient:
-    """Calls of a worker. Safe to use from several threads.
+    """The calls of a worker. Safe to use from several threads.
 
-    What an attempt says goes with the token that its claim was answered with, everything else with the worker's own.
-    Every call raises ServiceUnavailable, Refused, and with a fence LeaseLost.
+    Calls about a claimed attempt use the token from its grant, all others the worker's token. Every call can raise
+    ServiceUnavailable and Refused; calls with a fence also raise LeaseLost.
     """
 
     def __init__(self, url: str, token: str, name: str = "") -> None:
@@ -82,17 +78,17 @@ class ServiceClient:
         self._http.close()
 
     def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
-        """Report that this worker is alive or that it ends. `seconds`: time limit for the answer."""
-        self._post("/workers", report, _within(seconds))
+        """Reports that this worker is alive or that it ends. `seconds`: time limit for the answer."""
+        self._post("/workers", report, _timeout(seconds))
 
     def next_attempt(self, request: NextRequest) -> Offer:
-        """Asks for work; the service may think for `wait_seconds` before it says that there is none."""
-        return self._ask("/attempts:next", request, Offer, _timeout(request.wait_seconds))
+        """Asks for work. The service may wait up to `wait_seconds` for work before it answers."""
+        return self._ask("/attempts:next", request, Offer, _timeout(ANSWER_SECONDS + request.wait_seconds))
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
-        """Claim an attempt. Refused with status 409 if it is taken, not needed any more, or not for this worker.
+        """Claims an attempt. Refused with status 409 if it is taken, no longer needed, or not for this worker.
 
-        Raises GrantUnreadable if it was granted in a format that only a newer worker reads.
+        Raises GrantUnreadable if the grant is in a format that only a newer worker can read.
         """
         response = self._post(f"/attempts/{attempt_id}/claim", claim)
         head = _parsed(response, "claim", GrantHead)
@@ -103,7 +99,7 @@ class ServiceClient:
             raise GrantUnreadable(head, str(error)) from error
 
     def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
-        """Use this token for the calls of this attempt. None, from an older service: use the worker's token.
+        """Uses this token for the calls of this attempt. None, from an older service: use the worker's token.
 
         `protocol`: the service's version.
         """
@@ -116,7 +112,7 @@ class ServiceClient:
         return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat, attempt=attempt_id)
 
     def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
-        """Makes a checkpoint exist."""
+        """Commits a checkpoint: from then on it exists."""
         self._post(f"/attempts/{attempt_id}/checkpoints", commit, attempt=attempt_id)
 
     def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
@@ -124,7 +120,7 @@ class ServiceClient:
         self._post(f"/attempts/{attempt_id}/epochs", record, attempt=attempt_id)
 
     def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
-        """Points an artifact at a new version."""
+        """Commits a new version of an artifact."""
         self._post(f"/attempts/{attempt_id}/artifacts", commit, attempt=attempt_id)
 
     def note(self, attempt_id: str, note: Note) -> None:
@@ -132,30 +128,30 @@ class ServiceClient:
         self._post(f"/attempts/{attempt_id}/notes", note, attempt=attempt_id)
 
     def quarantine(self, attempt_id: str, quarantine: Quarantine) -> None:
-        """Takes a checkpoint that cannot be read out of use."""
+        """Reports an unreadable checkpoint, which is then not used any more."""
         self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
-        """Give the attempt back, with a reason that this service knows."""
+        """Ends the attempt, with a reason that this version of the service knows."""
         reason = reason_for(self._protocols.get(attempt_id, FIRST), finish.reason)
         finish = finish.model_copy(update={"reason": reason})
         self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)
 
     def job(self, attempt_id: str, job_id: str) -> JobView:
-        """The attempt's job as its owner sees it."""
+        """The job of the attempt, as its owner sees it."""
         return self._get(f"/jobs/{job_id}", JobView, attempt_id)
 
     def attempts(self, attempt_id: str, job_id: str) -> list[AttemptView]:
-        """Each worker's hold on the attempt's job, oldest first."""
+        """All attempts of the same job, oldest first."""
         return self._get(f"/jobs/{job_id}/attempts", Listing[AttemptView], attempt_id).items
 
-    def _speaking_for(self, attempt_id: str | None) -> dict[str, str]:
+    def _headers(self, attempt_id: str | None) -> dict[str, str]:
         token = self._attempt_tokens.get(attempt_id or "")
         return {**traces.carrier(), **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def _get(self, path: str, answer: type[_Answer], attempt: str) -> _Answer:
         try:
-            response = self._http.get(path, headers=self._speaking_for(attempt))
+            response = self._http.get(path, headers=self._headers(attempt))
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
         check(response)
@@ -164,7 +160,7 @@ class ServiceClient:
     def _post(
         self, path: str, message: BaseModel, timeout: httpx.Timeout | None = None, attempt: str | None = None
     ) -> httpx.Response:
-        headers = {"Content-Type": "application/json", **self._speaking_for(attempt)}
+        headers = {"Content-Type": "application/json", **self._headers(attempt)}
         content, timeout = message.model_dump_json(), timeout or self._http.timeout
         try:
             response = self._http.post(path, content=content, headers=headers, timeout=timeout)

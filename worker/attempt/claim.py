@@ -1,4 +1,4 @@
-"""Claims an attempt for this worker, or gives it back where the grant cannot be read."""
+"""Claims an attempt for this worker. Gives it back if the grant cannot be read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def claim_attempt(client: ServiceClient, store: BlobStore, worker: WorkerInfo, attempt_id: str) -> Grant | None:
-    """The grant, or None if another worker has the attempt or it cannot be had now.
+    """The grant; None if another worker has the attempt, or if the claim failed.
 
-    The store is described for each claim: since the start of the worker another one may have been mounted.
+    Each claim describes the store: another store may have been mounted since the worker started.
     """
     described = worker.model_copy(update={"store": describe_in_time(store)})
     claim = Claim(claim_id=uuid.uuid4().hex, worker=described)
@@ -39,15 +39,15 @@ def claim_attempt(client: ServiceClient, store: BlobStore, worker: WorkerInfo, a
 
 
 def _give_back(client: ServiceClient, error: GrantUnreadable) -> None:
-    """Give the attempt back for another worker. Otherwise the job would wait until the lease expires."""
+    """Gives the attempt back for another worker. Otherwise the job would wait until the lease expires."""
     finish = failed(error.head.fence, error, None)
     try:
         retry_call(lambda: client.finish(error.head.attempt_id, finish), wait=wait_for_service, seconds=FINISH_SECONDS)
     except (Refused, ServiceUnavailable, LeaseLost) as answer:
-        log.warning("attempt %s was not given back: %s", error.head.attempt_id, answer)
+        log.warning("could not give attempt %s back: %s", error.head.attempt_id, answer)
 
 
 def wait_for_service(seconds: float) -> None:
-    """Waits for an unavailable service. Its answer that it is unavailable counts as progress: this is no stall."""
+    """Waits for an unavailable service. Each failed try counts as progress, because an outage is not a stall."""
     advanced("waiting for the service")
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The runner's side of `Control`: checkpoints, epochs and files go through one upload queue under one fence."""
+"""Implements `Control` for one attempt: checkpoints, epochs and files go through one upload queue under one fence."""
 
 from __future__ import annotations
 
@@ -40,16 +40,11 @@ from worker.ipc.progress import Waits, advanced
 from worker.preemption.deadline import Pace
 from worker.preemption.notice import Notice
 
-# Guesses until a save was measured: small, so that the first one comes soon.
+# Estimates until the first save is measured: small, so that it comes soon.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
 WAITS_FOR_STATE, WAITS_FOR_FILES = "waits until the last checkpoint is saved", "waits until the last files are written"
 _T = TypeVar("_T")
 _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
-
-
-def _in_words(phase: Phase, progress: Progress | None, doing: str | None) -> str:
-    step = f" at step {progress.global_step}" if progress else ""
-    return f"{phase}{step}" + (f": {doing}" if doing else "")
 
 
 class AttemptContext:
@@ -76,7 +71,7 @@ class AttemptContext:
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
         left = grant.runtime_left
         self._runtime_ends = math.inf if left is None else time.monotonic() + left
-        self._told: tuple[object, ...] = ()
+        self._reported: tuple[object, ...] = ()
         self.waits = Waits()
         lease.troubles.answered = self.waits.answered
         self.uploads = UploadQueue(lease.check, lease.lose, lease.troubles)
@@ -84,8 +79,8 @@ class AttemptContext:
         self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
         self._lost_files: set[tuple[str, str]] = set()
 
-    def carry(self, transfer: ResultsTransfer | None) -> None:
-        """Store the autotuning results with each checkpoint."""
+    def use_transfer(self, transfer: ResultsTransfer | None) -> None:
+        """Stores the autotuning results with each checkpoint."""
         self._sender.transfer = transfer
 
     def _measured(self, stall: float, seconds: float) -> None:
@@ -93,7 +88,7 @@ class AttemptContext:
         self._pace.saved(stall, seconds)
 
     def stopping(self) -> Stop | None:
-        """A cancellation comes first: it needs no save. Then a notice: the machine will not wait for the owner."""
+        """A cancellation comes first: it needs no save. Then a preemption: the machine does not wait for a pause."""
         self._lease.check()
         self.uploads.check()
         self._pace.boundary()
@@ -114,19 +109,20 @@ class AttemptContext:
         metrics: Mapping[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """What the next heartbeat says. What was not said before is progress."""
-        told = (phase, progress and progress.global_step, doing)
-        if told != self._told:
-            self._told = told
-            advanced(_in_words(phase, progress, doing))
+        """Sets the content of the next heartbeat. A change of phase, step or `doing` counts as progress."""
+        reported = (phase, progress and progress.global_step, doing)
+        if reported != self._reported:
+            self._reported = reported
+            step = f" at step {progress.global_step}" if progress else ""
+            advanced(f"{phase}{step}" + (f": {doing}" if doing else ""))
         self._lease.tell(phase, progress, dict(metrics or {}), doing)
 
     def stands_at(self, global_step: int) -> None:
-        """Kept for the last word on this attempt: what was told last may be some steps behind."""
+        """Stores the step for the message that ends the attempt: the last heartbeat may be some steps behind."""
         self._lease.stands_at = global_step
 
     def checkpoint_due(self, steps: int) -> bool:
-        """Asks the spec's cadence, and whether somebody wants a save now."""
+        """Whether the spec's cadence or a notice asks for a save now."""
         self._pace.stepped()
         transfer = self._sender.transfer
         if transfer and steps and (lacking := transfer.check()):
@@ -141,7 +137,7 @@ class AttemptContext:
 
     @property
     def watch(self) -> Stopwatch:
-        """The lease's: its sums go with each heartbeat."""
+        """The stopwatch of the lease. Each heartbeat reports its sums."""
         return self._lease.watch
 
     @property
@@ -155,22 +151,22 @@ class AttemptContext:
         return self._grant.attempt
 
     def name_checkpoint(self, global_step: int) -> str:
-        """A prefix that no other save of this or any other attempt has."""
+        """A prefix that no other save has, of this or any other attempt."""
         return checkpoint_prefix(self._grant.job_id, global_step, self._grant.fence, next(self._numbers))
 
     def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        """Queues a checkpoint; one that waits is replaced by a newer one that serves all of its roles."""
+        """Queues a checkpoint. It replaces a waiting checkpoint if it covers all its roles."""
         self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
         cost = SaveCost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
         transfer = self._sender.transfer
         save = Save(prefix, snapshot, roles, transfer.found() if transfer else None, cost)
-        # Once: a second try writes the same bytes.
+        # Cached, so that a second try writes the same bytes.
         rows_from = cache(self._sender.first_unrecorded)
         covers = frozenset(f"checkpoint:{role}" for role in roles)
         self.uploads.put(UploadTask(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
 
     def load(self, prefix: str) -> Snapshot:
-        """Reads back what was saved, once it is. Raises Stopped if the attempt is to end before that."""
+        """Waits until the checkpoint is saved, and reads it. Raises Stopped if the attempt is to end before that."""
         with self.watch.measure(Bucket.CHECKPOINT_STALL), self.waits.on("saving before a checkpoint is read"):
             self.settle(files=False)
         if self.uploads.cancelled:
@@ -178,20 +174,20 @@ class AttemptContext:
         return self.retry("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
 
     def settle(self, *, files: bool, seconds: float | None = None) -> bool:
-        """Waits until what was handed over is sent, with the files or without, at most `seconds`. False: time was up.
+        """Waits until the queue is sent, with or without its files, for at most `seconds`. False: the time was over.
 
-        Raises Stopped when the attempt is to end before that. The status says what is waited for.
+        Raises Stopped if the attempt is to end before that. Meanwhile the status shows the wait.
         """
         until = math.inf if seconds is None else time.monotonic() + seconds
-        phase, told = self._lease.phase, False
+        phase, waiting = self._lease.phase, False
         while not self.uploads.flush(seconds=LOOK_SECONDS, files=files):
             self.raise_if_stopping()
             if time.monotonic() > until:
                 return False
-            if not told:
-                told = True
+            if not waiting:
+                waiting = True
                 self._lease.tell(phase, doing=WAITS_FOR_FILES if files else WAITS_FOR_STATE)
-        if told:
+        if waiting:
             self._lease.tell(phase)
         return True
 
@@ -204,7 +200,7 @@ class AttemptContext:
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
     ) -> None:
-        """Queues a file for people; a version that still waits is replaced. `lost`: called if it cannot be written."""
+        """Queues a file for people. It replaces a waiting version. `lost`: called if the file cannot be written."""
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
         self.uploads.put(
             UploadTask(
@@ -218,7 +214,7 @@ class AttemptContext:
         )
 
     def _lost_file(self, name: str, error: Exception, lost: Callable[[], None]) -> None:
-        """Write one event per cause: the same file is written after each epoch."""
+        """Adds one event for each file and kind of error: the same file is written after each epoch."""
         lost()
         kind = type(error).__name__
         if (name, kind) not in self._lost_files:
@@ -227,12 +223,12 @@ class AttemptContext:
             self.note("file_failed", text, {"name": name, "error": kind})
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
-        """Queue an event. Text and data over the service's limits are cut."""
+        """Queues an event. Text and data over the service's limits are cut."""
         note = Note(fence=self._grant.fence, kind=kind, message=fitting_text(message), data=fitting_data(data or {}))
-        self.uploads.put(UploadTask(partial(self._sender.note, note), what="telling an event"))
+        self.uploads.put(UploadTask(partial(self._sender.note, note), what="sending an event"))
 
     def job_record(self) -> JobRecord | None:
-        """One try: what is told of the job is worth no waiting."""
+        """The job and its attempts; None if the service does not answer. One try: this information is not essential."""
         try:
             held, job = self._grant.attempt_id, self._grant.job_id
             return JobRecord(self._client.job(held, job), tuple(self._client.attempts(held, job)))
@@ -240,14 +236,14 @@ class AttemptContext:
             return None
 
     def retry(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
-        """The result of a call to the store. Looks for orders while it runs. Also raises LeaseLost and Stopped."""
+        """The result of a call to the store, with retries. While it runs, this may raise LeaseLost and Stopped."""
         watched = partial(run_in_background, call, self.raise_if_stopping)
         with self.waits.on(what):
             return self._lease.troubles.retry_call(what, watched, wait=self.wait_unless_stopping, seconds=seconds)
 
     def wait_unless_stopping(self, seconds: float) -> None:
-        """Sleeps. Raises LeaseLost, and Stopped when asked to stop."""
-        advanced()  # the service or the store answered that it is away
+        """Sleeps between two tries. Raises LeaseLost, and Stopped when asked to stop."""
+        advanced()  # the last try has ended: an outage is not a stall
         until = time.monotonic() + seconds
         while True:
             self.raise_if_stopping()

@@ -1,4 +1,4 @@
-"""What an exception in a training process means to the service: a reason, words, and what it was to the line."""
+"""Turns an exception of a training process into the message that ends the attempt: reason, text and fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.api_client.client import GrantUnreadable
 from worker.checkpointing.files import CorruptCheckpoint, NewerCheckpoint
 from worker.failure_texts import LESS_MEMORY
 
-NO_WORDS = "the training failed, and what it raised cannot be told"
+NO_DESCRIPTION = "the training failed, and its exception cannot be described"
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
 log = logging.getLogger(__name__)
@@ -29,23 +29,23 @@ def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
     A user program may raise anything. The error text may have any length, may not be encodable in UTF-8, or reading it
     may raise. In these cases the message contains less detail.
     """
-    for words in (_why, _in_short):
+    for describe in (_reason_and_text, _short_text):
         try:
-            reason, message = words(error)
+            reason, message = describe(error)
             return _finish(fence, reason, message, at_step, _fault(error))
         except Exception as trouble:
-            log.warning("a failure cannot be told in full: %s", type(trouble).__name__)
-    return bare(fence, at_step)
+            log.warning("cannot describe a failure in full: %s", type(trouble).__name__)
+    return minimal_failure(fence, at_step)
 
 
-def bare(fence: int, at_step: int | None = None) -> Finish:
-    """The failure without text from a user program: every service accepts it."""
-    return _finish(fence, Reason.EXCEPTION, f"{NO_WORDS}; the attempt's log says more", at_step, None)
+def minimal_failure(fence: int, at_step: int | None = None) -> Finish:
+    """The failure without text from a user program. Every service accepts it."""
+    return _finish(fence, Reason.EXCEPTION, f"{NO_DESCRIPTION}; see the attempt's log", at_step, None)
 
 
 def _finish(fence: int, reason: Reason, message: str, at_step: int | None, fault: str | None) -> Finish:
-    told = fitting_text(message)
-    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=told, at_step=at_step, fault=fault)
+    text = fitting_text(message)
+    return Finish(fence=fence, outcome=Outcome.FAILED, reason=reason, message=text, at_step=at_step, fault=fault)
 
 
 def _fault(error: BaseException) -> str | None:
@@ -56,7 +56,7 @@ def _fault(error: BaseException) -> str | None:
 
 
 def fault_of(error: BaseException) -> str:
-    """The exception's type and where it was raised: alike in each process that fails in the same way."""
+    """The type of the exception and where it was raised: equal for equal failures in different processes."""
     origin = error.__cause__ if isinstance(error, JobFailure) and error.__cause__ else error
     frames = list(traceback.walk_tb(origin.__traceback__))
     name = f"{type(origin).__module__}.{type(origin).__qualname__}"
@@ -66,13 +66,13 @@ def fault_of(error: BaseException) -> str:
     return name[:MAX_FAULT]
 
 
-def _in_short(error: BaseException) -> tuple[Reason, str]:
+def _short_text(error: BaseException) -> tuple[Reason, str]:
     """A short description of an exception whose normal description raises."""
     name = words_of(lambda: type(error).__name__)
     return Reason.EXCEPTION, f"{name}: {words_of(lambda: error)}"
 
 
-def _why(error: BaseException) -> tuple[Reason, str]:
+def _reason_and_text(error: BaseException) -> tuple[Reason, str]:
     match error:
         # The service accepted the spec and committed the checkpoint, so a newer version wrote them.
         case SpecError() | NewerCheckpoint() | GrantUnreadable():
@@ -82,8 +82,8 @@ def _why(error: BaseException) -> tuple[Reason, str]:
         case CorruptCheckpoint():
             return Reason.RESTORE_FAILED, str(error)
         case StoreError():
-            away = isinstance(error, StoreUnavailable)
-            return Reason.STORE_UNAVAILABLE if away else Reason.STORE_REFUSED, f"the store: {error}"
+            unavailable = isinstance(error, StoreUnavailable)
+            return Reason.STORE_UNAVAILABLE if unavailable else Reason.STORE_REFUSED, f"the store: {error}"
         case MemoryError():
             return Reason.OUT_OF_MEMORY, f"the worker's memory is full: {LESS_MEMORY}\n{_last_lines(error)}"
     return Reason.EXCEPTION, _last_lines(error)

@@ -1,4 +1,4 @@
-"""The end of an attempt: waits for what is still to be sent, and carries out the orders that come meanwhile."""
+"""The end of an attempt: sends what is still queued, and obeys directives and notices that come meanwhile."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.attempt.protocols import Stop
 from worker.background import LOOK_SECONDS
 from worker.preemption.notice import Notice
 
-# Of what a notice leaves, for the last message: it has the next worker begin at once.
-FAREWELL_SECONDS = 2.0
+FINISH_MARGIN_SECONDS = 2.0
+"""Part of the grace time that is kept for the finish message, which lets the next worker start at once."""
 CANCEL_SECONDS = 2.0
-"""A cancelled job saves nothing. Rows of the history that wait have this time."""
+"""A cancelled job saves nothing. Queued history rows have this time."""
 PAUSE_FILE_SECONDS = 10.0
-"""After a pause has saved the state, a file that is being sent has this time."""
+"""After the state of a paused job is saved, a file that is being sent has this time."""
 FILES_SECONDS = 3600.0
-"""A finished job waits this long for its files, counted from the last save."""
+"""A finished job waits this long for its files, after its state is saved."""
 DOING = {
     Stop.PREEMPTED: "handing over: waits until the state is saved",
     Stop.PAUSED: "pausing: waits until the state is saved",
@@ -28,7 +28,7 @@ DOING = {
     Stop.MAX_RUNTIME: "ending at limits.max_runtime: waits until the state is saved",
 }
 ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
-"""Stops after which the worker has only `grace` seconds, or what a notice says, to save."""
+"""Stops after which the worker has only `grace` seconds, or the time from the notice, to save."""
 
 RUNTIME_OVER = "workers held the job for {:.0f} s, which is its limit (limits.max_runtime)"
 OUTCOMES = {
@@ -40,10 +40,10 @@ OUTCOMES = {
 
 
 def send_the_rest(context: AttemptContext) -> None:
-    """Sends all that a finished job has handed over. Raises Stopped on an order or a notice.
+    """Sends everything that a finished job has queued. Raises Stopped if the attempt is to end before that.
 
-    The state has no time limit: without it the job is not done. Files that cannot be written in FILES_SECONDS are
-    reported as lost.
+    The state has no time limit: without it the job is not finished. Files that are not written within FILES_SECONDS
+    are reported as lost.
     """
     context.settle(files=False)
     if not context.settle(files=True, seconds=FILES_SECONDS):
@@ -61,45 +61,46 @@ def handed_over(
     if stop is Stop.MAX_RUNTIME:
         message = RUNTIME_OVER.format(max_runtime)
     if not saved:
-        trouble = lease.troubles.told()
+        trouble = lease.troubles.current()
         message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")
     return Finish(fence=context.fence, outcome=outcome, reason=reason, message=message)
 
 
 def hand_over(context: AttemptContext, lease: Lease, notice: Notice, grace: float) -> tuple[Stop, bool]:
-    """Saves the last state, and looks for orders meanwhile: a cancellation or a notice replaces a pause.
+    """Saves the last state. Meanwhile a cancellation or a notice replaces a pause.
 
-    Returns why the attempt ends, and whether the state is saved. A cancelled job has none to save.
+    Returns why the attempt ends, and whether the state is saved. For a cancelled job that is always true.
     """
     stop = context.stopping() or Stop.PREEMPTED
     while True:
-        again = _waited(context, lease, stop, _limit(stop, notice, grace))
-        if isinstance(again, bool):
-            return stop, again or stop is Stop.CANCELLED
-        stop = again
+        result = _send_state(context, lease, stop, _limit(stop, notice, grace))
+        if isinstance(result, bool):
+            return stop, result or stop is Stop.CANCELLED
+        stop = result
 
 
 def _limit(stop: Stop, notice: Notice, grace: float) -> float | None:
-    """Seconds that the state has."""
+    """Seconds within which the state must be saved; None: no limit."""
     if stop in ENDS_SOON:
         left = notice.left() if notice.given else grace
-        return max(left - FAREWELL_SECONDS, left / 2)
+        return max(left - FINISH_MARGIN_SECONDS, left / 2)
     return CANCEL_SECONDS if stop is Stop.CANCELLED else None
 
 
-def _waited(context: AttemptContext, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
-    """Whether the state is saved, or the order that came meanwhile."""
+def _send_state(context: AttemptContext, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
+    """Whether the state is saved, or the stop that replaced this one meanwhile."""
     lease.tell(Phase.STOPPING, doing=DOING[stop])
     context.uploads.hurry()
-    sent = _watched(context, stop, seconds, lambda left: context.uploads.flush(seconds=left, files=False))
+    sent = _wait(context, stop, seconds, lambda left: context.uploads.flush(seconds=left, files=False))
     if sent is True and stop is Stop.PAUSED:
-        late = _watched(context, stop, PAUSE_FILE_SECONDS, lambda left: context.uploads.flush(seconds=left))
+        late = _wait(context, stop, PAUSE_FILE_SECONDS, lambda left: context.uploads.flush(seconds=left))
         return late if isinstance(late, Stop) else True
-    # Rows of the history that are not sent in time are recorded by the next attempt.
+    # The next attempt records the history rows that are not sent in time.
     return context.uploads.saved if sent is False else sent
 
 
-def _watched(context: AttemptContext, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:
+def _wait(context: AttemptContext, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:
+    """Whether `wait` succeeded within `seconds`, or the stop that replaced this one meanwhile."""
     until = None if seconds is None else time.monotonic() + seconds
     while True:
         left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - time.monotonic())

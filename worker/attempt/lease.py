@@ -1,4 +1,4 @@
-"""The lease on an attempt, renewed by a thread of its own, and what the service answers to it."""
+"""The lease on an attempt: a separate thread renews it, and receives the directives of the service."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.checkpointing.store_troubles import StoreTroubles
 from worker.ipc.progress import CELL
 
-# After so many leases without an answer somebody else has the job for sure, and training on is a waste.
-HOPELESS_LEASES = 40
+MAX_UNANSWERED_LEASES = 40
+"""After this many lease times without an answer another worker must have the job: to go on training is useless."""
 CANCEL_SECONDS, LOST_SECONDS = 10.0, 30.0
-"""So long after a cancellation, or the loss of the lease, the supervisor kills a process that has not ended."""
+"""The supervisor kills a process that has not ended this long after a cancellation, or after the loss of its lease."""
 LAST_BEAT_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Holds an attempt. The worker does not stop when the service is down. The lease ends with the answer `lease-lost`,
-    or after a time without answers so long that another worker must get the job.
+    """Holds an attempt. Training goes on while the service is unavailable. The lease ends with the answer `lease-lost`,
+    or after MAX_UNANSWERED_LEASES lease times without an answer.
 
     `watch` divides the time since the grant into buckets, and each heartbeat reports the sums. `interval_seconds`: the
     current checkpoint interval; heartbeats report it once it is known. `stands_at`: the global step at which the loop
@@ -56,12 +56,12 @@ class Lease:
         self._thread.join(LAST_BEAT_SECONDS)
 
     def check(self) -> None:
-        """Raises LeaseLost once the attempt is another's."""
+        """Raises LeaseLost if the lease is lost."""
         if self.lost is not None:
             raise LeaseLost(self.lost)
 
     def lose(self, why: str) -> None:
-        """Another call learned that the attempt is no longer ours."""
+        """Marks the lease as lost. The process must then end within LOST_SECONDS."""
         self.lost = self.lost or why
         CELL.end_within(LOST_SECONDS, cancelled=False)
 
@@ -72,7 +72,7 @@ class Lease:
         metrics: dict[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """What the next heartbeat says. A change of phase is told at once, and so are the first words on it."""
+        """Sets the content of the next heartbeat. A new phase, and a `doing` that appears or ends, is sent at once."""
         with self._lock:
             changed = phase is not self._phase or (doing is None) is not (self._doing is None)
             self._phase, self._doing = phase, doing
@@ -83,21 +83,8 @@ class Lease:
 
     @property
     def phase(self) -> Phase:
-        """What was told last."""
+        """The phase that was set last."""
         return self._phase
-
-    def _message(self) -> Heartbeat:
-        with self._lock:
-            return Heartbeat(
-                fence=self._grant.fence,
-                phase=self._phase,
-                progress=self._progress,
-                metrics=self._metrics,
-                seconds=self.watch.seconds(),
-                interval_seconds=self.interval_seconds,
-                doing=self._doing,
-                trouble=self.troubles.told(),
-            )
 
     def _run(self) -> None:
         answered = time.monotonic()
@@ -105,18 +92,30 @@ class Lease:
             self._changed.clear()
             if self._beat():
                 answered = time.monotonic()
-            elif time.monotonic() - answered > HOPELESS_LEASES * self._grant.lease_seconds:
+            elif time.monotonic() - answered > MAX_UNANSWERED_LEASES * self._grant.lease_seconds:
                 self.lose("the service has not answered for too long")
             self._changed.wait(self._grant.heartbeat_seconds)
 
     def _beat(self) -> bool:
+        """Sends a heartbeat. Whether the service answered."""
+        with self._lock:
+            message = Heartbeat(
+                fence=self._grant.fence,
+                phase=self._phase,
+                progress=self._progress,
+                metrics=self._metrics,
+                seconds=self.watch.seconds(),
+                interval_seconds=self.interval_seconds,
+                doing=self._doing,
+                trouble=self.troubles.current(),
+            )
         try:
-            beat = self._client.heartbeat(self._grant.attempt_id, self._message())
+            beat = self._client.heartbeat(self._grant.attempt_id, message)
             self.directive = known(Directive, beat.directive) or Directive.CONTINUE
             if self.directive is Directive.CANCEL:
                 CELL.end_within(CANCEL_SECONDS, cancelled=True)
         except ServiceUnavailable as error:
-            log.warning("heartbeat not answered, training on: %s", error)
+            log.warning("heartbeat not answered, training goes on: %s", error)
             return False
         except (LeaseLost, Refused) as error:
             self.lose(str(error))

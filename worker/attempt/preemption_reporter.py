@@ -1,9 +1,10 @@
-"""Tells the job's log of a notice at once, beside the upload queue: the state that is saved then would hold it up."""
+"""Adds an event for a notice at once. It bypasses the upload queue, where it would wait for the state."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
 from baton.domain.errors import LeaseLost
 from baton.domain.note_limits import fitting_data, fitting_text
@@ -13,12 +14,12 @@ from worker.preemption.notice import Notice, NoticeDetails
 from worker.retry import retry_call
 
 KIND = "notice"
-LAST_WORD_SECONDS = 2.0
+CLOSE_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
 class PreemptionReporter:
-    """Sends what `notice` hears while an attempt is held. A service that is away holds nobody up."""
+    """Sends the notices that arrive during an attempt, in a separate thread: a slow service blocks nothing."""
 
     def __init__(self, client: ServiceClient, grant: Grant, notice: Notice) -> None:
         self._client, self._grant, self._notice = client, grant, notice
@@ -30,23 +31,24 @@ class PreemptionReporter:
 
     def __exit__(self, *_: object) -> None:
         self._notice.news.put(None)
-        self._thread.join(LAST_WORD_SECONDS)
+        self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        while (word := self._notice.news.get()) is not None:
+        while (details := self._notice.news.get()) is not None:
             try:
-                retry_call(lambda word=word: self._send(word), seconds=word.seconds)  # type: ignore[misc]
+                retry_call(partial(self._send, details), seconds=details.seconds)
             except (ServiceUnavailable, Refused, LeaseLost) as error:
-                log.warning("the job's log does not tell of the notice: %s", error)
+                log.warning("could not add the notice to the job's log: %s", error)
 
-    def _send(self, word: NoticeDetails) -> None:
-        text = f"{word}: {_consequence(word)}"
-        data = {"source": word.source, "cause": word.cause, "seconds": round(word.seconds, 1), "certain": word.certain}
+    def _send(self, details: NoticeDetails) -> None:
+        text = f"{details}: the machine may be preempted, saving now, training goes on"
+        if details.certain:
+            text = f"{details}: the machine goes away in {details.seconds:.0f} s, saving and handing over"
+        data = {
+            "source": details.source,
+            "cause": details.cause,
+            "seconds": round(details.seconds, 1),
+            "certain": details.certain,
+        }
         note = Note(fence=self._grant.fence, kind=KIND, message=fitting_text(text), data=fitting_data(data))
         self._client.note(self._grant.attempt_id, note)
-
-
-def _consequence(word: NoticeDetails) -> str:
-    if word.certain:
-        return f"the machine goes away in {word.seconds:.0f} s, saving and handing over"
-    return "the machine may go away, saving now and training on"

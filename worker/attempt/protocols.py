@@ -1,4 +1,4 @@
-"""What a training loop may ask and tell. The loop knows neither HTTP nor leases; the runner knows no TensorFlow."""
+"""The interface between runner and training loop. The loop knows no HTTP and no leases; the runner no TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS_AHEAD = 256
 
 
 class Stop(StrEnum):
-    """Why a training loop ends before its job does."""
+    """Why a training loop ends before its job is finished."""
 
     PREEMPTED = "preempted"
     PAUSED = "paused"
@@ -29,27 +29,27 @@ class Stop(StrEnum):
 
 
 class Stopped(Exception):
-    """Raised by a training loop that has ended at a step boundary, its state handed over."""
+    """Raised by a training loop that has ended at a step boundary, after it has queued its state."""
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """How the job fared so far, as the service tells it."""
+    """The job and its attempts so far, from the service."""
 
     job: JobView
     attempts: tuple[AttemptView, ...]
 
 
 class Control(Protocol):
-    """The training loop's line to the outside."""
+    """What the training loop calls to report, to save, and to learn about stops."""
 
     @property
     def watch(self) -> Stopwatch:
-        """Where the loop says what it spends its time on."""
+        """Measures what the loop spends its time on."""
         ...
 
     def stopping(self) -> Stop | None:
-        """Whether to end at this step boundary. Raises LeaseLost."""
+        """Why to end at this step boundary; None to go on. Raises LeaseLost."""
         ...
 
     def tell(
@@ -59,15 +59,15 @@ class Control(Protocol):
         metrics: Mapping[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """What is going on, for whoever polls the job. `doing`: the same in words, such as how far loading is."""
+        """Sets the job's status. `doing`: the current activity in words, for example how far loading is."""
         ...
 
     def stands_at(self, global_step: int) -> None:
-        """Where the loop is, told however it ends: the exact step of a failure."""
+        """Sets the current step. A failed attempt reports it as the exact step of the failure."""
         ...
 
     def checkpoint_due(self, steps: int) -> bool:
-        """Whether to save now, `steps` after the last save."""
+        """Whether to save now, `steps` steps after the last save."""
         ...
 
     @property
@@ -76,25 +76,25 @@ class Control(Protocol):
         ...
 
     def name_checkpoint(self, global_step: int) -> str:
-        """The prefix for the next checkpoint, known before it is saved, so that its own cursor can point at it."""
+        """The prefix of the next checkpoint, known before the save, so that its own cursor can contain it."""
         ...
 
     def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        """Hands a snapshot over for saving."""
+        """Queues a snapshot for saving."""
         ...
 
     def load(self, prefix: str) -> Snapshot:
-        """A snapshot saved before. Raises CorruptCheckpoint, and Stopped if the attempt is to end before it is read."""
+        """A snapshot that was saved before. Raises CorruptCheckpoint, and Stopped if the attempt is to end first."""
         ...
 
     def epoch(self, row: EpochRow, best: BestMetric | None, stage_finished: bool) -> None:
-        """Hands over a finished epoch."""
+        """Queues the history row of a finished epoch."""
         ...
 
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
     ) -> None:
-        """Hands over a file for people; `make` writes it to a path, later and in another thread.
+        """Queues a file for people. `make` writes it to a path, later and in another thread.
 
         `lost`: called in that thread if the file could not be written.
         """
@@ -105,19 +105,18 @@ class Control(Protocol):
         ...
 
     def job_record(self) -> JobRecord | None:
-        """The job and its attempts; None where the service does not answer. Takes seconds: not for the loop itself."""
+        """The job and its attempts; None if the service does not answer. Takes seconds: do not call it in the loop."""
         ...
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the machine offers. `threads` of TensorFlow's operations; `processes` for augmentation.
+    """The resources and settings of the machine. `threads`: of TensorFlow's operations. `processes`: for augmentation.
 
-    `downloads`: where data sets come from, by name, instead of their known sources.
-    `reports`: whether to make reports, in a process of their own. `xla`: whether steps are compiled: on, off or auto.
-    `data_roots`: the directories that a spec's paths may lie in; none: anywhere. `self_check`: whether the first step
-    of a stage is taken twice and compared: on, off or auto. `steps_ahead`: of so
-    many steps the small inputs are copied to the GPU at once.
+    `downloads`: sources of data sets by name; they replace the built-in sources. `reports`: whether to make reports, in
+    a separate process. `xla`: whether steps are compiled: on, off or auto. `data_roots`: the directories that a spec's
+    paths may be in; none: anywhere. `self_check`: whether the first step of a stage is taken twice and compared: on,
+    off or auto. `steps_ahead`: the small inputs of this many steps are copied to the GPU at once.
     """
 
     cache: Path
@@ -132,7 +131,7 @@ class Workspace:
 
 
 class Trainer(Protocol):
-    """Trains a job from a snapshot, or from the beginning, to its end."""
+    """Trains a job to its end, from a snapshot or from the beginning."""
 
     def __call__(
         self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
@@ -141,7 +140,7 @@ class Trainer(Protocol):
 
         Raises:
             Stopped: ended at a step boundary as `control.stopping()` asked.
-            JobFailure: cannot go on, with the reason.
-            LeaseLost: the attempt is another's.
+            JobFailure: the job cannot go on; with the reason.
+            LeaseLost: another worker may have the attempt.
         """
         ...

@@ -1,4 +1,4 @@
-"""Restores an attempt's state: the newest checkpoint whose checksums hold, and the autotuning results that it used."""
+"""Restores an attempt's state: the newest checkpoint with valid checksums, and the autotuning results that it used."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from worker.autotuning.transfer import ResultsTransfer
 from worker.checkpointing.files import CorruptCheckpoint, read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.retry import retry_call
-from worker.store_identity import wrong_store_told
+from worker.store_identity import wrong_store_as_failure
 
 RESTORE_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
 class Restore:
-    """Reads the state that an attempt goes on from.
+    """Reads the state from which an attempt goes on.
 
-    `environment`: what the bits of this process depend on. An event tells where it differs from the checkpoint's.
-    `transfer`: loads the autotuning results of the checkpoint; None without a GPU.
+    `environment`: what the bits of this process depend on. Differences from the checkpoint's environment are reported
+    in an event. `transfer`: loads the autotuning results of the checkpoint; None without a GPU.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Restore:
         self._environment, self._transfer = environment, transfer
 
     def run(self) -> Snapshot | None:
-        """The newest usable checkpoint; None: the job starts from the beginning. A corrupt one is quarantined.
+        """The newest usable checkpoint; None: the job starts from the beginning. Corrupt checkpoints are quarantined.
 
         Raises:
             JobFailure: the store was unavailable for RESTORE_SECONDS, or has no checkpoint of this job.
@@ -64,7 +64,7 @@ class Restore:
                     except CorruptCheckpoint as error:
                         quarantine(self._client, self._store, grant, error, context.wait_unless_stopping)
                         errors.append(error)
-            if all(error.missing for error in errors):  # an older service: a newer one ends the attempt itself
+            if all(error.missing for error in errors):  # from an older service: a newer one ends the attempt itself
                 raise JobFailure(Reason.RESTORE_FAILED, f"no checkpoint of this job is in the store: {errors[0]}")
             log.warning("no checkpoint of job %s can be read: starting from the beginning", grant.job_id)
         if self._transfer:
@@ -77,13 +77,13 @@ class Restore:
         try:
             snapshot, manifest = self._context.retry("reading a checkpoint", read, RESTORE_SECONDS)
         except StoreUnavailable as error:
-            text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is away: {error}"
+            text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is unavailable: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         step = snapshot.position.global_step
         doubted = self._doubt(step) if self._transfer else None
         inexact = resume(self._transfer, manifest.programs, self._fetch, doubted, step)
         self._compare(manifest.environment, inexact)
-        log.info("read step %d back in %.2f s", step, time.monotonic() - begun)
+        log.info("restored step %d in %.2f s", step, time.monotonic() - begun)
         self._context.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
         return snapshot
 
@@ -95,7 +95,7 @@ class Restore:
         try:
             attempts = self._client.attempts(grant.attempt_id, grant.job_id) if grant.attempt > 1 else []
         except (Refused, ServiceUnavailable) as error:
-            log.warning("how the attempts before ended is not known: %s", error)
+            log.warning("could not read how earlier attempts ended: %s", error)
             return None
         return doubt(attempts, grant.attempt, step)
 
@@ -110,9 +110,9 @@ class Restore:
 def quarantine(
     client: ServiceClient, store: BlobStore, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]
 ) -> None:
-    """Reports a corrupt checkpoint, so that no attempt is offered it again. Raises JobFailure, LeaseLost, Refused."""
+    """Reports a corrupt checkpoint, so that no attempt gets it again. Raises JobFailure, LeaseLost, Refused."""
     log.error("a checkpoint cannot be read: %s", error)
     text = fitting_text(str(error))
     message = Quarantine(fence=grant.fence, prefix=error.prefix, message=text, missing=error.missing)
-    with wrong_store_told(store):
+    with wrong_store_as_failure(store):
         retry_call(lambda: client.quarantine(grant.attempt_id, message), wait=wait)

@@ -1,4 +1,4 @@
-"""One attempt from claim to finish: claim, restore, train, hand over. Knows no TensorFlow."""
+"""Runs one attempt: claim, restore, train, hand over. Independent of TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.attempt.claim import FINISH_SECONDS, claim_attempt, wait_for_service
 from worker.attempt.context import AttemptContext
-from worker.attempt.failures import bare, failed
+from worker.attempt.failures import failed, minimal_failure
 from worker.attempt.handover import handed_over, send_the_rest
 from worker.attempt.lease import Lease
 from worker.attempt.preemption_reporter import PreemptionReporter
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs attempts. `claimed` is told what was claimed. `given_back` is told how it ended (None: the lease was lost)
-    and what it cost beside its training.
+    """Runs attempts. `claimed` is called with the grant. `given_back` is called at the end with the finish message
+    (None: the lease was lost) and the time that the attempt spent in addition to training.
 
-    `grace`: seconds that a hand-over may take where nobody said how many are left. `compiler`: how a GPU gets its
-    kernels; None without a GPU.
+    `grace`: seconds for a hand-over without a notice that gives a time. `compiler`: gets the kernels of a GPU; None
+    without a GPU.
     """
 
     client: ServiceClient
@@ -55,7 +55,7 @@ class Runner:
     compiler: Compiler | None = None
 
     def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE) -> bool:
-        """Whether the attempt was ours; False where another worker has it. Hands it over before the deadline."""
+        """Runs an attempt to its end, or hands it over before the deadline. False if it was not claimed here."""
         grant = claim_attempt(self.client, self.store, self.worker, attempt_id)
         if grant is None:
             return False
@@ -69,7 +69,7 @@ class Runner:
         return True
 
     def _hold(self, grant: Grant, lease: Lease, pace: Pace) -> Finish | None:
-        """How the attempt ended; None: the lease was lost, and nothing more may be written."""
+        """The message that ended the attempt; None: the lease was lost, and nothing more may be written."""
         try:
             with PreemptionReporter(self.client, grant, self.notice):
                 finish = self._end(grant, lease, pace)
@@ -82,14 +82,14 @@ class Runner:
             return None
 
     def _end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
-        """The message that ends the attempt, whatever its training raises."""
+        """Trains, and returns the message that ends the attempt, also after an exception. Raises LeaseLost."""
         try:
             return self._train(grant, lease, pace)
         except LeaseLost:
             raise
         except BaseException as error:  # a user program may raise SystemExit or a subclass of BaseException
             if isinstance(error, CorruptCheckpoint):
-                # A stage's best, found broken when it was needed: the next attempt is offered none that needs it.
+                # The best checkpoint of a stage. The next attempt gets no checkpoint that needs it.
                 quarantine(self.client, self.store, grant, error, wait_for_service)
             finish = failed(grant.fence, error, lease.stands_at)
             log.error("%s: %s", finish.reason, finish.message)
@@ -109,7 +109,7 @@ class Runner:
             environment=self.environment,
             pace=pace,
         )
-        context.carry(transfer)
+        context.use_transfer(transfer)
         try:
             with lease.watch.measure(Bucket.STARTUP):
                 snapshot = Restore(self.client, self.store, grant, context, self.environment, transfer).run()
@@ -132,8 +132,8 @@ class Runner:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
             # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
-            log.warning("the service does not take how the attempt failed: %s", error)
-            less = bare(grant.fence, finish.at_step)
+            log.warning("the service refuses the description of the failure: %s", error)
+            less = minimal_failure(grant.fence, finish.at_step)
             retry_call(
                 lambda: self.client.finish(grant.attempt_id, less), wait=wait_for_service, seconds=FINISH_SECONDS
             )

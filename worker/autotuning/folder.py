@@ -1,4 +1,4 @@
-"""The folder of one process: XLA writes its autotuning results to a file in it, and reads those that are there."""
+"""The folder of one process: XLA reads autotuning results from a file in it, and writes its results to that file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from baton.storage.checksum import crc32c_of
 from baton.system.file_locks import free, held
 
-# With this ending XLA writes text.
+# XLA writes text if the name has this ending.
 FILE = "autotuning.textproto"
 ROOM = 64 * 10**6
-"""Bytes that must be free on the disk: XLA ends a compilation with an error if it cannot write the file."""
+"""Bytes that must be free on the disk: a compilation fails if XLA cannot write the file."""
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ class Results:
 
     @classmethod
     def of(cls, data: bytes) -> Results:
-        """With checksums."""
+        """Computes the checksums."""
         return cls(data, crc32c_of(data), hashlib.sha256(data).hexdigest()[:16])
 
 
 class Folder:
-    """A folder below `runs`. It is removed with its process; the next process removes those of killed processes.
+    """A folder below `runs`. Its process removes it at the end; the next process removes those of killed processes.
 
     Raises:
         OSError: the folder cannot be made.
@@ -55,13 +55,13 @@ class Folder:
 
     @property
     def file(self) -> Path:
-        """Where XLA writes."""
+        """The file that XLA writes."""
         return self.path / FILE
 
     def announce(self) -> None:
-        """Have XLA write its results here, and use those that are here. XLA reads its flags when it first compiles.
+        """Makes XLA write its results here, and use existing ones. XLA reads its flags at its first compilation.
 
-        To be called after `put`: a file that is named and does not exist ends the compilation. Raises OSError.
+        Call it after `put`: the compilation fails if the flags name a file to load that does not exist. Raises OSError.
         """
         self.path.mkdir(parents=True, exist_ok=True)  # the cache may have been cleared while the process waited
         _add_flag("--xla_gpu_dump_autotune_results_to", self.file)
@@ -69,7 +69,7 @@ class Folder:
             _add_flag("--xla_gpu_load_autotune_results_from", self.file)
 
     def put(self, data: bytes) -> None:
-        """Write results for XLA to use. Raises OSError."""
+        """Writes results for XLA to use. Raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.file.write_bytes(data)
         os.utime(self.file, ns=(0, 0))  # any later time shows that XLA wrote the file
@@ -82,11 +82,11 @@ class Folder:
             return False
 
     def empty(self) -> None:
-        """Remove what was put in."""
+        """Removes the content."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def found(self) -> Results | None:
-        """The file, read again only after a change. For the thread that compiles. Raises OSError.
+        """The content of the file, read again only after a change. Call it in the thread that compiles. Raises OSError.
 
         A damaged file gives the last good one: on several devices two compilations may write at the same time.
         """
@@ -97,14 +97,15 @@ class Folder:
         state = status.st_mtime_ns, status.st_size
         if self._seen is None or self._seen[0] != state:
             data = self.file.read_bytes()
-            if not _is_whole(data):
+            # After concurrent writes the file contains zeros where one writer truncated it.
+            if not data.endswith(b"\n") or b"\0" in data:
                 log.warning("%s is damaged", self.file)
                 return self._seen[1] if self._seen else None
             self._seen = state, Results.of(data)
         return self._seen[1]
 
     def close(self) -> None:
-        """Remove it."""
+        """Removes the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.unlink(missing_ok=True)
         self._alive.close()
@@ -124,11 +125,6 @@ def open_folder(cache: Path) -> Folder:
     return folder
 
 
-def _is_whole(data: bytes) -> bool:
-    # Two writers leave zeros where one of them cut the file off.
-    return data.endswith(b"\n") and b"\0" not in data
-
-
 def _remove_dead(runs: Path) -> None:
     for folder in [entry for entry in runs.iterdir() if entry.is_dir()]:
         lock = folder.with_name(f"{folder.name}.lock")
@@ -139,6 +135,6 @@ def _remove_dead(runs: Path) -> None:
 
 
 def _add_flag(flag: str, path: Path) -> None:
-    # The last of two equal flags counts, so this replaces what was set before.
+    # XLA uses the last of two equal flags, so this replaces an earlier value.
     quote = '"' if "'" in str(path) else "'"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={quote}{path}{quote}".strip()

@@ -1,4 +1,4 @@
-"""Which autotuning results fit which spec on which machine."""
+"""The key of autotuning results: results with equal keys fit the same specs on the same kind of machine."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from functools import cached_property
 
 from baton.domain.spec import JobSpec
 
-# Fields of a spec that do not change what is compiled. All others do.
-IDLE = {"name", "seed", "checkpoint", "retry", "queue", "priority", "source", "published", "labels"}
-IDLE_OF_STAGES = {"name", "epochs", "steps_per_epoch", "schedule", "start_from", "published"}
+# Fields of a spec that do not change what is compiled. All other fields do.
+IRRELEVANT = {"name", "seed", "checkpoint", "retry", "queue", "priority", "source", "published", "labels"}
+IRRELEVANT_IN_STAGES = {"name", "epochs", "steps_per_epoch", "schedule", "start_from", "published"}
 SPEC, ABSENT = "spec", "none"
 
 
 @dataclass(frozen=True)
 class AutotuningKey:
-    """`parts`: what the choice of kernels depends on, in words for people."""
+    """`parts`: what the choice of kernels depends on, in readable words."""
 
     parts: Mapping[str, str]
 
     @classmethod
     def of(cls, spec: JobSpec, machine: Mapping[str, str]) -> AutotuningKey:
-        """The key of a job on this machine. `machine`: what the choice depends on beside the spec."""
+        """The key of a job on this machine. `machine`: what the choice depends on in addition to the spec."""
         data = spec.model_dump(
-            mode="json", exclude={**dict.fromkeys(IDLE, True), "stages": {"__all__": IDLE_OF_STAGES}}
+            mode="json", exclude={**dict.fromkeys(IRRELEVANT, True), "stages": {"__all__": IRRELEVANT_IN_STAGES}}
         )
         return cls({**machine, SPEC: _digest(data)})
 
@@ -39,13 +39,13 @@ class AutotuningKey:
         return f"{readable[:80]}-{_digest(dict(self.parts))}"
 
     def differences(self, before: Mapping[str, str]) -> str:
-        """How `before` differs from this key, in words."""
+        """The differences of `before` from this key, as text."""
         names = [name for name in {**before, **self.parts} if before.get(name) != self.parts.get(name)]
-        return "; ".join(_difference(name, before.get(name, ABSENT), self.parts.get(name, ABSENT)) for name in names)
-
-
-def _difference(name: str, before: str, here: str) -> str:
-    return name if name == SPEC else f"{name}: {before}, here {here}"
+        # The spec is only a digest here.
+        return "; ".join(
+            name if name == SPEC else f"{name}: {before.get(name, ABSENT)}, here {self.parts.get(name, ABSENT)}"
+            for name in names
+        )
 
 
 def _digest(data: object) -> str:

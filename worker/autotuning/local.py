@@ -1,6 +1,6 @@
-"""The autotuning results of this machine, for later jobs: they start faster, and with the same kernels.
+"""The autotuning results of this machine, for later jobs: they start faster, and use the same kernels.
 
-There is one file per key. A process replaces only the file that it began with, so the choices of two processes are
+There is one file per key. A process replaces only the file that it started with, so the choices of two processes are
 never mixed.
 """
 
@@ -15,16 +15,16 @@ from baton.system.file_locks import held
 from worker.autotuning.folder import Results
 
 KEPT = 32
-"""Number of files that a machine keeps. The one that was not used for the longest time is removed."""
+"""Number of files that a machine keeps. The least recently used files are removed."""
 LOCK_SECONDS = 5.0
-"""How long to wait for another process that holds the lock of a key. It may be stopped."""
+"""How long to wait for another process that holds the lock of a key. That process may be suspended."""
 
 _SUFFIX = ".results"
 log = logging.getLogger(__name__)
 
 
 class LocalCache:
-    """Files below a folder of the worker's cache. A failure costs only time, so it only writes a warning."""
+    """Files below a folder of the worker's cache. A failure costs only time, so it is only logged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,29 +38,33 @@ class LocalCache:
                     os.utime(self._file(key))
                 return found
         except OSError as error:
-            log.warning("no autotuning results are taken from the cache of this machine: %s", error)
+            log.warning("cannot read autotuning results from the cache of this machine: %s", error)
             return None
 
     def give(self, key: str, results: Results, begun: Results | None) -> bool:
-        """Replace what the process `begun` with. False if there is something else: another process was first."""
+        """Replaces the results that the process started with (`begun`). False if another process has replaced them."""
         try:
             with self._locked(key):
                 if self._read(key) != begun:
                     return False
-                self._write(key, results)
-            self._tidy()
+                new = self._file(key).with_suffix(".new")
+                new.write_bytes(results.crc32c.encode() + b"\n" + results.data)
+                new.replace(self._file(key))
+            files = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
+            for file in files[:-KEPT]:
+                self.forget(file.name.removesuffix(_SUFFIX))
         except OSError as error:
-            log.warning("autotuning results are not kept on this machine: %s", error)
+            log.warning("cannot keep autotuning results in the cache of this machine: %s", error)
             return False
         return True
 
     def forget(self, key: str) -> None:
-        """Remove the results of a key."""
+        """Removes the results of a key."""
         try:
             with self._locked(key):
                 self._file(key).unlink(missing_ok=True)
         except OSError as error:
-            log.warning("autotuning results stay in the cache of this machine: %s", error)
+            log.warning("cannot remove autotuning results from the cache of this machine: %s", error)
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}{_SUFFIX}"
@@ -78,15 +82,5 @@ class LocalCache:
         if results.crc32c.encode() == checksum:
             return results
         self._file(key).unlink()
-        log.warning("the autotuning results in %s are damaged, and removed", self._file(key))
+        log.warning("the autotuning results in %s are damaged: removed them", self._file(key))
         return None
-
-    def _write(self, key: str, results: Results) -> None:
-        new = self._file(key).with_suffix(".new")
-        new.write_bytes(results.crc32c.encode() + b"\n" + results.data)
-        new.replace(self._file(key))
-
-    def _tidy(self) -> None:
-        files = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
-        for file in files[:-KEPT]:
-            self.forget(file.name.removesuffix(_SUFFIX))

@@ -1,4 +1,4 @@
-"""Which autotuning results a resumed run uses: those of its checkpoint, or new ones, and why."""
+"""Decides whether a resumed run uses the autotuning results of its checkpoint or new ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.failure_texts import CRASHED
 def doubt(attempts: Iterable[AttemptView], number: int, step: int) -> str | None:
     """Why an attempt must not use the results of the checkpoint at `step`: one that used them failed at once.
 
-    A kill or a preemption says nothing about them, nor does a failure at a later step.
+    A kill, a preemption or a failure at a later step says nothing about the results.
     """
     for one in attempts:
         if one.attempt < number and one.start_step == step and one.end_step in (None, step) and _crashed(one):
@@ -31,9 +31,9 @@ def _crashed(attempt: AttemptView) -> bool:
 def resume(
     transfer: ResultsTransfer | None, carried: ProgramSet | None, fetch: Fetch, doubted: str | None, step: int
 ) -> str | None:
-    """Put the results of the checkpoint at `step` in place. The answer says why the resume is not exact.
+    """Prepares the results of the checkpoint at `step` for XLA. Returns why the resume is not exact; None if it is.
 
-    Without a transfer the worker has no GPU: on a processor XLA measures nothing.
+    `transfer` is None without a GPU: on a CPU, XLA does no autotuning.
     """
     if transfer is None:
         return None

@@ -1,4 +1,4 @@
-"""Autotuning results of one attempt: from a checkpoint to the folder, and from the folder to the store."""
+"""Moves the autotuning results of one attempt: from a checkpoint to the folder, and from the folder to the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.autotuning.local import LocalCache
 
 Fetch = Callable[[str], bytes]
 NOT_COMPILED = "the steps are not compiled (BATON_XLA=off), so TensorFlow chooses kernels again in each process"
-NOT_WRITTEN = "XLA wrote no autotuning results to the file that XLA_FLAGS names"
+NOT_WRITTEN = "XLA wrote no autotuning results to the file in XLA_FLAGS"
 NONE_CARRIED = "the checkpoint has no autotuning results"
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,15 @@ class UnusableResults(Exception):
 
 
 class OtherMachine(UnusableResults):
-    """They were made on another kind of machine, or for another spec."""
+    """The results were made on another kind of machine, or for another spec."""
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """How a training process on a GPU gets its kernels.
+    """The autotuning settings of a training process on a GPU.
 
-    `machine`: what the choice depends on beside the spec, in words. `folder`: None if no results can be kept; `lacking`
-    says why.
+    `machine`: what the choice of kernels depends on in addition to the spec. `folder`: None if no results can be kept;
+    then `lacking` is the reason.
     """
 
     machine: Mapping[str, str]
@@ -45,29 +45,29 @@ class Compiler:
 
     @classmethod
     def open(cls, machine: Mapping[str, str], cache: Path, *, compiled: bool) -> Compiler:
-        """`compiled`: whether XLA compiles the steps."""
+        """Opens the folder. `compiled`: whether XLA compiles the steps."""
         if not compiled:
             return cls(machine, cache, None, NOT_COMPILED)
         try:
             return cls(machine, cache, open_folder(cache))
         except OSError as error:
-            log.warning("autotuning results are not kept: %s", error)
+            log.warning("cannot keep autotuning results: %s", error)
             return cls(machine, cache, None, f"the cache of the worker cannot hold autotuning results: {error}")
 
     def transfer(self, store: BlobStore, job_id: str, spec: JobSpec) -> ResultsTransfer:
-        """For one attempt on a job."""
+        """The transfer of one attempt."""
         return ResultsTransfer(self, store, job_id, spec)
 
     def close(self) -> None:
-        """Remove the folder."""
+        """Removes the folder."""
         if self.folder:
             self.folder.close()
 
 
 class ResultsTransfer:
-    """`begin` or `restore` before the first compilation, `check` after it, `found` at each save.
+    """Call `begin` or `restore` before the first compilation, `check` after it, and `found` at each save.
 
-    `needed`: whether the kernels depend on the results. With `deterministic: true` XLA measures nothing.
+    `needed`: whether the kernels depend on the results. With `deterministic: true` XLA does no autotuning.
     """
 
     def __init__(self, compiler: Compiler, store: BlobStore, job_id: str, spec: JobSpec) -> None:
@@ -82,7 +82,7 @@ class ResultsTransfer:
         self._sent: dict[str, ProgramFile] = {}
 
     def begin(self, *, afresh: bool = False) -> None:
-        """Start with the results of this machine. `afresh`: without them, because an attempt may have died of them."""
+        """Starts with the results of this machine. `afresh`: removes them first, because they may cause failures."""
         if self._folder is None:
             return
         if afresh:
@@ -92,16 +92,16 @@ class ResultsTransfer:
             self._begun = self._offered = results
 
     def restore(self, carried: ProgramSet | None, fetch: Fetch) -> None:
-        """Start with the results of a checkpoint. Those of this machine are not mixed in.
+        """Starts with the results of a checkpoint, and without those of this machine.
 
         Raises:
-            UnusableResults: they cannot be used; to be followed by `begin`.
+            UnusableResults: they cannot be used; then call `begin`.
         """
         if carried is None:
             raise UnusableResults(NONE_CARRIED)
         if carried.key != self._key.text:
             raise OtherMachine(f"the autotuning results are of another {self._key.differences(carried.made_for)}")
-        # Other files are compiled programs of earlier versions: they are not executed.
+        # Other files are compiled programs from earlier releases of Baton. They are not executed.
         entry = next((one for one in carried.files if one.name == FILE), None)
         if entry is None:
             raise UnusableResults(NONE_CARRIED)
@@ -124,9 +124,9 @@ class ResultsTransfer:
         return True
 
     def check(self) -> str | None:
-        """Why a later resume may not be exact; None if nothing is wrong. To be called after the first step.
+        """Why a later resume may not be exact; None if there is no reason. Call it after the first step.
 
-        Only the first call gives an answer: it costs nothing to call this after each step.
+        Only the first call checks, so it may be called after each step.
         """
         if self._checked:
             return None
@@ -135,9 +135,9 @@ class ResultsTransfer:
         return (self._lacking or NOT_WRITTEN) if self._lost and self.needed else None
 
     def found(self) -> Results | None:
-        """The results of this process up to now. For the thread that compiles."""
+        """The results of this process up to now. Call it in the thread that compiles."""
         if self._folder is None or self._lost:
-            return None  # those of the checkpoint before, if any, are not what this process uses
+            return None  # this process does not use the results of the checkpoint, if there are any
         try:
             self._found = self._folder.found() or self._found
         except OSError as error:
@@ -145,7 +145,7 @@ class ResultsTransfer:
         return self._found
 
     def send(self, results: Results | None) -> ProgramSet:
-        """Store the results, and describe them for a manifest. Raises StoreError."""
+        """Stores the results, and returns their description for a manifest. Raises StoreError."""
         files = (self._send(results),) if results else ()
         return ProgramSet(key=self._key.text, made_for=dict(self._key.parts), files=files)
 
@@ -157,7 +157,7 @@ class ResultsTransfer:
         return self._sent[name]
 
     def keep(self, results: Results | None) -> None:
-        """Keep the results on this machine: a checkpoint was made with them, so they work."""
+        """Keeps the results on this machine: a checkpoint was made with them, so they work."""
         if results and results != self._offered:
             self._offered = results
             if self._sets.give(self._key.text, results, self._begun):
@@ -170,5 +170,5 @@ def _fetched(entry: ProgramFile, fetch: Fetch) -> Results:
     except StoreError as error:
         raise UnusableResults(f"the autotuning results cannot be read: {error}") from error
     if (len(results.data), results.crc32c) != (entry.size, entry.crc32c):
-        raise UnusableResults("the autotuning results are damaged: their bytes are not those of the manifest")
+        raise UnusableResults("the autotuning results are damaged: they do not match the manifest")
     return results

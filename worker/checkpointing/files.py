@@ -1,4 +1,18 @@
-"""A checkpoint in the store: payload first, the manifest last, nothing believed without its checksum."""
+"""Writes and reads the objects of a checkpoint. Every read verifies the checksums.
+
+A checkpoint has several objects and a row in the database. Neither an object store nor the two together have a
+transaction for that, so the order of the writes makes a checkpoint atomic:
+
+1. The payload. The prefix contains the fencing token and the number of the save, so no other save writes these names.
+2. The manifest, with the sizes and checksums of the payload, under the condition that it does not exist. A manifest
+   therefore never changes. A retry whose earlier answer was lost finds its own bytes and succeeds.
+3. The commit at the service (`sender.py`), which the service accepts only with the current fencing token and which
+   contains the checksum of the manifest. From then on the checkpoint exists.
+
+The price: a worker that dies before its commit leaves objects that no row refers to. The service deletes them after the
+attempt has ended. In return no lock and no listing of the store is needed, and a reader, which only gets prefixes from
+the service, never sees an incomplete checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +43,7 @@ from worker.checkpointing.snapshot import Snapshot
 
 
 class CorruptCheckpoint(BatonError):
-    """A checkpoint does not match its manifest. Use the one before it.
+    """A checkpoint does not match its manifest, or has none. Use the checkpoint before it.
 
     `missing`: the store answered that it holds no manifest of this checkpoint.
     """
@@ -42,14 +56,14 @@ class CorruptCheckpoint(BatonError):
 
 
 class NewerCheckpoint(BatonError):
-    """A checkpoint in a format that only a newer worker reads. It is not damaged."""
+    """A checkpoint in a format that only a newer worker can read. It is not damaged."""
 
     code = "newer-checkpoint"
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Whose checkpoint it is, and the environment it was made in."""
+    """The attempt that writes a checkpoint, and its environment."""
 
     job_id: str
     attempt_id: str
@@ -59,7 +73,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Written:
-    """A checkpoint whose objects are all in the store; it exists once the service has committed it."""
+    """A checkpoint whose objects are all in the store. It exists once the service has committed it."""
 
     prefix: str
     manifest_crc32c: str
@@ -74,12 +88,12 @@ def write_checkpoint(
     programs: ProgramSet | None = None,
     rows_from: int | None = None,
 ) -> Written:
-    """Writes payload, then manifest; the same again, after an error, writes the same bytes.
+    """Writes payload, then manifest. A retry writes the same bytes: also the time is that of the snapshot.
 
-    `programs`: what it was made with, in the store already. `rows_from`: see Manifest.
+    `programs`: the autotuning results that it was made with; they are already in the store. `rows_from`: see Manifest.
 
     Raises:
-        StoreError: the store did not take it.
+        StoreError: the store did not accept it.
     """
     payload = {STATE: dump_arrays(snapshot.arrays), CURSOR: _cursor(snapshot)}
     files = tuple(_write(store, prefix, name, data) for name, data in payload.items())
@@ -99,7 +113,7 @@ def write_checkpoint(
 
 
 def _cursor(snapshot: Snapshot) -> bytes:
-    """The cursor as JSON. The rows of a long history are serialised already: they are only joined here."""
+    """The cursor as JSON. The rows of a long history are already serialised; this only inserts them."""
     rest = json.dumps(snapshot.cursor).encode()
     if snapshot.history is None:
         return rest
@@ -115,14 +129,14 @@ def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
     try:
         store.put(f"{prefix}/{MANIFEST}", data, if_absent=True)
     except AlreadyExists:
-        # A try whose answer got lost was ours: the same bytes are the same write.
+        # If the bytes are equal, an earlier try succeeded and its answer was lost.
         if store.get(f"{prefix}/{MANIFEST}") != data:
             raise
     return crc32c_of(data)
 
 
 def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None = None) -> tuple[Snapshot, Manifest]:
-    """Read a checkpoint and verify all bytes: the files by the manifest, the manifest by the committed checksum.
+    """Reads a checkpoint and verifies all bytes: the files by the manifest, the manifest by the committed checksum.
 
     Raises:
         CorruptCheckpoint: it is damaged or incomplete.
@@ -159,5 +173,5 @@ def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:
     except (NotFound, Corrupted) as error:
         raise CorruptCheckpoint(prefix, f"{entry.name}: {error}") from error
     if len(data) != entry.size or crc32c_of(data) != entry.crc32c:
-        raise CorruptCheckpoint(prefix, f"{entry.name} has other bytes than its manifest says")
+        raise CorruptCheckpoint(prefix, f"{entry.name} does not match its manifest")
     return data

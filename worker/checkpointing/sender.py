@@ -1,4 +1,4 @@
-"""Writes and commits what the upload queue sends, under one fence: checkpoints, history rows, notes and files."""
+"""Sends the tasks of the upload queue, under one fence: checkpoints, history rows, notes and files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
 from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
-from worker.checkpointing.files import Writer, Written, write_checkpoint
+from worker.checkpointing.files import Writer, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.store_identity import wrong_store_told
+from worker.store_identity import wrong_store_as_failure
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SaveCost:
-    """Of one save: seconds that the loop waited, and seconds of training that the save holds."""
+    """The cost of a save in seconds. `stall`: the loop waited. `trained`: training time that the checkpoint covers."""
 
     stall: float
     trained: float
@@ -41,7 +41,7 @@ class SaveCost:
 
 @dataclass(frozen=True)
 class Save:
-    """What is written as one checkpoint."""
+    """The content of one checkpoint."""
 
     prefix: str
     snapshot: Snapshot
@@ -52,7 +52,7 @@ class Save:
 
 @dataclass(frozen=True)
 class File:
-    """A file for people. `target`: its object in the store. `make` writes it to a path."""
+    """A file for people. `target`: its object in the store. `make`: writes it to a path."""
 
     name: str
     target: str
@@ -61,9 +61,10 @@ class File:
 
 
 class Sender:
-    """For the threads of the upload queue. `saved` is told the seconds that a save stalled the loop, and that it took.
+    """Its methods are called by the threads of the upload queue.
 
-    `wanted` is called between an upload and its commit, and raises if the commit must not be sent any more.
+    `saved`: called after the upload of a checkpoint, with the seconds that it stalled the loop, and that the upload
+    took. `wanted`: called between an upload and its commit; raises if the commit must not be sent any more.
     """
 
     def __init__(
@@ -79,37 +80,37 @@ class Sender:
         self._client, self._store, self._grant, self._owner = client, store, grant, owner
         self._saved, self._wanted = saved, wanted
         self.transfer: ResultsTransfer | None = None
-        # Of the attempt: its checkpoints are written by another thread.
+        # The trace of the attempt: another thread writes the checkpoints.
         self._trace = traces.carrier()
         self._lock = threading.Lock()
         self._unrecorded: set[int] = set()
 
     def expect(self, epoch: int) -> None:
-        """The row of this epoch is to be recorded, and is not recorded yet."""
+        """Marks the row of this epoch as not recorded yet."""
         with self._lock:
             self._unrecorded.add(epoch)
 
     def first_unrecorded(self) -> int | None:
-        """The first epoch whose row waits to be recorded."""
+        """The first epoch whose row is not recorded yet; None if all are."""
         with self._lock:
             return min(self._unrecorded, default=None)
 
     def record(self, record: EpochRecord) -> None:
-        """Records a row of the history."""
+        """Sends a row of the history."""
         self._client.record_epoch(self._grant.attempt_id, record)
         with self._lock:
             self._unrecorded.discard(record.row.epoch)
 
     def note(self, note: Note) -> None:
-        """Sends a note, and drops it if the service refuses it: a note must not fail the job."""
+        """Sends a note. Drops it if the service refuses it: a note must not fail the job."""
         try:
             self._client.note(self._grant.attempt_id, note)
         except Refused as error:
-            log.warning("the job's log does not tell of %s: %s", note.kind, error)
+            log.warning("could not add the event %s to the job's log: %s", note.kind, error)
 
     def save(self, save: Save, rows_from: int | None) -> None:
-        """Writes and commits a checkpoint. `rows_from`: see Manifest; the same at each try."""
-        # Once for each content, and before the clock starts: it says nothing about the time of the next save.
+        """Writes and commits a checkpoint. `rows_from`: see Manifest; it must be the same in each try."""
+        # Not measured: each content is sent once, so its time says nothing about the next save.
         programs = self.transfer.send(save.autotuning) if self.transfer else None
         begun, step = time.monotonic(), save.snapshot.position.global_step
         with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
@@ -117,24 +118,22 @@ class Sender:
             seconds = time.monotonic() - begun
             self._saved(save.cost.stall, seconds)
             self._wanted()
-            with wrong_store_told(self._store):
-                self._client.commit_checkpoint(self._grant.attempt_id, self._commit(save, written, seconds))
+            commit = CheckpointCommit(
+                fence=self._grant.fence,
+                prefix=save.prefix,
+                manifest_crc32c=written.manifest_crc32c,
+                position=save.snapshot.position,
+                bytes=written.bytes,
+                seconds=seconds,
+                roles=tuple(sorted(save.roles)),
+                needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
+                stall_seconds=save.cost.stall,
+                trained_seconds=save.cost.trained,
+            )
+            with wrong_store_as_failure(self._store):
+                self._client.commit_checkpoint(self._grant.attempt_id, commit)
         if self.transfer:
             self.transfer.keep(save.autotuning)
-
-    def _commit(self, save: Save, written: Written, seconds: float) -> CheckpointCommit:
-        return CheckpointCommit(
-            fence=self._grant.fence,
-            prefix=save.prefix,
-            manifest_crc32c=written.manifest_crc32c,
-            position=save.snapshot.position,
-            bytes=written.bytes,
-            seconds=seconds,
-            roles=tuple(sorted(save.roles)),
-            needs=tuple(p for p in save.snapshot.needs if p != save.prefix),
-            stall_seconds=save.cost.stall,
-            trained_seconds=save.cost.trained,
-        )
 
     def publish(self, file: File) -> None:
         """Makes, uploads and commits a file."""
@@ -151,5 +150,5 @@ class Sender:
                 content_type=file.content_type,
             )
         self._wanted()
-        with wrong_store_told(self._store):
+        with wrong_store_as_failure(self._store):
             self._client.commit_artifact(self._grant.attempt_id, commit)

@@ -1,4 +1,4 @@
-"""A training state copied off the device: arrays by name, and a cursor of plain JSON."""
+"""A training state in host memory: arrays by name, and a cursor in JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class History(Protocol):
     """The rows of the history at the time of a snapshot."""
 
     def json(self) -> bytes:
-        """A JSON array with an object for each row. To be called in any thread."""
+        """A JSON array with an object for each row. Safe to call in any thread."""
         ...
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that decides the next step.
+    """The state on which the next step depends.
 
     `arrays`: variables, optimizer variables, seed generators and running sums. `cursor`: schedule state, history, best
-    epochs; JSON. `needs`: prefixes of checkpoints that the cursor points at. `history`: written into the cursor under
-    the key `history`; None if the cursor has it already, as in a snapshot that was read. `rows_from`: see Manifest.
+    epochs; JSON. `needs`: prefixes of checkpoints that the cursor refers to. `history`: written into the cursor under
+    the key `history`; None if the cursor already contains it, as after a restore. `rows_from`: see Manifest.
     """
 
     position: Position
@@ -41,5 +41,5 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Total bytes of the arrays."""
         return int(np.sum([array.nbytes for array in self.arrays.values()], dtype=np.int64))

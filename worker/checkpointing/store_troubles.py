@@ -1,4 +1,4 @@
-"""Current failures that are retried. Each heartbeat reports them, so that the job's status shows the true reason."""
+"""Current failures that are retried. Each heartbeat reports them, so that the job's status shows why it waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from baton.domain.store_identity import SLOW, Trouble, one_line
 from worker.retry import TRANSIENT, retry_call
 
-WORTH_TELLING_SECONDS = 2.0
+REPORT_AFTER_SECONDS = 2.0
 """Failures that end within this time are not reported."""
 SLOW_SECONDS, SLOW_TIMES = 60.0, 3.0
 """A call is slow if it exceeds both: this many seconds, and this many times the longest successful call of its kind."""
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class StoreTroubles:
-    """The troubles of one attempt, by work. `changed`: called once when a failure begins to be reported.
+    """The troubles of one attempt, by kind of work. `changed`: called once when a failure begins to be reported.
 
     `answered`: called after each try, whether it failed or not.
     """
@@ -39,7 +39,7 @@ class StoreTroubles:
         wait: Callable[[float], object] = time.sleep,
         seconds: float | None = None,
     ) -> _T:
-        """Like `worker.retry.persist`. Reports the failures while it retries."""
+        """Like `worker.retry.retry_call`. Records the failures while it retries."""
 
         def watched() -> _T:
             begun = time.monotonic()
@@ -59,7 +59,7 @@ class StoreTroubles:
         try:
             return retry_call(watched, wait=wait, seconds=seconds)
         except BaseException:
-            self._ended(what)  # nobody tries again
+            self._ended(what)  # no further try
             raise
 
     def _failed(self, what: str, error: Exception) -> None:
@@ -69,8 +69,8 @@ class StoreTroubles:
             self._under_way.pop(what, None)
             since, before, _ = self._failing.get(what, (now, "", ""))
             self._failing[what] = (since, code, one_line(error))
-            news = now - since >= WORTH_TELLING_SECONDS and code != before
-        if news:
+            report = now - since >= REPORT_AFTER_SECONDS and code != before
+        if report:
             self.changed()
 
     def _ended(self, what: str, took: float = 0.0) -> None:
@@ -80,17 +80,18 @@ class StoreTroubles:
             self._under_way.pop(what, None)
             self._longest[what] = max(self._longest.get(what, 0.0), took)
 
-    def told(self) -> Trouble | None:
-        """The longest current failure, if it lasts long enough to be reported. Otherwise the slow call, if any."""
+    def current(self) -> Trouble | None:
+        """The longest current failure, if it lasts long enough to be reported. Otherwise the longest slow call."""
         now = time.monotonic()
         with self._lock:
             failing = [(since, what, code, reason) for what, (since, code, reason) in self._failing.items()]
-            slow = [(since, what, SLOW, "") for what, since in self._under_way.items() if self._slow(what, now - since)]
-        failing = [one for one in failing if now - one[0] >= WORTH_TELLING_SECONDS]
+            slow = [
+                (since, what, SLOW, "")
+                for what, since in self._under_way.items()
+                if now - since > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))
+            ]
+        failing = [one for one in failing if now - one[0] >= REPORT_AFTER_SECONDS]
         if not (found := failing or slow):
             return None
         since, what, cause, detail = min(found)
         return Trouble(what=what[:50], cause=cause[:50], detail=detail, seconds=now - since)
-
-    def _slow(self, what: str, seconds: float) -> bool:
-        return seconds > max(SLOW_SECONDS, SLOW_TIMES * self._longest.get(what, 0.0))

@@ -1,4 +1,4 @@
-"""One lane of the upload queue: a thread that sends its upload tasks one at a time."""
+"""One lane of the upload queue: a thread that sends its tasks one at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class UploadTask:
     """Something to send. A newer task replaces a waiting one if its `covers` is a superset of the older `covers`.
 
-    `optional` tasks are files for people. They have a lane of their own and are dropped when time is short. Their
+    `optional` tasks are files for people. They have their own lane and are dropped when time is short. Their
     failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a task is
     dropped when the job is cancelled, and takes turns with those that do not. `what`: a description of the work for
     error reports.
@@ -29,7 +29,7 @@ class UploadTask:
     what: str = "saving"
 
     def supersedes(self, older: UploadTask) -> bool:
-        """Whether the older one need not be sent any more."""
+        """Whether the older task need not be sent any more."""
         return bool(older.covers) and older.covers <= self.covers
 
 
@@ -58,16 +58,16 @@ class UploadLane:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is being sent. To be called with the lock held."""
+        """Whether no task waits or is being sent. Call it with the lock held."""
         return not self._waiting and self.sending is None
 
     @property
     def unsent(self) -> tuple[UploadTask, ...]:
-        """What is being sent and what waits. To be called with the lock held."""
+        """The task that is being sent and those that wait. Call it with the lock held."""
         return (*(() if self.sending is None else (self.sending,)), *self._waiting)
 
     def put(self, task: UploadTask) -> None:
-        """Queues a task in the place of the first one that it replaces, else at the end. Call it with the lock held."""
+        """Queues a task at the place of the first task that it replaces, or at the end. Call it with the lock held."""
         kept: deque[UploadTask] = deque()
         placed = False
         for older in self._waiting:
@@ -82,24 +82,29 @@ class UploadLane:
         self._changed.notify_all()
 
     def drop(self, which: Callable[[UploadTask], bool] = lambda _task: True) -> None:
-        """Removes waiting upload tasks. To be called with the lock held."""
+        """Removes waiting tasks. Call it with the lock held."""
         self._waiting = deque(task for task in self._waiting if not which(task))
         self._changed.notify_all()
 
     def close(self) -> None:
-        """Drops what waits and lets the thread end. To be called with the lock held."""
+        """Drops the waiting tasks and lets the thread end. Call it with the lock held."""
         self._closed = True
         self.drop()
 
     def join(self, seconds: float) -> None:
-        """Waits for the thread, at most `seconds`. A thread that hangs is left behind."""
+        """Waits for the thread, at most `seconds`. A thread that hangs is abandoned."""
         self._thread.join(seconds)
         if self._thread.is_alive():
             sending = self.sending
-            log.warning("%s is still under way at the end: it is left behind", sending.what if sending else "a call")
+            log.warning("%s is still in progress at the end: it is abandoned", sending.what if sending else "a call")
 
     def _run(self) -> None:
-        while (task := self._next()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
+                if self._closed:
+                    return
+                self.sending = task = self._pick()
             try:
                 self._deliver(task)
             finally:
@@ -107,18 +112,10 @@ class UploadLane:
                     self.sending = None
                     self._changed.notify_all()
 
-    def _next(self) -> UploadTask | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or (self._waiting and self._ready()))
-            if self._closed:
-                return None
-            self.sending = self._pick()
-            return self.sending
-
     def _pick(self) -> UploadTask:
-        """The next upload task. What saves and what does not take turns, each in its order.
+        """The next task. Tasks that save and tasks that do not alternate; each kind is sent in order.
 
-        Rows of short epochs may come faster than they are sent: no checkpoint waits until all of them are sent.
+        Rows of short epochs may come faster than they are sent: a checkpoint must not wait until all rows are sent.
         """
         turn = next((task for task in self._waiting if task.saves is not self._saved), self._waiting[0])
         self._waiting.remove(turn)

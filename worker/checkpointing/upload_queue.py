@@ -1,4 +1,4 @@
-"""What the training loop hands over and does not wait for. State and files for people go in separate lanes."""
+"""Sends the training loop's data in the background. State and files for people have separate lanes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ("GivenUp", "UploadQueue", "UploadTask")
 
 JOIN_SECONDS = 0.5
 HURRIED_WAIT_SECONDS = 0.5
-"""The longest pause between two tries in a hurry."""
+"""The longest pause between two tries after `hurry`."""
 log = logging.getLogger(__name__)
 
 
 class GivenUp(BatonError):
-    """A upload task is not sent any more: the attempt ends, or its job was cancelled. This is not a failure."""
+    """An upload task is not sent, because the attempt ends or its job was cancelled. This is not a failure."""
 
     code = "given-up"
 
@@ -43,18 +43,18 @@ class UploadQueue:
         self._changed = threading.Condition()
         self._closed = self._cancelled = self._hurried = False
         self._failure: BaseException | None = None
-        self._state = UploadLane("upload queue", self._changed, self._deliver, self._sends)
-        self._files = UploadLane("upload queue-files", self._changed, self._deliver, self._sends)
+        self._state = UploadLane("upload queue", self._changed, self._deliver, self._may_send)
+        self._files = UploadLane("upload queue-files", self._changed, self._deliver, self._may_send)
 
     def put(self, task: UploadTask) -> None:
-        """Hands an upload task over; what it supersedes is not sent. Raises what went wrong in the background."""
+        """Queues a task. Tasks that it supersedes are not sent. Raises the failure of an earlier task, if any."""
         with self._changed:
             self.check()
             if not (self._closed or self._dropped(task)):
                 (self._files if task.optional else self._state).put(task)
 
     def check(self) -> None:
-        """Raises what went wrong in the background."""
+        """Raises the failure that stopped the queue, if any."""
         if self._failure is not None:
             raise self._failure
 
@@ -65,13 +65,13 @@ class UploadQueue:
                 raise GivenUp("the attempt ends")
 
     def hurry(self) -> None:
-        """Drops the files, and does not wait for the one that is being sent. State is tried again without pauses."""
+        """Drops the waiting files and shortens the pauses between tries."""
         with self._changed:
             self._hurried = True
             self._files.drop()
 
     def cancel(self) -> None:
-        """Drops all that would be written to the store; an upload that is under way is not committed."""
+        """Drops all tasks that write to the store. An upload in progress is not committed."""
         with self._changed:
             if not self._cancelled:
                 self._cancelled = self._hurried = True
@@ -80,7 +80,7 @@ class UploadQueue:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nothing is saved any more."""
+        """Whether `cancel` was called."""
         return self._cancelled
 
     @property
@@ -90,9 +90,9 @@ class UploadQueue:
             return not any(task.saves for task in self._state.unsent)
 
     def flush(self, *, seconds: float | None = None, hurry: bool = False, files: bool = True) -> bool:
-        """Waits until all is sent, at most `seconds`. False: time was up.
+        """Waits until all tasks are sent, at most `seconds`. False: the time was over.
 
-        `hurry`: see `hurry()`; only the state is waited for. `files`: whether to wait for the files too.
+        `hurry`: call `hurry()`, and wait only for the state. `files`: whether to wait for the files too.
         """
         if hurry:
             self.hurry()
@@ -109,10 +109,10 @@ class UploadQueue:
             self._hurried = True
             self._files.drop()
         for task in lost:
-            self._tell_lost(task, error)
+            self._report_lost(task, error)
 
     def close(self) -> None:
-        """Ends the threads, and drops what waits. Does not wait for a call that hangs."""
+        """Drops the waiting tasks and ends the threads. Does not wait for a call that hangs."""
         with self._changed:
             self._closed = True
             for lane in (self._state, self._files):
@@ -121,7 +121,7 @@ class UploadQueue:
         for lane in (self._state, self._files):
             lane.join(max(0.0, until - time.monotonic()))
 
-    def _sends(self) -> bool:
+    def _may_send(self) -> bool:
         return self._failure is None
 
     def _dropped(self, task: UploadTask) -> bool:
@@ -131,7 +131,7 @@ class UploadQueue:
         try:
             self._troubles.retry_call(task.what, task.send, wait=lambda seconds: self._pause(task, seconds))
         except GivenUp as error:
-            log.info("%s is given up: %s", task.what, error)
+            log.info("%s is abandoned: %s", task.what, error)
         except LeaseLost as error:
             self._lose(str(error))
             self._fail(error)
@@ -139,23 +139,23 @@ class UploadQueue:
             self._failed(task, error)
 
     def _failed(self, task: UploadTask, error: BaseException) -> None:
-        # The wrong store affects more than this file: everything that follows would go to the wrong store too.
+        # A wrong store is not only a failure of this file: everything that follows would go to the wrong store too.
         wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
         if not task.optional or wrong or not isinstance(error, Exception):
             self._fail(error)
             return
         log.warning("%s failed, training goes on", task.what, exc_info=error)
-        self._tell_lost(task, error)
+        self._report_lost(task, error)
 
-    def _tell_lost(self, task: UploadTask, error: Exception) -> None:
+    def _report_lost(self, task: UploadTask, error: Exception) -> None:
         try:
             if task.lost is not None:
                 task.lost(error)
         except Exception:
-            log.exception("the failure of %s could not be told", task.what)
+            log.exception("could not report the failure of %s", task.what)
 
     def _pause(self, task: UploadTask, seconds: float) -> None:
-        """Between two tries. Raises GivenUp if the upload task is not tried again, and LeaseLost."""
+        """Waits between two tries. Raises GivenUp if the task is not tried again, and LeaseLost."""
         until = time.monotonic() + seconds
         with self._changed:
             while True:

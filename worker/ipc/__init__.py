@@ -1,1 +1,1 @@
-"""What the supervisor and the training process exchange: messages, orders, progress in shared memory."""
+"""Communication of supervisor and training process: messages, orders, and progress in shared memory."""

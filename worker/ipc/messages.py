@@ -1,4 +1,4 @@
-"""What a training process tells its supervisor: one JSON object a line over a pipe. Both run the same release.
+"""Messages of a training process to its supervisor: one JSON object per line over a pipe. Both run the same release.
 
 A message about an attempt carries the attempt's id. `Inbox` reads each byte once.
 """
@@ -19,7 +19,7 @@ KIND_FIELD = "kind"
 
 
 class MessageUnreadable(ValueError):
-    """A line that is no message: something else in the process wrote to the pipe."""
+    """A line is not a message: other code in the process wrote to the pipe."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class NotHeld:
 
 @dataclass(frozen=True)
 class GivenBack:
-    """The process is done with the attempt, and is about to end.
+    """The process has ended the attempt, and is about to exit.
 
     `startup`: seconds from the claim to the first step. `handover`: seconds that a hand-over takes. `outcome`,
-    `reason`, `fault`: as in the message that gave the attempt back; None if the lease was lost before that.
+    `reason`, `fault`: as in the finish message; None if the lease was lost before that.
     """
 
     attempt_id: str
@@ -82,34 +82,34 @@ _TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def message_line(message: Message) -> bytes:
-    """The line of a message, with its end."""
+    """The line of a message, including the newline."""
     return json.dumps({KIND_FIELD: _NAMES[type(message)], **asdict(message)}).encode() + b"\n"
 
 
 def read_message(line: bytes) -> Message:
-    """The message of a line. Raises MessageUnreadable unless its kind, its fields and their types are known."""
+    """The message in a line. Raises MessageUnreadable if its kind, a field or a type is wrong."""
     try:
-        words = json.loads(line)
-        kind = _KINDS[words.pop(KIND_FIELD)]
+        values = json.loads(line)
+        kind = _KINDS[values.pop(KIND_FIELD)]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise MessageUnreadable(f"no message of a training process: {line[:200]!r}") from error
+        raise MessageUnreadable(f"not a message of a training process: {line[:200]!r}") from error
     wanted = {one.name: _TYPES[str(one.type)] for one in fields(kind)}
     for name, types in wanted.items():
-        if name not in words or not isinstance(words[name], types) or isinstance(words[name], bool):
-            raise MessageUnreadable(f"{kind.__name__} has no right {name}: {line[:200]!r}")
-    if unknown := words.keys() - wanted.keys():
+        if name not in values or not isinstance(values[name], types) or isinstance(values[name], bool):
+            raise MessageUnreadable(f"{kind.__name__} has no valid {name}: {line[:200]!r}")
+    if unknown := values.keys() - wanted.keys():
         raise MessageUnreadable(f"{kind.__name__} has unknown fields {sorted(unknown)}: {line[:200]!r}")
-    return kind(**words)
+    return kind(**values)
 
 
 class Inbox:
-    """Reads messages from a pipe that does not block. A line that is not complete waits for its rest."""
+    """Reads lines from a non-blocking pipe. Keeps an incomplete line until the rest of it arrives."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe, self._rest = pipe, b""
 
     def read(self) -> list[bytes]:
-        """The lines that are complete since the last call."""
+        """The lines that were completed since the last call."""
         try:
             while chunk := os.read(self._pipe, CHUNK_BYTES):
                 self._rest += chunk

@@ -1,4 +1,4 @@
-"""What a worker tells its training process over its standard input: lines of JSON, written and read here alone."""
+"""Orders of the supervisor to its training process: lines of JSON over standard input, written and read only here."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """An attempt to be claimed and trained, and when the session ends."""
+    """An attempt to claim and train, and the end of the session."""
 
     attempt_id: str
     deadline: Deadline
 
 
 def order_line(attempt_id: str, deadline: Deadline | None = None) -> str:
-    """The line that hands an attempt over."""
+    """The line that assigns an attempt."""
     until = None if deadline is None or math.isinf(deadline.ends_at) else deadline.ends_at
     return json.dumps({"attempt_id": attempt_id, "ends_at": until, "deadline": deadline.text if deadline else ""})
 
 
-def notice_line(word: NoticeDetails) -> str:
-    """The line that hands a preemption notice on."""
-    return json.dumps({"notice": word.dump()})
+def notice_line(details: NoticeDetails) -> str:
+    """The line that forwards a preemption notice."""
+    return json.dumps({"notice": details.dump()})
 
 
 def read_orders(lines: Iterable[str], notice: Notice, grace: float) -> SimpleQueue[Order]:
-    """The attempts, as they come; notices go where they belong at once.
+    """A queue of the attempts in `lines`. Notices are passed to `notice` at once.
 
-    The end of the lines is the end of the worker, and of this process; so is a line that makes no sense.
+    At the end of `lines` the worker has ended, so this process exits. It also exits after an unreadable line.
     """
     orders: SimpleQueue[Order] = SimpleQueue()
 
@@ -48,20 +48,20 @@ def read_orders(lines: Iterable[str], notice: Notice, grace: float) -> SimpleQue
             for line in lines:
                 _take(json.loads(line), orders, notice, grace)
         except Exception:
-            log.exception("the worker said what makes no sense here: is it of another version?")
+            log.exception("cannot read an order of the worker: is it of another version?")
         os._exit(1)
 
     threading.Thread(target=read, name="orders", daemon=True).start()
     return orders
 
 
-def _take(said: dict[str, object], orders: SimpleQueue[Order], notice: Notice, grace: float) -> None:
-    match said:
-        case {"notice": dict(word)}:
-            notice.take(NoticeDetails(**word))
+def _take(order: dict[str, object], orders: SimpleQueue[Order], notice: Notice, grace: float) -> None:
+    match order:
+        case {"notice": dict(details)}:
+            notice.take(NoticeDetails(**details))
         case {"attempt_id": str(attempt_id), "ends_at": None}:
             orders.put(Order(attempt_id, Deadline(grace=grace)))
         case {"attempt_id": str(attempt_id), "ends_at": float(ends_at), "deadline": str(text)}:
             orders.put(Order(attempt_id, Deadline(text, ends_at, grace)))
         case _:
-            raise ValueError(f"neither an attempt nor a notice: {said}")
+            raise ValueError(f"neither an attempt nor a notice: {order}")

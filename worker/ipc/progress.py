@@ -1,8 +1,8 @@
-"""The progress of a training process, in memory that its supervisor reads whatever the process does.
+"""The progress of a training process, in shared memory that its supervisor can read at any time.
 
-The supervisor cannot ask the process: native code that holds the interpreter's lock stops all its threads. So the
-process writes here, and the supervisor (worker.supervisor.watchdog) looks. A process has one cell, as it has one log:
-code that makes progress calls `advanced`. Without a supervisor the calls do nothing that anybody sees.
+The supervisor cannot ask the process: native code that holds the interpreter's lock stops all Python threads. So the
+process writes to shared memory, and the supervisor (worker.supervisor.watchdog) reads it. A process has one cell. Code
+that makes progress calls `advanced`. Without a supervisor these calls have no effect.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _HEAD = struct.Struct("=QddQ")
 
 @dataclass(frozen=True)
 class Seen:
-    """What a cell says. `advances`: how often progress was made. `limit`: seconds without progress that are allowed.
+    """The content of a cell. `advances`: how often progress was made. `limit`: allowed seconds without progress.
 
-    `end_by`: `time.monotonic` by which the process must have ended; infinite: whenever. `cancelled`: because its job
-    was cancelled, and not because its lease is lost. `doing`: in words.
+    `end_by`: the time by `time.monotonic` by which the process must have ended; infinite: no limit. `cancelled`: the
+    reason is a cancellation, not a lost lease. `doing`: the current activity in words.
     """
 
     advances: int
@@ -41,7 +41,7 @@ class Seen:
 
 
 class Cell:
-    """One process writes, from any of its threads; another reads. A text may be read while it is written."""
+    """One process writes, from any thread; another process reads. It may read a text that is only partly written."""
 
     def __init__(self, memory: mmap.mmap | None = None) -> None:
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Cell:
             self._reset()
 
     def attach(self, descriptor: int) -> None:
-        """From now on this cell is the one in this file."""
+        """From now on uses the shared memory of this file descriptor."""
         self._memory = mmap.mmap(descriptor, SIZE)
         self._reset()
 
@@ -65,32 +65,32 @@ class Cell:
         self._memory[: _HEAD.size] = _HEAD.pack(self._advances, self._limit, self._end_by, self._cancelled)
 
     def advanced(self, doing: str | None = None) -> None:
-        """Progress was made: a step, a batch, an image, an answer. `doing`: what comes next, in words."""
+        """Counts progress: a step, a batch, an image, an answer. `doing`: what comes next, in words."""
         with self._lock:
             self._advances += 1
             self._write(doing)
 
     def doing(self, text: str) -> None:
-        """What is waited for now; no progress."""
+        """Sets the text of what is waited for. This is not progress."""
         with self._lock:
             self._write(text)
 
     def allow(self, seconds: float) -> None:
-        """The stall limit of the attempt that begins."""
+        """Sets the stall limit of the attempt that begins."""
         with self._lock:
             self._limit = seconds
             self._advances += 1
             self._write()
 
     def end_within(self, seconds: float, *, cancelled: bool) -> None:
-        """The process must have ended in so many seconds. The first time counts."""
+        """The process must end within `seconds`. Only the first call has an effect."""
         with self._lock:
             if math.isinf(self._end_by):
                 self._end_by, self._cancelled = time.monotonic() + seconds, cancelled
                 self._write()
 
     def seen(self) -> Seen:
-        """For the reader."""
+        """The content, for the reading process."""
         advances, limit, end_by, cancelled = _HEAD.unpack(self._memory[: _HEAD.size])
         text = self._memory[_HEAD.size : _HEAD.size + MAX_TEXT].rstrip(b"\0")
         doing = text.decode(errors="replace") or "starting"
@@ -98,11 +98,11 @@ class Cell:
 
 
 CELL = Cell()
-"""This process's own."""
+"""The cell of this process."""
 
 
 class SharedCell(Cell):
-    """A cell for a process that is about to be started; pass `descriptor` on to it."""
+    """A cell for a process that is about to be started: pass `descriptor` to it."""
 
     def __init__(self) -> None:
         self._file = memory_file(size=SIZE)
@@ -110,11 +110,11 @@ class SharedCell(Cell):
 
     @property
     def descriptor(self) -> int:
-        """The file."""
+        """The file descriptor of the shared memory."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """No other process is to be given it any more."""
+        """Closes the descriptor. The cell stays readable."""
         self._file.close()
 
 
@@ -123,14 +123,14 @@ doing = CELL.doing
 
 
 class Waits:
-    """Whether the training loop waits for what another thread does: then that thread's answers are its progress."""
+    """Whether the training loop waits for another thread. Then each answer that the thread gets counts as progress."""
 
     def __init__(self, cell: Cell = CELL) -> None:
         self._cell, self._what = cell, ""
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        """The loop waits inside. `what`: for what, in words."""
+        """Inside, the loop waits. `what`: for what, in words."""
         self._what = what
         self._cell.advanced(what)
         try:
@@ -140,6 +140,6 @@ class Waits:
             self._cell.advanced()
 
     def answered(self) -> None:
-        """A call to the service or the store returned, well or not: an outage is no stall."""
+        """A call to the service or the store succeeded or failed. Failures count too: an outage is not a stall."""
         if self._what:
             self._cell.advanced(self._what)

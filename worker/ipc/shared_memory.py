@@ -1,4 +1,4 @@
-"""Memory that a process shares with those that it starts: a file without a name, passed on by its descriptor."""
+"""Memory that a process shares with its children: a file without a name, passed on as a descriptor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 def memory_file(content: bytes = b"", size: int = 0) -> IO[bytes]:
-    """A file without a name, in memory where the system has such files: the content, or so many zero bytes."""
+    """A file without a name, in memory if the system supports that. It contains `content`, or `size` zero bytes."""
     if hasattr(os, "memfd_create"):
         file: IO[bytes] = os.fdopen(os.memfd_create("baton"), "w+b")
     else:

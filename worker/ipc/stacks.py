@@ -1,4 +1,4 @@
-"""The stacks of a process that makes no progress, as Python, the kernel and debuggers see them."""
+"""The stacks of a process that makes no progress: from Python, from the kernel and from a debugger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 SIGNAL = signal.SIGUSR2
 PYTHON_SECONDS, QUIET_SECONDS = 3.0, 0.3
-"""How long the Python stacks may take to appear, and after how long without more of them they count as whole."""
+"""Time limit for the Python stacks, and the pause in the output after which they count as complete."""
 NATIVE_SECONDS = 20.0
 MAX_THREADS = 200
 MAX_NATIVE_BYTES = 200_000
@@ -30,66 +30,68 @@ log = logging.getLogger(__name__)
 
 
 def listen() -> None:
-    """From now on SIGUSR2 has this process write the Python stacks of all threads to its standard error.
+    """From now on SIGUSR2 makes this process write the Python stacks of all threads to its standard error.
 
-    The C library's signal handler writes them: it needs neither the interpreter's lock nor a thread that is free.
+    A C signal handler writes them: it needs neither the interpreter's lock nor a free thread.
     """
     faulthandler.register(SIGNAL, all_threads=True, chain=False)
 
 
 def write_stacks(pid: int, children: Sequence[int], output: int, read: Callable[[int], bytes], size: int) -> str:
-    """Writes all that can be found out about a process to the file `output`, its own log, in bounded time.
+    """Writes the stacks of a process to the file `output`, which is its own log, in bounded time.
 
-    `read`: the bytes of that log from a place on. `size`: its present size in bytes. `children`: processes that it has
-    started. Returns the innermost Python frame of the main thread; empty if it is not known. Never raises.
+    `read`: returns the bytes of that log from an offset. `size`: its current size in bytes. `children`: processes that
+    it has started. Returns the innermost Python frame of the main thread; empty if unknown. Never raises.
     """
     try:
         _write(output, f"--- stalled: the stacks of process {pid} follow\n".encode())
-        said = _python(pid, read, size)
+        text = _python_stacks(pid, read, size)
         for one in (pid, *children):
             _write(output, kernel_state(one).encode())
         _write(output, native_stacks(pid))
         _write(output, b"--- end of the stacks\n")
-        return innermost(said.decode(errors="replace"))
+        return innermost(text.decode(errors="replace"))
     except Exception as error:
         log.warning("the stacks of process %d could not be written: %s", pid, error)
         return ""
 
 
-def _python(pid: int, read: Callable[[int], bytes], size: int) -> bytes:
+def _python_stacks(pid: int, read: Callable[[int], bytes], size: int) -> bytes:
     if not _catches(pid):
-        return b""  # the signal would end it before the other stacks are written
+        return b""  # without a handler the signal would end the process before the other stacks are written
     os.kill(pid, SIGNAL)
-    give_up, grown, said = time.monotonic() + PYTHON_SECONDS, time.monotonic(), b""
+    give_up, grown, text = time.monotonic() + PYTHON_SECONDS, time.monotonic(), b""
     while (now := time.monotonic()) < give_up:
-        if len(more := read(size)) > len(said):
-            said, grown = more, now
-        if b"most recent call first" in said and now - grown > QUIET_SECONDS:
+        if len(more := read(size)) > len(text):
+            text, grown = more, now
+        if b"most recent call first" in text and now - grown > QUIET_SECONDS:
             break
         time.sleep(0.05)
-    return said
+    return text
 
 
 def _catches(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
-        return not Path("/proc/self/status").exists()  # no /proc, as on macOS: trainers listen from their start
+        return not Path("/proc/self/status").exists()  # no /proc, as on macOS: assume that it called `listen`
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
     return bool(caught and int(caught[1], 16) >> (SIGNAL - 1) & 1)
 
 
-def innermost(said: str) -> str:
-    """The innermost frame of the main thread in what faulthandler wrote: the threads are listed newest first."""
-    threads = said.split("(most recent call first):")[1:]
+def innermost(text: str) -> str:
+    """The innermost frame of the main thread in faulthandler's output. It lists the main thread last."""
+    threads = text.split("(most recent call first):")[1:]
     frames = [match for line in (threads[-1].splitlines() if threads else ()) if (match := _FRAME.match(line))]
     return f"{frames[0]['name']} ({Path(frames[0]['file']).name}:{frames[0]['line']})" if frames else ""
 
 
 def kernel_state(pid: int) -> str:
-    """Name, state, kernel function and system call of each thread; empty where the system does not tell."""
-    lines = []
-    tasks = sorted(_entries(Path(f"/proc/{pid}/task")), key=lambda task: int(task.name))
+    """Name, state, kernel function and system call of each thread; empty if the system has no /proc."""
+    lines: list[str] = []
+    tasks: list[Path] = []
+    with suppress(OSError):
+        tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
     for task in tasks[:MAX_THREADS]:
         state = re.search(r"^State:\s*(.*)$", _text(task / "status"), re.MULTILINE)
         parts = [_text(task / "comm").strip(), state[1] if state else "gone"]
@@ -101,7 +103,7 @@ def kernel_state(pid: int) -> str:
 
 
 def native_stacks(pid: int) -> bytes:
-    """The native stacks by the first debugger that is installed and succeeds; empty without one."""
+    """The native stacks from the first installed debugger that succeeds; empty without one."""
     for command in _DEBUGGERS:
         if shutil.which(command[0]) is None:
             continue
@@ -114,12 +116,6 @@ def native_stacks(pid: int) -> bytes:
             continue
         return f"native stacks by {command[0]}:\n".encode() + done.stdout[:MAX_NATIVE_BYTES] + b"\n"
     return b""
-
-
-def _entries(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return list(folder.iterdir())
-    return []
 
 
 def _text(file: Path) -> str:

@@ -1,1 +1,1 @@
-"""What training processes say: kept in a file, shown by the worker, shipped to the store while they run."""
+"""The output of training processes: written to a file, shown by the worker, shipped to the store while they run."""

@@ -1,4 +1,4 @@
-"""What is still to be shipped of a log, and what is left out of one that is too long."""
+"""The part of a log that is not shipped yet. Limits the size of a log: of a long log, the middle is left out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ MEBIBYTE = 1 << 20
 
 
 class Backlog:
-    """Takes all that a process says, up to `limit` bytes; of what comes after that it keeps the last `tail` bytes.
+    """Keeps the output of a process up to `limit` bytes, and the last `tail` bytes of the rest.
 
-    The end of a log is what tells why a process died. Safe to use from two threads.
+    The end of a log is kept because it shows why a process died. Safe to use from two threads.
     """
 
     def __init__(self, limit: int, tail: int) -> None:
@@ -23,7 +23,7 @@ class Backlog:
         return len(self._waiting)
 
     def add(self, data: bytes) -> None:
-        """The process said something."""
+        """Adds output of the process."""
         with self._lock:
             fits, rest = data[: self._room], data[self._room :]
             self._room -= len(fits)
@@ -34,18 +34,18 @@ class Backlog:
     def _leave_out(self, rest: bytes) -> None:
         if not self._left_out:
             size, end = f"{self._limit / MEBIBYTE:g} MiB", f"{self._keep >> 10} KiB"
-            self._waiting += _line(f"this log has reached {size}: of what follows, the last {end} come when it ends")
+            self._waiting += _line(f"this log has reached {size}: of the rest, the last {end} follow at its end")
         self._left_out += len(rest)
         self._tail = (self._tail + rest)[-self._keep :]
 
-    def end(self, last_words: str) -> None:
-        """Nothing more is said by the process; `last_words` about it come from us."""
+    def end(self, final_line: str) -> None:
+        """The process has ended. `final_line`: the worker's line about it; may be empty."""
         with self._lock:
             if skipped := self._left_out - len(self._tail):
                 self._waiting += _line(f"{skipped} bytes are left out here")
             self._waiting += self._tail
-            if last_words:
-                self._waiting += _line(last_words)
+            if final_line:
+                self._waiting += _line(final_line)
             self._tail, self._left_out = b"", 0
 
     def take(self, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The standard output and error of a process: a file, so that no reader that is slow or stopped holds the writer up."""
+"""The standard output and error of a process: a file, so that a slow or stopped reader never blocks the writer."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ STDERR = 2
 
 
 class Output:
-    """Give it to Popen as stdout and stderr. A thread hands on all that is written: to `hear`, and to our own stderr,
-    there as `show` says, which is given whole lines.
+    """Pass its `fileno()` to Popen as stdout and stderr. A thread passes the output to `on_output`, and writes it in
+    whole lines to the stderr of the worker. `show` formats them.
 
-    The file has no name, so whatever ends this process leaves nothing behind. It is cut when it has been read beyond
-    MAX_FILE_BYTES; a line that is written in that very moment is lost.
+    The file has no name, so it never outlives this process. It is truncated when more than MAX_FILE_BYTES are read; a
+    line that is written at that moment is lost.
     """
 
-    def __init__(self, hear: Callable[[bytes], None], show: Callable[[bytes], bytes] = lambda text: text) -> None:
-        self._hear, self._tee, self._offset = hear, _Tee(show), 0
+    def __init__(self, on_output: Callable[[bytes], None], show: Callable[[bytes], bytes] = lambda text: text) -> None:
+        self._on_output, self._tee, self._offset = on_output, _Tee(show), 0
         self._file = tempfile.TemporaryFile(prefix="baton-output-", buffering=0)  # noqa: SIM115 - open until close()
         flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
-        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)  # so that who writes goes on at a new end
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)  # the writer follows a truncation
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
-        """The file, for Popen."""
+        """The file descriptor, for Popen."""
         return self._file.fileno()
 
     @property
     def size(self) -> int:
-        """Bytes in the file now."""
+        """Current size of the file in bytes."""
         return os.fstat(self._file.fileno()).st_size
 
     def read(self, offset: int) -> bytes:
-        """What was written from this place on, at most MAX_READ bytes; empty where the file was cut since."""
+        """The bytes from `offset`, at most MAX_READ; empty if the file was truncated meanwhile."""
         return os.pread(self._file.fileno(), MAX_READ, offset)
 
     def close(self) -> None:
-        """Hands on what is left. The process must have ended."""
+        """Passes on the rest of the output. The process must have ended."""
         self._ended.set()
         self._thread.join(DRAIN_SECONDS)
         if not self._thread.is_alive():
@@ -62,10 +62,10 @@ class Output:
         self._tee.flush()
 
     def _drain(self) -> None:
-        # By position: the file's own offset is shared with the process that writes.
+        # With pread: the file offset is shared with the writing process.
         while chunk := os.pread(self._file.fileno(), CHUNK_BYTES, self._offset):
             self._offset += len(chunk)
-            self._hear(chunk)
+            self._on_output(chunk)
             self._tee.write(chunk)
         if self._offset > MAX_FILE_BYTES:
             os.ftruncate(self._file.fileno(), 0)
@@ -73,29 +73,26 @@ class Output:
 
 
 class _Tee:
-    """Our own stderr, in whole lines: the worker writes its own between them. `show`: how they are written there."""
+    """Writes whole lines to the stderr of the worker, which also has the worker's own lines. `show`: formats them."""
 
     def __init__(self, show: Callable[[bytes], bytes]) -> None:
-        self._line, self._as = b"", show
+        self._line, self._format = b"", show
 
     def write(self, chunk: bytes) -> None:
-        """Shows all lines that are whole."""
+        """Writes all complete lines."""
         self._line += chunk
         end = max(self._line.rfind(b"\n"), self._line.rfind(b"\r")) + 1
         self._show(end or (len(self._line) if len(self._line) > LONGEST_LINE else 0))
 
     def flush(self) -> None:
-        """Shows what is left."""
+        """Writes the rest."""
         self._show(len(self._line))
 
     def _show(self, end: int) -> None:
         text, self._line = self._line[:end], self._line[end:]
         if text:
-            with suppress(OSError):  # a stderr that is gone is no reason to stop
-                _write(self._as(text))
-
-
-def _write(text: bytes) -> None:
-    # Past Python's own buffer, whose lock a fork could inherit; the worker's own lines are unbuffered as well.
-    while text:
-        text = text[os.write(STDERR, text) :]
+            # Not through sys.stderr: a fork could inherit the lock of its buffer.
+            with suppress(OSError):  # a closed stderr must not stop the worker
+                shown = self._format(text)
+                while shown:
+                    shown = shown[os.write(STDERR, shown) :]

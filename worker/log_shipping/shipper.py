@@ -1,4 +1,4 @@
-"""Ships a log to the store in segments with immutable names, while it grows. Never holds up who writes it."""
+"""Ships a growing log to the store in segments with immutable names. Never blocks the writer of the log."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pace:
-    """How often and how much. Seconds and bytes.
+    """How often a segment is shipped, and how large it is. Seconds and bytes.
 
     The pause between two segments grows with the age of the log, from `shortest` to `longest`: a week of training makes
-    some 10,000 objects, not 300,000. `burst` bytes do not wait. `give_up`: after the end, with the store away.
+    about 10,000 objects, not 300,000. `burst` bytes are shipped sooner. `give_up`: how long to retry after the end of
+    the process if the store is unavailable.
     """
 
     shortest: float = 2.0
@@ -55,7 +56,7 @@ class _GaveUp(Exception):
 
 
 class Shipper:
-    """Ships the log of one process, once it is known whose it is. `show`: how the worker shows it on its own stderr."""
+    """Ships the log of one process, once its attempt is known. `show`: formats it for the stderr of the worker."""
 
     def __init__(
         self, store: Callable[[], BlobStore], pace: Pace = Pace(), show: Callable[[bytes], bytes] = lambda text: text
@@ -69,43 +70,43 @@ class Shipper:
         self._ended_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
-    def hear(self, data: bytes) -> None:
-        """The process said something."""
+    def add_output(self, data: bytes) -> None:
+        """Adds output of the process."""
         self._backlog.add(data)
         with self._news:
             self._news.notify()
 
     def ship(self, name: Callable[[int], str]) -> None:
-        """The process has an attempt: its log is shipped from now on. `name`: of a segment, by where it begins."""
+        """The process has an attempt: starts to ship its log. `name`: of a segment, by the offset of its first byte."""
         if self._name is None:
             self._name, self._begun = name, time.monotonic()
             self._thread.start()
 
-    def end(self, last_words: str = "") -> None:
-        """The process has ended. What is left is shipped in the background; an empty segment says that it is all."""
-        self._backlog.end(last_words)
+    def end(self, final_line: str = "") -> None:
+        """The process has ended. Ships the rest in the background. An empty segment marks the end of the log."""
+        self._backlog.end(final_line)
         with self._news:
             self._ended_at = time.monotonic()
             self._news.notify()
 
     def wait(self, seconds: float) -> bool:
-        """Whether everything is shipped, or given up, within `seconds`."""
+        """Waits at most `seconds`. Whether everything is shipped or abandoned."""
         if self._name is not None:
             self._thread.join(max(seconds, 0.0))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
-            store = self._insist(self._store)
+            store = self._retry(self._store)
             while not self._await_due():
                 self._ship_waiting(store)
             self._ship_waiting(store)
             self._put(store, b"")
         except (StoreError, _GaveUp) as error:
-            log.warning("the log of this attempt is not whole in the store: %s", error)
+            log.warning("the log of this attempt is incomplete in the store: %s", error)
 
     def _await_due(self) -> bool:
-        """Wait until there is something to ship and it is time; whether the process has ended."""
+        """Waits until a segment is due. Whether the process has ended."""
         with self._news:
             while self._ended_at is None:
                 left = self._left() if len(self._backlog) else None
@@ -127,13 +128,13 @@ class Shipper:
             self._put(store, data)
 
     def _put(self, store: BlobStore, data: bytes) -> None:
-        # What a try may have stored must be what the next one stores: the same offset is always the same bytes.
+        # A retry must store the same bytes as the try before it, which may have succeeded.
         assert self._name is not None
         name = self._name(self._offset)
-        self._insist(lambda: _put_once(store, name, data))
+        self._retry(lambda: _put_once(store, name, data))
         self._offset += len(data)
 
-    def _insist(self, call: Callable[[], _T]) -> _T:
+    def _retry(self, call: Callable[[], _T]) -> _T:
         pause = FIRST_RETRY
         while True:
             try:
@@ -141,7 +142,7 @@ class Shipper:
             except (StoreUnavailable, Corrupted) as error:
                 ended = self._ended_at
                 if ended is not None and time.monotonic() > ended + self._pace.give_up:
-                    raise _GaveUp(f"the store was away for too long: {error}") from error
+                    raise _GaveUp(f"the store was unavailable for too long: {error}") from error
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
             pause = min(2 * pause, LONGEST_RETRY)
 
@@ -150,13 +151,13 @@ def _put_once(store: BlobStore, name: str, data: bytes) -> None:
     try:
         store.put(name, data, if_absent=True, content_type=CONTENT_TYPE)
     except AlreadyExists:
-        # An earlier try of ours whose answer was lost; anything else there would be somebody else's log.
+        # If the bytes are equal, an earlier try succeeded and its answer was lost.
         if store.get(name) != data:
             raise
 
 
 class Logs:
-    """The logs of a worker's training processes, one after the other. The store is opened when there is something."""
+    """The logs of a worker's training processes. The store is opened when the first log is shipped."""
 
     def __init__(self, store_url: str, pace: Pace = Pace()) -> None:
         self._url, self._pace = store_url, pace
@@ -165,18 +166,18 @@ class Logs:
         self._show: Callable[[bytes], bytes] = lambda text: text
 
     def shown_as(self, formatter: logging.Formatter) -> None:
-        """On the worker's own standard error each line of a training process is a record of this form."""
+        """On the stderr of the worker, formats each line of a training process as a log record."""
         self._show = partial(as_records, formatter)
 
     def new(self) -> Shipper:
-        """For one more process."""
+        """A shipper for one more process."""
         self._shippers = [one for one in self._shippers if not one.wait(0)]
         shipper = Shipper(self._open, self._pace, self._show)
         self._shippers.append(shipper)
         return shipper
 
     def close(self, seconds: float) -> None:
-        """Waits for what is not shipped yet."""
+        """Waits at most `seconds` until all logs are shipped."""
         give_up = time.monotonic() + seconds
         if not all(one.wait(give_up - time.monotonic()) for one in self._shippers):
             log.warning("the last lines of a log did not reach the store within %.0f s", seconds)

@@ -1,4 +1,4 @@
-"""Preemption notices of clouds, from their metadata servers."""
+"""Preemption notices from the metadata servers of clouds, and deadlines of sessions."""
 
 from worker.preemption.watcher import Choice, watch_notices
 

@@ -1,10 +1,10 @@
-"""Amazon EC2: a Spot Instance is interrupted (certain, two minutes before), or may be (a rebalance recommendation).
+"""Amazon EC2: a Spot Instance is interrupted (certain, two minutes before) or may be (rebalance recommendation).
 
 - https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html (spot/instance-action is
-  404 until there is a notice; look every 5 s; hibernation begins at once)
+  404 until there is a notice; poll every 5 s; hibernation begins at once)
 - https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
 - https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html (IMDSv2: each call
-  carries a token that was asked for with PUT; in a container the instance's hop limit must be 2 or more)
+  needs a token from a PUT request; in a container the instance's hop limit must be 2 or more)
 - https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-credentials.html (AWS_EC2_METADATA_SERVICE_ENDPOINT)
 """
 
@@ -35,14 +35,18 @@ class AwsSource:
         self._token = ""
 
     def probe(self) -> None:
-        """Only this cloud's server gives tokens."""
+        """Requests a token: only the server of this cloud gives tokens."""
         self._renew()
 
     def look(self) -> NoticeDetails | None:
-        """The notice, or else the recommendation."""
+        """The interruption notice, otherwise the recommendation."""
         action = self._get(ACTION)
         if action is not None:
-            return NoticeDetails(self.name, f"spot instance-action {action.get('action', '')}", _seconds(action))
+            kind = action.get("action", "")
+            seconds = seconds_until(action.get("time"), datetime.fromisoformat)
+            if kind == "hibernate":
+                seconds = LEAST_SECONDS  # hibernation begins at once
+            return NoticeDetails(self.name, f"spot instance-action {kind}", seconds)
         if self._get(REBALANCE) is not None:
             return NoticeDetails(self.name, "rebalance recommendation", certain=False)
         return None
@@ -56,7 +60,7 @@ class AwsSource:
             return None
         found = answer.raise_for_status().json()
         if not isinstance(found, dict):
-            raise ValueError(f"{path} holds no object: {answer.text[:100]}")
+            raise ValueError(f"{path} is not a JSON object: {answer.text[:100]}")
         return found
 
     def _ask(self, path: str) -> httpx.Response:
@@ -67,9 +71,3 @@ class AwsSource:
     def _renew(self) -> None:
         headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
         self._token = self._http.put("/latest/api/token", headers=headers).raise_for_status().text.strip()
-
-
-def _seconds(action: dict[str, Any]) -> float:
-    if action.get("action") == "hibernate":
-        return LEAST_SECONDS
-    return seconds_until(action.get("time"), datetime.fromisoformat)

@@ -1,10 +1,10 @@
 """Azure: scheduled events of this virtual machine.
 
-- https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events: NotBefore is at least 30 s away for
-  Preempt, 10 min for Redeploy, 15 min for Reboot, as configured (5 to 15 min) for Terminate, and empty once the event
-  has begun; ask once a second; the first call ever switches the service on and may take up to two minutes. Events name
-  the machines that they concern: those of others in the same set are listed too. A Freeze pauses the machine for
-  seconds and loses nothing: that is no end.
+- https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events: NotBefore is at least 30 s ahead for
+  Preempt, 10 min for Redeploy, 15 min for Reboot, 5 to 15 min (configurable) for Terminate, and empty once the event
+  has begun. Poll once a second. The first call enables the feature and may take up to two minutes. An event names its
+  machines, because events of other machines in the same set are listed too. A Freeze only pauses the machine for
+  seconds and loses nothing, so it is ignored.
 - https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (compute/name; no proxies)
 """
 
@@ -23,7 +23,7 @@ FIRST_CALL_SECONDS = 130.0
 
 
 class AzureSource:
-    """The instance metadata service. BATON_AZURE_METADATA names another one, for tests."""
+    """The instance metadata service. BATON_AZURE_METADATA names another server, for tests."""
 
     name = "azure"
     pause = 1.0
@@ -34,25 +34,27 @@ class AzureSource:
         self._machine = ""
 
     def probe(self) -> None:
-        """Learns this machine's name: events are told by it."""
+        """Reads the name of this machine, by which events identify it."""
         parameters = {"api-version": "2021-02-01", "format": "text"}
         answer = self._http.get("/metadata/instance/compute/name", params=parameters).raise_for_status()
         self._machine = answer.text.strip()
 
     def look(self) -> NoticeDetails | None:
-        """The first event that ends this machine."""
+        """The earliest event that ends this machine."""
         if not self._machine:
             self.probe()
         parameters = {"api-version": "2020-07-01"}
         answer = self._http.get("/metadata/scheduledevents", params=parameters, timeout=FIRST_CALL_SECONDS)
         events = answer.raise_for_status().json().get("Events", [])
-        ends = [self._departure(event) for event in events if self._ends_here(event)]
-        return min(ends, key=lambda departure: departure.seconds, default=None)
+        notices = [
+            NoticeDetails(
+                self.name, str(event["EventType"]), seconds_until(event.get("NotBefore"), parsedate_to_datetime)
+            )
+            for event in events
+            if self._ends_this_machine(event)
+        ]
+        return min(notices, key=lambda notice: notice.seconds, default=None)
 
-    def _ends_here(self, event: dict[str, Any]) -> bool:
+    def _ends_this_machine(self, event: dict[str, Any]) -> bool:
         names = {str(name).lower() for name in event.get("Resources", [])}
         return event.get("EventType") in ENDS and self._machine.lower() in names
-
-    def _departure(self, event: dict[str, Any]) -> NoticeDetails:
-        seconds = seconds_until(event.get("NotBefore"), parsedate_to_datetime)
-        return NoticeDetails(self.name, str(event["EventType"]), seconds)

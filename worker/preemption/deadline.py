@@ -1,6 +1,6 @@
-"""The end of a session that is known beforehand (Colab's twelve hours, a batch queue's limit): `--deadline`.
+"""`--deadline`: the end of a session that is known in advance (Colab's twelve hours, a batch queue's limit).
 
-All times in seconds; points in time are those of `time.monotonic`, which all processes of a machine share.
+All times are in seconds. Points in time are those of `time.monotonic`, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cost:
-    """What an attempt cost beside its training: from its claim to its first step, and the margin for handing over."""
+    """The overhead of an attempt: the time from its claim to its first step, and the margin for handing over."""
 
     startup: float = 0.0
     handover: float = 0.0
@@ -33,10 +33,10 @@ class Cost:
 
 @dataclass
 class Deadline:
-    """When this worker's session ends, and whether another attempt is worth its start before that.
+    """When this worker's session ends, and whether there is enough time left to start another attempt.
 
-    `text`: as its user wrote it, "" for a session without an end. `grace`: the least margin for handing over.
-    `cost`: as measured; before the first attempt its start-up is that of the training process alone.
+    `text`: the duration as the user wrote it, "" for a session without an end. `grace`: the minimum margin for handing
+    over. `cost`: as measured; before the first attempt, the start-up time is only that of the training process.
     """
 
     text: str = ""
@@ -51,23 +51,23 @@ class Deadline:
 
     @property
     def needed(self) -> float:
-        """What must be left for an attempt to be worth its start: starting, handing over, and as much again to train.
+        """The time that must be left to start an attempt: twice the overhead.
 
-        So whatever is begun late in a session trains for at least half of its time.
+        So an attempt that starts late in a session trains for at least half of its time.
         """
         return 2 * (self.cost.startup + max(self.grace, self.cost.handover))
 
     @property
     def too_late(self) -> str:
-        """Why nothing more is to be begun, or nothing."""
+        """Why no more attempts are started; empty if there is enough time."""
         left = self.left
         if left >= self.needed:
             return ""
-        text = "the session (--deadline %s) has %.0f s left, an attempt needs %.0f s to be worth its start"
+        text = "the session (--deadline %s) has %.0f s left, an attempt needs at least %.0f s"
         return text % (self.text, max(0.0, left), self.needed)
 
     def warmed_up(self, seconds: float) -> None:
-        """What the start of a training process took: all that is known of an attempt's before the first one."""
+        """Sets the start-up time of a training process as a first estimate, before the first attempt is measured."""
         if self.cost == Cost():
             self.cost = Cost(startup=seconds)
 
@@ -76,15 +76,18 @@ NO_DEADLINE = Deadline()
 
 
 def read_deadline(given: str | None, environment: Mapping[str, str], started: float, grace: float) -> Deadline:
-    """The deadline from what a user gave, or from where we are: a Colab session ends after twelve hours.
+    """The deadline from the user's setting. Without one, in Colab, where a session ends after twelve hours: 11h30m.
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: it is not a duration.
     """
     text = (given or "").strip()
     if not text and in_colab(environment):
         text = COLAB_SESSION
-        log.info("this is Colab: as with --deadline %s (--deadline none trains until the cut-off)", text)
+        log.info(
+            "this is Colab: using --deadline %s (--deadline none: train until Colab ends the session)",
+            text,
+        )
     seconds = read_limit(text)
     if seconds == math.inf:
         return Deadline(grace=grace)
@@ -92,10 +95,10 @@ def read_deadline(given: str | None, environment: Mapping[str, str], started: fl
 
 
 def process_started() -> float:
-    """When this process was started, interpreter and imports included; on systems that do not tell, now."""
+    """When this process was started, before the interpreter and imports. Now, if the system does not provide it."""
     now = time.monotonic()
     try:
-        # Field 22: clock ticks since the machine's start; the name, field 2, may hold anything but this bracket.
+        # Field 22: clock ticks since boot. Split at the last bracket: the name, field 2, may contain any character.
         ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):
@@ -114,7 +117,7 @@ def in_colab(environment: Mapping[str, str]) -> bool:
 
 
 def watch_deadline(deadline: Deadline, retire: Callable[[str], None]) -> None:
-    """Calls `retire` once too little is left for another attempt; from a thread of its own."""
+    """Calls `retire` from a separate thread once there is too little time for another attempt."""
     if deadline.ends_at == math.inf:
         return
     log.info("the session ends in %.0f s (--deadline %s)", deadline.left, deadline.text)
@@ -128,7 +131,7 @@ def watch_deadline(deadline: Deadline, retire: Callable[[str], None]) -> None:
 
 
 class Pace:
-    """Measures what the margin before a deadline is made of, in the training process."""
+    """Measures, in the training process, the margin that a hand-over before the deadline needs."""
 
     def __init__(self, deadline: Deadline, clock: Callable[[], float] = time.monotonic) -> None:
         self._deadline, self._clock = deadline, clock
@@ -136,26 +139,26 @@ class Pace:
         self._startup = self._longest = self._save = 0.0
 
     def boundary(self) -> None:
-        """The loop could end here: it asked whether to."""
+        """The loop is at a step boundary, where it could end."""
         now = self._clock()
         self._longest, self._boundary = max(self._longest, now - self._boundary), now
 
     def stepped(self) -> None:
-        """A step was taken; the first one ends the start-up."""
+        """A step was taken. The first step ends the start-up."""
         self._startup = self._startup or self._clock() - self._claimed
 
     def saved(self, stall: float, seconds: float) -> None:
-        """A save held the loop up for `stall`, and took `seconds` in the background."""
+        """A save stalled the loop for `stall` seconds, and took `seconds` in the background."""
         self._save = max(self._save, stall + seconds)
 
     @property
     def cost(self) -> Cost:
-        """What this attempt cost so far."""
+        """The overhead of this attempt so far."""
         return Cost(self._startup or self._clock() - self._claimed, self.margin)
 
     @property
     def margin(self) -> float:
-        """The longest way to a step boundary and two saves: one may be under way, of which the last has to wait."""
+        """The longest time between two step boundaries, and two saves: the last may have to wait for another one."""
         return max(self._deadline.grace, self._longest + 2 * self._save)
 
     @property

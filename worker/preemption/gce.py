@@ -1,10 +1,10 @@
-"""Google Compute Engine: a Spot VM is preempted, or its host goes into maintenance that it cannot be moved away from.
+"""Google Compute Engine: a Spot VM is preempted, or its host goes into maintenance and the VM cannot be migrated.
 
 - Preemption: https://cloud.google.com/compute/docs/instances/create-use-spot and
   https://cloud.google.com/compute/docs/instances/preemptible (`instance/preempted` becomes TRUE; about 30 s are left).
 - Maintenance: https://cloud.google.com/compute/docs/metadata/getting-live-migration-notice and
   https://cloud.google.com/compute/docs/gpus/gpu-host-maintenance (60 s are left, an hour on a VM with a GPU).
-  MIGRATE_ON_HOST_MAINTENANCE moves the VM while it runs: that is no end.
+  MIGRATE_ON_HOST_MAINTENANCE moves the running VM, so it is ignored.
 - Long poll: https://cloud.google.com/compute/docs/metadata/querying-metadata (wait_for_change, last_etag, timeout_sec).
 """
 
@@ -25,13 +25,13 @@ FLAVOR = {"Metadata-Flavor": "Google"}
 
 @dataclass
 class GceSource:
-    """One key of the metadata. `ends`: what a value means, as a cause and the seconds that are left then, at least."""
+    """One key of the metadata. `ends`: for each value that ends the VM, the cause and the minimum seconds left."""
 
     key: str
     ends: Mapping[str, tuple[str, float]]
     host: str = field(default_factory=lambda: os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal")
     name: str = "gce"
-    pause: float = 0.5  # against a server that does not wait; a change in between is answered at once
+    pause: float = 0.5  # for a server that does not hold requests open; a change meanwhile is returned at once
     poll_seconds: int = POLL_SECONDS
 
     def __post_init__(self) -> None:
@@ -39,11 +39,11 @@ class GceSource:
         self._etag = ""
 
     def probe(self) -> None:
-        """Whoever answers here says that he is Google."""
+        """Checks that a metadata server of Google answers."""
         self._ask({})
 
     def look(self) -> NoticeDetails | None:
-        """The value at once, then each change."""
+        """The first call returns the current value, later calls wait for a change."""
         known = {"wait_for_change": "true", "timeout_sec": str(self.poll_seconds), "last_etag": self._etag}
         answer = self._ask(known if self._etag else {})
         self._etag = answer.headers.get("ETag", "")
@@ -54,15 +54,15 @@ class GceSource:
         timeout = httpx.Timeout(self.poll_seconds + 10.0 if parameters else 2.0, connect=1.0)
         answer = self._http.get(self.key, params=parameters, timeout=timeout).raise_for_status()
         if answer.headers.get("Metadata-Flavor") != "Google":
-            raise ValueError(f"{answer.url} is no metadata server of Google")
+            raise ValueError(f"{answer.url} is not a metadata server of Google")
         return answer
 
 
 def preemption() -> GceSource:
-    """A Spot or preemptible VM is taken."""
+    """Watches for the preemption of a Spot or preemptible VM."""
     return GceSource("preempted", {"TRUE": ("preempted", 30.0)})
 
 
 def maintenance() -> GceSource:
-    """The host goes into maintenance, and the VM, having a GPU, cannot be moved."""
+    """Watches for maintenance of the host from which the VM cannot be migrated, because it has a GPU."""
     return GceSource("maintenance-event", {"TERMINATE_ON_HOST_MAINTENANCE": ("TERMINATE_ON_HOST_MAINTENANCE", 60.0)})

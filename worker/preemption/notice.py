@@ -1,4 +1,4 @@
-"""Preemption notices: whoever says that the machine goes away says it here."""
+"""Preemption notices, from all sources: signals, clouds and deadlines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEFAULT_GRACE = 25.0
 
 @dataclass(frozen=True)
 class NoticeDetails:
-    """Word that the machine goes away, or, not `certain`, that it may.
+    """A notice that the machine goes away; if not `certain`, that it may go away.
 
-    `source`: who says so (signal, gce, aws, azure, deadline). `seconds`: from when it was said until it is gone.
+    `source`: signal, gce, aws, azure or deadline. `seconds`: from the notice until the machine is gone.
     """
 
     source: str
@@ -33,9 +33,9 @@ class NoticeDetails:
 
 
 class Notice:
-    """What the training process was told. May be given by a signal handler: it takes no lock.
+    """The notices that the training process received. Takes no lock, so signal handlers may call it.
 
-    `news` holds each word that the job's log is to tell, for one reader.
+    `news`: a queue of the notices for the job's log, for one reader.
     """
 
     def __init__(self) -> None:
@@ -46,39 +46,39 @@ class Notice:
 
     @property
     def given(self) -> bool:
-        """Whether the machine goes away."""
+        """Whether there was a certain notice."""
         return self._first is not None
 
     @property
     def cause(self) -> str:
-        """The first cause that was given."""
+        """The cause of the first certain notice; empty without one."""
         return "" if self._first is None else str(self._first)
 
     def left(self) -> float:
-        """Seconds until the machine is gone: the shortest that anybody gave; infinite without a notice."""
+        """Seconds until the machine is gone, by the earliest of the notices; infinite without a notice."""
         return max(0.0, self._ends - time.monotonic())
 
     def give(self, cause: str, seconds: float = DEFAULT_GRACE, *, source: str = "signal") -> None:
-        """The machine goes away in so many seconds. The first cause is kept."""
+        """Adds a certain notice. The first cause is kept."""
         self.take(NoticeDetails(source, cause, seconds))
 
-    def take(self, word: NoticeDetails) -> None:
-        """What somebody said. A machine that may go away is a reason to save, not to stop."""
-        if not word.certain:
+    def take(self, details: NoticeDetails) -> None:
+        """Adds a notice. If it is not certain, it only requests a save."""
+        if not details.certain:
             self._save_asked = True
-            self.news.put(word)
+            self.news.put(details)
             return
-        self._ends = min(self._ends, time.monotonic() + word.seconds)
+        self._ends = min(self._ends, time.monotonic() + details.seconds)
         if self._first is None:
-            self._first = word
-            self.news.put(word)
+            self._first = details
+            self.news.put(details)
 
     def take_save(self) -> bool:
-        """Whether a save was asked for since the last call."""
+        """Whether a save was requested since the last call."""
         asked, self._save_asked = self._save_asked, False
         return asked
 
     def listen(self, grace: float = DEFAULT_GRACE) -> None:
-        """Takes SIGTERM and SIGINT for notices. To be called from the main thread."""
+        """Treats SIGTERM and SIGINT as notices. Call it in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda got, _frame: self.give(signal.Signals(got).name, grace))

@@ -1,4 +1,4 @@
-"""What an adapter of a cloud is: something that can be asked whether this machine goes away."""
+"""The interface of an adapter for a cloud's preemption notices."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import httpx
 
 from worker.preemption.notice import NoticeDetails
 
-# A notice that came late, or a clock that is wrong: whatever is left, it is used.
+# Bounds for a time from a notice: the notice may be late, or the clock may be wrong.
 LEAST_SECONDS, MOST_SECONDS = 10.0, 3600.0
 
 
 class Source(Protocol):
-    """One thing to watch. Its calls raise httpx.HTTPError, and ValueError for an answer that makes no sense."""
+    """One source of notices. Its methods raise httpx.HTTPError, and ValueError for an invalid answer."""
 
     @property
     def name(self) -> str:
-        """For logs and settings."""
+        """The name in logs and settings."""
         ...
 
     @property
     def pause(self) -> float:
-        """Seconds between two looks."""
+        """Seconds between two calls of `look`."""
         ...
 
     def probe(self) -> None:
-        """Returns where this machine is one of this cloud, and raises elsewhere, after a second or two."""
+        """Returns if this machine belongs to this cloud. Otherwise raises, after one or two seconds."""
         ...
 
     def look(self) -> NoticeDetails | None:
-        """What there is to say now; may wait for a minute until there is something."""
+        """The current notice, if any. May wait up to a minute for one."""
         ...
 
 
 def metadata_client(url: str, read_seconds: float = 2.0, headers: dict[str, str] | None = None) -> httpx.Client:
-    """A client of a link-local server: no proxy, no patience."""
+    """A client of a link-local server: without proxies, with short timeouts."""
     timeout = httpx.Timeout(read_seconds, connect=1.0)
     return httpx.Client(base_url=url, timeout=timeout, headers=headers, trust_env=False)
 
 
 def seconds_until(moment: object, parse: Callable[[str], datetime]) -> float:
-    """Seconds from now, as this machine's clock has it, within bounds; the least where nobody can say."""
+    """Seconds from now, by this machine's clock and within bounds. LEAST_SECONDS if `moment` cannot be parsed."""
     try:
         parsed = parse(str(moment))
     except (ValueError, TypeError):

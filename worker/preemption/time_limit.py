@@ -1,4 +1,4 @@
-"""How long a worker may go on, as people say it: a duration, or none."""
+"""Parses time limits of a worker: a duration, or none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def read_limit(given: str | None) -> float:
     """Seconds from a duration such as 10m; infinite without one.
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: it is not a duration.
     """
     text = (given or "").strip()
     if not text or text.lower() == "none":

@@ -1,1 +1,1 @@
-"""The worker's main process: gets attempts, runs one training process at a time, watches it, ends it."""
+"""The worker's main process: gets attempts, runs one training process at a time, monitors it and ends it."""

@@ -1,6 +1,6 @@
-"""Counts crashes in a row. A worker on which one job after the other crashes waits before it takes work again.
+"""Counts consecutive crashes. After crashes of several jobs, the worker pauses before it takes work again.
 
-A bad card, a full disk or too little memory would otherwise use up the retries of every job of the queue.
+Otherwise a broken GPU, a full disk or too little memory would use up the retries of every job in the queue.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from baton.domain.policies import Reason
 from baton.domain.wire import Outcome, Rest
 
 CRASHES, JOBS = 3, 2
-"""A worker rests after so many crashes in a row, of at least so many jobs."""
+"""A worker rests after this many consecutive crashes, of at least this many jobs."""
 
 SHORTEST, LONGEST = 30.0, 900.0
-"""The first rest and the longest one, in seconds, before jitter."""
+"""The first rest and the longest rest, in seconds, before jitter."""
 
 MACHINE = frozenset(
     {
@@ -31,17 +31,17 @@ MACHINE = frozenset(
         Reason.CACHE_UNUSABLE,
     }
 )
-"""Failures that may be the machine's own."""
+"""Failures that the machine may have caused."""
 
 DEVICE_FAULT = re.compile(r"tensorflow\.python\.framework\.errors_impl\.(Internal|Unknown|Unavailable|Aborted)Error\b")
-"""The `fault` of an exception with which TensorFlow reports a failing device or driver."""
+"""The `fault` of a TensorFlow exception that reports a failing device or driver."""
 
 WORKED = frozenset({Outcome.SUCCEEDED, Outcome.PREEMPTED, Outcome.PAUSED, Outcome.CANCELLED})
 log = logging.getLogger(__name__)
 
 
 class Crashes:
-    """The crashes of this worker since an attempt last ended well. `clock` is in seconds, `draw` is in [0, 1)."""
+    """The crashes of this worker since the last attempt that ended well. `clock` is in seconds, `draw` in [0, 1)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, draw: Callable[[], float] = random.random) -> None:
         self._clock, self._draw = clock, draw
@@ -50,9 +50,9 @@ class Crashes:
         self._until = clock()
 
     def ended(self, job: str, outcome: str | None, reason: str | None, fault: str | None = None) -> None:
-        """An attempt of `job` ended.
+        """Records the end of an attempt of `job`.
 
-        A failure that is the job's own says nothing about the machine: it neither counts nor ends the row.
+        A failure that the job caused says nothing about the machine: it is not counted and does not reset the count.
         """
         if outcome in WORKED:
             self._jobs.clear()
@@ -62,10 +62,10 @@ class Crashes:
             self._rest()
 
     def _rest(self) -> None:
-        row = len(self._jobs)
-        if row < CRASHES or len(set(self._jobs)) < JOBS:
+        count = len(self._jobs)
+        if count < CRASHES or len(set(self._jobs)) < JOBS:
             return
-        seconds = backoff(SHORTEST, row - CRASHES + 1, LONGEST, self._draw())
+        seconds = backoff(SHORTEST, count - CRASHES + 1, LONGEST, self._draw())
         self._until = self._clock() + seconds
         text = "%s in a row on this worker: it takes no work for %.0f s. Check the device, the memory and the disk"
         log.error(text, self._why(), seconds)
@@ -78,7 +78,7 @@ class Crashes:
         """Seconds until the worker takes work again."""
         return max(0.0, self._until - self._clock())
 
-    def told(self) -> Rest | None:
-        """The current rest, as the worker reports it."""
+    def current_rest(self) -> Rest | None:
+        """The current rest, as the worker reports it to the service; None without one."""
         left = self.left
         return Rest(seconds=left, why=self._why()) if left else None

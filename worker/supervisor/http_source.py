@@ -1,4 +1,4 @@
-"""The polling worker: asks the service itself for work, over HTTP alone, where Redis cannot be reached."""
+"""The polling worker: gets work from the service over HTTP, for machines that cannot reach Redis."""
 
 from __future__ import annotations
 
@@ -21,50 +21,51 @@ from worker.supervisor.supervisor import Supervisor
 from worker.worker_info import worker_info
 
 WAIT_SECONDS = 25.0
-"""How long the service may think before it answers "nothing": proxies cut connections that are silent for 30 s."""
+"""How long the service may hold a poll open. Less than 30 s: proxies close connections that are silent longer."""
 
-ASK_SECONDS = WAIT_SECONDS + 60.0
-"""After so long a request is given up: an answer that comes byte by byte keeps every shorter limit."""
+REQUEST_SECONDS = WAIT_SECONDS + 60.0
+"""The total time limit of a poll. The client's own timeouts do not end a response that arrives byte by byte."""
 
 PROMPT_SECONDS = 1.0
+"""An empty answer within this time means that the service does not hold polls open: the worker backs off."""
 REPEATED_SIGNAL_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class _AskedToEnd(Exception):
-    """Ends a wait."""
+class _EndRequested(Exception):
+    """Ends a wait, because the worker is to end."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came of the request of this number."""
+    """The result of the request with this number."""
 
     number: int
-    what: Offer | Exception
+    result: Offer | Exception
 
 
 class PollingWorker:
-    """Trains what the service offers. An offer is a hint, as a message in Redis is one: the claim decides."""
+    """Runs the attempts that the service offers. Like a message in Redis, an offer is a hint: the claim decides."""
 
     def __init__(self, client: ServiceClient, supervisor: Supervisor, request: NextRequest) -> None:
         self._client, self._supervisor, self._request = client, supervisor, request
-        # A queue, because a signal's handler may write to it whatever this thread is doing.
+        # A SimpleQueue: a signal handler may write to it at any point of this thread.
         self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
         self._numbers = count(1)
-        self._in_vain = Backoff()
+        self._no_work_backoff = Backoff()
         self._signalled_at: float | None = None
 
     def work(self, *, once: bool) -> None:
-        """Works until it is asked to end, or with `once` until one attempt has ended. Raises Refused."""
+        """Runs attempts until the worker is asked to end; with `once`, only one attempt. Raises Refused."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._supervisor.end_wait = self._end_wait
-        log.info("asking the service for work in %s", ", ".join(self._request.queues))
-        with suppress(_AskedToEnd):
+        log.info("polling the service for work in the queues %s", ", ".join(self._request.queues))
+        with suppress(_EndRequested):
             while not self._supervisor.stopping:
                 if self._work_once() and once:
                     return
-        log.info("asked to end: nothing more to hand over")
+        log.info("asked to end: no attempt is left to hand over")
 
     def _end_wait(self) -> None:
         self._answers.put(None)
@@ -81,46 +82,45 @@ class PollingWorker:
             raise SystemExit(1)
 
     def _work_once(self) -> bool:
-        """Whether an attempt was trained here. Offers are taken once the training process is warm."""
+        """Whether an attempt was run here. Offers are requested only once the training process is warm."""
         self._supervisor.liveness.beat()
         if not self._supervisor.await_rest():
             return False
         if not self._supervisor.await_warm():
             if not self._supervisor.stopping:
-                log.error("the training process does not get ready; its own lines above say why")
-            return self._pause_in_vain()
+                log.error("the training process does not become ready; see its output above")
+            return self._pause_without_work()
         if not self._supervisor.await_device() or not self._supervisor.await_store():
             return False
-        asked = time.monotonic()
-        offer = retry_call(self._ask, wait=self._pause)
+        requested = time.monotonic()
+        offer = retry_call(self._poll, wait=self._pause)
         if offer.attempt_id is None:
-            # A service that does not wait is not flooded.
-            return self._pause_in_vain() if time.monotonic() - asked < PROMPT_SECONDS else False
+            return self._pause_without_work() if time.monotonic() - requested < PROMPT_SECONDS else False
         with self._supervisor.taken():
             trained = self._supervisor.train(offer.attempt_id)
         if not trained:
-            return self._pause_in_vain()
-        self._in_vain = Backoff()
+            return self._pause_without_work()
+        self._no_work_backoff = Backoff()
         return True
 
-    def _ask(self) -> Offer:
-        # In a thread of its own, which nobody waits for once the worker is asked to end.
-        number, give_up = next(self._numbers), time.monotonic() + ASK_SECONDS
-        threading.Thread(target=self._ask_and_tell, args=(number,), name="poll", daemon=True).start()
+    def _poll(self) -> Offer:
+        # In a separate thread, which is abandoned when the worker is asked to end.
+        number, give_up = next(self._numbers), time.monotonic() + REQUEST_SECONDS
+        threading.Thread(target=self._request_and_answer, args=(number,), name="poll", daemon=True).start()
         while True:
             try:
                 answer = self._answers.get(timeout=max(0.0, give_up - time.monotonic()))
             except Empty:
-                raise ServiceUnavailable(f"no answer within {ASK_SECONDS:.0f} s") from None
+                raise ServiceUnavailable(f"no answer within {REQUEST_SECONDS:.0f} s") from None
             if answer is None:
-                raise _AskedToEnd
+                raise _EndRequested
             if answer.number != number:
-                continue  # a late answer to a request that was given up: what it offers is offered again
-            if isinstance(answer.what, Exception):
-                raise answer.what
-            return answer.what
+                continue  # a late answer to an abandoned request: the service offers its attempt again
+            if isinstance(answer.result, Exception):
+                raise answer.result
+            return answer.result
 
-    def _ask_and_tell(self, number: int) -> None:
+    def _request_and_answer(self, number: int) -> None:
         try:
             self._answers.put(_Answer(number, self._next()))
         except Exception as error:
@@ -129,7 +129,10 @@ class PollingWorker:
     def _next(self) -> Offer:
         store = self._supervisor.store
         try:
-            return self._client.next_attempt(self._asking())
+            # The device and the store may have changed since the last poll.
+            update = {"device": self._supervisor.device, "store": store.ref if store else None}
+            worker = self._request.worker.model_copy(update=update)
+            return self._client.next_attempt(self._request.model_copy(update={"worker": worker}))
         except Refused as error:
             if store is None or error.problem not in (WRONG_STORE, STORE_UNREACHABLE):
                 raise
@@ -138,26 +141,21 @@ class PollingWorker:
                 raise
             return Offer(attempt_id=None)
 
-    def _asking(self) -> NextRequest:
-        store = self._supervisor.store
-        update = {"device": self._supervisor.device, "store": store.ref if store else None}
-        return self._request.model_copy(update={"worker": self._request.worker.model_copy(update=update)})
-
-    def _pause_in_vain(self) -> bool:
-        self._pause(self._in_vain.draw())
+    def _pause_without_work(self) -> bool:
+        self._pause(self._no_work_backoff.draw())
         return False
 
     def _pause(self, seconds: float) -> None:
         self._supervisor.liveness.beat()
         with suppress(Empty):
             if self._answers.get(timeout=seconds) is None:
-                raise _AskedToEnd
+                raise _EndRequested
 
 
 def work(
     settings: WorkerSettings, client: ServiceClient, supervisor: Supervisor, queues: list[str], *, once: bool
 ) -> None:
-    """Runs what the service offers until the worker is asked to end, or with `once` for one attempt. Raises Refused."""
+    """Runs attempts that the service offers until the worker is asked to end; with `once`, only one. Raises Refused."""
     request = NextRequest(
         worker=worker_info(settings, supervisor.device), queues=tuple(queues), wait_seconds=WAIT_SECONDS
     )

@@ -1,4 +1,4 @@
-"""A worker that finds no work for some time and ends: `--idle`. Machines that cost money are given back so."""
+"""`--idle`: ends a worker that has had no work for some time, so that a paid machine can be released."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def watch_idleness(limit: float, idle: Callable[[], float], retire: Callable[[str], None]) -> None:
-    """Calls `retire` once `idle()`, seconds without an attempt, reaches the limit; from a thread of its own."""
+    """Calls `retire` from a separate thread once `idle()`, the seconds without an attempt, reaches the limit."""
     if limit == math.inf:
         return
 

@@ -1,4 +1,4 @@
-"""A sign of life for whoever watches a worker from outside: a file that its main thread touches again and again."""
+"""Liveness of the worker for external monitoring: a file that the main thread touches regularly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ log = logging.getLogger(__name__)
 
 
 class LivenessFile:
-    """Touches a file at most every BEAT_SECONDS; without one it does nothing. A disk that is full ends no training."""
+    """Touches a file at most once every BEAT_SECONDS. Without a file it does nothing. Errors do not stop training."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file, self._beaten, self._failed = file, -math.inf, False
 
     def beat(self) -> None:
-        """The main thread is not stuck."""
+        """Shows that the main thread is not stuck."""
         now = time.monotonic()
         if self._file is None or now - self._beaten < BEAT_SECONDS:
             return
@@ -27,5 +27,5 @@ class LivenessFile:
             self._file.touch()
         except OSError as error:
             if not self._failed:
-                log.warning("no sign of life can be given (BATON_HEALTH_FILE): %s", error)
+                log.warning("cannot touch the liveness file (BATON_HEALTH_FILE): %s", error)
             self._failed = True

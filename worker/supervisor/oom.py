@@ -1,4 +1,4 @@
-"""Whether the kernel killed a process for want of memory: nobody else says so, its victim can not."""
+"""Detects kills by the kernel's out-of-memory killer. Only the kernel's counters show them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ COUNT = "oom_kill "
 
 
 def counters(own: Path = OWN, root: Path = ROOT, machine: Path = MACHINE) -> Iterator[Path]:
-    """Where the kernel counts such kills, the narrowest first: this process's control groups, then the machine."""
+    """The files with the kernel's counters, most specific first: this process's control groups, then the machine."""
     names = {1: "memory.oom_control", 2: "memory.events"}
     yield from (folder / names[version] for version, folder in folders("memory", own, root))
     yield machine
 
 
 class OomKills:
-    """Notices kills since it was made."""
+    """Detects kills since this object was created."""
 
     def __init__(self, candidates: Iterator[Path] | None = None) -> None:
         found = ((path, _count(path)) for path in candidates or counters())
@@ -28,7 +28,7 @@ class OomKills:
         self._before = known[0][1] if known else 0
 
     def any(self) -> bool:
-        """Whether the kernel killed a process since; False where it does not tell."""
+        """Whether the kernel killed a process since then; False if the system has no counter."""
         now = _count(self._counter) if self._counter else None
         return now is not None and now > self._before
 

@@ -1,4 +1,4 @@
-"""The training process: a fresh interpreter that waits warm, is given one attempt, and dies with its parent."""
+"""The training process: a new interpreter that imports TensorFlow, waits for one attempt, and dies with its parent."""
 
 from __future__ import annotations
 
@@ -31,23 +31,20 @@ from worker.log_shipping.process_output import Output
 from worker.log_shipping.shipper import Shipper
 from worker.preemption.deadline import Deadline
 from worker.preemption.notice import NoticeDetails
-from worker.supervisor.oom import (
-    OomKills,
-)
+from worker.supervisor.oom import OomKills
 from worker.supervisor.process_tree import ProcessTree, descendants
 
 TRAINER = "worker.training"
-SPEAKING = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
-"""A line that was printed outlives its process, and a native crash says where it was."""
+OUTPUT_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+"""No printed line is lost when the process dies, and a native crash writes its Python stack."""
 KILL_SECONDS = 10.0
-"""How long the kernel may take to end a killed process. It does not end one in an uninterruptible sleep."""
-"""So begins the word of a death that nobody brought about from outside."""
+"""How long the kernel may take to end a killed process. It cannot end one in uninterruptible sleep."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Death:
-    """How a training process ended without giving its attempt back."""
+    """How a training process died without ending its attempt."""
 
     reason: Reason
     message: str
@@ -55,7 +52,7 @@ class Death:
 
 @dataclass
 class Assignment:
-    """The attempt that the process was given last, and what the process said about it since then."""
+    """The attempt that was assigned last, and the messages of the process about it."""
 
     attempt_id: str
     held: Held | None = None
@@ -63,7 +60,7 @@ class Assignment:
     refused: bool = False
 
     def take(self, message: Held | NotHeld | GivenBack) -> None:
-        """Keep a message about this attempt."""
+        """Stores a message about this attempt."""
         match message:
             case Held():
                 self.held = message
@@ -74,21 +71,21 @@ class Assignment:
 
 
 class TrainingProcess:
-    """A child process for one attempt. It imports TensorFlow before it gets one, so that taking over is quick.
+    """A child process for one attempt. It imports TensorFlow before it gets the attempt, so that training starts fast.
 
-    `module`: what it runs, `worker.training` or another that calls `worker.training.process.serve`. What it says
-    appears on our own stderr, and `shipper` gets it; without one it goes nowhere else.
+    `module`: the module to run, `worker.training` or another one that calls `worker.training.process.serve`. The
+    output of the process is written to the worker's stderr, and passed to `shipper` if there is one.
     """
 
     def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
         self._shipper = shipper
-        self._output = Output(shipper.hear, shipper.show) if shipper else Output(lambda _data: None)
+        self._output = Output(shipper.add_output, shipper.show) if shipper else Output(lambda _data: None)
         self._report, child_end = os.pipe()
         self._cell = SharedCell()
         self.abandoned = False
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end), str(self._cell.descriptor)]
-        # The same process group as the worker: whatever kills the group leaves no half behind.
+        # In the process group of the worker: a signal to the group ends both.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -96,7 +93,7 @@ class TrainingProcess:
             stderr=self._output.fileno(),
             pass_fds=(child_end, self._cell.descriptor),
             text=True,
-            env={**os.environ, **SPEAKING},
+            env={**os.environ, **OUTPUT_ENVIRONMENT},
         )
         log.info("training process %d started", self._process.pid)
         os.close(child_end)
@@ -108,69 +105,69 @@ class TrainingProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """The process id of the child."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the child still runs."""
         return self._process.poll() is None
 
     @property
     def ready(self) -> bool:
-        """Whether it has imported what it needs."""
+        """Whether the child has imported its libraries."""
         self._read()
         return self._ready is not None
 
     @property
     def device(self) -> str | None:
-        """What it trains on, once it is ready."""
+        """The device that the child trains on; None until it is ready."""
         self._read()
         return self._ready.device if self._ready else None
 
     @property
     def busy(self) -> bool:
-        """Whether it has an attempt. Only a process that said that it did not get its attempt can take another one."""
+        """Whether it has an attempt. Only a process that did not get its attempt can take another one."""
         return self._assignment is not None and not self._assignment.refused
 
     @property
     def problem(self) -> str | None:
-        """Why it cannot train on its device, once it is ready. None if it can."""
+        """Why the child cannot train on its device. None if it can, or until it is ready."""
         self._read()
         return self._ready.problem if self._ready else None
 
     def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
-        """Hands the attempt over; the child claims it, and hands it over before the deadline.
+        """Assigns the attempt. The child claims it, and hands it over before the deadline.
 
         Raises RuntimeError if the child has an attempt.
         """
-        self._read()  # what it said until now is about attempts before this one
+        self._read()  # messages up to now are about earlier attempts
         if self.busy:
             raise RuntimeError(f"training process {self._process.pid} has an attempt and cannot take {attempt_id}")
         self._assignment = Assignment(attempt_id)
-        self._order(order_line(attempt_id, deadline))
+        self._send(order_line(attempt_id, deadline))
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
-    def notify(self, word: NoticeDetails) -> None:
-        """Hands a preemption notice on: the child ends its step, saves, and gives the attempt back.
+    def notify(self, details: NoticeDetails) -> None:
+        """Forwards a preemption notice: the child ends its step, saves, and hands the attempt over.
 
-        May be called by a signal handler, whatever it interrupts.
+        Safe in a signal handler.
         """
         try:
-            self._order(notice_line(word))
+            self._send(notice_line(details))
         except (OSError, ValueError) as error:  # its pipe may be closed by now
-            log.debug("the training process ended before it heard the notice: %s", error)
+            log.debug("the training process ended before it received the notice: %s", error)
 
-    def _order(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is None:  # pragma: no cover - PIPE makes it
             raise RuntimeError("the training process has no standard input")
-        # One write, shorter than what a pipe takes at once: no order mixes with that of a signal handler.
+        # One write, shorter than PIPE_BUF: it is atomic, so a write by a signal handler cannot mix with it.
         os.write(self._process.stdin.fileno(), line.encode() + b"\n")
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process has ended, after `seconds` or as soon as it says something or ends.
+        """Whether the process has ended. Returns after `seconds`, or as soon as the process sends a message or ends.
 
-        Its log is shipped from the first call that finds it holding.
+        Shipping of its log starts with the first call after the claim.
         """
         happened = select.poll()
         happened.register(self._report, select.POLLIN)
@@ -181,18 +178,18 @@ class TrainingProcess:
         return not self.alive
 
     def progress(self) -> Seen:
-        """How far it is, by its own words."""
+        """The progress that the child reports in shared memory."""
         return self._cell.seen()
 
     def write_stacks(self) -> str:
-        """Writes the stacks of its threads into its log; the innermost Python frame of its main thread, if known."""
+        """Writes the stacks of its threads to its log. Returns the innermost Python frame of its main thread, or ""."""
         output = self._output
         return write_stacks(self.pid, descendants(self.pid), output.fileno(), output.read, output.size)
 
     def kill(self) -> None:
-        """Ends it at once, with all that it has started, and reaps it.
+        """Kills it and all its descendants, and reaps it.
 
-        `abandoned` is true afterwards if the kernel does not let it go: what it holds stays taken.
+        `abandoned` is true afterwards if the kernel did not end it: then it still occupies its memory and its GPU.
         """
         if self.abandoned or not self.alive:
             return
@@ -203,11 +200,11 @@ class TrainingProcess:
             self._process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:
             self.abandoned = True
-            text = "training process %d was killed and has not ended: it waits in the kernel, as for a hanging mount"
-            log.error(f"{text}. It is left behind; its memory and its GPU stay taken until it ends", self.pid)
+            text = "training process %d was killed and has not ended: it waits in the kernel, for example for a mount"
+            log.error(f"{text}. It is abandoned; it occupies its memory and its GPU until it ends", self.pid)
 
     def close(self) -> None:
-        """Kills what still runs, ends its log and closes the pipes."""
+        """Kills the process if it still runs, ends its log and closes the pipes."""
         self.kill()
         self._output.close()
         self._ship()
@@ -223,21 +220,21 @@ class TrainingProcess:
 
     def _ship(self) -> None:
         held = self.held()
-        if self._shipper is not None and held is not None:  # given back or not
+        if self._shipper is not None and held is not None:  # also after the attempt ended
             self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
 
     def held(self) -> Held | None:
-        """What the child has claimed of the attempt that it was given last."""
+        """The child's claim of the attempt that was assigned last."""
         self._read()
         return self._assignment.held if self._assignment else None
 
     def given_back(self) -> GivenBack | None:
-        """How the attempt that it was given last ended, once the child has given it back."""
+        """How the attempt that was assigned last ended, once the child has ended it."""
         self._read()
         return self._assignment.given_back if self._assignment else None
 
     def refused(self) -> bool:
-        """Whether the child did not get the attempt that it was given last; it waits for another one then."""
+        """Whether the child did not get the attempt that was assigned last. Then it waits for another one."""
         self._read()
         return self._assignment is not None and self._assignment.refused
 
@@ -254,10 +251,10 @@ class TrainingProcess:
             elif current is not None and message.attempt_id == current.attempt_id:
                 current.take(message)
             else:
-                log.warning("not about the attempt that training process %d has: %s", self._process.pid, message)
+                log.warning("a message not about the attempt of training process %d: %s", self._process.pid, message)
 
     def death(self) -> Death | None:
-        """How the process died; None if it runs, or gave its attempt back."""
+        """How the process died; None if it still runs or exited with status 0."""
         status = self._process.poll()
         if not status:
             return None
@@ -265,7 +262,7 @@ class TrainingProcess:
             text = f"the kernel killed the training process because memory ran out: {LESS_MEMORY}"
             return Death(Reason.OUT_OF_MEMORY, text)
         if status == -signal.SIGKILL:
-            text = "the training process was killed (SIGKILL); the kernel counted no kill for want of memory"
+            text = "the training process was killed (SIGKILL); the kernel counted no out-of-memory kill"
             return Death(Reason.PROCESS_DIED, text)
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return Death(Reason.PROCESS_DIED, f"{CRASHED} {how}; the worker's log says more")
+        return Death(Reason.PROCESS_DIED, f"{CRASHED} {how}; see the worker's log")

@@ -1,4 +1,4 @@
-"""Ends a training process that makes no progress, or does not end when it should, and says why."""
+"""Kills a training process that makes no progress or does not end in time, and reports the reason."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from worker.supervisor.watchdog import Stall, Watchdog
 
 KIND = "stalled"
 NOTE_SECONDS = 10.0
-SLOW_CANCEL = "the training process did not end within its time after the cancellation, and was killed"
+SLOW_CANCEL = "the training process did not end in time after the cancellation, and was killed"
 log = logging.getLogger(__name__)
 
 
 class ProcessGuard:
-    """Of one attempt. `ended_it`: it has killed the process."""
+    """Guards the process of one attempt. `ended_it`: the guard has killed the process."""
 
     def __init__(self, training: TrainingProcess) -> None:
         self._training = training
@@ -31,7 +31,7 @@ class ProcessGuard:
         self._cancelled = self.ended_it = False
 
     def look(self) -> None:
-        """Kills the process if it has stalled, or should have ended by now. To be called twice a second."""
+        """Kills the process if it has stalled or should have ended by now. Call it twice a second."""
         if self.ended_it or not self._training.alive:
             return
         if stall := self._watchdog.look():
@@ -39,14 +39,14 @@ class ProcessGuard:
         elif self._watchdog.overdue:
             self._cancelled = self._training.progress().cancelled
             why = "its job was cancelled" if self._cancelled else "its lease is lost"
-            log.error("the training process does not end although %s: it is killed", why)
+            log.error("the training process does not end although %s: killing it", why)
             self._kill()
 
     def _end_stalled(self, stall: Stall) -> None:
-        log.error("the training process has stalled: %s; its stacks are written to the attempt's log", stall)
+        log.error("the training process has stalled: %s; writing its stacks to the attempt's log", stall)
         frame = self._training.write_stacks()
         if not self._training.alive or self._watchdog.look() is None:
-            log.warning("the training process went on meanwhile and is not killed")
+            log.warning("the training process made progress meanwhile: not killing it")
             return
         self._stall, self._frame = stall, frame
         self._kill()
@@ -55,8 +55,8 @@ class ProcessGuard:
         self.ended_it = True
         self._training.kill()
 
-    def last_words(self, held: Held) -> Finish | None:
-        """The end of an attempt whose process was killed here; None where the attempt is another's."""
+    def final_message(self, held: Held) -> Finish | None:
+        """The message that ends an attempt whose process was killed here; None if the lease is lost."""
         if self._stall is not None:
             return Finish(
                 fence=held.fence, outcome=Outcome.FAILED, reason=Reason.STALLED, message=self._text(self._stall)
@@ -65,8 +65,8 @@ class ProcessGuard:
             return Finish(fence=held.fence, outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, message=SLOW_CANCEL)
         return None
 
-    def tell(self, client: ServiceClient, held: Held) -> None:
-        """Adds the event of a stall to the job's log; the end of the attempt does not wait long for it."""
+    def report_stall(self, client: ServiceClient, held: Held) -> None:
+        """Adds an event to the job's log if the process stalled. Retries for at most NOTE_SECONDS."""
         if self._stall is None:
             return
         data = {"seconds": round(self._stall.seconds, 1), "limit": self._stall.limit, "doing": self._stall.doing}
@@ -79,7 +79,7 @@ class ProcessGuard:
         try:
             retry_call(lambda: client.note(held.attempt_id, note), seconds=NOTE_SECONDS)
         except (LeaseLost, Refused, ServiceUnavailable) as error:
-            log.warning("the job's log does not tell of the stall: %s", error)
+            log.warning("could not add the stall to the job's log: %s", error)
 
     def _text(self, stall: Stall) -> str:
         place = f", in {self._frame}" if self._frame else ""

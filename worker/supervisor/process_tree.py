@@ -1,4 +1,4 @@
-"""The processes that a process has started, and what those have started: what must not outlive it."""
+"""All descendants of a process. They must not outlive it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PS_SECONDS = 5.0
 
 
 class ProcessTree:
-    """All descendants of a process at this moment. `kill` reaches them later, when their parent is gone.
+    """The descendants of a process at the time of creation. `kill` also works after their parent has ended.
 
-    On Linux a descriptor of each process is held, so that a process id which was given out anew is no danger.
+    On Linux it holds a pidfd of each process: `kill` cannot hit another process that got a reused process id.
     """
 
     def __init__(self, pid: int) -> None:
@@ -27,7 +27,7 @@ class ProcessTree:
                     self._held[one] = os.pidfd_open(one)
 
     def kill(self) -> None:
-        """SIGKILL to each that still runs. To be called once."""
+        """Sends SIGKILL to each process that still runs. Call it once."""
         for pid in self.pids:
             with suppress(OSError):
                 if pid in self._held:
@@ -40,7 +40,7 @@ class ProcessTree:
 
 
 def descendants(pid: int) -> list[int]:
-    """The process ids of all that a process has started, and of all that those have started."""
+    """The process ids of all children, their children, and so on."""
     children = defaultdict(list)
     for one, parent in _parents():
         children[parent].append(one)
@@ -53,7 +53,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _parents() -> list[tuple[int, int]]:
-    """Each process of the machine and its parent."""
+    """The process id and the parent's process id of each process of the machine."""
     if Path("/proc/self/stat").exists():
         folders = [entry.name for entry in os.scandir("/proc") if entry.name.isdigit()]
         return [(int(name), parent) for name in folders if (parent := _parent(name)) is not None]
@@ -68,7 +68,7 @@ def _parents() -> list[tuple[int, int]]:
 
 def _parent(name: str) -> int | None:
     try:
-        # The name of the program, in brackets, may hold anything but the last bracket.
+        # The program name, in brackets, may contain any character, so split at the last closing bracket.
         return int(Path(f"/proc/{name}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
     except (OSError, ValueError, IndexError):
-        return None  # it has ended meanwhile
+        return None  # the process has ended meanwhile

@@ -1,4 +1,4 @@
-"""Who this worker is, as it tells the service from time to time."""
+"""Reports this worker to the service at regular intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.worker_info import worker_info
 
 REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 GOODBYE_SECONDS = 2.0
-"""Time limit of the last report in seconds: a worker that ends does not wait longer for an unavailable service."""
+"""Time limit of the last report in seconds. A worker that ends does not wait longer for an unavailable service."""
 SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 class Registration:
     """Reports every REPORT_SECONDS that this worker is alive, until the process ends.
 
-    `retire`: called when the service gives this worker no work, because its token is revoked or wrong, or because its
-    store is not the service's. Such a worker must not take messages from workers that can claim. `refusal`: the
-    service's error.
+    `retire`: called when the service will never give work to this worker: its token is wrong or revoked, or its store
+    is not the service's store. Such a worker must not take messages from workers that can claim. `refusal`: the error
+    of the service.
     """
 
     def __init__(
@@ -39,23 +39,23 @@ class Registration:
     ) -> None:
         self._client, self._settings, self._queues, self._retire = client, settings, queues, retire
         self._store = store
-        self._told = threading.Event()
+        self._answered = threading.Event()
         self.refusal: Refused | None = None
         self._over, self._reporting = threading.Event(), threading.Lock()
 
     def start(self, supervisor: Supervisor) -> None:
-        """Start reporting. Waits a limited time for the first answer: a worker with a wrong store takes no message."""
+        """Starts to report. Waits for the first answer, for a limited time: a refused worker must take no message."""
         threading.Thread(target=self._run, args=(supervisor,), name="report", daemon=True).start()
-        self._told.wait(FIRST_ANSWER_SECONDS)
+        self._answered.wait(FIRST_ANSWER_SECONDS)
 
     def _run(self, supervisor: Supervisor) -> None:
         while not self._over.is_set():
-            self.tell(supervisor)
-            self._told.set()
+            self.report(supervisor)
+            self._answered.set()
             self._over.wait(REPORT_SECONDS)
 
     def end(self, supervisor: Supervisor) -> None:
-        """Report that this worker ends, so that it does not count as lost. One try of at most GOODBYE_SECONDS."""
+        """Reports that this worker ends, so that it does not count as lost. One try of at most GOODBYE_SECONDS."""
         self._over.set()
         # A report in progress must not arrive after the last one: the worker would then look alive again.
         if not self._reporting.acquire(timeout=GOODBYE_SECONDS):
@@ -63,27 +63,27 @@ class Registration:
         try:
             self._client.report(self._report(supervisor, ended=True), seconds=GOODBYE_SECONDS)
         except (ServiceUnavailable, Refused) as error:
-            log.debug("the service was not told that this worker ends: %s", error)
+            log.debug("could not report that this worker ends: %s", error)
         finally:
             self._reporting.release()
 
-    def tell(self, supervisor: Supervisor) -> None:
-        """Says it once."""
+    def report(self, supervisor: Supervisor) -> None:
+        """Sends one report."""
         try:
             with self._reporting:
                 if not self._over.is_set():
-                    self._tell(supervisor)
+                    self._send(supervisor)
         except (ServiceUnavailable, Refused) as error:
-            log.warning("the service does not know of this worker: %s", error)
+            log.warning("could not report this worker to the service: %s", error)
             if self.refusal is None and isinstance(error, Refused) and is_final(error):
                 self.refusal = error
                 self._retire("the service gives no work to this worker")
 
-    def _tell(self, supervisor: Supervisor) -> None:
+    def _send(self, supervisor: Supervisor) -> None:
         try:
             self._client.report(self._report(supervisor))
         except Refused as error:
-            # The store may have been mounted, or got its identity, since the last check.
+            # Since the last check the store may have been mounted, or the service may have written its identity.
             if error.problem != WRONG_STORE or self._store.ref == self._store.look():
                 raise
             self._client.report(self._report(supervisor))
@@ -96,7 +96,7 @@ class Registration:
             queues=tuple(self._queues),
             busy=supervisor.busy and not ended,
             ended=ended,
-            rest=supervisor.crashes.told(),
+            rest=supervisor.crashes.current_rest(),
         )
 
 

@@ -24,17 +24,17 @@ from rq.worker.base import WorkerStatus
 
 from baton.domain.queues import FUNCTION, rq_queues
 from worker.settings import WorkerSettings
-from worker.supervisor.supervisor import BEAT_SECONDS, Supervisor, nobody_waits
+from worker.supervisor.supervisor import BEAT_SECONDS, Supervisor, no_wait
 
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 RECONNECT_SECONDS = 1.0
 TTL_SECONDS = 90
-"""How long RQ lists a worker that fell silent; it waits for a message 15 s less, and then gives a sign of life."""
+"""RQ keeps a silent worker in its list for this time. RQ waits for a message 15 s less, and then sends a heartbeat."""
 log = logging.getLogger(__name__)
 
 
 def attempt_of(job: Job) -> str | None:
-    """The attempt that a message is about; None for whatever is not the one message that Baton sends."""
+    """The attempt id in a message; None if Baton did not send the message."""
     try:
         function, arguments = job.func_name, job.args
     except DeserializationError:
@@ -45,9 +45,10 @@ def attempt_of(job: Job) -> str | None:
 
 
 class BatonWorker(Worker):
-    """Runs attempts by its supervisor and nothing else, whatever a message names; with `once` it ends after the first.
+    """Runs attempts in its supervisor. It never calls the function that a message names.
 
-    `done`: it did. A message whose attempt was not claimed here does not count: it is stale, or another was faster.
+    `once`: end after the first attempt. `done`: that attempt has ended. A message whose attempt was not claimed here
+    does not count: it was stale, or another worker was faster.
     """
 
     def __init__(self, queues: list[Queue], supervisor: Supervisor, *, once: bool = False, **options: Any) -> None:
@@ -56,24 +57,24 @@ class BatonWorker(Worker):
         super().__init__(queues, serializer=JSONSerializer, **options)
 
     def subscribe(self) -> None:
-        """Nothing: RQ's commands over Redis end workers, and whoever may stop one here asks the service.
+        """Does nothing. RQ's commands over Redis can end workers; here only the service may stop an attempt.
 
-        redis-py's thread that would hear them closes its connection beside RQ, and ended a worker that way.
+        Also, redis-py's subscriber thread and RQ both close its connection. This once ended a worker.
         """
 
     def run_maintenance_tasks(self) -> None:
-        """Nothing: RQ's would import and call what a message names as its callback, and send it webhooks.
+        """Does nothing. RQ's maintenance would import and call the callback that a message names, and send webhooks.
 
-        Messages that got lost are sent again by the service.
+        The service sends lost messages again.
         """
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """Takes a message once the training process is warm: another worker may be, and would begin at once."""
+        """Takes a message only when the training process is warm: another worker may be warm and start at once."""
         while not self._supervisor.await_rest() and not self._supervisor.stopping:
             self.heartbeat()
-        # One that dies of its imports is found out when it is given something to do.
+        # The result is not checked: a process that dies during its imports fails when it is assigned an attempt.
         self._supervisor.await_warm()
         while (
             not (self._supervisor.await_device() and self._supervisor.await_store()) and not self._supervisor.stopping
@@ -84,17 +85,17 @@ class BatonWorker(Worker):
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """RQ calls it before each wait for a message."""
+        """Also touches the liveness file. RQ calls this before each wait for a message."""
         self._supervisor.liveness.beat()
         super().heartbeat(timeout, pipeline)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Runs the attempt of a message to its end. Nothing that Redis does can end it."""
+        """Runs the attempt of a message to its end. Failures of Redis do not end it."""
         del queue
         attempt_id = attempt_of(job)
         if attempt_id is None:
-            log.error("dropped message %s: it is none of Baton's", job.id)
-            self._quietly(job.delete)
+            log.error("dropped message %s: Baton did not send it", job.id)
+            self._ignore_redis_errors(job.delete)
             return
         self.done = self._train(job, attempt_id) and self._once
         if self.done:
@@ -107,21 +108,21 @@ class BatonWorker(Worker):
         execution: Execution | None = None
         try:
             with self._supervisor.taken():
-                execution = self._quietly(lambda: self.prepare_execution(job))
+                execution = self._ignore_redis_errors(lambda: self.prepare_execution(job))
                 return self._supervisor.train(
-                    attempt_id, lambda: self._quietly(lambda: self._beat_redis(job, execution))
+                    attempt_id, lambda: self._ignore_redis_errors(lambda: self._beat_redis(job, execution))
                 )
         finally:
-            self._quietly(lambda: self._settle(job, execution))
-            self._quietly(lambda: self.set_state(WorkerStatus.IDLE))
+            self._ignore_redis_errors(lambda: self._settle(job, execution))
+            self._ignore_redis_errors(lambda: self.set_state(WorkerStatus.IDLE))
 
     def kill_horse(self, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Ends the training process alone: it shares our process group, which RQ's own way would kill."""
+        """Kills only the training process. RQ would kill its process group, which is also the worker's."""
         del sig
         self._supervisor.kill()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """RQ leaves the work horse alone and asks Redis; ours is told, so that it saves and hands over."""
+        """Notifies the training process, so that it saves and hands over. RQ's method leaves the work horse alone."""
         del frame
         self._stop_requested, self._shutdown_requested_date = True, datetime.now(UTC)
         signal.signal(signal.SIGINT, self.request_force_stop)
@@ -140,8 +141,8 @@ class BatonWorker(Worker):
             pipeline.delete(job.key)
             pipeline.execute()
 
-    def _quietly(self, call: Callable[[], Any]) -> Any:
-        """Redis only carries hints: that it is away ends nothing."""
+    def _ignore_redis_errors(self, call: Callable[[], Any]) -> Any:
+        """Logs errors of Redis and goes on: Redis only carries hints."""
         try:
             return call()
         except (redis.RedisError, OSError) as error:
@@ -150,12 +151,12 @@ class BatonWorker(Worker):
 
 
 def listen(names: list[str], connection: redis.Redis) -> list[Queue]:
-    """RQ queues that read JSON and nothing else."""
+    """RQ queues that read only JSON."""
     return [Queue(name, connection=connection, serializer=JSONSerializer) for name in names]
 
 
 def work(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], *, once: bool) -> None:
-    """Runs what Redis tells of until the worker is asked to end, or with `once` until one attempt has ended."""
+    """Runs attempts from messages in Redis until the worker is asked to end; with `once`, only one attempt."""
     try:
         try:
             supervisor.end_wait = _stop_waiting
@@ -163,9 +164,9 @@ def work(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], *,
                 supervisor.liveness.beat()
                 time.sleep(RECONNECT_SECONDS)
         finally:
-            supervisor.end_wait = nobody_waits
+            supervisor.end_wait = no_wait
     except StopRequested:
-        log.info("asked to end while Redis was away")
+        log.info("asked to end while Redis was unavailable")
 
 
 def _stop_waiting() -> NoReturn:
@@ -173,7 +174,7 @@ def _stop_waiting() -> NoReturn:
 
 
 def _serve(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], *, once: bool) -> bool:
-    """Whether the worker's work is done; False after a loss of Redis."""
+    """Whether the worker is to end; False after the connection to Redis was lost."""
     connection = redis.Redis.from_url(settings.redis_url, socket_keepalive=True, health_check_interval=30)
     name = f"{settings.worker_name}-{uuid.uuid4().hex[:8]}"
     done = False
@@ -187,7 +188,7 @@ def _serve(settings: WorkerSettings, supervisor: Supervisor, queues: list[str], 
         finally:
             done = worker.done
     except (redis.RedisError, OSError) as error:
-        log.warning("Redis is away, trying again: %s", error)
+        log.warning("Redis is unavailable, trying again: %s", error)
     finally:
         supervisor.close()
     return supervisor.stopping or done

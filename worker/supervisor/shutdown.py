@@ -1,4 +1,4 @@
-"""What ends a worker beside signals: a cloud's notice, the end of its session, and that there is no work."""
+"""Ends a worker for reasons other than signals: a cloud's notice, the end of its session, or a lack of work."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from worker.preemption.notice import NoticeDetails
 from worker.supervisor.idle import watch_idleness
 from worker.supervisor.supervisor import Supervisor
 
-# Ends the main thread's wait for work. Not SIGTERM: a machine that is taken sends that one too, and of two SIGTERMs the
-# second means: at once, without saving.
+# Ends the main thread's wait for work. Not SIGTERM: a preempted machine sends SIGTERM too, and a second SIGTERM ends
+# the worker at once, without saving.
 WAKE = signal.SIGUSR1
 
 
 @contextmanager
-def woken_for_the_end(
+def watch_for_end(
     supervisor: Supervisor, deadline: Deadline, notices: Choice, idle: float = math.inf
 ) -> Iterator[Callable[[str], None]]:
-    """Has threads watch; the main thread, in which this runs, is woken where it only waits for work.
+    """Starts the watching threads. If the main thread, which must call this, only waits for work, they wake it.
 
-    `idle`: seconds without an attempt after which the worker ends. Gives what retires the worker, for other threads
-    that learn of a reason.
+    `idle`: seconds without an attempt after which the worker ends. Yields a function that retires the worker; other
+    threads may call it.
     """
 
     def wake(_number: int, _frame: FrameType | None) -> None:
         if not supervisor.busy:
             supervisor.end_wait()
 
-    def leave(word: NoticeDetails) -> None:
-        supervisor.leave(word)
+    def handle(details: NoticeDetails) -> None:
+        supervisor.handle_notice(details)
         _wake_main_thread()
 
     def retire(why: str) -> None:
@@ -46,7 +46,7 @@ def woken_for_the_end(
     try:
         watch_deadline(deadline, retire)
         watch_idleness(idle, lambda: supervisor.idle, retire)
-        watch_notices(notices, leave)
+        watch_notices(notices, handle)
         yield retire
     finally:
         signal.signal(WAKE, signal.SIG_IGN)

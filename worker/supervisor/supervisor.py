@@ -1,4 +1,4 @@
-"""Where a worker trains: one attempt at a time, in a process of its own. Knows not from where attempts come."""
+"""Runs one attempt at a time in a separate training process. Independent of the attempt source."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
 BEAT_SECONDS = 15
 DEVICE_AGAIN_SECONDS = 60.0
-"""Time until a device that could not be used is looked at again, by a new training process."""
+"""Time until a new training process checks an unusable device again."""
 DEATH_REPORT_SECONDS = 60.0
 LAST_LINES_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-def nobody_waits() -> None:
-    """For `Supervisor.end_wait`: there is nobody to be woken."""
+def no_wait() -> None:
+    """The default of `Supervisor.end_wait`: no thread waits for attempts."""
 
 
 class Supervisor:
@@ -46,9 +46,9 @@ class Supervisor:
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
     processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
-    `problem`: why that device cannot be used; no attempt is taken while there is one. `liveness`: liveness of the main
-    thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker rests
-    after them.
+    `problem`: why that device cannot be used; no attempt is taken while there is one. `liveness`: the liveness file of
+    the main thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker
+    rests after them.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Supervisor:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
         self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
-        self._leaving: NoticeDetails | None = None
-        self._gone_at = math.inf
+        self._notice: NoticeDetails | None = None
+        self._notice_ends_at = math.inf
         self._too_late, self._started = False, time.monotonic()
         self._guard: ProcessGuard | None = None
         self._idle_since = self._started
@@ -76,7 +76,7 @@ class Supervisor:
         self.device = "cpu"
         self.problem: str | None = None
         self.busy = self.stopping = False
-        self.end_wait: Callable[[], object] = nobody_waits
+        self.end_wait: Callable[[], object] = no_wait
 
     def __enter__(self) -> Supervisor:
         return self
@@ -86,7 +86,7 @@ class Supervisor:
         self._logs.close(LAST_LINES_SECONDS)
 
     def warm_up(self) -> None:
-        """Has a training process wait with TensorFlow imported."""
+        """Starts a training process if there is none. It imports TensorFlow and waits for an attempt."""
         if self._training is None or not self._training.alive:
             self.close()
             self._training = TrainingProcess(self._module, self._logs.new())
@@ -94,7 +94,7 @@ class Supervisor:
             self._idle_since = self._started + WARM_UP_SECONDS
 
     def await_warm(self) -> bool:
-        """Whether the training process got ready; False too where the worker is asked to end meanwhile."""
+        """Waits for the training process to become ready. False if it does not, or if the worker is asked to end."""
         if self.stopping:
             return False
         self.warm_up()
@@ -105,33 +105,33 @@ class Supervisor:
                 return False
         now = time.monotonic()
         if training is not None and not training.ready and now - self._started > DEFAULT_STALL:
-            log.error("the training process did not get ready within %.0f s; another one is started", DEFAULT_STALL)
+            log.error("the training process did not become ready within %.0f s; starting another one", DEFAULT_STALL)
             self.close()
             training = None
         self._idle_since = min(self._idle_since, now)
         self._deadline.warmed_up(now - self._started)
-        self._heed_the_deadline()
-        self._learn_the_device(training)
+        self._retire_if_too_late()
+        self._update_device(training)
         return training is not None and training.ready
 
     def await_device(self, seconds: float = BEAT_SECONDS) -> bool:
-        """Wait at most `seconds` for a device that can be used. Looks again with a new training process at times.
+        """Waits at most `seconds` for a usable device. Every DEVICE_AGAIN_SECONDS a new training process checks again.
 
-        Returns whether it can be used; False if the worker is asked to end.
+        Returns whether it is usable; False if the worker is asked to end.
         """
-        return self._wait_until(lambda: self.problem is None, seconds, self._look_at_the_device)
+        return self._wait_until(lambda: self.problem is None, seconds, self._check_device_again)
 
-    def _look_at_the_device(self) -> None:
+    def _check_device_again(self) -> None:
         if time.monotonic() - self._started > DEVICE_AGAIN_SECONDS:
             self.close()
             self.await_warm()
 
     def await_store(self, seconds: float = BEAT_SECONDS) -> bool:
-        """Wait at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
+        """Waits at most `seconds` for the store. Returns whether it is usable; False if the worker is asked to end."""
         return self._wait_until(lambda: self.store is None or self.store.usable, seconds)
 
     def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
-        """Wait at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        """Waits at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
         return self._wait_until(lambda: not self.crashes.left, seconds)
 
     def _wait_until(
@@ -148,7 +148,7 @@ class Supervisor:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """An attempt came: from here on whoever asks to end waits for that of the attempt."""
+        """An attempt was offered: inside, a request to end waits until the attempt has ended."""
         self.busy = True
         try:
             yield
@@ -158,11 +158,11 @@ class Supervisor:
 
     @property
     def idle(self) -> float:
-        """Seconds in which it could have begun an attempt and none came."""
+        """Seconds in which the worker was ready for an attempt and got none."""
         return 0.0 if self.busy else max(0.0, time.monotonic() - self._idle_since)
 
     def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
-        """Runs an attempt to its end; False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
+        """Runs an attempt to its end. False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
         log_context.for_process(attempt_id=attempt_id)
         try:
             return self._train(attempt_id, beat)
@@ -174,72 +174,74 @@ class Supervisor:
         training, self._too_late = self._training, False
         if training is None:
             raise RuntimeError("no training process")
-        if not self._give(training, attempt_id) or not self._watch(training, beat):
+        if not self._assign(training, attempt_id) or not self._watch(training, beat):
             return False
-        self._learn_the_device(training)
+        self._update_device(training)
         if ended := training.given_back():
             self._deadline.cost = Cost(ended.startup, ended.handover)
         claimed = training.held() is not None
         self._count(training, attempt_id, self._report_death(training))
         self.close()
-        self._heed_the_deadline()
+        self._retire_if_too_late()
         return claimed
 
     def stop(self, cause: str = "asked to end") -> None:
-        """Asks to end, as a signal does: an attempt that is trained is saved and handed over."""
-        self.leave(NoticeDetails("signal", cause, self._grace))
+        """Asks the worker to end, as a signal does: a running attempt is saved and handed over."""
+        self.handle_notice(NoticeDetails("signal", cause, self._grace))
 
-    def leave(self, word: NoticeDetails) -> None:
-        """The machine goes away, or may: then what is trained is saved, and goes on, but nothing is begun any more.
+    def handle_notice(self, details: NoticeDetails) -> None:
+        """Handles a preemption notice: starts no more attempts, and notifies the training process.
 
-        May be called by a signal handler. The first cause is kept, and the shortest time.
+        If the notice is certain, the running attempt is handed over. Otherwise it is saved and goes on. Safe in a
+        signal handler. Of several notices, the first cause and the shortest time count.
         """
-        log.warning("%s: %s", word, f"{word.seconds:.0f} s left" if word.certain else "the machine may go away")
-        if word.certain:
-            self._leaving = self._leaving or word
-            self._gone_at = min(self._gone_at, time.monotonic() + word.seconds)
+        text = f"{details.seconds:.0f} s left" if details.certain else "the machine may be preempted"
+        log.warning("%s: %s", details, text)
+        if details.certain:
+            self._notice = self._notice or details
+            self._notice_ends_at = min(self._notice_ends_at, time.monotonic() + details.seconds)
         self.stopping = True
         if self._training is not None and (self.busy or self._training.busy):
-            self._training.notify(word)
+            self._training.notify(details)
 
     def retire(self, why: str) -> None:
-        """Begins nothing any more; what is trained goes on."""
+        """Starts no more attempts. A running attempt goes on to its end."""
         if not self.stopping:
-            log.info("%s: nothing more is begun", why)
+            log.info("%s: no more attempts are started", why)
         self.stopping = True
 
-    def _heed_the_deadline(self) -> None:
+    def _retire_if_too_late(self) -> None:
         if why := self._deadline.too_late:
             self.retire(why)
 
-    def _learn_the_device(self, training: TrainingProcess | None) -> None:
+    def _update_device(self, training: TrainingProcess | None) -> None:
         self.device = (training and training.device) or self.device
         self.problem = (training and training.problem) or None
 
     def kill(self) -> None:
-        """Ends the training process, whatever it does."""
+        """Kills the training process."""
         if self._training is not None:
             self._training.kill()
 
     def close(self) -> None:
-        """Ends the training process for good; the next attempt gets another."""
+        """Kills and closes the training process. The next attempt gets a new one."""
         if self._training is not None:
             self._training.close()
             self._training = None
 
-    def _give(self, training: TrainingProcess, attempt_id: str) -> bool:
+    def _assign(self, training: TrainingProcess, attempt_id: str) -> bool:
         try:
             training.assign(attempt_id, self._deadline)
         except OSError as error:
-            log.error("the training process is gone before it began: %s", error)
+            log.error("the training process ended before it got the attempt: %s", error)
             self.close()
             return False
-        if self._leaving is not None:
-            training.notify(replace(self._leaving, seconds=max(0.0, self._gone_at - time.monotonic())))
+        if self._notice is not None:
+            training.notify(replace(self._notice, seconds=max(0.0, self._notice_ends_at - time.monotonic())))
         return True
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
-        """Whether the process has ended; False if it did not get the attempt and waits for another."""
+        """Waits for the end of the process. False if it did not get the attempt and waits for another one."""
         beaten, guard = time.monotonic(), ProcessGuard(training)
         self._guard = guard
         while not training.wait(POLL_SECONDS) and not training.abandoned:
@@ -254,25 +256,25 @@ class Supervisor:
             if time.monotonic() - beaten >= BEAT_SECONDS:
                 beaten = time.monotonic()
                 beat()
-            if time.monotonic() >= min(self._gone_at, self._deadline.ends_at):
+            if time.monotonic() >= min(self._notice_ends_at, self._deadline.ends_at):
                 self._too_late = True
-                log.error("the training process did not hand over in time, and is ended")
+                log.error("the training process did not hand over in time: killing it")
                 training.kill()
         return True
 
-    def _last_words(self, training: TrainingProcess, held: Held) -> Finish | None:
+    def _final_message(self, training: TrainingProcess, held: Held) -> Finish | None:
         if self._guard is not None and self._guard.ended_it:
-            return self._guard.last_words(held)
+            return self._guard.final_message(held)
         death = training.death()
         if death is None and not training.abandoned:
             return None
         if self._too_late or death is None:
-            text = f"{self._leaving or self._deadline.text}; the last state could not be saved in time"
+            text = f"{self._notice or self._deadline.text}; the last state could not be saved in time"
             return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
         return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
 
     def _count(self, training: TrainingProcess, attempt_id: str, death: Finish | None) -> None:
-        """Count the attempt's end if it says something about this machine."""
+        """Passes the end of the attempt to `crashes`, which counts those that the machine may have caused."""
         held, ended = training.held(), death or training.given_back()
         if held is not None and ended is not None:
             self.crashes.ended(held.job_id, ended.outcome, ended.reason, ended.fault)
@@ -280,17 +282,17 @@ class Supervisor:
             self.crashes.ended(attempt_id, Outcome.FAILED, crash.reason)
 
     def _report_death(self, training: TrainingProcess) -> Finish | None:
-        """How the attempt ended, if the process died with it."""
+        """Ends the attempt of a process that died, and returns the message. None if there is nothing to report."""
         held = None if training.given_back() else training.held()
-        finish = None if held is None else self._last_words(training, held)
+        finish = None if held is None else self._final_message(training, held)
         if held is None or finish is None:
             return None
         log.error("%s", finish.message)
         self._client.hold(held.attempt_id, held.token, held.protocol)
         if self._guard is not None:
-            self._guard.tell(self._client, held)
+            self._guard.report_stall(self._client, held)
         try:
             retry_call(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:
-            log.warning("could not report it, the lease will expire: %s", error)
+            log.warning("could not report the end of the attempt; its lease will expire: %s", error)
         return finish

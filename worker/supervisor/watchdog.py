@@ -1,4 +1,4 @@
-"""Looks at the progress of a training process from outside, and says when it has stalled."""
+"""Detects when a training process has stalled, from the progress that it reports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from worker.ipc.progress import Seen
 
 LONGEST_TIMES = 3.0
-"""An attempt may stand still for so many times as long as it did before and went on."""
+"""The stall limit is at least this many times the longest pause after which the attempt made progress again."""
 
 MOST_BETWEEN_LOOKS = 5.0
-"""Seconds. If more passed between two looks, the supervisor was stopped, or the machine suspended."""
+"""Seconds. If more passed between two calls of `look`, the supervisor was stopped or the machine was suspended."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Stall:
 
 
 def effective_limit(stall: float, longest: float) -> float:
-    """The limit in seconds: what the spec allows, or more where this attempt has been slower and still went on."""
+    """The limit in seconds: that of the spec, or a longer one if this attempt had a long pause and went on."""
     return max(stall, LONGEST_TIMES * longest)
 
 
 class Watchdog:
-    """For one attempt. `look` is to be called more often than every MOST_BETWEEN_LOOKS seconds.
+    """Watches one attempt. Call `look` more often than every MOST_BETWEEN_LOOKS seconds.
 
-    Time is added up from look to look, at most MOST_BETWEEN_LOOKS each: a machine that was suspended for an hour made
-    no progress in that hour, and did not stall either.
+    Each call adds at most MOST_BETWEEN_LOOKS to the time without progress: an hour in which the machine was suspended
+    is not a stall.
     """
 
     def __init__(self, read: Callable[[], Seen], clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +47,7 @@ class Watchdog:
         self._quiet = self._longest = 0.0
 
     def look(self) -> Stall | None:
-        """The stall, once there is one."""
+        """The stall; None while there is none."""
         now, seen = self._clock(), self._read()
         self._quiet += min(now - self._looked, MOST_BETWEEN_LOOKS)
         self._looked = now
@@ -60,6 +60,6 @@ class Watchdog:
 
     @property
     def overdue(self) -> bool:
-        """Whether the process was to have ended by now: its job was cancelled, or its lease is lost."""
+        """Whether the process should have ended by now, because its job was cancelled or its lease is lost."""
         end_by = self._read().end_by
         return not math.isinf(end_by) and self._clock() > end_by

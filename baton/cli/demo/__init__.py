@@ -1,4 +1,4 @@
-"""`baton demo`: the main job on this machine, with a killed worker in the middle."""
+"""`baton demo`: trains a small job on this machine, kills its worker, and checks the recovery."""
 
 from baton.cli.demo.scenario import run_demo
 

@@ -1,4 +1,4 @@
-"""The loss curve of a job as a picture."""
+"""Draws the loss curve of a job."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Span:
 
 
 def stage_spans(rows: Sequence[EpochRow]) -> list[Span]:
-    """Where each stage lies."""
+    """The span of each stage on the epoch axis."""
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.stage)]
     return [Span(g[0].stage, g[0].image_size, g[0].epoch - 1, g[-1].epoch) for g in groups]
 
 
 def epoch_at(rows: Sequence[EpochRow], global_step: int) -> float:
-    """The place of a step on the epoch axis, where 1.5 is the middle of epoch 2."""
+    """The position of a step on the epoch axis, where 1.5 is the middle of epoch 2."""
     before = 0
     for row in rows:
         if global_step <= row.global_step:
@@ -40,7 +40,7 @@ def epoch_at(rows: Sequence[EpochRow], global_step: int) -> float:
 
 
 def draw(rows: Sequence[EpochRow], title: str, kills: Sequence[int], target: Path) -> Path:
-    """Writes loss and accuracy against epochs as PNG, with stage boundaries and the steps of `kills` marked."""
+    """Writes a PNG of loss and accuracy by epoch. Marks the stage boundaries, and the steps in `kills`."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

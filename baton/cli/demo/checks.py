@@ -1,4 +1,4 @@
-"""What the demo promises, as checks on what came back."""
+"""The demo's checks of the job's history, attempts and results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUS_AFTER = {
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and whether it was kept."""
+    """One check and whether it holds."""
 
     holds: bool
     text: str
@@ -30,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the service says after the job has ended. `killed_at`: the last step reported before the kill."""
+    """The service's answers after the job has ended. `killed_at`: the last step reported before the kill."""
 
     job: JobView
     history: Sequence[EpochRow]
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def all_checks(outcome: Outcome) -> Iterator[Check]:
-    """Every promise that the history and the attempts can prove."""
+    """All checks of the history, the attempts and the test accuracy."""
     job = outcome.job
     yield Check(
         job.status == "succeeded", f"the job ended as {job.status}" + (f": {job.message}" if job.message else "")
@@ -59,11 +59,11 @@ def _history_checks(outcome: Outcome) -> Iterator[Check]:
     wanted = list(range(1, outcome.epochs + 1))
     missing = sorted(set(wanted) - set(epochs))
     doubled = sorted({epoch for epoch in epochs if epochs.count(epoch) > 1})
-    found = f"missing {missing or 'none'}, doubled {doubled or 'none'}"
+    found = f"missing {missing or 'none'}, repeated {doubled or 'none'}"
     yield Check(epochs == wanted, f"the history has one row for each of the {outcome.epochs} epochs: {found}")
     steps = [row.global_step for row in outcome.history]
     grows = all(before < after for before, after in pairwise(steps))
-    text = f"steps grow from epoch to epoch and end at {steps[-1] if steps else 0} of {outcome.total_steps}"
+    text = f"steps increase from epoch to epoch and end at {steps[-1] if steps else 0} of {outcome.total_steps}"
     yield Check(grows and bool(steps) and steps[-1] == outcome.total_steps, text)
 
 
@@ -73,21 +73,18 @@ def _recovery_checks(outcome: Outcome) -> Iterator[Check]:
     yield Check(bool(lost) and [a.state for a in outcome.attempts] == ["lost"] * len(lost) + ["succeeded"], text)
     path = " -> ".join(outcome.statuses)
     found = _in_order(["running", "recovering", "running"], outcome.statuses)
-    yield Check(found, f"the job went {path}")
-    start = _resumed_at(outcome.attempts)
-    text = f"the second attempt went on at step {start}, the first had reported step {outcome.killed_at}"
+    yield Check(found, f"the job's statuses were {path}")
+    start = outcome.attempts[1].start_step if len(outcome.attempts) > 1 else None
+    text = f"the second attempt continued at step {start}; the first had reported step {outcome.killed_at}"
     yield Check(bool(start), text)
 
 
 def statuses(events: Sequence[EventView]) -> list[str]:
-    """The job's statuses one after the other, from its log, which misses none."""
+    """The job's statuses in order, from its events: unlike polls, these miss none."""
     return [STATUS_AFTER[event.kind] for event in events if event.kind in STATUS_AFTER]
 
 
-def _resumed_at(attempts: Sequence[AttemptView]) -> int | None:
-    return attempts[1].start_step if len(attempts) > 1 else None
-
-
 def _in_order(wanted: Sequence[str], seen: Sequence[str]) -> bool:
+    """Whether `wanted` is a subsequence of `seen`."""
     rest = iter(seen)
     return all(status in rest for status in wanted)

@@ -1,4 +1,4 @@
-"""What the demo does, in the order in which it tells it."""
+"""The steps of the demo."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ TIMEOUT = 900.0
 NEWS = frozenset({"attempt_lost", "recovering", "claimed", "restored"})
 INTRO = (
     "Baton trains a small convolutional net on 1,797 handwritten digits in four stages of 16, 32, 16 and 32 pixels. "
-    f"In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, which is how a machine that is taken "
-    "away looks: nothing is saved, nobody says goodbye. The service notices when the worker's lease of "
-    f"{LEASE_SECONDS} s runs out (30 s outside this demo) and gives the job to another worker, which goes on from the "
-    "last checkpoint. At the end the demo checks that no epoch is missing and none is there twice."
+    f"In the middle of stage {KILL_STAGE} the demo kills the worker with SIGKILL, as if its machine was taken away "
+    f"without notice. The worker's lease of {LEASE_SECONDS} s (30 s outside this demo) expires, and the service gives "
+    "the job to another worker, which continues from the last checkpoint. At the end the demo checks that no epoch is "
+    "lost or repeated."
 )
 
 
 def run_demo(data: Path, console: Console) -> int:
-    """The demo's exit status: 0 when every check holds."""
+    """Runs the demo. Returns its exit status: 0 if every check holds."""
     started = time.monotonic()
     root = fresh_directory(data)
     console.print(Panel(INTRO, title="Baton demo", width=min(console.width, 112)))
@@ -45,12 +45,13 @@ def run_demo(data: Path, console: Console) -> int:
         try:
             outcome, files = _train(client, stack, console, root)
         except TimeoutError:
-            raise StackError(f"the job has not ended after {TIMEOUT:g} s; look into {stack.data / 'logs'}") from None
+            raise StackError(f"the job has not ended after {TIMEOUT:g} s; see {stack.data / 'logs'}") from None
         _tell(console, "Stopping the stack ...")
-    checks = [*all_checks(outcome), _nothing_left(stack)]
-    status = _conclude(console, checks, files, time.monotonic() - started)
+    left = stack.left_behind()
+    ended = Check(not left, "all processes have ended" + (f", except {', '.join(left)}" if left else ""))
+    status = _conclude(console, [*all_checks(outcome), ended], files, time.monotonic() - started)
     if status:
-        _tell(console, f"The logs in {stack.data / 'logs'} say more.")
+        _tell(console, f"See the logs in {stack.data / 'logs'}.")
     return status
 
 
@@ -68,45 +69,24 @@ def _train(client: Client, stack: DemoStack, console: Console, root: Path) -> tu
 
 
 class Act:
-    """Watches the job, kills its worker once, and tells what the service's log says from then on."""
+    """Watches the job, kills its worker once, and then prints the job's events."""
 
     def __init__(self, client: Client, stack: DemoStack, console: Console) -> None:
         self._client = client
         self._stack = stack
         self._console = console
         self._killed_at: int | None = None
-        self._told = 0
+        self._printed = 0
 
     def play(self, job: JobView) -> Outcome:
-        """Returns when the job has ended."""
+        """Returns the outcome when the job has ended."""
         with Watcher(self._console) as watcher:
             for job in self._client.follow(job.id, timeout=TIMEOUT):  # noqa: B020, PLR1704  # the same job, later
                 if self._killed_at is not None:
-                    self._tell_news(job, watcher.note)
+                    self._print_events(job, watcher.note)
                 elif kill_now(job):
                     self._kill(job, watcher.note)
                 watcher.show(job)
-        return self._outcome(job)
-
-    def _kill(self, job: JobView, say: Callable[[str], None]) -> None:
-        assert job.progress is not None
-        self._told = len(self._client.events(job.id))
-        pid = self._stack.kill_worker()
-        p = job.progress
-        self._killed_at = p.global_step
-        say(
-            f"=> killed the worker (process group {pid}, SIGKILL) in stage {p.stage}, epoch {p.epoch}, "
-            f"step {p.step} of {p.steps}; step {p.global_step} of the whole run"
-        )
-
-    def _tell_news(self, job: JobView, say: Callable[[str], None]) -> None:
-        # A worker that is already waiting claims within milliseconds: polls of the job miss what the log holds.
-        for event in self._client.events(job.id, after=self._told):
-            self._told = event.sequence
-            if event.kind in NEWS:
-                say(f"=> {event.at.astimezone():%H:%M:%S} {event.message}")
-
-    def _outcome(self, job: JobView) -> Outcome:
         return Outcome(
             job=job,
             history=self._client.history(job.id),
@@ -117,9 +97,30 @@ class Act:
             total_steps=job.progress.total_steps if job.progress else 0,
         )
 
+    def _kill(self, job: JobView, say: Callable[[str], None]) -> None:
+        assert job.progress is not None
+        self._printed = len(self._client.events(job.id))
+        pid = self._stack.kill_worker()
+        p = job.progress
+        self._killed_at = p.global_step
+        say(
+            f"=> killed the worker (process group {pid}, SIGKILL) in stage {p.stage}, epoch {p.epoch}, "
+            f"step {p.step} of {p.steps} (global step {p.global_step})"
+        )
+
+    def _print_events(self, job: JobView, say: Callable[[str], None]) -> None:
+        # A waiting worker claims the job within milliseconds: polls of the job would miss states that the events have.
+        for event in self._client.events(job.id, after=self._printed):
+            self._printed = event.sequence
+            if event.kind in NEWS:
+                say(f"=> {event.at.astimezone():%H:%M:%S} {event.message}")
+
 
 def kill_now(job: JobView) -> bool:
-    """In the middle of an epoch of the stage, with a checkpoint of that very stage; later, as soon as it can be."""
+    """Whether to kill the worker now: in the middle of an epoch of KILL_STAGE, after a checkpoint of that stage.
+
+    If that moment was missed: in the middle of an epoch of a later stage.
+    """
     progress, checkpoint = job.progress, job.checkpoint
     if job.status != "running" or progress is None or checkpoint is None or progress.stage < KILL_STAGE:
         return False
@@ -130,7 +131,7 @@ def kill_now(job: JobView) -> bool:
 
 
 def stage_start(job: JobView) -> int:
-    """The step of the whole run at which the stage under way began."""
+    """The global step at which the current stage began."""
     assert job.progress is not None
     before = sum(int(stage["epochs"]) for stage in job.spec["stages"][: job.progress.stage - 1])
     epochs_in_stage = job.progress.epoch - 1 - before
@@ -143,20 +144,15 @@ def _collect(client: Client, outcome: Outcome, root: Path, console: Console) -> 
         try:
             files.append(client.download(outcome.job.id, name, root / name))
         except ClientError as error:
-            _tell(console, f"{name} could not be fetched: {error}")
+            _tell(console, f"{name} could not be downloaded: {error}")
     if outcome.history:
         kills = [] if outcome.killed_at is None else [outcome.killed_at]
         files.insert(0, draw(outcome.history, "digits-demo: loss and accuracy", kills, root / "loss-curve.png"))
     return files
 
 
-def _nothing_left(stack: DemoStack) -> Check:
-    left = stack.left_behind()
-    return Check(not left, "no process is left behind" + (f": {', '.join(left)}" if left else ""))
-
-
 def _conclude(console: Console, checks: list[Check], files: list[Path], seconds: float) -> int:
-    complete = Check(len(files) == 3, f"{len(files)} of 3 files are here: loss curve, best.keras, history.csv")
+    complete = Check(len(files) == 3, f"{len(files)} of 3 files were written: loss curve, best.keras, history.csv")
     for check in (*checks, complete):
         mark, style = ("ok  ", "green") if check.holds else ("FAIL", "bold red")
         console.print(Text(mark, style=style).append(f"  {check.text}", style="default"), soft_wrap=True)

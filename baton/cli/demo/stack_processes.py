@@ -1,4 +1,4 @@
-"""Which processes belong to a stack."""
+"""Finds the processes of a local stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROC = Path("/proc")
 
 
 def processes_of(data: Path) -> list[str]:
-    """All living processes that carry the mark of the stack in `data`, whoever started them; Linux only."""
+    """All running processes with the environment variable of the stack in `data`, as `pid name`. Linux only."""
     wanted = f"{MARK}={data.absolute()}".encode()
     return [f"{pid} {name}" for pid, name, environment in _processes() if wanted in environment.split(b"\0")]
 
@@ -19,7 +19,7 @@ def processes_of(data: Path) -> list[str]:
 def _processes() -> Iterator[tuple[str, str, bytes]]:
     for entry in PROC.glob("[0-9]*"):
         try:
-            # A zombie's environment is empty, so the dead are not counted.
+            # The environment of a zombie is empty, so zombies are not counted.
             yield entry.name, (entry / "comm").read_text().strip(), (entry / "environ").read_bytes()
         except OSError:
             continue

@@ -1,4 +1,4 @@
-"""The demo's directory, made anew each time, and the `baton up` that runs in it."""
+"""The demo's directory, which each demo empties, and the `baton up` that runs in it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ LEASE_SECONDS, HEARTBEAT_SECONDS = 6, 2
 
 
 def fresh_directory(path: Path) -> Path:
-    """An empty directory at `path`; what an earlier demo left there goes, anything else is refused.
+    """An empty directory at `path`. Deletes the files of an earlier demo there.
 
     Raises:
-        StackError: it holds something that is not a demo's.
+        StackError: the directory has files that are not from a demo.
         Occupied: another demo runs there.
     """
     root = path.absolute()
     if root.exists() and any(root.iterdir()):
         if not (root / MARKER).exists():
-            raise StackError(f"{root} holds something that no demo wrote: choose another directory with --data")
+            raise StackError(f"{root} has files that are not from a demo: choose another directory with --data")
         _require_idle(root)
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def _require_idle(root: Path) -> None:
 
 
 class DemoStack:
-    """A running `baton up` of the demo's own."""
+    """The `baton up` of the demo, as a child process."""
 
     def __init__(self, root: Path) -> None:
         self.data = root / "stack"
@@ -59,10 +59,10 @@ class DemoStack:
         self.child = Child(spec)
 
     def start(self) -> Connection:
-        """Returns when it is ready.
+        """Starts it, and returns when it is ready.
 
         Raises:
-            StackError: it is not, with what it said.
+            StackError: it ended or was not ready in time. The message contains the end of its log.
         """
         self.child.start(time.monotonic())
         deadline = time.monotonic() + START
@@ -75,13 +75,13 @@ class DemoStack:
         raise StackError(f"`baton up` was not ready after {START:g} s:\n{self.child.last_words()}")
 
     def kill_worker(self) -> int:
-        """SIGKILL to the worker's whole process group; returns the process id that is gone."""
+        """Sends SIGKILL to the worker's process group. Returns the worker's process id."""
         pid = int(json.loads((self.data / "processes.json").read_text())["worker-1"])
         os.killpg(pid, signal.SIGKILL)
         return pid
 
     def stop(self) -> None:
-        """Ends it as Ctrl-C does, or harder where that takes too long."""
+        """Stops it as Ctrl-C does. Kills it if that takes too long."""
         self.child.ask_to_stop()
         if self.child.process is not None:
             deadline = time.monotonic() + STOP
@@ -90,13 +90,13 @@ class DemoStack:
         self.child.kill()
 
     def left_behind(self) -> list[str]:
-        """Processes of this stack that are still there."""
+        """Processes of this stack that are still running."""
         return processes_of(self.data)
 
 
 @contextmanager
 def running(stack: DemoStack) -> Iterator[Connection]:
-    """The stack, stopped at the end however that comes."""
+    """Starts the stack, and stops it at the end of the block in any case."""
     try:
         yield stack.start()
     finally:
@@ -104,7 +104,7 @@ def running(stack: DemoStack) -> Iterator[Connection]:
 
 
 def _environment(root: Path) -> Mapping[str, str]:
-    # Settings of the user's own fleet must not reach a demo; a short lease makes the recovery quick to watch.
+    # The user's settings for other services must not affect the demo. A short lease makes the recovery fast.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     return {
         **child_environment(inherited),

@@ -1,4 +1,4 @@
-"""What a user asks for: the job spec, part by part."""
+"""The job spec, one module for each part."""
 
 from baton.domain.spec.augmentation import Augmentation, AugmentationSpec
 from baton.domain.spec.dataset import DatasetSpec, SplitFractions

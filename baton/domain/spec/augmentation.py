@@ -1,4 +1,4 @@
-"""How a stage changes its training images: by a name, or by augmenters of the user's own."""
+"""The augmentation of a stage: a name from the catalog or an extension, or a list of augmenters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LISTED: TypeAdapter[tuple[Any, ...]] = TypeAdapter(Augmenters)
 
 
 def _some(value: object) -> object:
-    """A number of augmenters, or (least, most); whether there are so many is for the whole to say."""
+    """Checks the form of `some_of`: a number, or [least, most]. AugmentationSpec compares it with its augmenters."""
     pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
     match pair:
         case (int(), int()) if not {bool} & set(map(type, pair)) and 0 <= pair[0] <= pair[1]:
@@ -44,14 +44,14 @@ class _SomeOf:
 
 
 class AugmentationSpec(Model):
-    """Augmenters, one after the other, or some of them, drawn for each image."""
+    """Augmenters that are applied in a row: all of them, or some that are drawn for each image."""
 
     order: Literal["fixed", "random"] = "fixed"
-    """random: another order for each batch."""
+    """random: a new order for each batch."""
     some_of: Annotated[int | tuple[int, int | None], BeforeValidator(_some), _SomeOf()] | None = None
-    """So many of them, drawn for each image: a number, or [least, most], most null for all; left out: all."""
+    """How many are drawn for each image: a number, or [least, most], where most may be null for all; left out: all."""
     augmenters: Augmenters
-    """What is applied, with its parameters."""
+    """The augmenters, with their parameters."""
 
     @model_validator(mode="after")
     def _has_so_many(self) -> Self:
@@ -65,7 +65,7 @@ class AugmentationSpec(Model):
 
 
 def _read(value: object, info: ValidationInfo) -> object:
-    """The one place where what a stage names becomes a name that is known, or a spec."""
+    """Reads all accepted forms of `augmentation`: a known name, a mapping, or a list of augmenters."""
     if isinstance(value, AugmentationSpec):
         return value
     if isinstance(value, str):
@@ -81,7 +81,7 @@ def _read(value: object, info: ValidationInfo) -> object:
 
 
 class _ListToo:
-    """A schema does not see what `_read` takes beside: the bare list of augmenters."""
+    """Adds the bare list of augmenters to the schema: `_read` accepts it, and pydantic does not know that."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         found = handler(schema)
@@ -96,4 +96,4 @@ Augmentation = Annotated[
     BeforeValidator(_read),
     _ListToo(),
 ]
-"""A name of the catalog, or augmenters of the user's own; a bare list is read as these augmenters in their order."""
+"""A name, or augmenters. A bare list means these augmenters in this order."""

@@ -1,6 +1,7 @@
-"""The augmenters that a spec may use: imgaug's, with imgaug's names for their parameters.
+"""The augmenters that a spec may use: those of imgaug, with imgaug's names for their parameters.
 
-What is drawn is drawn for each image. Bounds are where imgaug still does something sensible on any image size.
+Random values are drawn for each image. The bounds are values at which imgaug still gives a useful result at any image
+size.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from baton.domain.spec.random_values import Between, OneOrSome, PerChannel, Range, Steps, field_of
 from baton.domain.validation import NUMBER, WHOLE, FieldValueError, Model
 
-# Sorted: imgaug's own "all" is a list made from a set of strings, in another order in each process.
+# Sorted. imgaug's "all" is made from a set of strings, so its order differs between processes.
 PAD_MODES = (
     "constant",
     "edge",
@@ -42,35 +43,35 @@ WholeShift = Annotated[Steps, Between(-255, 255, whole=True)]
 
 
 class _Augmenter(Model):
-    """`sometimes`: the chance of each image to go through it; None: all do."""
+    """Base of all augmenters. `sometimes`: the probability that an image is augmented; None: every image."""
 
     name: str
     sometimes: Chance | None = None
 
 
 class Fliplr(_Augmenter):
-    """Mirrors an image, left for right, with chance `p`."""
+    """Flips an image horizontally with probability `p`."""
 
     name: Literal["fliplr"]
     p: Chance = 0.5
 
 
 class Flipud(_Augmenter):
-    """Turns an image upside down, as in water, with chance `p`."""
+    """Flips an image vertically with probability `p`."""
 
     name: Literal["flipud"]
     p: Chance = 0.5
 
 
 class Rot90(_Augmenter):
-    """Turns by `k` quarters, clockwise."""
+    """Rotates by `k` quarter turns, clockwise."""
 
     name: Literal["rot90"]
     k: Annotated[int | tuple[int, ...], OneOrSome((0, 1, 2, 3), "number of quarters")]
 
 
 class CropAndPad(_Augmenter):
-    """Cuts each side (negative `percent`) or pads it, by a share of the image's side, and resizes to the old size."""
+    """Crops (negative `percent`) or pads each side by a share of its length, then resizes to the original size."""
 
     name: Literal["crop_and_pad"]
     percent: Annotated[Range, Between(-0.45, 2)]
@@ -79,28 +80,28 @@ class CropAndPad(_Augmenter):
 
 
 class ScaleAxes(Model):
-    """A factor for each axis."""
+    """A scale factor for each axis."""
 
     x: Scale
     y: Scale
 
 
 class ShiftAxes(Model):
-    """A share of width and height."""
+    """A shift for each axis, as a share of width and height."""
 
     x: Shift
     y: Shift
 
 
 class ShearAxes(Model):
-    """Degrees for each axis."""
+    """A shear angle for each axis, in degrees."""
 
     x: Shear
     y: Shear
 
 
 def _by_axis(axes: type[Model], both: Between) -> BeforeValidator:
-    """So that an error names the axis, and no member of a union."""
+    """Reads a value for both axes, or one for each. An error then names the axis, not a member of a union."""
 
     def read(value: object) -> object:
         if isinstance(value, axes):
@@ -111,10 +112,10 @@ def _by_axis(axes: type[Model], both: Between) -> BeforeValidator:
 
 
 class Affine(_Augmenter):
-    """Scales, shifts, turns (degrees, clockwise) and shears.
+    """Scales, shifts, rotates (degrees, clockwise) and shears.
 
-    A number of `shear` is along x; what is drawn from a range is along both axes. `order` of the interpolation: 0
-    nearest, 1 linear, 3 cubic. What comes from outside is `cval`, or follows `mode`.
+    A single number for `shear` applies to x; a value drawn from a range applies to both axes. `order` of the
+    interpolation: 0 nearest, 1 linear, 3 cubic. New pixels get `cval`, or are filled by `mode`.
     """
 
     name: Literal["affine"]
@@ -128,21 +129,21 @@ class Affine(_Augmenter):
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        # imgaug would draw values of its own.
+        # Without a parameter, imgaug would use its own random defaults.
         if all(move is None for move in (self.scale, self.translate_percent, self.rotate, self.shear)):
             raise ValueError("needs at least one of scale, translate_percent, rotate and shear")
         return self
 
 
 class GaussianBlur(_Augmenter):
-    """`sigma` in pixels."""
+    """Blurs with a Gaussian kernel. `sigma` in pixels."""
 
     name: Literal["gaussian_blur"]
     sigma: Annotated[Range, Between(0, 20)]
 
 
 class Sharpen(_Augmenter):
-    """A sharpened image, laid over the old one with opacity `alpha`; `lightness` of its middle."""
+    """Blends a sharpened copy into the image with opacity `alpha`. `lightness`: brightness of the copy."""
 
     name: Literal["sharpen"]
     alpha: Shares
@@ -150,7 +151,7 @@ class Sharpen(_Augmenter):
 
 
 class Dropout(_Augmenter):
-    """Blackens single pixels, each with chance `p`."""
+    """Sets single pixels to black, each with probability `p`."""
 
     name: Literal["dropout"]
     p: Shares
@@ -158,7 +159,9 @@ class Dropout(_Augmenter):
 
 
 class CoarseDropout(_Augmenter):
-    """Blackens rectangles: pixels, with chance `p`, of an image of `size_percent` of the size, at least `min_size`."""
+    """Sets rectangles to black: dropout with probability `p` on a mask of `size_percent` of the image's size, at least
+    `min_size` pixels, enlarged to the image.
+    """
 
     name: Literal["coarse_dropout"]
     p: Shares
@@ -168,7 +171,7 @@ class CoarseDropout(_Augmenter):
 
 
 class Cutout(_Augmenter):
-    """Fills `nb_iterations` squares, with sides of `size` of the image's, with the grey of `cval`."""
+    """Fills `nb_iterations` squares with the grey value `cval`. `size`: their side as a share of the image's side."""
 
     name: Literal["cutout"]
     size: Shares
@@ -177,7 +180,7 @@ class Cutout(_Augmenter):
 
 
 class AdditiveGaussianNoise(_Augmenter):
-    """Adds to each pixel what is drawn from a normal distribution of width `scale`, in steps of 1/255."""
+    """Adds normally distributed noise to each pixel. `scale`: its standard deviation, in steps of 1/255."""
 
     name: Literal["additive_gaussian_noise"]
     scale: Colour
@@ -201,14 +204,14 @@ class Multiply(_Augmenter):
 
 
 class MultiplyBrightness(_Augmenter):
-    """Multiplies the brightness by `mul`, in a colour space chosen for each image."""
+    """Multiplies the brightness by `mul`, in a colour space that is drawn for each image."""
 
     name: Literal["multiply_brightness"]
     mul: Factor
 
 
 class LinearContrast(_Augmenter):
-    """Multiplies the distance from grey (127) by `alpha`; imgaug's former ContrastNormalization."""
+    """Multiplies the distance from grey (127) by `alpha`. Its former name in imgaug is ContrastNormalization."""
 
     name: Literal["linear_contrast"]
     alpha: Factor
@@ -216,7 +219,7 @@ class LinearContrast(_Augmenter):
 
 
 class GammaContrast(_Augmenter):
-    """Raises pixels, from 0 to 1, to the power of `gamma`."""
+    """Raises pixels, scaled to 0..1, to the power of `gamma`."""
 
     name: Literal["gamma_contrast"]
     gamma: Annotated[Range, Between(0.05, 10)]
@@ -224,14 +227,14 @@ class GammaContrast(_Augmenter):
 
 
 class Grayscale(_Augmenter):
-    """Takes colour away: `alpha` 0 none of it, 1 all."""
+    """Blends in a grey copy of the image. `alpha`: 0 keeps all colour, 1 removes it."""
 
     name: Literal["grayscale"]
     alpha: Shares
 
 
 class AddToHueAndSaturation(_Augmenter):
-    """Adds to hue (255: once round) and saturation."""
+    """Adds to hue (255 is a full circle) and to saturation."""
 
     name: Literal["add_to_hue_and_saturation"]
     value_hue: WholeShift | None = None
@@ -270,7 +273,7 @@ AUGMENTERS: dict[str, type[_Augmenter]] = {
 
 
 def _read(value: object) -> object:
-    """Of the class that its name says: so that an error names the field, and not the member of a union."""
+    """Validates by the class for `name`. An error then names the field, not a member of the union."""
     if isinstance(value, _Augmenter):
         return value
     name = field_of(value, "name")

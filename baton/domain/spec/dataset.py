@@ -1,4 +1,4 @@
-"""Which images are trained on, and how they are divided."""
+"""The data set of a job and its split."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from baton.domain.validation import WHOLE, FieldValueError, Model
 
 
 class SplitFractions(Model):
-    """A stratified division of the training images. The parts add up to 1 at most."""
+    """A stratified split of the training images. The sum of the shares is at most 1."""
 
     train: Fraction
-    """Share of the images that are trained on."""
+    """Share of the images for training."""
     val: Fraction
-    """Share that each epoch is judged by."""
+    """Share for validation, after each epoch."""
     test: Literal["official"] | Fraction | None = None
-    """Share that the best model is judged by in the end, or the official validation images; left out: no test."""
+    """Share for the test of the best model, or official: the official validation images; left out: no test."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -39,24 +39,24 @@ def _known_split(value: object) -> object:
 
 
 class DatasetSpec(Model):
-    """Which images. What is on a disk is named by its path on the worker; a spec never makes a worker fetch a URL."""
+    """The images to train on. Files are named by their path on the worker. A spec cannot name a URL."""
 
     name: Annotated[str, one_of(DATASETS, "dataset"), named(DATASETS)]
-    """A data set that comes with Baton, or one that is installed beside the workers."""
+    """A data set that comes with Baton, or an extension that is installed next to the workers."""
     path: str | None = Field(default=None, min_length=1)
     """A directory or a .zip on the worker."""
     download: StrictBool = False
-    """Without a path the worker gets the data set once, from where its own settings say."""
+    """Without a path: the worker downloads the data set once, from the source in its own settings."""
     split: Annotated[Literal["official"] | SplitFractions, BeforeValidator(_known_split)] | None = None
-    """official, or fractions; left out: that of the data set, see the how-to on data sets."""
+    """official, or fractions; left out: the default of the data set, see the how-to on data sets."""
     classes: Annotated[int, Field(ge=2), WHOLE] | None = None
-    """Only the first so many classes, in sorted order."""
+    """Use only this many classes, the first in sorted order."""
     per_class: Annotated[int, Field(ge=1), WHOLE] | None = None
-    """Only the first so many training images of each class."""
+    """Use only this many training images of each class, the first ones."""
     on_change: Annotated[Literal["fail", "continue"], Since(2)] = "fail"
     """What a resumed job does if the data has changed: it pauses, or it continues inexactly."""
     options: Options = Field(default_factory=dict)
-    """Arguments of a data set that is installed beside the worker."""
+    """Arguments for a data set that is an extension."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,4 +1,4 @@
-"""Types of single fields that several parts of a spec share."""
+"""Field types that several parts of a spec share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_OPTION = 1000
 
 
 def one_of(names: Iterable[str], kind: Kind) -> BeforeValidator:
-    """Refuses a name that is neither among these nor among the extensions of this kind in the validation's context."""
+    """Accepts these names, and the extensions of this kind in the validation's context."""
 
     def check(value: object, info: ValidationInfo) -> object:
         known = [*names, *names_of(kind, info.context or ())]
@@ -28,7 +28,7 @@ def one_of(names: Iterable[str], kind: Kind) -> BeforeValidator:
 
 
 def named(names: Iterable[str]) -> WithJsonSchema:
-    """How a schema says it."""
+    """The schema of a field with these names."""
     return WithJsonSchema({"type": "string", "enum": list(names)})
 
 
@@ -56,6 +56,6 @@ Option = Annotated[
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string", "maxLength": MAX_OPTION}]}),
 ]
 Options = Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Option], Field(max_length=50)]
-"""Arguments by name for an extension; it says itself which it takes."""
+"""Arguments by name for an extension, which checks them itself."""
 
 ImageSize = Annotated[int, Field(ge=8, le=MAX_IMAGE_SIZE), WHOLE]

@@ -1,4 +1,4 @@
-"""The job spec: what a user asks for, validated as a whole before anything is recorded."""
+"""The job spec, which is validated completely before the job is recorded."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ Label = Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": "string"
 
 
 class JobSpec(Model):
-    """What a user asks for. The same seed and spec give the same bits on the same kind of machine."""
+    """A training job. The same spec and seed give bit-identical results on the same kind of machine."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    """What the job is called; names need not be unique, a command takes the newest job of a name."""
+    """The job's name. Names need not be unique: a command uses the newest job with a name."""
     network: NetworkSpec
-    """Which network is trained."""
+    """The network to train."""
     dataset: DatasetSpec
-    """Which images."""
+    """The images to train on."""
     seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 101
-    """Of everything that is drawn: weights, split, order of the images, augmentation, dropout."""
+    """Seed of all random values: weights, split, order of the images, augmentation, dropout."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """In which the network computes; bfloat16 keeps the weights as float32."""
+    """Type of the computation; with bfloat16 the weights stay float32."""
     deterministic: Annotated[Literal["auto"] | bool, BeforeValidator(_deterministic)] = "auto"
-    """Whether to use only operations that repeat their bits; auto: where that costs nothing, on the CPU."""
+    """Whether to use only operations with bit-identical results; auto: on the CPU, where that costs nothing."""
     augmentation_engine: Literal["auto", "imgaug", "device"] = "auto"
-    """imgaug in processes of the host, or the training step itself; auto: the step, on a GPU."""
+    """imgaug: in processes on the host. device: in the training step. auto: device on a GPU where possible."""
     optimizer: OptimizerSpec = OptimizerSpec()
     """The optimizer of the whole job."""
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=100)]
-    """Trained one after the other."""
+    """The stages, trained in this order."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """When the training state is saved."""
     limits: Annotated[LimitsSpec, Since(3)] = LimitsSpec()
@@ -67,21 +67,21 @@ class JobSpec(Model):
     retry: Annotated[RetrySpec, ForService] = RetrySpec()
     """How often the job is tried again."""
     notify: Annotated[NotifySpec | None, ForService] = None
-    """Who is told of what happens to it; left out: as the service is set."""
+    """Which notifications are sent to which targets; left out: the defaults of the service."""
     queue: Annotated[str, Field(pattern=QUEUE), ForService] = "default"
-    """Which workers may take the job: those that serve this queue."""
+    """The queue: only workers that serve it take the job."""
     priority: Annotated[Literal["high", "normal", "low"], ForService] = "normal"
-    """Which waiting jobs go first; nothing that runs is stopped for it."""
+    """The order of waiting jobs; a running job is never stopped for another."""
     source: Annotated[Annotated[str, Field(max_length=500)] | None, ForService] = None
-    """Whose plan this is; decides nothing."""
+    """The source of the plan, such as a paper; has no effect on training."""
     published: Published | None = None
-    """What the source reports of the finished model; decides nothing."""
+    """Results of the finished model that the source reports; has no effect on training."""
     labels: Annotated[dict[Label, Label], Field(max_length=32)] = Field(default_factory=dict)
-    """Names with values of your own, to filter and to limit jobs by."""
+    """Your own names with values, to filter jobs and to limit their number."""
 
     @property
     def extensions(self) -> list[str]:
-        """What a worker must have installed to train it, beside what comes with Baton."""
+        """The extensions that a worker needs to train it."""
         used = [extension("network", self.network.name)] if self.network.name not in NETWORKS else []
         used += [extension("dataset", self.dataset.name)] if self.dataset.name not in DATASETS else []
         policies = {stage.augmentation for stage in self.stages if isinstance(stage.augmentation, str)}
@@ -112,10 +112,24 @@ class JobSpec(Model):
 
 
 def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
-    """A checked spec from decoded YAML or JSON. `extensions`: what it may name beside what comes with Baton.
+    """A validated spec from decoded YAML or JSON. `extensions`: names that it may use in addition to the catalog.
 
     Raises:
-        SpecError: with one entry for each field that is wrong.
+        SpecError: with one entry for each wrong field.
+
+    >>> data = {
+    ...     "name": "first",
+    ...     "network": {"name": "network-1"},
+    ...     "dataset": {"name": "digits"},
+    ...     "stages": [{"image_size": 16, "epochs": 3}],
+    ... }
+    >>> spec = parse_spec(data)
+    >>> spec.stages[0].batch_size, spec.checkpoint.every
+    (128, 'auto')
+    >>> parse_spec({"name": "x"})
+    Traceback (most recent call last):
+        ...
+    baton.domain.errors.SpecError: network: is required; dataset: is required; stages: is required
     """
     try:
         return JobSpec.model_validate(data, context=frozenset(extensions))
@@ -124,15 +138,15 @@ def parse_spec(data: object, extensions: Iterable[str] = ()) -> JobSpec:
 
 
 def dump_spec(spec: JobSpec) -> dict[str, Any]:
-    """The spec as JSON data that `parse_spec` reads back to an equal spec.
+    """The spec as JSON data. `parse_spec` reads it back to an equal spec.
 
-    Leaves out fields newer than version 1 that have their default, so that older workers can train the job.
+    Omits fields newer than version 1 that have their default, so that older workers can train the job.
     """
     return spec.model_dump(mode="json", exclude_none=True, exclude=unused(spec))
 
 
 def spec_version(spec: JobSpec) -> int:
-    """The lowest version of the spec that a worker must understand to train this one."""
+    """The lowest spec version that a worker must support to train this spec."""
     return needed_version(spec)
 
 

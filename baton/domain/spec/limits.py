@@ -1,4 +1,4 @@
-"""How long a job may stand still, and how long it may run."""
+"""Time limits of a job: without progress, and in total."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ AtLeastASecond = Annotated[
 
 
 class LimitsSpec(Model):
-    """When an attempt that makes no progress is ended, and when the job is."""
+    """When an attempt without progress is ended, and when the job is."""
 
     stall: AtLeastASecond = DEFAULT_STALL
-    """Seconds, or a duration, without progress after which an attempt is ended and tried again."""
+    """Seconds, or a duration. An attempt without progress for so long is ended and tried again."""
     max_runtime: AtLeastASecond | None = None
-    """For how long workers may hold the job, all attempts together; then it fails and keeps its state."""
+    """How long workers may hold the job in all attempts together; then it fails, and its checkpoints are kept."""

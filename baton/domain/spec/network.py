@@ -1,4 +1,4 @@
-"""Which network is trained, and with which optimizer."""
+"""The network and the optimizer of a job."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from baton.domain.validation import NUMBER, WHOLE, FieldValueError, Model
 
 
 class NetworkSpec(Model):
-    """Which network, and its size."""
+    """The network and its size."""
 
     name: Annotated[str, one_of(NETWORKS, "network"), named(NETWORKS)]
-    """A network that comes with Baton, or one that is installed beside the workers."""
+    """A network that comes with Baton, or an extension that is installed next to the workers."""
     width: Annotated[float, Field(gt=0, le=8), NUMBER] = 1.0
     """Multiplies every filter count."""
     classes: Annotated[int, Field(ge=2, le=100_000), WHOLE] | None = None
-    """How many it tells apart; left out: as many as the data has."""
+    """Number of output classes; left out: the number of classes of the data set."""
     dropout: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
-    """Share of the features that are dropped in training."""
+    """Dropout rate: share of the features that are set to 0 in training."""
     options: Options = Field(default_factory=dict)
-    """Arguments of a network that is installed beside the worker."""
+    """Arguments for a network that is an extension."""
 
     @model_validator(mode="after")
     def _options_are_for_extensions(self) -> Self:
         if self.options and self.name in NETWORKS:
-            raise FieldValueError("options", f"{self.name} takes none beside width, classes and dropout")
+            raise FieldValueError("options", f"{self.name} takes none; width, classes and dropout are fields")
         return self
 
 
 class OptimizerSpec(Model):
-    """Optimizer of the whole job; its state carries over from stage to stage."""
+    """The optimizer of the whole job. Its state is kept from stage to stage."""
 
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
-    """As in Keras."""
+    """The optimizer, as in Keras."""
     learning_rate: Rate = 1e-3
-    """At the start of the job; schedules move it."""
+    """Learning rate at the start of the job; schedules change it."""
     epsilon: Annotated[float, Field(gt=0, le=1), NUMBER] = 1e-7
-    """Of adam and rmsprop."""
+    """For adam and rmsprop."""
     momentum: Annotated[float, Field(ge=0, lt=1), NUMBER] = 0.0
-    """Of rmsprop and sgd."""
+    """For rmsprop and sgd."""

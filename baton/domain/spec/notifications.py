@@ -1,4 +1,4 @@
-"""Who is told what of a job. The targets are names: their URLs are secrets of the service's, and no spec holds one."""
+"""Notifications of a job. A spec contains names of targets: their URLs are secrets that only the service knows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from baton.domain.validation import WHOLE, Model
 
 
 class NotifySpec(Model):
-    """What is not given is as the service says. No targets, or nothing in `when`: nobody is told.
+    """Which notifications are sent to which targets. A missing field has the service's default. Nothing is sent if
+    `targets` or `when` is empty.
 
-    `when` and not `on`, which YAML 1.1 reads as true.
+    The field is `when` and not `on`, because YAML 1.1 reads `on` as true.
     """
 
     targets: Annotated[tuple[TargetName, ...], Field(max_length=20)] | None = None
-    """Who is told, by the names that the service has for them."""
+    """Names of targets of the service."""
     when: Annotated[tuple[NotificationKind, ...], Field(max_length=20)] | None = None
-    """Of what."""
+    """The kinds of events to report."""
     recoveries: Annotated[int, Field(ge=0, le=100_000), WHOLE] | None = None
-    """How many interruptions are nothing to tell of."""
+    """How many interruptions are not reported."""

@@ -1,4 +1,4 @@
-"""When a job is saved, and how often it is tried again."""
+"""Checkpoint cadence and retry limits of a job."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _STEPS = re.compile(r"(\d+)\s*steps?")
 
 
 class EverySteps(Model):
-    """A checkpoint each so many steps."""
+    """A checkpoint every `steps` steps."""
 
     steps: Annotated[int, Field(ge=1), WHOLE]
 
 
 class EverySeconds(Model):
-    """A checkpoint each so many seconds."""
+    """A checkpoint every `seconds` seconds."""
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 
@@ -66,20 +66,20 @@ Cadence = Annotated[
 
 
 class CheckpointSpec(Model):
-    """When to save the training state, and how many checkpoints to keep beside the best."""
+    """When to save the training state, and how many checkpoints to keep."""
 
     every: Cadence = "auto"
     """auto, a duration such as 60s, or a number such as 500 steps; auto: from measured costs and interruptions."""
     keep: Annotated[int, Field(ge=1, le=1000), WHOLE] = 3
-    """How many committed checkpoints are kept beside that of the best epoch."""
+    """How many committed checkpoints are kept in addition to that of the best epoch."""
 
 
 class RetrySpec(Model):
-    """How often to try again."""
+    """How often a job is tried again."""
 
     max_failures: Annotated[int, Field(ge=0, le=1000), WHOLE] = 3
-    """How many failures that count are forgiven; one more ends the job."""
+    """How many counted failures are allowed; one more ends the job."""
     max_attempts_without_progress: Annotated[int, Field(ge=1, le=1000), WHOLE] = 5
-    """So many attempts in a row without a new step in a checkpoint end the job."""
+    """The job fails after this many attempts in a row without a new step in a checkpoint."""
     backoff: Seconds = 30.0
-    """Seconds, or a duration, before the try after a failure; doubled with each further one, at most 1 h."""
+    """Seconds, or a duration, to wait after the first failure; doubled with each further failure, at most 1 h."""

@@ -1,4 +1,4 @@
-"""Values that are drawn anew for each image: from a range of numbers, or from a few that are named."""
+"""Field types for values that are drawn for each image: from a range of numbers, or from a list of choices."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic_core import CoreSchema, core_schema
 from baton.domain.validation import FieldValueError
 
 Range = float | tuple[float, float]
-"""A number, the same for each image, or (low, high) to draw one from."""
+"""A number for all images, or (low, high): a number is drawn for each image."""
 Steps = int | tuple[int, int]
-"""The same in whole numbers, both ends among them."""
+"""The same in whole numbers, both ends included."""
 MAX_CHOICES = 32
 
 
 @dataclass(frozen=True)
 class Between:
-    """Annotates `Range`, and `Steps` if `whole`: bounds of each number, and how a schema says them."""
+    """Annotates `Range`, or `Steps` if `whole`, with bounds. They are checked and are in the schema."""
 
     low: float
     high: float
@@ -34,7 +34,11 @@ class Between:
         return {"anyOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
 
     def read(self, value: object) -> float | tuple[float, ...]:
-        """A number, or two with the lower one first. Raises ValueError."""
+        """Returns a number, or two with the lower one first. Raises ValueError.
+
+        >>> Between(0, 10).read([0.5, 2])
+        (0.5, 2.0)
+        """
         if not isinstance(value, list | tuple):
             return self._number(value)
         found = tuple(self._number(member) for member in value)
@@ -52,7 +56,7 @@ class Between:
 
 
 def _as_number(value: object, whole: bool) -> float | None:
-    """None for what is none. As everywhere in a spec: YAML makes text of 1e-3."""
+    """The number, or None if the value is not one. Text is accepted, because YAML reads 1e-3 as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -66,7 +70,7 @@ def _as_number(value: object, whole: bool) -> float | None:
 
 @dataclass(frozen=True)
 class OneOrSome:
-    """Annotates a value that is one of these, or a list of some of them to choose from; `what` they are, in a word."""
+    """Annotates a value that is one of `known`, or a list of some of them to draw from. `what`: a word for messages."""
 
     known: tuple[str | int, ...]
     what: str
@@ -80,7 +84,7 @@ class OneOrSome:
         return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CHOICES}]}
 
     def read(self, value: object) -> object:
-        """One, or a tuple. Raises ValueError, which names the place in a list."""
+        """Returns one value or a tuple. Raises ValueError; for a list, the error names the index."""
         if not isinstance(value, list | tuple):
             return self._check(value)
         if not 1 <= len(value) <= MAX_CHOICES:
@@ -95,7 +99,7 @@ class OneOrSome:
 
 
 class _PerChannel:
-    """Yes, no, or the share of images for which it is yes."""
+    """True, false, or the share of images for which it is true."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, handler(source))
@@ -105,11 +109,11 @@ class _PerChannel:
 
     @staticmethod
     def read(value: object) -> object:
-        """A flag, or a number. Raises ValueError."""
+        """Returns a flag or a number. Raises ValueError."""
         share = value if isinstance(value, bool) else _as_number(value, whole=False)
         if share is None or not 0 <= share <= 1:
             raise ValueError(f"must be true, false or the share of images, from 0 to 1, not {value!r:.60}")
-        # 1 and true are equal as keys of a cache, but not to imgaug, which draws something for a number.
+        # 1 and true are equal as cache keys, but imgaug draws a random value only for the number.
         return bool(share) if share in {0, 1} else share
 
 
@@ -117,7 +121,7 @@ PerChannel = Annotated[bool | float, _PerChannel()]
 
 
 def field_of(value: object, name: str) -> object:
-    """A field of what may be a mapping. Raises FieldValueError where it is none, or lacks it."""
+    """The field `name` of a mapping. Raises ValueError if the value is not a mapping or has no such field."""
     if not isinstance(value, Mapping):
         raise ValueError("must be a mapping of fields")
     if name not in value:

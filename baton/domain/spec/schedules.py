@@ -1,4 +1,4 @@
-"""How the learning rate moves within a stage."""
+"""Learning rate schedules within a stage."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from baton.domain.validation import NUMBER, WHOLE, FieldValueError, Model
 
 
 class ConstantSchedule(Model):
-    """The learning rate stays what it was."""
+    """The learning rate does not change within the stage."""
 
     name: Literal["constant"] = "constant"
-    """Which schedule this is."""
+    """The kind of schedule."""
     learning_rate: Rate | None = None
-    """Set at the start of the stage; left out: what it was."""
+    """Learning rate from the start of the stage; left out: unchanged from the stage before."""
 
 
 class PlateauSchedule(Model):
-    """keras.callbacks.ReduceLROnPlateau, fresh at each stage."""
+    """keras.callbacks.ReduceLROnPlateau, reset at the start of each stage."""
 
     name: Literal["reduce_on_plateau"] = "reduce_on_plateau"
-    """Which schedule this is."""
+    """The kind of schedule."""
     monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
-    """What must get better."""
+    """The metric that must improve."""
     factor: Fraction = math.sqrt(0.1)
-    """What the rate is multiplied by."""
+    """A reduction multiplies the learning rate by this."""
     patience: Annotated[int, Field(ge=0), WHOLE] = 5
-    """Epochs without improvement that are borne."""
+    """Epochs without improvement before a reduction."""
     cooldown: Annotated[int, Field(ge=0), WHOLE] = 0
-    """Epochs after a reduction in which none is counted."""
+    """Epochs after a reduction that are not counted."""
     min_delta: Annotated[float, Field(ge=0), NUMBER] = 1e-4
-    """The least change that is an improvement."""
+    """The smallest change that is an improvement."""
     min_lr: Annotated[float, Field(ge=0), NUMBER] = 0.5e-6
-    """The rate never falls below."""
+    """The lowest learning rate."""
     learning_rate: Rate | None = None
-    """Set at the start of the stage; left out: what it was."""
+    """Learning rate at the start of the stage; left out: unchanged from the stage before."""
 
 
 class CyclicSchedule(Model):
-    """Smith's CyclicLR, moved every step, restarted at each stage."""
+    """Smith's CyclicLR, updated every step, restarted at each stage."""
 
     name: Literal["cyclic"] = "cyclic"
-    """Which schedule this is."""
+    """The kind of schedule."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular2"
-    """Whether the height of the cycles stays, halves with each, or falls with gamma."""
+    """Height of the cycles: triangular keeps it, triangular2 halves it each cycle, exp_range reduces it by gamma."""
     base_lr: Rate = 1e-4
-    """The lowest rate."""
+    """The lowest learning rate."""
     max_lr: Rate = 6e-4
-    """The highest rate."""
+    """The highest learning rate."""
     step_size: Annotated[int, Field(ge=1), WHOLE] = 2000
     """Steps of half a cycle."""
     gamma: Annotated[float, Field(gt=0, le=1), NUMBER] = 1.0
-    """Of exp_range: the height is multiplied by it each step."""
+    """For exp_range: each step multiplies the height by this."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

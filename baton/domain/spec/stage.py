@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1), NUMBER]
 
 
 class Published(Model):
-    """What the source of a plan reports, as shares of images, to be shown beside the own result; decides nothing."""
+    """Results that the source of a plan reports, as shares of images. They are shown for comparison only."""
 
     val_accuracy: Share | None = None
     """On the validation images, at the end."""
@@ -26,30 +26,30 @@ class Published(Model):
 
 
 class StageSpec(Model):
-    """One stage: so many epochs at one image size and batch size, with one augmentation and schedule."""
+    """One stage: epochs with one image size, batch size, augmentation and schedule."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")] | None = None
-    """What it is called in tables; left out: stage-N."""
+    """Name of the stage in tables; left out: stage-N."""
     image_size: ImageSize = 64
-    """Pixels a side of the training images; a multiple of 8 for the networks that come with Baton."""
+    """Side of the training images in pixels; a multiple of 8 for the networks that come with Baton."""
     validation_image_size: ImageSize | None = None
-    """Pixels a side of the validation images; left out: those of training."""
+    """Side of the validation images in pixels; left out: image_size."""
     batch_size: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 128
-    """Images in a step, over all GPUs together."""
+    """Images in a step, on all GPUs together."""
     epochs: Annotated[int, Field(ge=1, le=100_000), WHOLE]
-    """How many."""
+    """Number of epochs."""
     steps_per_epoch: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = None
-    """Batches in an epoch; left out: as many as the training images fill."""
+    """Batches in an epoch; left out: the number of full batches of the training images."""
     augmentation: Augmentation = "none"
-    """What is done to the training images: a name, or augmenters written out."""
+    """Changes of the training images: a name, or a list of augmenters."""
     schedule: Schedule = ConstantSchedule()
-    """How the learning rate moves."""
+    """How the learning rate changes."""
     start_from: Literal["latest", "best"] = "latest"
-    """From the newest model of the stage before, or from its epoch that did best in validation."""
+    """Start from the newest model of the stage before, or from its best epoch in validation."""
     published: Published | None = None
-    """What the source of a plan reports of this stage; decides nothing."""
+    """Results that the source of a plan reports for this stage; no effect on training."""
 
     @property
     def judged_at(self) -> int:
-        """The image size, in pixels, at which the stage's models are validated, and tested if one is the best."""
+        """The image size in pixels at which the stage's models are validated and tested."""
         return self.validation_image_size or self.image_size

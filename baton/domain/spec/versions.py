@@ -31,7 +31,7 @@ class ForService:
 
 
 def needed_version(spec: BaseModel) -> int:
-    """The lowest version of the spec that a worker must understand to train this one."""
+    """The lowest spec version that a worker must support to train this spec."""
     return max(_versions(spec))
 
 
@@ -76,7 +76,7 @@ def _is_default(field: FieldInfo, value: object) -> bool:
 
 
 def unused(spec: BaseModel) -> dict[Any, Any]:
-    """What to leave out of the written spec, in the form of pydantic's `exclude`: newer fields with default values."""
+    """The newer fields with default values, which are not written out. In the form of pydantic's `exclude`."""
     found: dict[Any, Any] = {}
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)

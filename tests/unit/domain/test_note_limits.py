@@ -47,5 +47,5 @@ def test_a_text_that_is_cut_says_how_long_it_was() -> None:
 
 
 def test_what_is_too_long_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"data\n.*has 16385 bytes as JSON, of which 16384 are taken"):
+    with pytest.raises(ValidationError, match=r"data\n.*has 16385 bytes as JSON, and the limit is 16384"):
         Note(fence=1, kind="hello", message="", data={"a": "x" * (MAX_NOTE_DATA - 7)})

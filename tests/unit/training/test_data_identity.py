@@ -94,7 +94,7 @@ def test_class_folders_that_were_swapped(root: Path) -> None:
     (root / "ant").rename(root / "x")
     (root / "bee").rename(root / "ant")
     (root / "x").rename(root / "bee")
-    phrase = "2 classes whose images lie in another class now: ant -> bee, bee -> ant"
+    phrase = "2 classes whose images are in another class now: ant -> bee, bee -> ant"
     assert told(before, identity(root))[0] == phrase
 
 

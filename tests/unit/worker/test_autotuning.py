@@ -255,7 +255,7 @@ def attempt(number: int, **changes: Any) -> AttemptView:
     )  # fmt: skip
 
 
-CRASH = {"reason": Reason.PROCESS_DIED.value, "message": f"{CRASHED} signal SIGSEGV; the worker's log says more"}
+CRASH = {"reason": Reason.PROCESS_DIED.value, "message": f"{CRASHED} signal SIGSEGV; see the worker's log"}
 KILL = {"reason": Reason.PROCESS_DIED.value, "message": "the training process was killed (SIGKILL); no more is known"}
 
 

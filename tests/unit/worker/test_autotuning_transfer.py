@@ -179,7 +179,7 @@ def test_results_that_cannot_be_used_are_named_and_not_used(make: Made, store: C
     for damage in (b"", TEXT[:-1], TEXT + b"x"):
         store.put(entry.object, damage)
         said = resume(one, carried, store.get, None, STEP)
-        assert said == "the autotuning results are damaged: their bytes are not those of the manifest"
+        assert said == "the autotuning results are damaged: they do not match the manifest"
     store.delete(entry.object)
     assert "the autotuning results cannot be read" in (resume(one, carried, store.get, None, STEP) or "")
     assert there(one) is None

@@ -149,7 +149,7 @@ def test_whoever_does_not_say_google_is_not_google(microsoft: Azure, amazon: Aws
     with serving(Anything()) as portal:
         source = gce.GceSource("preempted", {"TRUE": ("preempted", 30.0)}, host=portal.host)
         assert not watcher.is_there(source)
-        with pytest.raises(ValueError, match="no metadata server of Google"):
+        with pytest.raises(ValueError, match="not a metadata server of Google"):
             source.look()
 
 

@@ -49,13 +49,13 @@ def crash(crashes: Crashes, *jobs: str, reason: str = "process_died", fault: str
 def test_it_rests_after_three_crashes_of_different_jobs(reason: str, fault: str | None) -> None:
     crashes, clock = made()
     crash(crashes, "a", "b", reason=reason, fault=fault)
-    assert (crashes.left, crashes.told()) == (0.0, None)
+    assert (crashes.left, crashes.current_rest()) == (0.0, None)
     crash(crashes, "a", reason=reason, fault=fault)
-    told = crashes.told()
+    told = crashes.current_rest()
     assert told is not None
     assert (told.seconds, told.why) == (SHORTEST, f"3 crashes ({reason})")
     clock.now += SHORTEST
-    assert (crashes.left, crashes.told()) == (0.0, None)
+    assert (crashes.left, crashes.current_rest()) == (0.0, None)
 
 
 def test_one_job_that_crashes_again_and_again_is_not_the_machines_fault() -> None:
@@ -129,12 +129,12 @@ def test_a_seat_counts_the_processes_that_die(tmp_path: Path) -> None:
     with supervisor:
         assert supervisor.await_rest()
         for attempt, claimed in (("one", True), ("late", True), ("early", False), ("two", True)):
-            assert supervisor.crashes.told() is None
+            assert supervisor.crashes.current_rest() is None
             assert supervisor.await_warm()
             with supervisor.taken():
                 assert supervisor.train(attempt) is claimed
         assert not supervisor.await_rest(0.0)
     assert service.heard == ["one process_died", "two process_died"]
-    told = supervisor.crashes.told()
+    told = supervisor.crashes.current_rest()
     assert told is not None
     assert told.why == "3 crashes (process_died)"

@@ -43,7 +43,7 @@ def test_colab_has_one(caplog: pytest.LogCaptureFixture) -> None:
     assert in_colab(colab)
     assert not in_colab({})
     assert read_deadline(None, colab, 1000.0, 25.0).ends_at == 1000.0 + 11.5 * 3600
-    assert "this is Colab: as with --deadline 11h30m" in caplog.text
+    assert "this is Colab: using --deadline 11h30m" in caplog.text
     assert read_deadline("1h", colab, 1000.0, 25.0).ends_at == 1000.0 + 3600
     assert read_deadline("none", colab, 1000.0, 25.0).ends_at == math.inf
 
@@ -107,7 +107,7 @@ def test_the_watch_retires_the_worker_when_too_little_is_left(monkeypatch: pytes
     give_up = time.monotonic() + 20
     while not said and time.monotonic() < give_up:
         time.sleep(0.01)
-    assert said == ["the session (--deadline 1m) has 60 s left, an attempt needs 60 s to be worth its start"]
+    assert said == ["the session (--deadline 1m) has 60 s left, an attempt needs at least 60 s"]
 
 
 def test_a_process_knows_when_it_was_started() -> None:

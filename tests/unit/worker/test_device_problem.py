@@ -36,7 +36,7 @@ class Store:
 def told(supervisor: Supervisor) -> str | None:
     """What the service hears of the worker."""
     service, settings = Service(), WorkerSettings(token="t", store="file:///nowhere", worker_name="w1")
-    Registration(cast(ServiceClient, service), settings, [], lambda _: None, cast(WorkerStore, Store())).tell(
+    Registration(cast(ServiceClient, service), settings, [], lambda _: None, cast(WorkerStore, Store())).report(
         supervisor
     )
     assert service.heard is not None

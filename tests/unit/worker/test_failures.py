@@ -12,7 +12,7 @@ from baton.domain.policies import Reason
 from baton.domain.wire import Finish, GrantHead, Outcome
 from baton.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
 from worker.api_client.client import GrantUnreadable
-from worker.attempt.failures import NO_WORDS, TRACEBACK_LINES, failed, fault_of
+from worker.attempt.failures import NO_DESCRIPTION, TRACEBACK_LINES, failed, fault_of
 from worker.checkpointing.files import NewerCheckpoint
 
 
@@ -141,4 +141,4 @@ def test_what_breaks_all_that_tells_of_exceptions_still_ends_with_a_reason(monke
     finish = failed(1, raised(ValueError("words")), 5)
     assert (finish.reason, finish.message, finish.fault) == (Reason.EXCEPTION, "ValueError: words", None)
     monkeypatch.setattr("worker.attempt.failures.words_of", broken)
-    assert failed(1, raised(ValueError("words")), 5).message.startswith(NO_WORDS)
+    assert failed(1, raised(ValueError("words")), 5).message.startswith(NO_DESCRIPTION)

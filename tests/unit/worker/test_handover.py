@@ -79,7 +79,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_queue, "JOIN_SECONDS", 0.05)
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(store_troubles, "WORTH_TELLING_SECONDS", 0.0)
+    monkeypatch.setattr(store_troubles, "REPORT_AFTER_SECONDS", 0.0)
 
 
 FAULTS = {"full": StoreFull("The disk is full."), "absent": StoreUnavailable("not mounted"), "hangs": None}

@@ -16,7 +16,7 @@ from worker.retry import FIRST_WAIT, LONGEST_WAIT, Backoff
 from worker.supervisor import http_source
 from worker.supervisor.http_source import PollingWorker
 from worker.supervisor.liveness import LivenessFile
-from worker.supervisor.supervisor import Supervisor, nobody_waits
+from worker.supervisor.supervisor import Supervisor, no_wait
 
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), wait_seconds=25)
 NOTHING = Offer(attempt_id=None)
@@ -28,7 +28,7 @@ class FakeSeat:
     def __init__(self) -> None:
         self.stopping, self.warm, self.device = False, True, "cpu"
         self.trained: list[str] = []
-        self.end_wait = nobody_waits
+        self.end_wait = no_wait
         self.liveness, self.store = LivenessFile(), None
 
     def await_rest(self) -> bool:

@@ -30,7 +30,7 @@ def made_old(file: Path, seconds: float) -> None:
 def test_a_beat_is_a_sign_of_life(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "health"
     assert check(file) == 1
-    assert "no sign of life" in capsys.readouterr().err
+    assert "no liveness file" in capsys.readouterr().err
     LivenessFile(file).beat()
     assert check(file) == 0
     made_old(file, STALE_SECONDS + 5)

@@ -72,20 +72,20 @@ def shipper(store: FlakyStore) -> Shipper:
 
 
 def test_a_log_grows_while_its_process_runs(store: FlakyStore, shipper: Shipper) -> None:
-    shipper.hear(b"said while it waited warm\n")
+    shipper.add_output(b"said while it waited warm\n")
     assert store.log() == (b"", False)
     shipper.ship(name)
     until(lambda: store.log()[0] == b"said while it waited warm\n", 5, "the first words")
-    shipper.hear(b"more\n")
+    shipper.add_output(b"more\n")
     until(lambda: store.log()[0].endswith(b"more\n"), 5, "more words")
-    shipper.hear(b"half a lette" + b"\xc3")
+    shipper.add_output(b"half a lette" + b"\xc3")
     shipper.end("it died")
     assert shipper.wait(5)
     assert store.log() == (b"said while it waited warm\nmore\nhalf a lette\xc3\nbaton: it died\n", True)
 
 
 def test_a_process_that_never_got_an_attempt_leaves_nothing(store: FlakyStore, shipper: Shipper) -> None:
-    shipper.hear(b"hello")
+    shipper.add_output(b"hello")
     shipper.end()
     assert shipper.wait(0)
     assert store.puts == []
@@ -102,10 +102,10 @@ def test_one_that_says_nothing_has_a_whole_log(store: FlakyStore, shipper: Shipp
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_try_that_failed_is_repeated_with_the_same_bytes(store: FlakyStore, shipper: Shipper, when: str) -> None:
     getattr(store, when).extend([StoreUnavailable("now"), StoreUnavailable("now")])
-    shipper.hear(b"first")
+    shipper.add_output(b"first")
     shipper.ship(name)
     until(lambda: len(store.puts) >= 1, 5, "a try")
-    shipper.hear(b"second")
+    shipper.add_output(b"second")
     shipper.end()
     assert shipper.wait(5)
     assert store.log() == (b"firstsecond", True)
@@ -118,7 +118,7 @@ def test_an_outage_holds_nobody_up_and_loses_nothing(store: FlakyStore, shipper:
     store.away = True
     shipper.ship(name)
     for n in range(1000):
-        shipper.hear(b"%d\n" % n)
+        shipper.add_output(b"%d\n" % n)
     until(lambda: len(store.puts) > 3, 5, "some tries")
     store.away = False
     shipper.end()
@@ -128,7 +128,7 @@ def test_an_outage_holds_nobody_up_and_loses_nothing(store: FlakyStore, shipper:
 
 def test_after_the_end_it_gives_up_some_time(store: FlakyStore, shipper: Shipper) -> None:
     store.away = True
-    shipper.hear(b"x")
+    shipper.add_output(b"x")
     shipper.ship(name)
     shipper.end()
     assert not shipper.wait(0.1)
@@ -141,17 +141,17 @@ def test_what_does_not_get_better_ends_it(store: FlakyStore, shipper: Shipper, e
     store.before = [error]
     if isinstance(error, AlreadyExists):
         DirectoryStore.put(store, name(0), b"another's log")
-    shipper.hear(b"x")
+    shipper.add_output(b"x")
     shipper.ship(name)
     assert shipper.wait(5)
-    shipper.hear(b"y")
+    shipper.add_output(b"y")
     shipper.end()
     assert len(store.puts) == 1
 
 
 def test_much_at_once_comes_in_bounded_segments(store: FlakyStore) -> None:
     shipper = Shipper(lambda: store, Pace(shortest=60.0, segment=1000, burst=10**9))
-    shipper.hear(b"a" * 3500)
+    shipper.add_output(b"a" * 3500)
     shipper.ship(name)
     shipper.end()
     assert shipper.wait(5)
@@ -177,7 +177,7 @@ def test_the_end_of_a_log_that_is_too_long_is_kept() -> None:
     head, _, rest = text.partition(b"\nbaton: ")
     assert head == b"x" * (1 << 20)
     notice, skipped, *more = rest.split(b"\n")
-    assert notice == b"this log has reached 1 MiB: of what follows, the last 1 KiB come when it ends"
+    assert notice == b"this log has reached 1 MiB: of the rest, the last 1 KiB follow at its end"
     assert skipped == b""
     kept = 3_000_000 + 24 - (1 << 20) - 1024
     assert more[0] == b"baton: %d bytes are left out here" % kept
@@ -253,7 +253,7 @@ def test_the_store_is_opened_when_there_is_something(tmp_path: Path) -> None:
     silent, other = made.new(), made.new()
     silent.end()
     assert not (tmp_path / "store").exists()
-    other.hear(b"hi")
+    other.add_output(b"hi")
     other.ship(name)
     other.end()
     made.close(5)
@@ -265,4 +265,4 @@ def test_a_store_that_makes_no_sense_is_said(caplog: pytest.LogCaptureFixture) -
     shipper = made.new()
     shipper.ship(name)
     assert shipper.wait(5)
-    assert "not whole in the store" in caplog.text
+    assert "incomplete in the store" in caplog.text

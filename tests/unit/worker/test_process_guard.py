@@ -55,7 +55,7 @@ def test_a_stall_is_told_with_its_place(training: TrainingProcess, monkeypatch: 
     says(training, monkeypatch)
     guard = looked(ProcessGuard(training))
     assert not training.alive
-    words = guard.last_words(HELD)
+    words = guard.final_message(HELD)
     assert words is not None
     assert (words.fence, words.outcome, words.reason) == (3, Outcome.FAILED, "stalled")
     assert words.message.startswith("no progress for ")
@@ -85,7 +85,7 @@ def test_a_process_that_was_to_have_ended_is_killed(
     training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
     says(training, monkeypatch, limit=900.0, end_by=time.monotonic(), cancelled=cancelled)
-    words = looked(ProcessGuard(training)).last_words(HELD)
+    words = looked(ProcessGuard(training)).final_message(HELD)
     assert not training.alive
     # The attempt is another's where the lease is lost: nothing is said of it.
     assert (words and words.outcome) == (Outcome.CANCELLED if cancelled else None)
@@ -99,7 +99,7 @@ def test_a_process_that_the_kernel_does_not_let_go_is_left_behind(
     monkeypatch.setattr(training._process, "kill", lambda: None)  # as in an uninterruptible sleep
     training.kill()
     assert training.abandoned
-    assert "its memory and its GPU stay taken until it ends" in caplog.text
+    assert "it occupies its memory and its GPU until it ends" in caplog.text
     training.kill()  # not waited for again
     monkeypatch.setattr(training._process, "kill", real)
     training._process.send_signal(signal.SIGKILL)

@@ -66,9 +66,9 @@ def test_a_training_process_is_the_worker_that_started_it() -> None:
 def test_the_last_word_is_that_it_ends_and_nothing_follows() -> None:
     service = Service()
     one = made(service)
-    one.tell(SEAT)
+    one.report(SEAT)
     one.end(SEAT)
-    one.tell(SEAT)
+    one.report(SEAT)
     assert [(report.ended, report.busy) for report in service.heard] == [(False, True), (True, False)]
     assert service.asked == [None, registration.GOODBYE_SECONDS]
 
@@ -93,7 +93,7 @@ def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.Monk
 
     service = Hanging()
     one = made(service)
-    thread = threading.Thread(target=one.tell, args=(SEAT,))
+    thread = threading.Thread(target=one.report, args=(SEAT,))
     thread.start()
     begun.wait(30)
     one.end(SEAT)

@@ -40,7 +40,7 @@ from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreUnavailable
 from worker import retry
 from worker.api_client.client import Refused
-from worker.attempt import runner
+from worker.attempt import restore
 from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.attempt.runner import Runner
 from worker.autotuning.folder import Folder
@@ -272,7 +272,7 @@ def test_a_store_that_is_away_is_waited_for(store: Away, tmp_path: Path) -> None
 
 
 def test_but_not_for_ever(store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "RESTORE_SECONDS", -1.0)
+    monkeypatch.setattr(restore, "RESTORE_SECONDS", -1.0)
     service, trainer = Service((written(store, 10),)), Trainer()
     store.failures = 10**9
     finish = run(service, store, trainer, tmp_path)
@@ -431,7 +431,7 @@ def test_it_is_there_before_the_next_attempt_compiles(
 @pytest.mark.parametrize(
     ("spoil", "facts", "said"),
     [
-        (b"", {}, "the autotuning results are damaged: their bytes are not those of the manifest"),
+        (b"", {}, "the autotuning results are damaged: they do not match the manifest"),
         (None, {}, "the autotuning results cannot be read: "),
         (b"step\n", {"GPU": "A100"}, "the autotuning results are of another GPU: H100, here A100"),
     ],

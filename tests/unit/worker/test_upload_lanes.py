@@ -176,4 +176,4 @@ def test_the_end_does_not_wait_for_a_call_that_hangs(
     assert upload.begun.wait(DEADLINE)
     uploads.close()
     assert not upload.ended.is_set()
-    assert "writing best.keras is still under way at the end" in caplog.text
+    assert "writing best.keras is still in progress at the end" in caplog.text

@@ -171,7 +171,7 @@ def test_an_optional_file_that_went_to_another_store_ends_the_attempt(uploads: U
 
 
 def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_troubles, "WORTH_TELLING_SECONDS", 0.0)
+    monkeypatch.setattr(store_troubles, "REPORT_AFTER_SECONDS", 0.0)
     news: list[str] = []
     told = StoreTroubles(lambda: news.append("now"))
     answers = iter([StoreFull("The disk is full."), StoreFull("The disk is full."), ServiceUnavailable("away"), None])
@@ -182,7 +182,7 @@ def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPa
             raise answer
 
     def look(_seconds: float) -> None:
-        trouble = told.told()
+        trouble = told.current()
         assert trouble is not None
         seen.append(f"{trouble.what}: {trouble.cause}: {trouble.detail}")
 
@@ -190,7 +190,7 @@ def test_what_fails_for_long_is_told_until_it_works(monkeypatch: pytest.MonkeyPa
     full = "saving: store_full: The disk is full."
     assert seen == [full, full, "saving: service-unavailable: away"]
     assert len(news) == 2
-    assert told.told() is None
+    assert told.current() is None
 
 
 def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_long_is_not(
@@ -202,7 +202,7 @@ def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_l
 
     def takes(seconds: float) -> None:
         now[0] += seconds
-        seen.append(str(told.told()))
+        seen.append(str(told.current()))
 
     for seconds in (61.0, 100.0, 190.0):
         told.retry_call("saving", partial(takes, seconds))
@@ -210,7 +210,7 @@ def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_l
     assert seen == [under_way.format(61), "None", "None"]
     told.retry_call("saving", partial(takes, 571.0))
     assert seen[-1] == under_way.format(571)
-    assert told.told() is None
+    assert told.current() is None
 
 
 def test_a_lease_lost_elsewhere_ends_the_waiting() -> None:

@@ -93,7 +93,7 @@ def test_a_zip_that_would_write_outside_fails_the_job_by_its_member(
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as made:
         made.writestr("../evil.txt", "evil")
     message = failed(jobs, {"name": "image-folder", "path": str(tmp_path / "evil.zip")})["message"]
-    assert f"{tmp_path / 'evil.zip'}: member '../evil.txt' would lie outside" in message
+    assert f"{tmp_path / 'evil.zip'}: member '../evil.txt' would be outside" in message
 
 
 def test_a_zip_of_ones_own_trains(jobs: Jobs, worker: Workers, images: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_images_that_do_not_fit_are_handed_over_and_change_no_bit(
     notes: list[tuple[str, str]] = []
     assert_equal(uninterrupted, run(drawn(), tmp_path / "run", notes=notes))
     assert [kind for kind, _ in notes] == ["images_on_host", "images_on_host"]
-    assert "of 8 px) stay with the host: the device may hold 0 MB more" in notes[0][1]
+    assert "of 8 px) stay in host memory: the device has room for 0 MB more" in notes[0][1]
 
 
 def test_without_augmentation_it_does_what_the_host_would(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_link_leads_out_of_no_root(files: Path, tmp_path: Path, link: str) -> 
     where.parent.mkdir(parents=True)
     where.symlink_to(files / "secret" / "cat")
     for path, roots in ((given, [given]), (given / "inner", [given / "cat", given / "inner"])):
-        with pytest.raises(JobFailure, match="leads out of what this worker gives") as refused:
+        with pytest.raises(JobFailure, match="leads out of the directories that this worker gives") as refused:
             load(path, cache, roots)
         assert "secret" not in str(refused.value)
 

@@ -1,6 +1,6 @@
-"""Whether TensorFlow can use the GPU that the driver shows, and if not, why.
+"""Checks whether TensorFlow can use the GPU that the driver shows, and finds out why it cannot.
 
-`python -m worker.training.devices` prints it as JSON; `baton doctor` reads that.
+`python -m worker.training.devices` prints the result as JSON for `baton doctor`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from baton.system.cuda import (
     needed_libraries,
 )
 
-WAY_OUT = "set BATON_GPUS=0 to train on the CPU"
-_LOG = "start with TF_CPP_MIN_LOG_LEVEL=0, and TensorFlow's own lines say why"
+USE_CPU = "set BATON_GPUS=0 to train on the CPU"
+_LOG = "start with TF_CPP_MIN_LOG_LEVEL=0 to see TensorFlow's messages about the cause"
 
 
 def gpu_problem(wanted: int, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Why a worker that is to train on a GPU cannot. None if it can, or if no GPU is wanted or shown by the driver.
+    """Why TensorFlow cannot use the GPU. None if it can, if no GPU is wanted, or if the driver shows none.
 
-    To be called after TensorFlow looked for devices. `wanted`: how many GPUs the worker may use.
+    Call it after TensorFlow was configured: it lists the devices. `wanted`: how many GPUs the worker may use.
     """
     import tensorflow as tf
 
@@ -42,7 +42,7 @@ def _why(build: Mapping[str, Any]) -> str:
         text = trouble
     else:
         text = _libraries(str(build.get("cuda_version", "")), str(build.get("cudnn_version", "")))
-    return f"{text}; or {WAY_OUT}"
+    return f"{text}; or {USE_CPU}"
 
 
 def _libraries(cuda: str, cudnn: str) -> str:

@@ -1,4 +1,4 @@
-"""What the bits of a result depend on beside the spec: set before TensorFlow starts, recorded in every checkpoint."""
+"""The environment that decides the bits of a result: set before TensorFlow starts, recorded in every checkpoint."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ QUIET = "2"
 NO_GPU = "none"
 DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 REPEATING_XLA = "--xla_gpu_exclude_nondeterministic_ops=true"
-"""Weaker than DETERMINISTIC_XLA: XLA still chooses among kernels by time, so that two machines may choose others."""
+"""Weaker than DETERMINISTIC_XLA: XLA still selects kernels by measured time, so two machines may differ."""
 
 
 def configure(threads: int, *, nondeterministic: bool = True) -> None:
-    """Fixes what TensorFlow reads once, at import. To be called before its first import.
+    """Sets what TensorFlow reads once, at import. Call it before the first import of TensorFlow.
 
-    `nondeterministic`: whether XLA may use operations on a GPU that do not repeat their bits.
+    `nondeterministic`: whether XLA may use nondeterministic operations on a GPU.
 
     Raises:
-        RuntimeError: TensorFlow has started already with other settings.
+        RuntimeError: TensorFlow has already started with other settings.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -36,17 +36,17 @@ def configure(threads: int, *, nondeterministic: bool = True) -> None:
 
 
 def take_gpus(count: int) -> None:
-    """Leaves TensorFlow at most so many GPUs."""
+    """Makes at most `count` GPUs visible to TensorFlow."""
     import tensorflow as tf
 
     tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:count], "GPU")
 
 
 def use_deterministic_ops(*, compiled: bool) -> None:
-    """Only operations that repeat their bits, from here to the end of the process. Before the first step is compiled.
+    """Allows only deterministic operations until the process ends. Call it before the first step is compiled.
 
-    TensorFlow's own switch refuses to compile the gradient of max pooling; XLA's does not, and is read when it is first
-    asked to compile.
+    `compiled`: whether XLA compiles the steps. TensorFlow's own switch refuses to compile the gradient of max pooling;
+    XLA's flag does not. XLA reads it at its first compilation.
     """
     import tensorflow as tf
 
@@ -60,13 +60,13 @@ def _add_xla_flag(flag: str) -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
 
 
-def only_repeating() -> dict[str, str]:
-    """That XLA excludes operations which do not repeat their bits: part of what bits and XLA's choices depend on."""
+def excluded_ops() -> dict[str, str]:
+    """An entry for the environment if XLA excludes nondeterministic operations, else empty."""
     return {"nondeterministic ops": "excluded"} if REPEATING_XLA in os.environ.get("XLA_FLAGS", "") else {}
 
 
 def describe(threads: int, xla: str) -> dict[str, str]:
-    """Everything that can change a bit: versions, kind of processor, threads, oneDNN, and whether XLA compiles."""
+    """Everything that can change a bit: versions, processor, threads, oneDNN, and whether XLA compiles the steps."""
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in _gpus()]
@@ -83,12 +83,12 @@ def describe(threads: int, xla: str) -> dict[str, str]:
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
         # Absent where nothing is compiled, as in checkpoints of earlier versions.
         **({"xla": "on" if gpus else f"on, for a processor with {_features()}"} if compiles(xla) else {}),
-        **(only_repeating() if gpus else {}),
+        **(excluded_ops() if gpus else {}),
     }
 
 
 def compiles(xla: str) -> bool:
-    """Whether XLA compiles the steps: on, off, or (auto) on GPUs."""
+    """Whether XLA compiles the steps. `xla`: "on", "off", or "auto": on GPUs only."""
     return xla == "on" or (xla == "auto" and bool(_gpus()))
 
 
@@ -99,7 +99,7 @@ def _gpus() -> list[Any]:
 
 
 def _cpu() -> str:
-    lines = _info()
+    lines = _cpuinfo_lines()
     if not lines:
         return platform.processor() or platform.machine()
     kinds = {
@@ -109,12 +109,12 @@ def _cpu() -> str:
 
 
 def _features() -> str:
-    """A digest of what the processor can do, for which XLA compiles. x86 lists it as flags, Arm as features."""
-    found = next((line for line in _info() if line.lower().startswith(("flags", "features"))), "")
+    """A digest of the processor's features, which XLA compiles for. x86 lists them as flags, Arm as Features."""
+    found = next((line for line in _cpuinfo_lines() if line.lower().startswith(("flags", "features"))), "")
     return f"features {hashlib.sha256(found.encode()).hexdigest()[:12]}"
 
 
-def _info() -> list[str]:
+def _cpuinfo_lines() -> list[str]:
     try:
         return Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""`python -m worker.training.evaluate`: evaluates a saved model here, as the end of its job does.
+"""`python -m worker.training.evaluate`: evaluates a saved model as its job does at its end.
 
 Prints evaluation.json. `baton evaluate` calls it with the job's model and spec.
 """
@@ -23,10 +23,10 @@ FAILED = 1
 
 
 def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> Evaluation:
-    """The same numbers as at the end of the job, for a .keras file of the spec's network.
+    """The numbers of a job's final evaluation, for a .keras file of the spec's network.
 
     Raises:
-        JobFailure: bad_data; or the file is no model, or one of another network.
+        JobFailure: bad_data: of the data set, or the file is not a model or is a model of another network.
     """
     from worker.training.data import load_images
     from worker.training.output.evaluate_split import evaluate_splits, make_evaluation
@@ -43,7 +43,7 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
 
 
 def _written_by(file: Path) -> KerasFile | None:
-    """The Keras that wrote the file; None if the file does not say it."""
+    """The version of Keras that wrote the file; None if the file does not contain it."""
     try:
         with zipfile.ZipFile(file) as members:
             return KerasFile(written_by=str(json.loads(members.read("metadata.json"))["keras_version"]))
@@ -61,7 +61,7 @@ def _load(engine: object, file: Path) -> None:
         raise JobFailure("bad_data", f"{file.name}: cannot be read as a Keras model: {error}") from error
     ours, theirs = ([tuple(v.shape) for v in n.variables] for n in (network, saved))
     if ours != theirs:
-        raise JobFailure("bad_data", f"{file.name}: is of another network than the spec: it was made from another spec")
+        raise JobFailure("bad_data", f"{file.name}: is of another network than the spec describes")
     network.set_weights(saved.get_weights())
 
 
@@ -69,9 +69,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.training.evaluate", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="the job's spec as JSON")
     parser.add_argument("--model", type=Path, required=True, help="a .keras file")
-    parser.add_argument("--stage", type=int, help="the stage that the model comes from, from 1; default: the last")
-    parser.add_argument("--epoch", type=int, help="the epoch that it comes from, from 1 over the whole job")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="where decoded images lie")
+    parser.add_argument("--stage", type=int, help="the model's stage, counted from 1; default: the last")
+    parser.add_argument("--epoch", type=int, help="the model's epoch, counted from 1 over the whole job")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="the directory for decoded images")
     parser.add_argument("--threads", type=int, default=cpus())
     return parser.parse_args()
 

@@ -1,7 +1,8 @@
-"""What packages of users' own import: this module keeps its names.
+"""The names that extension packages import. They do not change.
 
-A network is a function `(*, classes, width, seed, dropout, **options) -> keras.Model` to logits; a data set is
-`(DatasetSpec) -> Listing`; an augmentation is `(images, seed) -> images`, uint8 [n, h, w, 3], decided by both alone.
+A network is a function `(*, classes, width, seed, dropout, **options) -> keras.Model` that gives logits. A data set is
+a function `(DatasetSpec) -> Listing`. An augmentation is a pure function `(images, seed) -> images`, both uint8
+[n, h, w, 3].
 """
 
 from baton.domain.spec import DatasetSpec

@@ -1,9 +1,8 @@
-"""The training loop: stages, epochs, steps; can end after any step and go on from there in another process."""
+"""The training loop over stages, epochs and steps. It can stop after any step; another process continues there."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import NoReturn
@@ -25,17 +24,18 @@ from worker.training.output.evaluate_split import SplitEvaluation, evaluate_spli
 from worker.training.state.cursor import BestEpoch, Cursor, improves
 from worker.training.state.schedules import RateSchedule, make_schedule
 from worker.training.state.step_plan import StepPlan
-from worker.training.state.throughput import ThroughputMeter
+from worker.training.state.throughput import Counters, ThroughputMeter
 from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine, Score
-from worker.training.step.evaluation_batches import EvaluationBatches, tell_halved
+from worker.training.step.evaluation_batches import EvaluationBatches, note_halved
 from worker.training.step.finite import first_bad_array, first_bad_value, not_finite
 from worker.training.step.memory import memory_errors
 from worker.training.step.networks import network_outputs
 from worker.training.step.self_check import SelfCheck
 
 LATEST = frozenset({CheckpointRole.LATEST})
-TELL_SECONDS = 0.2
+REPORT_SECONDS = 0.2
+"""Minimum time between two progress reports while training."""
 
 
 def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
@@ -44,22 +44,13 @@ def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snaps
         return TrainingLoop(spec, control, workspace, snapshot).run()
 
 
-@dataclass
-class _Unsaved:
-    """What this process did: steps since the last save, and images and seconds of the epoch under way."""
-
-    steps: int = 0
-    images: int = 0
-    begun: float = 0.0
-
-
 class TrainingLoop:
-    """One process's share of a job."""
+    """Trains a job in this process, from its start or from a snapshot, until the end or a stop."""
 
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
         self._spec, self._control, self._workspace = spec, control, workspace
         self._watch = control.watch
-        self._trains = False  # the engine holds the state to go on from
+        self._trains = False  # whether the engine holds the state to resume from
         self._loader = Loader(spec, control, workspace, snapshot)
         first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
         self._plan = StepPlan.of(spec, len(first.train))
@@ -67,8 +58,8 @@ class TrainingLoop:
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla, steps_ahead=workspace.steps_ahead)
         self._check = SelfCheck(workspace.self_check, self._engine, control)
         self._files = PublishedFiles(control, workspace, self._plan, outputs)
-        self._recording = EpochRecorder(spec, control, self._files)
-        self._speed, self._here, self._told = ThroughputMeter(), _Unsaved(), 0.0
+        self._recorder = EpochRecorder(spec, control, self._files)
+        self._speed, self._counters, self._reported = ThroughputMeter(), Counters(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
         if snapshot is not None:
@@ -100,7 +91,7 @@ class TrainingLoop:
             self._engine.load(snapshot.arrays)
         self._schedule = self._make_schedule()
         self._schedule.restore(schedule)
-        self._recording.again(self._cursor, snapshot)
+        self._recorder.resend(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)
@@ -109,19 +100,19 @@ class TrainingLoop:
         best = self._cursor.stage_best
         if self._spec.stages[stage].start_from == "best" and best is not None:
             try:
-                snapshot = self._load(best)
+                snapshot = self._load_best(best)
             except Stopped:
-                self._stop(self._control.stopping())  # the engine still holds the state to go on from
+                self._stop(self._control.stopping())  # the engine still holds the state to resume from
             self._at = snapshot.position
             self._schedule.restore(Cursor.load(snapshot.cursor)[1])
-        # The schedule's decision after the last step applies to the next stage, as with a Keras optimizer.
+        # The rate after the last step carries over to the next stage, as with a Keras optimizer.
         self._engine.rate = self._schedule.rate(self._at.epoch * self._plan.steps[self._at.stage] + self._at.step)
         self._engine.reset()
         self._cursor.stage_best = None
         self._at = self._plan.start_of(stage)
         self._schedule = self._make_schedule()
 
-    def _load(self, best: BestEpoch) -> Snapshot:
+    def _load_best(self, best: BestEpoch) -> Snapshot:
         with self._watch.measure(Bucket.RESTORE):
             snapshot = self._control.load(best.prefix)
             self._engine.load(snapshot.arrays)
@@ -146,10 +137,10 @@ class TrainingLoop:
 
     def _train_epoch(self, source: Source) -> None:
         steps = self._plan.steps[self._at.stage]
-        self._here.images, self._here.begun = 0, time.monotonic()
-        self._tell(Phase.TRAINING)
+        self._counters.images, self._counters.begun = 0, time.monotonic()
+        self._report(Phase.TRAINING)
         if self._at.step < steps:
-            # The schedule decides nothing within an epoch: the rates of its coming steps are known.
+            # A schedule takes no input within an epoch, so the rates of the remaining steps are known.
             rates = map(self._schedule.rate, count(self._at.epoch * steps + self._at.step))
             batches = self._engine.ahead(source.batches(self._at.epoch, self._at.step), rates)
             for batch in self._watch.draw(batches, Bucket.DATA_LOADING):
@@ -165,15 +156,15 @@ class TrainingLoop:
         self._check.before(self._at.stage, batch, rate)
         self._engine.train_step(batch.images, batch.labels, rate, batch.change, batch.records)
         self._at = self._at.model_copy(update={"step": self._at.step + 1, "global_step": self._at.global_step + 1})
-        self._here.steps += 1
-        self._here.images += len(batch.labels)
+        self._counters.steps += 1
+        self._counters.images += len(batch.labels)
         self._speed.count(len(batch.labels))
-        self._tell(Phase.TRAINING)
+        self._report(Phase.TRAINING)
 
     def _stop_or_save(self) -> None:
         if (stop := self._control.stopping()) is not None:
             self._stop(stop)
-        if self._here.steps and self._control.checkpoint_due(self._here.steps):
+        if self._counters.steps and self._control.checkpoint_due(self._counters.steps):
             self._save(LATEST)
 
     def _stop(self, stop: Stop | None) -> NoReturn:
@@ -182,32 +173,32 @@ class TrainingLoop:
         raise Stopped
 
     def _validate(self, data: ImageData) -> SplitEvaluation:
-        self._tell(Phase.VALIDATING)  # waits for the device: pending steps count as training
+        self._report(Phase.VALIDATING)  # waits for the device: pending steps count as training
         with self._watch.measure(Bucket.VALIDATION):
             return evaluate_split(self._engine, data.val, self._stop_or_save, self._batches, self._at.stage + 1)
 
     def _halved(self, pixels: int, before: int, after: int) -> None:
-        tell_halved(self._control, self._spec, self._cursor.history, pixels, before, after)
+        note_halved(self._control, self._spec, self._cursor.history, pixels, before, after)
         if self._trains:
-            self._save(LATEST)  # whoever resumes from here on divides the sums in the same way
+            self._save(LATEST)  # a resumed attempt must use the same batches from here on
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
         logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
         if (bad := first_bad_value(logs)) is not None:
             self._cursor.history.append(row)
-            self._recording.announce(self._cursor, None)
+            self._recorder.send(self._cursor, None)
             raise not_finite(bad, row.global_step)
         self._schedule.epoch_end(logs)
         self._cursor.history.append(row)
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
-        self._recording.announce(self._cursor, self._keep_best(row))
+        self._recorder.send(self._cursor, self._keep_best(row))
         self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
 
     def _row(self, training: Score, validation: Score) -> EpochRow:
-        stage, at, here = self._spec.stages[self._at.stage], self._at, self._here
-        seconds = time.monotonic() - here.begun
+        stage, at, counters = self._spec.stages[self._at.stage], self._at, self._counters
+        seconds = time.monotonic() - counters.begun
         return EpochRow(
             epoch=self._plan.epochs_before(at.stage) + at.epoch + 1,
             stage=at.stage + 1,
@@ -222,11 +213,11 @@ class TrainingLoop:
             val_accuracy=validation.accuracy,
             attempt=self._control.attempt,
             seconds=seconds,
-            images_per_second=here.images / seconds,
+            images_per_second=counters.images / seconds,
             finished_at=datetime.now(UTC),
         )
 
-    # --- what is kept ---
+    # --- checkpoints ---
 
     def _keep_best(self, row: EpochRow) -> Snapshot | None:
         prefix = self._control.name_checkpoint(self._at.global_step)
@@ -241,32 +232,32 @@ class TrainingLoop:
         return self._save(frozenset(roles), prefix) if roles > LATEST else None
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
-        self._engine.wait()  # what the device still works on is not what the save costs
+        self._engine.wait()  # pending steps must not count as time of the save
         self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
             history = self._cursor.history.taken()
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs, history=history)
-            # Check only saves that may be a best: summing all arrays takes time.
-            looked_at = roles > LATEST or self._at.global_step == self._plan.total_steps
-            if looked_at and (bad := first_bad_array(snapshot.arrays)) is not None:
+            # Check only states that may be kept as a best: summing all arrays takes time.
+            checked = roles > LATEST or self._at.global_step == self._plan.total_steps
+            if checked and (bad := first_bad_array(snapshot.arrays)) is not None:
                 raise not_finite(f"the state {bad} holds values that are nan or infinite", self._at.global_step)
             self._control.save(prefix or self._control.name_checkpoint(self._at.global_step), snapshot, roles)
-            self._here.steps = 0
+            self._counters.steps = 0
             self._files.latest(snapshot)
         return snapshot
 
-    # --- what comes out ---
+    # --- the end of the job ---
 
     def _finish(self) -> dict[str, float]:
         self._files.latest(self._save(LATEST), now=True)
         self._trains = False
-        self._tell(Phase.EVALUATING)
+        self._report(Phase.EVALUATING)
         best = self._cursor.best
         if best is None:
-            raise JobFailure(Reason.EXCEPTION, "a job with no epoch has no result")
-        # Files may have been dropped by an attempt that had to hurry.
-        self._files.best(best, self._load(best))
+            raise JobFailure(Reason.EXCEPTION, "the job has no finished epoch, so it has no result")
+        # An attempt that was stopped may not have sent these files.
+        self._files.best(best, self._load_best(best))
         self._files.history(self._cursor.history)
         data = self._data(evaluation_size(self._spec, best.metric.stage))
         sets = evaluate_splits(self._engine, data, self._stop_without_saving, self._batches, best.metric.stage)
@@ -274,18 +265,19 @@ class TrainingLoop:
         return numbers | {"val_accuracy": best.metric.value, "best_epoch": float(best.metric.epoch)}
 
     def _stop_without_saving(self) -> None:
-        # The engine holds the best model now; the state to go on from is saved already.
+        # The engine now holds the best model. The state to resume from is already saved.
         if self._control.stopping() is not None:
             raise Stopped
 
-    # --- what others see and give ---
+    # --- progress and data ---
 
-    def _tell(self, phase: Phase) -> None:
+    def _report(self, phase: Phase) -> None:
         now = time.monotonic()
-        if phase is not Phase.TRAINING or now - self._told > TELL_SECONDS:
-            self._engine.wait()  # what is told is done, and a stop never waits for more than what was begun since
+        if phase is not Phase.TRAINING or now - self._reported > REPORT_SECONDS:
+            # Report finished steps only. This also limits the pending work that a stop has to wait for.
+            self._engine.wait()
             self._check_loss()
-            self._told = time.monotonic()
+            self._reported = time.monotonic()
             self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
 
     def _check_loss(self) -> None:
@@ -297,5 +289,5 @@ class TrainingLoop:
             raise not_finite("the loss is nan or infinite", self._at.global_step - self._at.step + bad)
 
     def _data(self, size: int) -> ImageData:
-        # A later stage's images: what was trained since the last save goes on from here.
+        # Loading a later stage's images takes time: meanwhile stop and save the steps since the last checkpoint.
         return self._loader.at(size, self._stop_or_save if self._trains else self._stop_without_saving)

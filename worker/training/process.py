@@ -1,4 +1,4 @@
-"""The training process, `python -m worker.training`. Imports TensorFlow, then waits for its one attempt."""
+"""The training process, `python -m worker.training`: imports TensorFlow, then waits for one attempt."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from worker.settings import WorkerSettings
 from worker.worker_info import worker_info
 
 WITH_CELL = 3
-"""The argument that names the file of the progress cell."""
+"""The index of the argument with the file descriptor of the progress cell."""
 log = logging.getLogger("worker.training")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What trains, once its libraries are imported, and the environment that its bits depend on.
+    """The trainer, with its libraries imported, and the environment that the bits of its results depend on.
 
-    `device`: what it trains on, as people call it. `compiler`: None without a GPU. `problem`: why the device cannot be
-    used; no attempt is taken then.
+    `device`: its name for people. `compiler`: None without a GPU. `problem`: why the device cannot be used; the process
+    then takes no attempt.
     """
 
     trainer: Trainer
@@ -49,9 +49,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Parent:
-    """The worker's supervisor: its process id, and the pipe from which it reads. The service knows it as the worker.
+    """The supervisor: its process id, and the pipe that it reads.
 
-    The training process claims with its name and process id, so that a worker has one row for all its attempts.
+    The training process claims with the name and process id of the supervisor, so that a worker has one row in the
+    service for all its attempts.
     """
 
     pid: int
@@ -59,7 +60,7 @@ class Parent:
 
 
 def tensorflow(settings: WorkerSettings) -> Loaded:
-    """Imports TensorFlow: seconds, spent before there is an attempt."""
+    """Imports TensorFlow. It takes seconds, so it is done before an attempt arrives."""
     from worker.training.environment import NO_GPU, compiles, configure, describe, take_gpus
 
     configure(settings.threads, nondeterministic=settings.nondeterministic_ops == "allow")
@@ -78,7 +79,7 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
 
 
 def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
-    """Ends the process with exit status 0 once the attempt is given back."""
+    """Waits for orders, runs one attempt, then ends the process with exit status 0."""
     parent, report = int(sys.argv[1]), int(sys.argv[2])
     if len(sys.argv) > WITH_CELL:
         CELL.attach(int(sys.argv[WITH_CELL]))
@@ -86,7 +87,7 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     settings, notice = WorkerSettings(), Notice()
     notice.listen(settings.grace)
     die_with_parent(parent)
-    # The log of the attempt, which people read; the worker makes JSON of it on its own standard error.
+    # Text, because people read an attempt's log. The supervisor writes it to its own standard error as JSON.
     set_up("text", settings.log_level, settings.secrets)
     if missing := traces.set_up("baton-worker"):
         log.warning("%s", missing)
@@ -94,15 +95,15 @@ def serve(load: Callable[[WorkerSettings], Loaded] = tensorflow) -> NoReturn:
     loaded = load(settings)
     runner = _runner(settings, loaded, notice, Parent(parent, report))
     if loaded.problem:
-        log.error("no work is taken: %s", loaded.problem)
+        log.error("takes no attempts: %s", loaded.problem)
     else:
         log.info("warm: waiting for an attempt with TensorFlow imported")
-    _say(report, Ready(loaded.device, loaded.problem))
+    _send(report, Ready(loaded.device, loaded.problem))
     while True:
         order = orders.get()
         if notice.given or (not loaded.problem and runner.run(order.attempt_id, order.deadline)):
             break
-        _say(report, NotHeld(order.attempt_id))
+        _send(report, NotHeld(order.attempt_id))
     if loaded.compiler:
         loaded.compiler.close()
     _leave()
@@ -134,14 +135,17 @@ def _runner(settings: WorkerSettings, loaded: Loaded, notice: Notice, parent: Pa
         notice=notice,
         environment=loaded.environment,
         grace=settings.grace,
-        claimed=lambda grant: _say(parent.report, _held(grant)),
-        given_back=lambda grant, finish, cost: _say(parent.report, _given_back(grant, finish, cost)),
+        claimed=lambda grant: _send(
+            parent.report,
+            Held(grant.attempt_id, grant.fence, grant.job_id, grant.attempt, grant.token, grant.protocol),
+        ),
+        given_back=lambda grant, finish, cost: _send(parent.report, _given_back(grant, finish, cost)),
         compiler=loaded.compiler,
     )
 
 
 def _leave() -> NoReturn:
-    # TensorFlow takes seconds to tear down, in which a signal would look like a death in the middle of the work.
+    # TensorFlow's teardown takes seconds, and a signal in that time would look like a crash of the attempt.
     traces.flush()
     logging.shutdown()
     sys.stdout.flush()
@@ -149,14 +153,10 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _held(grant: Grant) -> Held:
-    return Held(grant.attempt_id, grant.fence, grant.job_id, grant.attempt, grant.token, grant.protocol)
-
-
 def _given_back(grant: Grant, finish: Finish | None, cost: Cost) -> GivenBack:
     outcome, reason, fault = (None, None, None) if finish is None else (finish.outcome, finish.reason, finish.fault)
     return GivenBack(grant.attempt_id, cost.startup, cost.handover, outcome, reason, fault)
 
 
-def _say(pipe: int, message: Message) -> None:
+def _send(pipe: int, message: Message) -> None:
     os.write(pipe, message_line(message))

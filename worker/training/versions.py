@@ -1,6 +1,6 @@
-"""What XLA's choice of kernels depends on beside the program: the GPU, its driver, and NVIDIA's libraries.
+"""The versions that XLA's choice of kernels depends on: the GPU, its driver, and NVIDIA's libraries.
 
-The libraries are asked themselves. Packages are no source: images of vendors install the libraries without pip.
+The loaded libraries report their versions. Package metadata is not used: vendors' images install them without pip.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baton.system.cuda import cuda_version
-from worker.training.environment import only_repeating
+from worker.training.environment import excluded_ops
 
 UNKNOWN = "unknown"
 MAPS = Path("/proc/self/maps")
@@ -21,9 +21,9 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def kernel_machine() -> dict[str, str]:
-    """The parts, in words for people. To be called on a machine with a GPU, after TensorFlow has listed its devices.
+    """The versions by the name of the part, as texts for people.
 
-    TensorFlow loads the libraries when it lists its devices.
+    Call it on a machine with a GPU after TensorFlow has listed its devices: it loads the libraries then.
     """
     import tensorflow as tf
 
@@ -35,7 +35,7 @@ def kernel_machine() -> dict[str, str]:
         "compute capability": ", ".join(capabilities),
         "driver": driver(),
         **libraries(),
-        **only_repeating(),
+        **excluded_ops(),
         "TensorFlow": tf.__version__,
         "TensorFlow's build": built_with(tf.sysconfig.get_build_info()),
         "Keras": version("keras"),
@@ -50,9 +50,9 @@ def built_with(info: Mapping[str, Any]) -> str:
 def libraries() -> dict[str, str]:
     """The versions of the libraries that are loaded into this process."""
     return {
-        "CUDA runtime": _asked("libcudart", _cuda_runtime),
-        "cuDNN": _asked("libcudnn", _cudnn),
-        "cuBLAS": _asked("libcublasLt", _cublas),
+        "CUDA runtime": _version_of("libcudart", _cuda_runtime),
+        "cuDNN": _version_of("libcudnn", _cudnn),
+        "cuBLAS": _version_of("libcublasLt", _cublas),
     }
 
 
@@ -76,18 +76,18 @@ def _kernel_driver() -> str:
     return found[1] if found else UNKNOWN
 
 
-def _asked(name: str, ask: Callable[[ctypes.CDLL], str]) -> str:
-    path = _loaded(name)
+def _version_of(name: str, ask: Callable[[ctypes.CDLL], str]) -> str:
+    path = _loaded_path(name)
     if path is None:
         return "not loaded"
     try:
-        return ask(ctypes.CDLL(path))  # the handle of the library that is loaded already
+        return ask(ctypes.CDLL(path))  # returns the handle of the library that is already loaded
     except (OSError, AttributeError):
         return UNKNOWN
 
 
-def _loaded(name: str) -> str | None:
-    """The file from which this process has loaded that library."""
+def _loaded_path(name: str) -> str | None:
+    """The file from which this process has loaded a library; None if it has not loaded it."""
     try:
         lines = MAPS.read_text(errors="surrogateescape").splitlines()
     except OSError:

@@ -143,7 +143,7 @@ def test_split_of_arrays_needs_no_file() -> None:
 
 def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
     seen: list[str] = []
-    load_images(DatasetSpec(name="digits"), size=64, cache=tmp_path, seed=1, told=seen.append)
+    load_images(DatasetSpec(name="digits"), size=64, cache=tmp_path, seed=1, report=seen.append)
     assert seen[-1] == "decoding images to 64 px: 1,797 of 1,797 (100%)"
     assert len(seen) > 1
     assert seen[0].startswith("decoding images to 64 px: 341 of 1,797")

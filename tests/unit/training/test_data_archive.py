@@ -81,10 +81,10 @@ def test_the_official_zip_is_the_directory(tmp_path: Path, official: Path) -> No
 
 def test_it_is_unpacked_and_decoded_once(tmp_path: Path, official: Path) -> None:
     said: list[str] = []
-    load(official, tmp_path / "cache", told=said.append)
+    load(official, tmp_path / "cache", report=said.append)
     assert said[0].startswith("unpacking tiny.zip: 0 of ")
     again: list[str] = []
-    load(official, tmp_path / "cache", told=again.append)
+    load(official, tmp_path / "cache", report=again.append)
     assert again == []
 
 
@@ -129,7 +129,7 @@ def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> N
 def test_a_nul_in_a_name_is_refused(tmp_path: Path) -> None:
     file = crafted(tmp_path / "nul.zip", ("good-name.txt", b"x"))
     file.write_bytes(file.read_bytes().replace(b"good-name.txt", b"good\0name.txt"))
-    assert "no plain relative path" in refused(file, tmp_path / "cache")
+    assert "not a plain relative path" in refused(file, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
@@ -152,7 +152,7 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
 def test_a_member_that_is_there_twice_is_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         file = crafted(tmp_path / "twice.zip", ("a.txt", b"1"), ("a.txt", b"2"))
-    assert "member 'a.txt' is there twice" in refused(file, tmp_path / "cache")
+    assert "member 'a.txt' occurs twice" in refused(file, tmp_path / "cache")
     file = crafted(tmp_path / "both.zip", ("a", b"1"), ("a/b", b"2"))
     assert "member 'a' is both a file and a folder" in refused(file, tmp_path / "cache")
 
@@ -160,9 +160,9 @@ def test_a_member_that_is_there_twice_is_named(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_by_its_ratio_size_and_count(tmp_path: Path) -> None:
     file = crafted(tmp_path / "bomb.zip", ("small.txt", b"x"), ("zeros.bin", bytes(5_000_000)))
     message = refused(file, tmp_path / "cache", Limits(free_bytes=1_000_000))
-    assert "as in a zip bomb; its greatest member is 'zeros.bin' with 5,000,000" in message
+    assert "as in a zip bomb; its largest member is 'zeros.bin' with 5,000,000" in message
     assert "zip bomb" in refused(file, tmp_path / "cache", Limits(bytes=4_000_000))
-    assert "2 members, more than the 1" in refused(file, tmp_path / "cache", Limits(files=1))
+    assert "2 members, more than the limit of 1" in refused(file, tmp_path / "cache", Limits(files=1))
     assert sorted(f.name for f in unpack(file, tmp_path / "cache").iterdir()) == ["small.txt", "zeros.bin"]
 
 
@@ -265,7 +265,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from worker.training.data import archive
-archive._TOLD_EVERY = 1
+archive._REPORT_EVERY = 1
 at = int(sys.argv[3])
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if at == -1:
@@ -320,7 +320,7 @@ def test_downloaded_unpacked_and_decoded(tmp_path: Path, official: Path) -> None
         known = Download("tiny.zip", server.url, len(content), Checksum("md5", hashlib.md5(content).hexdigest()))
         spec = DatasetSpec(name="tiny-imagenet-200", download=True)
         for _ in range(2):
-            data = load_images(spec, size=16, cache=tmp_path / "cache", seed=1, told=said.append, source=known)
+            data = load_images(spec, size=16, cache=tmp_path / "cache", seed=1, report=said.append, source=known)
         assert len(server.asked) == 1
     assert len(data.train) == 30
     kinds = list(dict.fromkeys(text.split()[0] for text in said))
@@ -330,4 +330,4 @@ def test_downloaded_unpacked_and_decoded(tmp_path: Path, official: Path) -> None
 def test_a_path_comes_before_a_download(tmp_path: Path) -> None:
     root = tiny_imagenet(tmp_path / "t")
     spec = DatasetSpec(name="tiny-imagenet-200", path=str(root), download=True)
-    assert on_disk(spec, cache=tmp_path, told=lambda _text: None).path == str(root)
+    assert on_disk(spec, cache=tmp_path, report=lambda _text: None).path == str(root)

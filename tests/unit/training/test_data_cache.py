@@ -217,7 +217,7 @@ def test_a_data_set_that_changes_while_it_is_read_leaves_no_cache(tmp_path: Path
         os.utime(root / "bee" / "03.jpg", ns=(1, 1))
 
     with pytest.raises(JobFailure, match=r"03\.jpg: changed while the data set was read") as caught:
-        load_images(spec, size=16, cache=tmp_path / "cache", seed=1, told=change)
+        load_images(spec, size=16, cache=tmp_path / "cache", seed=1, report=change)
     assert (caught.value.reason, _files(tmp_path / "cache")) == ("bad_data", [".lock"])
 
 

@@ -44,7 +44,7 @@ def test_what_cannot_be_done_is_named_and_refused() -> None:
     assert unsupported(spec_of({"name": "fliplr"}, bright, bright)) == ["multiply_brightness"]
     with pytest.raises(ValueError, match="cannot be augmented on the device: multiply_brightness"):
         build_device(spec_of(bright))
-    assert unsupported("mine") == ["mine, which is an extension's"]
+    assert unsupported("mine") == ["mine (an extension)"]
     assert [unsupported(name) for name in ("none", *POLICIES)] == [[], [], []]
 
 
@@ -121,5 +121,5 @@ def test_a_shape_that_is_not_static_is_refused() -> None:
 
 
 def test_rot90_refuses_what_is_not_square() -> None:
-    with pytest.raises(ValueError, match="rot90 turns square images, and not 16 x 12"):
+    with pytest.raises(ValueError, match="rot90 needs square images, not 16 x 12"):
         on_device(spec_of({"name": "rot90", "k": 1}), waves(2, 16)[:, :, :12])

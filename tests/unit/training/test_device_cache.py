@@ -29,7 +29,7 @@ def test_a_copy_that_does_not_fit_leaves_the_images_with_the_host(
         patched.setattr(device_cache, "_copy", full)
         assert (cache.hold(IMAGES), cache.hold(IMAGES)) == (None, None)
     assert tried == ["CPU:0"]
-    assert cache.left_out == ("0 MB of images (4 of 8 px) stay with the host: the device's memory is full",)
+    assert cache.left_out == ("0 MB of images (4 of 8 px) stay in host memory: the device's memory is full",)
     cache.keep_only(IMAGES)  # the next stage tries again
     copies = cache.hold(IMAGES)
     assert copies is not None

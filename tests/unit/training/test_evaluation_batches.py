@@ -10,7 +10,7 @@ import pytest
 from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.wire import EpochRow
 from worker.attempt.protocols import Control
-from worker.training.step.evaluation_batches import EvaluationBatches, evaluation_batch, tell_halved
+from worker.training.step.evaluation_batches import EvaluationBatches, evaluation_batch, note_halved
 
 
 def spec(size: int, batch: int) -> JobSpec:
@@ -49,5 +49,5 @@ def test_it_is_inexact_where_an_earlier_attempt_divided_otherwise(attempt: int, 
     notes: list[str] = []
     control = SimpleNamespace(attempt=2, note=lambda kind, *_: notes.append(kind))
     row: Any = SimpleNamespace(stage=1, attempt=attempt)
-    tell_halved(cast(Control, control), spec(64, 4), [cast(EpochRow, row)], 64, 256, 128)
+    note_halved(cast(Control, control), spec(64, 4), [cast(EpochRow, row)], 64, 256, 128)
     assert notes == ["evaluation_batch_halved", "resumed_inexactly"][:kinds]

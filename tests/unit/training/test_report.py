@@ -157,13 +157,13 @@ def test_stages_stand_beside_what_the_source_reports(ended: Made) -> None:
 @pytest.mark.parametrize(
     ("split", "words"),
     [
-        (None, "as the data set's default has it"),
+        (None, "the data set's default"),
         ("official", "official"),
         ({"train": 0.8, "val": 0.2}, "80 % training, 20 % validation"),
         ({"train": 0.7, "val": 0.2, "test": 0.1}, "70 % training, 20 % validation, 10 % test"),
         (
             {"train": 0.8, "val": 0.2, "test": "official"},
-            "80 % training, 20 % validation; the official validation images are the test",
+            "80 % training, 20 % validation; the official validation images are the test set",
         ),
     ],
 )
@@ -175,14 +175,14 @@ def test_splits_attempts_and_goodput_are_told(ended: Made) -> None:
     page = ended.page
     assert page.table("split")[0] == ["training", "480", "6", "80", "80"]
     assert [r[2] for r in page.table("attempt", "worker")] == ["preempted", "lost", "running"]
-    assert page.table("spent on")[0] == ["training", "1 min", "60.0 %"]
+    assert page.table("activity")[0] == ["training", "1 min", "60.0 %"]
     assert "Goodput 60.0 %" in " ".join(page.words)
 
 
 def test_interruptions_lie_where_they_happened() -> None:
     marks = timeline_of(material().facts).marks
     # Step 15 is half through the second of epochs of 10 steps; step 32 two of five into the fourth epoch.
-    assert [(m.epoch, m.attempt, m.kind, m.step) for m in marks] == [(1.5, 1, "warned", 15), (3.4, 2, "lost", 32)]
+    assert [(m.epoch, m.attempt, m.kind, m.step) for m in marks] == [(1.5, 1, "preempted", 15), (3.4, 2, "lost", 32)]
 
 
 def test_without_the_service_interruptions_come_from_the_history(make: Callable[[ReportInputs], Made]) -> None:

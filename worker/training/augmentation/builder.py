@@ -1,4 +1,4 @@
-"""imgaug's augmenters from what a spec says of them."""
+"""Builds imgaug's augmenters from a spec."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CLASSES: dict[str, Any] = {
     "grayscale": iaa.Grayscale,
     "add_to_hue_and_saturation": iaa.AddToHueAndSaturation,
 }
-# imgaug draws from the range of a tuple, but chooses from a list.
+# imgaug draws from the range of a tuple, but chooses one element of a list.
 _CHOICES = {"pad_mode", "mode", "order", "k"}
 
 
 def build(spec: AugmentationSpec) -> Any:
-    """The imgaug augmenter that does what the spec says."""
+    """The imgaug augmenter for a spec."""
     children, random = [_child(augmenter) for augmenter in spec.augmenters], spec.order == "random"
     if spec.some_of is None:
         return iaa.Sequential(children, random_order=random)
@@ -42,9 +42,6 @@ def build(spec: AugmentationSpec) -> Any:
 
 def _child(augmenter: AnyAugmenter) -> Any:
     given = augmenter.model_dump(exclude={"name", "sometimes"}, exclude_none=True)
-    child = CLASSES[augmenter.name](**{key: _value(key, value) for key, value in given.items()})
+    given |= {key: list(given[key]) for key in _CHOICES & given.keys() if isinstance(given[key], tuple)}
+    child = CLASSES[augmenter.name](**given)
     return child if augmenter.sometimes is None else iaa.Sometimes(augmenter.sometimes, child)
-
-
-def _value(key: str, value: Any) -> Any:
-    return list(value) if key in _CHOICES and isinstance(value, tuple) else value

@@ -1,7 +1,7 @@
-"""imgaug 0.4.0, its last release (2020), on the NumPy of today. Take imgaug from here and from nowhere else.
+"""Imports imgaug 0.4.0, its last release (2020), with current NumPy. All other modules import imgaug from here.
 
-What it misses, found by reading it and by running every augmenter in use: `np.sctypes` while it is imported (gone since
-NumPy 2.0) and `np.bool` when it is called (gone in 1.24, back in 2.0 with the same meaning).
+imgaug uses two names that NumPy removed: `np.sctypes` at its import (gone since NumPy 2.0), and `np.bool` when it is
+called (gone in 1.24, back in 2.0 with the same meaning).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SCTYPES = {
 }
 
 
-def _import_repaired() -> tuple[ModuleType, Any, Any, Any]:
+def _import_patched() -> tuple[ModuleType, Any, Any, Any]:
     numpy: Any = np
-    borrowed = "sctypes" not in np.__dict__
-    if borrowed:
+    patched = "sctypes" not in np.__dict__
+    if patched:
         numpy.sctypes = _SCTYPES
     if "bool" not in np.__dict__:
         numpy.bool = np.bool_
@@ -30,9 +30,9 @@ def _import_repaired() -> tuple[ModuleType, Any, Any, Any]:
         from imgaug import augmenters, dtypes
         from imgaug.augmenters import geometric
     finally:
-        if borrowed:
+        if patched:
             del numpy.sctypes
     return imgaug, augmenters, dtypes, geometric
 
 
-ia, iaa, dtypes, geometric = _import_repaired()
+ia, iaa, dtypes, geometric = _import_patched()

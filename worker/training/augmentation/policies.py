@@ -1,4 +1,4 @@
-"""The augmentation policies of Abai and Rajmalwar (arXiv:1904.10429), in the form in which users write their own."""
+"""The augmentation policies of Abai and Rajmalwar (arXiv:1904.10429), in the format in which users write their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from baton.domain.spec import AugmentationSpec
 from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 
-# Network 1's: for each image any number of five augmenters, from none to all.
+# For network 1: any number of five augmenters for each image, from none to all.
 _PAPER_1: dict[str, Any] = {
     "some_of": [0, None],
     "augmenters": [
@@ -19,7 +19,7 @@ _PAPER_1: dict[str, Any] = {
     ],
 }
 
-# Network 2's: flips, and six more augmenters each in half of the cases, in an order drawn for each batch.
+# For network 2: flips and six more augmenters, each in half of the cases, in an order drawn for each batch.
 _PAPER_2: dict[str, Any] = {
     "order": "random",
     "augmenters": [

@@ -1,4 +1,4 @@
-"""From what a spec names, a policy or augmenters of its own, to a function of images and a seed."""
+"""Turns the augmentation in a spec, a policy's name or augmenters, into a function of images and a seed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from worker.training.augmentation.imgaug_faster import faster
 from worker.training.augmentation.policies import POLICIES
 
 Augment = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-"""New images from the given ones, uint8 [n, h, w, 3], and a seed below 2**31, which alone decide them."""
+"""A pure function (images, seed) -> images, uint8 [n, h, w, 3]. The seed is below 2**31."""
 
 _one_at_a_time = threading.Lock()
 
 
 def resolve(augmentation: str | AugmentationSpec) -> Augment:
-    """The one place where a name or a spec becomes something that runs.
+    """The function for a name or for augmenters.
 
     Raises:
         JobFailure: unsupported, no augmentation of this name is installed, or it cannot be imported.
@@ -36,7 +36,7 @@ def resolve(augmentation: str | AugmentationSpec) -> Augment:
 
 
 def _checked(name: str, augment: Augment, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-    """A batch is written into memory of its own size: what an extension gives must fit."""
+    """Checks what an extension returns: a batch is written to memory of its size and type."""
     found = np.asarray(augment(images.copy(), seed))
     if found.shape != images.shape or found.dtype != np.uint8:
         raise ValueError(f"augmentation {name} gave {found.dtype} {found.shape} and not uint8 {images.shape}")
@@ -45,6 +45,6 @@ def _checked(name: str, augment: Augment, images: NDArray[np.uint8], seed: int) 
 
 def _run(augmenter: Any, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     with _one_at_a_time, faster():
-        # imgaug's random_state= on the outer augmenter does not reach its children reproducibly; seeding anew does.
+        # random_state= on the outer augmenter does not reach its children reproducibly; seeding before each batch does.
         augmenter.seed_(seed)
         return np.ascontiguousarray(augmenter.augment_images(images), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The data sets, by the names that a spec uses."""
+"""Loads the data sets that a spec can name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from baton.domain.spec import DatasetSpec
 from worker.training.data.cache import cached_images
 from worker.training.data.identity import identity_of
 from worker.training.data.image_data import ImageData, Split
-from worker.training.data.location import Told, on_disk
+from worker.training.data.location import Report, on_disk
 from worker.training.data.sources import list_images
 from worker.training.data.splits import split_rows
 from worker.training.data.summary import SplitSummary, summarize
 
-__all__ = ["ImageData", "Split", "SplitSummary", "Told", "load_images", "summarize"]
+__all__ = ["ImageData", "Report", "Split", "SplitSummary", "load_images", "summarize"]
 log = logging.getLogger(__name__)
-
-
-def _quiet(_text: str) -> None:
-    """Tells nobody."""
 
 
 def load_images(
@@ -31,26 +27,26 @@ def load_images(
     size: int,
     cache: Path,
     seed: int,
-    told: Told = _quiet,
+    report: Report = lambda _text: None,
     source: Download | None = None,
     roots: Sequence[Path] = (),
 ) -> ImageData:
     """A data set with images of `size` pixels a side, decoded once for each machine into the directory `cache`.
 
-    The splits are decided by the labels and `seed`, so they are the same at every size. `told` hears in words how far
-    downloading, unpacking and decoding are; it may raise to stop. `source`: where `dataset.download` gets it from.
-    `roots`: the directories that `dataset.path` may lie in; none: anywhere.
+    The labels and `seed` decide the splits, so they are the same at every size. `report`: called with texts about the
+    progress of downloading, unpacking and decoding; it may raise to stop. `source`: the source for `dataset.download`.
+    `roots`: the directories that may contain `dataset.path`; none: any.
 
     Raises:
         JobFailure: bad_data, naming the field or the file that is wrong; download_failed; disk_full; cache_unusable.
     """
     begun = time.monotonic()
-    spec = on_disk(spec, cache=cache, told=told, source=source, roots=roots)
+    spec = on_disk(spec, cache=cache, report=report, source=source, roots=roots)
     listing = list_images(spec)
     rows = split_rows(spec, listing, seed)
 
     def progress(done: int, total: int) -> None:
-        told(f"decoding images to {size} px: {done:,} of {total:,} ({done / total:.0%})")
+        report(f"decoding images to {size} px: {done:,} of {total:,} ({done / total:.0%})")
 
     images = cached_images(listing, name=spec.name, size=size, cache=cache, progress=progress)
     train, val, test = (
@@ -58,5 +54,5 @@ def load_images(
         for part in (rows.train, rows.val, rows.test)
     )
     assert train is not None and val is not None
-    log.info("images of %d px at hand after %.2f s", size, time.monotonic() - begun)
+    log.info("loaded the images of %d px in %.2f s", size, time.monotonic() - begun)
     return ImageData(train, val, test, listing.class_names, identity_of(listing, rows, images))

@@ -1,4 +1,4 @@
-"""The directories that a spec's dataset.path may lie in: on a worker whose users may not read all that it can read."""
+"""Restricts dataset.path to some directories, on a worker whose users may not read all that it can read."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from worker.training.data.listing import bad_data
 
 
 def check_path(path: Path, roots: Sequence[Path]) -> None:
-    """Nothing without roots; else the path, a directory or a file, and all links below it have to lead into one.
+    """Checks that the path, a directory or a file, and all links below it lead into a root. No roots: no check.
 
-    Raises JobFailure: bad_data. It says nothing of what lies outside, nor whether it is there.
+    Raises JobFailure: bad_data. Its text does not reveal what is outside, or whether it exists.
     """
     if not roots:
         return
     real = [Path(os.path.realpath(root)) for root in roots]
     if not _inside(path, real):
         names = ", ".join(map(str, roots))
-        bad_data(f"dataset.path: {path} does not lie in what this worker gives to jobs (BATON_DATA_ROOTS): {names}")
+        bad_data(
+            f"dataset.path: {path} is outside of the directories that this worker gives to jobs "
+            f"(BATON_DATA_ROOTS): {names}"
+        )
     for link in _links(path):
         if not _inside(link, real):
-            bad_data(f"dataset.path: the link {link} leads out of what this worker gives to jobs (BATON_DATA_ROOTS)")
+            bad_data(
+                f"dataset.path: the link {link} leads out of the directories that this worker gives to jobs "
+                "(BATON_DATA_ROOTS)"
+            )
 
 
 def _inside(path: Path, roots: Sequence[Path]) -> bool:
@@ -32,7 +38,7 @@ def _inside(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """All symbolic links below it, and below the directories that these lead to, each directory once."""
+    """All symbolic links below a folder, and below the directories that they lead to, each directory once."""
     seen: set[str] = set()
     waiting = [str(folder)]
     while waiting:
@@ -54,4 +60,4 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError:
-        return []  # no directory, or none that can be read: whoever lists the images says so
+        return []  # not a directory, or not readable: listing the images reports that

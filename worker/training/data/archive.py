@@ -1,4 +1,4 @@
-"""A zip as a directory: unpacked once for each machine into the cache, whole or not at all."""
+"""Unpacks a zip into the cache, once for each machine, completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from baton.system.caches import need_room, sync_directory, writing
@@ -23,17 +22,17 @@ from worker.training.data.zip_checks import LIMITS, Limits, checked
 
 Progress = Callable[[int, int], None]
 _COPY_BYTES = 1 << 20
-_TOLD_EVERY = 100
-# What a small file takes on disk beyond its bytes, about.
+_REPORT_EVERY = 100
+# About what a file takes on disk in addition to its content.
 _FILE_OVERHEAD = 4096
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits = LIMITS) -> Path:
-    """The directory with what is in the archive; its only top folder, where there is one.
+    """The directory with the archive's content; or the only folder in it, if there is nothing else.
 
-    A file that changes is another archive. `progress(done, total)` counts files; what it raises stops the work and
-    leaves nothing.
+    A changed file counts as another archive. `progress(done, total)` counts files; an exception that it raises stops
+    the work and leaves nothing.
 
     Raises:
         JobFailure: bad_data, naming the member; disk_full; cache_unusable.
@@ -44,20 +43,16 @@ def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits =
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.parent / f"{folder.name}.lock"
 
-            def told(done: int, total: int) -> None:
-                os.utime(lock)  # who waits sees that the work goes on
+            def report(done: int, total: int) -> None:
+                os.utime(lock)  # shows waiting processes that the work makes progress
                 progress(done, total)
 
-            sign = partial(_changed_at, lock)
-            with held(lock, lambda: progress(0, 0), progress=sign, seconds=WORK_SECONDS):
+            with held(lock, lambda: progress(0, 0), progress=lambda: lock.stat().st_mtime_ns, seconds=WORK_SECONDS):
                 if not folder.is_dir():
                     sweep(folder.parent, folder.name)
-                    _unpack(archive, folder, told, limits)
-    return _top(folder)
-
-
-def _changed_at(lock: Path) -> int:
-    return lock.stat().st_mtime_ns
+                    _unpack(archive, folder, report, limits)
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 def _key(archive: Path) -> str:
@@ -71,14 +66,14 @@ def _key(archive: Path) -> str:
 
 
 def _unpack(archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:
-    """Into a folder of another name, moved into place when it is whole and on disk. Called under the lock."""
+    """Unpacks to a temporary folder and renames it once it is complete and on disk. Called under the lock."""
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         # Workers of other users share the cache.
         scratch.chmod(0o755)
         with _opened(archive) as content:
             _extract(content, archive, scratch, progress, limits)
-        # One for all: an fsync for each of 120,000 files takes minutes.
+        # One sync for all files: an fsync for each of 120,000 files takes minutes.
         os.sync()
         scratch.rename(folder)
     finally:
@@ -105,7 +100,7 @@ def _extract(content: zipfile.ZipFile, archive: Path, folder: Path, progress: Pr
     need_room(folder, f"unpacking {archive}", sum(m.file_size + _FILE_OVERHEAD for m in files))
     made: set[Path] = set()
     for done, member in enumerate(files):
-        if done % _TOLD_EVERY == 0:
+        if done % _REPORT_EVERY == 0:
             progress(done, len(files))
         target = folder / member.filename
         if target.parent not in made:
@@ -117,17 +112,12 @@ def _extract(content: zipfile.ZipFile, archive: Path, folder: Path, progress: Pr
 
 def _write(content: zipfile.ZipFile, archive: Path, member: zipfile.ZipInfo, target: Path) -> None:
     try:
-        # Reads no more than the size that was checked, and compares the checksum at the end.
+        # zipfile reads no more than the size that was checked, and compares the checksum at the end.
         with content.open(member) as source, target.open("xb") as out:
             shutil.copyfileobj(source, out, _COPY_BYTES)
     except (*_BROKEN, OSError) as error:
-        # What the system refuses has a number; what bzip2 finds broken comes as an OSError without one.
+        # An error of the system has an errno; damaged bzip2 data raises an OSError without one.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         what = str(error) or type(error).__name__
         bad_data(f"{archive}: member {member.orig_filename!r} cannot be unpacked: {what}")
-
-
-def _top(folder: Path) -> Path:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder

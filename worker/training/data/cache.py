@@ -31,13 +31,15 @@ _FORMAT = 1
 def cached_images(listing: Listing, *, name: str, size: int, cache: Path, progress: Progress) -> NDArray[np.uint8]:
     """All images of the listing, uint8 [n, size, size, 3], memory-mapped; decoded on the first call on this machine.
 
-    `progress(done, total)` is called with images while decoding and while another process decodes; what it raises
-    stops the work and leaves no cache.
+    `progress(done, total)` counts images; it is called while this or another process decodes. An exception that it
+    raises stops the work and leaves no cache file.
 
     Raises:
         JobFailure: bad_data, an image is broken; disk_full.
     """
-    file = cache / f"{name}-{size}px-{_key(listing, size)}.npy"
+    content = json.dumps([_FORMAT, size, listing.labels.tolist(), listing.identity])
+    key = hashlib.sha256(content.encode()).hexdigest()[:24]
+    file = cache / f"{name}-{size}px-{key}.npy"
     shape = (len(listing.labels), size, size, 3)
     found = _open(file, shape)
     if found is not None:
@@ -68,11 +70,6 @@ def content_digests(images: NDArray[np.uint8]) -> bytes:
         return file.read(DIGEST_BYTES * len(images))
 
 
-def _key(listing: Listing, size: int) -> str:
-    content = json.dumps([_FORMAT, size, listing.labels.tolist(), listing.identity])
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
-
-
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     """The cache file if it exists and is complete. An older file without digests is created again."""
     try:
@@ -89,13 +86,13 @@ def _written(file: Path) -> int:
 
 
 def _build(file: Path, listing: Listing, size: int, progress: Progress) -> None:
-    """Into a file of another name, moved into place when it is whole and on disk. Called under the lock."""
+    """Writes to a temporary file and renames it once it is complete and on disk. Called under the lock."""
     descriptor, name = tempfile.mkstemp(prefix=f"{file.stem}.", suffix=".part", dir=file.parent)
     part = Path(name)
     try:
-        # Unbuffered: what a full disk refuses must not be tried once more at the close.
+        # Unbuffered: what a full disk refused must not be written again by close().
         with os.fdopen(descriptor, "wb", buffering=0) as out:
-            # The temporary file is its maker's alone; workers of other users share the cache.
+            # mkstemp makes the file private, but workers of other users share the cache.
             os.fchmod(out.fileno(), 0o644)
             _write(out, listing, size, progress)
         listing.unchanged()

@@ -1,4 +1,4 @@
-"""What killed writers of caches left behind."""
+"""Removes what killed writers left in a cache."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from baton.system.file_locks import free
 
 
 def sweep(folder: Path, mine: str) -> None:
-    """Removes every unfinished file or folder `KEY.RANDOM.part` whose writer is gone, as its lock `KEY.lock` tells.
+    """Removes every unfinished file or folder `KEY.RANDOM.part` whose writer is gone: its lock `KEY.lock` is free.
 
-    `mine`: the key whose lock the caller holds, before it begins to write.
+    `mine`: the key whose lock the caller holds. The caller must not have begun to write.
     """
     for part in folder.glob("*.part"):
         key = part.name.rsplit(".", 2)[0]
         if key == mine:
             remove(part)
             continue
-        with free(folder / f"{key}.lock") as nobody:
-            if nobody:
+        with free(folder / f"{key}.lock") as is_free:
+            if is_free:
                 remove(part)
 
 
 def remove(path: Path) -> None:
-    """A file or a folder with all that is in it; nothing, if it is not there."""
+    """Removes a file, or a folder with its content. Does nothing if it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

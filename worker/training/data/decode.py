@@ -1,4 +1,4 @@
-"""From an image file to pixels, or to an error that names the file."""
+"""Decodes image files. Every error names the file."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ def decode_rgb(path: Path, content: bytes) -> NDArray[np.uint8]:
             return np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        raise JobFailure("bad_data", f"{path}: no image that can be read") from error
     except Exception as error:  # Pillow raises whatever its decoders do: OSError, SyntaxError, ValueError, zlib.error
-        raise JobFailure("bad_data", f"{path}: {_trouble(error)}") from error
+        raise JobFailure("bad_data", f"{path}: broken image: {_text(error)}") from error
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The image stretched to uint8 [size, size, 3]: areas averaged where it shrinks, bilinear where it grows."""
+    """The image stretched to uint8 [size, size, 3]: area averages where it shrinks, bilinear where it grows."""
     if image.shape[:2] == (size, size):
         return image
     shrinks = min(image.shape[:2]) > size
@@ -69,7 +71,5 @@ def _eight_bits(image: Any) -> Any:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def _trouble(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no image that can be read"
-    return f"broken image: {words_of(lambda: error) or type(error).__name__}"
+def _text(error: Exception) -> str:
+    return words_of(lambda: error) or type(error).__name__

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from baton.domain.spec import DatasetSpec
 from worker.training.data.listing import Listing, kept_classes
 
 
 def listing(spec: DatasetSpec) -> Listing:
-    """Digits 0 to 9, their 0..16 made 0..255, gray in three channels; `per_class` takes the first of each digit."""
+    """Digits 0 to 9, scaled from 0..16 to 0..255, gray in three channels. `per_class` takes the first of each digit."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -23,9 +22,5 @@ def listing(spec: DatasetSpec) -> Listing:
         labels=bunch.target[rows].astype(np.int32),
         training=len(rows),
         identity=("scikit-learn digits",),
-        read=lambda i: _rgb(pixels[i]),
+        read=lambda i: np.repeat(pixels[i][..., None], 3, axis=2),
     )
-
-
-def _rgb(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(gray[..., None], 3, axis=2)

@@ -13,17 +13,17 @@ from worker.training.data.splits import SplitRows
 
 
 def identity_of(listing: Listing, rows: SplitRows, images: NDArray[np.uint8]) -> DataIdentity:
-    """What must be equal on two machines that train the same job. `images`: from the cache of decoded images."""
+    """The identity, equal on all machines that train the same job. `images`: from the cache of decoded images."""
     return DataIdentity(
         classes=tuple(map(same_everywhere, listing.class_names)),
-        names=tuple(map(same_everywhere, _by_place(listing) if listing.names is None else listing.names)),
+        names=tuple(map(same_everywhere, _positional_names(listing) if listing.names is None else listing.names)),
         labels=tuple(listing.labels.tolist()),
         parts=_parts(len(listing.labels), rows),
         digests=content_digests(images),
     )
 
 
-def _by_place(listing: Listing) -> list[str]:
+def _positional_names(listing: Listing) -> list[str]:
     """The class of each image and its number within the class, from 1."""
     seen = [0] * len(listing.class_names)
     found = []

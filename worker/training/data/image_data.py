@@ -1,4 +1,4 @@
-"""What training sees of a data set: three splits over one array of decoded images."""
+"""A loaded data set: three splits over one array of decoded images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Indices = NDArray[np.int64] | Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Some of the images, in a fixed order. Pickled, a memory-mapped array travels as its path.
+    """Some of the images, in a fixed order. Pickling replaces a memory-mapped array by its path.
 
     `images`: uint8 [all, size, size, 3] of every split; `rows`: int64 [n], which of them; `labels`: int32 [n].
     """
@@ -41,7 +41,7 @@ class Split:
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Width and height in pixels."""
         return int(self.images.shape[1])
 
     def __reduce__(self) -> tuple[Any, ...]:

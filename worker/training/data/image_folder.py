@@ -1,4 +1,4 @@
-"""One folder a class: path/<class>/*.jpg, the classes numbered in sorted order of their names."""
+"""One folder per class: path/<class>/*.jpg, the classes numbered in sorted order of their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set holds, before anything is decoded: classes, images and labels of each kind of source."""
+"""The content of a data set before anything is decoded: classes, images and labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from worker.ipc.progress import advanced
 from worker.training.data.decode import decode_rgb, read_content
 from worker.training.data.regular_files import check_regular
 
-TOLD_EVERY = 200
-"""Files. On a slow mount the look at all of them may take longer than a stall may."""
+REPORT_EVERY = 200
+"""Files between two progress reports. On a slow mount reading the stamps of all files may exceed the stall limit."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 
@@ -102,21 +102,17 @@ def of_files(
     files = [file for group in training for file in group] + [file for file, _ in official]
     labels = [k for k, group in enumerate(training) for _ in group] + [label for _, label in official]
     identity = tuple(_stamps(files))
+    top = os.path.commonpath([file.parent for file in files]) if root is None else str(root)
     return Listing(
         class_names=tuple(map(safe, names)),
         labels=np.array(labels, dtype=np.int32),
         training=len(files) - len(official),
         identity=identity,
         read=lambda i: _sized(files[i], size)[0],
-        unchanged=lambda: _compare(identity, files),
-        names=_names_below(root, files),
+        unchanged=lambda: _check_unchanged(identity, files),
+        names=tuple(_below(top, str(file)) for file in files),
         content=lambda i: _sized(files[i], size),
     )
-
-
-def _names_below(root: Path | None, files: list[Path]) -> tuple[str, ...]:
-    top = os.path.commonpath([file.parent for file in files]) if root is None else str(root)
-    return tuple(_below(top, str(file)) for file in files)
 
 
 def _below(top: str, file: str) -> str:
@@ -133,19 +129,19 @@ def _sized(file: Path, size: int | None) -> tuple[NDArray[np.uint8], bytes]:
     if size is not None and (height, width) != (size, size):
         bad_data(
             f"{file}: {width}x{height} pixels, where this data set has {size}x{size}; "
-            "images of other sizes are trained on as an image-folder"
+            "for images of other sizes use the data set image-folder"
         )
     return image, content
 
 
-def _compare(before: tuple[tuple[str, int, int], ...], files: list[Path]) -> None:
+def _check_unchanged(before: tuple[tuple[str, int, int], ...], files: list[Path]) -> None:
     for old, new in zip(before, _stamps(files), strict=True):
         if old != new:
-            bad_data(f"{new[0]}: changed while the data set was read; submit the job again when it is at rest")
+            bad_data(f"{new[0]}: changed while the data set was read; submit the job again when it no longer changes")
 
 
 def entries(folder: Path) -> Iterator[Path]:
-    """What lies in a folder."""
+    """The entries of a folder."""
     try:
         yield from folder.iterdir()
     except OSError as error:
@@ -155,7 +151,7 @@ def entries(folder: Path) -> Iterator[Path]:
 def _stamps(files: list[Path]) -> Iterator[tuple[str, int, int]]:
     """Each file's path, size in bytes and time of change in nanoseconds."""
     for number, file in enumerate(files):
-        if number % TOLD_EVERY == 0:
+        if number % REPORT_EVERY == 0:
             advanced()
         try:
             found = os.stat(file)  # noqa: PTH116 - a third of Path.stat's time, and this runs 110,000 times

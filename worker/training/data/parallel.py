@@ -1,4 +1,4 @@
-"""Images decoded on all cores, in order, with little memory."""
+"""Decodes images on all cores, in order, with little memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def decode_all(
     """Chunks of images, uint8 [k, size, size, 3], and the digests of their contents, in the listing's order.
 
     Decodes a few chunks ahead of the consumer. `waiting`: called repeatedly while the next chunk is not ready, with the
-    number of images decoded so far; what it raises ends the work, and threads that hang in a read are left behind.
+    number of images decoded so far; an exception that it raises ends the work. Threads that hang are not waited for.
 
     Uses threads and not processes: nothing is copied, a kill leaves no orphans, and Pillow and OpenCV release the GIL
     while they decode. For an image of 64 px (0.1 ms) decoding is the smaller part of the time, so threads help little

@@ -1,4 +1,4 @@
-"""Computes items ahead of the consumer, in threads, and gives them in order."""
+"""Computes items ahead of the consumer in threads, and yields them in order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def ahead(
     depth: int = 2,
     waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[Out]:
-    """`make(item)` for each item, in order, at most `depth` of them before they are asked for.
+    """`make(item)` for each item, in order, at most `depth` of them ahead of the consumer.
 
-    An exception of `make` is raised where its item would have come. `waiting`: called every LOOK_SECONDS while the next
-    item is not ready; what it raises ends the work. May be left midway: nothing more is begun then, and a thread that
-    hangs is left behind.
+    An exception of `make` is raised at the position of its item. `waiting`: called every LOOK_SECONDS while the next
+    item is not ready; an exception that it raises ends the work. The consumer may stop early: no more items are begun
+    then, and a thread that hangs is not waited for.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
     try:

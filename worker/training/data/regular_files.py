@@ -1,4 +1,4 @@
-"""Only regular files are read: a FIFO or a device in their place could be read for ever."""
+"""Opens regular files only: reading a FIFO or a device could block for ever."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KINDS = {
 
 
 def check_regular(file: Path, mode: int) -> None:
-    """Raises JobFailure: bad_data, the mode is not that of a regular file. Links were followed."""
+    """Raises JobFailure: bad_data, `mode` is not that of a regular file. Use the mode of a link's target."""
     if not stat.S_ISREG(mode):
         what = _KINDS.get(stat.S_IFMT(mode), "something else")
         raise JobFailure("bad_data", f"{file}: is {what} and not a regular file")
 
 
 def open_regular(file: Path) -> IO[bytes]:
-    """The file, to be read. Raises OSError, and JobFailure as above; never waits for a writer of a FIFO."""
+    """Opens a file for reading. Never waits for the writer of a FIFO. Raises OSError, and JobFailure as above."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(file, os.fstat(descriptor).st_mode)

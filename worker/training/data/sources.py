@@ -17,10 +17,10 @@ _SOURCES = {
 
 
 def list_images(spec: DatasetSpec) -> Listing:
-    """What the data set holds; nothing is decoded yet.
+    """The listing of a data set. Nothing is decoded yet.
 
     Raises:
-        JobFailure: bad_data, naming the field or the file; unsupported, an installed data set is none.
+        JobFailure: bad_data, naming the field or the file; unsupported, an extension did not return a Listing.
     """
     if spec.name in _SOURCES:
         return _SOURCES[spec.name](spec)

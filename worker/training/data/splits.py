@@ -1,4 +1,4 @@
-"""Which images train, validate and test: stratified, decided by the labels and the seed alone."""
+"""The split into training, validation and test images: stratified, decided by the labels and the seed alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton.domain.spec import DatasetSpec, SplitFractions
 from worker.training.data.listing import Listing, bad_data
 
 Rows = NDArray[np.int64]
-# Apart from the streams of order and augmentation.
+# A random stream separate from those of order and augmentation.
 _SPLIT = 3
 
 

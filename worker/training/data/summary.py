@@ -1,4 +1,4 @@
-"""How a data set is divided, for people: counts of each part and by what rule."""
+"""A summary of a data set's split for people: the counts of each part, and the rule."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from baton.domain.image_counts import split_of
 from baton.domain.spec import DatasetSpec, SplitFractions
-from worker.training.data.image_data import ImageData, Split
+from worker.training.data.image_data import ImageData
 
 
 @dataclass(frozen=True)
 class PartSummary:
-    """One part of a data set. `fewest` and `most`: images of one class in it."""
+    """One part of a data set. `fewest` and `most`: images per class in it."""
 
     name: str
     images: int
@@ -35,23 +35,22 @@ class SplitSummary:
     rule: str
 
     def lines(self) -> list[str]:
-        """The same as text."""
+        """The summary as text."""
         rest = [f"unused: {self.unused:,} images"] if self.unused else []
         return [f"{self.classes} classes; {self.rule}", *(str(part) for part in self.parts), *rest]
 
 
 def summarize(spec: DatasetSpec, data: ImageData, seed: int) -> SplitSummary:
-    """What the parts of a loaded data set hold."""
+    """The summary of a loaded data set."""
     classes = len(data.class_names)
     parts = {"train": data.train, "validation": data.val, "test": data.test}
-    found = tuple(_part(name, split, classes) for name, split in parts.items() if split is not None)
+    found = []
+    for name, split in parts.items():
+        if split is not None:
+            counts = np.bincount(split.labels, minlength=classes)
+            found.append(PartSummary(name, len(split), int(counts.min()), int(counts.max())))
     unused = len(data.train.images) - sum(part.images for part in found)
-    return SplitSummary(classes, found, unused, _rule(spec, seed))
-
-
-def _part(name: str, split: Split, classes: int) -> PartSummary:
-    counts = np.bincount(split.labels, minlength=classes)
-    return PartSummary(name, len(split), int(counts.min()), int(counts.max()))
+    return SplitSummary(classes, tuple(found), unused, _rule(spec, seed))
 
 
 def _rule(spec: DatasetSpec, seed: int) -> str:

@@ -15,15 +15,11 @@ SIZE = 64
 def listing(spec: DatasetSpec) -> Listing:
     """Classes in sorted wnid order, named by words.txt; `per_class` limits the training images only."""
     root = root_of(spec)
-    known = _wnids(root)
+    known = sorted(set(_lines(root / "wnids.txt")))
     wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
     training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
     official = list(_validation(root, wnids, set(known)))
     return of_files(_names(root, wnids), training, official, size=SIZE, root=root)
-
-
-def _wnids(root: Path) -> list[str]:
-    return sorted(set(_lines(root / "wnids.txt")))
 
 
 def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:
@@ -38,7 +34,7 @@ def _validation(root: Path, wnids: list[str], known: set[str]) -> Iterator[tuple
     annotations = root / "val" / "val_annotations.txt"
     labels, lines = {wnid: label for label, wnid in enumerate(wnids)}, _lines(annotations)
     if not lines:
-        bad_data(f"{annotations}: names no images")
+        bad_data(f"{annotations}: lists no images")
     for number, line in enumerate(lines, start=1):
         file, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]

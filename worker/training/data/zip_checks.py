@@ -1,4 +1,4 @@
-"""What may stand in a zip that is unpacked on a worker: looked at before the first byte is written."""
+"""Checks the members of a zip before the first byte is unpacked on a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _JUNK = ("__MACOSX/",)
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one archive. `ratio`: bytes unpacked to bytes of the file itself, asked of those over `free_bytes`."""
+    """Limits of one archive. `ratio`: unpacked bytes per byte of the file, checked above `free_bytes` only."""
 
     files: int = 3_000_000
     bytes: int = 200 * 10**9
@@ -31,13 +31,13 @@ LIMITS = Limits()
 
 
 def checked(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits = LIMITS) -> list[zipfile.ZipInfo]:
-    """The files among the members. Raises JobFailure: bad_data, naming the member that is not to be unpacked."""
+    """The files among the members. Raises JobFailure: bad_data, naming the member that must not be unpacked."""
     _check_size(archive, members, limits)
     wanted = [member for member in members if not member.orig_filename.startswith(_JUNK)]
     for member in wanted:
-        trouble = _trouble(member)
-        if trouble:
-            bad_data(f"{archive}: member {_shown(member)} {trouble}; nothing was unpacked")
+        violation = _violation(member)
+        if violation:
+            bad_data(f"{archive}: member {_shown(member)} {violation}; nothing was unpacked")
     files = [member for member in wanted if not member.is_dir()]
     _check_distinct(archive, files)
     return files
@@ -46,31 +46,31 @@ def checked(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits = 
 def _check_size(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
     total, packed = sum(m.file_size for m in members), archive.stat().st_size
     if len(members) > limits.files:
-        bad_data(f"{archive}: {len(members):,} members, more than the {limits.files:,} that are unpacked")
+        bad_data(f"{archive}: {len(members):,} members, more than the limit of {limits.files:,}")
     bomb = total > limits.bytes or total > max(limits.free_bytes, limits.ratio * packed)
     if bomb:
-        greatest = max(members, key=lambda m: m.file_size)
+        largest = max(members, key=lambda m: m.file_size)
         bad_data(
-            f"{archive}: {packed:,} bytes would become {total:,}, as in a zip bomb; its greatest member is "
-            f"{_shown(greatest)} with {greatest.file_size:,}; nothing was unpacked"
+            f"{archive}: {packed:,} bytes would be unpacked to {total:,}, as in a zip bomb; its largest member is "
+            f"{_shown(largest)} with {largest.file_size:,}; nothing was unpacked"
         )
 
 
-def _trouble(member: zipfile.ZipInfo) -> str:
-    # The name as it stands in the file: zipfile cuts it off at a NUL.
+def _violation(member: zipfile.ZipInfo) -> str:
+    # The name as stored in the archive: `filename` is cut off at a NUL.
     name, mode = member.orig_filename, member.external_attr >> 16
     if not name or "\0" in name or "\\" in name or _DRIVE.match(name):
-        return "has a name that is no plain relative path"
+        return "has a name that is not a plain relative path"
     parts = PurePosixPath(name).parts
     if not parts or max(len(part.encode()) for part in parts) > _LONGEST or len(name.encode()) > _LONGEST_PATH:
         return "has a name that no file can have"
     if name.startswith("/") or ".." in parts:
-        return "would lie outside of the folder it is unpacked into"
+        return "would be outside of the folder it is unpacked to"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     kind = stat.S_IFMT(mode)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not member.is_dir()):
-        return "is a link or device, no file"
+        return "is a link or device, not a file"
     return ""
 
 
@@ -79,7 +79,7 @@ def _check_distinct(archive: Path, files: Sequence[zipfile.ZipInfo]) -> None:
     for member in files:
         name = str(PurePosixPath(member.filename))
         if name in names:
-            bad_data(f"{archive}: member {_shown(member)} is there twice; nothing was unpacked")
+            bad_data(f"{archive}: member {_shown(member)} occurs twice; nothing was unpacked")
         names.add(name)
     folders = {folder for name in names for folder in _folders(name)}
     for member in files:

@@ -1,4 +1,4 @@
-"""How good a network is: what it answers, and what follows from that for each class."""
+"""Evaluation of a network: its answers to images, and the metrics computed from them."""
 
 from __future__ import annotations
 

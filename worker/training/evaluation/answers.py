@@ -1,4 +1,4 @@
-"""What a network answers to some images: its few most probable classes, and not all of them."""
+"""The answers of a network to images: only the most probable classes of each."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether that is the image's own, bool [n]."""
+        """Whether the predicted class is the true one, bool [n]."""
         return np.asarray(self.predicted == self.labels)
 
     @property
     def among_top(self) -> NDArray[np.bool_]:
-        """Whether the image's own class is among the k, bool [n]."""
+        """Whether the true class is among the k, bool [n]."""
         return np.asarray((self.classes == self.labels[:, None]).any(axis=1))
 
 

@@ -1,10 +1,10 @@
-"""Training batches from any place of a stage on, computed here or ahead of time in helper processes."""
+"""Training batches augmented on the host: in this process, or ahead of time in helper processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,13 @@ from worker.training.input.plan import BatchPlan
 from worker.training.input.pool import BatchPool
 from worker.training.step.batch import Batch
 
-if TYPE_CHECKING:
-    pass
-
 
 class BatchSource:
-    """The batches of one stage. They are the same for any number of processes and from any place on.
+    """The batches of one stage. They are the same for any number of processes and from any batch on.
 
-    `processes`: helper processes that augment, 0 for none; policy "none" never starts any. They start at once and die
-    with the thread that makes the source, so make it on one that lasts as long as the stage. `waiting`: called
-    repeatedly while a helper does not answer; what it raises ends the wait.
+    `processes`: helper processes that augment; 0: none. Policy "none" starts none. They start at once and die with the
+    thread that creates the source, so create it in a thread that lasts as long as the stage. `waiting`: called
+    repeatedly while a helper does not answer; an exception that it raises ends the wait.
     """
 
     def __init__(
@@ -48,17 +45,17 @@ class BatchSource:
         return self._pool.pids if self._pool else ()
 
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0; may be left midway.
+        """The batches first_batch..steps_per_epoch-1 of an epoch, both counted from 0. The consumer may stop early.
 
         Raises:
-            JobFailure: augmentation_died, a helper was killed; exception, it says what went wrong in one.
+            JobFailure: augmentation_died, a helper died; exception, with the error of a helper.
         """
         images: Callable[[int, int], NDArray[np.uint8]] = self._pool.images if self._pool else self._plan.images
         for batch in range(first_batch, self._plan.steps_per_epoch):
             yield Batch(images(epoch, batch), self._plan.labels(epoch, batch))
 
     def close(self) -> None:
-        """Ends the helper processes. A second time it does nothing."""
+        """Ends the helper processes. Further calls do nothing."""
         if self._pool:
             self._pool.close()
 

@@ -19,8 +19,8 @@ from worker.training.state.cursor import CursorData
 
 MAX_DOING = 500
 ADVICE = (
-    "Nothing was trained on it. Restore the data where this worker reads it, then resume the job: it goes on from its "
-    "checkpoint. A job that is to go on with changed data is submitted with dataset.on_change: continue"
+    "Nothing was trained on it. Restore the data on this worker, then resume the job: it continues from its "
+    "checkpoint. To continue with changed data, submit a job with dataset.on_change: continue"
 )
 
 
@@ -33,7 +33,7 @@ class Loader:
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
         self._spec, self._control, self._workspace = spec, control, workspace
         self._loaded: dict[int, ImageData] = {}
-        self.record = None if snapshot is None else _remembered(snapshot)
+        self.record = None if snapshot is None else _stored_record(snapshot)
         self.changed = False
 
     def at(self, size: int, boundary: Callable[[], None]) -> ImageData:
@@ -52,22 +52,22 @@ class Loader:
         return self._loaded[size]
 
     def _load(self, size: int, boundary: Callable[[], None]) -> ImageData:
-        def load(told: Callable[[str], None]) -> ImageData:
+        def load(report: Callable[[str], None]) -> ImageData:
             return load_images(
                 self._spec.dataset,
                 size=size,
                 cache=self._workspace.cache,
                 seed=self._spec.seed,
-                told=told,
+                report=report,
                 source=self._workspace.downloads.get(self._spec.dataset.name),
                 roots=self._workspace.data_roots,
             )
 
-        def hear(text: str) -> None:
+        def show(text: str) -> None:
             self._control.tell(Phase.LOADING, doing=text[:MAX_DOING])
 
         try:
-            return in_background(load, hear, boundary)
+            return in_background(load, show, boundary)
         except JobFailure as error:
             if error.reason != Reason.BAD_DATA or self.record is None:
                 raise
@@ -77,10 +77,10 @@ class Loader:
     def _compare(self, found: DataIdentity) -> None:
         text = None if self.record is None else what_changed(self.record, found)
         if text is not None:
-            self._go_on_or_not(text, found)
+            self._check_change(text, found)
         self.record = found.record
 
-    def _go_on_or_not(self, text: str, found: DataIdentity) -> None:
+    def _check_change(self, text: str, found: DataIdentity) -> None:
         assert self.record is not None
         if self._spec.dataset.on_change != "continue":
             raise _changed(text)
@@ -94,7 +94,7 @@ class Loader:
         self._control.note("resumed_inexactly", f"resumed inexactly: the data changed: {text}", data)
 
 
-def _remembered(snapshot: Snapshot) -> DataRecord | None:
+def _stored_record(snapshot: Snapshot) -> DataRecord | None:
     """The data record. None in checkpoints of older versions (no record) or newer ones (other format)."""
     record = CursorData.model_validate(snapshot.cursor).data
     return record if record is not None and record.format == FORMAT else None

@@ -1,4 +1,4 @@
-"""What a training batch holds, as a pure function of its place in the run."""
+"""The content of a training batch, as a pure function of its position in the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.training.input.shuffle import batch_indices, batch_seed
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """One stage's batches: everything that decides them but epoch and batch, both counted from 0."""
+    """Everything that decides the batches of one stage, apart from epoch and batch. Both are counted from 0."""
 
     split: Split
     policy: str | AugmentationSpec
@@ -26,7 +26,7 @@ class BatchPlan:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of a batch's images: (batch_size, size, size, 3)."""
+        """The shape of a batch's images: (batch_size, size, size, 3)."""
         return (self.batch_size, self.split.size, self.split.size, 3)
 
     def indices(self, epoch: int, batch: int) -> NDArray[np.int64]:
@@ -51,5 +51,5 @@ class BatchPlan:
         return self.split.labels[self.indices(epoch, batch)]
 
     def after(self, epoch: int, batch: int) -> tuple[int, int]:
-        """The place of the next batch, which may lie in the next epoch."""
+        """Epoch and number of the next batch. It may be in the next epoch."""
         return (epoch, batch + 1) if batch + 1 < self.steps_per_epoch else (epoch + 1, 0)

@@ -1,4 +1,4 @@
-"""Helper processes that compute the coming batches while the current one trains, in order, in shared memory."""
+"""Helper processes that compute the next batches, in order, in shared memory, while the current batch trains."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from worker.ipc import progress
 from worker.ipc.shared_memory import memory_file
 from worker.training.input.plan import BatchPlan
 
-# One batch under way and two ready for each process: enough to ride out an uneven step.
+# For each process one batch in work and two ready: enough to absorb steps of uneven length.
 _SLOTS_PER_PROCESS = 3
 _MEMORY_BYTES = 1 << 30
 ANSWER_SECONDS = 0.5
-"""After so long without an answer of a helper, and again and again, the loop looks at its orders."""
+"""How often `waiting` is called while a helper does not answer."""
 KILL_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ class _Ahead:
 
 
 class BatchPool:
-    """Images of any batch; those that follow it are computed ahead, over the end of the epoch too.
+    """Returns the images of any batch. Computes the batches after it ahead, across the end of an epoch too.
 
-    Not for several threads. The thread that makes the pool must live as long as the pool: with it die the helpers.
-    `waiting`: called repeatedly while a helper does not answer; what it raises ends the wait.
+    Not thread-safe. The thread that creates the pool must live as long as the pool: the helpers die with it.
+    `waiting`: called repeatedly while a helper does not answer; an exception that it raises ends the wait.
     """
 
     def __init__(self, plan: BatchPlan, processes: int, waiting: Callable[[], None] = lambda: None) -> None:
@@ -80,7 +80,7 @@ class BatchPool:
         """The images of a batch, uint8 [batch_size, size, size, 3], as `BatchPlan.images` gives them.
 
         Raises:
-            JobFailure: augmentation_died, a helper was killed; exception, it says what went wrong in one.
+            JobFailure: augmentation_died, a helper died; exception, with the error of a helper.
         """
         if self._ahead and (self._ahead[0].epoch, self._ahead[0].batch) != (epoch, batch):
             while self._ahead:
@@ -93,7 +93,7 @@ class BatchPool:
         return images
 
     def close(self) -> None:
-        """Ends the helpers; they hold nothing worth an orderly end."""
+        """Kills the helpers. They have no state to save."""
         for helper in self._helpers:
             helper.requests.close()
             helper.process.kill()
@@ -103,25 +103,25 @@ class BatchPool:
         self._ahead.clear()
 
     def _request_from(self, epoch: int, batch: int) -> None:
-        """Fills the free slots with the batches that follow those already asked for, or with these."""
-        place = (epoch, batch)
+        """Fills the free slots with the batches after the last requested one; from this batch on if there is none."""
+        position = (epoch, batch)
         if self._ahead:
-            place = self._plan.after(self._ahead[-1].epoch, self._ahead[-1].batch)
+            position = self._plan.after(self._ahead[-1].epoch, self._ahead[-1].batch)
         while len(self._ahead) < len(self._slots):
-            self._request(_Ahead(*place, self._next_slot))
-            place = self._plan.after(*place)
+            self._request(_Ahead(*position, self._next_slot))
+            position = self._plan.after(*position)
 
     def _request(self, wanted: _Ahead) -> None:
         helper = self._helper_of(wanted)
-        _talk(helper, lambda: helper.requests.send((wanted.epoch, wanted.batch, wanted.slot)))
+        _exchange(helper, lambda: helper.requests.send((wanted.epoch, wanted.batch, wanted.slot)))
         self._ahead.append(wanted)
         self._next_slot = (wanted.slot + 1) % len(self._slots)
 
     def _receive(self, wanted: _Ahead) -> None:
         helper = self._helper_of(wanted)
-        trouble = _talk(helper, lambda: self._answer(helper))
-        if trouble is not None:
-            raise JobFailure("exception", f"augmentation {self._plan.policy} failed: {trouble}")
+        error = _exchange(helper, lambda: self._answer(helper))
+        if error is not None:
+            raise JobFailure("exception", f"augmentation {self._plan.policy} failed: {error}")
 
     def _answer(self, helper: _Helper) -> str | None:
         while not helper.requests.poll(ANSWER_SECONDS):
@@ -136,29 +136,31 @@ class BatchPool:
         return self._helpers[wanted.slot % len(self._helpers)]
 
 
-def _talk(helper: _Helper, call: Callable[[], str | None]) -> str | None:
+def _exchange(helper: _Helper, call: Callable[[], str | None]) -> str | None:
     try:
         return call()
     except (EOFError, OSError):
-        _died(helper.process)
+        _raise_died(helper.process)
 
 
-def _died(process: subprocess.Popen[bytes]) -> NoReturn:
+def _raise_died(process: subprocess.Popen[bytes]) -> NoReturn:
     process.kill()
     code = _reap(process)
     if code is None:
-        raise JobFailure("augmentation_died", f"augmentation process {process.pid} closed its pipe and cannot be ended")
+        raise JobFailure(
+            "augmentation_died", f"augmentation process {process.pid} closed its pipe and cannot be killed"
+        )
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     hint = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
     raise JobFailure("augmentation_died", f"augmentation process {process.pid} {how}{hint}")
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int | None:
-    """The exit status of a killed process; None where the kernel does not let it go in time."""
+    """The exit status of a killed process; None if it does not end in time."""
     try:
         return process.wait(KILL_SECONDS)
     except subprocess.TimeoutExpired:
-        log.error("augmentation process %d was killed and has not ended; it is left behind", process.pid)
+        log.error("augmentation process %d was killed and has not ended; it is not waited for any longer", process.pid)
         return None
 
 
@@ -177,9 +179,9 @@ def _start(plan: int, memory: int) -> _Helper:
 
 @contextmanager
 def _stops_blocked() -> Iterator[None]:
-    """A process started within never gets SIGINT or SIGTERM: Ctrl-C reaches all, but a stop is the parent's to decide.
+    """Processes started within never get SIGINT or SIGTERM. Ctrl-C reaches all processes; the parent decides to stop.
 
-    The mask is inherited, so there is no moment in which a stop could kill a helper that has yet to ignore it.
+    The mask is inherited, so there is no time in which a signal could kill a helper before it ignores signals.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

@@ -1,7 +1,7 @@
-"""A helper process of the batch pipeline: takes images, augments them, lays them into shared memory.
+"""A helper process of the batch pipeline: reads images, augments them, and writes them to shared memory.
 
 Started by `worker.training.input.pool` as `python -m`, not by multiprocessing, whose spawn would import the program's
-main module and TensorFlow with it. SIGINT and SIGTERM come blocked from there.
+main module and TensorFlow with it. It starts with SIGINT and SIGTERM blocked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.training.input.plan import BatchPlan
 
 
 def serve(plan: BatchPlan, memory: mmap.mmap, requests: Connection) -> None:
-    """Answers (epoch, batch, slot) with None when the batch lies in its slot, or with what went wrong; until EOF."""
+    """Answers each (epoch, batch, slot) with None once the batch is in its slot, or with an error text. Ends at EOF."""
     slots = np.frombuffer(memory, dtype=np.uint8).reshape(-1, *plan.shape)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
@@ -36,7 +36,7 @@ def serve(plan: BatchPlan, memory: mmap.mmap, requests: Connection) -> None:
 def _answer(plan: BatchPlan, epoch: int, batch: int, slot: np.ndarray) -> str | None:
     try:
         slot[:] = plan.images(epoch, batch)
-    except Exception as error:  # all of it belongs to the parent
+    except Exception as error:  # the parent reports every error
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -44,10 +44,10 @@ def _answer(plan: BatchPlan, epoch: int, batch: int, slot: np.ndarray) -> str | 
 def _main(plan_file: int, memory_file: int, connection: int) -> None:
     import cv2
 
-    # As many processes as asked for, one thread each.
+    # One thread in each process: the number of processes is what a worker sets.
     cv2.setNumThreads(1)
     with mmap.mmap(plan_file, 0, access=mmap.ACCESS_READ) as content:
-        plan: BatchPlan = pickle.loads(content)  # noqa: S301 - from our own parent, through memory nobody else has
+        plan: BatchPlan = pickle.loads(content)  # noqa: S301 - written by the parent, in private memory
     serve(plan, mmap.mmap(memory_file, 0), Connection(connection))
 
 

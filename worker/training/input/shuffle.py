@@ -1,4 +1,4 @@
-"""The order of the training images: a pure function of the seed and the place in the run."""
+"""The order of the training images: a pure function of the seed and the position in the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Keep the streams apart: no permutation and no augmentation is ever drawn from the same entropy.
+# Separate random streams: a permutation and an augmentation are never drawn from the same entropy.
 _ORDER, _AUGMENTATION, _DEVICE = 1, 2, 4
 
 
@@ -16,15 +16,15 @@ def batch_indices(
 ) -> NDArray[np.int64]:
     """Which training images make up a batch: int64 [batch_size], each in 0..size-1.
 
-    All numbers count from 0. An epoch of few steps does not restart the shuffled order, the next one goes on
-    through it: each pass over the `size` images is a new permutation and holds every image once. A pass may end
-    within a batch, and a batch may be larger than the data set.
+    All numbers count from 0. The shuffled order does not restart at an epoch: the next epoch continues where the
+    previous one ended. Each pass over the `size` images is a new permutation and holds every image once. A pass may
+    end within a batch, and a batch may be larger than the data set.
 
     Raises:
         ValueError: there are no images.
     """
     if size < 1:
-        raise ValueError("cannot draw batches from no images")
+        raise ValueError("there are no images to draw batches from")
     start = (epoch * steps_per_epoch + batch) * batch_size
     positions = np.arange(start, start + batch_size, dtype=np.int64)
     passes, places = np.divmod(positions, size)

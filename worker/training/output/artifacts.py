@@ -1,4 +1,4 @@
-"""The files for people that a job leaves, and when each of them is sent."""
+"""The files that a job publishes, and when each of them is sent."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ LATEST_SECONDS = 30.0
 
 
 class PublishedFiles:
-    """Hands files over; the control writes and sends them later."""
+    """Queues files. The control writes and sends them later."""
 
     def __init__(self, control: Control, workspace: Workspace, plan: StepPlan, outputs: int) -> None:
         self._control, self._plan, self._outputs = control, plan, outputs
         self._models, self._workspace = ModelFiles(plan.spec, outputs), workspace
-        self._press = ReportProcess(control, enabled=workspace.reports)
+        self._reports = ReportProcess(control, enabled=workspace.reports)
         self._readback = Readback(control, plan.spec.network.name, enabled=workspace.reports)
         self._latest_sent = 0.0
         self._best_epoch = 0  # the epoch that this process has sent as best.keras
 
     def latest(self, snapshot: Snapshot, *, now: bool = False) -> None:
-        """latest.keras, not more often than people look."""
+        """Publishes latest.keras, at most every LATEST_SECONDS unless `now`."""
         if now or time.monotonic() - self._latest_sent > LATEST_SECONDS:
             self._latest_sent = time.monotonic()
             self._publish_model("latest.keras", snapshot)
 
     def best(self, best: BestEpoch, snapshot: Snapshot) -> None:
-        """best.keras, once for each best."""
+        """Publishes best.keras, once for each best epoch."""
         if self._best_epoch != best.metric.epoch:
             self._best_epoch = best.metric.epoch
             self._publish_model("best.keras", snapshot, self._lost_best)
 
     def _lost_best(self) -> None:
-        self._best_epoch = 0  # it is tried once more at the end
+        self._best_epoch = 0  # it is published again at the end of the job
 
     def _publish_model(self, name: str, snapshot: Snapshot, lost: Callable[[], None] = lambda: None) -> None:
         write = self._readback.watching(name, self._models.writer(snapshot.arrays))
         self._control.publish(name, write, KERAS_FILE, lost)
 
     def history(self, rows: History) -> None:
-        """history.csv."""
+        """Publishes history.csv."""
         self._control.publish("history.csv", history_writer(rows.taken()), CSV_FILE)
 
     def evaluation(
@@ -68,7 +68,7 @@ class PublishedFiles:
         sets: Mapping[str, SplitEvaluation],
         between: Callable[[], None],
     ) -> dict[str, float]:
-        """evaluation.json and the last report, and the main numbers; `between` may raise while it is made."""
+        """Publishes evaluation.json and the final report. Returns the main numbers. `between` may raise to stop."""
         model = self._model("best", best.stage, best.epoch)
         evaluation = make_evaluation(self._plan.spec, model, data.class_names, self._outputs, sets)
 
@@ -76,24 +76,24 @@ class PublishedFiles:
             path.write_text(evaluation.model_dump_json(), encoding="utf-8")
 
         self._control.publish(FILE, write, JSON_FILE)
-        self._press.finish(lambda: self._material(model, rows, data, sets, finished=True), between)
+        self._reports.finish(lambda: self._report_inputs(model, rows, data, sets, finished=True), between)
         self._readback.finish(between)
         return main_numbers(evaluation)
 
     def partial_report(self, rows: History, data: ImageData, validation: SplitEvaluation) -> None:
-        """report.html as things stand, made in the background, if it is time for one."""
+        """Publishes an interim report.html, made in the background, if one is due."""
         model = self._model("latest", rows.last.stage, rows.last.epoch)
-        self._press.offer(lambda: self._material(model, rows, data, {"validation": validation}))
+        self._reports.offer(lambda: self._report_inputs(model, rows, data, {"validation": validation}))
 
     def close(self) -> None:
-        """Nothing more is sent; a report that is being made is given up, and a check of a model's file."""
-        self._press.close()
+        """Cancels a report that is being made and a check of a model file. Nothing more is sent."""
+        self._reports.close()
         self._readback.close()
 
     def _model(self, role: str, stage: int, epoch: int) -> EvaluatedModel:
         return EvaluatedModel(role=role, stage=stage, epoch=epoch, image_size=evaluation_size(self._plan.spec, stage))
 
-    def _material(
+    def _report_inputs(
         self,
         model: EvaluatedModel,
         rows: History,

@@ -1,4 +1,4 @@
-"""Records the rows of finished epochs, with the files that go with them."""
+"""Sends the history rows of finished epochs, and the files that belong to them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from worker.training.state.cursor import BestEpoch, Cursor
 
 
 class EpochRecorder:
-    """For the training loop, which adds the rows to its cursor."""
+    """Used by the training loop, which appends the rows to its cursor."""
 
     def __init__(self, spec: JobSpec, control: Control, files: PublishedFiles) -> None:
         self._spec, self._control, self._files = spec, control, files
 
-    def announce(self, cursor: Cursor, snapshot: Snapshot | None) -> None:
+    def send(self, cursor: Cursor, snapshot: Snapshot | None) -> None:
         """Sends the newest row and its files. `snapshot`: the state after that epoch, if it was saved."""
         row, best = cursor.history.last, cursor.best
         if snapshot is not None and best is not None and best.metric.epoch == row.epoch:
             self._files.best(best, snapshot)
-        self._record(row, best)
+        self._send_row(row, best)
         self._files.history(cursor.history)
 
-    def again(self, cursor: Cursor, snapshot: Snapshot) -> None:
-        """Sends what the attempt that wrote the snapshot may not have sent.
+    def resend(self, cursor: Cursor, snapshot: Snapshot) -> None:
+        """Sends again what the attempt that wrote the snapshot may not have sent.
 
-        These are the rows that waited, and after an epoch its row and its files.
+        These are the rows that were still queued and, if the snapshot is at the end of an epoch, its row and files.
         """
         ended = snapshot.position.step == 0 and len(cursor.history) > 0
         if snapshot.rows_from is not None:
             for row in islice(cursor.history, snapshot.rows_from - 1, len(cursor.history) - ended):
-                self._record(row, cursor.best)
+                self._send_row(row, cursor.best)
         if ended:
-            self.announce(cursor, snapshot)
+            self.send(cursor, snapshot)
 
-    def _record(self, row: EpochRow, best: BestEpoch | None) -> None:
+    def _send_row(self, row: EpochRow, best: BestEpoch | None) -> None:
         last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
         self._control.epoch(row, best.metric if best else None, last)

@@ -1,4 +1,4 @@
-"""A model's judgement on sets of images: the numbers of an evaluation, and what a report shows beside them."""
+"""Evaluates a network on splits of the data, for validation, for the final evaluation and for reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.training.step.memory import out_of_memory
 
 @dataclass(frozen=True, eq=False)
 class SplitEvaluation:
-    """One set of images with a network's answers to them; in the score the loss has the regularisation in it."""
+    """The network's answers to one split, and its score. The loss includes the regularisation."""
 
     split: Split
     score: Score
@@ -31,10 +31,10 @@ class SplitEvaluation:
 def evaluate_split(
     engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int
 ) -> SplitEvaluation:
-    """What the engine's network, of a stage counted from 1, says of a split.
+    """Evaluates the engine's network, of a stage counted from 1, on a split.
 
-    `between` is called before each batch and may raise to stop. Where the device's memory is full, all of the split is
-    judged again in batches of half the size, so that the sums do not depend on where it happened.
+    `between` is called before each batch and may raise to stop. If the device's memory is full, the whole split is
+    evaluated again with half the batch size, so that the sums do not depend on where it happened.
 
     Raises:
         JobFailure: out_of_memory, not one image fits.
@@ -53,14 +53,14 @@ def evaluate_split(
         except tf.errors.OpError as error:
             if not out_of_memory(error):
                 raise
-            full = error.with_traceback(None)  # whose frames hold tensors
+            full = error.with_traceback(None)  # its frames would keep tensors alive
         batches.halve(split.size, size, full)
 
 
 def evaluate_splits(
     engine: Engine, data: ImageData, between: Callable[[], None], batches: EvaluationBatches, stage: int
 ) -> dict[str, SplitEvaluation]:
-    """The same of all sets that did not train, by their names in an evaluation."""
+    """Evaluates the network on the validation and the test images. Keys: the names in an evaluation."""
     splits = {"validation": data.val} | ({"test": data.test} if data.test is not None else {})
     return {name: evaluate_split(engine, split, between, batches, stage) for name, split in splits.items()}
 
@@ -68,7 +68,7 @@ def evaluate_splits(
 def make_evaluation(
     spec: JobSpec, model: EvaluatedModel, names: tuple[str, ...], outputs: int, sets: Mapping[str, SplitEvaluation]
 ) -> Evaluation:
-    """The file's content: nothing in it depends on when or where it was made."""
+    """The content of evaluation.json. It does not depend on when or where it was made."""
     named = class_names(names, outputs)
     return Evaluation(
         job=spec.name,
@@ -81,6 +81,5 @@ def make_evaluation(
 
 
 def evaluation_size(spec: JobSpec, stage: int) -> int:
-    """Pixels a side of the images that a stage, counted from 1, is validated on."""
-    found = spec.stages[stage - 1]
-    return found.judged_at
+    """Width and height in pixels of the images that a stage, counted from 1, is validated on."""
+    return spec.stages[stage - 1].judged_at

@@ -1,4 +1,4 @@
-"""Files for people: models that plain Keras loads."""
+"""Model files that plain Keras loads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ KERAS_FILE = "application/zip"
 
 
 class ModelFiles:
-    """Writes .keras files from host copies, on the CPU and beside the training, with a second network of its own.
+    """Writes .keras files from host copies with a second network, on the CPU, while training continues.
 
-    All writers are to be called in one thread: there the network is built when the first of them needs it.
+    Call all writers in one thread: the first call builds the network.
     """
 
     def __init__(self, spec: JobSpec, classes: int) -> None:
@@ -27,12 +27,12 @@ class ModelFiles:
 
     @cached_property
     def _network(self) -> keras.Model:
-        # Not at the start: nobody should wait for it before the first step.
+        # Built late, so that it does not delay the first step.
         with tf.device("/CPU:0"):
             return build_network(self._spec, self._classes)
 
     def writer(self, arrays: Arrays) -> Callable[[Path], None]:
-        """What writes the network of a snapshot to a path."""
+        """A function that writes the network of a snapshot to a path."""
         values = [array for name, array in sorted(arrays.items()) if name.startswith("network/")]
 
         def write(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How to run a module of Baton beside the training: one process of low priority, which ends with this one."""
+"""Runs a module of Baton in a separate process while training continues. It ends with this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 REAP_SECONDS = 0.1
-"""How long a killed process is waited for. The kernel may not let it go: the thread ends without it."""
+"""How long to wait for a killed process. If the kernel cannot end it in time, the thread continues without it."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -20,34 +20,34 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> Mapping[str, str]:
-    """The variables: the same modules as here, and one thread, because the training has the cores."""
+    """The environment variables: the same module path, and one thread, because training needs the cores."""
     path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
-def last_line(said: bytes) -> str:
+def last_line(errors: bytes) -> str:
     """The last line of what the process wrote to its standard error."""
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:500] if lines else ""
 
 
 class Helper:
-    """One such process. One thread runs it, and any other may give it up."""
+    """One such process. One thread runs it, and any other thread may cancel it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self.given_up = False
+        self.cancelled = False
 
     def run(self, module: str, *arguments: str, seconds: float) -> bytes:
         """What the process printed.
 
         Raises:
-            RuntimeError: it failed, or was given up. subprocess.TimeoutExpired: it took longer than `seconds`.
+            RuntimeError: it failed, or was cancelled. subprocess.TimeoutExpired: it took longer than `seconds`.
         """
         with self._lock:
-            if self.given_up:
-                raise RuntimeError("given up")
+            if self.cancelled:
+                raise RuntimeError("cancelled")
             self._process = process = subprocess.Popen(
                 command(module, *arguments),
                 env=environment(),
@@ -56,19 +56,19 @@ class Helper:
                 stderr=subprocess.PIPE,
             )
         try:
-            printed, said = process.communicate(timeout=seconds)
+            printed, errors = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=REAP_SECONDS)
             raise
         if process.returncode:
-            raise RuntimeError(last_line(said) or f"it ended with {process.returncode}")
+            raise RuntimeError(last_line(errors) or f"it ended with exit status {process.returncode}")
         return printed
 
-    def give_up(self) -> None:
-        """Kills it, or keeps it from being started."""
+    def cancel(self) -> None:
+        """Kills the process, or prevents its start."""
         with self._lock:
-            self.given_up = True
+            self.cancelled = True
             if self._process is not None:
                 self._process.kill()

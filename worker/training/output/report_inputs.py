@@ -1,4 +1,4 @@
-"""Takes from a training process what a report needs: some numbers and a few dozen images."""
+"""Copies what a report needs from the training process: numbers and a few dozen images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.training.state.step_plan import StepPlan
 
 RIGHT = WRONG = 12
 ORIGINALS = 8
-# Apart from the streams of order, augmentation and splits.
+# A random stream separate from those of order, augmentation and splits.
 _SHOWN = 4
 
 
@@ -36,7 +36,7 @@ def gather(
     workspace: Workspace,
     finished: bool,
 ) -> ReportInputs:
-    """Copies all of it, so that training may go on at once."""
+    """Copies everything, so that training can continue at once."""
     facts = Facts(
         spec=dump_spec(plan.spec),
         steps=plan.steps,
@@ -65,7 +65,7 @@ def _counts(data: ImageData) -> dict[str, tuple[int, ...]]:
 
 
 def _shown(judged: SplitEvaluation, seed: int) -> Shown:
-    """Drawn, not picked: as many right answers as wrong ones, where there are so many, the right ones first."""
+    """A random sample: at most RIGHT images with a correct answer, then at most WRONG with a wrong one."""
     generator = np.random.default_rng([_SHOWN, seed])
     right = judged.answers.right
     places = np.concatenate(
@@ -79,7 +79,7 @@ def _drawn(generator: np.random.Generator, places: NDArray[np.int64], most: int)
 
 
 def _originals(train: Split, seed: int) -> NDArray[np.uint8]:
-    """One image of each of some classes."""
+    """One image of each of at most ORIGINALS classes."""
     generator = np.random.default_rng([_SHOWN, seed])
     order = generator.permutation(len(train))
     _, first = np.unique(train.labels[order], return_index=True)

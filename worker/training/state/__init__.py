@@ -1,1 +1,1 @@
-"""Where a run stands: step plan, cursor, learning rate schedules, throughput."""
+"""The state of a run: step plan, cursor, learning rate schedules, throughput."""

@@ -1,4 +1,4 @@
-"""All that decides the next step beside the arrays, as JSON: schedule, history, best epochs."""
+"""The state of a run apart from arrays and position, as JSON: schedule, history, best epochs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CursorData(BaseModel):
 
 @dataclass
 class Cursor:
-    """Where the loop keeps what it must not forget."""
+    """The loop's own part of that state. `stage_best`: the best epoch of the current stage."""
 
     history: History = field(default_factory=History)
     best: BestEpoch | None = None
@@ -65,10 +65,10 @@ class Cursor:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The checkpoints without which this cursor leads nowhere."""
+        """The prefixes of the checkpoints that this cursor refers to."""
         return tuple(sorted({b.prefix for b in (self.best, self.stage_best) if b is not None}))
 
 
 def improves(accuracy: float, best: BestEpoch | None) -> bool:
-    """Whether an epoch is the best: strictly better validation accuracy, so that the first of equals stays."""
+    """Whether an epoch is the new best: its validation accuracy is strictly better, so the first of equals stays."""
     return best is None or accuracy > best.metric.value

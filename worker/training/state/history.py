@@ -1,4 +1,4 @@
-"""The rows of the finished epochs, each serialised once: long histories cost the training loop nothing more."""
+"""The rows of the finished epochs. Each is serialised once, so a long history does not slow down training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = tuple(EpochRow.model_fields)
 
 
 class History:
-    """Rows in the order of their epochs. Rows are only added; other threads may read what `taken` returned before."""
+    """Rows in the order of their epochs. Rows are only appended; other threads may read what `taken` returned."""
 
     def __init__(self, rows: Iterable[EpochRow] = ()) -> None:
         self._rows: list[EpochRow] = []
@@ -51,7 +51,7 @@ class History:
 
 @dataclass(frozen=True)
 class Taken:
-    """The first `count` rows of a history. Safe in any thread, because rows are only added behind them."""
+    """The first `count` rows of a history. Safe in any thread, because rows are only appended."""
 
     count: int
     rows_json: list[bytes]
@@ -73,7 +73,7 @@ def _line(values: Iterable[object]) -> bytes:
 
 
 def history_writer(rows: Taken) -> Callable[[Path], None]:
-    """What writes the history, one row an epoch, to a path."""
+    """A function that writes the history to a path as CSV, one row per epoch."""
 
     def write(path: Path) -> None:
         path.write_bytes(rows.csv())

@@ -1,4 +1,4 @@
-"""Learning rates, as small state machines that can stop anywhere and go on in another process."""
+"""Learning rate schedules, as state machines that can be saved after any step and restored in another process."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class RateSchedule(Protocol):
         """The learning rate of this step of the stage, counted from 0."""
 
     def epoch_end(self, logs: Mapping[str, float]) -> None:
-        """Takes note of an epoch's loss, accuracy, val_loss and val_accuracy."""
+        """Updates the schedule with an epoch's loss, accuracy, val_loss and val_accuracy."""
 
     def state(self) -> State:
-        """All that decides the coming rates beside the spec, as JSON data."""
+        """The state that, with the spec, decides the coming rates, as JSON data."""
 
     def restore(self, state: Mapping[str, float | int]) -> None:
-        """Goes on where `state` was taken."""
+        """Continues from a result of `state`."""
 
 
 def make_schedule(spec: Schedule, current_rate: float) -> RateSchedule:
-    """The schedule at the start of a stage. `current_rate`: the rate that the stage before it left, carried over."""
+    """The schedule at the start of a stage. `current_rate`: of the previous stage, used if the spec gives none."""
     match spec:
         case ConstantSchedule():
             return _Constant(_start(spec.learning_rate, current_rate))
@@ -49,7 +49,7 @@ def _float32(value: float) -> float:
 
 
 def _to_bits(value: float) -> int:
-    """A float64 as the integer of its bits: JSON has no NaN and no infinity, and both may be the best so far."""
+    """The bits of a float64 as an integer: JSON has no NaN and no infinity, and the best value may be either."""
     return int.from_bytes(struct.pack(">d", value))
 
 
@@ -61,11 +61,11 @@ class _Constant:
     def __init__(self, rate: float) -> None:
         self._rate = rate
 
-    def rate(self, step_in_stage: int) -> float:  # noqa: ARG002 - the protocol's; constant in the step
+    def rate(self, step_in_stage: int) -> float:  # noqa: ARG002 - part of the protocol; constant in the step
         return self._rate
 
     def epoch_end(self, logs: Mapping[str, float]) -> None:
-        """Nothing an epoch brings changes a constant."""
+        """Does nothing: the rate is constant."""
 
     def state(self) -> State:
         return {"rate": self._rate}
@@ -75,9 +75,9 @@ class _Constant:
 
 
 class _Plateau:
-    """keras.callbacks.ReduceLROnPlateau of Keras 3.15, decision for decision, its oddities included.
+    """Makes the same decisions as keras.callbacks.ReduceLROnPlateau of Keras 3.15, including its quirks.
 
-    It compares in float32 what it subtracts in float64, and a first value of NaN stays the best for good.
+    It subtracts in float64 and compares in float32, and if the first value is NaN, it stays the best value forever.
     """
 
     def __init__(self, spec: PlateauSchedule, rate: float) -> None:
@@ -87,7 +87,7 @@ class _Plateau:
         self._wait = 0
         self._cooldown = 0
 
-    def rate(self, step_in_stage: int) -> float:  # noqa: ARG002 - the protocol's; moves between epochs only
+    def rate(self, step_in_stage: int) -> float:  # noqa: ARG002 - part of the protocol; changes between epochs only
         return self._rate
 
     def epoch_end(self, logs: Mapping[str, float]) -> None:
@@ -99,8 +99,9 @@ class _Plateau:
             self._best, self._wait = current, 0
         elif self._cooldown == 0:
             self._wait += 1
-            if self._wait >= self._spec.patience:
-                self._reduce()
+            if self._wait >= self._spec.patience and self._rate > _float32(self._spec.min_lr):
+                self._rate = _float32(max(self._rate * self._spec.factor, self._spec.min_lr))
+                self._cooldown, self._wait = self._spec.cooldown, 0
 
     def state(self) -> State:
         counters: State = {"rate": self._rate, "wait": self._wait, "cooldown": self._cooldown}
@@ -118,14 +119,9 @@ class _Plateau:
             return bool(np.float32(current - self._spec.min_delta) > np.float32(self._best))
         return bool(np.float32(current + self._spec.min_delta) < np.float32(self._best))
 
-    def _reduce(self) -> None:
-        if self._rate > _float32(self._spec.min_lr):
-            self._rate = _float32(max(self._rate * self._spec.factor, self._spec.min_lr))
-            self._cooldown, self._wait = self._spec.cooldown, 0
-
 
 class _Cyclic:
-    """CyclicLR of Smith (arXiv:1506.01186) as published for Keras: a pure function of the step, so without state."""
+    """Cyclical rates of Smith (arXiv:1506.01186), as in CyclicLR for Keras: a pure function of the step."""
 
     def __init__(self, spec: CyclicSchedule) -> None:
         self._spec = spec
@@ -139,13 +135,13 @@ class _Cyclic:
         return _float32(spec.base_lr + height * self._scale(float(cycle), step_in_stage))
 
     def epoch_end(self, logs: Mapping[str, float]) -> None:
-        """The cycle goes by steps; epochs do not move it."""
+        """Does nothing: the rate depends on the step only."""
 
     def state(self) -> State:
         return {}
 
     def restore(self, state: Mapping[str, float | int]) -> None:
-        """Nothing to restore."""
+        """Does nothing: there is no state."""
 
 
 def _scale(spec: CyclicSchedule) -> Callable[[float, int], float]:

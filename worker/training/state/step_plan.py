@@ -1,4 +1,4 @@
-"""A spec against the data at hand: how many steps everything has, and where a run stands among them. Pure."""
+"""The step counts of a job, from its spec and the number of training images, and the positions in it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baton.domain.wire import Position, Progress
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The steps of an epoch of each stage. Stages and epochs count from 0 here."""
+    """`steps`: the steps per epoch of each stage. Stages and epochs are counted from 0 here."""
 
     spec: JobSpec
     steps: tuple[int, ...]
@@ -31,7 +31,7 @@ class StepPlan:
         return sum(s.epochs for s in self.spec.stages[:stage])
 
     def start_of(self, stage: int) -> Position:
-        """Where a stage begins."""
+        """The position at the start of a stage."""
         done = sum(n * s.epochs for n, s in zip(self.steps[:stage], self.spec.stages[:stage], strict=True))
         return Position(stage=stage, epoch=0, step=0, global_step=done)
 
@@ -42,11 +42,11 @@ class StepPlan:
         return at.model_copy(update={"step": step, "global_step": done})
 
     def stage_name(self, stage: int) -> str:
-        """The name that the spec gives, or its number from 1."""
+        """The name of a stage in the spec, or a name made from its number, counted from 1."""
         return self.spec.stages[stage].name or f"stage-{stage + 1}"
 
     def progress(self, at: Position, images_per_second: float | None) -> Progress:
-        """What a user sees at a position. The seconds left count training images alone."""
+        """The progress that users see at a position. `eta_seconds` counts the time of training images only."""
         stage = self.spec.stages[at.stage]
         epoch = min(at.epoch, stage.epochs - 1)
         left = self._images_left(at)

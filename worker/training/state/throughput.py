@@ -1,12 +1,22 @@
-"""How fast a run goes, over its last seconds, and how much work a device may have left to do."""
+"""Training throughput, counters of a run, and the limit of pending steps on a device."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 WINDOW_SECONDS = 15.0
+
+
+@dataclass
+class Counters:
+    """Counters of one process: steps since the last save; images and start of the current epoch (monotonic seconds)."""
+
+    steps: int = 0
+    images: int = 0
+    begun: float = 0.0
 
 
 class ThroughputMeter:
@@ -17,7 +27,7 @@ class ThroughputMeter:
         self._marks: deque[tuple[float, int]] = deque([(clock(), 0)])
 
     def count(self, images: int) -> None:
-        """So many more images are done."""
+        """Adds images."""
         now = self._clock()
         self._marks.append((now, self._marks[-1][1] + images))
         while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW_SECONDS:
@@ -25,29 +35,29 @@ class ThroughputMeter:
 
     @property
     def images_per_second(self) -> float | None:
-        """None before there is anything to divide."""
+        """Images per second over the window. None before time has passed."""
         (begun, first), (ended, last) = self._marks[0], self._marks[-1]
         return (last - first) / (ended - begun) if ended > begun else None
 
 
 class Pace:
-    """Bounds the steps that are begun and not known to be done. `seconds`: how long a wait for them may take."""
+    """Limits the pending steps on a device. `seconds`: how long a wait for them may take, about."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
         self._begun, self._most, self._since = 0, 1, clock()
 
     def begin(self) -> None:
-        """One more step was handed over."""
+        """Counts one more pending step."""
         self._begun += 1
 
     @property
     def full(self) -> bool:
-        """Whether to wait before the next step."""
+        """Whether to wait for the device before the next step."""
         return self._begun >= self._most
 
     def waited(self) -> None:
-        """All steps are done. The time since the last wait is at least theirs, so that the bound is never too high."""
+        """Call it when no step is pending. The steps took at most the time since the last call: it sets the limit."""
         now = self._clock()
         if self._begun:
             self._most = max(1, int(self._seconds * self._begun / max(now - self._since, 1e-9)))

@@ -1,1 +1,1 @@
-"""The compiled training step and all that touches the device."""
+"""The compiled training step and everything that uses the device."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images`: batch_size of them; `labels`: int32 [batch_size]. `change`: what is left for the step to do to them.
+    """`images`: batch_size images; `labels`: int32 [batch_size]. `change`: the augmentation that the step must apply.
 
-    `records`: the small inputs of the step, where they are on the devices already.
+    `records`: the small inputs of the step, if they are already on the devices.
     """
 
     images: Images

@@ -1,4 +1,4 @@
-"""Images that the device holds: copied there once, picked by number inside the compiled step."""
+"""Images in device memory: copied there once, selected by row number inside the compiled step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from baton.system.cuda import device_memory
 from worker.training.step.inputs import Held
-from worker.training.step.memory import MAX_WORDS, out_of_memory
+from worker.training.step.memory import MAX_ERROR_TEXT, out_of_memory
 
-# The rest is for the network: its variables, its activations, what XLA tries out.
 SHARE = 0.25
+"""Of a device's memory. The rest is for variables, activations and XLA's autotuning."""
+
 log = logging.getLogger(__name__)
 
 
 class DeviceCache:
-    """The arrays of images that devices hold, at most `capacity` bytes of them on each.
+    """Arrays of images in the memory of the devices, at most `capacity` bytes on each.
 
-    Given to a step as arguments: as constants of the compiled program they would take minutes to compile.
+    A step takes them as arguments: as constants of the compiled program they would take minutes to compile.
     """
 
     def __init__(self, devices: Sequence[str], capacity: int | None = None) -> None:
@@ -32,14 +33,14 @@ class DeviceCache:
         self._refused: dict[int, tuple[NDArray[np.uint8], str]] = {}
 
     def keep_only(self, *wanted: NDArray[np.uint8]) -> None:
-        """Lets go of all others: to be called before new ones are put up."""
+        """Releases all other arrays. Call it before new arrays are added."""
         names = {id(images) for images in wanted}
         self._arrays = {name: entry for name, entry in self._arrays.items() if name in names}
         self._refused = {}
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Why images stay with the host, one text for each array that was to be held."""
+        """Why images stay in host memory: one text for each array that was not copied."""
         return tuple(why for _, why in self._refused.values())
 
     def hold(self, images: NDArray[np.uint8]) -> Held | None:
@@ -49,7 +50,7 @@ class DeviceCache:
         if id(images) not in self._arrays:
             copied, why = self._copied(images)
             if copied is None:
-                self._refused[id(images)] = (images, f"{_described(images)} stay with the host: {why}")
+                self._refused[id(images)] = (images, f"{_described(images)} stay in host memory: {why}")
                 log.info("%s", self._refused[id(images)][1])
                 return None
             self._arrays[id(images)] = (images, copied)
@@ -58,22 +59,18 @@ class DeviceCache:
     def _copied(self, images: NDArray[np.uint8]) -> tuple[Held | None, str]:
         """The copies, or None and why there are none."""
         if self._held + images.nbytes > self._capacity:
-            return None, f"the device may hold {_mb(self._room)} MB more of them"
+            return None, f"the device has room for {_mb(self._capacity - self._held)} MB more"
         try:
             return tuple(_copy(images, device) for device in self._devices), ""
         except tf.errors.OpError as error:
             if not out_of_memory(error):
                 raise
-            log.warning("images could not be copied to the device: %s", str(error)[:MAX_WORDS])
+            log.warning("images could not be copied to the device: %s", str(error)[:MAX_ERROR_TEXT])
             return None, "the device's memory is full"
 
     @property
     def _held(self) -> int:
         return sum(images.nbytes for images, _ in self._arrays.values())
-
-    @property
-    def _room(self) -> int:
-        return self._capacity - self._held
 
 
 def _copy(images: NDArray[np.uint8], device: str) -> tf.Tensor:
@@ -95,19 +92,17 @@ def _mb(size: int) -> int:
 def training_devices() -> tuple[str, ...]:
     """Where steps run: every GPU that TensorFlow may use, or the CPU. Tests divide the CPU into several devices."""
     gpus = tuple(f"GPU:{k}" for k in range(len(tf.config.get_visible_devices("GPU"))))
-    return gpus or tuple(f"CPU:{k}" for k in range(_logical_cpus()))
-
-
-def _logical_cpus() -> int:
+    if gpus:
+        return gpus
     (cpu,) = tf.config.list_physical_devices("CPU")
-    return len(tf.config.get_logical_device_configuration(cpu) or (None,))
+    return tuple(f"CPU:{k}" for k in range(len(tf.config.get_logical_device_configuration(cpu) or (None,))))
 
 
 def device_share() -> int:
-    """Bytes that images may take on each device that trains: a share of the memory of the smallest.
+    """Bytes that images may take on each training device: a share of the memory of the smallest device.
 
-    Asked of CUDA for this process's own devices, so that it holds for another card than the first and for a MIG
-    instance. Nothing where CUDA does not answer.
+    CUDA reports the memory of this process's own devices, so the number is right for any card and for a MIG instance.
+    0 if CUDA does not answer.
     """
     count = len(tf.config.get_visible_devices("GPU"))
     if not count:

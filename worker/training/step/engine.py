@@ -1,4 +1,4 @@
-"""The network, its optimizer and the compiled step: everything that touches the device."""
+"""The network, its optimizer and the compiled steps: everything that uses the device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from worker.training.step.train_step import TrainStep
 from worker.training.step.uploads import Uploads
 
 PENDING_SECONDS = 0.2
-"""Of work that a device may have left to do: a stop waits for it."""
+"""Limit of the pending work on a device, because a stop waits for it."""
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +49,19 @@ class Score:
 
 
 def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
-    """Whether TensorFlow may use only operations that repeat their bits. Left to Baton: where that costs nothing.
+    """Whether TensorFlow must use deterministic operations only. "auto": on CPUs, where they cost nothing.
 
-    On a GPU it doubles the time of a step; XLA's autotuning results, stored with the checkpoints, do the same there.
+    On a GPU they double the time of a step. There, XLA's autotuning results, stored with the checkpoints, serve the
+    same purpose.
     """
     return not on_gpu if spec.deterministic == "auto" else spec.deterministic
 
 
 class Engine:
-    """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows of held ones, labels int32 [n].
+    """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows in device memory, labels int32 [n].
 
-    `watch` is told when a call compiles; `xla`: whether it does. `devices`: where steps run; None: all there are.
-    `steps_ahead`: of so many steps the inputs are copied to the devices at once; 1: of each step by itself.
+    `watch` measures the time of compilation. `xla`: "on", "off" or "auto". `devices`: where steps run; None: all.
+    `steps_ahead`: the number of steps whose inputs are copied to the devices at once.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Engine:
     ) -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
-        keras.utils.clear_session()  # the names that Keras makes up are part of the state: count them from one
+        keras.utils.clear_session()  # names that Keras generates are part of the state: restart their numbers
         keras.utils.set_random_seed(spec.seed)
         devices = devices or training_devices()
         self.on_gpu, compiled = devices[0].startswith("GPU"), compiles(xla)
@@ -97,7 +98,7 @@ class Engine:
         self.network = build_network(spec, classes)
         self._optimizer = make_optimizer(spec.optimizer)
         self._optimizer.build(self.network.trainable_variables)
-        # Sums of loss and of correct answers, and the number of images, of the epoch under way.
+        # Of the current epoch: sum of the loss, number of correct answers, number of images.
         self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
         # Not part of the state: it can be computed from the sums.
         self._finite_images = tf.Variable(0.0, dtype=tf.float64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
@@ -113,17 +114,17 @@ class Engine:
 
     @property
     def draws(self) -> bool:
-        """Whether its steps are to pick and augment their images themselves."""
+        """Whether training steps select and augment their images on the device."""
         return self._device_cache is not None
 
     def hold(self, images: npt.NDArray[np.uint8]) -> Held | None:
-        """The same images on the devices, uint8 [n, h, w, 3]; None: they are to be handed over batch by batch."""
+        """The same images, uint8 [n, h, w, 3], in device memory. None if they do not fit: pass them batch by batch."""
         return self._device_cache.hold(images) if self._device_cache else None
 
     def hold_only(self, *images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
-        """Has the device hold these and no others, as far as they fit, the first ones first.
+        """Keeps these arrays and no others in device memory, in this order, as far as they fit.
 
-        Returns in words which ones stay with the host.
+        Returns a text for each array that stays in host memory.
         """
         if not self._device_cache:
             return ()
@@ -133,9 +134,9 @@ class Engine:
         return self._device_cache.left_out
 
     def ahead(self, batches: Iterable[Batch], rates: Iterable[float]) -> Iterator[Batch]:
-        """The batches, with records where the images are on the devices. `rates`: the learning rate of each.
+        """The batches, with records if their images are in device memory. `rates`: the learning rate of each.
 
-        Takes up to `steps_ahead` batches and rates before it gives the first of them.
+        Consumes up to `steps_ahead` batches and rates before it yields the first one.
         """
         return self._uploads.ahead(batches, rates)
 
@@ -147,10 +148,10 @@ class Engine:
         change: Change | None = None,
         records: Records | None = None,
     ) -> None:
-        """One update of all variables; `change` says how the step itself augments the images.
+        """One update of all variables. `change`: the augmentation that the step applies to the images.
 
-        `records`: those of `ahead`, which hold the same labels, rate and change; None: they are copied now.
-        On a GPU the step is only begun: the next one may be handed over before it is done. `wait` waits.
+        `records`: from `ahead`, for the same labels, rate and change; None: they are copied now.
+        On a GPU the step may still be running when this returns; `wait` waits for it.
         """
         with self._compiling("step", images, change.augmentation if change else None):
             shares = self.replicas.shares(images, labels, change)
@@ -160,17 +161,17 @@ class Engine:
             self.wait()
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
+        """Waits until the device has finished all steps."""
         one_of(self._train_sums).numpy()
         self._pace.waited()
 
     def _finish_steps(self) -> None:
-        """Waits, and counts the time as training: it is that of the steps which were begun."""
+        """Waits for pending steps. The time counts as training."""
         with self._watch.measure(Bucket.TRAINING):
             self.wait()
 
     def _compiling(self, what: str, images: Images, *more: object) -> AbstractContextManager[None]:
-        """The first call of a shape compiles, and counts as start-up."""
+        """The context of a call. The first call with a shape compiles, and its time counts as start-up."""
         program = (what, *images.shape, type(images), *more)
         if program in self._compiled:
             return nullcontext()
@@ -190,7 +191,7 @@ class Engine:
         return _score(one_of(self._train_sums).numpy())
 
     def reset(self) -> None:
-        """Starts the sums of a new epoch."""
+        """Resets the sums for a new epoch."""
         self._train_sums.assign(np.zeros(3))
         self._finite_images.assign(0.0)
 
@@ -204,11 +205,11 @@ class Engine:
         return int(one_of(self._finite_images).numpy() // batch_size) + 1
 
     def evaluate(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> Score:
-        """Means over all images of the batches; the last one is filled up, so that one shape is compiled."""
+        """Means over all images of the batches; the last batch is padded, so that one shape is compiled."""
         return self.examine(batches, batch_size)[0]
 
     def examine(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> tuple[Score, Answers]:
-        """The same, and what the network answers to each image; the device is not waited for in between."""
+        """The same, and the network's answers to each image. Does not wait for the device between batches."""
         asked: list[tuple[Labels, tf.Tensor, tf.Tensor]] = []
         sums: list[tf.Tensor] = []
         for images, labels in batches:
@@ -219,7 +220,7 @@ class Engine:
                 part, *found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
             sums.append(part)
             asked.append((labels, *found))
-            # Add up here, in order: an XLA program cannot assign to a variable that is on several devices.
+        # Add up on the host, in order: an XLA program cannot assign to a variable that is on several devices.
         total = sum((part.numpy() for part in sums), start=np.zeros(3))
         return _score(total), joined([_answers(*one) for one in asked])
 
@@ -230,7 +231,7 @@ class Engine:
         return copies
 
     def load(self, arrays: Arrays) -> None:
-        """Takes over such a copy.
+        """Sets the state to a copy that `arrays` returned.
 
         Raises:
             JobFailure: the copy is of another network or optimizer.
@@ -249,7 +250,7 @@ class Engine:
         self._finite_images.assign(sums[2] if np.isfinite(sums[0]) else 0.0)
 
     def _variables(self) -> dict[str, Any]:
-        # Paths are not unique in Keras, the order of creation is.
+        # Paths are not unique in Keras; the numbers, by order of creation, are.
         named = {f"network/{k:04d}/{v.path}": v for k, v in enumerate(self.network.variables)}
         return named | {f"optimizer/{k:04d}/{v.path}": v for k, v in enumerate(self._optimizer.variables)}
 
@@ -264,13 +265,13 @@ class Engine:
 
 
 def _host_copy(value: Any) -> npt.NDArray[Any]:
-    # What variable.numpy() does, without its name scope and its second copy: of 215 variables 6 ms become 2.
+    # As variable.numpy(), without its name scope and its second copy: 2 ms instead of 6 ms for 215 variables.
     variable = one_of(value)
     return np.asarray(tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype).numpy())
 
 
 def _answers(labels: Labels, classes: tf.Tensor, probabilities: tf.Tensor) -> Answers:
-    """Of a batch that was filled up, those to its own images."""
+    """The answers to a batch without those to its padding."""
     own = len(labels)
     return Answers(labels, classes.numpy()[:own], probabilities.numpy()[:own])
 

@@ -12,7 +12,7 @@ from worker.checkpointing.snapshot import Arrays
 
 ADVICE = (
     "Usual causes: a learning rate that is too high, a loss that divides by zero or takes the logarithm of zero, "
-    "images with values that are not finite. The checkpoints from before stay in the store"
+    "images with values that are not finite. Earlier checkpoints stay in the store"
 )
 
 

@@ -1,4 +1,4 @@
-"""What training minimises and what is counted: cross-entropy on the logits, and how many answers are right."""
+"""The loss that training minimises (cross-entropy on the logits), and the number of correct answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 class Loss:
     """Loss and answers of one network. Images: uint8 or float 0..255 [n, h, w, 3]; labels: int32 [n].
 
-    Cross-entropy on the logits is that on the softmax's output without its rounding. The network has a layer `logits`.
+    Computed on the logits, the cross-entropy avoids the rounding of the softmax. The network has a layer `logits`.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -17,7 +17,7 @@ class Loss:
         self._scorer = keras.Model(network.inputs, network.get_layer("logits").output)
 
     def training(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean loss with the regularisation, and how many answers are right."""
+        """The mean loss with the regularisation, and the number of correct answers."""
         logits = self._scorer(_scaled(images), training=True)
         loss = tf.reduce_mean(_cross_entropy(labels, logits)) + self._regularisation()
         return loss, tf.reduce_sum(_correct(labels, logits))
@@ -25,7 +25,7 @@ class Loss:
     def evaluation(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Sums over images with these weights, float [n]: loss and right answers; and float32 logits [n, classes]."""
+        """Sums over images with these weights, float [n]: loss and correct answers; and float32 logits [n, classes]."""
         logits = self._scorer(_scaled(images), training=False)
         loss = tf.reduce_sum(weights * _cross_entropy(labels, logits)) + tf.reduce_sum(weights) * self._regularisation()
         return loss, tf.reduce_sum(weights * _correct(labels, logits)), tf.cast(logits, tf.float32)

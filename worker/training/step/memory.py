@@ -1,4 +1,4 @@
-"""Memory that runs out in TensorFlow, told apart from other errors: what helps is known."""
+"""Recognises TensorFlow's errors about full memory, to report them with advice."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from baton.domain.reasons import Reason
 from worker.failure_texts import LESS_MEMORY
 
 # A compiled program's allocator reports it in the text of an error of another class.
-# The last one is said of a copy to the device.
-WORDS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory", "Dst tensor is not initialized")
-MAX_WORDS = 2000
+# The last text comes from a copy to the device.
+ERROR_TEXTS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory", "Dst tensor is not initialized")
+MAX_ERROR_TEXT = 2000
 
 
 def out_of_memory(error: tf.errors.OpError) -> bool:
-    """Whether TensorFlow says that the memory of the device, or of the host, is full."""
-    return isinstance(error, tf.errors.ResourceExhaustedError) or any(word in str(error) for word in WORDS)
+    """Whether the error means that the memory of the device, or of the host, is full."""
+    return isinstance(error, tf.errors.ResourceExhaustedError) or any(text in str(error) for text in ERROR_TEXTS)
 
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raises JobFailure with `out_of_memory` for whatever TensorFlow says of memory that is not there."""
+    """Turns TensorFlow's errors about full memory into JobFailure with `out_of_memory`."""
     try:
         yield
     except tf.errors.OpError as error:
         if not out_of_memory(error):
             raise
-        message = f"the device's memory is full: {LESS_MEMORY}\n{str(error)[:MAX_WORDS]}"
+        message = f"the device's memory is full: {LESS_MEMORY}\n{str(error)[:MAX_ERROR_TEXT]}"
         raise JobFailure(Reason.OUT_OF_MEMORY, message) from error

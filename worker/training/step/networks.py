@@ -1,4 +1,4 @@
-"""The network of a spec: one of Baton's, or one that is installed beside the worker."""
+"""Builds the network of a spec: one of Baton's, or one of an installed extension."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_network(spec: JobSpec, classes: int) -> keras.Model:
-    """Images [n, h, w, 3] float32 in 0..1 -> probabilities [n, classes], with the weights that the spec's seed gives.
+    """Images [n, h, w, 3] float32 in 0..1 -> probabilities [n, classes]. The spec's seed decides the initial weights.
 
-    Layer `logits` holds what the softmax takes.
+    Layer `logits` is the input of the softmax.
 
     Raises:
-        JobFailure: unsupported, an installed network cannot be imported or is no network.
+        JobFailure: unsupported, an extension's network cannot be imported or is not a network.
     """
     keras.config.set_dtype_policy(_POLICIES[spec.precision])
     network = spec.network
@@ -47,10 +47,10 @@ def _with_softmax(built: object, spec: JobSpec, classes: int) -> keras.Model:
 
 
 def network_outputs(spec: JobSpec, classes: int) -> int:
-    """How many outputs the network has for data of so many classes.
+    """How many outputs the network has for data with `classes` classes.
 
     Raises:
-        JobFailure: bad_data, the spec names fewer.
+        JobFailure: bad_data, the spec asks for fewer outputs than that.
     """
     wanted = spec.network.classes or classes
     if wanted < classes:

@@ -2,7 +2,7 @@
 
 One array is one copy to the device. A record is an array of 32-bit words, in this order: the rate, the two words of the
 seed, zeros up to HEADER, the labels, the rows. The type is float32, because TensorFlow keeps int32 tensors in the
-memory of the host and would copy them again for each step. A bitcast gives back the integers without a change.
+memory of the host and would copy them again for each step. A bitcast returns the integers unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Records = tuple[tf.Tensor, ...]
 
 
 def record(share: Share, rate: float) -> NDArray[np.float32]:
-    """The record of what one device takes of a batch. `rate`: the learning rate, a value of float32."""
+    """The record for one device's share of a batch. `rate`: the learning rate, a value of float32."""
     parts = [share.labels, share.images.rows] if isinstance(share.images, Rows) else [share.labels]
     head = np.zeros(HEADER, np.float32)
     head[0] = rate
@@ -49,6 +49,6 @@ def labels_of(record: tf.Tensor, number: int) -> tf.Tensor:
 
 
 def picked_by(record: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Those of `images`, uint8 [all, size, size, 3], that the rows of the record name."""
+    """The images, of `images` uint8 [all, size, size, 3], at the rows in the record."""
     words = tf.bitcast(record, tf.int32)[HEADER:]
     return tf.gather(images, words[words.shape[0] // 2 :])

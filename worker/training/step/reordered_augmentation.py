@@ -1,7 +1,7 @@
 """Augments a batch outside the training step, for augmenters whose order is drawn for each batch.
 
-The host draws the order and calls the compiled augmenters in it. Within one program the order would be data: XLA then
-compiles a conditional, and a GPU stops at each of them until the host has read its index.
+The host draws the order and calls the compiled augmenters in that order. Within one program the order would be data:
+XLA compiles a conditional for it, and a GPU waits at each conditional until the host has read its index.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from worker.training.step.records import picked_by, seed_of
 
 
 class Reordered:
-    """Programs of one augmentation: one that picks the images and draws what each goes through, and one per augmenter.
+    """The programs of one augmentation: the first selects images and their augmenters; then one for each augmenter.
 
-    `picks`: the images that are given are all that the device holds. `xla`: whether XLA compiles the programs.
+    `picks`: it is given all images in device memory and selects the batch. `xla`: whether XLA compiles the programs.
     """
 
     def __init__(self, augment: DeviceAugment, *, picks: bool, xla: bool) -> None:
@@ -42,7 +42,7 @@ class Reordered:
         return images
 
     def _trace(self, *arguments: tf.Tensor) -> None:
-        """Compiles all programs in an order that is the same in each process: it decides their names."""
+        """Compiles all programs in the same order in each process, because the order decides their names."""
         kind = (*arguments[0].shape, arguments[0].device)
         if kind not in self._traced:
             self._traced.add(kind)

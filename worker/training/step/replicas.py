@@ -23,18 +23,18 @@ class Replicas:
         self.devices, self.count = tuple(devices), len(devices)
 
     def scope(self) -> AbstractContextManager[object]:
-        """In which variables are made on all devices."""
+        """The context in which variables are created on all devices."""
         return self._strategy.scope() if self._strategy else nullcontext()
 
     def shares(self, images: Images, labels: Labels, change: Change | None) -> list[Share]:
-        """What each device takes of a batch, whose size all of them divide evenly; each draws with its own seed."""
+        """The share of each device in a batch, whose size their number divides. Each augments with its own seed."""
         if self.count == 1:
             return [Share(images, labels, change)]
         parts = np.split(np.arange(len(labels)), self.count)
-        return [Share(_some(images, p), labels[p], _own(change, k)) for k, p in enumerate(parts)]
+        return [Share(_selected(images, p), labels[p], _with_own_seed(change, k)) for k, p in enumerate(parts)]
 
     def spread(self, arguments: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """One tuple of arguments a device -> the arguments of a step, each with a value for every device."""
+        """One tuple of arguments per device -> the arguments of a step, each with a value for every device."""
         if self._strategy is None:
             return arguments[0]
         return [self._distributed(values) for values in zip(*arguments, strict=True)]
@@ -48,12 +48,12 @@ class Replicas:
         )
 
     def run(self, step: Callable[..., None], arguments: Sequence[Any]) -> None:
-        """The step on each device. Within a tf.function."""
+        """Runs the step on each device. Call it within a tf.function."""
         assert self._strategy is not None
         self._strategy.run(step, args=tuple(arguments))
 
     def average(self, variables: Sequence[Any]) -> None:
-        """Makes the statistics of batch normalisation those of all devices. Within a step."""
+        """Averages the statistics of batch normalisation over all devices. Call it within a step."""
         moving = [v.value for v in variables if v.dtype.startswith("float")]
         context = tf.distribute.get_replica_context()
         for variable, mean in zip(moving, context.all_reduce("MEAN", [v.read_value() for v in moving]), strict=True):
@@ -61,15 +61,15 @@ class Replicas:
 
 
 def one_of(variable: Any) -> tf.Variable:
-    """The first device's own, which is equal to the others between two steps."""
+    """The first device's copy of a variable. Between two steps all copies are equal."""
     return variable.values[0] if isinstance(variable, tf.distribute.DistributedValues) else variable
 
 
-def _some(images: Images, places: np.ndarray) -> Images:
+def _selected(images: Images, places: np.ndarray) -> Images:
     return Rows(images.held, images.rows[places]) if isinstance(images, Rows) else images[places]
 
 
-def _own(change: Change | None, device: int) -> Change | None:
+def _with_own_seed(change: Change | None, device: int) -> Change | None:
     if change is None:
         return None
     first, second = (int(word) for word in change.seed)

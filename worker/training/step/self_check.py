@@ -1,4 +1,4 @@
-"""Whether this device repeats the bits of a training step: without that, no resume can be exact."""
+"""Checks that this device computes the same bits in two runs of a training step: exact resume depends on it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine
 
 ADVICE = (
-    "Exact resume cannot be promised on this device. deterministic: true in the spec, or "
-    "BATON_NONDETERMINISTIC_OPS=exclude for the worker, uses only operations that repeat their bits"
+    "Exact resume cannot be guaranteed on this device. Set deterministic: true in the spec, or "
+    "BATON_NONDETERMINISTIC_OPS=exclude on the worker, to use deterministic operations only"
 )
 log = logging.getLogger(__name__)
 
 
 class SelfCheck:
-    """Takes the first step of each stage of this process two times more, and compares. The state is put back.
+    """Runs the first step of each stage twice more in this process, compares the results, and restores the state.
 
-    `wanted`: on, off, or auto: on GPUs. `control`: counts it as start-up, and gets an event where the bits differ.
+    `wanted`: "on", "off", or "auto": on GPUs. Its time counts as start-up. If the bits differ, it adds an event.
     """
 
     def __init__(self, wanted: str, engine: Engine, control: Control) -> None:
@@ -30,7 +30,7 @@ class SelfCheck:
         self._done: set[int] = set()
 
     def before(self, stage: int, batch: Batch, rate: float) -> None:
-        """To be called before each step; does something before the first one of a stage."""
+        """Call it before each step. It checks before the first step of a stage only."""
         if not self._on or stage in self._done:
             return
         self._done.add(stage)
@@ -40,22 +40,22 @@ class SelfCheck:
         if not names:
             log.info("two runs of one step gave equal bits; checked in %.2f s", time.monotonic() - begun)
             return
-        text = f"two runs of one training step gave other bits in {len(names)} arrays, the first: {names[0]}. {ADVICE}"
+        text = f"two runs of one training step gave different bits in {len(names)} arrays, first {names[0]}. {ADVICE}"
         log.warning("%s", text)
         self._control.note("self_check_failed", text, {"stage": stage + 1, "arrays": len(names), "first": names[0]})
 
 
 def unequal_arrays(engine: Engine, batch: Batch, rate: float) -> list[str]:
-    """The arrays of the state that differ after the same step from the same state, taken twice.
+    """The arrays of the state that differ after two runs of the same step from the same state.
 
     Afterwards the engine's state is as before: weights, optimizer, seeds of dropout, sums of the epoch.
     """
     before = engine.arrays()
-    one, other = (_after_a_step(engine, before, batch, rate) for _ in range(2))
+    one, other = (_arrays_after_step(engine, before, batch, rate) for _ in range(2))
     return [name for name, array in one.items() if array.tobytes() != other[name].tobytes()]
 
 
-def _after_a_step(engine: Engine, before: Arrays, batch: Batch, rate: float) -> Arrays:
+def _arrays_after_step(engine: Engine, before: Arrays, batch: Batch, rate: float) -> Arrays:
     try:
         engine.train_step(batch.images, batch.labels, rate, batch.change)
         return engine.arrays()

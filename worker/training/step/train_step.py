@@ -1,4 +1,4 @@
-"""The compiled training step: pick the images, augment them, forward, loss, gradients, update, running sums."""
+"""The compiled training step: select the images, augment them, forward, loss, gradients, update, running sums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Policy = str | AugmentationSpec | None
 
 @dataclass(frozen=True)
 class _Program:
-    """`step`: the compiled step. `before`: what augments the images first, where that cannot be a part of the step."""
+    """`step`: the compiled step. `before`: the augmentation that runs before it, if it cannot be a part of the step."""
 
     step: Any
     before: Reordered | None = None
@@ -31,7 +31,7 @@ class _Program:
 class TrainStep:
     """Updates a network's variables. `xla`: whether it compiles the steps.
 
-    `sums`: of loss, correct answers and images. `finite`: images in the steps up to which the loss sum is finite.
+    `sums`: of loss, correct answers and images. `finite`: images trained while the sum of the loss was finite.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TrainStep:
         self._programs: dict[tuple[Policy, bool], _Program] = {}
 
     def step(self, shares: Sequence[Share], records: Records) -> None:
-        """One update, which is only begun where a device computes it. `records`: those of the shares."""
+        """One update. May return before the device has finished it. `records`: one for each share."""
         program = self._program(shares[0])
         given = zip(self._replicas.devices, shares, records, strict=True)
         images = [self._images(program, k, *one) for k, one in enumerate(given)]
@@ -70,7 +70,7 @@ class TrainStep:
         return _Program(self._make(NOTHING, picks=False), Reordered(augment, picks=picks, xla=self._xla))
 
     def _images(self, program: _Program, number: int, device: str, share: Share, record: tf.Tensor) -> tf.Tensor:
-        """What the step of a device takes as images. `number`: of the device."""
+        """The image argument of a device's step. `number`: the number of the device."""
         with tf.device(device):
             images = source_of(share.images, number)
             if program.before is None or share.change is None:
@@ -78,14 +78,14 @@ class TrainStep:
             return program.before(images, record, share.change.seed)
 
     def _make(self, augment: DeviceAugment, *, picks: bool) -> Any:
-        """`picks`: the step is given all images that the device holds."""
+        """`picks`: the step is given all images in device memory and selects the batch."""
 
         def gradients(images: Any, record: Any) -> tuple[Any, ...]:
             images = picked_by(record, images) if picks else images
             return self._gradients(augment(images, seed_of(record)), labels_of(record, images.shape[0]))
 
         if self._replicas.count > 1:
-            # XLA compiles what each device does alone; variables of two devices do not go into one program.
+            # XLA compiles the part that each device does alone: one program cannot use variables of two devices.
             alone = tf.function(gradients, jit_compile=self._xla, autograph=False)
             return tf.function(self._shared_step(alone), autograph=False)
 
@@ -96,7 +96,7 @@ class TrainStep:
         return tf.function(step, jit_compile=self._xla, autograph=False)
 
     def _gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Of the whole batch's loss as far as this device's share of the images goes; and the share's sums."""
+        """The gradients of the batch's loss from this device's share of the images, and the sums of the share."""
         variables = [v.value for v in self._network.trainable_variables]
         with tf.GradientTape() as tape:
             loss, correct = self._objective.training(images, labels)
@@ -108,7 +108,7 @@ class TrainStep:
     def _update(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> None:
         self._optimizer.apply(gradients, self._network.trainable_variables)
         self._sums.assign_add(sums)
-        # Once the loss sum is nan or inf it stays so. The counter shows at which step that began.
+        # Once the sum of the loss is nan or inf, it stays so. The counter shows at which step that began.
         loss, _, images = tf.unstack(self._sums.read_value())
         self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
 

@@ -1,7 +1,7 @@
-"""Copies the records of steps to the devices: each by itself, or those of many steps at once.
+"""Copies the records of steps to the devices, for one step or for many steps at once.
 
 On a GPU each copy from the host waits until the GPU has done all steps before it. A copy for each step therefore keeps
-the host from handing over the next step early, and the GPU is idle while the host prepares it.
+the host from submitting the next step early, and the GPU is idle while the host prepares it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Uploads:
     def ahead(self, batches: Iterable[Batch], rates: Iterable[float]) -> Iterator[Batch]:
         """The batches with their records on the devices. `rates`: the learning rate of each.
 
-        All rates and all batches up to `steps` must be known before the first of them is trained. Batches whose images
+        Up to `steps` rates and batches must be known before the first of them is trained. Batches whose images
         come from the host pass through without a record: only one of them at a time is in memory.
         """
         group: list[tuple[Batch, float]] = []
@@ -48,7 +48,7 @@ class Uploads:
             yield from self._uploaded(group)
 
     def _uploaded(self, group: Sequence[tuple[Batch, float]]) -> Iterator[Batch]:
-        # Prepare first, then wait: the devices still have steps to do meanwhile.
+        # Prepare first, then wait: meanwhile the devices run pending steps.
         shares = [self._replicas.shares(batch.images, batch.labels, batch.change) for batch, _ in group]
         rates = [rate for _, rate in group]
         tables = [
@@ -67,6 +67,6 @@ def _copy(values: np.ndarray, device: str) -> tf.Tensor:
 
 
 def _split(table: np.ndarray, device: str) -> list[tf.Tensor]:
-    """One copy to the device; the rows of the table there."""
+    """Copies the table to the device at once. Returns its rows there."""
     with tf.device(device):
         return list(tf.unstack(tf.constant(table)))

@@ -1,7 +1,7 @@
-"""Augmentation on the device: TensorFlow operations within the compiled training step, held to imgaug by tests.
+"""Augmentation on the device: TensorFlow operations within the compiled training step. Tests compare it with imgaug.
 
-A pure function of the images and a seed, as `worker.training.augmentation.augment` is, but of other random numbers: the
-same distribution, and not the same bytes.
+A pure function of the images and a seed, like `worker.training.augmentation.augment`, but with other random numbers: it
+gives the same distribution, not the same bytes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from worker.training.augmentation.policies import POLICIES
 
 @dataclass(frozen=True)
 class DeviceAugment:
-    """How a batch is augmented. All functions can be called within a tf.function, with jit_compile or without.
+    """The augmentation of a batch. `choose` and `steps` can be called in a tf.function, with jit_compile or without.
 
-    Images are uint8 [n, h, w, 3] of a static shape, seeds int32 [2] as of `order.device_seed`.
-    `choose`: from images and seed, which augmenters each image goes through, bool [n, augmenters].
-    `steps`: of each augmenter, from images, that choice and the seed: the images after it.
-    `order`: the order of the steps for a seed on the host; None: always as they are listed.
+    Images are uint8 [n, h, w, 3] of a static shape, seeds int32 [2] from `shuffle.device_seed`.
+    `choose(images, seed)`: the augmenters that apply to each image, bool [n, augmenters].
+    `steps`: for each augmenter a function (images, chosen, seed) -> images.
+    `order(seed)`: the order of the steps, computed on the host; None: always as they are listed.
     """
 
     choose: Callable[[Any, Any], Any]
@@ -29,7 +29,7 @@ class DeviceAugment:
     order: Callable[[Any], list[int]] | None = None
 
     def drawn_order(self, seed: Any) -> list[int]:
-        """The order of the steps, as places in `steps`. `seed`: a numpy array, int32 [2]."""
+        """The order of the steps, as indices into `steps`. `seed`: a numpy array, int32 [2]."""
         return list(range(len(self.steps))) if self.order is None else self.order(seed)
 
     def __call__(self, images: Any, seed: Any) -> Any:
@@ -45,34 +45,34 @@ class DeviceAugment:
 NOTHING = DeviceAugment(choose=lambda images, _seed: images, steps=())
 
 
-# imgaug works in one of six colour spaces, two of which OpenCV computes with tables of its own.
-_LEFT_OUT = {"multiply_brightness"}
+# imgaug draws one of six colour spaces, two of which OpenCV computes with tables of its own.
+_UNSUPPORTED = {"multiply_brightness"}
 
 
 def unsupported(augmentation: str | AugmentationSpec) -> list[str]:
-    """What of it cannot be done on the device, each in a few words; empty if all can. Imports no TensorFlow."""
+    """The parts of it that the device does not support, each as a short text. Does not import TensorFlow."""
     if augmentation == "none":
         return []
     spec = POLICIES.get(augmentation) if isinstance(augmentation, str) else augmentation
     if spec is None:
-        return [f"{augmentation}, which is an extension's"]
-    names = [augmenter.name for augmenter in spec.augmenters if augmenter.name in _LEFT_OUT]
+        return [f"{augmentation} (an extension)"]
+    names = [augmenter.name for augmenter in spec.augmenters if augmenter.name in _UNSUPPORTED]
     return list(dict.fromkeys(names))
 
 
 def build_device(augmentation: str | AugmentationSpec) -> DeviceAugment:
-    """What does it on the device. `none` has no steps.
+    """The augmentation for the device. `none` has no steps.
 
     Raises:
-        ValueError: `unsupported` names something.
+        ValueError: the device does not support all of it.
     """
-    left_out = unsupported(augmentation)
-    if left_out:
-        raise ValueError(f"cannot be augmented on the device: {', '.join(left_out)}")
+    missing = unsupported(augmentation)
+    if missing:
+        raise ValueError(f"cannot be augmented on the device: {', '.join(missing)}")
     if isinstance(augmentation, str):
         if augmentation == "none":
             return NOTHING
         augmentation = POLICIES[augmentation]
-    from worker.training.augmentation.device.builder import build  # only here: whoever asks what can be done need not
+    from worker.training.augmentation.device.builder import build  # late: it imports TensorFlow
 
     return build(augmentation)

@@ -1,4 +1,4 @@
-"""Affine, as imgaug has OpenCV's warpAffine do it: where each pixel comes from, and what is read there."""
+"""Affine, as imgaug does it with warpAffine of OpenCV: computes the source position of each pixel and reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.training.augmentation.device.borders import border, pixels
 from worker.training.augmentation.device.interpolation import BITS, PARTS, taps
 from worker.training.augmentation.device.random_draws import Choice, Draws, of_images
 
-# OpenCV's places are whole numbers of 1/1024 of a pixel, of which interpolation keeps 1/32 (AB_BITS, INTER_BITS).
+# OpenCV computes positions in 1/1024 of a pixel, and interpolates in 1/32 (AB_BITS, INTER_BITS).
 _BITS, _PART_BITS = 10, 5
 
 _Axes = ScaleAxes | ShiftAxes | ShearAxes
@@ -22,7 +22,7 @@ Row = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def affine(given: Affine, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Scaled, sheared, turned and shifted about the middle, in one reading of the neighbours of each new pixel."""
+    """Scales, shears, rotates and translates about the middle, with one interpolation for each output pixel."""
     n, height, width, _ = images.shape
     to_x, to_y = _inverse(*_forward(given, draws, n, (height, width)))
     order = draws.choice(given.order, n)
@@ -38,13 +38,13 @@ def affine(given: Affine, images: tf.Tensor, draws: Draws) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class _Outside:
-    """What each image has around it: `colour`, int32 [n, 1, 1, 3], is that of the mode "constant"."""
+    """The border of each image. `colour`: int32 [n, 1, 1, 3], for the mode "constant"."""
 
     mode: Choice
     colour: tf.Tensor
 
     def read(self, images: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """The colours int32 [n, h, w, 3] at places int32 [n, h, w], which may lie outside."""
+        """The colours int32 [n, h, w, 3] at positions int32 [n, h, w], which may be outside."""
         _, height, width, _ = images.shape
         row = self.mode.of([border(y, height, mode) for mode in self.mode.options])
         column = self.mode.of([border(x, width, mode) for mode in self.mode.options])
@@ -54,9 +54,9 @@ class _Outside:
 
 
 def _source(row: Row, order: Choice, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """From which row or column each pixel comes, and how far beyond it in 1/32, both int32 [n, h, w].
+    """The source row or column of each pixel, and the distance beyond it in 1/32, both int32 [n, h, w].
 
-    Of order 0 it is the nearest, and nothing beyond. Columns and rows are rounded apart, as OpenCV does.
+    For order 0 it is the nearest one, with distance 0. The parts from x and y are rounded separately, as in OpenCV.
     """
     a, b, c = (of_images(part, 3) for part in row)
     across = _fixed(a * tf.range(width, dtype=tf.float64))
@@ -72,9 +72,9 @@ def _fixed(places: tf.Tensor) -> tf.Tensor:
 
 
 def _forward(given: Affine, draws: Draws, n: int, size: tuple[int, int]) -> tuple[Row, Row]:
-    """Where each pixel goes: shear along y, then skimage's AffineTransform, about the middle of `size` (h, w).
+    """The forward transformation: shear along y, then skimage's AffineTransform, about the middle of `size` (h, w).
 
-    In the mixture of float32 and float64 in which imgaug computes it, as far as it shows.
+    Uses float32 and float64 where imgaug does, as far as it affects the result.
     """
     scale_x, scale_y = _by_axis(given.scale, 1.0, draws, n)
     shift_x, shift_y = _by_axis(given.translate_percent, 0.0, draws, n)
@@ -98,7 +98,7 @@ def _inverse(to_x: Row, to_y: Row) -> tuple[Row, Row]:
 
 
 def _by_axis(given: Range | _Axes | None, default: float, draws: Draws, n: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """For x and y, each float32 [n]: drawn apart where the spec names the axes, else one number for both."""
+    """For x and y, each float32 [n]: drawn separately if the spec names the axes, else one number for both."""
     if isinstance(given, _Axes):
         return draws.number(given.x, n), draws.number(given.y, n)
     both = draws.number(default if given is None else given, n)
@@ -106,7 +106,7 @@ def _by_axis(given: Range | _Axes | None, default: float, draws: Draws, n: int) 
 
 
 def _shears(given: Affine, draws: Draws, n: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """imgaug takes a single number for x alone, but what it draws from a range for both axes."""
+    """imgaug uses a single number for x only, but a number drawn from a range for both axes."""
     if isinstance(given.shear, float):
         return draws.number(given.shear, n), tf.zeros([n])
     return _by_axis(given.shear, 0.0, draws, n)

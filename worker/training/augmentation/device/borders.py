@@ -1,4 +1,4 @@
-"""What lies outside of an image, as an index into it: the border modes that imgaug shares with NumPy and OpenCV."""
+"""Border modes, common to imgaug, NumPy and OpenCV: they map a position outside of an image to an index into it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import tensorflow as tf
 
 
 def border(index: tf.Tensor, size: int | tf.Tensor, mode: str) -> tf.Tensor:
-    """Which of `size` pixels in a row stands at `index`, int32, which may lie outside on either side.
+    """Which of `size` pixels in a row is read at `index`, int32, which may be outside on either side.
 
-    "reflect" turns at the middle of the last pixel, "symmetric" at its outer edge. Any other mode than these and "wrap"
-    repeats the last pixel.
+    "reflect" mirrors at the middle of the last pixel, "symmetric" at its outer edge, "wrap" repeats the row. Any other
+    mode repeats the last pixel.
     """
     match mode:
         case "wrap":

@@ -25,7 +25,7 @@ from worker.training.augmentation.device import (
 from worker.training.augmentation.device.random_draws import DRAWS_OF_A_STREAM, Draws, of_images
 
 Augmenter = Callable[[Any, tf.Tensor, Draws], tf.Tensor]
-"""What a spec says, images uint8 [n, h, w, 3] and numbers: new images, of the same type as imgaug's are after each."""
+"""(augmenter in the spec, images uint8 [n, h, w, 3], random numbers) -> images, of the type that imgaug gives."""
 
 AUGMENTERS: dict[str, Augmenter] = {
     "fliplr": flips.fliplr,
@@ -46,28 +46,28 @@ AUGMENTERS: dict[str, Augmenter] = {
     "grayscale": colour.grayscale,
     "add_to_hue_and_saturation": colour.add_to_hue_and_saturation,
 }
-# Stream 0 is the whole's; the augmenters have those after it by their place in the spec, whatever the order is.
-_WHOLE = 0
+# Stream 0 is for the choice of augmenters. Augmenter k of the spec has stream k + 1, in any order of execution.
+_CHOICE = 0
 
 
 def build(spec: AugmentationSpec) -> DeviceAugment:
-    """What the spec says. The steps are in the order of the spec; the host may have to reorder them for each batch."""
+    """The augmentation of a spec. The steps are in the order of the spec; `order` reorders them for each batch."""
     steps = tuple(partial(_step, augmenter, place) for place, augmenter in enumerate(spec.augmenters))
     reordered = spec.order == "random" and len(steps) > 1
     return DeviceAugment(partial(_chosen, spec), steps, partial(_order, spec) if reordered else None)
 
 
 def _order(spec: AugmentationSpec, seed: NDArray[np.int32]) -> list[int]:
-    """The draw that follows those of `_chosen`. As the host computes it, no program has to be told the order."""
-    place = _WHOLE * DRAWS_OF_A_STREAM + (1 if spec.some_of is None else 3)
+    """The draw after those of `_chosen`. The host computes it, so the order is not an input of a program."""
+    place = _CHOICE * DRAWS_OF_A_STREAM + (1 if spec.some_of is None else 3)
     return philox.order(seed, place, len(spec.augmenters))
 
 
 def _chosen(spec: AugmentationSpec, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Which augmenters each image goes through, bool [n, augmenters]; without `some_of` all, less `sometimes`."""
+    """The augmenters that apply to each image, bool [n, augmenters]: `some_of` them or all, with chance `sometimes`."""
     if not images.shape.is_fully_defined():
-        raise ValueError(f"augmentation on the device needs images of a static shape, and not {images.shape}")
-    n, draws = images.shape[0], Draws(seed, _WHOLE)
+        raise ValueError(f"augmentation on the device needs images of a static shape, not {images.shape}")
+    n, draws = images.shape[0], Draws(seed, _CHOICE)
     shares = [1.0 if augmenter.sometimes is None else augmenter.sometimes for augmenter in spec.augmenters]
     goes = draws.chance(tf.constant(shares), n, len(shares))
     if spec.some_of is None:

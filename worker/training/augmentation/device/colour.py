@@ -1,4 +1,4 @@
-"""What changes a pixel by its own value alone. imgaug does most of it with tables of 256, cut and not rounded."""
+"""Augmenters that change each pixel by its own value only. imgaug uses tables of 256 values, truncated, not rounded."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from baton.domain.spec.augmenters import (
 )
 from worker.training.augmentation.device.random_draws import Draws
 
-# imgaug's value range of uint8 has its middle at 127.5, cut to a whole number.
+# The middle of imgaug's value range for uint8 is 127.5, truncated to an integer.
 _GREY = 127.0
-# OpenCV's weights of a grey image, in 1/32768.
+# OpenCV's weights for a grey image, in 1/32768.
 _LUMA, _LUMA_BITS = (9798, 19235, 3735), 15
 _NEARLY = 0.001
 _HUES = 180
 
 
 def multiply(given: Multiply, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Brighter or darker."""
+    """Multiplies by a factor: brighter or darker."""
     factor = draws.per_channel(given.mul, given.per_channel, images.shape[0])
     return _cut(tf.cast(images, tf.float32) * factor)
 
 
 def add(given: Add, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """imgaug draws evenly between the ends and rounds, so that the ends come half as often as what is between."""
+    """Adds a number. imgaug draws uniformly and then rounds, so both ends are half as likely as the values between."""
     value = tf.round(draws.per_channel(given.value, given.per_channel, images.shape[0]))
     return _cut(tf.cast(images, tf.float32) + value)
 
 
 def additive_gaussian_noise(given: AdditiveGaussianNoise, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Noise of a width of the image's own, rounded before it is added."""
+    """Adds noise, rounded first. Each image has its own standard deviation."""
     n = images.shape[0]
     noise = draws.number(given.scale, n, 1, 1, 1) * draws.colours(draws.normal, given.per_channel, *images.shape[:3])
     return _cut(tf.cast(images, tf.float32) + tf.round(noise))
 
 
 def linear_contrast(given: LinearContrast, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Further from grey, or nearer."""
+    """Multiplies the distance from grey by alpha."""
     alpha = draws.per_channel(given.alpha, given.per_channel, images.shape[0])
     return _cut(_GREY + alpha * (tf.cast(images, tf.float32) - _GREY))
 
 
 def gamma_contrast(given: GammaContrast, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """To a power, from 0 to 1."""
+    """Raises the values, scaled to 0..1, to a power."""
     gamma = draws.per_channel(given.gamma, given.per_channel, images.shape[0])
     return _cut(255.0 * (tf.cast(images, tf.float32) / 255.0) ** gamma)
 
 
 def grayscale(given: Grayscale, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """OpenCV's grey laid over the image with opacity alpha."""
+    """Blends OpenCV's grey image with opacity alpha."""
     alpha, exact = draws.number(given.alpha, images.shape[0], 1, 1, 1), tf.cast(images, tf.int32)
     luma = tf.reduce_sum(exact * _LUMA, axis=-1, keepdims=True) + (1 << (_LUMA_BITS - 1))
     colour, grey = tf.cast(images, tf.float32), tf.cast(tf.bitwise.right_shift(luma, _LUMA_BITS), tf.float32)
     found = tf.round(colour + alpha * (grey - colour))
-    # imgaug takes an alpha that is nearly 0 or 1 for that.
+    # imgaug treats an alpha close to 0 or 1 as 0 or 1.
     return _cut(tf.where(alpha <= _NEARLY, colour, tf.where(alpha >= 1.0 - _NEARLY, grey, found)))
 
 
 def add_to_hue_and_saturation(given: AddToHueAndSaturation, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """In OpenCV's HSV of whole numbers: 180 steps of hue, 255 of saturation and value."""
+    """Adds to hue and saturation in OpenCV's 8-bit HSV: 180 steps of hue, 255 of saturation and value."""
     n = images.shape[0]
     turn = draws.whole(given.value_hue or 0, n, 1, 1)
     turn = tf.cast(tf.cast(turn, tf.float32) / 255.0 * _HUES, tf.int32)
@@ -76,7 +76,7 @@ def add_to_hue_and_saturation(given: AddToHueAndSaturation, images: tf.Tensor, d
 
 
 def _hsv(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Each int32 [n, h, w]; OpenCV's RGB2HSV_b, which divides by tables of 12 bits."""
+    """Hue, saturation and value, each int32 [n, h, w], as RGB2HSV_b of OpenCV, which divides by tables of 12 bits."""
     red, green, blue = tf.unstack(images, axis=-1)
     value = tf.reduce_max(images, axis=-1)
     span = value - tf.reduce_min(images, axis=-1)
@@ -92,7 +92,7 @@ def _divided(number: tf.Tensor, by: tf.Tensor, scale: float) -> tf.Tensor:
 
 
 def _rgb(hue: tf.Tensor, saturation: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """uint8 [n, h, w, 3]: a colour is the value, less what the saturation takes where the hue is far from it."""
+    """uint8 [n, h, w, 3]: each channel is the value, reduced by the saturation as far as the hue is away from it."""
     way, most = tf.cast(hue, tf.float32) * (6.0 / _HUES), tf.cast(value, tf.float32)
     colours = []
     for corner in (5.0, 3.0, 1.0):

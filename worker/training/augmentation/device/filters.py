@@ -10,12 +10,12 @@ from baton.domain.spec.augmenters import GaussianBlur, Sharpen
 from worker.training.augmentation.device.borders import border
 from worker.training.augmentation.device.random_draws import Draws, of_images
 
-# imgaug leaves an image alone below it.
+# imgaug does not blur an image with a smaller sigma.
 _LEAST_SIGMA = 1e-3
 
 
 def gaussian_blur(given: GaussianBlur, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Each image with a sigma of its own: columns, then rows, of whole numbers of 1/256."""
+    """Blurs each image with its own sigma. The kernel is separable; its weights are whole numbers of 1/256."""
     sigma = draws.number(given.sigma, images.shape[0])
     greatest = given.sigma[1] if isinstance(given.sigma, tuple) else given.sigma
     kernel = _kernel(sigma, _radius(greatest))
@@ -25,15 +25,15 @@ def gaussian_blur(given: GaussianBlur, images: tf.Tensor, draws: Draws) -> tf.Te
 
 
 def _radius(sigma: float) -> int:
-    """Of the longest kernel that imgaug makes for a sigma up to this one: from 3 and from 5 on they are shorter."""
+    """The radius of imgaug's longest kernel for any sigma up to this one. The length drops at sigma 3 and at 5."""
     lengths = [3.3 * min(sigma, 3.0)] + [2.9 * min(sigma, 5.0)] * (sigma >= 3) + [2.6 * sigma] * (sigma >= 5)
     return int(max(*lengths, 5.0)) // 2
 
 
 def _kernel(sigma: tf.Tensor, radius: int) -> list[tf.Tensor]:
-    """Weights in 1/256, int32 [n], of the distances 0 to `radius`: what rounding leaves over goes on to the next one.
+    """Weights in 1/256, int32 [n], for the distances 0 to `radius`. Each rounding error is added to the next weight.
 
-    OpenCV's getGaussianKernelFixedPoint_ED; what is left over in the end goes to the middle.
+    As getGaussianKernelFixedPoint_ED of OpenCV. The middle gets the remaining error.
     """
     length = tf.where(sigma < 3.0, 3.3 * sigma, tf.where(sigma < 5.0, 2.9 * sigma, 2.6 * sigma))
     reach = tf.cast(tf.maximum(length, 5.0), tf.int32) // 2
@@ -51,22 +51,18 @@ def _kernel(sigma: tf.Tensor, radius: int) -> list[tf.Tensor]:
 
 
 def _filtered(values: tf.Tensor, kernel: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
-    """The sum of int32 [n, h, w, c] along `axis`, each neighbour weighted by its distance: a sum of shifted images."""
+    """int32 [n, h, w, c] convolved along `axis` with weights by distance, computed as a sum of shifted images."""
     radius = len(kernel) - 1
-    around = _mirrored(values, radius, axis)
+    # Padded by `radius` on both sides. `border` allows a radius that is larger than the image.
+    size = values.shape[axis]
+    around = tf.gather(values, border(tf.range(-radius, size + radius), size, "reflect"), axis=axis)
     starts = [[k if place == axis else 0 for place in range(4)] for k in range(2 * radius + 1)]
     shifted = [tf.slice(around, start, values.shape) for start in starts]
     return tf.add_n([part * of_images(kernel[abs(k - radius)]) for k, part in enumerate(shifted)])
 
 
-def _mirrored(values: tf.Tensor, radius: int, axis: int) -> tf.Tensor:
-    """With `radius` more on either side, however small the image is."""
-    size = values.shape[axis]
-    return tf.gather(values, border(tf.range(-radius, size + radius), size, "reflect"), axis=axis)
-
-
 def sharpen(given: Sharpen, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """imgaug's matrix: -1 around 8 + lightness, laid over the image with opacity alpha."""
+    """Convolves with imgaug's matrix, 8 + lightness surrounded by -1, and blends the result with opacity alpha."""
     n = images.shape[0]
     alpha, lightness = draws.number(given.alpha, n, 1, 1, 1), draws.number(given.lightness, n, 1, 1, 1)
     exact = tf.cast(images, tf.int32)

@@ -1,4 +1,4 @@
-"""Flips and quarter turns: every pixel of the result is one of the image's."""
+"""Flips and rotations by 90 degrees. They only move pixels."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from worker.training.augmentation.device.random_draws import Draws
 
 
 def fliplr(given: Fliplr, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Mirrored, left for right."""
+    """Swaps left and right."""
     return tf.where(draws.chance(given.p, images.shape[0], 1, 1, 1), images[:, :, ::-1], images)
 
 
 def flipud(given: Flipud, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Upside down."""
+    """Swaps top and bottom."""
     return tf.where(draws.chance(given.p, images.shape[0], 1, 1, 1), images[:, ::-1], images)
 
 
 def rot90(given: Rot90, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Turned clockwise. Raises ValueError for images that are not square."""
+    """Rotates clockwise by k * 90 degrees. Raises ValueError for images that are not square."""
     n, height, width, _ = images.shape
     if height != width:
-        raise ValueError(f"rot90 turns square images, and not {height} x {width}")
+        raise ValueError(f"rot90 needs square images, not {height} x {width}")
     quarters = draws.choice(given.k, n)
-    return quarters.of([_turned(images, k) for k in quarters.options])
+    return quarters.of([_rotated(images, k) for k in quarters.options])
 
 
-def _turned(images: tf.Tensor, quarters: int) -> tf.Tensor:
+def _rotated(images: tf.Tensor, quarters: int) -> tf.Tensor:
     match quarters:
         case 1:
             return tf.transpose(images, [0, 2, 1, 3])[:, :, ::-1]

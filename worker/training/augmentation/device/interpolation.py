@@ -1,4 +1,4 @@
-"""OpenCV's interpolation of 8-bit images between pixels: weights for places in 1/32, which add up to 1 << BITS."""
+"""OpenCV's interpolation of 8-bit images: weights for positions in 1/32 of a pixel, which add up to 1 << BITS."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from worker.training.augmentation.device.random_draws import Choice
 
 PARTS, BITS = 32, 15
-# The sharpness that OpenCV gives its cubics.
+# The parameter a of OpenCV's cubic kernel.
 _A = -0.75
 
 Tap = tuple[int, int, tf.Tensor]
-"""A neighbour, so many rows below and columns to the right, and its weight, int32 [n, h, w]."""
+"""A neighbour: its offset in rows and in columns, and its weight, int32 [n, h, w]."""
 
 
 def taps(order: Choice, below: tf.Tensor, right: tf.Tensor) -> Iterator[Tap]:
-    """Of a place `below` and `right` of a pixel, in 1/32, int32 [n, h, w]; both are 0 where the order is 0."""
+    """The neighbours of a position `below` and `right` of a pixel, in 1/32, int32 [n, h, w]; both are 0 for order 0."""
     if 3 not in order.options:
         yield from _linear(below, right)
         return
@@ -44,9 +44,9 @@ def _cubic(below: tf.Tensor, right: tf.Tensor) -> Iterator[Tap]:
 
 @cache
 def _cubic_table() -> NDArray[np.int32]:
-    """[32 * 32, 4, 4], by rows and columns, rounded as OpenCV's initInterTab2D does.
+    """Weights [32 * 32, 4, 4], by rows and columns, rounded as in initInterTab2D of OpenCV.
 
-    What rounding leaves over is made up for by the least, or the greatest, of the last four.
+    The rounding error is corrected in the smallest or the largest of the last four weights.
     """
     line = _cubic_weights(np.arange(PARTS, dtype=np.float32) / np.float32(PARTS))
     exact = (line[:, None, :, None] * line[None, :, None, :]).reshape(-1, 4, 4)
@@ -59,7 +59,7 @@ def _cubic_table() -> NDArray[np.int32]:
 
 
 def _cubic_weights(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of four neighbours of a place x beyond the second, [x, 4]: Keys's cubic convolution (1981)."""
+    """Weights of four neighbours for a position x after the second, [x, 4]: cubic convolution, Keys (1981)."""
     first = ((_A * (x + 1) - 5 * _A) * (x + 1) + 8 * _A) * (x + 1) - 4 * _A
     second = ((_A + 2) * x - (_A + 3)) * x * x + 1
     third = ((_A + 2) * (1 - x) - (_A + 3)) * (1 - x) * (1 - x) + 1

@@ -1,7 +1,7 @@
-"""Crop and pad: each side cut or filled as np.pad and OpenCV's copyMakeBorder do, then resized as cv2.resize does.
+"""Crop and pad: crops or pads each side as np.pad and OpenCV's copyMakeBorder do, then resizes as cv2.resize does.
 
-The padded image is never made. A new pixel is read from at most two rows and two columns of it, and each of these is
-one of the image's own, or one that was computed once for all that lies outside.
+The padded image is never built. An output pixel reads at most two rows and two columns of it. Each of these is a row or
+column of the image, or one that was computed once for the whole border.
 """
 
 from __future__ import annotations
@@ -15,27 +15,23 @@ from worker.training.augmentation.device.borders import border, pixels
 from worker.training.augmentation.device.random_draws import Choice, Draws, of_images
 from worker.training.augmentation.device.summaries import SUMMARIES, summary
 
-# OpenCV's weights of a linear resize, in whole numbers (INTER_RESIZE_COEF_BITS).
+# The scale of OpenCV's integer weights for a linear resize (INTER_RESIZE_COEF_BITS).
 _WEIGHT = 1 << 11
 
 
 def crop_and_pad(given: CropAndPad, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Each side of each image drawn for itself, in whole pixels."""
+    """Crops or pads each side of each image by its own number of whole pixels."""
     n, height, width, _ = images.shape
     shares = draws.number(given.percent, n, 4)
     mode, colour = draws.choice(given.pad_mode, n), draws.whole(given.pad_cval, n)
     top, right, bottom, left = (
-        _pixels(shares[:, side], size) for side, size in enumerate((height, width, height, width))
+        tf.cast(tf.round(shares[:, side] * size), tf.int32) for side, size in enumerate((height, width, height, width))
     )
-    # imgaug leaves a row and a column where nothing is left; with up to 0.45 a side one is missing at the most.
+    # imgaug keeps at least one row and one column; with up to 0.45 per side at most one is missing.
     top, right = top + _none_left(top, bottom, height), right + _none_left(left, right, width)
     rows, columns = _Side(height, top, bottom), _Side(width, left, right)
     enlarged = (rows.padded < height) | (columns.padded < width)
     return _resized(_Framed.of(images, rows, columns, mode, colour), enlarged)
-
-
-def _pixels(share: tf.Tensor, size: int) -> tf.Tensor:
-    return tf.cast(tf.round(share * size), tf.int32)
 
 
 def _none_left(before: tf.Tensor, after: tf.Tensor, size: int) -> tf.Tensor:
@@ -44,7 +40,7 @@ def _none_left(before: tf.Tensor, after: tf.Tensor, size: int) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class _Side:
-    """Rows or columns: `size` of an image, of which each has `before` and `after` added or, below 0, cut: int32 [n]."""
+    """The rows or columns of images, `size` of them. `before`, `after`: int32 [n], added or, if negative, cut."""
 
     size: int
     before: tf.Tensor
@@ -52,7 +48,7 @@ class _Side:
 
     @property
     def start(self) -> tf.Tensor:
-        """The first that is kept."""
+        """The first one that is kept."""
         return tf.maximum(-self.before, 0)
 
     @property
@@ -62,11 +58,11 @@ class _Side:
 
     @property
     def padded(self) -> tf.Tensor:
-        """How many there are before resizing."""
+        """How many there are after padding, before resizing."""
         return self.size + self.before + self.after
 
     def inside(self) -> tf.Tensor:
-        """Which of the image's are kept: bool [n, size]."""
+        """Which rows or columns of the image are kept: bool [n, size]."""
         place = tf.range(self.size)
         return (place >= self.start[:, None]) & (place < (self.start + self.kept)[:, None])
 
@@ -85,7 +81,7 @@ class _Side:
         return way, tf.where(first, before, tf.where(last, after, 1))
 
     def taps(self, enlarged: tf.Tensor, mode: Choice) -> tuple[_Places, _Places, tf.Tensor]:
-        """Which two of the padded make each new row or column, and the share of the second, float32 [n, size]."""
+        """The two padded rows or columns for each output one, and the weight of the second, float32 [n, size]."""
         first, second, share = _between(self, enlarged[:, None])
         both = tf.concat([first, second], axis=1)
         sources, ways, wholes = (tf.split(part, 2, axis=1) for part in (self._source(both, mode), *self._ramp(both)))
@@ -97,8 +93,8 @@ class _Side:
 class _Places:
     """Rows or columns of the padded images, all int32 [n, size].
 
-    `source`: which of the image's own each is, or the one after them for what is added; a ramp begins at the edge.
-    `ramp`: how far each is from the outer end, and how far the edge is; 1 of 1 where there is none.
+    `source`: the index in the image; one after its last for the border; the edge for a ramp.
+    `ramp`: the distance from the outer end, and that of the edge; 1 and 1 if there is no ramp.
     """
 
     source: tf.Tensor
@@ -107,7 +103,7 @@ class _Places:
 
 @dataclass(frozen=True)
 class _Framed:
-    """Images with one more row and column, which stand for what is added: int32 [n, h + 1, w + 1, 3]."""
+    """Images with one more row and column, which hold the border: int32 [n, h + 1, w + 1, 3]."""
 
     pixels: tf.Tensor
     rows: _Side
@@ -117,7 +113,7 @@ class _Framed:
 
     @classmethod
     def of(cls, images: tf.Tensor, rows: _Side, columns: _Side, mode: Choice, colour: tf.Tensor) -> _Framed:
-        """np.pad fills rows first, and columns from what they then hold."""
+        """Like np.pad: pads the rows first, then the columns from the padded rows."""
         whole = tf.cast(images, tf.int32)
         whole = tf.concat([whole, _added(whole, rows.inside()[:, :, None, None], mode, colour, axis=1)], axis=1)
         whole = tf.concat([whole, _added(whole, columns.inside()[:, None, :, None], mode, colour, axis=2)], axis=2)
@@ -137,13 +133,13 @@ class _Framed:
 
 
 def _added(values: tf.Tensor, kept: tf.Tensor, mode: Choice, colour: tf.Tensor, axis: int) -> tf.Tensor:
-    """What is added along `axis`, one row or column of int32 values; of no use where the mode repeats pixels."""
+    """The border along `axis`, one row or column of int32 values. Not used by modes that repeat pixels."""
     plain = of_images(colour) + tf.zeros_like(tf.gather(values, [0], axis=axis))
     return mode.of([summary(name, values, kept, axis) if name in SUMMARIES else plain for name in mode.options])
 
 
 def _resized(framed: _Framed, enlarged: tf.Tensor) -> tf.Tensor:
-    """To the size of the image, uint8, in OpenCV's whole numbers: eleven bits of weight, of which four are dropped."""
+    """Resized to the image's size, uint8, in OpenCV's integer arithmetic: weights of 11 bits, 4 of them dropped."""
     (top, bottom, y), (left, right, x) = (side.taps(enlarged, framed.mode) for side in (framed.rows, framed.columns))
     x_weights, y_weights = _weights(x[:, None, :, None]), _weights(y[:, :, None, None])
     rows = [
@@ -159,10 +155,10 @@ def _weights(share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _between(side: _Side, enlarged: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Between which two of the padded each new one lies, int32 [n, size], and how far beyond the first, float32.
+    """The two padded ones around each output one, int32 [n, size], and its distance beyond the first, float32.
 
-    imgaug asks for INTER_AREA where one side must grow, bool [n, 1], which OpenCV then does as a linear
-    interpolation between other places than INTER_LINEAR.
+    `enlarged`: bool [n, 1], a side must grow. imgaug then asks for INTER_AREA, which OpenCV computes as a linear
+    interpolation between other positions than INTER_LINEAR.
     """
     growth = side.size / tf.cast(side.padded, tf.float64)[:, None]
     scale, place = 1.0 / growth, tf.range(side.size, dtype=tf.float64)

@@ -1,4 +1,4 @@
-"""Random numbers of `draws`, computed on the host: the same bits, for the few that the host needs to know.
+"""The random numbers of `random_draws`, computed on the host with the same bits, for the few that the host needs.
 
 Philox4x32 with ten rounds: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
@@ -14,14 +14,14 @@ _ROUNDS, _MASK = 10, 0xFFFF_FFFF
 
 
 def words(seed: NDArray[np.int32], place: int, number: int) -> list[int]:
-    """The first `number` of the 32-bit words that belong to a draw. `seed`: int32 [2]; `place`: of the draw."""
+    """The first `number` 32-bit words of a draw. `seed`: int32 [2]; `place`: the counter value of the draw."""
     key = [int(word) & _MASK for word in seed]
     blocks = (_block((block, 0, place & _MASK, place >> 32), key) for block in range(-(-number // 4)))
     return [word for block in blocks for word in block][:number]
 
 
 def order(seed: NDArray[np.int32], place: int, number: int) -> list[int]:
-    """The numbers 0..number-1, sorted by the uniform numbers of a draw, as tf.argsort does: equal ones by place."""
+    """The numbers 0..number-1, sorted by the uniform numbers of a draw, as tf.argsort does: ties in ascending order."""
     drawn = [word >> 8 for word in words(seed, place, number)]  # uniform numbers have 24 bits
     return sorted(range(number), key=drawn.__getitem__)
 

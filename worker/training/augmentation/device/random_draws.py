@@ -1,8 +1,8 @@
-"""Random numbers that depend on the seed of a batch and on who draws, and on nothing else.
+"""Random numbers that depend only on the seed of a batch and on the augmenter that draws them.
 
-Philox (Salmon et al., SC 2011) turns a key and a counter into bits. The key is the seed, and each draw has a stretch of
-the counter to itself. `tf.random.stateless_uniform` hashes the seed into key and counter first, and does so otherwise
-where XLA compiles it (tensorflow#121243), so that a seed would name other images there; given both, the bits are equal.
+Philox (Salmon et al., SC 2011) turns a key and a counter into bits. The key is the seed, and each draw has its own
+range of the counter. `tf.random.stateless_uniform` hashes the seed into key and counter first, and does so differently
+under XLA (tensorflow#121243), so a seed would give other images there. With both given, the bits are equal.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import tensorflow as tf
 from baton.domain.spec.random_values import Range, Steps
 
 Draw = Callable[..., tf.Tensor]
-"""Numbers of a shape, given as arguments."""
+"""A function that draws numbers of a shape, given as its arguments."""
 
 _PHILOX = 1
 DRAWS_OF_A_STREAM = 1 << 16
-"""Places of the counter between two streams."""
+"""Counter values between the starts of two streams."""
 
 
 class Draws:
-    """The numbers of one augmenter in one batch, drawn in the order in which they are asked for.
+    """The random numbers of one augmenter in one batch, drawn in the order of the calls.
 
-    `seed` is int32 [2]. `stream` tells the augmenters of a batch apart: no two streams share a number.
+    `seed`: int32 [2]. `stream`: differs between the augmenters of a batch; two streams share no number.
     """
 
     def __init__(self, seed: tf.Tensor, stream: int) -> None:
@@ -37,7 +37,7 @@ class Draws:
         self._places = count(stream * DRAWS_OF_A_STREAM)
 
     def uniform(self, *shape: int) -> tf.Tensor:
-        """From 0 up to 1, which is not among them, in steps of 2**-24: float32 [shape]."""
+        """Uniform in [0, 1), in steps of 2**-24: float32 [shape]."""
         counter = tf.constant([0, next(self._places)], tf.uint64)
         bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
             shape=list(shape), key=self._key, counter=counter, alg=_PHILOX, dtype=tf.uint32
@@ -45,37 +45,37 @@ class Draws:
         return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
 
     def normal(self, *shape: int) -> tf.Tensor:
-        """Of width 1 around 0, by Box and Muller: float32 [shape]."""
+        """Standard normal, by the Box-Muller transform: float32 [shape]."""
         length = tf.sqrt(-2.0 * tf.math.log(1.0 - self.uniform(*shape)))
         return length * tf.cos(2.0 * math.pi * self.uniform(*shape))
 
     def number(self, given: Range, *shape: int) -> tf.Tensor:
-        """A number as it is, or evenly from a range: float32 [shape]."""
+        """A given number, or uniform in a range: float32 [shape]."""
         if not isinstance(given, tuple):
             return tf.fill(shape, tf.constant(given, tf.float32))
         low, high = given
         return low + self.uniform(*shape) * (high - low)
 
     def whole(self, given: Steps, *shape: int) -> tf.Tensor:
-        """A whole number as it is, or one of a range with both its ends: int32 [shape]."""
+        """A given integer, or uniform in a range that includes both ends: int32 [shape]."""
         low, high = given if isinstance(given, tuple) else (given, given)
         return low + tf.cast(tf.floor(self.uniform(*shape) * (high - low + 1)), tf.int32)
 
     def choice(self, given: Any, n: int) -> Choice:
-        """One of a tuple for each of n images; all have what is no tuple."""
+        """One element of a tuple for each of n images; any other value applies to all images."""
         options = given if isinstance(given, tuple) else (given,)
         return Choice(options, self.whole((0, len(options) - 1), n))
 
     def chance(self, share: float | tf.Tensor, *shape: int) -> tf.Tensor:
-        """True in this share of cases: bool [shape]."""
+        """True with probability `share`: bool [shape]."""
         return self.uniform(*shape) < share
 
     def per_channel(self, given: Range, share: bool | float, n: int) -> tf.Tensor:
-        """A number for each image, or in a `share` of images for each colour: float32, broadcasts to [n, 1, 1, 3]."""
+        """A number for each image; in a `share` of images one for each channel: float32, broadcast to [n, 1, 1, 3]."""
         return self.colours(partial(self.number, given), share, n, 1, 1)
 
     def colours(self, draw: Draw, share: bool | float, *shape: int) -> tf.Tensor:
-        """What `draw` gives for all three colours, or in a `share` of images for each: broadcasts to [n, h, w, 3]."""
+        """`draw` for all channels together; in a `share` of images for each channel: broadcasts to [n, h, w, 3]."""
         if share is False:
             return draw(*shape, 1)
         values = draw(*shape, 3)
@@ -85,24 +85,24 @@ class Draws:
 
 
 def of_images(values: tf.Tensor, rank: int = 4) -> tf.Tensor:
-    """[n] as [n, 1, 1, 1], or as many axes as `rank` says."""
+    """Reshapes [n] to [n, 1, 1, 1], or to `rank` axes."""
     return tf.reshape(values, [-1] + [1] * (rank - 1))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What each image has of a few options: `index` is int32 [n]."""
+    """The option of each image. `index`: int32 [n], into `options`."""
 
     options: tuple[Any, ...]
     index: tf.Tensor
 
     def of(self, results: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Of the results of all options, of equal rank, for each image that of its own."""
+        """For each image the result of its own option. `results`: one for each option, of equal rank."""
         found = results[0]
         for place, result in enumerate(results[1:], start=1):
             found = tf.where(of_images(self.index == place, len(result.shape)), result, found)
         return found
 
     def among(self, *names: Any, rank: int) -> tf.Tensor:
-        """Whether it is one of these: bool [n, 1, ...]."""
+        """Whether the option of each image is one of these: bool [n, 1, ...]."""
         return of_images(tf.gather(tf.constant([option in names for option in self.options]), self.index), rank)

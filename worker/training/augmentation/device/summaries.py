@@ -1,4 +1,4 @@
-"""What np.pad's modes of that name put around an image: one value for each of its rows, or columns."""
+"""The statistics with which modes of np.pad fill a border: one value for each row or column of an image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ SUMMARIES = ("maximum", "mean", "median", "minimum")
 
 
 def summary(name: str, values: tf.Tensor, kept: tf.Tensor, axis: int) -> tf.Tensor:
-    """Of the values int32 [n, h, w, c], 0..255, along `axis` where `kept`, bool that broadcasts, says so: one instead.
+    """The statistic `name` of the values int32 [n, h, w, c], 0..255, along `axis`, which is reduced to length 1.
 
-    Rounded as np.pad does, halves to even.
+    `kept`: bool, broadcasts: which values count. Rounds halves to even, as np.pad does.
     """
     match name:
         case "maximum":
@@ -33,7 +33,7 @@ def _rounded(total: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
 
 
 def _median(values: tf.Tensor, kept: tf.Tensor, axis: int) -> tf.Tensor:
-    """Halfway between the two in the middle, which are one and the same where an odd number is kept."""
+    """The mean of the two middle values. They are the same value if the number of kept values is odd."""
     count = _count(kept, axis)
     low = _ranked(values, kept, (count + 1) // 2, axis)
     next_one = tf.reduce_min(tf.where(kept & (values > low), values, 255), axis, keepdims=True)
@@ -42,7 +42,7 @@ def _median(values: tf.Tensor, kept: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _ranked(values: tf.Tensor, kept: tf.Tensor, rank: tf.Tensor, axis: int) -> tf.Tensor:
-    """The value that has `rank`, from 1, among the kept: found bit by bit, which needs no sorting."""
+    """The kept value of rank `rank`, counted from 1. Searches it bit by bit, without sorting."""
     found = tf.zeros_like(tf.reduce_max(values, axis, keepdims=True))
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):
         below = _count(kept & (values < found + bit), axis)

@@ -1,4 +1,4 @@
-"""Loads a job's .keras file back in plain Keras beside the training: a file that nobody can read is told early."""
+"""Loads a job's .keras file in plain Keras while training continues, to report an unreadable file early."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ LOOK_SECONDS = 0.05
 KIND = "file_unreadable"
 MODEL = "model.keras"
 ADVICE = (
-    "The job goes on and its checkpoints are whole. Use Keras's own layers, or a class with "
-    "keras.saving.register_keras_serializable(), in place of Python lambdas and classes that are not registered"
+    "The job goes on, and its checkpoints are complete. Use Keras's own layers, or a class with "
+    "keras.saving.register_keras_serializable(), instead of Python lambdas and classes that are not registered"
 )
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What loading gave. `error`: what plain Keras said, or nothing. `with_package`: it loads with the package."""
+    """The result. `error`: of plain Keras; empty: none. `with_package`: it loads once the package is imported."""
 
     error: str
     with_package: bool
@@ -40,7 +40,7 @@ class Found:
 
 
 class Readback:
-    """Has the first .keras file of this process loaded back. A failure of the check itself costs a line in the log."""
+    """Checks that the first .keras file of this process can be loaded. A failure of the check itself is only logged."""
 
     def __init__(
         self, control: Control, network: str, *, enabled: bool, module: str = "worker.training.output.readback"
@@ -50,7 +50,7 @@ class Readback:
         self._thread: threading.Thread | None = None
 
     def watching(self, name: str, write: Callable[[Path], None]) -> Callable[[Path], None]:
-        """What writes a file as `write` does, and begins the check if the file is the first one."""
+        """A function that writes a file with `write`, and begins the check if it is the first file."""
 
         def make(path: Path) -> None:
             write(path)
@@ -59,22 +59,22 @@ class Readback:
         return make
 
     def finish(self, between: Callable[[], None]) -> None:
-        """Waits for a check that runs. Calls `between` meanwhile, which may raise to give it up."""
+        """Waits for a check that runs. Calls `between` meanwhile, which may raise to cancel it."""
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(LOOK_SECONDS)
             between()
 
     def close(self) -> None:
-        """Gives up a check that runs, and does not wait for it."""
-        self._helper.give_up()
+        """Cancels a check that runs. Does not wait for it."""
+        self._helper.cancel()
 
     def _begin(self, name: str, path: Path) -> None:
-        if not self._enabled or self._thread is not None or self._helper.given_up:
+        if not self._enabled or self._thread is not None or self._helper.cancelled:
             return
         try:
             folder = _copied(path)
         except OSError as error:  # a full disk: the next file is tried
-            log.warning("%s was not loaded back: %s", name, error)
+            log.warning("%s was not checked: %s", name, error)
             return
         self._thread = threading.Thread(target=self._run, args=(name, folder), name="readback", daemon=True)
         self._thread.start()
@@ -82,16 +82,14 @@ class Readback:
     def _run(self, name: str, folder: tempfile.TemporaryDirectory[str]) -> None:
         try:
             with folder:
-                self._tell(name, self._load(Path(folder.name) / MODEL))
-        except Exception as error:  # the check is worth no job
-            if not self._helper.given_up:
-                log.warning("%s was not loaded back: %s: %s", name, type(error).__name__, error)
+                file = str(Path(folder.name) / MODEL)
+                printed = self._helper.run(self._module, file, self._network, seconds=LONGEST_SECONDS)
+                self._report(name, Found(**json.loads(printed.splitlines()[-1])))
+        except Exception as error:  # a failed check must not fail the job
+            if not self._helper.cancelled:
+                log.warning("%s was not checked: %s: %s", name, type(error).__name__, error)
 
-    def _load(self, copy: Path) -> Found:
-        printed = self._helper.run(self._module, str(copy), self._network, seconds=LONGEST_SECONDS)
-        return Found(**json.loads(printed.splitlines()[-1]))
-
-    def _tell(self, name: str, found: Found) -> None:
+    def _report(self, name: str, found: Found) -> None:
         if not found.error:
             log.info("plain Keras loads %s", name)
             return

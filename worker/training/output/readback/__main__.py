@@ -5,7 +5,7 @@ Usage: `python -m worker.training.output.readback PARENT FILE NETWORK`.
 Prints one JSON object, see worker.training.output.readback.Found. NETWORK: the name of the network in the job's
 spec. If the file cannot be loaded, it is loaded again after the import of that network's package.
 
-PARENT is the process id of whoever wants it: with it ends this one.
+PARENT is the process id of the calling process. This process ends with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from baton.system.parent_death import die_with_parent
 if __name__ == "__main__":
     # Before anything slow is imported.
     die_with_parent(int(sys.argv[1]))
-    os.nice(10)  # lower: beside augmentation on all cores it would not end within its limit
-    # If the machine's memory runs out, this process goes first.
+    os.nice(10)  # a lower priority would exceed the time limit while augmentation uses all cores
+    # If the machine's memory runs out, the kernel kills this process first.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -33,7 +33,7 @@ SHOWN = 1000
 
 
 def _load(file: str) -> str:
-    """Why plain Keras cannot load the file, or nothing."""
+    """Why plain Keras cannot load the file; empty if it can."""
     import keras
 
     try:
@@ -46,7 +46,7 @@ def _load(file: str) -> str:
 
 
 def _load_with_package(file: str, network: str) -> bool:
-    """Whether it can be loaded once the network's package is imported."""
+    """Whether the file can be loaded once the network's package is imported."""
     from baton.domain.errors import JobFailure
     from worker.extensions import load
 

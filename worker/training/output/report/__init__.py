@@ -1,1 +1,1 @@
-"""The report of a job: gathered beside the training, made in a process of its own that knows no TensorFlow."""
+"""The report of a job. A separate process, which does not import TensorFlow, makes it while training continues."""

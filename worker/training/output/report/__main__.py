@@ -1,6 +1,6 @@
-"""Makes a report: `python -m worker.training.output.report PARENT GIVEN MADE`, from the files in GIVEN into MADE.
+"""Makes a report: `python -m worker.training.output.report PARENT INPUTS OUTPUT`. INPUTS and OUTPUT are folders.
 
-PARENT is the process id of whoever wants it: with it ends this one.
+PARENT is the process id of the calling process. This process ends with it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if __name__ == "__main__":
 from pathlib import Path
 
 
-def _main(given: Path, made: Path) -> None:
+def _main(inputs: Path, output: Path) -> None:
     from worker.training.output.report.inputs import ReportInputs
     from worker.training.output.report.pages import make_report
 
-    make_report(ReportInputs.read(given), made)
+    make_report(ReportInputs.read(inputs), output)
 
 
 if __name__ == "__main__":

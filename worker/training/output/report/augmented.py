@@ -13,13 +13,13 @@ LONGEST = 40
 
 
 def policy_title(policy: object) -> str:
-    """A policy's name, or what a user's own consists of."""
+    """A policy's name, or the start of a user's own policy as text."""
     text = str(policy)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def augmentations(spec: JobSpec, originals: Images) -> Iterator[tuple[str, Images]]:
-    """Title and augmented images of each policy that is not none, with the seed of the first batch that has it."""
+    """Title and augmented images of each policy that is not none, with the seed of the first batch that uses it."""
     seen: list[object] = []
     for number, stage in enumerate(spec.stages):
         policy = stage.augmentation

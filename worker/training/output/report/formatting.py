@@ -1,4 +1,4 @@
-"""How numbers, names and times are written in a report."""
+"""Formats numbers, names and times in a report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def percent(share: float | None, digits: int = 2) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits."""
+    """A number with `digits` significant digits."""
     return ABSENT if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the largest unit or two."""
+    """A duration in its one or two largest units."""
     if seconds is None:
         return ABSENT
     if seconds < 60:
@@ -43,38 +43,38 @@ def moment(at: datetime | None) -> str:
 def division(split: str | Mapping[str, Any] | None) -> str:
     """How a spec divides the images."""
     if not isinstance(split, Mapping):
-        return split or "as the data set's default has it"
+        return split or "the data set's default"
     parts = [f"{percent(split[key], 0)} {name}" for key, name in (("train", "training"), ("val", "validation"))]
     match split.get("test"):
         case None:
             return ", ".join(parts)
         case "official":
-            return f"{', '.join(parts)}; the official validation images are the test"
+            return f"{', '.join(parts)}; the official validation images are the test set"
         case share:
             return f"{', '.join(parts)}, {percent(share, 0)} test"
 
 
 def shortened(text: str, longest: int = SHORT) -> str:
-    """The first of several synonyms, cut where it is too long."""
+    """The first of several synonyms, cut to `longest` characters."""
     first = text.partition(",")[0].strip() or text
     return first if len(first) <= longest else first[: longest - 1].rstrip() + "…"
 
 
 def short_names(names: Sequence[str], longest: int = SHORT) -> tuple[str, ...]:
-    """All names shortened; those that are alike then get their label."""
+    """All names shortened. Names that are then equal get their label as a suffix."""
     short = [shortened(name, longest) for name in names]
     often = Counter(short)
     return tuple(
-        _told_apart(names[label], f" ({label})", longest) if often[text] > 1 else text
+        _with_suffix(names[label], f" ({label})", longest) if often[text] > 1 else text
         for label, text in enumerate(short)
     )
 
 
-def _told_apart(name: str, suffix: str, longest: int) -> str:
+def _with_suffix(name: str, suffix: str, longest: int) -> str:
     return shortened(name, longest - len(suffix)) + suffix
 
 
 def markdown(value: Any) -> Markup:
-    """Any text as Markdown shows it: neither HTML nor Markdown of its own."""
+    """Any text, escaped so that Markdown shows it as it is: neither HTML nor Markdown in it has an effect."""
     text = str(escape("" if value is None else value))
     return Markup("".join(_MARKDOWN.get(character, character) for character in text))  # noqa: S704 - escaped above

@@ -1,4 +1,4 @@
-"""What a report is made of, on its way from the training process to the one that draws: a JSON file and an npz file."""
+"""The inputs of a report. They pass from the training process to the report process as a JSON and an npz file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ANSWERS = ("labels", "classes", "probabilities")
 
 
 class Facts(BaseModel):
-    """Everything but arrays.
+    """All inputs except arrays.
 
-    `steps`: of an epoch of each stage; `splits`: images of each class by split; `losses` by set; `job`, `attempts`: as
-    the service tells them, None where it did not answer; `finished`: the model is the best and all sets are judged.
+    `steps`: per epoch of each stage; `splits`: images of each class by split; `losses` by set; `job`, `attempts`: from
+    the service, None and empty if it did not answer; `finished`: the model is the best one, evaluated on all sets.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -47,7 +47,7 @@ class Facts(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Images for the gallery, uint8 [n, size, size, 3], and which of the set's answers are theirs, int64 [n]."""
+    """Images for the gallery, uint8 [n, size, size, 3], and their indices in the set's answers, int64 [n]."""
 
     images: Images
     places: NDArray[np.int64]
@@ -62,12 +62,12 @@ class ReportInputs:
     shown: Mapping[str, Shown]
     originals: Images = field(default_factory=lambda: np.zeros((0, 8, 8, 3), np.uint8))
 
-    def told(self, job: JobView | None, attempts: tuple[AttemptView, ...]) -> ReportInputs:
-        """The same with what the service tells."""
+    def with_service_data(self, job: JobView | None, attempts: tuple[AttemptView, ...]) -> ReportInputs:
+        """The same with the service's views of job and attempts."""
         return replace(self, facts=self.facts.model_copy(update={"job": job, "attempts": attempts}))
 
     def write(self, folder: Path) -> None:
-        """Lays both files into a folder."""
+        """Writes both files to a folder."""
         arrays: dict[str, NDArray[Any]] = {"originals": self.originals}
         for name, answers in self.answers.items():
             arrays |= {f"answers/{name}/{key}": getattr(answers, key) for key in _ANSWERS}
@@ -78,7 +78,7 @@ class ReportInputs:
 
     @classmethod
     def read(cls, folder: Path) -> ReportInputs:
-        """What `write` laid there."""
+        """Reads what `write` wrote."""
         facts = Facts.model_validate_json((folder / FACTS).read_bytes())
         with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
             answers = {name: Answers(*(arrays[f"answers/{name}/{key}"] for key in _ANSWERS)) for name in facts.losses}

@@ -1,8 +1,7 @@
-"""From the material to the files: report.html with everything in it, report.md and a PNG file for each figure."""
+"""Makes the files of a report: report.html, which contains everything, report.md, and a PNG file for each figure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,18 +18,18 @@ from worker.training.output.report.figures import curves, matrix, pictures
 from worker.training.output.report.figures.canvas import Drawing, styled
 from worker.training.output.report.formatting import division, duration, markdown, moment, number, percent, short_names
 from worker.training.output.report.inputs import ReportInputs
-from worker.training.output.report.run_timeline import RunTimeline, timeline_of
+from worker.training.output.report.run_timeline import timeline_of
 
 HTML, MARKDOWN = "report.html", "report.md"
 GALLERY_NAME = 16
-"""Letters of a class's name that fit below an image beside its probability."""
+"""Characters of a class name that fit below an image next to its probability."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a report says of one set of images."""
+class SetSection:
+    """The section of a report about one set of images."""
 
     name: str
     result: SetResult
@@ -42,10 +41,10 @@ class Judgement:
     classes: tables.Table
 
 
-def make_report(material: ReportInputs, folder: Path) -> None:
-    """Writes all files into the folder."""
+def make_report(inputs: ReportInputs, folder: Path) -> None:
+    """Writes all files to the folder."""
     with styled():
-        content = _content(material)
+        content = _content(inputs)
     for drawing in content["drawings"]:
         drawing.save(folder)
     for name in (HTML, MARKDOWN):
@@ -62,35 +61,27 @@ def _templates() -> Environment:
     return made
 
 
-def _content(material: ReportInputs) -> dict[str, Any]:
-    facts, course = material.facts, timeline_of(material.facts)
+def _content(inputs: ReportInputs) -> dict[str, Any]:
+    facts, timeline = inputs.facts, timeline_of(inputs.facts)
     names = short_names(facts.class_names)
-    sets = {
-        name: evaluated(answers, facts.class_names, facts.losses[name]) for name, answers in material.answers.items()
-    }
-    judgements = [_judgement(name, result, material, names) for name, result in sets.items()]
-    curve = [curves.loss(course), curves.accuracy(course), curves.learning_rate(course)]
-    samples = _samples(course, material)
-    seen = [drawing for j in judgements for drawing in (j.confusion, j.gallery)]
+    sets = {name: evaluated(answers, facts.class_names, facts.losses[name]) for name, answers in inputs.answers.items()}
+    sections = [_section(name, result, inputs, names) for name, result in sets.items()]
+    curve = [curves.loss(timeline), curves.accuracy(timeline), curves.learning_rate(timeline)]
+    found = enumerate(augmentations(timeline.spec, inputs.originals), start=1)
+    samples = [pictures.augmented(k, title, inputs.originals, changed) for k, (title, changed) in found]
+    seen = [drawing for section in sections for drawing in (section.confusion, section.gallery)]
     return {
         "facts": facts,
-        "course": course,
-        "spec": course.spec,
+        "timeline": timeline,
+        "spec": timeline.spec,
         "running": not facts.finished,
-        "judgements": judgements,
+        "sections": sections,
         "curves": curve,
         "samples": samples,
         "drawings": [*curve, *samples, *seen],
         "spec_text": yaml.safe_dump(facts.spec, sort_keys=False, width=100, allow_unicode=True),
-        **_tables(material, course, sets),
-    }
-
-
-def _tables(material: ReportInputs, course: RunTimeline, sets: Mapping[str, SetResult]) -> dict[str, Any]:
-    facts = material.facts
-    return {
-        "results": tables.results(dict(sets), course.spec.published),
-        "stages": tables.stages(course),
+        "results": tables.results(sets, timeline.spec.published),
+        "stages": tables.stages(timeline),
         "splits": tables.splits(facts.splits),
         "epochs": tables.epochs(facts.history),
         "attempts": tables.attempts(facts.attempts),
@@ -99,23 +90,16 @@ def _tables(material: ReportInputs, course: RunTimeline, sets: Mapping[str, SetR
     }
 
 
-def _judgement(name: str, result: SetResult, material: ReportInputs, names: tuple[str, ...]) -> Judgement:
-    return Judgement(
+def _section(name: str, result: SetResult, inputs: ReportInputs, names: tuple[str, ...]) -> SetSection:
+    return SetSection(
         name=name,
         result=result,
         confusion=matrix.confusion(name, result, names),
         gallery=pictures.gallery(
-            name, material.shown[name], material.answers[name], short_names(material.facts.class_names, GALLERY_NAME)
+            name, inputs.shown[name], inputs.answers[name], short_names(inputs.facts.class_names, GALLERY_NAME)
         ),
         best=tables.classes([result.classes[label] for label in result.best]),
         worst=tables.classes([result.classes[label] for label in result.worst]),
         mistakes=tables.confusions(result),
         classes=tables.classes(result.classes),
     )
-
-
-def _samples(course: RunTimeline, material: ReportInputs) -> list[Drawing]:
-    found = augmentations(course.spec, material.originals)
-    return [
-        pictures.augmented(k, title, material.originals, changed) for k, (title, changed) in enumerate(found, start=1)
-    ]

@@ -1,4 +1,4 @@
-"""How a run went along its epochs: stages, interruptions, learning rates. Pure."""
+"""The timeline of a run in epochs: stages, interruptions, learning rates. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from worker.training.output.report.inputs import Facts
 from worker.training.state.schedules import make_schedule
 from worker.training.state.step_plan import StepPlan
 
-# Of a stage whose rate moves at every step.
+# Points in a stage whose rate changes at every step.
 _POINTS = 400
-INTERRUPTED = {"preempted": "warned", "paused": "paused", "lost": "lost", "failed": "failed"}
+INTERRUPTED = frozenset({"preempted", "paused", "lost", "failed"})
+"""The states of attempts that ended before the job did."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A stage on the axis of epochs: `begin` to `end`, `done` of it; published shares of right answers in it."""
+    """A stage on the epoch axis, from `begin` to `end`. `published`: accuracy that the plan's source reports for it."""
 
     stage: int
     name: str
@@ -32,7 +33,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where an attempt ended before the job did. `epoch`: epochs done by then, with the part of the one under way."""
+    """Where an attempt ended before the job did. `epoch`: epochs done by then, with the fraction of the last one."""
 
     epoch: float
     attempt: int
@@ -42,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class RunTimeline:
-    """All of it; learning rates as (epochs done, rate)."""
+    """The whole timeline. `rates`: learning rates as (epochs done, rate)."""
 
     spec: JobSpec
     plan: StepPlan
@@ -53,16 +54,16 @@ class RunTimeline:
 
 
 def timeline_of(facts: Facts) -> RunTimeline:
-    """From what was recorded; where the service told nothing, interruptions lie between two rows of the history."""
+    """The timeline. Without the service's attempts, interruptions are placed between two rows of the history."""
     spec = parse_spec(facts.spec, installed())
     plan = StepPlan(spec, facts.steps)
-    marks = tuple(_told(plan, facts.attempts) if facts.attempts else _guessed(facts.history))
+    marks = tuple(_recorded_marks(plan, facts.attempts) if facts.attempts else _inferred_marks(facts.history))
     bands = tuple(_bands(plan, len(facts.history)))
     return RunTimeline(spec, plan, facts.history, bands, marks, tuple(_rates(plan, facts.history)))
 
 
 def epochs_at(plan: StepPlan, global_step: int) -> float:
-    """Epochs done after so many steps of the whole job."""
+    """Epochs done after `global_step` steps of the whole job."""
     for stage, steps in enumerate(plan.steps):
         into = global_step - plan.start_of(stage).global_step
         if into <= steps * plan.spec.stages[stage].epochs:
@@ -80,14 +81,13 @@ def _bands(plan: StepPlan, done: int) -> Iterator[Band]:
             yield Band(stage + 1, plan.stage_name(stage), begin, min(begin + spec.epochs, max(done, 1)), best)
 
 
-def _told(plan: StepPlan, attempts: Sequence[AttemptView]) -> Iterator[Mark]:
+def _recorded_marks(plan: StepPlan, attempts: Sequence[AttemptView]) -> Iterator[Mark]:
     for attempt in attempts:
         if attempt.state in INTERRUPTED and attempt.end_step is not None:
-            kind = INTERRUPTED[attempt.state]
-            yield Mark(epochs_at(plan, attempt.end_step), attempt.attempt, kind, attempt.end_step)
+            yield Mark(epochs_at(plan, attempt.end_step), attempt.attempt, str(attempt.state), attempt.end_step)
 
 
-def _guessed(rows: Sequence[EpochRow]) -> Iterator[Mark]:
+def _inferred_marks(rows: Sequence[EpochRow]) -> Iterator[Mark]:
     for before, after in pairwise(rows):
         if after.attempt != before.attempt:
             yield Mark(float(before.epoch), before.attempt, "interrupted", None)

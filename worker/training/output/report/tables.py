@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text: what the pages print, HTML or Markdown, and nothing else."""
+"""The tables of a report, as rows of text for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFUSIONS = 10
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers`: the columns that are flush right."""
+    """`numbers`: the columns that are aligned to the right."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -36,12 +36,12 @@ class Table:
 
 
 def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]], *text: int) -> Table:
-    """`text`: which columns hold words; all others are numbers, flush right."""
+    """`text`: the columns that hold words. All others are numbers, aligned to the right."""
     return Table(tuple(columns), tuple(rows), frozenset(range(len(columns))) - frozenset(text))
 
 
 def results(sets: dict[str, SetResult], published: Published | None) -> Table:
-    """The main numbers of each set, with what the source reports in the end."""
+    """The main numbers of each set, and the final numbers that the plan's source reports."""
     columns = ("set", "images", "top-1", "top-5", "loss", "precision", "recall", "F1", "published top-1")
     rows = (
         (
@@ -68,26 +68,26 @@ def _published(name: str, published: Published | None) -> float | None:
     return published.val_accuracy if published.best_val_accuracy is None else published.best_val_accuracy
 
 
-def stages(course: RunTimeline) -> Table:
-    """Each stage of the spec, what it reached, and what the source reports of it."""
+def stages(timeline: RunTimeline) -> Table:
+    """Each stage of the spec, its accuracies, and those that the plan's source reports."""
     columns = (
-        "stage", "name", "pixels", "batch", "epochs", "steps each", "at the end", "published", "at best", "published",
+        "stage", "name", "pixels", "batch", "epochs", "steps per epoch", "final", "published", "best", "published",
         "augmentation", "schedule",
     )  # fmt: skip
-    return _table(columns, [_stage(course, k, s) for k, s in enumerate(course.spec.stages)], 1, 10, 11)
+    return _table(columns, [_stage(timeline, k, s) for k, s in enumerate(timeline.spec.stages)], 1, 10, 11)
 
 
-def _stage(course: RunTimeline, number: int, stage: StageSpec) -> tuple[str, ...]:
-    rows = [row for row in course.rows if row.stage == number + 1]
+def _stage(timeline: RunTimeline, number: int, stage: StageSpec) -> tuple[str, ...]:
+    rows = [row for row in timeline.rows if row.stage == number + 1]
     found = stage.published or Published()
     size = stage.validation_image_size
     return (
         str(number + 1),
-        course.plan.stage_name(number),
+        timeline.plan.stage_name(number),
         f"{stage.image_size}" + (f" (val. {size})" if size not in {None, stage.image_size} else ""),
         str(stage.batch_size),
         f"{len(rows)}/{stage.epochs}",
-        f"{course.plan.steps[number]:,}",
+        f"{timeline.plan.steps[number]:,}",
         percent(rows[-1].val_accuracy) if rows else ABSENT,
         percent(found.val_accuracy),
         percent(max(row.val_accuracy for row in rows)) if rows else ABSENT,
@@ -108,8 +108,8 @@ def _schedule(schedule: Schedule) -> str:
 
 
 def splits(counts: dict[str, tuple[int, ...]]) -> Table:
-    """Images of each split, in all and by class."""
-    columns = ("split", "images", "classes", "images a class, least", "most")
+    """Images of each split, in total and per class."""
+    columns = ("split", "images", "classes", "fewest images per class", "most")
     rows = (
         (name, f"{sum(n):,}", str(sum(k > 0 for k in n)), f"{min(n):,}", f"{max(n):,}") for name, n in counts.items()
     )
@@ -131,23 +131,24 @@ def confusions(result: SetResult) -> Table:
     counts = np.array(result.confusion)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:CONFUSIONS]
-    pairs = [(int(true), int(taken)) for true, taken in (divmod(int(place), len(counts)) for place in order)]
+    pairs = [(int(true), int(predicted)) for true, predicted in (divmod(int(place), len(counts)) for place in order)]
     names = [c.name for c in result.classes]
     rows = (
-        (names[true], names[taken], str(counts[true, taken]), percent(counts[true, taken] / _images(result, true), 1))
-        for true, taken in pairs
-        if counts[true, taken]
+        (
+            names[true],
+            names[predicted],
+            str(counts[true, predicted]),
+            percent(counts[true, predicted] / max(1, result.classes[true].images), 1),
+        )
+        for true, predicted in pairs
+        if counts[true, predicted]
     )
-    return _table(("true class", "taken for", "images", "of the class"), rows, 0, 1)
-
-
-def _images(result: SetResult, label: int) -> int:
-    return max(1, result.classes[label].images)
+    return _table(("true class", "predicted class", "images", "share of the class"), rows, 0, 1)
 
 
 def attempts(found: Sequence[AttemptView]) -> Table:
-    """Each worker's hold on the job."""
-    columns = ("attempt", "worker", "state", "reason", "claimed", "steps", "held", "training")
+    """The attempts of the job."""
+    columns = ("attempt", "worker", "state", "reason", "claimed", "steps", "duration", "training")
     rows = (
         (
             str(a.attempt),
@@ -156,7 +157,7 @@ def attempts(found: Sequence[AttemptView]) -> Table:
             a.reason or ABSENT,
             moment(a.claimed_at),
             f"{_step(a.start_step)} to {_step(a.end_step)}",
-            duration(_held(a)),
+            duration(_duration(a)),
             duration(a.seconds.get(Bucket.TRAINING)),
         )
         for a in found
@@ -168,18 +169,18 @@ def _step(step: int | None) -> str:
     return ABSENT if step is None else f"{step:,}"
 
 
-def _held(attempt: AttemptView) -> float | None:
+def _duration(attempt: AttemptView) -> float | None:
     if attempt.claimed_at is None or attempt.finished_at is None:
         return None
     return (attempt.finished_at - attempt.claimed_at).total_seconds()
 
 
 def goodput(job: JobView) -> Table:
-    """Where the time went, the greatest part first."""
+    """The time per activity, the largest first."""
     total = job.goodput.get("total", 0.0)
     parts = sorted(((job.goodput.get(b, 0.0), b.value) for b in Bucket), reverse=True)
     rows = ((name.replace("_", " "), duration(s), percent(s / total, 1)) for s, name in parts if s > 0 and total)
-    return _table(("spent on", "time", "of all"), rows, 0)
+    return _table(("activity", "time", "share"), rows, 0)
 
 
 def epochs(rows: Sequence[EpochRow]) -> Table:
@@ -208,6 +209,6 @@ def epochs(rows: Sequence[EpochRow]) -> Table:
 
 
 def environment(found: dict[str, str]) -> Table:
-    """What the bits of the result depend on beside the spec."""
-    readers = {"models": f"the .keras files are for Keras {KERAS_SINCE} or later"} if "keras" in found else {}
+    """The environment that, with the spec, decides the bits of the result."""
+    readers = {"models": f"the .keras files need Keras {KERAS_SINCE} or later"} if "keras" in found else {}
     return _table(("what", "value"), list({**found, **readers}.items()), 0, 1)

@@ -1,1 +1,1 @@
-"""The figures of a report, with matplotlib's objects alone: no pyplot, no state that outlives a figure."""
+"""The figures of a report. They use matplotlib without pyplot, so there is no global state."""

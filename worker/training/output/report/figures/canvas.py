@@ -1,4 +1,4 @@
-"""What all figures share: size, colours that stand on light and on dark, and the two files of each."""
+"""Common to all figures: size, colours for a light and a dark background, and the two output formats."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure. `name`: of its file; `title` and `caption` for people."""
+    """A finished figure. `name`: part of the name of its file."""
 
     name: str
     title: str
@@ -71,7 +71,7 @@ def blank(height: float) -> Figure:
 
 
 def drawing(figure: Figure, name: str, title: str, caption: str) -> Drawing:
-    """Both files of a figure."""
+    """Renders a figure as SVG and as PNG."""
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", dpi=DPI)
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -79,15 +79,15 @@ def drawing(figure: Figure, name: str, title: str, caption: str) -> Drawing:
 
 
 def styled() -> Any:
-    """Within it figures get the common style."""
+    """A context in which figures get the common style."""
     return mpl.rc_context(STYLE)  # type: ignore[arg-type]  # its keys are a Literal
 
 
 def _inline(text: str, name: str, title: str) -> Markup:
-    """The SVG element alone, its ids its own among several on a page, its ink the page's."""
+    """The SVG element, with ids that are unique on the page, and with the page's colour of text."""
     svg = text[text.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     label = Markup.escape(title)
-    # Drawn by matplotlib from paths; texts of users are in it as outlines and as escaped comments.
+    # Written by matplotlib: texts of users are in it only as outlines and as escaped comments.
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704

@@ -1,4 +1,4 @@
-"""Curves along the epochs: loss, accuracy, learning rate, with stages and interruptions."""
+"""Curves over the epochs: loss, accuracy, learning rate, with stages and interruptions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worker.training.output.report.run_timeline import Mark, RunTimeline
 
 HEIGHT = 3.5
 TEXT = "Cross-entropy with regularisation: mean over each epoch's training images, and over all validation images."
-# Of the axis: a narrower stage bears no number.
+# Share of the axis. A narrower stage gets no label.
 _NARROW = 0.035
 _LOG_FROM = 20.0
 _LINES = {
-    "warned": ("#b455d6", "--"),
+    "preempted": ("#b455d6", "--"),
     "paused": ("#8a8f98", "--"),
     "lost": ("#e5484d", ":"),
     "failed": ("#e5484d", "-."),
@@ -26,41 +26,41 @@ _LINES = {
 }
 
 
-def loss(course: RunTimeline) -> Drawing:
+def loss(timeline: RunTimeline) -> Drawing:
     """Loss of training and validation."""
-    figure, axes = _frame(course, "loss (nats)")
-    values = [(row.loss, row.val_loss) for row in course.rows]
-    _two(axes, course, [v[0] for v in values], [v[1] for v in values])
+    figure, axes = _frame(timeline, "loss (nats)")
+    values = [(row.loss, row.val_loss) for row in timeline.rows]
+    _two(axes, timeline, [v[0] for v in values], [v[1] for v in values])
     finite = [x for pair in values for x in pair if math.isfinite(x) and x > 0]
     if finite and max(finite) > _LOG_FROM * min(finite):
         _logarithmic(axes)
     return _done(figure, axes, "loss", "Loss", TEXT)
 
 
-def accuracy(course: RunTimeline) -> Drawing:
-    """Accuracy of training and validation, and what the source of the plan reports."""
-    figure, axes = _frame(course, "accuracy (% of images)")
-    _two(axes, course, [100 * r.accuracy for r in course.rows], [100 * r.val_accuracy for r in course.rows])
-    for k, band in enumerate(b for b in course.bands if b.published is not None):
+def accuracy(timeline: RunTimeline) -> Drawing:
+    """Accuracy of training and validation, and the accuracy that the plan's source reports."""
+    figure, axes = _frame(timeline, "accuracy (% of images)")
+    _two(axes, timeline, [100 * r.accuracy for r in timeline.rows], [100 * r.val_accuracy for r in timeline.rows])
+    for k, band in enumerate(b for b in timeline.bands if b.published is not None):
         share, label = 100 * (band.published or 0.0), "published, validation" if k == 0 else None
         axes.plot([band.begin, band.end], [share, share], color=PUBLISHED, linestyle=(0, (5, 2)), label=label)
     axes.set_ylim(bottom=0)
-    text = "Share of images whose most probable class is their own."
-    if any(b.published is not None for b in course.bands):
+    text = "Share of images whose most probable class is the true one."
+    if any(b.published is not None for b in timeline.bands):
         text += " Dashed: the best (else the last) validation accuracy that the plan's source reports for the stage."
     return _done(figure, axes, "accuracy", "Accuracy", text)
 
 
-def learning_rate(course: RunTimeline) -> Drawing:
+def learning_rate(timeline: RunTimeline) -> Drawing:
     """The learning rate of each step."""
-    figure, axes = _frame(course, "learning rate (per step)")
-    rates = [rate for _, rate in course.rates]
-    axes.plot([epoch for epoch, _ in course.rates], rates, color=TRAINING, linewidth=1.3, label="learning rate")
+    figure, axes = _frame(timeline, "learning rate (per step)")
+    rates = [rate for _, rate in timeline.rates]
+    axes.plot([epoch for epoch, _ in timeline.rates], rates, color=TRAINING, linewidth=1.3, label="learning rate")
     if rates and min(rates) > 0 and max(rates) > 8 * min(rates):
         _logarithmic(axes)
     else:
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    return _done(figure, axes, "learning-rate", "Learning rate", "As the schedules of the stages drove it.")
+    return _done(figure, axes, "learning-rate", "Learning rate", "The rate that the stages' schedules gave.")
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -74,23 +74,23 @@ def _plain(value: float, _place: int | None) -> str:
     return f"{value:g}"
 
 
-def _frame(course: RunTimeline, unit: str) -> tuple[Figure, Axes]:
+def _frame(timeline: RunTimeline, unit: str) -> tuple[Figure, Axes]:
     figure = blank(HEIGHT)
     axes = figure.add_subplot()
-    end = max(1.0, float(len(course.rows)))
+    end = max(1.0, float(len(timeline.rows)))
     axes.set_xlim(0, end)
     axes.set_xlabel("epochs done")
     axes.set_ylabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
     axes.grid(axis="y")
-    _stages(axes, course, end)
-    _interruptions(axes, course.marks)
+    _stages(axes, timeline, end)
+    _interruptions(axes, timeline.marks)
     return figure, axes
 
 
-def _stages(axes: Axes, course: RunTimeline, end: float) -> None:
+def _stages(axes: Axes, timeline: RunTimeline, end: float) -> None:
     above = axes.get_xaxis_transform()
-    for band in course.bands:
+    for band in timeline.bands:
         if band.stage % 2 == 0:
             axes.axvspan(band.begin, band.end, color=INK, alpha=0.06, linewidth=0)
         if band.begin > 0:
@@ -107,17 +107,17 @@ def _interruptions(axes: Axes, marks: Sequence[Mark]) -> None:
         counts[mark.kind] = counts.get(mark.kind, 0) + 1
     for mark in marks:
         color, style = _LINES[mark.kind]
-        # The first of its kind stands in the legend for all.
+        # The legend shows one entry for each kind.
         count = counts.pop(mark.kind, None)
         label = f"{mark.kind} ({count})" if count else None
         axes.axvline(mark.epoch, color=color, linestyle=style, linewidth=1.2, label=label)
 
 
-def _two(axes: Axes, course: RunTimeline, training: Sequence[float], validation: Sequence[float]) -> None:
-    epochs = [row.epoch for row in course.rows]
+def _two(axes: Axes, timeline: RunTimeline, training: Sequence[float], validation: Sequence[float]) -> None:
+    epochs = [row.epoch for row in timeline.rows]
     marker = "o" if len(epochs) < 40 else ""
     for values, color, label in ((training, TRAINING, "training"), (validation, VALIDATION, "validation")):
-        # The last point lies on the edge.
+        # The last point is on the edge of the axes.
         axes.plot(epochs, values, color=color, marker=marker, markersize=3, linewidth=1.4, label=label, clip_on=False)
 
 

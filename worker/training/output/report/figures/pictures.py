@@ -1,4 +1,4 @@
-"""Figures of images: answers to some of them, and training images beside what augmentation makes of them."""
+"""Figures of images: predictions for some of them, and training images next to their augmented versions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ROW_INCHES = WIDTH / COLUMNS
 
 
 def gallery(name: str, shown: Shown, answers: Answers, names: Sequence[str]) -> Drawing:
-    """Right answers above, wrong ones below. `names`: short ones."""
+    """Correct predictions above, wrong ones below. `names`: short class names."""
     right = answers.right[shown.places]
-    groups = [("Right", np.flatnonzero(right), RIGHT), ("Wrong", np.flatnonzero(~right), WRONG)]
+    groups = [("Correct", np.flatnonzero(right), RIGHT), ("Wrong", np.flatnonzero(~right), WRONG)]
     groups = [group for group in groups if len(group[1])]
     rows = [-(-len(members) // COLUMNS) for _, members, _ in groups]
     figure = blank((_ROW_INCHES + 0.32) * sum(rows) + 0.3 * len(rows))
@@ -30,8 +30,8 @@ def gallery(name: str, shown: Shown, answers: Answers, names: Sequence[str]) -> 
         part.suptitle(title, fontsize=10, color=color)
         _answers(part, shown, answers, names, members, height, color)
     caption = (
-        f"Images of the {name} set, drawn at random. Below each: the predicted class and its probability"
-        " (%), and the true class where it is another."
+        f"A random sample of the {name} set. Below each image: the predicted class and its probability (%), and the"
+        " true class if it is a different one."
     )
     return drawing(figure, f"predictions-{name}", f"Predictions, {name}", caption)
 
@@ -55,17 +55,17 @@ def _answers(
         _picture(cell, shown.images[k])
         _below(cell, 0, f"{names[predicted]} ({100 * float(answers.probabilities[place, 0]):.0f} %)", color)
         if label != predicted:
-            _below(cell, 1, f"is {names[label]}", INK)
+            _below(cell, 1, f"true: {names[label]}", INK)
 
 
 def _bare(cell: Axes, lines: int) -> None:
-    """No axes, and room for so many lines below."""
+    """Hides the axes, and reserves room for `lines` lines of text below."""
     cell.set_xticks([])
     cell.set_yticks([])
     for spine in cell.spines.values():
         spine.set_visible(False)
     if lines:
-        # The layout makes room for a label of the axis, and for no other text.
+        # The layout reserves room for the label of an axis only.
         cell.set_xlabel("\n".join("x" * lines), fontsize=_SIZE, alpha=0.0)
 
 
@@ -78,7 +78,7 @@ def _below(cell: Axes, line: int, text: str, color: str) -> None:
 
 
 def augmented(number: int, title: str, originals: Images, changed: Images) -> Drawing:
-    """First and third column: originals; second and fourth: what became of them. Both uint8 [n, size, size, 3]."""
+    """First and third column: originals; second and fourth: their augmented versions. Both uint8 [n, size, size, 3]."""
     rows = -(-len(originals) // 2)
     figure = blank(_ROW_INCHES * rows + 0.35)
     cells = figure.subplots(rows, COLUMNS, squeeze=False)
@@ -90,7 +90,7 @@ def augmented(number: int, title: str, originals: Images, changed: Images) -> Dr
         row, column = divmod(k, 2)
         _picture(cells[row, 2 * column], before)
         _picture(cells[row, 2 * column + 1], after)
-    caption = "Training images, one of each of some classes, beside one draw of the augmentation."
+    caption = "Training images of different classes, each next to one random augmentation of it."
     return drawing(figure, f"augmentation-{number}", f"Augmentation {title}", caption)
 
 

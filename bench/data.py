@@ -23,7 +23,7 @@ from PIL import Image
 from baton.domain.spec import DatasetSpec
 from baton.system.cpus import cpus
 from bench.figures import Spread, heading, table
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 from worker.training.data import Split, load_images
 from worker.training.data.sources import list_images
 from worker.training.input.host_source import BatchSource
@@ -184,7 +184,7 @@ def _generator(policy: str, images: list[NDArray[np.uint8]]) -> Job:
 
 def _directly(policy: str) -> Any:
     """imgaug's augmenter, without Baton's code around it."""
-    from worker.training.augmentation.builder import build
+    from worker.training.augmentation.imgaug_builder import build
 
     augmenter = build(POLICIES[policy])
     augmenter.seed_(0)

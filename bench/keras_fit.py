@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from baton.domain.spec import parse_spec
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from worker.training.data import load_images
-from worker.training.input.plan import BatchPlan
+from worker.training.input.batch_plan import BatchPlan
 from worker.training.step.networks import build_network
 from worker.training.step.optimizers import make_optimizer
 

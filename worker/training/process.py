@@ -66,8 +66,8 @@ def tensorflow(settings: WorkerSettings) -> Loaded:
     configure(settings.threads, nondeterministic=settings.nondeterministic_ops == "allow")
     take_gpus(settings.gpus)
     from worker.training.devices import gpu_problem
+    from worker.training.gpu_versions import kernel_machine
     from worker.training.loop import train
-    from worker.training.versions import kernel_machine
 
     environment = describe(settings.threads, settings.xla)
     gpu = environment["gpu"]

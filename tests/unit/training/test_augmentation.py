@@ -17,7 +17,7 @@ from baton.domain.spec import AugmentationSpec
 from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import notebook_1, notebook_2, waves
 from worker.training.augmentation import augment
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 FINGERPRINT = "from tests.unit.training.test_augmentation import fingerprint; print(fingerprint())"
 IMPORTS = """

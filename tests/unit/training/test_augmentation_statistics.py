@@ -15,7 +15,7 @@ import pytest
 
 from baton.domain.spec import AugmentationSpec
 from tests.unit.training.augmenters import notebook_1, notebook_2
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 from worker.training.data import Split
 from worker.training.input.host_source import BatchSource
 

@@ -14,10 +14,10 @@ import skimage
 from baton.domain.spec.augmenters import AFFINE_MODES, AUGMENTERS, PAD_MODES
 from tests.unit.training.augmenters import FORMS, Form, fingerprints, spec_of, waves
 from worker.training.augmentation import augment
-from worker.training.augmentation.builder import CLASSES, build
+from worker.training.augmentation.imgaug_builder import CLASSES, build
 from worker.training.augmentation.imgaug_compat import dtypes, geometric, ia, iaa
 from worker.training.augmentation.imgaug_faster import faster
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 FINGERPRINTS = "import json; from tests.unit.training.augmenters import fingerprints; print(json.dumps(fingerprints()))"
 

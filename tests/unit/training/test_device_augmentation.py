@@ -15,7 +15,7 @@ from baton.domain.spec.augmenters import AUGMENTERS
 from tests.unit.training.augmenters import FORMS, Form, spec_of, waves
 from tests.unit.training.device import on_device, on_device_compiled
 from worker.training.augmentation.device import build_device, unsupported
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 LEFT_OUT = {"multiply_brightness"}
 ON_DEVICE = [form for form in FORMS if form["name"] not in LEFT_OUT]

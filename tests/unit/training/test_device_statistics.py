@@ -18,7 +18,7 @@ from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
 from tests.unit.training.augmenters import Form, spec_of
 from tests.unit.training.device import distances, of_policy, on_device, originals, statistics, z_scores
 from worker.training.augmentation import augment
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 IMAGES, LIMIT = 1000, 2.47
 BATCHES, BATCH, Z_LIMIT = 100, 50, 4.0

@@ -17,10 +17,13 @@ import tensorflow as tf
 from worker.autotuning.folder import Folder
 from worker.autotuning.transfer import NOT_COMPILED
 from worker.settings import WorkerSettings
-from worker.training import environment, versions
+from worker.training import (
+    environment,
+    gpu_versions,
+)
 from worker.training.environment import NO_GPU, REPEATING_XLA, compiles, describe
+from worker.training.gpu_versions import built_with, driver, kernel_machine, libraries
 from worker.training.process import tensorflow
-from worker.training.versions import built_with, driver, kernel_machine, libraries
 
 DOUBLED = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21.0)).numpy())"
 # As NVIDIA's libraries answer: cuDNN 9.3.0, cuBLAS 12.5.3, CUDA 12.5.
@@ -31,7 +34,7 @@ FAKES = {
 }
 ASKED = """
 import ctypes, sys
-from worker.training.versions import libraries
+from worker.training.gpu_versions import libraries
 for path in sys.argv[1:]:
     ctypes.CDLL(path)
 print(libraries())
@@ -127,7 +130,7 @@ def test_the_loaded_libraries_are_asked(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_asked_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "MAPS", tmp_path / "none")
+    monkeypatch.setattr(gpu_versions, "MAPS", tmp_path / "none")
     assert set(libraries().values()) == {"not loaded"}
     assert built_with({"cuda_version": "12.5.1", "cudnn_version": "9"}) == "CUDA 12.5.1, cuDNN 9"
     assert built_with({}) == "CUDA unknown, cuDNN unknown"
@@ -148,7 +151,7 @@ def test_the_driver_is_asked_of_the_kernel_without_its_library(
         raise OSError("no such library")
 
     monkeypatch.setattr(ctypes, "CDLL", none)
-    monkeypatch.setattr(versions, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(gpu_versions, "DRIVER", tmp_path / "version")
     assert driver() == "unknown"
     (tmp_path / "version").write_text(text)
     assert driver() == "550.54.15"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from baton.domain.spec import AugmentationSpec
 from worker.extensions import load
-from worker.training.augmentation.builder import build
+from worker.training.augmentation.imgaug_builder import build
 from worker.training.augmentation.imgaug_faster import faster
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 Augment = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 """A pure function (images, seed) -> images, uint8 [n, h, w, 3]. The seed is below 2**31."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from baton.domain.spec import AugmentationSpec
 from worker.training.data.image_data import Split
-from worker.training.input.plan import BatchPlan
+from worker.training.input.batch_plan import BatchPlan
 from worker.training.input.pool import BatchPool
 from worker.training.step.batch import Batch
 

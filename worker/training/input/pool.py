@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from baton.domain.errors import JobFailure
 from worker.ipc import progress
 from worker.ipc.shared_memory import memory_file
-from worker.training.input.plan import BatchPlan
+from worker.training.input.batch_plan import BatchPlan
 
 # For each process one batch in work and two ready: enough to absorb steps of uneven length.
 _SLOTS_PER_PROCESS = 3

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from worker.training.input.plan import BatchPlan
+from worker.training.input.batch_plan import BatchPlan
 
 
 def serve(plan: BatchPlan, memory: mmap.mmap, requests: Connection) -> None:

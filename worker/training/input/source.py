@@ -13,8 +13,8 @@ from baton.domain.spec import JobSpec
 from worker.training.augmentation.device import unsupported
 from worker.training.data.image_data import Split
 from worker.training.data.prefetch import ahead
+from worker.training.input.batch_plan import BatchPlan
 from worker.training.input.host_source import BatchSource
-from worker.training.input.plan import BatchPlan
 from worker.training.input.shuffle import device_seed
 from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baton.domain.spec import AugmentationSpec
-from worker.training.augmentation.policies import POLICIES
+from worker.training.augmentation.paper_policies import POLICIES
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 FIRST = ("slow", "chaos", "docs", "process")
 """Tests with these markers run first, in this order: where files run in parallel, the last must not be a long one."""
-OF_FIXTURE = {"postgres_server": "postgres", "browser": "browser"}
+OF_FIXTURE = {
+    "postgres_server": "postgres",
+    "browser": "browser",
+    **dict.fromkeys(("service", "workers", "emulator", "harness", "zygote", "cluster", "installed", "up"), "process"),
+}
 """Fixtures that give their tests a marker."""
 
 
-def pytest_configure() -> None:
-    process_guard.install()
+def pytest_configure(config: pytest.Config) -> None:
+    process_guard.install(strict="not process" in config.option.markexpr)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,7 +47,7 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Fails a test that starts a process without a marker that says so."""
+    """In `make check` a test fails that starts a process without a marker that says so."""
     with process_guard.watched(item):
         return (yield)
 

@@ -1,4 +1,4 @@
-"""Input for the retry policy (baton.domain.policies) from the rows of a job's attempts."""
+"""Input for the retry policy (baton.domain.retry_policy) from the rows of a job's attempts."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ import pytest
 
 from scripts.check_locks import ROOT
 
+pytestmark = pytest.mark.process
+
 CHROME_IS_HERE = pytest.mark.skipif(Path("/Applications/Google Chrome.app").exists(), reason="macOS has its one place")
 NEEDED = ("grep", "sh", "touch", "chmod")
 APT = """#!/bin/sh

@@ -256,12 +256,14 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.process
 def test_the_real_command_writes_json_to_a_pipe(fake: FakeService) -> None:
     fake.jobs["j1"] = job("j1")
     result = run("status", "j1", "--json", BATON_URL=fake.url, BATON_TOKEN=TOKEN)
     assert (result.returncode, json.loads(result.stdout)["id"]) == (0, "j1")
 
 
+@pytest.mark.process
 def test_the_real_command_has_no_traceback_for_a_service_that_is_away(fake: FakeService) -> None:
     fake.stop()
     result = run("list", BATON_URL=fake.url, BATON_TOKEN=TOKEN)
@@ -283,6 +285,7 @@ main()
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
@@ -309,6 +312,7 @@ def test_worker_and_serve_become_their_module(tmp_path: Path, command: tuple[str
         assert (arguments, port) == ([], "9999")
 
 
+@pytest.mark.process
 def test_doctor_looks_at_the_service_and_the_token(
     baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from baton.cli import app
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
+pytestmark = pytest.mark.process
+
 Baton = Callable[..., Result]
 PLANS = ["digits-demo", "paper-network-1", "paper-network-2", "report-model-1", "report-model-2"]
 

@@ -21,6 +21,8 @@ from baton.local.ports import free_port, url_of
 from baton.local.redis_server import SYSTEM_SERVERS, bundled_binary
 from tests.client.waiting import eventually
 
+pytestmark = pytest.mark.process
+
 SERVICE = """
 import http.server, os
 class Ready(http.server.BaseHTTPRequestHandler):

@@ -17,6 +17,8 @@ import pytest
 
 from scripts.check_locks import ROOT
 
+pytestmark = pytest.mark.process
+
 NAMES = ("core", "client", "common", "service", "worker", "models", "migrations")
 BELOW = "baton/_programs/"
 

@@ -20,6 +20,8 @@ from scripts.reference.rest import document
 from tests.docs.blocks import blocks_of, pages, read
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.process
+
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src")}
 
 

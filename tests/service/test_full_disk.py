@@ -24,6 +24,7 @@ from tests.service.test_database_away import raising
 from tests.support.redis import RedisServer
 
 
+@pytest.mark.process
 @ON_SQLITE
 def test_disks_fill_up_and_are_made_room_on(
     tmp_path: Path, redis_server: RedisServer, api: Api, monkeypatch: pytest.MonkeyPatch

@@ -104,6 +104,7 @@ def test_heartbeats_and_claims_pass_requests_that_wait_for_the_store(api: Api, s
     assert set(asyncio.run(run())) == {200}
 
 
+@pytest.mark.process
 def test_a_real_process_beside_a_bucket_that_never_answers(
     tmp_path: Path, redis_server: RedisServer, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

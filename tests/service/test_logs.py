@@ -20,6 +20,8 @@ from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
 from tests.support.gcs import GcsEmulator, gcs_emulator
 from tests.support.redis import RedisServer
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[GcsEmulator]:

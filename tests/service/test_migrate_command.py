@@ -13,6 +13,8 @@ import pytest
 from service.db.migrate import migrate, standing
 from tests.support.service import ROOT, TOKEN
 
+pytestmark = pytest.mark.process
+
 
 def run(module: str, url: str, *arguments: str, **settings: str) -> tuple[int, str]:
     """Exit status, and what was said."""

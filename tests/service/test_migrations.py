@@ -136,6 +136,7 @@ def test_down_and_up_keeps_what_every_revision_on_the_way_can_hold(full: str) ->
     assert layout(full) == tables
 
 
+@pytest.mark.process
 def test_two_processes_migrate_the_same_rows_at_once(old: str) -> None:
     rows = content(old)
     code = f"from service.db.migrate import migrate; migrate({old!r})"

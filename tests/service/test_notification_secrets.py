@@ -53,6 +53,7 @@ def submit_and_end(api: Api) -> str:
     return hand.job_id
 
 
+@pytest.mark.process
 @pytest.mark.timeout(900)
 def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secrets(
     tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch

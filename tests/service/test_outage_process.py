@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from service.db.engine import Database, open_engine
@@ -17,6 +18,8 @@ from service.db.unit_of_work import Unit
 from tests.service.helpers import Api, WorkerHand, bearer, eventually
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
+
+pytestmark = pytest.mark.process
 
 LEASE, HEARTBEAT, WORKERS = 3.0, 0.5, 5
 PATIENCE = 60

@@ -56,6 +56,7 @@ def test_a_bad_setting_ends_the_start_with_one_line(
     assert all(word in lines[0] for word in words), lines[0]
 
 
+@pytest.mark.process
 def test_a_missing_token_and_a_taken_port_are_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -105,6 +106,7 @@ def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:
     return connection
 
 
+@pytest.mark.process
 def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
     with (
         running_service(tmp_path, redis_server.url, BATON_DATABASE_URL=database_url) as service,
@@ -124,6 +126,7 @@ def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: Redi
         assert service.log.read_text() == f"Baton serves {service.url}\n"
 
 
+@pytest.mark.process
 def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
     settings = {
         "BATON_DATABASE_URL": database_url,

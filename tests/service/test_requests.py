@@ -17,6 +17,8 @@ from tests.support.gcs import until
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
+pytestmark = pytest.mark.process
+
 MINE = "build-17.a_B"
 
 

@@ -21,6 +21,8 @@ from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
 
+pytestmark = pytest.mark.process
+
 BIG = {"x": "y" * 15_000}
 
 

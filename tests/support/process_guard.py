@@ -1,6 +1,6 @@
 """Notices which tests start processes: a test that does so needs the marker `process`.
 
-`make check` runs the tests without that marker, and promises that they start no process.
+`make check` runs the tests without that marker, and promises that they start no process: there the guard fails them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ RECORD = os.environ.get("BATON_TEST_RECORD_PROCESSES")
 
 
 class ProcessGuard:
-    """`item`: the test that runs. `shared`: within so many blocks any test may start a process."""
+    """`item`: the running test. `shared`: more than 0 where any test may start a process. `strict`: fails tests."""
 
     def __init__(self) -> None:
         self.item: pytest.Item | None = None
         self.shared = 0
+        self.strict = False
 
     def hook(self, event: str, _arguments: object) -> None:
         """An audit hook of Python."""
         item = self.item
-        if event not in EVENTS or item is None or self.shared:
+        if event not in EVENTS or item is None or self.shared or not (self.strict or RECORD):
             return
         if any(item.get_closest_marker(name) for name in MARKERS):
             return
@@ -42,8 +43,9 @@ class ProcessGuard:
 GUARD = ProcessGuard()
 
 
-def install() -> None:
+def install(*, strict: bool) -> None:
     """Watches this process from now on."""
+    GUARD.strict = strict
     sys.addaudithook(GUARD.hook)
 
 

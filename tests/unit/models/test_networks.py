@@ -81,6 +81,7 @@ def _under_policy(policy: str, name: str) -> keras.Model:
         keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.process
 def test_saved_files_predict_in_a_process_that_knows_only_keras(tmp_path: Path) -> None:
     kinds = [(name, policy) for name in NETWORKS for policy in ("float32", "mixed_bfloat16")]
     built = {f"{name}-{policy}.keras": _under_policy(policy, name) for name, policy in kinds}
@@ -103,6 +104,7 @@ def test_mixed_precision_keeps_logits_and_probabilities_in_float32(name: str) ->
     assert [layer.name for layer in model.layers[-2:]] == ["logits", "probabilities"]
 
 
+@pytest.mark.process
 def test_two_processes_build_the_same_weights() -> None:
     root = str(Path(models.__file__).parents[1])
     assert _fresh(FINGERPRINT, *NETWORKS, path=root) == ",".join(map(fingerprint, NETWORKS))

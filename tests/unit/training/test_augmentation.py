@@ -97,10 +97,12 @@ def _fresh(code: str, hash_seed: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.process
 def test_same_bytes_in_processes_with_different_hash_seeds() -> None:
     assert _fresh(FINGERPRINT, "1") == _fresh(FINGERPRINT, "2") == fingerprint()
 
 
+@pytest.mark.process
 def test_needs_no_tensorflow_and_leaves_numpy_as_it_was() -> None:
     assert not _fresh(IMPORTS, "0")
 

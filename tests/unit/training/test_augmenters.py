@@ -65,6 +65,7 @@ def _fresh(hash_seed: str) -> list[str]:
     return found
 
 
+@pytest.mark.process
 def test_every_form_gives_the_same_bytes_in_processes_with_different_hash_seeds() -> None:
     first, second = _fresh("1"), _fresh("2")
     assert first == second == fingerprints()

@@ -276,6 +276,7 @@ archive.unpacked(Path(sys.argv[1]), cache=Path(sys.argv[2]), progress=lambda don
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("at", [0, 1, 20, -1, -2])
 def test_a_killed_worker_leaves_nothing_that_is_taken_for_whole(tmp_path: Path, official: Path, at: int) -> None:
     cache = tmp_path / "cache"

@@ -117,6 +117,7 @@ def test_builders_at_the_same_time_decode_once(tmp_path: Path) -> None:
     assert _files(tmp_path) == [".lock", ".npy"]
 
 
+@pytest.mark.process
 def test_processes_at_the_same_time_decode_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "cache")]
     builders = [
@@ -131,6 +132,7 @@ def test_processes_at_the_same_time_decode_once(tmp_path: Path) -> None:
     assert _files(tmp_path / "cache") == [".lock", ".npy"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("at", ["temporary", "1", "10", "20", "fsync", "rename", "renamed"])
 def test_a_killed_builder_leaves_nothing_that_is_taken_for_a_cache(tmp_path: Path, at: str) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), at], check=False, capture_output=True)
@@ -179,6 +181,7 @@ def test_who_waits_sees_how_far_the_builder_is(tmp_path: Path) -> None:
     assert 0 <= seen[0] <= 10
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not can_unshare(), reason="needs a mount of its own")
 def test_a_disk_that_is_really_full_leaves_no_cache(tmp_path: Path) -> None:
     command = ["unshare", "-rm", sys.executable, "-m", "tests.unit.training.full_cache", str(tmp_path)]

@@ -52,6 +52,7 @@ def _refused(form: Form) -> list[str]:
     return unsupported(spec_of(form))
 
 
+@pytest.mark.process
 def test_what_can_be_done_is_known_without_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_TENSORFLOW], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -103,6 +103,7 @@ def test_who_waits_for_images_hears_how_many_there_are(monkeypatch: pytest.Monke
     assert heard == sorted(heard)
 
 
+@pytest.mark.process
 def test_an_augmentation_process_that_does_not_answer_holds_up_nobody() -> None:
     split = Split.of(np.zeros((8, 8, 8, 3), np.uint8), np.zeros(8, np.int32))
     looked, stopped = [], []

@@ -52,6 +52,7 @@ def test_a_checkpoint_tells_whether_a_processor_compiled() -> None:
     assert re.fullmatch(r"on, for a processor with features [0-9a-f]{12}", compiled["xla"])
 
 
+@pytest.mark.process
 def test_xla_knows_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that XLA does not know ends the process. A processor's XLA knows those of GPUs."""
     monkeypatch.setenv("XLA_FLAGS", "")
@@ -113,6 +114,7 @@ def asked(*paths: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_the_loaded_libraries_are_asked(tmp_path: Path) -> None:
     for name, code in FAKES.items():

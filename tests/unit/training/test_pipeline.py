@@ -23,6 +23,8 @@ from worker.training.input.host_source import (
 from worker.training.input.shuffle import batch_indices, batch_seed
 from worker.training.step.batch import Batch
 
+pytestmark = pytest.mark.process
+
 PARENT = """
 import sys
 from tests.unit.training.test_pipeline import open_source

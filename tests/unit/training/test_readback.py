@@ -44,6 +44,7 @@ def readback(outside: Outside, *, enabled: bool = True, module: str = MODULE) ->
     return Readback(outside, "mine", enabled=enabled, module=module)  # type: ignore[arg-type]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("reader", "told"),
     [
@@ -68,6 +69,7 @@ def test_the_first_file_is_loaded_back_once(
     made.close()
 
 
+@pytest.mark.process
 def test_a_stop_gives_the_check_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("READER", "hangs")
     outside = Outside()
@@ -127,6 +129,7 @@ def test_it_says_what_plain_keras_says_of_a_class_that_is_not_registered(tmp_pat
     assert "Could not locate class 'Unregistered'" in _load(str(tmp_path / "m.keras"))
 
 
+@pytest.mark.process
 def test_a_python_lambda_is_refused_in_a_process_without_the_network(tmp_path: Path) -> None:
     outside, model = Outside(), of(keras.layers.Lambda(lambda x: x * 2.0 - 1.0))
     made = readback(outside, module="worker.training.output.readback")

@@ -22,6 +22,8 @@ from worker.training.output.report.inputs import ReportInputs
 from worker.training.output.report.pages import make_report
 from worker.training.output.report.run_timeline import timeline_of
 
+pytestmark = pytest.mark.process
+
 SECTIONS = ["results", "stages", "curves", "data", "set-validation", "set-test"]
 LAST_SECTIONS = ["attempts", "spec", "environment", "history"]
 FIGURES = {"loss", "accuracy", "learning-rate", "augmentation-1"}

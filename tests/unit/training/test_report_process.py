@@ -16,6 +16,8 @@ from tests.support.reports import material
 from worker.attempt.protocols import JobRecord, Stopped
 from worker.training.output.report_process import ReportProcess
 
+pytestmark = pytest.mark.process
+
 MODULE = "tests.support.fake_report"
 SECONDS = 60.0
 

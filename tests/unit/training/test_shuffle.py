@@ -65,6 +65,7 @@ def test_seed_and_stage_give_other_orders() -> None:
     assert len(orders) == 4
 
 
+@pytest.mark.process
 def test_equal_in_another_process_and_for_ever() -> None:
     """Written down, because a checkpoint of one version must go on with the same order in the next."""
     code = (

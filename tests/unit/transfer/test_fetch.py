@@ -243,6 +243,7 @@ fetch(Download("data.zip", sys.argv[1]), Path(sys.argv[2]), Wants(report))
 """
 
 
+@pytest.mark.process
 def test_a_killed_download_is_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     with serving(CONTENT) as server:

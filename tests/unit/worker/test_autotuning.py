@@ -152,6 +152,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.process
 def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
     folder: Folder, tmp_path: Path
 ) -> None:

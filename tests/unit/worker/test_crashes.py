@@ -121,6 +121,7 @@ class Service:
         self.heard.append(f"{attempt_id} {finish.reason}")
 
 
+@pytest.mark.process
 def test_a_seat_counts_the_processes_that_die(tmp_path: Path) -> None:
     service = Service()
     supervisor = Supervisor(

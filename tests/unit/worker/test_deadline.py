@@ -110,6 +110,7 @@ def test_the_watch_retires_the_worker_when_too_little_is_left(monkeypatch: pytes
     assert said == ["the session (--deadline 1m) has 60 s left, an attempt needs at least 60 s"]
 
 
+@pytest.mark.process
 def test_a_process_knows_when_it_was_started() -> None:
     code = (
         "import time; time.sleep(0.5); from worker.preemption.deadline import process_started; print(process_started())"

@@ -17,6 +17,8 @@ from worker.supervisor import supervisor as module
 from worker.supervisor.registration import Registration
 from worker.supervisor.supervisor import Supervisor
 
+pytestmark = pytest.mark.process
+
 WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 cannot be loaded"
 
 

@@ -76,6 +76,7 @@ def test_a_fault_that_was_given_a_reason_is_told_by_its_cause() -> None:
     assert fault_of(raised(named)) == fault_of(cause)
 
 
+@pytest.mark.process
 def test_a_fault_is_the_same_in_another_process() -> None:
     code = "from tests.unit.worker.test_failures import *; print(fault_of(raised(ValueError(1))))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

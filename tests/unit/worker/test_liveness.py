@@ -56,6 +56,7 @@ def test_a_file_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pyte
     assert "BATON_HEALTH_FILE" in caplog.text
 
 
+@pytest.mark.process
 def test_the_check_is_cheap_and_says_what_to_set() -> None:
     code = "import sys, worker.health as h; s = h.main({}); print(sorted(sys.modules)); sys.exit(s)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -209,6 +209,7 @@ def run(out: Output, program: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-u", "-c", program], stdout=out, stderr=out)
 
 
+@pytest.mark.process
 def test_both_streams_and_grandchildren_are_heard(
     out: Output, heard: list[bytes], capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -219,6 +220,7 @@ def test_both_streams_and_grandchildren_are_heard(
     assert b"one\ntwo\nthree\n" in capfdbinary.readouterr().err
 
 
+@pytest.mark.process
 def test_a_reader_that_stands_still_does_not_stop_the_writer(heard: list[bytes]) -> None:
     go = threading.Event()
 
@@ -233,6 +235,7 @@ def test_a_reader_that_stands_still_does_not_stop_the_writer(heard: list[bytes])
     assert len(b"".join(heard)) == 5_000_001
 
 
+@pytest.mark.process
 def test_its_file_does_not_grow_for_ever(out: Output, heard: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_output, "MAX_FILE_BYTES", 10_000)
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)

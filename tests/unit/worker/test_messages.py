@@ -92,6 +92,7 @@ class _Beats(LivenessFile):
         self.count += 1
 
 
+@pytest.mark.process
 def test_a_refusal_from_before_does_not_hide_an_attempt_that_is_claimed_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_refusal_from_before_does_not_hide_an_attempt_that_is_claimed_late(
     assert (tmp_path / "heard").read_text() == "SIGTERM"
 
 
+@pytest.mark.process
 def test_a_busy_process_gets_no_other_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_CLAIM_FOLDER", str(tmp_path))
     (tmp_path / "gate").touch()

@@ -49,6 +49,7 @@ def test_a_machine_that_does_not_tell(tmp_path: Path) -> None:
     assert not OomKills(counters(tmp_path / "none", tmp_path, tmp_path / "none")).any()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kills", [0, 1])
 def test_a_training_process_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
     counter = tmp_path / "memory.events"

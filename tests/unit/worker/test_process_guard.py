@@ -17,6 +17,8 @@ from worker.ipc.progress import Seen
 from worker.supervisor.process import Held, TrainingProcess
 from worker.supervisor.stall_enforcement import ProcessGuard
 
+pytestmark = pytest.mark.process
+
 HELD = Held(attempt_id="a" * 32, fence=3, job_id="b" * 32, attempt=1)
 
 

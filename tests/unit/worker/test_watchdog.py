@@ -180,6 +180,7 @@ def test_work_that_is_given_up_cleans_up(tmp_path: Path) -> None:
     until(lambda: not part.exists(), 10, "the part to be removed")
 
 
+@pytest.mark.process
 def test_all_that_a_process_started_is_killed() -> None:
     code = f"import subprocess; p = subprocess.Popen({SLEEPS!r}); print(p.pid, flush=True); p.wait()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -193,6 +194,7 @@ def test_all_that_a_process_started_is_killed() -> None:
         until(lambda: not Path(f"/proc/{child}").exists() or "Z" in kernel_state(child), 10, "the child to be gone")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the kernel does not tell")
 def test_the_kernels_view_of_a_thread() -> None:
     with subprocess.Popen(SLEEPS, stdout=subprocess.PIPE, text=True) as process:

@@ -82,7 +82,7 @@ CHECKPOINT = {"id": "3" * 32, "prefix": PREFIX, "manifest_crc32c": "0a1b2c3d", "
 TO_SERVICE: dict[str, dict[str, dict[str, Any]]] = {
     "WorkerReport": {
         "typical": {**WORKER, "queues": ["default"], "busy": False},
-        "extreme": {**LONG_WORKER, "queues": ["q" * 63] * 50, "busy": True},
+        "extreme": {**LONG_WORKER, "queues": ["q" * 63] * 50, "busy": True, "rest": {"seconds": 1e10, "why": "ü" * 99}},
     },
     "NextRequest": {
         "typical": {"worker": WORKER, "queues": ["default"], "wait_seconds": 0.0},
@@ -138,6 +138,7 @@ TO_WORKER: dict[str, dict[str, dict[str, Any]]] = {
 }
 PARTS = {
     "Message", "Fenced", "WorkerInfo", "Position", "Progress", "CheckpointRef", "BestMetric", "EpochRow", "GrantHead",
+    "Rest",
 }  # fmt: skip
 """Classes that are not messages, or that are only parts of other messages."""
 

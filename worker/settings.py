@@ -18,7 +18,7 @@ from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
 from worker.preemption.notice import DEFAULT_GRACE
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 Url = Annotated[str, AfterValidator(http_url)]

@@ -7,8 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.check_locks import LOCKS, ROOT, problems, read_lock
+from worker.settings import VERSION
+
+pytestmark = pytest.mark.process
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEXTS = {name: (ROOT / f"requirements/{name}.txt").read_text() for name in LOCKS}
@@ -91,3 +95,8 @@ def test_ci_runs_lint_and_test_and_nothing_else() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     lines = (ROOT / ".ci/run").read_text().splitlines()
     assert [line for line in lines if line.startswith("make")] == ["make lint", "make test-all"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    chart = yaml.safe_load((ROOT / "deploy/helm/baton/Chart.yaml").read_text())
+    assert {PROJECT["version"], VERSION, chart["version"], chart["appVersion"]} == {PROJECT["version"]}

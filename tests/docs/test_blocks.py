@@ -11,6 +11,8 @@ from tests.docs import checks
 from tests.docs.blocks import COMMANDS, BadMarker, Block, all_blocks, blocks_of, pages, read
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.process
+
 ALL = all_blocks()
 LANGUAGES = {*COMMANDS, "python", "pycon", "yaml", "json", "text", "toml", "sql", "js", "dockerfile", "http"}
 

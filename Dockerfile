@@ -1,14 +1,14 @@
 # Targets: service, worker-cpu, worker-gpu. Everything comes from the lock files; nothing runs as root.
 #   make images          builds them with docker, podman or buildah
-# BASE is any Debian with Python 3.11 to 3.13; scripts/pin_images.sh says it with a digest, which `make images` then takes.
-# An index or certificate of your own comes as a secret and stays in no layer:
+# BASE is any Debian image with Python 3.11 to 3.13. scripts/pin_images.sh pins it by digest; `make images` uses the pin.
+# Pass your own index or certificate as a secret. It is stored in no layer:
 #   docker build --secret id=pip,src=pip.conf --secret id=ca,src=ca.pem ...   (in pip.conf: cert = /run/secrets/ca)
 ARG BASE=docker.io/library/python:3.12-slim
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONPATH=/app PATH=/venv/bin:$PATH
-# Python as process 1 would neither heed a SIGTERM before it has set its handlers nor bury orphans: tini does both.
+# Python as process 1 would ignore a SIGTERM before its handlers are set, and would not reap orphans. tini does both.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
@@ -48,7 +48,7 @@ COPY models/plans ./models/plans
 USER 10001:10001
 ENV BATON_HOST=0.0.0.0 BATON_PORT=8080
 EXPOSE 8080
-# Not /readyz: it fails while Redis or the store is away, and whoever restarts what is unhealthy would cut off heartbeats.
+# Not /readyz: it fails while Redis or the store is unavailable. A restart of the container would then cut off heartbeats.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
     ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BATON_PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--"]
@@ -56,11 +56,11 @@ CMD ["python", "-m", "service"]
 
 FROM base AS worker
 USER 10001:10001
-# With a read-only root file system these two and /data can be written: what libraries keep for themselves goes there.
+# For a read-only root file system: libraries write their own files to /tmp and to the cache.
 ENV BATON_HEALTH_FILE=/tmp/baton-worker.health MPLCONFIGDIR=/tmp/matplotlib KERAS_HOME=/tmp/keras \
     CUDA_CACHE_PATH=/home/baton/.cache/baton/nv
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-m", "worker.health"]
-# The engine must leave more time before it kills than BATON_GRACE: --stop-timeout, stop_grace_period.
+# The engine must wait longer than BATON_GRACE before it kills: --stop-timeout, stop_grace_period.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "python", "-m", "worker"]
 
@@ -71,7 +71,7 @@ COPY worker ./worker
 COPY models ./models
 
 FROM worker AS worker-gpu
-# What the NVIDIA container toolkit puts in: the driver's libraries, not CUDA, which is in the lock.
+# The NVIDIA container toolkit adds the driver's libraries. CUDA is in the lock file.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-worker-gpu /venv /venv
 COPY baton ./baton

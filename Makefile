@@ -16,47 +16,47 @@ endif
 .PHONY: help install demo up check test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-outage bench-data bench-gpu lock clean
 
 help: ## Show this text
-	@echo "make TARGET [ARGS='...']  (ARGS go to the command behind the target; PYTHON=... chooses the interpreter)"
+	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
 	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
 
-demo: $(LOCAL) ## Train on handwritten digits, kill the worker on the way, watch the run recover (about 3 minutes)
+demo: $(LOCAL) ## Train on handwritten digits, kill the worker meanwhile, watch the recovery (about 3 minutes)
 	$(BIN)/baton demo $(ARGS)
 
 up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 	$(BIN)/baton up $(ARGS)
 
-check: lint ## Lint, and the tests that start no process: an answer in 3 minutes
+check: lint ## Lint, and the tests that start no process (about 3 minutes)
 	$(PYTEST) -m "not process and not postgres and not browser and not chaos and not docs and not slow" $(ARGS)
 
-test: $(DEV) ## All tests but campaigns, fuzzing and the docs' commands; ARGS='tests/client -x', ARGS='-n 0' for one by one
+test: $(DEV) ## All tests except campaigns, fuzzing and the docs' commands; ARGS='tests/client -x', '-n 0': one by one
 	$(PYTEST) -m "not chaos and not docs and not slow" $(ARGS)
 
-test-all: $(DEV) ## All tests: what continuous integration runs
+test-all: $(DEV) ## All tests, as in continuous integration
 	$(PYTEST) $(ARGS)
 
-coverage: $(DEV) ## Lines and branches of the product that the tests reach, with the processes that they start (htmlcov/)
+coverage: $(DEV) ## Coverage of lines and branches, including started processes (htmlcov/)
 	$(BIN)/python -m coverage erase
 	$(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
 	$(BIN)/python -m coverage html --quiet
 	$(BIN)/python -m coverage report --skip-covered --format=total
 
-chaos: $(DEV) ## Kill N drawn jobs at drawn points, compare bits: make chaos N=200; make chaos SEED=... repeats one
+chaos: $(DEV) ## Kill N random jobs at random points, compare bits: make chaos N=200; make chaos SEED=... repeats one
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-chaos-control: $(DEV) ## Kill, freeze, cut off services, workers, Redis under 100 jobs: make chaos-control MINUTES=20; SEED=...
+chaos-control: $(DEV) ## Kill, freeze, disconnect services, workers, Redis with 100 jobs: make chaos-control MINUTES=20; SEED=...
 	$(BIN)/python -m tests.control_plane.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
-published: $(DEV) ## Train the four published plans, small, each killed twice: make published DATA=path/to/tiny-imagenet-200
+published: $(DEV) ## Train the four published plans at small size, each killed twice: make published DATA=path/to/tiny-imagenet-200
 	$(BIN)/python -m tests.resume.published $(DATA) $(ARGS)
 
 images: ## Build the container images: make images ARGS=worker-gpu; docker, podman, or buildah without a registry
 	bash scripts/images.sh $(ARGS)
 
-images-try: $(DEV) ## Run what the images run and train a job with them, by buildah without an engine (root; after make images)
+images-try: $(DEV) ## Run the images and train a job with them, with buildah and no container engine (root; after make images)
 	$(BIN)/python -m tests.deploy.try_images $(ARGS)
 
 lint: $(DEV) ## Check style, formatting, types, import directions and lock files
@@ -66,12 +66,12 @@ lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_locks.py
 
-audit: $(DEV) ## Ask the vulnerability service about each locked version (needs the network; a finding ends with status 1)
+audit: $(DEV) ## Check each locked version for known vulnerabilities (needs the network; exit status 1 if one is found)
 	@status=0; for lock in requirements/*.txt; do echo "$$lock"; \
 	  $(BIN)/pip-audit --requirement $$lock --require-hashes --disable-pip --strict --progress-spinner off $(ARGS) || status=1; \
 	done; exit $$status
 
-docs: $(DEV) ## Make the documentation as a site in build/docs, without a warning; the reference from the code first
+docs: $(DEV) ## Generate the reference from the code, then build the documentation site in build/docs (warnings are errors)
 	$(BIN)/python -m scripts.reference
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
 	@echo "build/docs/index.html"
@@ -83,31 +83,31 @@ format: $(DEV) ## Format the code and sort the imports
 bench: $(DEV) ## Benchmarks: checkpoints, deterministic mode, recovery, control plane, data (about 26 minutes)
 	$(BIN)/python -m bench $(ARGS)
 
-bench-checkpoint: $(DEV) ## What a checkpoint costs, against no checkpoints and against Keras's callbacks (5 minutes)
+bench-checkpoint: $(DEV) ## Cost of a checkpoint, compared with no checkpoints and with Keras's callbacks (5 minutes)
 	$(BIN)/python -m bench checkpoint
 
 bench-recovery: $(DEV) ## Seconds from a signal to the first new step on a warm and on a cold worker (8 minutes)
 	$(BIN)/python -m bench recovery
 
-bench-deadline: $(DEV) ## N jobs (20) through sessions of a minute: how long before each deadline they are handed over (40 minutes)
+bench-deadline: $(DEV) ## N jobs (20) in sessions of a minute: time between each hand-over and the deadline (40 minutes)
 	$(BIN)/python -m bench.deadline $(if $(N),-n $(N)) $(ARGS)
 
-bench-control: $(DEV) ## What one service process answers, against a bare route, and after a year of use (12 minutes); ARGS=--year
+bench-control: $(DEV) ## Requests per second of one service process, of a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
 
-bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute under 200 clients, on SQLite and PostgreSQL (4 minutes)
+bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute with 200 clients, on SQLite and PostgreSQL (4 minutes)
 	$(BIN)/python -m bench.outage $(ARGS)
 
-bench-data: $(DEV) ## Images a second decoded, cached, served, augmented, against imgaug and Keras (a minute); ARGS='--path DIR'
+bench-data: $(DEV) ## Images per second decoded, cached, served, augmented; also of imgaug and Keras (a minute); ARGS='--path DIR'
 	$(BIN)/python -m bench.data $(ARGS)
 
-bench-gpu: $(DEV) ## Images a second of both networks on this machine's GPU, beside torch.compile; ARGS='--data DIR'
+bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)
 
-lock: ## Remake requirements/*.txt from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
+lock: ## Make requirements/*.txt again from pyproject.toml, e.g. make lock ARGS=--upgrade (needs uv)
 	bash scripts/lock.sh $(ARGS)
 
-clean: ## Remove .venv, caches and what make demo left; the data of make up (.baton) stays
+clean: ## Remove .venv, caches and the data of make demo; the data of make up (.baton) is kept
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

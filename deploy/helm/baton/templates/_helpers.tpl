@@ -12,7 +12,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{- /* An image of the chart's registry, or one that has a place of its own. */ -}}
+{{- /* An image of the chart's registry, or an image that has its own registry. */ -}}
 {{- define "baton.image" -}}
 {{- $image := .image -}}
 {{- with .root.Values.image -}}

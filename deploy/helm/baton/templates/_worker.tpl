@@ -41,7 +41,7 @@
 - name: POD_NAME
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
-# A dot ends the pool's part: no pool's name begins with another's and a dot.
+# A dot ends the pool's part: no pool's name begins with another pool's name and a dot.
 - {name: BATON_WORKER_NAME, value: "{{ .name }}.$(POD_NAME)"}
 {{- include "baton.settings" .pool.settings }}
 {{- end }}
@@ -53,7 +53,7 @@ metadata:
     app.kubernetes.io/component: worker
     baton/pool: {{ .pool.name }}
   annotations:
-    # Whoever tidies nodes up waits for a worker: one without work ends by itself.
+    # Autoscalers must not evict a worker. A worker without work ends by itself.
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
     karpenter.sh/do-not-disrupt: "true"
 spec:
@@ -62,7 +62,7 @@ spec:
   {{- include "baton.pullSecrets" .root | nindent 2 }}
   restartPolicy: {{ ternary "Never" "Always" (eq .pool.scale "keda") }}
   securityContext: {{- include "baton.podSecurity" .root | nindent 4 }}
-  # More than BATON_GRACE: SIGKILL must not come before the hand-over is over.
+  # More than BATON_GRACE: SIGKILL must not come before the hand-over has ended.
   terminationGracePeriodSeconds: {{ add .pool.grace 15 }}
   {{- with include "baton.nodeSelector" .pool | fromYaml }}
   nodeSelector: {{- toYaml . | nindent 4 }}

@@ -13,6 +13,8 @@ from baton.storage.errors import NotFound
 from worker.autotuning.folder import Folder
 from worker.autotuning.transfer import Compiler, ResultsTransfer, UnusableResults
 
+pytestmark = pytest.mark.process
+
 DATA = b"version: 3\n" + b"results {\n}\n" * 10_000
 MACHINE = {"GPU": "NVIDIA H100 80GB HBM3, NVIDIA H100 80GB HBM3", "TensorFlow": "2.21.0"}
 SPEC = {"name": "n", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}]}

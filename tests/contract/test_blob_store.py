@@ -131,6 +131,7 @@ def test_one_of_many_racing_threads_wins(store: BlobStore) -> None:
     assert store.get("run/manifest.json") == f"writer {won[0]}".encode()
 
 
+@pytest.mark.process
 def test_one_of_many_racing_processes_wins(store: BlobStore) -> None:
     command = [sys.executable, "-m", "tests.contract.racing_writer", store.url, "run/manifest.json"]
     pipe = subprocess.PIPE

@@ -61,6 +61,7 @@ def test_other_users_may_read_what_the_umask_allows(store: BlobStore, root: Path
     assert (root / "a").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("round_", range(4))
 def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store: BlobStore, root: Path, round_: int) -> None:
     size = 12_000_000
@@ -196,6 +197,7 @@ def test_deletes_that_prune_folders_lose_no_write_beside_them(store: BlobStore, 
     assert list(root.iterdir()) == [root / ".baton-tmp"]
 
 
+@pytest.mark.process
 def test_a_full_disk_is_store_full(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root.mkdir()
     command = ["unshare", "-rm", sys.executable, "-m", "tests.contract.full_disk", str(root)]
@@ -304,6 +306,7 @@ def test_a_prefix_that_no_name_could_follow_is_refused(prefix: str) -> None:
         open_store(f"gs://bucket/{prefix}")
 
 
+@pytest.mark.process
 def test_a_directory_user_does_not_pay_for_googles_libraries(root: Path) -> None:
     code = f"import sys; from baton.storage import open_store; open_store({root.as_uri()!r}).put('a', b'1')"
     code += "; print('google.cloud' in sys.modules)"

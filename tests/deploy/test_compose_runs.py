@@ -29,6 +29,8 @@ from tests.support.postgres import OWNER, PostgresServer, running_postgres
 from tests.support.redis import free_port, redis_binary
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.process
+
 CADDY = Path(sys.executable).parent / "caddy"
 CADDYFILE = ROOT / "deploy/compose/Caddyfile"
 SECONDS = 200.0

@@ -24,6 +24,7 @@ def hadolint(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([HADOLINT, "--no-color", file], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
     done = hadolint(FILE)
     assert (done.returncode, done.stdout) == (0, "")
@@ -63,6 +64,7 @@ def test_where_packages_come_from_is_nobodys_business_but_the_builders() -> None
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_the_health_check_runs_is_in_the_image(target: str, tmp_path: Path) -> None:
     """That it passes beside a live process is shown by test_compose_runs; here it has nobody to find."""
@@ -83,6 +85,7 @@ ENGINES = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_image_can_be_pinned_by_its_digest(tmp_path: Path, engine: str) -> None:
     """No registry is asked here: a stand-in for the engine answers."""
@@ -96,6 +99,7 @@ def test_every_image_can_be_pinned_by_its_digest(tmp_path: Path, engine: str) ->
     assert len((tmp_path / "asked").read_text().splitlines()) == len(found)
 
 
+@pytest.mark.process
 def test_what_is_no_digest_pins_nothing(tmp_path: Path) -> None:
     done, pinned = pin(tmp_path, "docker", "latest")
     assert done.returncode == 2

@@ -17,6 +17,8 @@ from tests.service.helpers import Api
 from tests.support.redis import running_redis
 from tests.support.service import ROOT, running_service
 
+pytestmark = pytest.mark.process
+
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/baton.json").read_text())
 ALERTS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
 SCRAPING: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())

@@ -16,6 +16,8 @@ from tests.deploy.settings import WORKER
 from tests.support.gcs import until
 from tests.support.service import ROOT
 
+pytestmark = pytest.mark.process
+
 TASK: dict[str, Any] = yaml.safe_load((ROOT / "deploy/skypilot/spot-worker.yaml").read_text())
 # Says what it was given, waits for SIGTERM, and ends with the status that STATUS names for its GPU.
 STAND_IN = """#!/bin/bash

@@ -81,6 +81,7 @@ def test_roots_come_from_the_workers_settings_alone(monkeypatch: pytest.MonkeyPa
 NAMES = ("../x", "..", "/etc/passwd", "a/b", ".hidden", "a\r\nX-Evil: 1", 'a"; filename="b', "a\x00b", "..\\x", "")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_an_artifact_leads_elsewhere(api: Api, name: str) -> None:
     hand = api.running()

@@ -21,6 +21,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 ITSELF = "a: &a [*a]\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "text",
     [
@@ -57,6 +58,7 @@ def baton(service: ServiceProcess, *arguments: str, cwd: Path) -> subprocess.Com
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("text", [LAUGHS, ITSELF, "name: !!python/object/apply:os.system [touch trap]"], ids=range(3))
 def test_a_file_from_somewhere_does_nothing_to_the_command_line(
     service: ServiceProcess, tmp_path: Path, text: str
@@ -141,6 +143,7 @@ def test_a_note_of_a_worker_replaces_nothing_of_the_events(api: Api) -> None:
 COMMANDS = "a\x1b]0;owned\x07\x1b[2J\x9b1m\x08[/x][link=https://evil.example.org]b"
 
 
+@pytest.mark.process
 def test_what_workers_write_gives_a_terminal_no_commands(api: Api, service: ServiceProcess, tmp_path: Path) -> None:
     job = api.submit()["id"]
     body = {"claim_id": "c" * 8, "worker": {**worker_info(), "name": COMMANDS, "device": COMMANDS}}
@@ -157,6 +160,7 @@ def test_what_workers_write_gives_a_terminal_no_commands(api: Api, service: Serv
     assert "[/x][link=" in baton(service, "status", job, cwd=tmp_path).stdout
 
 
+@pytest.mark.process
 def test_a_log_gives_a_terminal_colours_and_nothing_else() -> None:
     said = json.dumps("\x1b[31mred\x1b[0m 50%\r\t\x1b]0;owned\x07\x1b[2J\x1b]52;c;eA==\x07\x9b\x08\n")
     code = f"from baton.cli.follow import _write; _write({said})"

@@ -17,6 +17,7 @@ HOST = "Host: baton.example.org"
 POST = ("POST /v1/jobs HTTP/1.1", HOST, "Content-Type: application/json")
 
 
+@pytest.mark.process
 def test_a_head_that_never_ends_is_left(service: ServiceProcess, stranger: httpx.Client) -> None:
     with Wire(service) as slow, Wire(service) as silent:
         slow.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")

@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.api.request_limits import MAX_BODY
 from tests.support.service import ROOT
+
+pytestmark = pytest.mark.process
 
 SECOND = 10**9
 

@@ -22,6 +22,8 @@ from tests.support.redis import RedisServer
 from tests.support.service import ROOT, ServiceProcess
 from tests.support.worker import workers
 
+pytestmark = pytest.mark.process
+
 TRAP = "tests.security.trap.spring"
 
 

@@ -23,6 +23,7 @@ from tests.support.worker import workers
 SECRET = "planted-7f3a9c"
 
 
+@pytest.mark.process
 def test_no_secret_is_in_what_comes_out(tmp_path: Path) -> None:
     """Of BATON_TOKEN and the password of Redis: in answers, problems, logs, the store and the database."""
     token, password = f"{SECRET}-token-of-the-owner", f"{SECRET}-of-redis"
@@ -64,6 +65,7 @@ BAD = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["service", "worker"])
 @pytest.mark.parametrize(("name", "value"), BAD, ids=range(len(BAD)))
 def test_a_bad_setting_is_told_without_its_secret(tmp_path: Path, module: str, name: str, value: str) -> None:

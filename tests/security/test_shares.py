@@ -16,6 +16,8 @@ from tests.service.helpers import Api, bearer, worker_info
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
 
+pytestmark = pytest.mark.process
+
 WORK_TOKEN, READ_TOKEN = "work-token-of-the-tests", "read-token-of-the-tests"
 CONNECTIONS, POLLERS = 64, 1_100
 HOST = "Host: baton.example.org"

@@ -10,6 +10,8 @@ from tests.security.wire import BEARER, ask
 from tests.service.helpers import Api, bearer
 from tests.support.service import ServiceProcess
 
+pytestmark = pytest.mark.process
+
 PREFIX = "/v1/attempts/{attempt_id}/"
 
 

@@ -23,6 +23,8 @@ from tests.service.helpers import Api, WorkerHand, assert_problem, eventually, w
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
 
+pytestmark = pytest.mark.process
+
 NEXT = "/v1/attempts:next"
 WORKER = WorkerInfo(name="w1", host="box", pid=7, version="0.1.0")
 

@@ -93,12 +93,15 @@ def _workers() -> Iterator[Worker]:
         ("spot-a100-9", "NVIDIA A100-SXM4-40GB", False, 4200),
         ("lab-1", "cpu", False, -HOUR),
         ("lab-2", "cpu", False, -HOUR),
+        ("lab-3", "NVIDIA L4", False, -HOUR),
         ("colab-42", "Tesla T4", False, 600),
     ):
         yield Worker(
-            name=name, host=f"{name}.internal", pid=4711, version="0.1.0", device=device, busy=busy,
+            name=name, host=f"{name}.internal", pid=4711, version="0.2.0", device=device, busy=busy,
             queues=["default", "fast"], extensions=["dataset:squares"] if name == "lab-2" else [],
             last_seen_at=now - timedelta(seconds=silent), since=now - timedelta(minutes=80),
             ended_at=now - timedelta(seconds=silent) if name == "colab-42" else None,
             refusal=wrong if name == "lab-1" else None,
+            rests_until=now + timedelta(hours=8) if name == "lab-3" else None,
+            rests_why="3 attempts of different jobs crashed here" if name == "lab-3" else None,
         )  # fmt: skip

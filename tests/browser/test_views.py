@@ -248,7 +248,7 @@ def test_the_workers(page: Page, gallery: Gallery) -> None:
 
 def test_a_worker_that_ended_or_is_refused_is_shown_as_that(page: Page, gallery: Gallery) -> None:
     page.goto("/workers")
-    expect(page.get_by_role("status").filter(has_text="2 busy, 1 idle, 1 refused, 1 lost")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="2 busy, 1 idle, 1 resting, 1 refused, 1 lost")).to_be_visible()
     expect(page.locator("[data-worker=lab-1]")).to_contain_text("set BATON_STORE to gs://bucket/runs")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(6)

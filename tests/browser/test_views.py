@@ -251,7 +251,8 @@ def test_a_worker_that_ended_or_is_refused_is_shown_as_that(page: Page, gallery:
     expect(page.get_by_role("status").filter(has_text="2 busy, 1 idle, 1 resting, 1 refused, 1 lost")).to_be_visible()
     expect(page.locator("[data-worker=lab-1]")).to_contain_text("set BATON_STORE to gs://bucket/runs")
     rows = page.locator("tbody tr")
-    expect(rows).to_have_count(6)
+    expect(page.locator("[data-worker=lab-3]")).to_contain_text("attempts of different jobs crashed here")
+    expect(rows).to_have_count(7)
     expect(rows.last).to_contain_text("colab-42")
     expect(rows.last).to_contain_text(re.compile(r"ended \d+ min ago"))
 

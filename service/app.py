@@ -61,7 +61,7 @@ from service.settings import Settings
 from service.store.identity import ServiceStore
 from service.store.report_checks import ReportChecks
 from service.usecases.notifications import INFO, Policy
-from service.usecases.queue_placement import LIMITS
+from service.usecases.queue_order import LIMITS
 from service.web import pages
 
 REDIS_SECONDS = 3.0

@@ -16,6 +16,7 @@ from baton.system.caches import default_cache
 from baton.system.cpus import cpus
 from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
+from worker.preemption.clouds import Choice
 from worker.preemption.notice import DEFAULT_GRACE
 
 VERSION = "0.2.0"
@@ -64,7 +65,7 @@ class WorkerSettings(BaseSettings):
     cannot use the GPUs, the worker takes no work unless this is 0."""
     grace: Annotated[float, Field(gt=0)] = DEFAULT_GRACE
     """Seconds from a signal until the machine is gone. Notices of clouds contain their own time."""
-    notices: Literal["auto", "gce", "aws", "azure", "none"] = "auto"
+    notices: Choice = "auto"
     """The cloud whose metadata server is watched for preemption notices; auto: find it."""
     deadline: str = ""
     """The length of the worker's session, such as 11h30m, or none; default in Colab: 11h30m."""

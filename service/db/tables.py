@@ -153,7 +153,7 @@ class Attempt(Base):
     `started_at`: start of training. `seconds`: by bucket, as the worker reported them last. `covered_seconds`: training
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
-    a queued attempt in its queue (service/usecases/queue_placement.py). `urgency` is empty during a backoff.
+    a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff.
     """
 
     __tablename__ = "attempts"

@@ -13,7 +13,7 @@ from service.db.engine import Database
 from service.lanes import LEASES
 from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import Line
-from service.usecases.scheduling import Startable, startable
+from service.usecases.startable_attempts import Startable, startable
 
 HOLD_SECONDS = 3.0
 

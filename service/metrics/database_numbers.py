@@ -30,7 +30,7 @@ from service.metrics.counters import STEPS
 from service.usecases import attempt_totals, goodput, workers
 from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import lines
-from service.usecases.scheduling import occupied
+from service.usecases.startable_attempts import occupied
 from service.usecases.worker_demand import may_start
 
 QUEUES = 100

@@ -12,7 +12,7 @@ from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
 from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import Line, entries, lines
-from service.usecases.scheduling import Startable, in_order
+from service.usecases.startable_attempts import Startable, in_order
 
 WINDOW = 500
 """Messages per list for attempts of jobs that never ran. All kinds of workers share them."""

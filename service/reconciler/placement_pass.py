@@ -18,7 +18,7 @@ from service.db.unit_of_work import Unit, unlocked
 from service.reconciler.isolation import Isolation, Item, ready
 from service.usecases.attempt_limits import Limits
 from service.usecases.queue_backlog import stale_lines
-from service.usecases.queue_placement import key_of, requirements, urgency_of
+from service.usecases.queue_order import key_of, requirements, urgency_of
 
 STEP = "placing"
 BATCH = 1000

@@ -7,7 +7,7 @@ from datetime import timedelta
 from baton.domain.states import AttemptState, JobState
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, new_id
-from service.usecases.queue_placement import limits_of, place
+from service.usecases.queue_order import limits_of, place
 
 
 def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:

@@ -43,8 +43,8 @@ from service.usecases import attempt_totals, max_runtime, progress, store_troubl
 from service.usecases.attempt_limits import Limits
 from service.usecases.checkpoints import restart
 from service.usecases.history import start_stage
-from service.usecases.queue_placement import unplace
-from service.usecases.scheduling import full
+from service.usecases.queue_order import unplace
+from service.usecases.startable_attempts import full
 from service.usecases.worker_avoidance import why_passed_over
 from service.usecases.worker_versions import why_too_old
 from service.usecases.workers import saw, saw_again

@@ -19,7 +19,7 @@ from baton.domain.queues import PRIORITIES
 from service.db.base import IS_WAITING
 from service.db.tables import Attempt, Job
 from service.usecases.attempt_limits import Limits, Place
-from service.usecases.queue_placement import NOTHING, Requirements, key_of, requirements
+from service.usecases.queue_order import NOTHING, Requirements, key_of, requirements
 
 TRIES = 3
 """Jobs of a line that are read to learn its requirements, if the first ones are malformed."""

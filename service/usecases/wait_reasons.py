@@ -12,7 +12,7 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.usecases.attempt_limits import Limits
 from service.usecases.live_workers import seen
-from service.usecases.scheduling import occupied
+from service.usecases.startable_attempts import occupied
 from service.usecases.worker_avoidance import PASSES
 from service.usecases.worker_versions import those_that_gave_up
 

@@ -14,7 +14,7 @@ from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_backlog import Line, count, lines
-from service.usecases.scheduling import occupied, room
+from service.usecases.startable_attempts import occupied, room
 
 MOST = 10_000
 """Maximum count for a line. No autoscaler starts more workers at once."""

@@ -17,7 +17,8 @@ from tests.support.service import TOKEN, ServiceProcess
 SIZES: dict[str, ViewportSize] = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 JOB = "paper-network-2"
 VIEWS = {
-    "signin": "", "jobs": "/", "job": "/jobs/{job}", "readme": "/jobs/{job}", "logs": "/jobs/{job}/logs", "events": "/jobs/{job}/events",
+    "signin": "", "jobs": "/", "job": "/jobs/{job}", "readme": "/jobs/{job}",
+    "logs": "/jobs/{job}/logs", "events": "/jobs/{job}/events",
     "checkpoints": "/jobs/{job}/checkpoints", "files": "/jobs/{job}/artifacts", "report": "/jobs/{job}/report",
     "spec": "/jobs/{job}/spec", "workers": "/workers", "submit": "/submit", "own": "/submit?of=spec",
     "done": "/jobs/{digits-demo}", "failed": "/jobs/{wide-network-1}",
@@ -54,7 +55,9 @@ def main(folder: Path, wanted: list[str]) -> int:
                     elif not wanted or view in wanted:
                         page.goto(path.replace("{job}", ids[JOB]).format(**ids))
                         page.wait_for_load_state("networkidle") if "/jobs/" not in path else page.wait_for_timeout(900)
-                        page.screenshot(path=folder / f"{size}-{scheme}-{view}.png", full_page=view not in ("logs", "readme"))
+                        page.screenshot(
+                            path=folder / f"{size}-{scheme}-{view}.png", full_page=view not in ("logs", "readme")
+                        )
                         wide = page.evaluate(
                             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                         )

@@ -13,7 +13,7 @@ from baton.domain.protocol_versions import CANNOT_READ, PROTOCOL
 from service.api import attempts as endpoints
 from service.db.tables import Attempt, Job
 from service.errors import WorkerTooOld
-from service.usecases.queue_placement import place
+from service.usecases.queue_order import place
 from tests.service.helpers import Api, WorkerHand, assert_problem, spec, worker_info
 
 TOO_OLD = {"outcome": "failed", "reason": "unsupported", "message": CANNOT_READ + "limits: is not a known field"}

@@ -28,7 +28,7 @@ from tests.support.service import ROOT
 from worker.ipc.messages import KIND_FIELD
 from worker.ipc.orders import order_line
 from worker.ipc.progress import SharedCell
-from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, Watchdog
+from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, StallDetector
 
 THREADS = 1
 """Of TensorFlow's operations in every run that is compared: the bits depend on it."""
@@ -125,7 +125,7 @@ class _Child:
     cell: SharedCell
     said: bytes = b""
     words: list[dict[str, Any]] = field(default_factory=list)
-    watchdog: Watchdog | None = None
+    watchdog: StallDetector | None = None
     stalled: bool = False
 
     def read(self) -> bool:
@@ -138,7 +138,7 @@ class _Child:
                 os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
         if self.watchdog is None and any(word.get("fired", {}).get("signal") == STALL for word in self.words):
             # From here on time is short: each look counts as much as a look may.
-            self.watchdog = Watchdog(self.cell.seen, partial(next, count(step=MOST_BETWEEN_LOOKS)))
+            self.watchdog = StallDetector(self.cell.seen, partial(next, count(step=MOST_BETWEEN_LOOKS)))
         return bool(chunk)
 
     def look(self) -> None:

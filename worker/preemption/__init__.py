@@ -1,5 +1,6 @@
 """Preemption notices from the metadata servers of clouds, and deadlines of sessions."""
 
-from worker.preemption.watcher import Choice, watch_notices
+from worker.preemption.clouds import Choice
+from worker.preemption.watcher import watch_notices
 
 __all__ = ["Choice", "watch_notices"]

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.notice_source import LEAST_SECONDS, metadata_client, seconds_until
+from worker.preemption.port import LEAST_SECONDS, metadata_client, seconds_until
 
 ENDPOINT = "http://169.254.169.254"
 TOKEN_SECONDS = 21_600

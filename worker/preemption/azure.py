@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.notice_source import metadata_client, seconds_until
+from worker.preemption.port import metadata_client, seconds_until
 
 ENDPOINT = "http://169.254.169.254"
 ENDS = frozenset({"Preempt", "Terminate", "Reboot", "Redeploy"})

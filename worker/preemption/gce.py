@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.notice_source import metadata_client
+from worker.preemption.port import metadata_client
 
 POLL_SECONDS = 60
 FLAVOR = {"Metadata-Flavor": "Google"}

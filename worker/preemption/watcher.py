@@ -6,18 +6,14 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import httpx
 
 from baton.domain.backoff import backoff
-from worker.preemption import gce
-from worker.preemption.aws import AwsSource
-from worker.preemption.azure import AzureSource
+from worker.preemption.clouds import Choice, sources
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.notice_source import Source
+from worker.preemption.port import Source
 
-Choice = Literal["auto", "gce", "aws", "azure", "none"]
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 # Seconds before each probe: a machine that has just booted may reach its metadata server a little later.
 PROBE_AFTER = (0.0, 5.0, 25.0)
@@ -25,11 +21,6 @@ PROBE_AFTER = (0.0, 5.0, 25.0)
 PROBE_ERRORS = (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError)
 Report = Callable[[NoticeDetails], None]
 log = logging.getLogger(__name__)
-
-
-def sources() -> dict[str, list[Source]]:
-    """All sources, by cloud."""
-    return {"gce": [gce.preemption(), gce.maintenance()], "aws": [AwsSource()], "azure": [AzureSource()]}
 
 
 def watch_notices(choice: Choice, report: Report) -> None:

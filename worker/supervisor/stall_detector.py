@@ -33,7 +33,7 @@ def effective_limit(stall: float, longest: float) -> float:
     return max(stall, LONGEST_TIMES * longest)
 
 
-class Watchdog:
+class StallDetector:
     """Watches one attempt. Call `look` more often than every MOST_BETWEEN_LOOKS seconds.
 
     Each call adds at most MOST_BETWEEN_LOOKS to the time without progress: an hour in which the machine was suspended

@@ -12,7 +12,7 @@ from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.ipc.messages import Held
 from worker.retry import retry_call
 from worker.supervisor.process import TrainingProcess
-from worker.supervisor.stall_detector import Stall, Watchdog
+from worker.supervisor.stall_detector import Stall, StallDetector
 
 KIND = "stalled"
 NOTE_SECONDS = 10.0
@@ -20,12 +20,12 @@ SLOW_CANCEL = "the training process did not end in time after the cancellation, 
 log = logging.getLogger(__name__)
 
 
-class ProcessGuard:
+class StallEnforcement:
     """Guards the process of one attempt. `ended_it`: the guard has killed the process."""
 
     def __init__(self, training: TrainingProcess) -> None:
         self._training = training
-        self._watchdog = Watchdog(training.progress)
+        self._watchdog = StallDetector(training.progress)
         self._stall: Stall | None = None
         self._frame = ""
         self._cancelled = self.ended_it = False

@@ -23,7 +23,7 @@ from worker.store_identity import WorkerStore
 from worker.supervisor.crashes import Crashes
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER, TrainingProcess
-from worker.supervisor.stall_enforcement import ProcessGuard
+from worker.supervisor.stall_enforcement import StallEnforcement
 
 POLL_SECONDS = 0.5
 WARM_POLL_SECONDS, WARM_UP_SECONDS = 0.05, 120.0
@@ -68,7 +68,7 @@ class Supervisor:
         self._notice: NoticeDetails | None = None
         self._notice_ends_at = math.inf
         self._too_late, self._started = False, time.monotonic()
-        self._guard: ProcessGuard | None = None
+        self._guard: StallEnforcement | None = None
         self._idle_since = self._started
         self.liveness = liveness or LivenessFile()
         self.store = store
@@ -242,7 +242,7 @@ class Supervisor:
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Waits for the end of the process. False if it did not get the attempt and waits for another one."""
-        beaten, guard = time.monotonic(), ProcessGuard(training)
+        beaten, guard = time.monotonic(), StallEnforcement(training)
         self._guard = guard
         while not training.wait(POLL_SECONDS) and not training.abandoned:
             self.liveness.beat()

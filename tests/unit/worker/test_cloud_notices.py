@@ -17,7 +17,7 @@ from worker.preemption import gce, watch_notices, watcher
 from worker.preemption.aws import AwsSource
 from worker.preemption.azure import AzureSource
 from worker.preemption.notice import NoticeDetails
-from worker.preemption.notice_source import LEAST_SECONDS, MOST_SECONDS, Source
+from worker.preemption.port import LEAST_SECONDS, MOST_SECONDS, Source
 
 SOON = 20.0
 

@@ -20,7 +20,7 @@ from worker.background import in_background
 from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
 from worker.ipc.stacks import innermost, kernel_state
 from worker.supervisor.process_tree import ProcessTree, descendants
-from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, Watchdog, effective_limit
+from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, StallDetector, effective_limit
 
 SLEEPS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
 
@@ -30,7 +30,9 @@ class Stand:
 
     def __init__(self, limit: float) -> None:
         self.now, self.advances, self.limit, self.end_by = 1000.0, 0, limit, math.inf
-        self.dog = Watchdog(lambda: Seen(self.advances, self.limit, self.end_by, False, "at step 7"), lambda: self.now)
+        self.dog = StallDetector(
+            lambda: Seen(self.advances, self.limit, self.end_by, False, "at step 7"), lambda: self.now
+        )
 
     def after(self, *pauses: float) -> list[bool]:
         """Whether it has stalled at each of these looks."""

@@ -15,7 +15,7 @@ from baton.domain.wire import Outcome
 from tests.support.gcs import until
 from worker.ipc.progress import Seen
 from worker.supervisor.process import Held, TrainingProcess
-from worker.supervisor.stall_enforcement import ProcessGuard
+from worker.supervisor.stall_enforcement import StallEnforcement
 
 pytestmark = pytest.mark.process
 
@@ -42,7 +42,7 @@ def says(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, **changes: 
     monkeypatch.setattr(training, "progress", lambda: Seen(**said))
 
 
-def looked(guard: ProcessGuard) -> ProcessGuard:
+def looked(guard: StallEnforcement) -> StallEnforcement:
     """The guard once it has ended the process."""
 
     def ended() -> bool:
@@ -55,7 +55,7 @@ def looked(guard: ProcessGuard) -> ProcessGuard:
 
 def test_a_stall_is_told_with_its_place(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     says(training, monkeypatch)
-    guard = looked(ProcessGuard(training))
+    guard = looked(StallEnforcement(training))
     assert not training.alive
     words = guard.final_message(HELD)
     assert words is not None
@@ -76,7 +76,7 @@ def test_a_process_that_goes_on_while_its_stacks_are_written_lives(
         return ""
 
     monkeypatch.setattr(training, "write_stacks", write_stacks)
-    guard = ProcessGuard(training)
+    guard = StallEnforcement(training)
     until(lambda: guard.look() or written, 60, "the stall")
     assert training.alive
     assert not guard.ended_it
@@ -87,7 +87,7 @@ def test_a_process_that_was_to_have_ended_is_killed(
     training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
     says(training, monkeypatch, limit=900.0, end_by=time.monotonic(), cancelled=cancelled)
-    words = looked(ProcessGuard(training)).final_message(HELD)
+    words = looked(StallEnforcement(training)).final_message(HELD)
     assert not training.alive
     # The attempt is another's where the lease is lost: nothing is said of it.
     assert (words and words.outcome) == (Outcome.CANCELLED if cancelled else None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,7 +22,6 @@ from baton.client.notifications import NotificationCalls
 from baton.client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from baton.client.tokens import TokenCalls
 from baton.client.transport import RetryPolicy, Transport
-from baton.domain.plan_views import PlanView
 from baton.domain.states import TERMINAL_JOBS
 from baton.domain.views import (
     ArtifactView,
@@ -34,6 +33,9 @@ from baton.domain.views import (
     WorkerView,
 )
 from baton.domain.wire import EpochRow
+
+if TYPE_CHECKING:
+    from baton.domain.plan_views import PlanView
 
 LONG_POLL = 20.0
 TIMEOUT = LONG_POLL + 20.0
@@ -223,6 +225,9 @@ class Client(TokenCalls, NotificationCalls):
 
     def plans(self) -> list[PlanView]:
         """The published plans."""
+        # Imported late: it needs the whole spec, which takes a third of the time of importing this module.
+        from baton.domain.plan_views import PlanView
+
         return self._items("/v1/plans", PlanView)
 
     def preview(self, spec: Mapping[str, Any]) -> PlanView:
@@ -234,6 +239,8 @@ class Client(TokenCalls, NotificationCalls):
         return self._preview({"plan": plan, "set": dict(overrides or {})})
 
     def _preview(self, body: dict[str, Any]) -> PlanView:
+        from baton.domain.plan_views import PlanView
+
         return PlanView.model_validate_json(self._transport.request("POST", "/v1/plans:preview", json=body).content)
 
     def workers(self) -> list[WorkerView]:

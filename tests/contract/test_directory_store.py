@@ -24,6 +24,7 @@ from baton.storage import (
 )
 from tests.contract.full_disk import scenario
 from tests.support.gcs import until
+from tests.support.mounts import can_unshare
 
 
 @pytest.fixture
@@ -204,12 +205,6 @@ def test_a_full_disk_is_store_full(root: Path, monkeypatch: pytest.MonkeyPatch) 
     else:  # no mount of our own here: let the system call say it
         monkeypatch.setattr(os, "write", full_after(root, 1_000_000))
         scenario(open_store(root.as_uri()), root, 600_000)
-
-
-def can_unshare() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode == 0
 
 
 def full_after(root: Path, room: int) -> Callable[[int, bytes], int]:

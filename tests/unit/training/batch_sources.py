@@ -5,9 +5,7 @@ from typing import Any
 import numpy as np
 
 from worker.training.data import Split
-from worker.training.input.host_source import (
-    BatchSource,
-)
+from worker.training.input.host_source import BatchSource
 
 SETTINGS: dict[str, Any] = {"policy": "paper-2", "seed": 5, "stage": 1, "batch_size": 6, "steps_per_epoch": 4}
 

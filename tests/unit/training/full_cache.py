@@ -13,9 +13,9 @@ from baton.domain.downloads import Download
 from baton.domain.errors import JobFailure
 from baton.transfer import Wants, fetch
 from tests.support.file_server import serving
+from tests.unit.training.archives import unpack, zip_of
 from tests.unit.training.image_cache import cached, listing
 from tests.unit.training.pictures import tiny_imagenet
-from tests.unit.training.test_data_archive import unpack, zip_of
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -52,7 +52,13 @@ def test_no_module_imports_a_test_module() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["from tests.{} import spec", "import tests.{}", "from tests import {}", "from . import {}", "X = 'import tests.{}'"],
+    [
+        "from tests.{} import spec",
+        "import tests.{}",
+        "from tests import {}",
+        "from . import {}",
+        "X = 'import tests.{}'",
+    ],
 )
 def test_each_form_of_an_import_is_found(source: str) -> None:
     assert [*imported_test_modules(source.format("test_x"))]

@@ -1,9 +1,13 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from baton.cli import app
 from baton.client.client import Client
 from baton.client.transport import RetryPolicy
+from tests.client.command_line import Baton
 from tests.client.fake_service import TOKEN, FakeService
 
 
@@ -19,3 +23,12 @@ def fake() -> Iterator[FakeService]:
 def client(fake: FakeService) -> Iterator[Client]:
     with Client(fake.url, TOKEN, patience=RetryPolicy(tries=4, first_delay=0.01)) as made:
         yield made
+
+
+@pytest.fixture
+def baton(fake: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Baton:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BATON_URL", fake.url)
+    monkeypatch.setenv("BATON_TOKEN", TOKEN)
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda *arguments, **kwargs: CliRunner().invoke(app, arguments, **kwargs)

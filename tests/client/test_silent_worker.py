@@ -12,8 +12,9 @@ from rich.console import Console
 from baton.cli.watch import Watcher
 from baton.client.client import Client
 from baton.domain.views import JobView
+from tests.client.command_line import Baton
+from tests.client.conftest import baton
 from tests.client.fake_service import FakeService, attempt, job, progress, worker
-from tests.client.test_cli import Baton, baton
 
 __all__ = ["baton"]
 HEARD = {"beat_at": "2026-01-02T03:04:00Z", "lease_expires_at": "2026-01-02T03:04:30Z", "as_of": "2026-01-02T03:04:01Z"}

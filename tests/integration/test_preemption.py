@@ -14,6 +14,7 @@ import numpy as np
 
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
+from tests.support.process_state import gone
 from tests.support.worker import Workers
 
 EPOCHS, STEPS = 5, 3 * 60 + 2 * 40
@@ -25,15 +26,6 @@ for size in (16, 32):
     assert answers.shape == (4, 10) and np.allclose(answers.sum(axis=1), 1, atol=1e-5), answers
 assert not [name for name in sys.modules if name.split(".")[0] in ("models", "worker", "core")]
 """
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody reaped yet has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
 
 
 def assert_whole(jobs: Jobs, job: str) -> list[dict[str, Any]]:

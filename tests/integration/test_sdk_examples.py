@@ -8,8 +8,8 @@ import importlib
 import pytest
 
 from baton import Client
+from tests.support.docstring_examples import NEED_A_SERVICE
 from tests.support.service import TOKEN, ServiceProcess
-from tests.unit.test_examples import NEED_A_SERVICE
 
 
 @pytest.mark.parametrize("name", sorted(NEED_A_SERVICE))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from baton.client.client import Client
-from tests.integration.test_preemption import gone
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until
 from tests.support.hangs import PIDS
 from tests.support.jobs import Jobs
+from tests.support.process_state import gone
 from tests.support.service import TOKEN, ServiceProcess, running_service
 from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers

@@ -10,9 +10,9 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from baton.domain.queues import FUNCTION, rq_queue
-from tests.integration.test_preemption import gone
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
+from tests.support.process_state import gone
 from tests.support.worker import Workers
 
 SHORT = [{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 400}]

@@ -14,6 +14,8 @@ from tests.support.fault_points import FILES_FAIL, STALL, STORE_FULL, Shot
 
 SPECS = 40
 """Different jobs, each of which needs one uninterrupted run to be compared with."""
+TEST_SPECS = 5
+"""Of these, the jobs that the tests draw from."""
 
 PATIENT = {"max_failures": 1000, "max_attempts_without_progress": 1000, "backoff": 0}
 _T = TypeVar("_T")

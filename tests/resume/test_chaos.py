@@ -8,19 +8,19 @@ from dataclasses import asdict
 import pytest
 
 from tests.resume.campaign import Campaign, share_that_fell, table
-from tests.resume.draws import Schedule, job, schedule
+from tests.resume.draws import TEST_SPECS, Schedule, job, schedule
 from tests.resume.harness import Harness
 from tests.support.worker import workers
 from tests.support.zygote import THREADS
 
 pytestmark = pytest.mark.chaos
 
-SCHEDULES, JOBS = 12, 5
+SCHEDULES = 12
 
 
 def drawn() -> list[Schedule]:
     """The same in every run."""
-    return [schedule(number, JOBS) for number in range(SCHEDULES)]
+    return [schedule(number, TEST_SPECS) for number in range(SCHEDULES)]
 
 
 @pytest.mark.timeout(1200)
@@ -28,7 +28,7 @@ def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(harness: Har
     campaign = Campaign(harness)
     for outcome in campaign.run(drawn()):
         said = json.dumps(asdict(outcome.schedule))
-        assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {JOBS}'", said]
+        assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {TEST_SPECS}'", said]
     assert share_that_fell(campaign.outcomes) >= 0.8, table(campaign.outcomes)
     assert any(outcome.run.expired for outcome in campaign.outcomes)
 

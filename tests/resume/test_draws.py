@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.resume.draws import SPECS, job, schedule
-from tests.resume.test_chaos import JOBS
+from tests.resume.draws import SPECS, TEST_SPECS, job, schedule
 from tests.support.fault_points import FILES_FAIL, POINTS, STALL, STORE_FULL
 
 NETWORKS = {"network-1", "network-2"}
@@ -21,7 +20,7 @@ def stages(jobs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [stage for one in jobs for stage in one["stages"]]
 
 
-@pytest.mark.parametrize("number", [JOBS, SPECS])
+@pytest.mark.parametrize("number", [TEST_SPECS, SPECS])
 def test_the_jobs_are_of_every_kind(number: int) -> None:
     jobs = [job(k) for k in range(number)]
     assert {one["network"]["name"] for one in jobs} == NETWORKS

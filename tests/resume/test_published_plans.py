@@ -9,7 +9,7 @@ import pytest
 from baton.domain.overrides import apply_overrides
 from baton.domain.spec import parse_spec
 from service.usecases.plans import plan_spec
-from tests.resume.test_session import run
+from tests.resume.in_process_run import run
 from tests.unit.training.pictures import tiny_imagenet
 
 pytestmark = pytest.mark.slow

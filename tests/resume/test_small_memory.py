@@ -11,7 +11,7 @@ import tensorflow as tf
 from baton.domain.errors import JobFailure
 from baton.domain.reasons import Reason
 from baton.storage import open_store
-from tests.resume.test_session import Ending, assert_equal, run, spec
+from tests.resume.in_process_run import Ending, assert_equal, run, spec
 from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.step.engine import Engine
 

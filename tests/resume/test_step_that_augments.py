@@ -10,7 +10,7 @@ from baton.domain.errors import JobFailure
 from baton.domain.overrides import apply_overrides
 from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec, dump_spec, parse_spec
-from tests.resume.test_session import Ending, assert_equal, run, spec
+from tests.resume.in_process_run import Ending, assert_equal, run, spec
 from worker.training.step import device_cache
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from baton.domain.overrides import apply_overrides
 from baton.domain.spec import dump_spec, parse_spec
-from tests.resume.test_session import run, spec
+from tests.resume.in_process_run import run, spec
 from worker.training.data import Split
 from worker.training.input.source import in_order
 from worker.training.output import evaluate_split

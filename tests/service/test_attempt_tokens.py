@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, bearer, eventually
-from tests.service.test_fencing import WRITES, everything
+from tests.service.writes import WRITES, everything
 from tests.support.statements import statements
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from tests.service.browser import Browser
 from tests.service.helpers import Api, bearer
-from tests.service.test_query_plans import asked
-from tests.service.test_sessions import Browser
+from tests.service.query_recorder import asked
 
 
 def lines(api: Api, **params: Any) -> list[dict[str, Any]]:

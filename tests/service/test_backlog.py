@@ -17,8 +17,8 @@ from service.reconciler import placement_pass
 from service.reconciler.dispatch_window import WINDOW
 from service.usecases import worker_demand
 from tests.service.backlog import Work, counted, plant
+from tests.service.dispatched import listed
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, worker_info
-from tests.service.test_reconciler import listed
 from tests.support.redis import RedisServer
 
 FEW, MANY = 600, 4000

@@ -13,19 +13,7 @@ from baton.domain.protocol_versions import PROTOCOL
 from baton.domain.spec import granted_spec
 from service.db.types import db_now
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
-
-PROGRESS = {
-    "stage": 1,
-    "stages": 2,
-    "epoch": 1,
-    "epochs": 3,
-    "step": 5,
-    "steps": 10,
-    "global_step": 5,
-    "total_steps": 20,
-    "images_per_second": 12.5,
-    "eta_seconds": 3.0,
-}
+from tests.service.progress import PROGRESS
 
 
 def test_a_claim_gives_all_a_worker_needs(api: Api) -> None:

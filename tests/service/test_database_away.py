@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.api import readiness
 from service.db.tables import Job
 from service.usecases import views
 from tests.service.helpers import ON_POSTGRESQL, Api, assert_problem, eventually, spec
+from tests.service.query_errors import raising
 from tests.support.postgres import PostgresServer
 
 pytestmark = ON_POSTGRESQL
@@ -24,15 +24,6 @@ def assert_away(answer: httpx.Response) -> None:
     problem = assert_problem(answer, 503, "database-unavailable")
     assert answer.headers["retry-after"] == "2"
     assert "repeat the request" in problem["detail"]
-
-
-def raising(state: str) -> Callable[..., Any]:
-    """A query that the server answers with this SQLSTATE."""
-
-    def query(unit: Any, *_: object) -> None:
-        unit.session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$"))
-
-    return query
 
 
 def test_what_may_go_well_next_time_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from service.api import readiness
 from service.api.readiness import OK, check_database, check_store
 from service.db import disk_space
 from service.usecases import views
-from tests.contract.test_directory_store import can_unshare
 from tests.service.full_disk import not_ready
 from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually, spec
-from tests.service.test_database_away import raising
+from tests.service.query_errors import raising
+from tests.support.mounts import can_unshare
 from tests.support.redis import RedisServer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -13,7 +12,8 @@ from baton.storage.port import BlobInfo
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
 from service.reconciler import artifact_publishing, orphaned_objects
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import Api
+from tests.service.stored_checkpoints import save, stored, sweep
 
 
 def test_artifacts_get_their_plain_name(api: Api) -> None:
@@ -55,18 +55,6 @@ def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.Monke
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"old"
     api.conduct()
     assert store.get(f"jobs/{hand.job_id}/best.keras") == b"new"
-
-
-def save(api: Api, hand: WorkerHand, step: int, *roles: str, **more: Any) -> str:
-    """A checkpoint with an object in the store."""
-    prefix = hand.prefix(step)
-    api.services.store.put(f"{prefix}/manifest.json", b"{}")
-    assert hand.checkpoint(step, *roles, prefix=prefix, **more).status_code == 201
-    return prefix
-
-
-def stored(api: Api, hand: WorkerHand) -> set[str]:
-    return {blob.name.rpartition("/")[0] for blob in api.services.store.list(f"jobs/{hand.job_id}/checkpoints/")}
 
 
 def test_what_nobody_needs_is_deleted_from_the_store(api: Api) -> None:
@@ -115,12 +103,6 @@ def test_what_a_dead_attempt_never_committed_is_swept(api: Api) -> None:
     assert stored(api, dead) == {kept, mine, future}
     assert store.stat(version) is None
     assert store.stat(f"jobs/{dead.job_id}/logs/1.txt") is not None
-
-
-def sweep(api: Api, **changes: Any) -> None:
-    with api.services.database.write() as session:
-        session.execute(update(Job).values(sweep_at=db_now(), **changes))
-    api.conduct()
 
 
 def test_autotuning_results_stay_until_nobody_can_go_on_with_them(api: Api) -> None:

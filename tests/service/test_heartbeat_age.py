@@ -13,7 +13,7 @@ from sqlalchemy import update
 from service.db.tables import Job
 from tests.service.clock import MovedClock
 from tests.service.helpers import ON_SQLITE, Api, WorkerHand
-from tests.service.test_claims import PROGRESS
+from tests.service.progress import PROGRESS
 
 
 def at(epoch: int, step: int, **more: Any) -> dict[str, Any]:

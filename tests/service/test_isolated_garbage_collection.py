@@ -17,7 +17,7 @@ from service.db.types import db_now
 from service.reconciler import artifact_publishing, garbage_collection, store_pass
 from service.reconciler.store_pool import StorePool
 from tests.service.helpers import Api, eventually
-from tests.service.test_garbage_collection import save, stored, sweep
+from tests.service.stored_checkpoints import save, stored, sweep
 
 
 def failures(api: Api) -> dict[str, PassFailure]:

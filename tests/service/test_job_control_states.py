@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.service.dispatched import listed
 from tests.service.helpers import Api, WorkerHand, assert_problem, timeless
-from tests.service.test_reconciler import listed
 from tests.support.redis import RedisServer
 
 RETRY = {"max_failures": 100, "max_attempts_without_progress": 100}

@@ -10,8 +10,8 @@ import pytest
 
 from service.db.types import db_now
 from service.settings import SettingsError, load_settings
+from tests.service.dispatched import listed
 from tests.service.helpers import Api, WorkerHand, assert_problem, worker_info
-from tests.service.test_reconciler import listed
 from tests.support.redis import RedisServer
 
 QUEUE = "rq:queue:baton:default:normal"

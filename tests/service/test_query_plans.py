@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection
 
 from service.db.tables import Base
 from service.usecases.job_filters import Status
 from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, worker_info
+from tests.service.query_recorder import asked
 from tests.support.listener import listening
 
 FEW = {"leaders", "replicas", "signing_keys", "stores"}
@@ -32,22 +32,6 @@ NEWEST = re.compile(
     r"FROM (\w+) WHERE \1\.number < \S+ ORDER BY \1\.number DESC\s+LIMIT|FROM (\w+) ORDER BY \2\.number DESC\s+LIMIT"
 )
 LISTS = ["", *(f"?status={status}" for status in get_args(Status)), "?label=team:red", "?label=team:red&status=running"]
-
-
-@contextmanager
-def asked() -> Iterator[dict[str, Any]]:
-    """Each statement that is put to a database meanwhile, with the parameters of its last time."""
-    found: dict[str, Any] = {}
-
-    def heard(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
-            found[statement] = parameters[0] if many else parameters
-
-    event.listen(Engine, "before_cursor_execute", heard)
-    try:
-        yield found
-    finally:
-        event.remove(Engine, "before_cursor_execute", heard)
 
 
 def whole_tables(api: Api, statements: dict[str, Any]) -> dict[str, list[str]]:

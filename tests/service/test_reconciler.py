@@ -15,28 +15,16 @@ from sqlalchemy import update
 from baton.domain.queues import FUNCTION, rq_queue, rq_queues
 from baton.storage import StoreUnavailable
 from service.api.readiness import check_store
-from service.db.tables import Attempt, Job
+from service.db.tables import Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit
 from service.reconciler import dispatch, enforcement
 from service.reconciler.rq_dispatch import RqMessages
 from service.usecases.attempt_limits import Limits
+from tests.service.dispatched import dispatched_long_ago, listed
 from tests.service.helpers import Api, eventually
 from tests.support.redis import RedisServer, running_redis
 from worker.supervisor.rq_source import listen
-
-
-def listed(redis_server: RedisServer, name: str = "baton:default:normal") -> list[str]:
-    with redis_server.client() as client:
-        return [one.decode() for one in client.lrange(f"rq:queue:{name}", 0, -1)]  # type: ignore[union-attr]
-
-
-def dispatched_long_ago(api: Api, attempt_id: str) -> None:
-    with api.services.database.write() as session:
-        now = Unit(session).now()
-        session.execute(
-            update(Attempt).where(Attempt.id == attempt_id).values(dispatched_at=now - timedelta(minutes=1))
-        )
 
 
 def test_a_lease_ends_at_its_second_and_not_before(api: Api) -> None:

@@ -17,8 +17,8 @@ from service.db.operation_tables import PassFailure
 from service.db.tables import Job
 from service.reconciler import dispatch
 from service.reconciler.rq_dispatch import MESSAGE_TTL
+from tests.service.dispatched import dispatched_long_ago, listed
 from tests.service.helpers import ON_SQLITE, Api
-from tests.service.test_reconciler import listed
 from tests.support.redis import RedisServer
 from worker.supervisor.rq_source import BatonWorker, listen
 
@@ -98,8 +98,6 @@ class _Seat:
 
 
 def test_a_message_that_redis_forgot_is_sent_again(api: Api, redis_server: RedisServer, redis: Redis) -> None:
-    from tests.service.test_reconciler import dispatched_long_ago
-
     attempt = api.attempt(api.submit()["id"])["id"]
     api.conduct()
     redis.delete(f"rq:job:{attempt}")

@@ -8,34 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from service.db.auth_tables import BrowserSession
 from service.db.types import db_now
+from tests.service.browser import Browser
 from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
 from tests.service.rows import everything
-from tests.support.service import TOKEN
-
-
-class Browser:
-    """Keeps cookies, and sends with each request what a browser tells of where it comes from."""
-
-    def __init__(self, api: Api, url: str = "http://testserver") -> None:
-        self.http = TestClient(api.http.app, base_url=url, raise_server_exceptions=False)  # type: ignore[union-attr]
-        self.csrf = ""
-
-    def log_in(self, token: str = TOKEN, site: str = "same-origin") -> httpx.Response:
-        answer = self.http.post("/v1/session", json={"token": token}, headers={"Sec-Fetch-Site": site})
-        self.csrf = answer.json().get("csrf") or ""
-        return answer
-
-    def get(self, path: str = "/v1/jobs", **headers: str) -> httpx.Response:
-        return self.http.get(path, headers=headers)
-
-    def post(self, path: str, body: Any = None, site: str = "same-origin", csrf: str | None = None) -> httpx.Response:
-        headers = {"Sec-Fetch-Site": site, "Baton-CSRF": self.csrf if csrf is None else csrf}
-        return self.http.post(path, json=body, headers=headers)
 
 
 @pytest.fixture

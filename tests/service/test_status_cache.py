@@ -8,7 +8,7 @@ from service.live.status_cache import StatusCache
 from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatAges
 from tests.service.helpers import Api
-from tests.service.test_claims import PROGRESS
+from tests.service.progress import PROGRESS
 from tests.support.statements import statements
 
 

@@ -1,6 +1,5 @@
 """Both networks: sizes as published, weights by seed, files that plain Keras loads."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import tensorflow as tf
 import models
 from baton.domain.catalog import NETWORKS
 from models import blocks
+from tests.unit.models.fingerprints import fingerprint
 
 SIZES = (16, 32, 64)
 PREDICT = """
@@ -33,14 +33,9 @@ print(json.dumps(answers))
 FINGERPRINT = """
 import sys
 import models
-from tests.unit.models.test_networks import fingerprint
+from tests.unit.models.fingerprints import fingerprint
 print(",".join(fingerprint(name) for name in sys.argv[1:]))
 """
-
-
-def fingerprint(name: str) -> str:
-    model = models.build(name, width=0.1, classes=7, seed=3, dropout=0.2)
-    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in model.variables)).hexdigest()
 
 
 def _fresh(code: str, *args: str, path: str) -> str:

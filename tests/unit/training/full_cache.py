@@ -13,9 +13,9 @@ from baton.domain.downloads import Download
 from baton.domain.errors import JobFailure
 from baton.transfer import Wants, fetch
 from tests.support.file_server import serving
+from tests.unit.training.archives import unpack, zip_of
+from tests.unit.training.image_cache import cached, listing
 from tests.unit.training.pictures import tiny_imagenet
-from tests.unit.training.test_data_archive import unpack, zip_of
-from tests.unit.training.test_data_cache import _cached, listing
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -41,7 +41,7 @@ def scenario(root: Path, archive: Path) -> None:
     large = listing(read=lambda i: np.full((200, 200, 3), i, np.uint8))
     with serving(bytes(3_000_000), sized=False) as server:
         for _ in range(2):
-            expect_full(lambda: _cached(root / "c", large, size=200), root)
+            expect_full(lambda: cached(root / "c", large, size=200), root)
             expect_full(lambda: unpack(archive, root / "u"), root)
             expect_full(
                 lambda: fetch(Download("x.zip", server.url), root / "d" / "x.zip", Wants()), root, "part", "json"

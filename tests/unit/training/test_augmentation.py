@@ -1,6 +1,5 @@
 """Augmentation: the published policies, their own declarative form, the same bytes in any process."""
 
-import hashlib
 import os
 import pickle
 import subprocess
@@ -15,11 +14,12 @@ from baton.domain.catalog import AUGMENTATIONS
 from baton.domain.errors import JobFailure
 from baton.domain.spec import AugmentationSpec
 from baton.domain.spec.augmenters import AFFINE_MODES, PAD_MODES
+from tests.unit.training.augmentation_fingerprint import EVERY, fingerprint, own
 from tests.unit.training.augmenters import notebook_1, notebook_2, waves
 from worker.training.augmentation import augment
 from worker.training.augmentation.paper_policies import POLICIES
 
-FINGERPRINT = "from tests.unit.training.test_augmentation import fingerprint; print(fingerprint())"
+FINGERPRINT = "from tests.unit.training.augmentation_fingerprint import fingerprint; print(fingerprint())"
 IMPORTS = """
 import sys, numpy
 from worker.training.augmentation import augment
@@ -31,15 +31,6 @@ assert "imgaug" in sys.modules
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 assert not hasattr(numpy, "sctypes")
 """
-OWN = yaml.safe_load("""
-order: random
-some_of: [0, 3]
-augmenters:
-  - {name: fliplr, p: 0.5}
-  - {name: affine, rotate: [-20, 20], scale: [0.8, 1.2], mode: reflect, sometimes: 0.5}
-  - {name: coarse_dropout, p: [0.03, 0.15], size_percent: 0.2, per_channel: 0.2}
-  - {name: add_to_hue_and_saturation, value_hue: [-20, 20], value_saturation: [-30, 30]}
-""")
 PUBLISHED = yaml.safe_load("""
 paper-1:
   some_of: [0, null]
@@ -73,21 +64,6 @@ paper-2:
     - {name: multiply, mul: [0.8, 1.2], per_channel: 0.2, sometimes: 0.5}
     - {name: linear_contrast, alpha: [0.75, 1.5], per_channel: 0.5, sometimes: 0.5}
 """)
-
-
-def own() -> AugmentationSpec:
-    return AugmentationSpec.model_validate(OWN)
-
-
-EVERY = [*POLICIES, own()]
-
-
-def fingerprint() -> str:
-    digest = hashlib.sha256()
-    for augmentation in EVERY:
-        for seed in range(20):
-            digest.update(augment(augmentation, waves(16, 32), seed).tobytes())
-    return digest.hexdigest()
 
 
 def _fresh(code: str, hash_seed: str) -> str:

@@ -2,11 +2,8 @@
 
 import errno
 import io
-import os
 import shutil
 import signal
-import stat
-import struct
 import subprocess
 import sys
 import threading
@@ -22,54 +19,16 @@ import pytest
 from baton.domain.errors import JobFailure
 from baton.domain.spec import DatasetSpec
 from tests.support.file_server import serving
+from tests.unit.training.archives import left, unpack, zip_of
 from tests.unit.training.pictures import image_folder, tiny_imagenet
 from worker.training.data import ImageData, load_images
 from worker.training.data import archive as archive_module
-from worker.training.data.archive import unpacked
 from worker.training.data.location import on_disk
-from worker.training.data.zip_checks import Limits
-
-
-def zip_of(folder: Path, file: Path, top: str = "") -> Path:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-        for path in sorted(folder.rglob("*")):
-            made.write(path, f"{top}{path.relative_to(folder)}")
-    return file
-
-
-@pytest.fixture
-def official(tmp_path: Path) -> Path:
-    """A small Tiny ImageNet as the official zip has it: below a top folder."""
-    return zip_of(tiny_imagenet(tmp_path / "t"), tmp_path / "tiny.zip", "tiny-imagenet-200/")
 
 
 def load(path: Path, cache: Path, **more: Any) -> ImageData:
     spec = DatasetSpec(name="tiny-imagenet-200", path=str(path))
     return load_images(spec, size=64, cache=cache, seed=1, **more)
-
-
-def unpack(file: Path, cache: Path, limits: Limits | None = None, progress: Any = lambda _done, _total: None) -> Path:
-    return unpacked(file, cache=cache, progress=progress, limits=limits or Limits())
-
-
-def refused(file: Path, cache: Path, limits: Limits | None = None) -> str:
-    with pytest.raises(JobFailure) as caught:
-        unpack(file, cache, limits)
-    assert caught.value.reason == "bad_data"
-    assert set(left(cache)) == {".lock"}
-    assert str(caught.value).startswith(f"{file}: ")
-    return str(caught.value)
-
-
-def left(cache: Path) -> list[str]:
-    return sorted(entry.suffix for entry in (cache / "unpacked").iterdir())
-
-
-def crafted(file: Path, *members: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, content in members:
-            made.writestr(name, content)
-    return file
 
 
 def test_the_official_zip_is_the_directory(tmp_path: Path, official: Path) -> None:
@@ -109,124 +68,6 @@ def test_a_zip_that_changed_is_unpacked_anew(tmp_path: Path, official: Path) -> 
 def test_a_missing_zip_names_the_field(tmp_path: Path) -> None:
     with pytest.raises(JobFailure, match=r"dataset.path: .*no.zip cannot be read: No such file"):
         load(tmp_path / "no.zip", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../evil.txt", "a/../../evil.txt", "/etc/evil.txt", "C:/evil.txt", "C:evil.txt", "..\\evil.txt", "a\\b.txt"],
-)
-def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
-    file = crafted(tmp_path / "evil.zip", ("good.txt", b"good"), (name, b"evil"))
-    assert f"member {name!r}" in refused(file, tmp_path / "cache")
-    assert not list(tmp_path.rglob("evil.txt"))
-
-
-@pytest.mark.parametrize("name", [".", "x" * 300, "/".join(["deep"] * 1000)])
-def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
-    assert "name that no file can have" in refused(crafted(tmp_path / "odd.zip", (name, b"x")), tmp_path / "cache")
-
-
-def test_a_nul_in_a_name_is_refused(tmp_path: Path) -> None:
-    file = crafted(tmp_path / "nul.zip", ("good-name.txt", b"x"))
-    file.write_bytes(file.read_bytes().replace(b"good-name.txt", b"good\0name.txt"))
-    assert "not a plain relative path" in refused(file, tmp_path / "cache")
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
-    link = zipfile.ZipInfo("train/link")
-    link.create_system, link.external_attr = 3, (kind | 0o777) << 16
-    file = crafted(tmp_path / "link.zip", (link, b"/etc/passwd"), ("train/link/x", b"through it"))
-    assert "member 'train/link' is a link or device" in refused(file, tmp_path / "cache")
-
-
-def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
-    file = crafted(tmp_path / "secret.zip", ("open.txt", b"a"), ("secret.txt", b"b"))
-    content = bytearray(file.read_bytes())
-    for signature, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
-        content[content.rfind(signature) + offset] |= 1
-    file.write_bytes(content)
-    assert "member 'secret.txt' is encrypted" in refused(file, tmp_path / "cache")
-
-
-def test_a_member_that_is_there_twice_is_named(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="Duplicate"):
-        file = crafted(tmp_path / "twice.zip", ("a.txt", b"1"), ("a.txt", b"2"))
-    assert "member 'a.txt' occurs twice" in refused(file, tmp_path / "cache")
-    file = crafted(tmp_path / "both.zip", ("a", b"1"), ("a/b", b"2"))
-    assert "member 'a' is both a file and a folder" in refused(file, tmp_path / "cache")
-
-
-def test_a_bomb_is_refused_by_its_ratio_size_and_count(tmp_path: Path) -> None:
-    file = crafted(tmp_path / "bomb.zip", ("small.txt", b"x"), ("zeros.bin", bytes(5_000_000)))
-    message = refused(file, tmp_path / "cache", Limits(free_bytes=1_000_000))
-    assert "as in a zip bomb; its largest member is 'zeros.bin' with 5,000,000" in message
-    assert "zip bomb" in refused(file, tmp_path / "cache", Limits(bytes=4_000_000))
-    assert "2 members, more than the limit of 1" in refused(file, tmp_path / "cache", Limits(files=1))
-    assert sorted(f.name for f in unpack(file, tmp_path / "cache").iterdir()) == ["small.txt", "zeros.bin"]
-
-
-def test_a_member_that_is_greater_than_it_says_is_cut_off_and_named(tmp_path: Path) -> None:
-    file = crafted(tmp_path / "liar.zip", ("liar.bin", bytes(1_000_000)))
-    file.write_bytes(file.read_bytes().replace(struct.pack("<L", 1_000_000), struct.pack("<L", 10)))
-    assert "member 'liar.bin' cannot be unpacked: Bad CRC-32" in refused(file, tmp_path / "cache")
-
-
-def overlapping(file: Path) -> Path:
-    """Many directory entries over one body, as in Fifield's bomb."""
-    crafted(file, ("body.bin", bytes(1_000_000)))
-    content = file.read_bytes()
-    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
-    entries = b"".join(content[start:end].replace(b"body.bin", b"b%03d.bin" % k) for k in range(500))
-    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 500, 500, len(entries), start, 0)
-    file.write_bytes(content[:start] + entries + tail)
-    return file
-
-
-def test_members_over_one_another_count_each(tmp_path: Path) -> None:
-    assert "zip bomb" in refused(overlapping(tmp_path / "bomb.zip"), tmp_path / "cache")
-
-
-def test_a_bad_checksum_names_the_member(tmp_path: Path) -> None:
-    file = tmp_path / "bad.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as made:
-        made.writestr("good.txt", b"good")
-        made.writestr("bad.txt", b"the content")
-    file.write_bytes(file.read_bytes().replace(b"the content", b"another one"))
-    assert "member 'bad.txt' cannot be unpacked: Bad CRC-32" in refused(file, tmp_path / "cache")
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_broken_compression_names_the_member(tmp_path: Path, method: int) -> None:
-    file, noise = tmp_path / "bad.zip", np.random.default_rng(1).bytes(4000)
-    with zipfile.ZipFile(file, "w", method) as made:
-        made.writestr("bad.bin", noise)
-    content = bytearray(file.read_bytes())
-    content[60:200] = b"\xff" * 140
-    file.write_bytes(content)
-    assert "member 'bad.bin' cannot be unpacked" in refused(file, tmp_path / "cache")
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
-def test_a_zip_that_was_cut_off_is_told(tmp_path: Path, official: Path, share: float) -> None:
-    os.truncate(official, int(official.stat().st_size * share))
-    assert "no zip file, or one that was cut off" in refused(official, tmp_path / "cache")
-
-
-def test_no_zip_and_an_empty_one(tmp_path: Path) -> None:
-    file = tmp_path / "page.zip"
-    file.write_text("<html>not found</html>")
-    assert "no zip file" in refused(file, tmp_path / "cache")
-    assert "no files in it" in refused(crafted(tmp_path / "empty.zip"), tmp_path / "cache")
-
-
-def test_an_unknown_compression_names_the_member(tmp_path: Path) -> None:
-    file = crafted(tmp_path / "odd.zip", ("a.txt", b"a" * 100))
-    content = bytearray(file.read_bytes())
-    for signature, offset in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
-        content[content.find(signature) + offset] = 97
-    file.write_bytes(content)
-    assert "member 'a.txt' cannot be unpacked" in refused(file, tmp_path / "cache")
 
 
 def test_too_small_a_disk_is_told_before_unpacking(

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,16 @@ import pytest
 from baton.domain.errors import JobFailure
 from baton.domain.spec import DatasetSpec
 from baton.system.file_locks import held
-from tests.contract.test_directory_store import can_unshare
+from tests.support.mounts import can_unshare
+from tests.unit.training.image_cache import cached, listing, pixels
 from tests.unit.training.pictures import image_folder
 from worker.training.data import cache as cache_module
 from worker.training.data import load_images, parallel
-from worker.training.data.cache import cached_images
-from worker.training.data.listing import Listing
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.training.test_data_cache import listing
+from tests.unit.training.image_cache import listing
 from worker.training.data import cache, parallel
 parallel.CHUNK_BYTES = 1
 at = sys.argv[2]
@@ -47,13 +45,13 @@ cache.cached_images(listing(), name="x", size=8, cache=Path(sys.argv[1]),
 AT_ONCE = """
 import sys
 from pathlib import Path
-from tests.unit.training.test_data_cache import _pixels, listing
+from tests.unit.training.image_cache import listing, pixels
 from worker.training.data import cache, parallel
 parallel.CHUNK_BYTES = 1
 def read(i):
     with (Path(sys.argv[1]).parent / "reads").open("a") as out:
         out.write(f"{i}\\n")
-    return _pixels(i)
+    return pixels(i)
 print("ready", flush=True)
 sys.stdin.readline()
 images = cache.cached_images(listing(read=read), name="x", size=8, cache=Path(sys.argv[1]), progress=lambda *_: None)
@@ -61,30 +59,17 @@ print(images[:, 0, 0, 0].tolist() == list(range(20)))
 """
 
 
-def _pixels(i: int) -> np.ndarray:
-    return np.full((8, 8, 3), i, np.uint8)
-
-
-def listing(n: int = 20, read: Callable[[int], np.ndarray] = _pixels) -> Listing:
-    return Listing(("a", "b"), np.arange(n, dtype=np.int32) % 2, n, ("test",), read)
-
-
-def _cached(folder: Path, what: Listing, **arguments: object) -> np.ndarray:
-    settings = {"name": "x", "size": 8, "cache": folder, "progress": lambda done, total: None, **arguments}
-    return cached_images(what, **settings)  # type: ignore[arg-type]  # a test's shorthand
-
-
 def _files(folder: Path) -> list[str]:
     return sorted(f.suffix for f in folder.iterdir())
 
 
 def test_second_load_decodes_nothing(tmp_path: Path) -> None:
-    first = _cached(tmp_path, listing())
+    first = cached(tmp_path, listing())
 
     def never(i: int) -> np.ndarray:
         raise AssertionError(i)
 
-    second = _cached(tmp_path, listing(read=never))
+    second = cached(tmp_path, listing(read=never))
     assert isinstance(second, np.memmap)
     assert not second.flags.writeable
     np.testing.assert_array_equal(first, second)
@@ -93,7 +78,7 @@ def test_second_load_decodes_nothing(tmp_path: Path) -> None:
 
 def test_order_is_kept_over_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "CHUNK_BYTES", 8 * 8 * 3 * 3)
-    np.testing.assert_array_equal(_cached(tmp_path, listing(100))[:, 3, 2, 1], np.arange(100))
+    np.testing.assert_array_equal(cached(tmp_path, listing(100))[:, 3, 2, 1], np.arange(100))
 
 
 def test_builders_at_the_same_time_decode_once(tmp_path: Path) -> None:
@@ -102,11 +87,11 @@ def test_builders_at_the_same_time_decode_once(tmp_path: Path) -> None:
 
     def read(i: int) -> np.ndarray:
         reads.append(i)
-        return _pixels(i)
+        return pixels(i)
 
     def build() -> None:
         both_started.wait()
-        _cached(tmp_path, listing(read=read))
+        cached(tmp_path, listing(read=read))
 
     threads = [threading.Thread(target=build) for _ in range(4)]
     for thread in threads:
@@ -138,22 +123,22 @@ def test_a_killed_builder_leaves_nothing_that_is_taken_for_a_cache(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), at], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert _files(tmp_path) == [".lock", ".npy" if at == "renamed" else ".part"]
-    np.testing.assert_array_equal(_cached(tmp_path, listing())[:, 0, 0, 0], np.arange(20))
+    np.testing.assert_array_equal(cached(tmp_path, listing())[:, 0, 0, 0], np.arange(20))
     assert _files(tmp_path) == [".lock", ".npy"]
 
 
 def test_a_truncated_cache_is_built_again(tmp_path: Path) -> None:
-    _cached(tmp_path, listing())
+    cached(tmp_path, listing())
     (file,) = tmp_path.glob("*.npy")
     os.truncate(file, file.stat().st_size - 1)
-    np.testing.assert_array_equal(_cached(tmp_path, listing())[:, 0, 0, 0], np.arange(20))
+    np.testing.assert_array_equal(cached(tmp_path, listing())[:, 0, 0, 0], np.arange(20))
 
 
 def test_what_the_killed_builder_of_another_cache_left_goes_too_but_not_what_is_being_built(tmp_path: Path) -> None:
     for key in ("dead", "alive"):
         (tmp_path / f"{key}.abc.part").write_bytes(b"half")
     with held(tmp_path / "alive.lock"):
-        _cached(tmp_path, listing())
+        cached(tmp_path, listing())
     assert sorted(f.name for f in tmp_path.glob("*.part")) == ["alive.abc.part"]
 
 
@@ -165,17 +150,17 @@ def test_who_waits_sees_how_far_the_builder_is(tmp_path: Path) -> None:
         if i == 10:
             first.set()
             assert go_on.wait(30)
-        return _pixels(i)
+        return pixels(i)
 
     def waits(done: int, total: int) -> None:
         seen.append(done)
         second.set()
         go_on.set()
 
-    builder = threading.Thread(target=lambda: _cached(tmp_path, listing(read=read)))
+    builder = threading.Thread(target=lambda: cached(tmp_path, listing(read=read)))
     builder.start()
     assert first.wait(30)
-    _cached(tmp_path, listing(), progress=waits)
+    cached(tmp_path, listing(), progress=waits)
     builder.join()
     assert second.is_set()
     assert 0 <= seen[0] <= 10
@@ -193,14 +178,14 @@ def test_a_disk_that_has_no_room_is_told_before_the_work(tmp_path: Path, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(10, 5, 5))
     reads: list[int] = []
     with pytest.raises(JobFailure, match=r"0\.00 MB are needed, 0\.00 MB are free; make room") as caught:
-        _cached(tmp_path, listing(read=lambda i: reads.append(i) or _pixels(i)))
+        cached(tmp_path, listing(read=lambda i: reads.append(i) or pixels(i)))
     assert (caught.value.reason, reads) == ("disk_full", [])
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in its place")
     with pytest.raises(JobFailure, match="cannot be written while caching decoded images") as caught:
-        _cached(tmp_path / "file", listing())
+        cached(tmp_path / "file", listing())
     assert caught.value.reason == "cache_unusable"
 
     def refuse(**_: object) -> None:
@@ -208,7 +193,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(cache_module.tempfile, "mkstemp", refuse)
     with pytest.raises(JobFailure, match="Permission denied; make it writable, or set BATON_CACHE") as caught:
-        _cached(tmp_path, listing())
+        cached(tmp_path, listing())
     assert caught.value.reason == "cache_unusable"
 
 
@@ -230,7 +215,7 @@ def test_disk_full_is_told_with_the_size_needed(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(cache_module.os, "fsync", full)
     with pytest.raises(JobFailure, match="disk full while caching decoded images") as caught:
-        _cached(tmp_path, listing())
+        cached(tmp_path, listing())
     assert caught.value.reason == "disk_full"
     assert _files(tmp_path) == [".lock"]
 
@@ -240,7 +225,7 @@ def test_progress_may_stop_the_work(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _cached(tmp_path, listing(), progress=stop)
+        cached(tmp_path, listing(), progress=stop)
     assert _files(tmp_path) == [".lock"]
 
 

@@ -14,17 +14,10 @@ from baton.domain.spec import AugmentationSpec
 from baton.domain.spec.augmenters import AUGMENTERS
 from tests.unit.training.augmenters import FORMS, Form, spec_of, waves
 from tests.unit.training.device import on_device, on_device_compiled
+from tests.unit.training.device_forms import LEFT_OUT, ON_DEVICE, OTHER
 from worker.training.augmentation.device import build_device, unsupported
 from worker.training.augmentation.paper_policies import POLICIES
 
-LEFT_OUT = {"multiply_brightness"}
-ON_DEVICE = [form for form in FORMS if form["name"] not in LEFT_OUT]
-IN_PAPERS = {augmenter.name for policy in POLICIES.values() for augmenter in policy.augmenters}
-# What the policies have not got, in one program.
-OTHERS = {form["name"]: form for form in ON_DEVICE if form["name"] not in IN_PAPERS}
-OTHER = spec_of(
-    *OTHERS.values(), {"name": "affine", "rotate": [-45, 45], "order": 3}, order="random", some_of=[1, None]
-)
 EVERY: dict[str, str | AugmentationSpec] = {**{name: name for name in POLICIES}, "others": OTHER}
 WITHOUT_TENSORFLOW = """
 import sys

@@ -8,20 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from baton.domain.spec import JobSpec, parse_spec
-from worker.checkpointing.snapshot import Arrays
+from tests.unit.training.small_engine import BATCH, CLASSES, IMAGES, LABELS, contents, spec
 from worker.training.output.exports import ModelFiles
 from worker.training.step.engine import Engine
-
-CLASSES, BATCH = 10, 4
-IMAGES = np.random.default_rng(0).integers(0, 255, (BATCH, 8, 8, 3), dtype=np.uint8)
-LABELS = np.arange(BATCH, dtype=np.int32)
-
-
-def spec(network: str) -> JobSpec:
-    stage = {"image_size": 8, "batch_size": BATCH, "epochs": 1}
-    network_spec = {"name": network, "width": 0.02, "dropout": 0.2}
-    return parse_spec({"name": "n", "network": network_spec, "dataset": {"name": "digits"}, "stages": [stage]})
 
 
 @pytest.fixture(params=["network-1", "network-2"])
@@ -29,10 +18,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     made = Engine(spec(request.param), CLASSES)
     made.train_step(IMAGES, LABELS, 1e-3)
     return made
-
-
-def contents(arrays: Arrays) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    return {name: (str(a.dtype), a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
 def test_the_copy_is_what_keras_reads(engine: Engine) -> None:

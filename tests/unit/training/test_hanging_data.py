@@ -14,8 +14,8 @@ import pytest
 from baton.domain.errors import JobFailure
 from baton.domain.spec import DatasetSpec
 from tests.support.gcs import until
+from tests.unit.training.loaders import loader, spec
 from tests.unit.training.pictures import image_folder, tiny_imagenet
-from tests.unit.training.test_loading import loader, spec
 from worker.ipc.progress import CELL
 from worker.training.data import Split, load_images
 from worker.training.data.decode import read_rgb

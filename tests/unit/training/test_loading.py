@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from baton.domain.data_identity import DataRecord
 from baton.domain.errors import JobFailure
-from baton.domain.goodput import Stopwatch
-from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.spec import JobSpec
 from baton.domain.wire import Position
-from tests.support.recorder import Listener
+from tests.unit.training.loaders import Control, loader, spec
 from tests.unit.training.pictures import image_folder, picture, save
 from worker.attempt.protocols import Workspace
 from worker.checkpointing.snapshot import Snapshot
@@ -23,34 +19,9 @@ from worker.training.input.loading import Loader
 from worker.training.state.cursor import Cursor
 
 
-class Control(Listener):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.watch = Stopwatch(time.monotonic)
-        self.notes: list[tuple[str, str]] = []
-
-    def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
-        self.notes.append((kind, message))
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return image_folder(tmp_path / "data", each=6)
-
-
-def spec(root: Path, classes: int | None = None, **dataset: Any) -> JobSpec:
-    network = {"name": "network-2", **({"classes": classes} if classes else {})}
-    data = {"name": "image-folder", "path": str(root), **dataset}
-    return parse_spec({"name": "x", "network": network, "dataset": data, "stages": [{"epochs": 1}]})
-
-
-def loader(of: JobSpec, cache: Path, record: DataRecord | None = None, control: Control | None = None) -> Loader:
-    snapshot = None
-    if record is not None:
-        cursor = Cursor().dump({}, record)
-        snapshot = Snapshot(Position(stage=0, epoch=0, step=3, global_step=3), {}, cursor)
-    return Loader(of, control or Control(), Workspace(cache, 1, 0), snapshot)  # type: ignore[arg-type]  # what it asks
 
 
 def remembered(of: JobSpec, cache: Path) -> DataRecord:

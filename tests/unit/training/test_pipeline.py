@@ -8,15 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from baton.domain.errors import JobFailure
 from baton.domain.spec import AugmentationSpec
+from tests.unit.training.batch_sources import open_source, small_split
 from worker.training.augmentation import augment
-from worker.training.data import Split
 from worker.training.input.host_source import (
     BatchSource,
 )
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.process
 
 PARENT = """
 import sys
-from tests.unit.training.test_pipeline import open_source
+from tests.unit.training.batch_sources import open_source
 source = open_source(2)
 next(source.batches(0, 0))
 print(*source.pids, flush=True)
@@ -44,16 +43,6 @@ OWN = AugmentationSpec.model_validate(
         ],
     }
 )
-SETTINGS: dict[str, Any] = {"policy": "paper-2", "seed": 5, "stage": 1, "batch_size": 6, "steps_per_epoch": 4}
-
-
-def _split(n: int = 14) -> Split:
-    images = np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
-    return Split.of(images, np.arange(n, dtype=np.int32))
-
-
-def open_source(processes: int, **changes: Any) -> BatchSource:
-    return BatchSource(_split(), processes=processes, **{**SETTINGS, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +61,7 @@ def _same(ours: list[Batch], theirs: list[Batch]) -> None:
 
 def test_batches_are_what_order_and_augmentation_say() -> None:
     batches = list(open_source(0).batches(2, 1))
-    split = _split()
+    split = small_split()
     for number, batch in enumerate(batches, start=1):
         place = {"seed": 5, "stage": 1, "epoch": 2, "batch": number}
         indices = batch_indices(**place, batch_size=6, steps_per_epoch=4, size=14)
@@ -89,7 +78,7 @@ def test_processes_give_the_same_batches_over_several_epochs(source: BatchSource
 
 def test_augmenters_of_the_users_own_give_the_same_batches_in_any_number_of_processes() -> None:
     inline = [list(open_source(0, policy=OWN).batches(epoch)) for epoch in range(2)]
-    assert not np.array_equal(inline[0][0].images, _split().take(inline[0][0].labels))
+    assert not np.array_equal(inline[0][0].images, small_split().take(inline[0][0].labels))
     for processes in (1, 2):
         with open_source(processes, policy=OWN) as source:
             assert len(source.pids) == processes
@@ -148,7 +137,7 @@ def test_policy_none_starts_no_process() -> None:
     plain = open_source(2, policy="none")
     assert plain.pids == ()
     batch = next(plain.batches(0))
-    np.testing.assert_array_equal(batch.images, _split().take(batch.labels))
+    np.testing.assert_array_equal(batch.images, small_split().take(batch.labels))
 
 
 def test_a_killed_helper_is_told_and_hangs_nobody() -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from baton.domain.spec import AugmentationSpec
 from tests.unit.training.augmenters import waves
 from tests.unit.training.device import compiled_steps, on_device_compiled
-from tests.unit.training.test_device_augmentation import OTHER
+from tests.unit.training.device_forms import OTHER
 from worker.training.augmentation.device import build_device, builder, philox
 from worker.training.augmentation.device.random_draws import Draws
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from baton.domain.goodput import Stopwatch
-from tests.unit.training.test_engine import CLASSES, IMAGES, LABELS, contents, spec
+from tests.unit.training.small_engine import CLASSES, IMAGES, LABELS, contents, spec
 from worker.attempt.protocols import Control
 from worker.training.step.batch import Batch
 from worker.training.step.engine import Engine

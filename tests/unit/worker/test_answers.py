@@ -11,7 +11,7 @@ import pytest
 from baton.domain.errors import LeaseLost
 from baton.domain.wire import Grant, Heartbeat, Note, Phase
 from tests.support.answers import refusal
-from tests.unit.worker.test_attempt_tokens import speaking_to
+from tests.unit.worker.mock_service import speaking_to
 from worker.api_client.client import Refused, ServiceUnavailable
 from worker.attempt.lease import Lease
 

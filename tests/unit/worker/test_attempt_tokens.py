@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -22,7 +21,8 @@ from baton.domain.wire import (
     WorkerReport,
 )
 from tests.support.answers import refusal
-from worker.api_client.client import Refused, ServiceClient
+from tests.unit.worker.mock_service import speaking_to
+from worker.api_client.client import Refused
 from worker.ipc.messages import Held
 
 ME = WorkerInfo(name="w", host="h", pid=1, version="0")
@@ -46,14 +46,6 @@ def grant(attempt: str, token: str | None) -> dict[str, Any]:
     if token is None:
         found.pop("token")  # as an older service answers
     return found
-
-
-def speaking_to(answer: Callable[[httpx.Request], httpx.Response]) -> ServiceClient:
-    made = ServiceClient("http://service", "own")
-    headers = dict(made._http.headers)
-    made.close()
-    made._http = httpx.Client(base_url="http://service/v1", headers=headers, transport=httpx.MockTransport(answer))
-    return made
 
 
 @pytest.mark.parametrize(("given", "used"), [("of-a1", "of-a1"), (None, "own")])

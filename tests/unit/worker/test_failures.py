@@ -11,16 +11,16 @@ from baton.domain.errors import FieldError, JobFailure, SpecError
 from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, GrantHead, Outcome
 from baton.storage.errors import StoreConfigError, StoreFull, StoreUnavailable
+from tests.unit.worker.raising import raised
 from worker.api_client.client import GrantUnreadable
 from worker.attempt.failures import NO_DESCRIPTION, TRACEBACK_LINES, failed, fault_of
 from worker.checkpointing.checkpoint_files import NewerCheckpoint
 
-
-def raised(error: BaseException) -> BaseException:
-    try:
-        raise error
-    except BaseException as caught:
-        return caught
+IN_ANOTHER_PROCESS = """
+from tests.unit.worker.raising import raised
+from worker.attempt.failures import fault_of
+print(fault_of(raised(ValueError(1))))
+"""
 
 
 def other(error: Exception) -> Exception:
@@ -66,7 +66,7 @@ def test_a_fault_is_told_by_type_and_place() -> None:
     assert one == fault_of(raised(ValueError("image 7 at 0x7f99")))
     assert one != fault_of(other(ValueError("image 7 at 0x7f01")))
     assert one != fault_of(raised(TypeError("image 7 at 0x7f01")))
-    assert one.startswith("builtins.ValueError in test_failures.py:")
+    assert one.startswith("builtins.ValueError in raising.py:")
 
 
 def test_a_fault_that_was_given_a_reason_is_told_by_its_cause() -> None:
@@ -78,8 +78,7 @@ def test_a_fault_that_was_given_a_reason_is_told_by_its_cause() -> None:
 
 @pytest.mark.process
 def test_a_fault_is_the_same_in_another_process() -> None:
-    code = "from tests.unit.worker.test_failures import *; print(fault_of(raised(ValueError(1))))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == fault_of(raised(ValueError(2)))
 
 

@@ -27,8 +27,9 @@ from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreFull, StoreUnavailable
 from baton.storage.port import OCTETS
 from tests.support.faulty_store import FaultyStore
-from tests.unit.worker.test_runner import Service, Trainer, run, snapshot, written
-from tests.unit.worker.test_short_epochs import row
+from tests.unit.worker.attempt_run import Trainer, run, snapshot, written
+from tests.unit.worker.epoch_rows import row
+from tests.unit.worker.fake_service import Service
 from worker import retry
 from worker.api_client.client import ServiceUnavailable
 from worker.attempt import (

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 from baton.domain.manifest import MANIFEST, Manifest
-from baton.domain.wire import (
-    CheckpointCommit,
-    CheckpointRole,
-    EpochRecord,
-    EpochRow,
-    Note,
-    Outcome,
-)
+from baton.domain.wire import CheckpointCommit, CheckpointRole, EpochRecord, Note, Outcome
 from baton.storage.directory import DirectoryStore
-from tests.unit.worker.test_runner import Service, Trainer, run, snapshot
+from tests.unit.worker.attempt_run import Trainer, run, snapshot
+from tests.unit.worker.epoch_rows import row
+from tests.unit.worker.fake_service import Service
 from worker.attempt.protocols import Control
 
 LATEST = frozenset({CheckpointRole.LATEST})
 DEADLINE = 20.0
-
-
-def row(epoch: int) -> EpochRow:
-    known = dict.fromkeys(EpochRow.model_fields, 1)
-    return EpochRow.model_validate({**known, "epoch": epoch, "finished_at": datetime.now(UTC)})
 
 
 class Recording(Service):

@@ -1,0 +1,7 @@
+"""The command line, called in this process."""
+
+from collections.abc import Callable
+
+from typer.testing import Result
+
+Baton = Callable[..., Result]

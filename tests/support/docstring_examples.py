@@ -1,0 +1,15 @@
+"""The modules whose docstrings have examples."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.service import ROOT
+
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "baton").rglob("*.py"))
+    if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
+]
+NEED_A_SERVICE = {"baton", "baton.client.client", "baton.client.errors", "baton.client.job"}
+"""Run by tests/integration/test_sdk_examples.py."""

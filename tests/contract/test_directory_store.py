@@ -68,9 +68,9 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store: BlobStore, r
     with subprocess.Popen(command) as writer:
         try:
             until(lambda: store.stat("a") is not None, 60, "the writer's first object")
-            until(lambda: store.get("a")[0] > round_, 20, "some more")
+            until(lambda: store.get("a")[0] > round_, 60, "some more")
             # in the middle of a write: its temporary file is there and not yet complete
-            until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 20, "a half-written temporary file")
+            until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 60, "a half-written temporary file")
         finally:
             writer.kill()
     content = store.get("a")

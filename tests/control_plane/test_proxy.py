@@ -169,4 +169,4 @@ def test_nobody_there_is_a_reset(echo: Echo) -> None:
             except ConnectionResetError:
                 return True
 
-        until(gone, 5, "the connection ends")
+        until(gone, 60, "the connection ends")

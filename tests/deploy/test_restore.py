@@ -76,7 +76,7 @@ def trained(site: Site, job: str | None, least: int) -> str:
                 jobs.await_job(job, lambda view: step_of(view) >= least)
                 worker.terminate()
                 assert worker.process is not None
-                assert worker.process.wait(30) == 0
+                assert worker.process.wait(60) == 0
             assert service.terminate() == 0
         finally:
             service.kill()

@@ -69,7 +69,7 @@ def test_warned_it_commits_and_the_next_goes_on_at_that_very_step(jobs: Jobs, wo
     view = jobs.await_job(job, lambda view: view["status"] == "recovering")
     assert time.monotonic() - asked < 10
     assert first.process is not None
-    assert first.process.wait(20) == 0
+    assert first.process.wait(60) == 0
     stopped = view["checkpoint"]["global_step"]
     assert stopped >= 70
     workers.start()
@@ -102,7 +102,7 @@ def test_a_killed_parent_leaves_no_orphan(jobs: Jobs, workers: Workers) -> None:
     assert worker.process is not None
     worker.process.kill()
     worker.process.wait()
-    until(lambda: gone(child), 20, "the training process to end")
+    until(lambda: gone(child), 60, "the training process to end")
     workers.start()
     assert jobs.await_end(job)["status"] == "succeeded"
 

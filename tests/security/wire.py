@@ -10,7 +10,7 @@ from typing import Self
 from tests.support.service import TOKEN, ServiceProcess
 
 SLOW_SECONDS = 2.0
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 BEARER = f"Authorization: Bearer {TOKEN}"
 
 

@@ -265,7 +265,7 @@ def test_a_database_that_was_away_for_two_leases_costs_nobody_a_lease(
         assert alive.beat().status_code in (200, 503)
         return api.http.get("/readyz").status_code == 200 and api.job(dead.job_id)["status"] == "recovering"
 
-    eventually(found, 30)
+    eventually(found)
     assert api.job(alive.job_id)["status"] == "running"
 
 
@@ -273,4 +273,4 @@ def silent_for(api: Api, seconds: float) -> None:
     """Until the guard of the service has written nothing for so long."""
     guard = api.services.reconciler.guard
     assert guard._last is not None
-    eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds, 30)
+    eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds)

@@ -162,7 +162,7 @@ def test_who_waits_sees_how_far_the_builder_is(tmp_path: Path) -> None:
     def read(i: int) -> np.ndarray:
         if i == 10:
             first.set()
-            assert go_on.wait(30)
+            assert go_on.wait(60)
         return _pixels(i)
 
     def waits(done: int, total: int) -> None:
@@ -172,7 +172,7 @@ def test_who_waits_sees_how_far_the_builder_is(tmp_path: Path) -> None:
 
     builder = threading.Thread(target=lambda: _cached(tmp_path, listing(read=read)))
     builder.start()
-    assert first.wait(30)
+    assert first.wait(60)
     _cached(tmp_path, listing(), progress=waits)
     builder.join()
     assert second.is_set()

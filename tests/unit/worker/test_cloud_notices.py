@@ -19,7 +19,7 @@ from worker.preemption.azure import AzureSource
 from worker.preemption.notice import NoticeDetails
 from worker.preemption.notice_source import LEAST_SECONDS, MOST_SECONDS, Source
 
-SOON = 20.0
+SOON = 60.0
 
 
 @contextmanager

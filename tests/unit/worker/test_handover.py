@@ -38,7 +38,7 @@ from worker.attempt.protocols import Control, Stop, Stopped
 from worker.checkpointing import store_troubles, upload_queue
 from worker.preemption.notice import Notice
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 LATEST = frozenset({CheckpointRole.LATEST})
 
 

@@ -77,7 +77,7 @@ def test_the_log_is_told_while_the_state_is_saved(failures: int) -> None:
     with PreemptionReporter(service, GRANT, notice):  # type: ignore[arg-type]  # the call that it makes
         notice.take(NoticeDetails("aws", "rebalance recommendation", certain=False))
         notice.give("spot instance-action terminate", 118.4, source="aws")
-        until(lambda: len(service.notes) == 2, 10, "both notes")
+        until(lambda: len(service.notes) == 2, 60, "both notes")
     assert [note.kind for note in service.notes] == ["notice"] * 2
     assert [note.fence for note in service.notes] == [7, 7]
     told = {"source": "aws", "cause": "spot instance-action terminate", "seconds": 118.4, "certain": True}
@@ -91,7 +91,7 @@ def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away
     service, notice = Service(), Notice()
     notice.give("SIGTERM", 25.0)
     with PreemptionReporter(service, GRANT, notice):  # type: ignore[arg-type]
-        until(lambda: len(service.notes) == 1, 10, "the note")
+        until(lambda: len(service.notes) == 1, 60, "the note")
     silent, late = Service(failures=10**9), Notice()
     done = threading.Event()
 
@@ -101,4 +101,4 @@ def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away
         done.set()
 
     threading.Thread(target=hold, daemon=True).start()
-    assert done.wait(20)
+    assert done.wait(60)

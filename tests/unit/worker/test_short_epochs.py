@@ -20,7 +20,7 @@ from tests.unit.worker.test_runner import Service, Trainer, run, snapshot
 from worker.attempt.protocols import Control
 
 LATEST = frozenset({CheckpointRole.LATEST})
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def row(epoch: int) -> EpochRow:

@@ -203,7 +203,7 @@ class FaultInjector:
             self.wrong.append(f"{worker.name} did not end within {GONE_SECONDS} s of SIGTERM")
             worker.kill_group()
         elif worker.process.returncode != 0 and self._has_worked(worker):
-            self.wrong.append(f"{worker.name} ended with status {worker.supervisor.process.returncode} after SIGTERM")
+            self.wrong.append(f"{worker.name} ended with status {worker.process.returncode} after SIGTERM")
         return self._replace(worker, time.monotonic())
 
     def _has_worked(self, worker: WorkerProcess) -> bool:

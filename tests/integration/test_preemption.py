@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,8 @@ def test_warned_it_commits_and_the_next_goes_on_at_that_very_step(jobs: Jobs, wo
     first = workers.start()
     job = jobs.submit(tiny(checkpoint={"every": "10000 steps"}))
     jobs.await_step(job, 70)
-    asked = time.monotonic()
     first.terminate()
     view = jobs.await_job(job, lambda view: view["status"] == "recovering")
-    assert time.monotonic() - asked < 10
     assert first.process is not None
     assert first.process.wait(60) == 0
     stopped = view["checkpoint"]["global_step"]
@@ -76,6 +73,7 @@ def test_warned_it_commits_and_the_next_goes_on_at_that_very_step(jobs: Jobs, wo
     assert jobs.await_end(job)["status"] == "succeeded"
     attempts = jobs.items(job, "attempts")
     assert [a["state"] for a in attempts] == ["preempted", "succeeded"]
+    assert attempts[0]["message"] == "SIGTERM"  # it was not ended by force
     assert attempts[0]["end_step"] == attempts[1]["start_step"] == stopped
     assert_whole(jobs, job)
 

@@ -185,7 +185,7 @@ def test_deletes_that_prune_folders_lose_no_write_beside_them(store: BlobStore, 
     start = threading.Barrier(2)
 
     def put_and_delete(own: str) -> None:
-        start.wait(10)
+        start.wait(60)
         for _ in range(200):
             store.put(f"deep/er/{own}", b"1")
             assert store.get(f"deep/er/{own}") == b"1"

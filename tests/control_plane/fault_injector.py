@@ -24,10 +24,10 @@ from tests.support.proxy import Proxy
 from tests.support.service import ServiceProcess
 from tests.support.worker import WorkerProcess
 
-GONE_SECONDS = 30.0
+GONE_SECONDS = 60.0
 """How long a worker that was asked to end may take, beyond its grace of 8 s, on a machine with no time."""
 
-ORPHAN_SECONDS = 10.0
+ORPHAN_SECONDS = 60.0
 _Act = Callable[[], None]
 _Heal = Callable[[], object]
 """What ends a fault; False: not yet, to be called again."""

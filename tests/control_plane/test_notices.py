@@ -30,8 +30,7 @@ SESSION_SECONDS, GRACE_SECONDS = 25.0, 5.0
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("notices")
-    lease = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"}
-    with running_redis() as redis, running_service(folder, redis.url, **lease) as process:
+    with running_redis() as redis, running_service(folder, redis.url, BATON_HEARTBEAT_SECONDS="0.5") as process:
         yield process
 
 

@@ -45,7 +45,7 @@ class Site:
             self.redis.url,
             (self.folder / "store").as_uri(),
             self.folder / "service.log",
-            settings={"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"},
+            settings={"BATON_HEARTBEAT_SECONDS": "0.5"},
         )
 
     def run(self, command: list[str], **more: Any) -> bytes:

@@ -106,7 +106,7 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
 
     def send() -> None:
         notifier = Notifier(api.services.database, api.services.post, DeliveryLimits(3, 100.0, 0.001))
-        barrier.wait(10)
+        barrier.wait(60)
         notifier.send_due()
 
     threads = [threading.Thread(target=send) for _ in range(2)]

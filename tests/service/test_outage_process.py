@@ -18,7 +18,7 @@ from tests.service.helpers import Api, WorkerHand, bearer, eventually
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
 
-LEASE, HEARTBEAT, WORKERS = 3.0, 0.5, 5
+LEASE, HEARTBEAT, WORKERS = 6.0, 0.5, 5
 
 
 class Beating:

@@ -124,8 +124,8 @@ def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: Redi
 def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
     settings = {
         "BATON_DATABASE_URL": database_url,
-        "BATON_LEASE_SECONDS": "2",
-        "BATON_HEARTBEAT_SECONDS": "1",
+        "BATON_LEASE_SECONDS": "8",
+        "BATON_HEARTBEAT_SECONDS": "2",
         "BATON_LEADER_SECONDS": "1",
     }
     with running_service(tmp_path, redis_server.url, **settings) as service:

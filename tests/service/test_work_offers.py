@@ -6,10 +6,12 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -87,12 +89,15 @@ def test_the_time_runs_out(api: Api) -> None:
 
 
 def test_each_is_offered_another(api: Api, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_offers, "HOLD_SECONDS", 0.5)
+    ahead = 0.0
+    monkeypatch.setattr(work_offers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    monkeypatch.setattr(work_offers, "HOLD_SECONDS", 3600.0)
     jobs = [api.submit()["id"] for _ in range(3)]
     expected = attempts(api, *jobs)
     assert [ask(api) for _ in range(3)] == expected
     assert ask(api) is None
-    # Nobody claimed the first one: after a while it is somebody else's to try.
+    # Nobody claimed the first one: after a while it is offered to another worker.
+    ahead = 3601.0
     assert ask(api, wait=30.0) == expected[0]
 
 

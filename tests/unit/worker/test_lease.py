@@ -40,7 +40,7 @@ def grant() -> Grant:
         job_id="j",
         attempt=1,
         fence=3,
-        lease_seconds=0.4,
+        lease_seconds=30,
         heartbeat_seconds=0.01,
         spec={},
         checkpoints=(),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from baton.domain.errors import JobFailure
-from baton.domain.goodput import Bucket
+from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.manifest import programs_prefix
 from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
@@ -40,7 +40,7 @@ from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreUnavailable
 from worker import retry
 from worker.api_client.client import Refused
-from worker.attempt import restore
+from worker.attempt import lease, restore
 from worker.attempt.protocols import Control, Stopped, Workspace
 from worker.attempt.runner import Runner
 from worker.autotuning.folder import Folder
@@ -312,20 +312,27 @@ def test_a_program_that_ends_itself_is_told(store: Away, tmp_path: Path, error: 
     assert str(error) in finish.message
 
 
-def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path) -> None:
+def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(lease, "Stopwatch", lambda _clock: Stopwatch(lambda: now))
+
     def act(control: Control) -> None:
+        nonlocal now
+        now += 5.0
         with control.watch.measure(Bucket.TRAINING):
             control.tell(Phase.TRAINING)
+            now += 10.0
             with control.watch.measure(Bucket.CHECKPOINT_STALL):
+                now += 2.0
                 control.save(control.name_checkpoint(5), snapshot(5), frozenset({CheckpointRole.LATEST}))
         raise Stopped
 
     service = Service(())
     finish = run(service, store, Trainer(act), tmp_path)
     (commit,) = service.commits
-    assert 0 < commit.trained_seconds == pytest.approx(finish.seconds["training"], abs=0.1)  # nothing is redone
-    assert 0 < commit.stall_seconds <= finish.seconds["checkpoint_stall"]
-    assert finish.seconds["startup"] > 0
+    assert commit.trained_seconds == finish.seconds["training"] == 10.0  # nothing is redone
+    assert commit.stall_seconds == finish.seconds["checkpoint_stall"] == 2.0
+    assert finish.seconds["startup"] == 5.0
     assert finish.phase is Phase.STOPPING
 
 

@@ -18,7 +18,7 @@ from tests.support.service import TOKEN, ServiceProcess, running_service
 from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers
 
-STALL = 3
+STALL = 6
 """Seconds. The lease is longer: native code that holds the interpreter's lock sends no heartbeats."""
 
 

@@ -19,7 +19,6 @@ from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess
 
 LEADER_SECONDS = 3
-PATIENCE = 60
 
 
 class Pair:

@@ -46,7 +46,7 @@ def test_every_second_of_an_interrupted_job_is_accounted_for(jobs: Jobs, workers
     lost, warned, last = (attempt["seconds"] for attempt in attempts)
     assert lost["other"] >= 2  # from the worker's last word until its lease of 8 s ran out
     assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=2), 0)
-    # What the workers measured themselves is nearly all of what the service saw; the rest is a small part, and what a busy machine costs.
+    # What the workers measured themselves is nearly all of what the service saw; a busy machine costs some of it.
     for attempt, seconds in ((attempts[1], warned), (attempts[2], last)):
         assert seconds["other"] <= 0.2 * between(attempt, "claimed_at") + 2
     assert min(last[name] for name in ("startup", "restore", "training", "validation", "evaluation")) > 0

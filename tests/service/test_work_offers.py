@@ -285,9 +285,8 @@ def test_who_hung_up_is_offered_nothing(service: ServiceProcess, monkeypatch: py
         assert [answer["attempt_id"]] == attempts(Api(http), job)
 
 
-def test_a_service_that_ends_lets_all_go(service: ServiceProcess, pool: ThreadPoolExecutor) -> None:
-    """The last one with this service."""
-    with service.client() as http:
+def test_a_service_that_ends_lets_all_go(tmp_path: Path, redis_server: RedisServer, pool: ThreadPoolExecutor) -> None:
+    with running_service(tmp_path, redis_server.url) as service, service.client() as http:
         waits = pool.submit(lambda: http.post(NEXT, json=request("never", wait=30.0, name="last")).json())
         eventually(lambda: "last" in [row["name"] for row in http.get("/v1/workers").json()["items"]])
         assert service.terminate() == 0

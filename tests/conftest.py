@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import process_guard
 from tests.support.jobs import Jobs
@@ -23,6 +24,9 @@ OF_FIXTURE = {"postgres_server": "postgres", "browser": "browser"}
 
 def pytest_configure() -> None:
     process_guard.install()
+    # Hypothesis would fail a test whose example takes 200 ms, or whose examples are drawn slowly.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,8 +28,8 @@ from tests.support.service import ServiceProcess
 from tests.support.worker import WorkerProcess
 
 SETTINGS = {
-    "BATON_LEASE_SECONDS": "5",
-    "BATON_HEARTBEAT_SECONDS": "0.8",
+    "BATON_LEASE_SECONDS": "3",
+    "BATON_HEARTBEAT_SECONDS": "0.7",
     "BATON_CONDUCTOR_SECONDS": "0.3",
     "BATON_DISPATCH_AGAIN_SECONDS": "5",
     "BATON_LEADER_SECONDS": "2",

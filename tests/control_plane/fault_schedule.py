@@ -50,7 +50,7 @@ DRAWS = {
     Kind.KILL_WORKER: Draw(3, 0.2, 2),
     Kind.STOP_WORKER: Draw(3, 0.2, 2),
     # Beyond the lease: somebody else has the job when it wakes.
-    Kind.FREEZE_WORKER: Draw(4, 6, 10),
+    Kind.FREEZE_WORKER: Draw(4, 4, 8),
     Kind.KILL_TRAINING: Draw(5, 0, 0),
     Kind.FREEZE_TRAINING: Draw(2, 0.5, 8),
     Kind.KILL_REDIS: Draw(3, 0, 2),
@@ -61,7 +61,7 @@ DRAWS = {
     # Beyond a lease: another replica leads when it goes on.
     Kind.FREEZE_LEADER: Draw(1, 4, 8),
     # Two leases: no replica can take a heartbeat.
-    Kind.STOP_DATABASE: Draw(1, 10, 11),
+    Kind.STOP_DATABASE: Draw(1, 6, 7),
     Kind.HANG_STORE: Draw(1, 60, 60),
     Kind.STEP_CLOCK: Draw(2, 4, 12),
     Kind.POISON_ROW: Draw(2, 0, 0),

@@ -21,7 +21,7 @@ dataset: {name: digits}
 stages: [{image_size: 8, epochs: 1, steps_per_epoch: 3}]"""
 # Of a step: the job must not be done before it was killed, resumed and paused, however slow this machine is.
 SLOW = "0.3"
-LEASE = {"BATON_LEASE_SECONDS": "2", "BATON_HEARTBEAT_SECONDS": "0.3", "BATON_CONDUCTOR_SECONDS": "0.2"}
+LEASE = {"BATON_LEASE_SECONDS": "8", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.2"}
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
     process.send_signal(number)
-    _, text = process.communicate(timeout=20)
+    _, text = process.communicate(timeout=60)
     return process.returncode, text
 
 
@@ -154,17 +154,19 @@ def test_what_a_worker_left_in_its_group_ends_with_it(up: Up) -> None:
     eventually(lambda: "working" in up.worker_log(), "worker")
     os.kill(before["worker-1"], signal.SIGKILL)
     eventually(lambda: up.worker_log().count("working") == 2, "it works again")
-    assert len([line for line in processes_of(up.data) if "python" in line]) == 3
+    eventually(lambda: len([line for line in processes_of(up.data) if "python" in line]) == 3, "no fourth process")
     assert end(process)[0] == 0
     assert processes_of(up.data) == []
 
 
 def test_a_killed_worker_is_started_again_at_once(up: Up) -> None:
-    up.start()
+    process = up.start()
     before = up.ready()
     eventually(lambda: "working" in up.worker_log(), "worker")
     os.killpg(before["worker-1"], signal.SIGKILL)
-    eventually(lambda: up.processes()["worker-1"] != before["worker-1"], "another worker process", seconds=1.5)
+    eventually(lambda: up.processes()["worker-1"] != before["worker-1"], "another worker process")
+    assert process.stderr is not None
+    assert next(line for line in process.stderr if "worker-1" in line).endswith("starting it again in 0.2 s\n")
     eventually(lambda: up.worker_log().count("working") == 2, "it works again")
     assert {k: v for k, v in up.processes().items() if k != "worker-1"} == {
         k: v for k, v in before.items() if k != "worker-1"
@@ -183,7 +185,7 @@ def test_nothing_outlives_a_killed_supervisor(up: Up) -> None:
     process = up.start(workers=2)
     up.ready()
     process.kill()
-    eventually(lambda: not any(is_alive(pid) for pid in up.processes().values()), "the children are gone", seconds=5)
+    eventually(lambda: not any(is_alive(pid) for pid in up.processes().values()), "the children are gone")
 
 
 def is_alive(pid: int) -> bool:
@@ -208,7 +210,7 @@ def test_a_taken_port_is_named_and_nothing_starts(up: Up) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = up.start(port=port)
-        _, text = process.communicate(timeout=20)
+        _, text = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"port {port}" in text
     assert "--port" in text
@@ -219,7 +221,7 @@ def test_one_directory_is_one_stack(up: Up) -> None:
     first = up.start()
     up.ready()
     second = up.start()
-    _, text = second.communicate(timeout=20)
+    _, text = second.communicate(timeout=60)
     assert (second.returncode, f"process {first.pid}" in text, "--data" in text) == (2, True, True)
     assert first.poll() is None
     assert read_connection(up.data) is not None
@@ -227,7 +229,7 @@ def test_one_directory_is_one_stack(up: Up) -> None:
 
 def test_a_service_that_cannot_start_is_shown_with_its_log(up: Up) -> None:
     process = up.start(service="import sys; print('the database is broken'); sys.exit(3)")
-    _, text = process.communicate(timeout=20)
+    _, text = process.communicate(timeout=60)
     assert (process.returncode, "the database is broken" in text, "ended with status 3" in text) == (1, True, True)
     assert processes_of(up.data) == []
 
@@ -254,7 +256,7 @@ def test_a_worker_that_keeps_dying_is_started_ever_more_rarely(up: Up) -> None:
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     process = Up(tmp_path / "file" / "data").start()
-    _, text = process.communicate(timeout=20)
+    _, text = process.communicate(timeout=60)
     assert (process.returncode, "--data" in text) == (1, True)
 
 

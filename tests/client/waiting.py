@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], what: str, seconds: float = 20.0) -> T:
+def eventually(ask: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """The first true answer."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

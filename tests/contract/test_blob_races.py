@@ -16,7 +16,7 @@ def test_one_of_many_racing_threads_wins(store: BlobStore) -> None:
     start = threading.Barrier(8)
 
     def write(number: int) -> int | None:
-        start.wait(10)
+        start.wait(60)
         try:
             store.put("run/manifest.json", f"writer {number}".encode(), if_absent=True)
         except AlreadyExists:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,15 +22,15 @@ from tests.support.worker import WorkerProcess, Workers
 from tests.support.worker import workers as make_workers
 
 NEVER = 10**8
-EPOCHS, STEPS, STEP_SECONDS = 6, 500, 0.005
-SESSION_SECONDS = 10.0
+EPOCHS, STEPS, STEP_SECONDS = 6, 1400, 0.005
+SESSION_SECONDS, GRACE_SECONDS = 25.0, 5.0
+"""A session has room for a slow start, and the margin for a slow hand-over; the job takes more than two sessions."""
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("notices")
-    lease = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"}
-    with running_redis() as redis, running_service(folder, redis.url, **lease) as process:
+    with running_redis() as redis, running_service(folder, redis.url, BATON_HEARTBEAT_SECONDS="0.5") as process:
         yield process
 
 
@@ -47,22 +46,22 @@ def over(jobs: Jobs, job: str, worker: WorkerProcess) -> bool:
     return jobs.show(job)["status"] in TERMINAL or worker.process.poll() is not None
 
 
-def ended(worker: WorkerProcess, seconds: float) -> int:
+def ended(worker: WorkerProcess) -> int:
     """The exit status."""
     assert worker.process is not None
-    return int(worker.process.wait(seconds))
+    return int(worker.process.wait(60))
 
 
 def test_a_job_of_many_sessions_is_handed_over_before_each_ends(jobs: Jobs, workers: Workers) -> None:
     job = jobs.submit(fast(epochs=EPOCHS, steps=STEPS, every=NEVER, fake={"step-seconds": STEP_SECONDS}))
     deadlines: list[datetime] = []
     for _ in range(20):
-        worker = workers.start("--deadline", f"{SESSION_SECONDS:g}s", BATON_GRACE="1")
+        worker = workers.start("--deadline", f"{SESSION_SECONDS:g}s", BATON_GRACE=f"{GRACE_SECONDS:g}")
         deadlines.append(datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS))
         until(partial(over, jobs, job, worker), 60, "the end of a session")
         if jobs.show(job)["status"] in TERMINAL:
             break
-        assert ended(worker, 1) == 0
+        assert ended(worker) == 0
     assert jobs.show(job)["status"] == "succeeded"
     attempts = jobs.items(job, "attempts")
     assert [a["state"] for a in attempts] == ["preempted"] * (len(attempts) - 1) + ["succeeded"]
@@ -80,25 +79,24 @@ def test_a_job_of_many_sessions_is_handed_over_before_each_ends(jobs: Jobs, work
 def test_a_session_too_short_for_any_attempt_takes_none(jobs: Jobs, workers: Workers) -> None:
     job = jobs.submit(fast(queue="short"))
     worker = workers.start("--queue", "short", "--deadline", "20s", BATON_GRACE="15")
-    assert ended(worker, 15) == 0
+    assert ended(worker) == 0
     assert "an attempt needs" in worker.log.read_text()
     assert [a["state"] for a in jobs.items(job, "attempts")] == ["queued"]
 
 
 def test_after_its_last_attempt_a_worker_ends_with_its_session(jobs: Jobs, workers: Workers) -> None:
     """It waits for work as long as work would be worth its start, and no longer."""
-    worker = workers.start("--queue", "idle", "--deadline", "20s", BATON_GRACE="4")
-    begun = time.monotonic()
+    worker = workers.start("--queue", "idle", "--deadline", "40s", BATON_GRACE="4")
     job = jobs.submit(fast(queue="idle", epochs=1, steps=5))
     assert jobs.await_end(job)["status"] == "succeeded"
-    assert ended(worker, 25) == 0
-    assert time.monotonic() - begun < 20
+    assert ended(worker) == 0
+    assert "the session (--deadline 40s) has" in worker.log.read_text()
 
 
 @pytest.mark.parametrize("text", ["soon", "0s", "-5m", "11:30"])
 def test_a_deadline_that_is_none(workers: Workers, text: str) -> None:
     worker = workers.start(BATON_DEADLINE=text)
-    assert ended(worker, 30) == 2
+    assert ended(worker) == 2
     assert "baton worker: --deadline (BATON_DEADLINE): must be" in worker.log.read_text()
 
 
@@ -113,7 +111,7 @@ def test_a_rebalance_saves_at_once_and_trains_on_until_the_end_is_certain(jobs: 
         jobs.await_step(job, saved + 10)
         assert [a["state"] for a in jobs.items(job, "attempts")] == ["running"]
         cloud.give_notice(120.0)
-        assert ended(worker, 30) == 0
+        assert ended(worker) == 0
     (first, _) = jobs.items(job, "attempts")
     assert (first["state"], first["end_step"]) == ("preempted", jobs.show(job)["checkpoint"]["global_step"])
     assert first["end_step"] >= saved + 10
@@ -130,7 +128,7 @@ def test_at_risk_a_worker_finishes_what_it_has_and_takes_nothing_more(jobs: Jobs
         cloud.recommend()
         second = jobs.submit(fast(queue="risk"))
         assert jobs.await_end(job)["status"] == "succeeded"
-        assert ended(worker, 30) == 0
+        assert ended(worker) == 0
     assert [a["state"] for a in jobs.items(second, "attempts")] == ["queued"]
 
 
@@ -140,18 +138,18 @@ def test_a_worker_that_waits_for_work_ends_at_once(workers: Workers, road: tuple
         worker = workers.start("--queue", "nothing", *road, BATON_NOTICES="gce", **cloud.environment)
         until(lambda: "warm: waiting" in worker.log.read_text(), 60, "a warm worker")
         cloud.give_notice(30.0)
-        assert ended(worker, 10) == 0
+        assert ended(worker) == 0
 
 
 def test_a_training_process_that_does_not_hand_over_in_time_is_ended_as_preempted(jobs: Jobs, workers: Workers) -> None:
-    job = jobs.submit(fast(epochs=1, steps=100, every=1, queue="stuck", fake={"step-seconds": 0.1}))
+    job = jobs.submit(fast(epochs=1, steps=10_000, every=1, queue="stuck", fake={"step-seconds": 0.1}))
     worker = workers.start("--queue", "stuck", BATON_GRACE="1")
     jobs.await_job(job, lambda view: bool(view["checkpoint"]))
     (child,) = worker.children()
     jobs.await_job(job, lambda view: view["status"] == "running")
     os.kill(child, signal.SIGSTOP)
     worker.terminate()
-    assert ended(worker, 30) == 0
+    assert ended(worker) == 0
     first = jobs.items(job, "attempts")[0]
     assert (first["state"], first["reason"]) == ("preempted", "preempted")
     assert first["message"] == "SIGTERM; the last state could not be saved in time"

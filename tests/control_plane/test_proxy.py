@@ -57,7 +57,7 @@ def proxy(echo: Echo, seen: list[tuple[int, Way, bytes]]) -> Iterator[Proxy]:
 
 
 def connect(proxy: Proxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=60)
 
 
 def say(line: socket.socket, text: bytes) -> bytes:
@@ -105,7 +105,7 @@ def test_what_stalls_comes_later(proxy: Proxy, echo: Echo) -> None:
             line.recv(100)
         assert echo.got == [b"x\n"]
         proxy.flow()
-        line.settimeout(5)
+        line.settimeout(60)
         assert line.recv(100) == b"Y\n"
 
 
@@ -161,7 +161,7 @@ def test_nobody_there_is_a_reset(echo: Echo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with running_proxy(("127.0.0.1", port)) as proxy, connect(proxy) as line:
-        line.settimeout(5)
+        line.settimeout(60)
 
         def gone() -> bool:
             try:
@@ -169,4 +169,4 @@ def test_nobody_there_is_a_reset(echo: Echo) -> None:
             except ConnectionResetError:
                 return True
 
-        until(gone, 5, "the connection ends")
+        until(gone, 60, "the connection ends")

@@ -32,7 +32,7 @@ from tests.support.worker import WorkerProcess, Workers, workers
 from worker.checkpointing.checkpoint_files import read_checkpoint
 
 SETTINGS = {
-    "BATON_LEASE_SECONDS": "2",
+    "BATON_LEASE_SECONDS": "6",
     "BATON_HEARTBEAT_SECONDS": "0.5",
     "BATON_CONDUCTOR_SECONDS": "0.2",
     "BATON_SWEEP_SECONDS": "1",

@@ -264,7 +264,7 @@ def test_the_emulators_profile_has_the_bucket(tmp_path: Path, monkeypatch: pytes
     process = subprocess.Popen([emulator_binary(), *words, "-host", "127.0.0.1"], stderr=subprocess.DEVNULL)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", here["http://gcs:4443"])
     try:
-        until(lambda: reached(port), 20, "the emulator starts")
+        until(lambda: reached(port), 60, "the emulator starts")
         store = open_store("gs://baton")
         store.check()
         store.put("a/b", b"bytes")

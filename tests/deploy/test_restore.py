@@ -45,7 +45,7 @@ class Site:
             self.redis.url,
             (self.folder / "store").as_uri(),
             self.folder / "service.log",
-            settings={"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"},
+            settings={"BATON_HEARTBEAT_SECONDS": "0.5"},
         )
 
     def run(self, command: list[str], **more: Any) -> bytes:
@@ -76,7 +76,7 @@ def trained(site: Site, job: str | None, least: int) -> str:
                 jobs.await_job(job, lambda view: step_of(view) >= least)
                 worker.terminate()
                 assert worker.process is not None
-                assert worker.process.wait(30) == 0
+                assert worker.process.wait(60) == 0
             assert service.terminate() == 0
         finally:
             service.kill()

@@ -66,12 +66,12 @@ def test_it_takes_spot_machines_and_installs_from_the_lock() -> None:
 def test_each_gpu_has_a_worker_and_a_signal_reaches_them_all(environment: dict[str, str]) -> None:
     task = started(environment)
     try:
-        until(lambda: len(told(environment)) == 3, 30, "three workers")
+        until(lambda: len(told(environment)) == 3, 60, "three workers")
         cores = (os.cpu_count() or 1) // 3
         processes = cores - 1 if cores > 1 else 0
         assert told(environment) == [f"{gpu} {ROOT} {processes} -m worker --poll --queue default" for gpu in range(3)]
         task.send_signal(signal.SIGTERM)
-        assert task.wait(30) == 0
+        assert task.wait(60) == 0
         assert [line for line in told(environment) if "stopped" in line] == [f"{gpu} stopped" for gpu in range(3)]
     finally:
         if task.poll() is None:
@@ -81,11 +81,11 @@ def test_each_gpu_has_a_worker_and_a_signal_reaches_them_all(environment: dict[s
 def test_the_others_work_on_when_one_ends_and_its_failure_is_told(environment: dict[str, str]) -> None:
     task = started({**environment, "STATUS_0": "0", "STATUS_1": "4"})
     try:
-        until(lambda: len(told(environment)) == 3, 30, "three workers")
+        until(lambda: len(told(environment)) == 3, 60, "three workers")
         with pytest.raises(subprocess.TimeoutExpired):
             task.wait(0.5)
         task.send_signal(signal.SIGTERM)
-        assert task.wait(30) == 4
+        assert task.wait(60) == 4
     finally:
         if task.poll() is None:
             os.killpg(task.pid, signal.SIGKILL)
@@ -94,5 +94,5 @@ def test_the_others_work_on_when_one_ends_and_its_failure_is_told(environment: d
 def test_a_machine_without_a_gpu_has_one_worker(environment: dict[str, str]) -> None:
     ends = {**environment, "STATUS_0": "0"}
     del ends["SKYPILOT_NUM_GPUS_PER_NODE"]
-    assert started(ends).wait(30) == 0
+    assert started(ends).wait(60) == 0
     assert len(told(ends)) == 1

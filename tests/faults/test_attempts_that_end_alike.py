@@ -97,7 +97,7 @@ def test_a_pause_takes_effect_at_the_next_step_with_its_state_saved(
         if step == ODD:
             version = ask(service, job, "pause")["version"]
             # Each heartbeat is a version. The third begins once the second, which began after the wish, is answered.
-            until(lambda: jobs.show(job)["version"] >= version + 3, 20, "heartbeats after the wish")
+            until(lambda: jobs.show(job)["version"] >= version + 3, 60, "heartbeats after the wish")
             assert jobs.show(job)["status"] == "pausing"
 
     job = jobs.submit(SPEC)

@@ -103,9 +103,9 @@ def test_training_goes_on_while_the_store_is_away(
             for method in ("POST", "PUT", "GET"):
                 proxy.plan(method, *[503] * 100_000)
         if step == 50:
-            until(lambda: proxy.left("POST") < 100_000, 20, "a save that failed")
+            until(lambda: proxy.left("POST") < 100_000, 60, "a save that failed")
             assert jobs.show(job)["checkpoint"] is None or jobs.show(job)["checkpoint"]["global_step"] <= 10
-            until(lambda: "saving fails for" in (jobs.show(job)["message"] or ""), 30, "the reason in the status")
+            until(lambda: "saving fails for" in (jobs.show(job)["message"] or ""), 60, "the reason in the status")
             for method in ("POST", "PUT", "GET"):
                 proxy.plan(method)
 

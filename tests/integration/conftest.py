@@ -12,7 +12,7 @@ from tests.support.service import ServiceProcess, running_service
 from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers
 
-LEASE = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5"}
+LEASE = {"BATON_LEASE_SECONDS": "8", "BATON_HEARTBEAT_SECONDS": "0.5"}
 
 
 @pytest.fixture(scope="session")

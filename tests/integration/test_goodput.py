@@ -44,11 +44,11 @@ def test_every_second_of_an_interrupted_job_is_accounted_for(jobs: Jobs, workers
     for attempt in attempts:
         assert spent(attempt["seconds"]) == pytest.approx(between(attempt, "created_at"), rel=0.01)
     lost, warned, last = (attempt["seconds"] for attempt in attempts)
-    assert lost["other"] >= 2  # from the worker's last word until its lease of 3 s ran out
-    assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=0.5), 0)
-    # What the workers measured themselves is nearly all of what the service saw; a busy machine costs up to a second.
+    assert lost["other"] >= 2  # from the worker's last word until its lease of 8 s ran out
+    assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=2), 0)
+    # What the workers measured themselves is nearly all of what the service saw; a busy machine costs some of it.
     for attempt, seconds in ((attempts[1], warned), (attempts[2], last)):
-        assert seconds["other"] <= 0.05 * between(attempt, "claimed_at") + 1
+        assert seconds["other"] <= 0.2 * between(attempt, "claimed_at") + 2
     assert min(last[name] for name in ("startup", "restore", "training", "validation", "evaluation")) > 0
     assert 0 < goodput["goodput"] < 1
     assert not EVENTS & {event["kind"] for event in jobs.items(job, "events")}

@@ -45,7 +45,7 @@ def test_without_work_they_end_after_what_there_was(jobs: Jobs, workers: Workers
     roads: dict[str, list[str]] = {"redis": [], "http": ["--poll"]}
     made = {name: jobs.submit(fast(queue=f"idle-{name}")) for name in roads}
     started = {
-        name: workers.start("--idle", "6s", "--queue", f"idle-{name}", *road, BATON_HEALTH_FILE=str(tmp_path / name))
+        name: workers.start("--idle", "15s", "--queue", f"idle-{name}", *road, BATON_HEALTH_FILE=str(tmp_path / name))
         for name, road in roads.items()
     }
     for name, job in made.items():
@@ -53,7 +53,7 @@ def test_without_work_they_end_after_what_there_was(jobs: Jobs, workers: Workers
         assert healthy(tmp_path / name)
     for worker in started.values():
         assert ended(worker) == 0
-        assert "no work for 6 s (--idle)" in worker.log.read_text()
+        assert "no work for 15 s (--idle)" in worker.log.read_text()
 
 
 def test_between_two_waits_for_a_message_it_shows_that_it_lives(redis_url: str, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: Clie
     for line in ("warm: waiting for an attempt", "attempt 1 of job", "succeeded: done"):
         assert line in text
     assert worker.process is not None
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     on_stderr = worker.log.read_text()
     assert talk(on_stderr) == said(1, 0, STEPS)
     for secret in (text, on_stderr):
@@ -161,10 +161,10 @@ def test_a_store_that_is_away_for_a_while_loses_no_line(
         made.start(BATON_TALK_GATE=str(gate), STORAGE_EMULATOR_HOST=proxy.host)
         jobs = Jobs(http)
         job = jobs.submit(spec(gate="yes"))
-        until(lambda: b"attempt 1 says: step 0" in client.log(job, 1).data, 30, "the first words")
+        until(lambda: b"attempt 1 says: step 0" in client.log(job, 1).data, 60, "the first words")
         proxy.before = away
         gate.touch()
-        until(lambda: len(refused) >= 4, 30, "some tries in vain")
+        until(lambda: len(refused) >= 4, 60, "some tries in vain")
         proxy.before = lambda _method: None
         assert jobs.await_end(job)["status"] == "succeeded"
         text = text_of(client, job)

@@ -137,10 +137,10 @@ def test_a_notice_costs_no_step(jobs: Jobs, workers: Workers, long_job: str, cac
         kind.give(cloud, worker)
         if kind.shuts_down:
             # Until the training process has heard the notice, the signal could be first, and the cause that is kept.
-            until(lambda: bool(notices(jobs, long_job, attempt)), 20, "the notice to arrive")
+            until(lambda: bool(notices(jobs, long_job, attempt)), 60, "the notice to arrive")
             os.killpg(worker.pid, signal.SIGTERM)
         assert worker.process is not None
-        assert worker.process.wait(30) == 0
+        assert worker.process.wait(60) == 0
     # It took up what the one before it committed, and committed what it had itself.
     assert attempt["start_step"] == (before["global_step"] if before else 0)
     ended = next(a for a in jobs.items(long_job, "attempts") if a["id"] == attempt["id"])

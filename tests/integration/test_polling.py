@@ -36,8 +36,8 @@ def without_redis(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path / 'broken'}:{ROOT}", "BATON_REDIS_URL": NOWHERE}
 
 
-def ended(worker: WorkerProcess, seconds: float = 20.0) -> int:
-    """The exit status; well before a long poll that goes on would be over."""
+def ended(worker: WorkerProcess, seconds: float = 60.0) -> int:
+    """The exit status."""
     assert worker.process is not None
     return worker.process.wait(seconds)
 
@@ -94,7 +94,7 @@ def test_warned_while_it_waits_it_ends_at_once(workers: Workers, number: signal.
     said(worker, "warm: waiting")
     assert worker.process is not None
     worker.process.send_signal(number)
-    assert ended(worker) == 0
+    assert ended(worker, 20) == 0  # a long poll would go on for 25 s
 
 
 def test_warned_while_it_warms_up_it_ends_at_once(workers: Workers) -> None:
@@ -107,7 +107,7 @@ def test_warned_while_it_warms_up_it_ends_at_once(workers: Workers) -> None:
 def test_a_session_that_is_too_short_takes_nothing(jobs: Jobs, workers: Workers) -> None:
     worker = workers.start("--poll", "--queue", "short", "--deadline", "5s", BATON_GRACE="25")
     job = jobs.submit(fast(queue="short"))
-    assert ended(worker, 60) == 0
+    assert ended(worker) == 0
     assert states(jobs, job) == ["queued"]
 
 
@@ -130,7 +130,7 @@ def test_warned_while_the_service_is_away_it_ends_at_once(workers: Workers) -> N
 
 def test_a_wrong_token_ends_it_with_a_word_and_status_4(workers: Workers) -> None:
     worker = workers.start("--poll", BATON_TOKEN="wrong")
-    assert ended(worker, 60) == 4
+    assert ended(worker) == 4
     log = worker.log.read_text()
     assert "answered 401" in log
     assert "Set BATON_TOKEN to a token that this service knows" in log

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +55,17 @@ def test_warned_it_commits_and_the_next_goes_on_at_that_very_step(jobs: Jobs, wo
     first = workers.start()
     job = jobs.submit(tiny(checkpoint={"every": "10000 steps"}))
     jobs.await_step(job, 70)
-    asked = time.monotonic()
     first.terminate()
     view = jobs.await_job(job, lambda view: view["status"] == "recovering")
-    assert time.monotonic() - asked < 10
     assert first.process is not None
-    assert first.process.wait(20) == 0
+    assert first.process.wait(60) == 0
     stopped = view["checkpoint"]["global_step"]
     assert stopped >= 70
     workers.start()
     assert jobs.await_end(job)["status"] == "succeeded"
     attempts = jobs.items(job, "attempts")
     assert [a["state"] for a in attempts] == ["preempted", "succeeded"]
+    assert attempts[0]["message"] == "SIGTERM"  # it was not ended by force
     assert attempts[0]["end_step"] == attempts[1]["start_step"] == stopped
     assert_whole(jobs, job)
 
@@ -94,7 +92,7 @@ def test_a_killed_parent_leaves_no_orphan(jobs: Jobs, workers: Workers) -> None:
     assert worker.process is not None
     worker.process.kill()
     worker.process.wait()
-    until(lambda: gone(child), 20, "the training process to end")
+    until(lambda: gone(child), 60, "the training process to end")
     workers.start()
     assert jobs.await_end(job)["status"] == "succeeded"
 

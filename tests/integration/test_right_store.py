@@ -25,7 +25,7 @@ SPEC = tiny(
 def alone(tmp_path: Path, redis_url: str) -> Iterator[ServiceProcess]:
     """A service of the test's own: its store is changed under it."""
     with running_service(tmp_path, redis_url, **LEASE) as process:
-        until((tmp_path / "store" / IDENTITY).exists, 10, "the identity")
+        until((tmp_path / "store" / IDENTITY).exists, 60, "the identity")
         yield process
 
 

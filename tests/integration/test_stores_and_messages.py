@@ -53,7 +53,7 @@ def test_a_job_on_cloud_storage_survives_a_kill(
     store = open_store(emulator.store_url("prefix"))
     # the plain name follows the row at the service's next round, and may hold an older best until then
     plain = f"jobs/{job}/best.keras"
-    until(lambda: store.stat(plain) is not None and store.get(plain) == served, 20, "the best under its plain name")
+    until(lambda: store.stat(plain) is not None and store.get(plain) == served, 60, "the best under its plain name")
 
 
 def test_foreign_messages_run_nothing(service: ServiceProcess, redis_url: str, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_an_attempt_and_what_it_asked_are_one_trace(tmp_path: Path, redis_url: s
             assert worker.process is not None
             assert worker.process.wait(200) == 0
             assert jobs.await_end(job)["status"] == "succeeded"
-            until(lambda: found.of("POST /v1/attempts/{attempt_id}/finish"), 30, "the span of the last call")
+            until(lambda: found.of("POST /v1/attempts/{attempt_id}/finish"), 60, "the span of the last call")
     (attempt,) = found.of("attempt")
     assert (attempt["service"], attempt["baton.job"], attempt["baton.attempt"]) == ("baton-worker", job, 1)
     checkpoints = found.of("checkpoint")

@@ -44,7 +44,7 @@ def test_once_means_one_attempt_and_not_one_message(jobs: Jobs, workers: Workers
     first = jobs.submit(tiny(queue="once", stages=SHORT))
     assert jobs.await_end(first)["status"] == "succeeded"
     assert worker.process is not None
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     second = jobs.submit(tiny(queue="once", stages=SHORT))
     assert jobs.show(second)["status"] == "queued"
 
@@ -67,6 +67,6 @@ def test_a_worker_that_warms_up_ends_at_once_when_asked(workers: Workers) -> Non
     (child,) = worker.children()
     worker.terminate()
     assert worker.process is not None
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     assert gone(child)
     assert "warm: waiting for an attempt" not in worker.log.read_text()

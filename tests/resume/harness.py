@@ -24,7 +24,7 @@ from worker.api_client.client import Refused, ServiceClient
 
 SECONDS_A_JOB = 240.0
 # Short enough to wait for, long enough for a busy machine.
-LEASE = {"BATON_LEASE_SECONDS": "3", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.2"}
+LEASE = {"BATON_LEASE_SECONDS": "5", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.2"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from types import TracebackType
@@ -9,8 +10,8 @@ from typing import Self
 
 from tests.support.service import TOKEN, ServiceProcess
 
-SLOW_SECONDS = 2.0
-WAIT_SECONDS = 30.0
+SLOW_SECONDS = 4.0
+WAIT_SECONDS = 60.0
 BEARER = f"Authorization: Bearer {TOKEN}"
 
 
@@ -47,6 +48,10 @@ class Wire:
         while chunk := self.receive():
             found += chunk
         return found
+
+    def answered(self) -> bool:
+        """Whether something has arrived."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def drip(self, piece: bytes, seconds: float = WAIT_SECONDS) -> bytes:
         """Send a piece again and again until the service answers or closes, and what it said."""

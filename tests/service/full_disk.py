@@ -50,25 +50,25 @@ def scenario(api: Api, data: Path, store: Path) -> None:
     """Each disk fills up and is made room on, one after the other."""
     hand = api.running()
     hand.artifact("a.txt", b"a")
-    eventually(lambda: not_ready(api) == {}, 30)
+    eventually(lambda: not_ready(api) == {})
 
     filler = fill(data)
     refused(api, hand, data / "baton.db")
-    eventually(lambda: set(not_ready(api)) == {"database"}, 30)
+    eventually(lambda: set(not_ready(api)) == {"database"})
     assert f"the disk of the database {data / 'baton.db'} is full" in not_ready(api)["database"]
     filler.unlink()
-    eventually(lambda: not_ready(api) == {}, 30)
+    eventually(lambda: not_ready(api) == {})
     assert hand.beat("training").status_code == 200
     assert hand.checkpoint(3).status_code == 201
 
     filler = fill(store)
-    eventually(lambda: set(not_ready(api)) == {"store"}, 30)
+    eventually(lambda: set(not_ready(api)) == {"store"})
     assert f"The disk of the store {store} is full" in not_ready(api)["store"]
     assert hand.beat("training").status_code == 200
     api.conduct()
     assert api.services.store.stat(f"jobs/{hand.job_id}/a.txt") is None
     filler.unlink()
-    eventually(lambda: not_ready(api) == {}, 30)
+    eventually(lambda: not_ready(api) == {})
     api.conduct()
     assert api.services.store.get(f"jobs/{hand.job_id}/a.txt") == b"a"
 

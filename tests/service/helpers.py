@@ -39,7 +39,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     return {**SPEC, **changes}
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The condition's first true value."""
     deadline = time.monotonic() + seconds
     while True:

@@ -102,7 +102,7 @@ def test_a_request_that_is_cut_off_did_nothing(api: Api, postgres_server: Postgr
         thread.start()
         found = eventually(lambda: admin.execute(waiting).fetchall())
         admin.execute("SELECT pg_terminate_backend(%s)", [found[0][0]])
-        thread.join(10)
+        thread.join(60)
     assert_away(answers[0])
     assert api.items(hand.job_id, "checkpoints") == []
     assert hand.checkpoint(3).status_code == 201
@@ -140,5 +140,5 @@ def test_postgresql_restarts_and_the_service_heals(
         assert hand.checkpoint(10 + crash).status_code == 201
         job_id = api.submit()["id"]
         eventually(lambda job_id=job_id: "dispatched" in api.kinds(job_id))
-    poll.join(10)
+    poll.join(60)
     assert polled[0].json()["version"] > version

@@ -71,14 +71,14 @@ def test_a_long_poll_ends_when_the_worker_falls_silent(start: Callable[..., Api]
     hand = api.running()
     job = api.job(hand.job_id)
     url = f"/v1/jobs/{hand.job_id}?wait=60&version={job['version']}"
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:  # the poll itself would last 60 s
         waiting = pool.submit(api.http.get, url)
-        silent = waiting.result(30).json()
+        silent = waiting.result(45).json()
         assert (silent["version"], silent["silent_seconds"] >= 0.3) == (job["version"], True)
         # Nothing new happens from here on but a heartbeat.
         waiting = pool.submit(api.http.get, url)
         hand.beat("training")
-        assert waiting.result(30).json()["version"] > job["version"]
+        assert waiting.result(45).json()["version"] > job["version"]
 
 
 def paused(api: Api, hand: WorkerHand) -> None:

@@ -132,11 +132,11 @@ def test_before_the_claim_there_is_none(api: Api) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
     assert (answer.headers["Baton-Next-Offset"], answer.headers["Baton-Complete"]) == ("0", "false")
     answers: list[httpx.Response] = []
-    poll = threading.Thread(target=lambda: answers.append(api.http.get(path, params={"wait": 30})))
+    poll = threading.Thread(target=lambda: answers.append(api.http.get(path, params={"wait": 60})))
     poll.start()
     log = Log(api.claim(job_id))
     log.ship(b"hello")
-    poll.join(20)
+    poll.join(45)  # the poll itself would last 60 s
     assert answers[0].content == b"hello"
     assert api.http.get(path, params={"offset": 9}).headers["Baton-Next-Offset"] == "5"
 
@@ -153,11 +153,11 @@ def test_a_lost_worker_is_not_waited_for(api: Api) -> None:
     log = held(api)
     log.ship(b"last words")
     answers: list[tuple[bytes, int, bool]] = []
-    poll = threading.Thread(target=lambda: answers.append(log.read(offset=len(log.text), wait=30)))
+    poll = threading.Thread(target=lambda: answers.append(log.read(offset=len(log.text), wait=60)))
     poll.start()
     api.let_lease_run_out(log.hand.attempt_id)
     api.conduct()
-    poll.join(20)
+    poll.join(45)  # the poll itself would last 60 s
     assert answers == [(b"", 10, True)]
     assert log.read() == (b"last words", 10, True)
 
@@ -236,7 +236,7 @@ def test_a_poll_of_a_log_ends_with_the_service(api: Api) -> None:
     poll.start()
     eventually(lambda: api.services.watch._waiters)
     api.services.watch.close()
-    poll.join(10)
+    poll.join(45)  # the poll itself would last 60 s
     assert answers == [(b"", 0, False)]
 
 

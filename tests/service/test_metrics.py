@@ -157,7 +157,7 @@ def test_what_is_away_is_told(api: Api, redis_server: RedisServer, monkeypatch: 
 @ON_POSTGRESQL
 def test_one_replica_leads(start: Callable[..., Api]) -> None:
     replicas = [start(conductor_seconds=0.05) for _ in range(2)]
-    eventually(lambda: sorted(value(scraped(one), "baton_conductor_leads") for one in replicas) == [0.0, 1.0], 60)
+    eventually(lambda: sorted(value(scraped(one), "baton_conductor_leads") for one in replicas) == [0.0, 1.0])
 
 
 @ON_SQLITE

@@ -85,7 +85,7 @@ def migrating(url: str, said: list[str]) -> Iterator[Future[Standing]]:
 
 def wait_for_writes(written: list[int], more: int = 5) -> None:
     wanted = written[0] + more
-    eventually(lambda: written[0] >= wanted, 30)
+    eventually(lambda: written[0] >= wanted)
 
 
 @pytest.mark.parametrize("revision", ["0007", "0008"])  # the first changes tables, the second only builds indexes
@@ -97,7 +97,7 @@ def test_writers_go_on_while_a_lock_is_waited_for(url: str, revision: str) -> No
         holder.execute(text("SELECT count(*) FROM jobs"))
         holder.execute(text("UPDATE workers SET version = version WHERE name = 'nobody'"))
         with migrating(url, said) as done:
-            eventually(lambda: any(f"waiting for locks: process {pid} of" in line for line in said), 30)
+            eventually(lambda: any(f"waiting for locks: process {pid} of" in line for line in said))
             wait_for_writes(written)
             assert not done.done()
             holder.rollback()
@@ -145,6 +145,6 @@ def test_another_migration_is_waited_for_and_named(url: str) -> None:
             migrate(url, seconds=0.2)
         said: list[str] = []
         with migrating(url, said) as done:
-            eventually(lambda: any("waiting for another migration" in line for line in said), 30)
+            eventually(lambda: any("waiting for another migration" in line for line in said))
             other.rollback()
             assert done.result(60).behind

@@ -123,7 +123,7 @@ def garbler() -> Iterator[int]:
                 except OSError:
                     return
                 with connection, contextlib.suppress(OSError):
-                    connection.settimeout(10)
+                    connection.settimeout(60)
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\n no header\r\n\tat all\r\n\r\n")
                     connection.shutdown(socket.SHUT_WR)

@@ -65,11 +65,11 @@ def test_one_that_hangs_holds_up_neither_work_nor_other_targets(tell: Callable[.
         urls = f"deaf={deaf.url()}\nops={ear.url()}"
         api = tell(notify_urls=urls, notify_timeout_seconds=2, conductor_seconds=0.05, notify_tries=100)
         jobs = [end(api, name=f"j{n}") for n in range(3)]
-        eventually(lambda: len(set(ear.titles)) == 3, 60)
+        eventually(lambda: len(set(ear.titles)) == 3)
         # The reconciler's other threads and the requests go on, while a sending waits for its answer.
         hand = api.running()
         api.let_lease_run_out(hand.attempt_id)
-        eventually(lambda: api.job(hand.job_id)["status"] == "recovering", 60)
+        eventually(lambda: api.job(hand.job_id)["status"] == "recovering")
         assert all("notification_failed" not in api.kinds(job) for job in jobs)
         states = {(target, state) for _, _, target, state, _ in rows(api)}
         assert ("deaf", "sent") not in states
@@ -106,7 +106,7 @@ def test_two_that_send_at_once_send_it_once(api: Api, ear: Listener) -> None:
 
     def send() -> None:
         notifier = Notifier(api.services.database, api.services.post, DeliveryLimits(3, 100.0, 0.001))
-        barrier.wait(10)
+        barrier.wait(60)
         notifier.send_due()
 
     threads = [threading.Thread(target=send) for _ in range(2)]
@@ -169,7 +169,7 @@ def test_one_test_at_a_time(tell: Callable[..., Api]) -> None:
         eventually(lambda: answers == [409])
         deaf.hold.set()
         for thread in both:
-            thread.join(30)
+            thread.join(60)
     assert answers == [409, 200]
 
 

@@ -75,7 +75,7 @@ def all_expired(database: Database) -> bool:
 def all_beat_twice(workers: list[Beating]) -> None:
     before = [one.answered for one in workers]
     later = lambda: all(one.lost or one.answered >= n + 2 for one, n in zip(workers, before, strict=True))  # noqa: E731
-    eventually(later, PATIENCE)
+    eventually(later)
 
 
 def test_no_worker_that_went_on_beating_is_lost(tmp_path: Path, redis_server: RedisServer, database_url: str) -> None:
@@ -95,21 +95,21 @@ def test_no_worker_that_went_on_beating_is_lost(tmp_path: Path, redis_server: Re
 
             assert service.process is not None
             service.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: all_expired(database), PATIENCE)
+            eventually(lambda: all_expired(database))
             service.process.send_signal(signal.SIGCONT)
             conducts(api)
             all_beat_twice(workers)
             assert [one.lost for one in workers] == [False] * WORKERS
 
             assert service.terminate() == 0
-            eventually(lambda: all_expired(database), PATIENCE)
+            eventually(lambda: all_expired(database))
             service.start()
             conducts(api)
             all_beat_twice(workers)
             assert [one.lost for one in workers] == [False] * WORKERS
 
             dead = api.running("dead")
-            eventually(lambda: api.job(dead.job_id)["status"] == "recovering", PATIENCE)
+            eventually(lambda: api.job(dead.job_id)["status"] == "recovering")
             all_beat_twice(workers)
             assert [one.lost for one in workers] == [False] * WORKERS
     database.close()
@@ -118,4 +118,4 @@ def test_no_worker_that_went_on_beating_is_lost(tmp_path: Path, redis_server: Re
 def conducts(api: Api) -> None:
     """A pass was made from beginning to end."""
     job = api.submit()
-    eventually(lambda: "dispatched" in api.kinds(job["id"]), PATIENCE)
+    eventually(lambda: "dispatched" in api.kinds(job["id"]))

@@ -163,7 +163,7 @@ def test_a_process_that_stood_still_gives_a_whole_lease(api: Api) -> None:
     guard._clock = lambda: boot_clock() + 11
     api.conduct()
     assert api.job(hand.job_id)["status"] == "running"
-    assert LEASE - 5 < expires_in(api, hand) <= LEASE
+    assert LEASE / 2 < expires_in(api, hand) <= LEASE
 
 
 def test_another_replica_that_wrote_meanwhile_took_the_heartbeats(api: Api) -> None:
@@ -190,7 +190,7 @@ def test_a_clock_that_was_set_costs_nobody_a_lease_and_hides_no_death(
     api.conduct()
     for hand in (alive, dead):
         assert api.job(hand.job_id)["status"] == "running"
-        assert LEASE - 5 < expires_in(api, hand) <= LEASE + 1
+        assert LEASE / 2 < expires_in(api, hand) <= LEASE + 1
     assert alive.beat().status_code == 200
     served_long(api)
     run_out(api, dead)
@@ -252,11 +252,11 @@ def test_old_rows_are_dropped(api: Api) -> None:
 def test_a_database_that_was_away_for_two_leases_costs_nobody_a_lease(
     start: Callable[..., Api], postgres_server: PostgresServer
 ) -> None:
-    api = start(conductor_seconds=0.05, leader_seconds=1, lease_seconds=2, heartbeat_seconds=0.5)
+    api = start(conductor_seconds=0.05, leader_seconds=1, lease_seconds=5, heartbeat_seconds=1)
     alive, dead = api.running("alive"), api.running("dead")
     postgres_server.stop()
     try:
-        silent_for(api, 4.0)
+        silent_for(api, 10.0)
         assert alive.beat().status_code == 503
     finally:
         postgres_server.start()
@@ -265,7 +265,7 @@ def test_a_database_that_was_away_for_two_leases_costs_nobody_a_lease(
         assert alive.beat().status_code in (200, 503)
         return api.http.get("/readyz").status_code == 200 and api.job(dead.job_id)["status"] == "recovering"
 
-    eventually(found, 30)
+    eventually(found)
     assert api.job(alive.job_id)["status"] == "running"
 
 
@@ -273,4 +273,4 @@ def silent_for(api: Api, seconds: float) -> None:
     """Until the guard of the service has written nothing for so long."""
     guard = api.services.reconciler.guard
     assert guard._last is not None
-    eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds, 30)
+    eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds)

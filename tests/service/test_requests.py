@@ -78,7 +78,7 @@ def test_each_line_of_the_log_is_an_object(service: ServiceProcess) -> None:
         job = http.post("/v1/jobs", json=spec(), headers={"X-Request-ID": MINE}).json()["id"]
         http.get(f"/v1/jobs/{job}?limit=secret-query", headers={"X-Request-ID": "look-1"})
     # The line is written once the answer is out.
-    until(lambda: bool(lines(service, "look-1")), 20, "the last request's line")
+    until(lambda: bool(lines(service, "look-1")), 60, "the last request's line")
     happened, access = [one for one in lines(service, MINE) if one["logger"] != "asyncio"][-2:]
     assert (happened["logger"], happened["event"], happened["job"]) == ("service.events", "queued", job)
     assert access["logger"] == "service.requests"
@@ -101,7 +101,7 @@ def test_no_secret_is_in_the_log(service: ServiceProcess) -> None:
         opened = http.post("/v1/session", json={"token": drawn})
         cookie = opened.cookies["baton_session"]
         http.get("/readyz")
-    until(lambda: "/readyz" in service.log.read_text(), 20, "the last request's line")
+    until(lambda: "/readyz" in service.log.read_text(), 60, "the last request's line")
     text = service.log.read_text()  # at the level debug, which hides nothing else
     for secret in (TOKEN, drawn, "redis-password", cookie, "secret-query"):
         assert secret not in text
@@ -113,7 +113,7 @@ def test_the_sdk_says_which_request_it_was(service: ServiceProcess) -> None:
     name = refused.value.request_id
     assert name
     assert f"(request {name})" in str(refused.value)
-    until(lambda: bool(lines(service, name)), 20, "the request's line")
+    until(lambda: bool(lines(service, name)), 60, "the request's line")
     assert lines(service, name)[-1]["status"] == 404
 
 

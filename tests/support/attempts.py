@@ -40,5 +40,5 @@ def queued_attempt(jobs: Jobs, job: str) -> str:
         found[:] = [a for a in jobs.items(job, "attempts") if a["state"] == "queued"]
         return bool(found)
 
-    until(there, 30, "an attempt in the queue")
+    until(there, 60, "an attempt in the queue")
     return str(found[0]["id"])

@@ -97,7 +97,7 @@ class FileServer:
             to.wfile.write(body[: len(body) // 2])
             to.wfile.flush()
             self.halfway.set()
-            self.released.wait(60)
+            self.released.wait(3600)
             return
         to.wfile.write(body[:cut])
 

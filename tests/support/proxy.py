@@ -158,7 +158,7 @@ class Proxy:
 
     def _on_loop(self, call: Callable[[], Any]) -> Any:
         done: Future[Any] = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        return done.result(30)
+        return done.result(60)
 
     async def _listen(self) -> None:
         if self._server is None:

@@ -38,9 +38,9 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store: BlobStore, r
     with subprocess.Popen(command) as writer:
         try:
             until(lambda: store.stat("a") is not None, 60, "the writer's first object")
-            until(lambda: store.get("a")[0] > round_, 20, "some more")
+            until(lambda: store.get("a")[0] > round_, 60, "some more")
             # in the middle of a write: its temporary file is there and not yet complete
-            until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 20, "a half-written temporary file")
+            until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 60, "a half-written temporary file")
         finally:
             writer.kill()
     content = store.get("a")
@@ -91,7 +91,7 @@ def test_deletes_that_prune_folders_lose_no_write_beside_them(store: BlobStore, 
     start = threading.Barrier(2)
 
     def put_and_delete(own: str) -> None:
-        start.wait(10)
+        start.wait(60)
         for _ in range(200):
             store.put(f"deep/er/{own}", b"1")
             assert store.get(f"deep/er/{own}") == b"1"

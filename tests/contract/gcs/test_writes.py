@@ -19,7 +19,7 @@ from tests.support.gcs import GcsEmulator
 def metadata(emulator: GcsEmulator, store: BlobStore, name: str) -> dict[str, Any]:
     path = f"{store.url.removeprefix(f'gs://{emulator.bucket}/')}/{name}".replace("/", "%2F")
     path = path.replace("[", "%5B").replace("]", "%5D")
-    with urllib.request.urlopen(f"{emulator.host}/storage/v1/b/{emulator.bucket}/o/{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{emulator.host}/storage/v1/b/{emulator.bucket}/o/{path}", timeout=60) as answer:
         return dict(json.load(answer))
 
 

@@ -138,4 +138,4 @@ def test_an_augmentation_process_that_does_not_answer_holds_up_nobody() -> None:
     first, second = looked
     assert first.advances == second.advances  # to wait is no progress
     assert second.doing == f"waiting for a batch of augmentation process {pid}"
-    until(lambda: not Path(f"/proc/{pid}").exists(), 10, "the process to be gone")
+    until(lambda: not Path(f"/proc/{pid}").exists(), 60, "the process to be gone")

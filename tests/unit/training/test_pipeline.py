@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from baton.domain.errors import JobFailure
 from baton.domain.spec import AugmentationSpec
+from tests.support.gcs import until
 from tests.unit.training.batch_sources import open_source, small_split
 from worker.training.augmentation import augment
 from worker.training.input.host_source import (
@@ -188,10 +188,7 @@ def test_helpers_die_with_a_parent_that_is_killed() -> None:
     finally:
         parent.kill()
         parent.communicate()
-    deadline = time.monotonic() + 10
-    while any(map(_running, pids)):
-        assert time.monotonic() < deadline, "helpers outlived their parent"
-        os.sched_yield()
+    until(lambda: not any(map(_running, pids)), 60, "the helpers to end with their parent")
 
 
 def test_a_helper_whose_parent_died_before_it_could_ask_ends_itself() -> None:

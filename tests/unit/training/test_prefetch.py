@@ -20,10 +20,10 @@ def test_some_are_made_before_they_are_asked_for_and_no_more_than_that() -> None
     made: list[int] = []
     items = ahead(made.append, range(10), depth=2)
     next(items)
-    until(lambda: made == [0, 1, 2], 10, "two more")
+    until(lambda: made == [0, 1, 2], 60, "two more")
     items.close()  # type: ignore[attr-defined]
     assert made == [0, 1, 2]
-    until(lambda: not [one for one in threading.enumerate() if one.name.startswith("ahead")], 10, "the threads' end")
+    until(lambda: not [one for one in threading.enumerate() if one.name.startswith("ahead")], 60, "the threads' end")
 
 
 def test_who_waits_for_an_item_that_hangs_can_give_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from worker.preemption import watcher
 from worker.preemption.notice import NoticeDetails
 from worker.preemption.port import Source
 
-SOON = 20.0
+SOON = 60.0
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tests.unit.worker.mock_service import speaking_to
 from worker.api_client.client import Refused, ServiceUnavailable
 from worker.attempt.lease import Lease
 
-SOON = 30.0
+SOON = 60.0
 PROBLEM = {"content-type": "application/problem+json"}
 BEAT = Heartbeat(fence=1, phase=Phase.TRAINING)
 NOTE = Note(fence=1, kind="hello", message="hello")

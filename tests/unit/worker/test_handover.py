@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from baton.storage.directory import DirectoryStore
 from baton.storage.errors import StoreFull, StoreUnavailable
 from baton.storage.port import OCTETS
 from tests.support.faulty_store import FaultyStore
+from tests.support.gcs import until
 from tests.unit.worker.attempt_run import Trainer, run, snapshot, written
 from tests.unit.worker.epoch_rows import row
 from tests.unit.worker.fake_service import Service
@@ -39,7 +39,7 @@ from worker.attempt.protocols import Control, Stop, Stopped
 from worker.checkpointing import store_troubles, upload_queue
 from worker.preemption.notice import Notice
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 LATEST = frozenset({CheckpointRole.LATEST})
 
 
@@ -94,12 +94,8 @@ def saves(control: Control, step: int = 7) -> str:
 
 
 def until_stopped(control: Control) -> None:
-    pause = threading.Event()
-    for _ in range(int(DEADLINE / 0.01)):
-        if control.stopping() is not None:
-            raise Stopped
-        pause.wait(0.01)
-    raise AssertionError("no order came")
+    until(lambda: control.stopping() is not None, DEADLINE, "an order")
+    raise Stopped
 
 
 def one_byte(path: Path) -> None:
@@ -125,7 +121,7 @@ def test_a_notice_of_seconds_saves_the_state_while_a_file_is_under_way(store: Fa
     def act(control: Control) -> None:
         publishes(control)
         assert store.asked.wait(DEADLINE)
-        notice.give("preempted", 4.0)
+        notice.give("preempted", 60.0)
         saves(control)
         raise Stopped
 

@@ -12,7 +12,7 @@ from baton.domain.wire import Beat, Directive, Grant, Heartbeat, Phase
 from worker.api_client.client import ServiceUnavailable
 from worker.attempt.lease import Lease
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Service:
@@ -40,7 +40,7 @@ def grant() -> Grant:
         job_id="j",
         attempt=1,
         fence=3,
-        lease_seconds=0.4,
+        lease_seconds=30,
         heartbeat_seconds=0.01,
         spec={},
         checkpoints=(),
@@ -92,7 +92,7 @@ def test_the_services_word_ends_it() -> None:
 
 def test_the_first_words_on_a_phase_are_told_at_once_and_go_with_it() -> None:
     service = Service(go_on)
-    slow = grant().model_copy(update={"heartbeat_seconds": 60.0})
+    slow = grant().model_copy(update={"heartbeat_seconds": 3600.0})
     with Lease(service, slow) as lease:  # type: ignore[arg-type] # the one call that a lease makes
         lease.tell(Phase.LOADING)
         service.wait_for(lambda: any(b.phase is Phase.LOADING for b in service.beats))

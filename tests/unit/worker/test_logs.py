@@ -75,12 +75,12 @@ def test_a_log_grows_while_its_process_runs(store: FlakyStore, shipper: Shipper)
     shipper.add_output(b"said while it waited warm\n")
     assert store.log() == (b"", False)
     shipper.ship(name)
-    until(lambda: store.log()[0] == b"said while it waited warm\n", 5, "the first words")
+    until(lambda: store.log()[0] == b"said while it waited warm\n", 60, "the first words")
     shipper.add_output(b"more\n")
-    until(lambda: store.log()[0].endswith(b"more\n"), 5, "more words")
+    until(lambda: store.log()[0].endswith(b"more\n"), 60, "more words")
     shipper.add_output(b"half a lette" + b"\xc3")
     shipper.end("it died")
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert store.log() == (b"said while it waited warm\nmore\nhalf a lette\xc3\nbaton: it died\n", True)
 
 
@@ -94,7 +94,7 @@ def test_a_process_that_never_got_an_attempt_leaves_nothing(store: FlakyStore, s
 def test_one_that_says_nothing_has_a_whole_log(store: FlakyStore, shipper: Shipper) -> None:
     shipper.ship(name)
     shipper.end()
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert store.log() == (b"", True)
     assert store.puts == [(name(0), b"")]
 
@@ -104,10 +104,10 @@ def test_a_try_that_failed_is_repeated_with_the_same_bytes(store: FlakyStore, sh
     getattr(store, when).extend([StoreUnavailable("now"), StoreUnavailable("now")])
     shipper.add_output(b"first")
     shipper.ship(name)
-    until(lambda: len(store.puts) >= 1, 5, "a try")
+    until(lambda: len(store.puts) >= 1, 60, "a try")
     shipper.add_output(b"second")
     shipper.end()
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert store.log() == (b"firstsecond", True)
     said: dict[str, bytes] = {}
     for segment, data in store.puts:
@@ -119,10 +119,10 @@ def test_an_outage_holds_nobody_up_and_loses_nothing(store: FlakyStore, shipper:
     shipper.ship(name)
     for n in range(1000):
         shipper.add_output(b"%d\n" % n)
-    until(lambda: len(store.puts) > 3, 5, "some tries")
+    until(lambda: len(store.puts) > 3, 60, "some tries")
     store.away = False
     shipper.end()
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert store.log() == (b"".join(b"%d\n" % n for n in range(1000)), True)
 
 
@@ -131,8 +131,8 @@ def test_after_the_end_it_gives_up_some_time(store: FlakyStore, shipper: Shipper
     shipper.add_output(b"x")
     shipper.ship(name)
     shipper.end()
-    assert not shipper.wait(0.1)
-    assert shipper.wait(10)
+    assert shipper.wait(60)
+    assert len(store.puts) > 1  # it tried again for a while
     assert store.log() == (b"", False)
 
 
@@ -143,7 +143,7 @@ def test_what_does_not_get_better_ends_it(store: FlakyStore, shipper: Shipper, e
         DirectoryStore.put(store, name(0), b"another's log")
     shipper.add_output(b"x")
     shipper.ship(name)
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     shipper.add_output(b"y")
     shipper.end()
     assert len(store.puts) == 1
@@ -154,7 +154,7 @@ def test_much_at_once_comes_in_bounded_segments(store: FlakyStore) -> None:
     shipper.add_output(b"a" * 3500)
     shipper.ship(name)
     shipper.end()
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert [len(data) for _, data in store.puts] == [1000, 1000, 1000, 500, 0]
 
 
@@ -214,7 +214,7 @@ def test_both_streams_and_grandchildren_are_heard(
     out: Output, heard: list[bytes], capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     program = "import os, sys; print('one'); sys.stderr.write('two\\n'); os.system('echo three'); os.abort()"
-    assert run(out, program).wait(30) != 0
+    assert run(out, program).wait(60) != 0
     out.close()
     assert b"".join(heard) == b"one\ntwo\nthree\n"
     assert b"one\ntwo\nthree\n" in capfdbinary.readouterr().err
@@ -225,11 +225,11 @@ def test_a_reader_that_stands_still_does_not_stop_the_writer(heard: list[bytes])
     go = threading.Event()
 
     def hear(data: bytes) -> None:
-        go.wait(30)
+        go.wait(60)
         heard.append(data)
 
     made = Output(hear)
-    assert run(made, "print('x' * 5_000_000)").wait(30) == 0  # a pipe would hold 64 KiB
+    assert run(made, "print('x' * 5_000_000)").wait(60) == 0  # a pipe would hold 64 KiB
     go.set()
     made.close()
     assert len(b"".join(heard)) == 5_000_001
@@ -244,9 +244,9 @@ def test_its_file_does_not_grow_for_ever(out: Output, heard: list[bytes], monkey
         process.stdin.write(b"%0999d\n" % n)
         process.stdin.flush()
         if n % 20 == 19:  # what is written in the moment of a cut is lost: let that pass
-            until(lambda: os.fstat(out.fileno()).st_size == 0, 10, "the file is read and cut")
+            until(lambda: os.fstat(out.fileno()).st_size == 0, 60, "the file is read and cut")
     process.stdin.close()
-    process.wait(10)
+    process.wait(60)
     out.close()
     assert b"".join(heard) == b"".join(b"%0999d\n" % n for n in range(200))
 
@@ -267,5 +267,5 @@ def test_a_store_that_makes_no_sense_is_said(caplog: pytest.LogCaptureFixture) -
     made = Logs("ftp://nowhere", QUICK)
     shipper = made.new()
     shipper.ship(name)
-    assert shipper.wait(5)
+    assert shipper.wait(60)
     assert "incomplete in the store" in caplog.text

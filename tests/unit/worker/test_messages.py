@@ -29,7 +29,7 @@ from worker.supervisor.process import TrainingProcess
 from worker.supervisor.supervisor import Supervisor
 
 SLOW_CLAIM = "tests.support.slow_claim"
-SOON = 30.0
+SOON = 60.0
 ATTEMPT = "a" * 32
 
 

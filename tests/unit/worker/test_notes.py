@@ -69,7 +69,7 @@ def context(service: Service) -> Iterator[AttemptContext]:
 
 def test_a_note_that_is_too_long_is_cut(context: AttemptContext, service: Service) -> None:
     context.note("hello", "m" * 50_000, {"a": "x" * 1_000_000, "b": 2})
-    assert context.uploads.flush(seconds=10)
+    assert context.uploads.flush(seconds=60)
     (note,) = service.taken
     assert (len(note.message), note.data["b"], note.data["cut"]) == (20_000, 2, True)
 
@@ -78,10 +78,10 @@ def test_a_note_that_is_too_long_is_cut(context: AttemptContext, service: Servic
 def test_a_note_that_is_refused_is_left_out(context: AttemptContext, service: Service, status: int) -> None:
     service.refusal = Refused(status, "too-many-writes", "no")
     context.note("hello", "one")
-    assert context.uploads.flush(seconds=10)
+    assert context.uploads.flush(seconds=60)
     service.refusal = None
     context.note("hello", "two")
-    assert context.uploads.flush(seconds=10)
+    assert context.uploads.flush(seconds=60)
     assert [note.message for note in service.taken] == ["two"]
 
 

@@ -59,7 +59,7 @@ def test_a_training_process_that_was_killed(tmp_path: Path, monkeypatch: pytest.
     try:
         counter.write_text(f"oom_kill {7 + kills}\n")
         os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(10)
+        assert process.wait(60)
         death = process.death()
     finally:
         process.close()

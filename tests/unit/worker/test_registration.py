@@ -88,16 +88,16 @@ def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.Monk
     class Hanging(Service):
         def report(self, report: WorkerReport, seconds: float | None = None) -> None:
             begun.set()
-            let_go.wait(30)
+            let_go.wait(60)
             super().report(report, seconds)
 
     service = Hanging()
     one = made(service)
     thread = threading.Thread(target=one.report, args=(SEAT,))
     thread.start()
-    begun.wait(30)
+    begun.wait(60)
     one.end(SEAT)
     assert service.heard == []
     let_go.set()
-    thread.join(30)
+    thread.join(60)
     assert [report.ended for report in service.heard] == [False]

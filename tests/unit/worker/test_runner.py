@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from baton.domain.errors import JobFailure
-from baton.domain.goodput import Bucket
+from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.reasons import Reason
 from baton.domain.wire import CheckpointRole, Outcome, Phase
 from tests.unit.worker.attempt_run import Away, Trainer, run, snapshot
 from tests.unit.worker.fake_service import OldService, Service
+from worker.attempt import lease
 from worker.attempt.protocols import Control, Stopped
 
 pytestmark = pytest.mark.usefixtures("no_retry_wait")
@@ -52,20 +53,27 @@ def test_a_program_that_ends_itself_is_told(store: Away, tmp_path: Path, error: 
     assert str(error) in finish.message
 
 
-def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path) -> None:
+def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(lease, "Stopwatch", lambda _clock: Stopwatch(lambda: now))
+
     def act(control: Control) -> None:
+        nonlocal now
+        now += 5.0
         with control.watch.measure(Bucket.TRAINING):
             control.tell(Phase.TRAINING)
+            now += 10.0
             with control.watch.measure(Bucket.CHECKPOINT_STALL):
+                now += 2.0
                 control.save(control.name_checkpoint(5), snapshot(5), frozenset({CheckpointRole.LATEST}))
         raise Stopped
 
     service = Service(())
     finish = run(service, store, Trainer(act), tmp_path)
     (commit,) = service.commits
-    assert 0 < commit.trained_seconds == pytest.approx(finish.seconds["training"], abs=0.1)  # nothing is redone
-    assert 0 < commit.stall_seconds <= finish.seconds["checkpoint_stall"]
-    assert finish.seconds["startup"] > 0
+    assert commit.trained_seconds == finish.seconds["training"] == 10.0  # nothing is redone
+    assert commit.stall_seconds == finish.seconds["checkpoint_stall"] == 2.0
+    assert finish.seconds["startup"] == 5.0
     assert finish.phase is Phase.STOPPING
 
 

@@ -14,7 +14,7 @@ from tests.unit.worker.fake_service import Service
 from worker.attempt.protocols import Control
 
 LATEST = frozenset({CheckpointRole.LATEST})
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Recording(Service):

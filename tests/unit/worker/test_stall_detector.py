@@ -92,12 +92,14 @@ def test_another_process_sees_what_one_writes() -> None:
     cell.attach(os.dup(shared.descriptor))
     cell.allow(2.5)
     cell.advanced("ü" * MAX_TEXT)
+    before_order = time.monotonic()
     cell.end_within(5, cancelled=True)
+    after_order = time.monotonic()
     cell.end_within(500, cancelled=False)  # the first counts
     seen = shared.seen()
     assert (seen.advances, seen.limit, seen.cancelled) == (2, 2.5, True)
     assert seen.doing.startswith("üü")
-    assert time.monotonic() < seen.end_by < time.monotonic() + 6
+    assert before_order + 5 <= seen.end_by <= after_order + 5
     cell.doing("waiting for a pipe")
     assert shared.seen().advances == 2
     assert shared.seen().doing == "waiting for a pipe"
@@ -179,7 +181,7 @@ def test_work_that_is_given_up_cleans_up(tmp_path: Path) -> None:
 
     with pytest.raises(InterruptedError):
         in_background(work, lambda _text: None, look)
-    until(lambda: not part.exists(), 10, "the part to be removed")
+    until(lambda: not part.exists(), 60, "the part to be removed")
 
 
 @pytest.mark.process
@@ -193,7 +195,7 @@ def test_all_that_a_process_started_is_killed() -> None:
         assert family.pids == (child,)
         parent.kill()
         family.kill()
-        until(lambda: not Path(f"/proc/{child}").exists() or "Z" in kernel_state(child), 10, "the child to be gone")
+        until(lambda: not Path(f"/proc/{child}").exists() or "Z" in kernel_state(child), 60, "the child to be gone")
 
 
 @pytest.mark.process
@@ -203,7 +205,7 @@ def test_the_kernels_view_of_a_thread() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            until(lambda: "S (sleeping)" in kernel_state(process.pid), 10, "the process to sleep")
+            until(lambda: "S (sleeping)" in kernel_state(process.pid), 60, "the process to sleep")
             assert kernel_state(process.pid).startswith(f"process {process.pid} thread {process.pid}: ")
         finally:
             process.kill()

@@ -71,10 +71,10 @@ def test_a_store_that_comes_back_is_noticed(store: Moody, monkeypatch: pytest.Mo
     own.start()
     assert not own.usable
     store.away = False
-    until(lambda: own.usable, 10, "the store")
+    until(lambda: own.usable, 60, "the store")
     store.away = True
     own.recheck()
-    until(lambda: not own.usable, 10, "that it is away")
+    until(lambda: not own.usable, 60, "that it is away")
 
 
 def test_whatever_stands_in_an_error_can_be_told(store: Moody, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from baton.storage import StoreFull
 from worker import retry
 from worker.checkpointing.upload_queue import GivenUp, UploadQueue, UploadTask
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Upload:

@@ -16,7 +16,7 @@ from worker.checkpointing import store_troubles
 from worker.checkpointing.store_troubles import StoreTroubles
 from worker.checkpointing.upload_queue import UploadQueue, UploadTask
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Gate:

@@ -28,7 +28,7 @@ from baton.telemetry.redaction import Secrets, password_of
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 from service.forwarded_headers import checked_proxy
 from service.usecases.attempt_limits import ANY, Limits
-from service.usecases.heartbeat_age import HeartbeatAges
+from service.usecases.heartbeat_age import HeartbeatTimes
 
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
@@ -250,9 +250,9 @@ class Settings(BaseSettings):
         return Limits(self.queue_limits, self.label_limits)
 
     @property
-    def beats(self) -> HeartbeatAges:
+    def beats(self) -> HeartbeatTimes:
         """The heartbeat and lease settings."""
-        return HeartbeatAges(self.heartbeat_seconds, self.lease_seconds)
+        return HeartbeatTimes(self.heartbeat_seconds, self.lease_seconds)
 
     @property
     def secrets(self) -> Secrets:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.db.event_sink import HAPPENED, EventSink
+from service.db.committed_events import HAPPENED, CommittedEvent
 from service.db.fifo_lock import FifoLock
 
 BUSY_MILLISECONDS = 30_000
@@ -83,7 +83,7 @@ class Database:
         self,
         engine: Engine,
         turns: FifoLock | None = None,
-        heard: Callable[[EventSink], None] = lambda _event: None,
+        heard: Callable[[CommittedEvent], None] = lambda _event: None,
         info: Mapping[str, Any] | None = None,
     ) -> None:
         self.engine, self._heard = engine, heard

@@ -77,7 +77,7 @@ class Contention:
 
     def _gave_up(self) -> UnfitDatabase:
         return UnfitDatabase(
-            f"others held locks for {self._seconds:g} s, and nothing was changed: "
+            f"others held locks for {self._seconds:g} s, and the migration could not continue: "
             f"{self._blockers or 'they are unknown'}. End these processes (SELECT pg_terminate_backend(PID)), then "
             "migrate again"
         )

@@ -17,7 +17,7 @@ from baton.domain.errors import LeaseLost
 from baton.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
 from baton.domain.wire import Message
 from service.db.base import IS_COMMITTED, IS_LIVE
-from service.db.event_sink import HAPPENED, EventSink
+from service.db.committed_events import HAPPENED, CommittedEvent
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
@@ -200,7 +200,7 @@ class Unit:
             data=data,
         )
         self.session.add(row)
-        self.session.info.setdefault(HAPPENED, []).append(EventSink(job.id, kind, actor, row.message, data))
+        self.session.info.setdefault(HAPPENED, []).append(CommittedEvent(job.id, kind, actor, row.message, data))
         return row
 
     def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:

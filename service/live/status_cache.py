@@ -18,7 +18,7 @@ from service.db.tables import Job
 from service.db.unit_of_work import Unit, known_form, no_job
 from service.usecases import views
 from service.usecases.attempt_limits import Limits
-from service.usecases.heartbeat_age import HeartbeatAges
+from service.usecases.heartbeat_age import HeartbeatTimes
 
 FRESH_SECONDS = 1.0
 KEPT = 2000
@@ -84,7 +84,7 @@ def etag(view: JobView) -> str:
 class StatusCache:
     """A poll costs one SELECT of the version, and a full read only if the job has changed. Thread-safe."""
 
-    def __init__(self, database: Database, limits: Limits, beats: HeartbeatAges) -> None:
+    def __init__(self, database: Database, limits: Limits, beats: HeartbeatTimes) -> None:
         self._database, self._limits, self._beats = database, limits, beats
         self._kept: OrderedDict[str, Status] = OrderedDict()
         self._lock = Lock()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from baton.domain.states import TERMINAL_JOBS
-from service.db.event_sink import EventSink
+from service.db.committed_events import CommittedEvent
 
 # In seconds. 60 is the maximum wait of a long poll.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -88,7 +88,7 @@ class Counters:
         """Count an item that this reconciler step could not handle. It is tried again."""
         self.item_failures.labels(step).inc()
 
-    def heard(self, event: EventSink) -> None:
+    def heard(self, event: CommittedEvent) -> None:
         """Log and count an event of a job that this replica committed."""
         extra = {"job": event.job_id, "event": event.kind, "actor": event.actor, "attempt": event.data.get("attempt")}
         log.info("%s", event.message, extra=extra)

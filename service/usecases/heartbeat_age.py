@@ -13,7 +13,7 @@ LATE_INTERVALS = 1.5
 
 
 @dataclass(frozen=True)
-class HeartbeatAges:
+class HeartbeatTimes:
     """The service's lease settings in seconds: `heartbeat` between two heartbeats, `lease` after the last one."""
 
     heartbeat: float
@@ -44,7 +44,7 @@ class Heard:
         return round(self.age, 3) if self.silent else None
 
 
-def heard(attempt: Attempt, beats: HeartbeatAges, now: datetime) -> Heard | None:
+def heard(attempt: Attempt, beats: HeartbeatTimes, now: datetime) -> Heard | None:
     """None if no worker holds the attempt. All times are from the database's clock."""
     expires = attempt.lease_expires_at
     if attempt.state not in HELD_ATTEMPTS or expires is None:

@@ -36,7 +36,7 @@ from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer
 from service.db.unit_of_work import Unit
 from service.usecases import attempt_totals, goodput, job_filters, wait_reasons
 from service.usecases.attempt_limits import Limits
-from service.usecases.heartbeat_age import HeartbeatAges, heard
+from service.usecases.heartbeat_age import HeartbeatTimes, heard
 from service.usecases.history import epochs_done
 from service.usecases.job_filters import JobFilter
 
@@ -57,12 +57,12 @@ BLANK: dict[str, Any] = {
 """Shown for fields that cannot be read. One bad row must not hide the others of its page."""
 
 
-def job_view(unit: Unit, job: Job, limits: Limits, beats: HeartbeatAges) -> JobView:
+def job_view(unit: Unit, job: Job, limits: Limits, beats: HeartbeatTimes) -> JobView:
     """One job."""
     return job_views(unit, [job], limits, beats)[0]
 
 
-def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatAges) -> list[JobView]:
+def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatTimes) -> list[JobView]:
     """Many jobs. The number of queries does not depend on the number of jobs."""
     ids, now = [job.id for job in jobs], unit.now()
     newest = attempt_totals.newest_attempts(unit, ids)
@@ -148,7 +148,7 @@ def _holder(newest: Attempt | None) -> Attempt | None:
     return newest if newest is not None and newest.state in HELD_ATTEMPTS else None
 
 
-def _heard(view: JobView, held: Attempt | None, beats: HeartbeatAges, now: datetime) -> JobView:
+def _heard(view: JobView, held: Attempt | None, beats: HeartbeatTimes, now: datetime) -> JobView:
     """Add heartbeat data. Speed and remaining time are shown only while the worker trains and is not silent."""
     known: dict[str, object] = {"as_of": now}
     last = heard(held, beats, now) if held else None
@@ -168,7 +168,7 @@ def _progress(job: Job) -> ProgressView | None:
     return find_stored(ProgressView, {**reported, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
-def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatAges) -> JobPage:
+def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatTimes) -> JobPage:
     """A page of jobs, newest first."""
     jobs = list(unit.session.scalars(job_filters.page(wanted)))
     page = jobs[: wanted.limit]
@@ -198,7 +198,7 @@ def _stage_view(row: Stage, done: int) -> StageView:
     )
 
 
-def attempt_views(unit: Unit, job_id: str, beats: HeartbeatAges) -> Listing[AttemptView]:
+def attempt_views(unit: Unit, job_id: str, beats: HeartbeatTimes) -> Listing[AttemptView]:
     """The attempts of a job."""
     job = unit.find_job(job_id)
     rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
@@ -206,7 +206,7 @@ def attempt_views(unit: Unit, job_id: str, beats: HeartbeatAges) -> Listing[Atte
     return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
-def attempt_view(row: Attempt, beats: HeartbeatAges, now: datetime) -> AttemptView:
+def attempt_view(row: Attempt, beats: HeartbeatTimes, now: datetime) -> AttemptView:
     """One attempt. The seconds of a live one count up to `now`."""
     last = heard(row, beats, now)
     return AttemptView(

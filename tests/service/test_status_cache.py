@@ -6,7 +6,7 @@ import pytest
 
 from service.live.status_cache import StatusCache
 from service.usecases.attempt_limits import Limits
-from service.usecases.heartbeat_age import HeartbeatAges
+from service.usecases.heartbeat_age import HeartbeatTimes
 from tests.service.helpers import Api
 from tests.service.progress import PROGRESS
 from tests.support.statements import statements
@@ -39,7 +39,7 @@ def test_a_change_is_seen_at_once(api: Api) -> None:
 
 def test_another_replica_changes_it(api: Api) -> None:
     hand = api.running()
-    other = StatusCache(api.services.database, Limits(), HeartbeatAges(10, 30))
+    other = StatusCache(api.services.database, Limits(), HeartbeatTimes(10, 30))
     before = other.show(hand.job_id)
     assert other.show(hand.job_id) is before
     api.ask(hand.job_id, "pause")

@@ -11,7 +11,7 @@ HAPPENED = "happened"
 
 
 @dataclass(frozen=True)
-class EventSink:
+class CommittedEvent:
     """One event, with the values of its row."""
 
     job_id: str

@@ -14,7 +14,7 @@ from tests.support.worker import WorkerProcess
 
 WARM = "warm: waiting for an attempt"
 CLAIMED = r"attempt \d+ of job"
-READ, LOADED, BUILT = r"read step \d+ back", r"loaded the images of \d+ px", r"built the network"
+READ, LOADED, BUILT = r"restored step \d+", r"loaded the images of \d+ px", r"built the network"
 STEPPED = r"compiled and took the first step in ([\d.]+) s"
 PARTS = (
     "stop or detection",

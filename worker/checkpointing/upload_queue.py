@@ -43,8 +43,8 @@ class UploadQueue:
         self._changed = threading.Condition()
         self._closed = self._cancelled = self._hurried = False
         self._failure: BaseException | None = None
-        self._state = UploadLane("upload queue", self._changed, self._deliver, self._may_send)
-        self._files = UploadLane("upload queue-files", self._changed, self._deliver, self._may_send)
+        self._state = UploadLane("uploads", self._changed, self._deliver, self._may_send)
+        self._files = UploadLane("upload-files", self._changed, self._deliver, self._may_send)
 
     def put(self, task: UploadTask) -> None:
         """Queues a task. Tasks that it supersedes are not sent. Raises the failure of an earlier task, if any."""

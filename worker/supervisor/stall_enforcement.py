@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class StallEnforcement:
-    """Guards the process of one attempt. `ended_it`: the guard has killed the process."""
+    """Guards the process of one attempt. `ended_it`: it has killed the process."""
 
     def __init__(self, training: TrainingProcess) -> None:
         self._training = training
-        self._watchdog = StallDetector(training.progress)
+        self._detector = StallDetector(training.progress)
         self._stall: Stall | None = None
         self._frame = ""
         self._cancelled = self.ended_it = False
@@ -34,9 +34,9 @@ class StallEnforcement:
         """Kills the process if it has stalled or should have ended by now. Call it twice a second."""
         if self.ended_it or not self._training.alive:
             return
-        if stall := self._watchdog.look():
+        if stall := self._detector.look():
             self._end_stalled(stall)
-        elif self._watchdog.overdue:
+        elif self._detector.overdue:
             self._cancelled = self._training.progress().cancelled
             why = "its job was cancelled" if self._cancelled else "its lease is lost"
             log.error("the training process does not end although %s: killing it", why)
@@ -45,7 +45,7 @@ class StallEnforcement:
     def _end_stalled(self, stall: Stall) -> None:
         log.error("the training process has stalled: %s; writing its stacks to the attempt's log", stall)
         frame = self._training.write_stacks()
-        if not self._training.alive or self._watchdog.look() is None:
+        if not self._training.alive or self._detector.look() is None:
             log.warning("the training process made progress meanwhile: not killing it")
             return
         self._stall, self._frame = stall, frame

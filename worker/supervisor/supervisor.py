@@ -68,7 +68,7 @@ class Supervisor:
         self._notice: NoticeDetails | None = None
         self._notice_ends_at = math.inf
         self._too_late, self._started = False, time.monotonic()
-        self._guard: StallEnforcement | None = None
+        self._enforcement: StallEnforcement | None = None
         self._idle_since = self._started
         self.liveness = liveness or LivenessFile()
         self.store = store
@@ -242,11 +242,11 @@ class Supervisor:
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
         """Waits for the end of the process. False if it did not get the attempt and waits for another one."""
-        beaten, guard = time.monotonic(), StallEnforcement(training)
-        self._guard = guard
+        beaten, enforcement = time.monotonic(), StallEnforcement(training)
+        self._enforcement = enforcement
         while not training.wait(POLL_SECONDS) and not training.abandoned:
             self.liveness.beat()
-            guard.look()
+            enforcement.look()
             if held := training.held():
                 log_context.for_process(job=held.job_id, attempt=held.attempt)
             if training.refused():
@@ -263,8 +263,8 @@ class Supervisor:
         return True
 
     def _final_message(self, training: TrainingProcess, held: Held) -> Finish | None:
-        if self._guard is not None and self._guard.ended_it:
-            return self._guard.final_message(held)
+        if self._enforcement is not None and self._enforcement.ended_it:
+            return self._enforcement.final_message(held)
         death = training.death()
         if death is None and not training.abandoned:
             return None
@@ -289,8 +289,8 @@ class Supervisor:
             return None
         log.error("%s", finish.message)
         self._client.hold(held.attempt_id, held.token, held.protocol)
-        if self._guard is not None:
-            self._guard.report_stall(self._client, held)
+        if self._enforcement is not None:
+            self._enforcement.report_stall(self._client, held)
         try:
             retry_call(lambda: self._client.finish(held.attempt_id, finish), seconds=DEATH_REPORT_SECONDS)
         except Exception as error:

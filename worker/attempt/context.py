@@ -195,7 +195,7 @@ class AttemptContext:
         """Queues a row of the history."""
         record = EpochRecord(fence=self._grant.fence, row=row, best=best, stage_finished=stage_finished)
         self._sender.expect(row.epoch)
-        self.uploads.put(UploadTask(partial(self._sender.record, record), what="recording an epoch"))
+        self.uploads.put(UploadTask(partial(self._sender.record, record), yields=True, what="recording an epoch"))
 
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None

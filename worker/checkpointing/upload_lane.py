@@ -17,14 +17,15 @@ class UploadTask:
 
     `optional` tasks are files for people. They have their own lane and are dropped when time is short. Their
     failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a task is
-    dropped when the job is cancelled, and takes turns with those that do not. `what`: a description of the work for
-    error reports.
+    dropped when the job is cancelled, and takes turns with those that do not. `yields`: a task that saves may be sent
+    before it. `what`: a description of the work for error reports.
     """
 
     send: Callable[[], None]
     covers: frozenset[str] = frozenset()
     optional: bool = False
     saves: bool = False
+    yields: bool = False
     lost: Callable[[Exception], None] | None = None
     what: str = "saving"
 
@@ -115,9 +116,15 @@ class UploadLane:
     def _pick(self) -> UploadTask:
         """The next task. Tasks that save and tasks that do not alternate; each kind is sent in order.
 
-        Rows of short epochs may come faster than they are sent: a checkpoint must not wait until all rows are sent.
+        Rows of short epochs may come faster than they are sent: a checkpoint must not wait until all rows are sent. It
+        overtakes nothing else: an event that was reported before a checkpoint is recorded before it.
         """
-        turn = next((task for task in self._waiting if task.saves is not self._saved), self._waiting[0])
+        turn = self._waiting[0]
+        if self._saved:
+            turn = next((task for task in self._waiting if not task.saves), turn)
+        elif turn.yields:
+            first_other = next((task for task in self._waiting if not task.yields), turn)
+            turn = first_other if first_other.saves else turn
         self._waiting.remove(turn)
         self._saved = turn.saves
         return turn

@@ -72,10 +72,24 @@ def test_a_checkpoint_does_not_wait_until_all_rows_are_sent(uploads: UploadQueue
     uploads.put(UploadTask(upload))
     assert upload.begun.wait(DEADLINE)
     for name in ("row 1", "row 2", "checkpoint 1", "checkpoint 2", "row 3"):
-        uploads.put(UploadTask(recorder(sent, name), saves=name.startswith("checkpoint")))
+        saves = name.startswith("checkpoint")
+        uploads.put(UploadTask(recorder(sent, name), saves=saves, yields=not saves))
     upload.go_on.set()
     assert uploads.flush(seconds=DEADLINE)
     assert sent == ["checkpoint 1", "row 1", "checkpoint 2", "row 2", "row 3"]
+
+
+def test_a_checkpoint_overtakes_no_event_that_was_reported_before_it(uploads: UploadQueue, upload: Upload) -> None:
+    sent: list[str] = []
+    uploads.put(UploadTask(upload))
+    assert upload.begun.wait(DEADLINE)
+    uploads.put(UploadTask(recorder(sent, "row 1"), yields=True))
+    uploads.put(UploadTask(recorder(sent, "event")))
+    uploads.put(UploadTask(recorder(sent, "row 2"), yields=True))
+    uploads.put(UploadTask(recorder(sent, "checkpoint"), saves=True))
+    upload.go_on.set()
+    assert uploads.flush(seconds=DEADLINE)
+    assert sent == ["row 1", "event", "checkpoint", "row 2"]
 
 
 def test_in_a_hurry_files_are_dropped_and_the_one_under_way_is_not_waited_for(

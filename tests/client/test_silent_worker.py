@@ -100,7 +100,7 @@ def test_in_a_terminal_the_silence_goes_on_counting() -> None:
         assert "worker worker-1 silent for 18 s; its lease ends in 12 s" in screen.getvalue()
         moment[0] += 60
         watcher._live.refresh()
-        assert "silent for 1 min 18 s; its lease is over: another worker gets the job" in screen.getvalue()
+        assert "silent for 1 min 18 s; its lease has ended: another worker gets the job" in screen.getvalue()
 
 
 def test_workers_say_since_when_and_why_they_are_refused(baton: Baton, fake: FakeService) -> None:

@@ -151,7 +151,7 @@ def test_a_test_message_says_what_becomes_of_it(tell: Callable[..., Api], ear: L
         assert api.http.post("/v1/notifications:test", json={"target": "ops"}).json()["items"][0]["sent"]
     assert ear.titles == ["Baton: a test"] * 2
     answer = api.http.post("/v1/notifications:test", json={"target": "nonesuch"})
-    assert "there are: ops, wrong" in assert_problem(answer, 404, "not-found")["detail"]
+    assert "existing targets: ops, wrong" in assert_problem(answer, 404, "not-found")["detail"]
     lines = api.http.get("/v1/audit").json()["items"]
     assert [line["message"] for line in lines] == ["test sent to ops", "test sent to ops, wrong"]
 

@@ -16,7 +16,9 @@ def silence(job: JobView) -> str | None:
     if job.lease_expires_at is None or job.as_of is None:
         return text
     left = (job.lease_expires_at - job.as_of).total_seconds()
-    return f"{text}; its lease " + (f"ends in {duration(left)}" if left > 0 else "has ended: another worker gets the job")
+    return f"{text}; its lease " + (
+        f"ends in {duration(left)}" if left > 0 else "has ended: another worker gets the job"
+    )
 
 
 def later(job: JobView, seconds: float) -> JobView:

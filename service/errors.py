@@ -92,12 +92,6 @@ class UnsupportedMedia(BatonError):
     code = "unsupported-media-type"
 
 
-class RangeRefused(BatonError):
-    """A range beyond the end of a file."""
-
-    code = "range-not-satisfiable"
-
-
 class Unauthorized(BatonError):
     """No token, or a wrong one. `scopes`: one of them is required."""
 

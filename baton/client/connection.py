@@ -45,7 +45,7 @@ def _advice(url: str | None) -> str:
 
 
 def read_connection(data: Path) -> Connection | None:
-    """The connection that a running `baton up` wrote into its data directory. None if there is none."""
+    """The connection that a running `baton up` wrote into its data directory; None without a running stack."""
     try:
         return Connection.model_validate_json((data / CONNECTION_FILE).read_bytes())
     except (OSError, ValidationError):

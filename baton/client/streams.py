@@ -131,7 +131,7 @@ class LogPart:
 
 
 def read_log(transport: Transport, path: str, offset: int = 0, wait: float = 0.0) -> LogPart:
-    """The bytes of the log from `offset` on. If there are none yet, waits up to `wait` seconds for some."""
+    """The bytes of the log from `offset` on. Waits up to `wait` seconds if nothing follows `offset` yet."""
     params = {"offset": offset, "wait": wait}
     timeout = max(LOG_SECONDS, wait + 20.0)
     with transport.stream(path, wanted=_is_log, params=params, timeout=timeout) as response:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT: Literal[1] = 1
 FILE = "evaluation.json"
-SETS = ("validation", "test")
 KERAS_SINCE = "3.15"
 """Older versions of Keras refuse the keys `input_axes` and `output_axes` in the configuration of an initializer.
 

@@ -84,7 +84,7 @@ class BlobStore(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete the object. It is not an error if there is none."""
+        """Delete the object. A missing object is not an error."""
         ...
 
     def copy(self, source: str, target: str) -> BlobInfo:

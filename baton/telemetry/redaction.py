@@ -40,7 +40,7 @@ class Secrets:
 
 
 def password_of(url: str) -> str | None:
-    """The decoded password in a URL. None if there is none."""
+    """The decoded password in a URL; None if the URL has no password."""
     try:
         found = urlsplit(url).password
     except ValueError:

@@ -27,6 +27,14 @@ COPY requirements/service.txt /tmp/lock.txt
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
     pip install --require-hashes --no-deps -r /tmp/lock.txt
 
+# Baton's own wheel: the service hands it out to machines that become workers.
+FROM build AS build-wheel
+COPY requirements/build.txt /tmp/lock.txt
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
+    pip install --require-hashes --no-deps -r /tmp/lock.txt
+COPY . .
+RUN python -m hatchling build -t wheel -d /wheel
+
 FROM build AS build-worker-cpu
 COPY requirements/worker-cpu.txt /tmp/lock.txt
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
@@ -45,10 +53,13 @@ COPY migrations ./migrations
 # The service reads the plans as files and imports nothing from here.
 COPY models/__init__.py ./models/
 COPY models/plans ./models/plans
+COPY --from=build-wheel /wheel /wheel
 USER 10001:10001
-ENV BATON_HOST=0.0.0.0 BATON_PORT=8080
+# The service listens on all addresses, IPv6 and IPv4. If the kernel has no IPv6, it listens on IPv4.
+ENV BATON_HOST=:: BATON_PORT=8080 BATON_WHEEL=/wheel
 EXPOSE 8080
-# Not /readyz: it fails while Redis or the store is unavailable. A restart of the container would then cut off heartbeats.
+# /readyz is not used, because it fails while Redis or the store is unavailable. A restart of the container at that time
+# would interrupt heartbeats.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD \
     ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BATON_PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--"]

@@ -5,7 +5,10 @@ LOCAL := $(VENV)/.installed-local
 DEV := $(VENV)/.installed-dev
 INSTALLER := scripts/install.sh scripts/find-python.sh pyproject.toml
 ARGS ?=
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+SHARED := --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 $(SHARED)
+# The tests of `make check`: those of other folders load TensorFlow, start processes, or load large packages.
+CHECKED := unit service client contract control_plane security
 
 export VENV
 ifdef PYTHON
@@ -13,7 +16,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-outage bench-data bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -22,14 +25,17 @@ help: ## Show this text
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
 	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
 
-demo: $(LOCAL) ## Train on handwritten digits, kill the worker meanwhile, watch the recovery (about 3 minutes)
+demo: $(LOCAL) ## Train on handwritten digits, kill the worker during the training, watch the recovery (about 3 minutes)
 	$(BIN)/baton demo $(ARGS)
 
 up: $(LOCAL) ## Run service, Redis and a worker on this machine until Ctrl-C
 	$(BIN)/baton up $(ARGS)
 
-check: lint ## Lint, and the tests that start no process (about 3 minutes)
-	$(PYTEST) -m "not process and not postgres and not browser and not chaos and not docs and not slow" $(ARGS)
+check: $(DEV) ## Lint, and the tests that start no process and load no TensorFlow (about 3 minutes)
+	@$(MAKE) --no-print-directory -j 2 lint check-tests
+
+check-tests: $(DEV)
+	$(BIN)/python -m pytest -n 3 $(SHARED) $(CHECKED:%=tests/%) -m "not process and not postgres and not browser and not chaos and not docs and not slow" $(ARGS)
 
 test: $(DEV) ## All tests except campaigns, fuzzing and the docs' commands; ARGS='tests/client -x', '-n 0': one by one
 	$(PYTEST) -m "not chaos and not docs and not slow" $(ARGS)
@@ -43,8 +49,8 @@ coverage: $(DEV) ## Coverage of lines and branches, including started processes 
 	$(BIN)/python -m coverage html --quiet
 	$(BIN)/python -m coverage report --skip-covered --format=total
 
-chaos: $(DEV) ## Kill N random jobs at random points, compare bits: make chaos N=200; make chaos SEED=... repeats one
-	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+chaos: $(DEV) ## Kill N random jobs at random points, compare bits: make chaos N=200 STORE=s3; SEED=... repeats one
+	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(ARGS)
 
 chaos-control: $(DEV) ## Kill, freeze, disconnect services, workers, Redis with 100 jobs: make chaos-control MINUTES=20; SEED=...
 	$(BIN)/python -m tests.control_plane.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
@@ -95,11 +101,23 @@ bench-deadline: $(DEV) ## N jobs (20) in sessions of a minute: time between each
 bench-control: $(DEV) ## Requests per second of one service process, of a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
 
+bench-retention: $(DEV) ## A year of jobs under a retention of 30 days: sizes, and heartbeats beside the deletion (10 minutes); ARGS='--jobs 5000 --days 60'
+	$(BIN)/python -m bench.retention $(ARGS)
+
 bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute with 200 clients, on SQLite and PostgreSQL (4 minutes)
 	$(BIN)/python -m bench.outage $(ARGS)
 
+bench-uploads: $(DEV) ## Heartbeats and memory of the service while 200 workers upload through it (2 minutes)
+	$(BIN)/python -m bench.uploads $(ARGS)
+
 bench-data: $(DEV) ## Images per second decoded, cached, served, augmented; also of imgaug and Keras (a minute); ARGS='--path DIR'
 	$(BIN)/python -m bench.data $(ARGS)
+
+bench-push: $(DEV) ## Bytes and seconds of a push of 2 GB that is killed five times, compared with a plain copy (4 minutes)
+	$(BIN)/python -m bench.push $(ARGS)
+
+bench-program: $(DEV) ## Cost of the library in a training program, beside the same program without it (a minute)
+	$(BIN)/python -m bench.program $(ARGS)
 
 bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)

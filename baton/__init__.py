@@ -1,5 +1,7 @@
 """Resumable training on preemptible GPUs. `baton.Client` is the client of a Baton service; `baton.Job` is a job.
 
+`baton.init()` is what a training program calls: it needs no service and no packages but the standard library.
+
 The import is fast: each name is loaded when it is first used.
 
     >>> import baton
@@ -16,10 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from baton.client.client import Client
-    from baton.client.errors import ApiError, ClientError, ConfigurationError, DownloadError, Unreachable
+    from baton.client.errors import (
+        ApiError,
+        ClientError,
+        ConfigurationError,
+        DownloadError,
+        LocalDataError,
+        Unreachable,
+    )
     from baton.client.job import Job, Jobs
     from baton.client.transport import RetryPolicy
     from baton.domain.errors import BatonError
+    from baton.program.backend import Saved
+    from baton.program.errors import ProgramError, Stopped
+    from baton.program.run import Run
+    from baton.program.start import init
 
 __all__ = [
     "ApiError",
@@ -30,18 +43,30 @@ __all__ = [
     "DownloadError",
     "Job",
     "Jobs",
+    "LocalDataError",
+    "ProgramError",
     "RetryPolicy",
+    "Run",
+    "Saved",
+    "Stopped",
     "Unreachable",
+    "init",
 ]
 
 _MODULES = {
     "Client": "baton.client.client",
     "BatonError": "baton.domain.errors",
+    "init": "baton.program.start",
+    "Run": "baton.program.run",
+    "Saved": "baton.program.backend",
+    "ProgramError": "baton.program.errors",
+    "Stopped": "baton.program.errors",
     "Job": "baton.client.job",
     "Jobs": "baton.client.job",
     "RetryPolicy": "baton.client.transport",
     **dict.fromkeys(
-        ("ApiError", "ClientError", "ConfigurationError", "DownloadError", "Unreachable"), "baton.client.errors"
+        ("ApiError", "ClientError", "ConfigurationError", "DownloadError", "LocalDataError", "Unreachable"),
+        "baton.client.errors",
     ),
 }
 

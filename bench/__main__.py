@@ -10,9 +10,9 @@ BENCHMARKS = ("checkpoint", "determinism", "recovery", "control", "data")
 
 
 def main() -> int:
-    """Exit status 0 if every benchmark completed, whatever it measured."""
+    """Runs the benchmarks. Exit status 0 if all completed, even if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what Baton costs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all")
     names = parser.parse_args().names or BENCHMARKS
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(BENCHMARKS)}")

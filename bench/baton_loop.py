@@ -1,4 +1,4 @@
-"""Measures Baton's training loop and upload queue with a service that accepts everything."""
+"""Measures Baton's training loop and upload queue with a service that accepts each request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from baton.domain.spec import parse_spec
+from baton.domain.spec import parse_classifier
 from baton.domain.wire import ArtifactCommit, CheckpointCommit, CheckpointRole, Grant
 from baton.storage import open_store
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
@@ -40,7 +40,7 @@ class Seen:
 
 
 class Anybody:
-    """A service that accepts everything at once."""
+    """A service that accepts each request at once."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
@@ -53,13 +53,13 @@ class Anybody:
         self._seen.saves.append(commit.seconds)
 
     def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
-        """Record the seconds since the start of the file."""
+        """Record the seconds since the start of making the file."""
         del attempt_id, commit
         self._seen.files.append(time.perf_counter() - self.file_begun)
 
 
 class TimedContext(AttemptContext):
-    """Saves where the windows require it, and records the time at every step boundary."""
+    """Saves checkpoints as the kind of the window requires, and records the time between any two steps."""
 
     def __init__(self, seen: Seen, seconds: tuple[float, float], **wiring: Any) -> None:
         self._seen, self._anybody = seen, cast(Anybody, wiring["client"])
@@ -102,7 +102,7 @@ class TimedContext(AttemptContext):
         return True
 
     def checkpoint_due(self, steps: int) -> bool:
-        """True at the first boundary of a window with a save, or every two seconds."""
+        """True after the first step of a window with a save, and every two seconds in a window with frequent saves."""
         del steps
         first = self._rounds is not None and self._left == self._rounds.steps - 1
         now = time.perf_counter()
@@ -113,14 +113,19 @@ class TimedContext(AttemptContext):
             self._due = self._saved = now
         return due
 
-    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        """The loop waits until here, or until the artifact is in the upload queue."""
-        super().save(prefix, snapshot, roles)
+    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole], **more: Any) -> None:
+        """Record when the loop continues: after this call, or after `publish` has queued the artifact."""
+        super().save(prefix, snapshot, roles, **more)
         self._seen.snapshot = snapshot
         self._busy_until = time.perf_counter()
 
     def publish(
-        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        make: Callable[[Path], None],
+        content_type: str,
+        lost: Callable[[], None] = lambda: None,
+        **more: Any,
     ) -> None:
         """Queue the artifact, except in the windows that measure only the state."""
 
@@ -129,16 +134,16 @@ class TimedContext(AttemptContext):
             make(path)
 
         if self._kind is not Kind.STATE:
-            super().publish(name, timed, content_type, lost)
+            super().publish(name, timed, content_type, lost, **more)
         self._busy_until = time.perf_counter()
 
 
 def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[float, float]) -> Seen:
-    """Train for the given seconds of windows, then for those of the direct comparison."""
+    """Train in windows for `seconds[0]`, then for the direct comparison for `seconds[1]`."""
     from worker.training import loop
     from worker.training.output import artifacts
 
-    artifacts.LATEST_SECONDS = 0.0  # the windows decide
+    artifacts.LATEST_SECONDS = 0.0  # no minimum interval: each window decides what it saves
     kinds = (Kind.QUIET, Kind.STATE, Kind.QUIET, Kind.STATE_AND_FILE)
     seen = Seen(Rounds(kinds, WINDOW_STEPS), Rounds((Kind.QUIET, Kind.OFTEN), OFTEN_STEPS))
     grant = Grant(
@@ -161,12 +166,12 @@ def run(spec: Mapping[str, Any], folder: Path, threads: int, seconds: tuple[floa
         lease=Lease(client, grant),
         notice=Notice(),
         grant=grant,
-        spec=parse_spec(dict(spec)),
+        spec=parse_classifier(dict(spec)),
         environment={},
         pace=Pace(NO_DEADLINE),
     )
     try:
-        loop.train(parse_spec(dict(spec)), context, Workspace(folder / "cache", threads, 0), None)
+        loop.train(parse_classifier(dict(spec)), context, Workspace(folder / "cache", threads, 0), None)
     except Stopped:
         context.uploads.flush()
     finally:

@@ -1,8 +1,9 @@
 """`make bench-checkpoint`: what a checkpoint costs Baton's loop, and what Keras's own callbacks cost `fit`.
 
-At a cadence of 60 s the cost is below 1 %, which a run of minutes cannot show on a machine with noise of several
-percent. Therefore short windows with and without a save measure the cost of one save (its stall and the slower steps
-during it), and the result is divided by the interval. A direct run with frequent saves checks the prediction.
+At one save every 60 s the cost is below 1 %. A run of some minutes cannot show such a small cost on a machine with
+noise of several percent. Therefore short windows with and without a save measure the cost of one save (its stall and
+the slower steps during it), and the result is divided by the interval. A direct run with frequent saves checks the
+prediction.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from baton.domain.checkpoint_cadence import seconds_between_interruptions, young_daly
-from baton.domain.spec import parse_spec
-from baton.domain.wire import EpochRow
+from baton.domain.history_table import COLUMNS
+from baton.domain.spec import parse_classifier
+from baton.domain.wire import ClassifierRow
 from baton.system.cpus import cpus
 from bench.baton_loop import OFTEN_SECONDS, Seen
 from bench.figures import MS_COLUMNS, Spread, heading, percent, table
@@ -61,10 +63,10 @@ def _times(call: Callable[[], object], repetitions: int = COPIES) -> list[float]
 
 
 def _print_full_width() -> None:
-    """The copy alone at the published width, which is too large to train on a small machine."""
+    """The cost of the copy at the published width, at which a small machine could not train."""
     from worker.training.step.engine import Engine
 
-    engine = Engine(parse_spec(job(width=1.0)), FULL_CLASSES)
+    engine = Engine(parse_classifier(job(width=1.0)), FULL_CLASSES)
     arrays = engine.arrays()
     size = sum(array.nbytes for array in arrays.values())
     rows = [
@@ -76,12 +78,12 @@ def _print_full_width() -> None:
 
 
 def _print_history() -> None:
-    """The cost of a long history per save and per epoch, in the loop and in the background."""
+    """The cost of a long history for each save and each epoch, in the loop and in the background."""
     from worker.training.state.cursor import Cursor
     from worker.training.state.history import History, history_writer
 
-    known = dict.fromkeys(EpochRow.model_fields, 1)
-    row = EpochRow.model_validate({**known, "finished_at": datetime.now(UTC)})
+    known = dict.fromkeys(COLUMNS, 1)
+    row = ClassifierRow.model_validate({**known, "finished_at": datetime.now(UTC)})
     cursor = Cursor(History([row] * EPOCHS))
     taken = cursor.history.taken()
     rows = [
@@ -102,7 +104,7 @@ def _print_baton(seen: Seen) -> None:
     rows = [
         ("a step without checkpoints (baseline 1)", windows.step_seconds()),
         ("one plain copy of the state, array.copy()", _times(lambda: [array.copy() for array in arrays])),
-        ("stall: what the loop waits for a save", seen.stalls),
+        ("stall: how long the loop waits for a save", seen.stalls),
         ("in the background: write and commit the state", seen.saves),
         ("in the background: make and store latest.keras", seen.files),
         ("a save's whole cost to training, state alone", windows.costs(Kind.STATE)),
@@ -135,11 +137,11 @@ def _print_overhead(seen: Seen, stalls: dict[Kind, list[float]]) -> None:
         rows.append((f"{kind}, against baseline 2: its stall", *(percent(cost / interval) for interval in intervals)))
     table(("overhead at a save every", "15 s", "60 s", f"auto: {auto:.0f} s"), rows)
     print("overhead = whole cost of a save / interval; latest.keras at most every 30 s; auto without interruptions.")
-    print("Processor time is an upper bound, because some of it may be on cores that training leaves idle. It is the")
-    print("steadier number if other programs are running. The cost of Keras's callbacks is their stall.")
+    print("Processor time is an upper bound, because some of it may be on cores that training leaves idle. It varies")
+    print("less if other programs are running. The cost of Keras's callbacks is their stall.")
     worst = max(by_clock[1], by_cpu[1])
     print(f"target: at most 1 % at 60 s: {'met' if worst <= 0.01 else 'MISSED'} ({percent(worst)})")
-    print("target: stall at most about one copy: see the tables\n")
+    print("target: a stall takes at most about as long as one copy; see the tables\n")
 
 
 def _share(costs: Callable[[Kind], list[float]], interval: float) -> float:
@@ -168,8 +170,8 @@ def _print_noise(seen: Seen, fit: Rounds) -> None:
     for name, rounds in (("Baton's loop", seen.windows), ("model.fit", fit)):
         quiet = Spread.of(rounds.step_seconds())
         width = (quiet.high - quiet.low) / quiet.median
-        print(f"noise, {name}: quiet windows vary by {percent(width)} (quartiles); half of them against the other half")
-        print(f"  differ by {percent(rounds.halves())}")
+        print(f"noise, {name}: quiet windows vary by {percent(width)} (quartiles); one half of them")
+        print(f"  differs from the other half by {percent(rounds.halves())}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """`make bench-control`: the throughput of one service process on one core, compared with a bare route.
 
 It runs on SQLite and PostgreSQL. The service and the bare route (bench.floor_app) are pinned to the same core and
-alternate in each round. The load comes from another core if there is one. A rate is the median of the rounds. Then, on
-another database, it compares each call on an empty service and after a year of use (bench.year). It prints ratios above
-their limits, which are not errors.
+alternate in each round. The load comes from another core if the machine has one. A rate is the median of the rounds.
+Then, on another database, the benchmark compares each call on an empty service and after a year of use (bench.year). It
+prints ratios that exceed their limits; they are not errors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Server:
     pid: int
 
     def cpu(self) -> float:
-        """Seconds of processor time of this process. Other processes on the machine do not change it."""
+        """Seconds of processor time of this process. The load of other processes does not change it."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -86,7 +86,7 @@ def _pin(pid: int) -> None:
 
 @dataclass(frozen=True)
 class Scale:
-    """The size of the measurement. `workers` renew leases, `beats` times each. `year`: rows of a year of use."""
+    """The size of the measurement. Each of `workers` renews its lease `beats` times. `year`: rows of a year of use."""
 
     rounds: int = 5
     round_seconds: float = 2.0
@@ -121,7 +121,7 @@ class Bench:
         return Server(self.service.port, self.service.process.pid)
 
     def judge(self, what: str, value: float, limit: float, *, at_least: bool) -> None:
-        """Print a target and whether it is met."""
+        """Print a target and whether the value meets it."""
         met = value >= limit if at_least else value <= limit
         line = f"{self.name}: {what} = {value:.3g}, target {'at least' if at_least else 'at most'} {limit:g}: "
         print(line + ("met" if met else "MISSED"), flush=True)
@@ -130,7 +130,7 @@ class Bench:
 
 
 Calls = dict[str, tuple[Server, int, Callable[[int], bytes]]]
-"""By name: the server, the expected status, and a function from k to request number k."""
+"""By name: the server, the expected status, and a function that returns request number k."""
 
 
 def _rates(bench: Bench, calls: Calls) -> dict[str, float]:
@@ -182,7 +182,8 @@ def _answers(bench: Bench) -> None:
 
 def _beats(bench: Bench, held: list[Held], floor: Server) -> float:
     """Heartbeats per second, scaled to the rate of the floor in the first rounds."""
-    # After the polls, because a heartbeat makes a new version of its job, so that each hit would become a miss.
+    # Call this after the polls are measured. A heartbeat makes a new version of its job, so polls would then miss the
+    # cache.
     bare, beats = Target(floor.port, TOKEN), [one.beat(bench.target, 30) for one in held]
     calls: Calls = {
         "floor": (floor, 200, lambda k: bare.request("GET", f"/jobs/{1 + k % HELD}")),
@@ -190,7 +191,7 @@ def _beats(bench: Bench, held: list[Held], floor: Server) -> float:
     }
     there, before = len(bench.rows), float(bench.rows[0][1])
     rates = _rates(bench, calls)
-    del bench.rows[there]  # the second row of the floor
+    del bench.rows[there]  # the second row of the bare route, which is measured already
     return rates["heartbeat"] / rates["floor"] * before
 
 
@@ -206,7 +207,7 @@ def _fleet(bench: Bench) -> None:
 
 
 def _claims(bench: Bench, folder: Path) -> None:
-    """Time from the submission to the claim by a warm, waiting worker, by the database's clock."""
+    """Time from the submission to the claim by a warm worker that waits for work, by the database's clock."""
     with workers(bench.service, folder, "tests.support.fake_worker") as made, bench.service.client() as http:
         made.start(BATON_FAKE_STEP_SECONDS="0")
         waits = [_wait_for_claim(Jobs(http)) for _ in range(bench.scale.claims + 2)][2:]
@@ -226,7 +227,7 @@ def _wait_for_claim(jobs: Jobs) -> float:
 def _pinned(url: str | None, redis_url: str) -> Iterator[tuple[ServiceProcess, Path]]:
     """A new service, not pinned yet, and its folder."""
     settings = {"BATON_DATABASE_URL": url} if url else {}
-    # No lease may expire while a simulated worker is idle.
+    # Long leases: no lease may expire while a simulated worker is idle.
     settings |= {"BATON_LEASE_SECONDS": "3600", "BATON_HEARTBEAT_SECONDS": "10"}
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as name:
         folder = Path(name)
@@ -261,13 +262,13 @@ def _year(name: str, url: str | None, redis_url: str, scale: Scale) -> list[str]
 
 
 def main() -> int:
-    """Measure and print. Exit status 0 if it completed, whatever it measured."""
+    """Measure and print. Exit status 0 if it completed, even if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.control")
-    parser.add_argument("--quick", action="store_true", help="few rows and short rounds: does it run?")
+    parser.add_argument("--quick", action="store_true", help="few rows and short rounds, to try the benchmark")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
     parser.add_argument("--only", choices=("answers", "year"), help="only this part")
-    parser.add_argument("--year", action="store_true", help="10 million events instead of one (4 GB, minutes more)")
-    parser.add_argument("--events", type=int, help="so many events instead")
+    parser.add_argument("--year", action="store_true", help="10 million events instead of 1 million (needs 4 GB)")
+    parser.add_argument("--events", type=int, help="another number of events")
     options = parser.parse_args()
     scale = QUICK if options.quick else Scale()
     events = options.events or (10_000_000 if options.year else scale.year.events)

@@ -1,12 +1,11 @@
 """Rows like those of a year of use: a few real jobs, copied inside the database by INSERT ... SELECT.
 
-Each template is a job that went through the API, so its rows are as the service writes them. A copy differs only in
+Each template is a job that was created through the API, so the service itself wrote its rows. A copy differs only in
 the values that must be unique.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy import String as Text
 
 from baton.storage import BlobStore
-from bench.simulated import Held
+from bench.simulated import train
 from service.db.auth_tables import AuditEntry
 from service.db.notification_table import Notification
 from service.db.tables import (
@@ -65,7 +64,9 @@ Changes = Callable[[Column], Row]
 
 @dataclass(frozen=True)
 class Year:
-    """Numbers of rows. `aged`: jobs with `attempts` attempts each. `others`: keys, audit lines, notifications each."""
+    """Numbers of rows. `aged`: jobs with `attempts` attempts each. `others`: keys, and as many audit entries and
+    notifications.
+    """
 
     ended: int = 100_000
     queued: int = 20_000
@@ -81,7 +82,7 @@ SMALL = Year(ended=400, queued=200, attempts=10, retired=200, events=2_000, work
 
 
 class Crowd:
-    """Adds the rows of a year to the database behind a service. `http` talks to that service."""
+    """Adds the rows of a year to the database behind a service. `http` is a client of that service."""
 
     def __init__(self, engine: Engine, http: httpx.Client, store: BlobStore) -> None:
         self._engine, self._http, self._store = engine, http, store
@@ -94,7 +95,15 @@ class Crowd:
         self._events(ended, first, year)
         self._jobs(queued, year.queued, {}, {"dispatched_at": None, "dispatches": 0})
         self._aged(ended, year)
-        self._others(first, year)
+        self._others(first, year, LONG_AGO)
+
+    def ended(self, year: Year, at: datetime) -> list[str]:
+        """Add only the ended jobs, the events and the others, all with this time. Returns the ids of the jobs."""
+        of = self._template(ended=True)
+        first = self._jobs(of, year.ended, {"finished_at": at, "sweep_at": None}) + 1
+        self._events(of, first, year)
+        self._others(first, year, at)
+        return [f"a{number:031x}" for number in range(first, first + year.ended)]
 
     def aged(self, many: int, attempts: int = 1) -> None:
         """Add `many` jobs with `attempts` attempts each, on the first page of each list."""
@@ -113,7 +122,7 @@ class Crowd:
         job = http.post("/v1/jobs", json=tiny(name="crowd", labels={"team": TEAM})).raise_for_status().json()["id"]
         attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
         if ended:
-            _train(http, self._store, job, attempt)
+            train(http, self._store, job, attempt)
         with self._engine.connect() as connection:
             found: Rows = {Job: [_first(connection, Job, Job.id == job)]}
             number = found[Job][0]["number"]
@@ -123,7 +132,7 @@ class Crowd:
             return found
 
     def _jobs(self, of: Rows, many: int, job: Row, attempt: Row | None = None) -> int:
-        """Copy a job, with changed columns and without events. Returns the number of the last job before the copies."""
+        """Copy a job, with changed columns and without events. Returns the highest job number before the copies."""
         with self._engine.connect() as connection:
             base = connection.scalar(select(func.max(Job.number))) or 0
         placed = of[Attempt][0]["job_number"] is not None
@@ -140,7 +149,7 @@ class Crowd:
                 Pointer: {"checkpoint_id": self._id("c", base + k), **own},
             }.get(kind, own)
 
-        # In the same transaction, because the service would add an attempt to a queued job without one.
+        # The same transaction adds the attempt, because the service would add one to a queued job without attempts.
         with self._engine.begin() as connection:
             for kind in (Job, JobLabel, Stage, Attempt, Checkpoint, Pointer, Epoch):
                 for row in of[kind]:
@@ -177,20 +186,20 @@ class Crowd:
 
         self._copy(Attempt, of[Attempt][0], year.aged * before, lambda k: {**over, **place(k)})
 
-    def _others(self, first: int, year: Year) -> None:
+    def _others(self, first: int, year: Year, at: datetime) -> None:
         with self._engine.connect() as connection:
             worker = _first(connection, Worker, Worker.name == "crowd")
             audit = _first(connection, AuditEntry, AuditEntry.kind == "job_submitted")
-        self._copy(Worker, worker, year.workers, lambda k: {"name": _name("dead-", k), "last_seen_at": LONG_AGO})
-        self._copy(AuditEntry, audit, year.others, lambda _: {"at": LONG_AGO})
+        self._copy(Worker, worker, year.workers, lambda k: {"name": _name("dead-", first + k), "last_seen_at": at})
+        self._copy(AuditEntry, audit, year.others, lambda _: {"at": at})
 
         def job(k: Column) -> Row:
             return {"job_id": self._id("a", first + k % year.ended)}
 
-        key = {"body": "d" * 64, "created_at": LONG_AGO}
-        self._copy(IdempotencyKey, key, year.others, lambda k: {"key": _name("key-", k), **job(k)})
+        key = {"body": "d" * 64, "created_at": at}
+        self._copy(IdempotencyKey, key, year.others, lambda k: {"key": _name("key-", first + k), **job(k)})
         told = {"kind": "recovering", "target": "ops", "title": "x", "body": "y", "state": "sent", "tries": 1}
-        times = dict.fromkeys(("created_at", "next_at", "ended_at"), LONG_AGO)
+        times = dict.fromkeys(("created_at", "next_at", "ended_at"), at)
         self._copy(Notification, {**told, **times}, year.others, lambda k: {"count": k, **job(k)})
 
     def _copy(self, kind: Any, row: Row, many: int, changes: Changes) -> None:
@@ -218,7 +227,7 @@ def _copy(connection: Connection, kind: Any, row: Row, many: int, changes: Chang
         numbers = _numbers(start, min(start + CHUNK - 1, many))
         wanted = {**row, **changes(numbers.c.k)}
         if kind in (Checkpoint, AuditEntry, Notification):
-            wanted.pop("number", None)  # the database draws it
+            wanted.pop("number", None)  # the database assigns it
         names = [name for name in wanted if name in table.c]
         values = [_value(table, name, wanted[name]) for name in names]
         connection.execute(insert(table).from_select(names, select(*values).select_from(numbers)))
@@ -229,29 +238,6 @@ def settle(engine: Engine) -> None:
     words = {"postgresql": "VACUUM ANALYZE", "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(words[engine.dialect.name]))
-
-
-def _train(http: httpx.Client, store: BlobStore, job: str, attempt: str) -> None:
-    """Report a short job from claim to end, as a worker does."""
-    worker = {"name": "crowd", "host": "bench", "pid": 1, "version": "0"}
-    claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
-    grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()
-    http.headers["Authorization"], own = f"Bearer {grant['token']}", http.headers["Authorization"]
-    fence = grant["fence"]
-    score = {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.88, "learning_rate": 1e-3}
-    clock = {"attempt": 1, "seconds": 9.0, "images_per_second": 100.0, "finished_at": "2026-01-01T00:00:00Z"}
-    try:
-        beat = {"fence": fence, "phase": "training", "seconds": {"training": 1.0}}
-        http.post(f"/v1/attempts/{attempt}/heartbeat", json=beat).raise_for_status()
-        for epoch in (1, 2, 3):
-            where = {"epoch": epoch, "stage": 1, "stage_epoch": epoch, "global_step": 60 * epoch}
-            row = {**where, "image_size": 8, "batch_size": 16, **score, **clock}
-            http.post(f"/v1/attempts/{attempt}/epochs", json={"fence": fence, "row": row}).raise_for_status()
-        commit = Held(job, attempt, fence).commit(store, 180)
-        http.post(f"/v1/attempts/{attempt}/checkpoints", json=commit).raise_for_status()
-        http.post(f"/v1/attempts/{attempt}/finish", json={"fence": fence, "outcome": "succeeded"}).raise_for_status()
-    finally:
-        http.headers["Authorization"] = own
 
 
 def _numbers(first: int, last: int) -> CTE:

@@ -1,7 +1,8 @@
 """`make bench-data`: images per second and core: decoded, cached, served and augmented.
 
 All ways of augmentation take turns on the same images, so that other programs on the machine affect all of them
-equally. A ratio compares values of one turn. Rates are by processor time of one thread, unless the row says otherwise.
+equally. A ratio compares rates of the same turn. Rates are by processor time of one thread, unless the row says
+otherwise.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _dataset(arguments: argparse.Namespace, folder: Path) -> DatasetSpec:
 
 
 def _picture(seed: int) -> Image.Image:
-    """Shapes and grain, with about the file size of a photograph of these dimensions."""
+    """An image of shapes and noise. Its file is about as large as a photograph of these dimensions."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((SIZE, SIZE))
     grain = rng.normal(0, 12, (SIZE, SIZE, 1))
@@ -167,7 +168,7 @@ def _single_images(policy: str, images: list[NDArray[np.uint8]]) -> Job:
 
 
 def _generator(policy: str, images: list[NDArray[np.uint8]]) -> Job:
-    """The input pipeline of the published notebooks. It rescales, because Keras's generator does so too."""
+    """The input pipeline of the published notebooks. It rescales the images, because Keras's generator does so."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 

@@ -1,8 +1,8 @@
 """`make bench-deadline`: jobs over several sessions (`baton worker --deadline`), and how early each hand-over was.
 
-With real service, Redis, workers and trainer. A run is one job. Workers train it in sequence, each for one session,
-until it has succeeded. A hand-over is in time if its attempt ended and its checkpoint was committed before the
-deadline.
+Service, Redis, workers and training are real. A run is one job. Workers train it one after another, each for one
+session, until the job has succeeded. A hand-over is in time if its attempt ended and its checkpoint was committed
+before the deadline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.service import running_service
 from tests.support.worker import Workers, workers
 
 RUNS, SESSION_SECONDS, SESSIONS = 20, 60.0, 8
-# With the default of 25 s, a session of one minute is too short for any attempt.
+# With the default grace of 25 s, a session of one minute would be too short for any attempt.
 GRACE_SECONDS = "5"
 STEPS = 600
 
@@ -82,7 +82,7 @@ def _judge(jobs: Jobs, job: str, deadlines: dict[str, float]) -> Run:
 
 
 def main() -> int:
-    """Measure and print. Exit status 1 if a run did not hold."""
+    """Measure and print. Exit status 1 if a hand-over was late or a job failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.deadline")
     parser.add_argument("-n", "--runs", type=int, default=RUNS)
     parser.add_argument("--seconds", type=float, default=SESSION_SECONDS, help="length of a session")

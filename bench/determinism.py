@@ -1,6 +1,6 @@
-"""The cost of deterministic mode on this processor: both networks, with and without, in alternating blocks of steps.
+"""The cost of deterministic mode on this processor: both networks with and without it, in alternating blocks of steps.
 
-The mode cannot be switched off again in a process, so each variant is a separate process. They take turns.
+A process cannot switch the mode off again, so each variant is a separate process. The processes take turns.
 """
 
 from __future__ import annotations

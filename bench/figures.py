@@ -17,7 +17,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeated measurements of one thing. `error`: standard error of the median, by resampling."""
+    """Repeated measurements of one quantity. `error`: standard error of the median, by resampling."""
 
     n: int
     median: float
@@ -35,7 +35,7 @@ class Spread:
         return cls(len(array), median, low, high, float(array.mean()), float(np.median(draws, axis=1).std()))
 
     def ms(self) -> tuple[str, ...]:
-        """Seconds as a row of milliseconds: median, its error, quartiles, mean, how many."""
+        """Seconds as a row of milliseconds: median, its error, quartiles, mean, number of values."""
         values = (self.median, self.error, self.low, self.high, self.mean)
         return (*(f"{1000 * value:.1f}" for value in values), str(self.n))
 

@@ -1,7 +1,7 @@
 """The floor, the minimum cost of an answer: a bare FastAPI route with one SELECT.
 
-`python -m bench.floor_app PORT DATABASE_URL`: the same framework, server, database and driver as the service. Of Baton
-it uses only the tables.
+`python -m bench.floor_app PORT DATABASE_URL`: the same framework, server, database and driver as the service. It
+uses no code of Baton except the tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The time from a signal to the first new step on another worker, split into parts by lines of the worker's log."""
+"""The time from a signal to the first new step on another worker, split into parts by times in the worker's log."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def until(found: Callable[[], _T | None], what: str, seconds: float = 180.0) -> 
 
 @dataclass(frozen=True)
 class Line:
-    """A found line of a log: its time, and the number in it."""
+    """A line of a log: its time, and the number that it contains."""
 
     at: float
     value: float
@@ -83,7 +83,7 @@ class Change:
 
 
 def change_after(jobs: Jobs, job: str, attempt: int) -> Change | None:
-    """The change after attempt number `attempt`, from 1. None if it has not ended."""
+    """The change after attempt number `attempt`, from 1. None if the attempt has not ended."""
     rows: list[dict[str, Any]] = jobs.items(job, "attempts")
     if len(rows) <= attempt:
         return None

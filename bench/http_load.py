@@ -49,14 +49,14 @@ class Tally:
         return float(np.quantile(self.seconds, q))
 
     def expect(self, status: int) -> Tally:
-        """This tally, if every answer had this status: fast errors must not count."""
+        """Returns this tally. Raises RuntimeError if an answer had another status: fast errors must not count."""
         if set(self.statuses) != {status}:
             raise RuntimeError(f"expected {status} alone, got {dict(self.statuses)}")
         return self
 
 
 class Line:
-    """One keep-alive connection. It is opened again if the server closed it."""
+    """One keep-alive connection. It is opened again if the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -104,7 +104,10 @@ async def _timed(line: Line, request: bytes, tally: Tally) -> None:
 
 
 def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connections: int = CONNECTIONS) -> Tally:
-    """Send requests over several connections, each as soon as it has its answer. `make(k)`: request number k."""
+    """Send requests over several connections. Each connection sends the next request as soon as it has the answer.
+
+    `make(k)`: request number k.
+    """
     tally, numbers = Tally(), count()
 
     async def ask(until: float) -> None:
@@ -123,7 +126,7 @@ def closed_loop(port: int, make: Callable[[int], bytes], seconds: float, connect
 
 
 def one_by_one(port: int, requests: Sequence[bytes]) -> Tally:
-    """Send each request once over one connection, each as soon as the previous one is answered."""
+    """Send each request once over one connection, as soon as the previous request is answered."""
     tally = Tally()
 
     async def run() -> None:

@@ -10,7 +10,7 @@ ENDLESS = 1_000_000
 
 
 def job(network: str = "network-2", width: float | None = None, **changes: Any) -> dict[str, Any]:
-    """A spec that only trains, for longer than any benchmark lasts."""
+    """A spec of a job that trains for longer than any benchmark, and does nothing else."""
     stage = {"image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE, "epochs": 1, "steps_per_epoch": ENDLESS}
     spec = {
         "name": "bench",

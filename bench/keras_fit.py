@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from baton.domain.spec import parse_spec
+from baton.domain.spec import parse_classifier
 from bench.windows import ROUNDS_AT_LEAST, Kind, Mark, Rounds
 from worker.training.data import load_images
 from worker.training.input.batch_plan import BatchPlan
@@ -39,7 +39,7 @@ class Fit:
     """One compiled model. Each window is a call of `fit` that saves once or never."""
 
     def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
-        parsed = parse_spec(dict(spec))
+        parsed = parse_classifier(dict(spec))
         stage = parsed.stages[0]
         data = load_images(parsed.dataset, size=stage.image_size, cache=folder / "cache", seed=parsed.seed)
         self._plan = BatchPlan(data.train, "none", parsed.seed, 0, stage.batch_size, 1_000_000)
@@ -79,7 +79,7 @@ class Fit:
 
 
 def run(spec: Mapping[str, Any], folder: Path, seconds: float) -> tuple[Rounds, dict[Kind, list[float]]]:
-    """Run windows for the given seconds. Returns them with the stalls of the callbacks."""
+    """Run windows for the given seconds. Returns the windows and the stalls of the callbacks."""
     fit, rounds = Fit(spec, folder), Rounds(KINDS, STEPS - 1)
     for kind in KINDS:  # a warm-up, which compiles and builds
         fit.window(kind)

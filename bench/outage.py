@@ -1,8 +1,8 @@
 """`make bench-outage`: heartbeats of held attempts while the store hangs and 200 clients request its objects.
 
 The service is a real process on one core. Its store is a bucket on a server that accepts requests and then stops
-answering. Half of the clients request /readyz, half an artifact, each again one second after its answer. The quiet
-value is from the same heartbeats without clients and with a store that answers.
+answering. Half of the clients request /readyz, the others an artifact. Each client repeats its request one second after
+the answer. The quiet value is from the same heartbeats without clients and with a store that answers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Scale:
 QUICK = Scale(workers=10, clients=20, quiet=3, hang=5)
 
 
-def _pin(pids: list[int], core: int) -> None:
+def pin(pids: list[int], core: int) -> None:
     """Pin all threads of the processes to one core: the service to the first, the load to the last."""
     cores = sorted(os.sched_getaffinity(0))
     for pid in pids:
@@ -56,7 +56,7 @@ def _pin(pids: list[int], core: int) -> None:
 
 
 def _clients(port: int, paths: list[str], seconds: float, counted: Queue[Counts]) -> None:
-    """Request the paths repeatedly, each over a separate connection, in a separate process."""
+    """Request the paths repeatedly, each path over a separate connection. Runs in a separate process."""
     counts: Counts = Counter()
     target = Target(port, TOKEN)
 
@@ -100,7 +100,7 @@ def _under_the_hang(
     clients = context.Process(target=_clients, args=(service.port, paths, float(scale.hang), counted))
     clients.start()
     bucket.hang()
-    time.sleep(2.0)  # until the clients have begun
+    time.sleep(2.0)  # until the clients have started
     beats = [one.beat(Target(service.port, TOKEN), 20) for one in held]
     tally = at_intervals(service.port, beats, 1.0, scale.hang - 2).expect(200)
     found = counted.get(timeout=60)
@@ -125,7 +125,7 @@ def _measure(name: str, database_url: str | None, redis_url: str, scale: Scale) 
             with service.client() as http:
                 held = hold(http, scale.workers)
             _store_artifacts(service, held)
-            _pin([service.process.pid], 0)
+            pin([service.process.pid], 0)
             beats = [one.beat(Target(service.port, TOKEN), 10) for one in held]
             at_intervals(service.port, beats, 1.0, 2).expect(200)
             quiet = at_intervals(service.port, beats, 1.0, scale.quiet).expect(200)
@@ -135,7 +135,7 @@ def _measure(name: str, database_url: str | None, redis_url: str, scale: Scale) 
     print(f"{name}: answers to the clients: {_words(counts)}", flush=True)
     met = "met" if ratio < RATIO and not lost else "MISSED"
     print(
-        f"{name}: p99 under the hang / quiet = {ratio:.2f}, below {RATIO:g} wanted, {lost} leases lost: {met}",
+        f"{name}: p99 under the hang / quiet = {ratio:.2f}, target below {RATIO:g}; {lost} leases lost: {met}",
         flush=True,
     )
     figures = [f"{1000 * tally.quantile(q):.1f}" for tally in (quiet, hang) for q in (0.5, 0.99)]
@@ -147,9 +147,9 @@ def _words(counts: Counts) -> str:
 
 
 def main() -> int:
-    """Measure and print. Exit status 0 if it completed, whatever it measured."""
+    """Measure and print. Exit status 0 if it completed, even if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.outage")
-    parser.add_argument("--quick", action="store_true", help="few clients, seconds instead of minutes: does it run?")
+    parser.add_argument("--quick", action="store_true", help="few clients and short times, to try the benchmark")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
     options = parser.parse_args()
     wanted, scale = options.database, QUICK if options.quick else Scale()

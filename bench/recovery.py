@@ -1,7 +1,7 @@
 """`make bench-recovery`: from the signal that ends a worker to the first new step on another one.
 
-With real service, Redis and worker processes, and one endless job that goes from worker to worker. The next worker
-either waits warm, or is started cold at the moment of the signal. The cold one is the baseline in the same run.
+Service, Redis and workers are real processes. One endless job goes from worker to worker. The next worker either waits
+warm, or is started cold at the moment of the signal. The cold worker is the baseline in the same run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Case:
-    """How the training worker ends, and whether the next one waits warm."""
+    """How the training worker ends, and whether the next worker waits warm."""
 
     signal: str
     warm: bool
@@ -57,7 +57,7 @@ class Relay:
         self._await_commit()
 
     def hand_over(self, case: Case) -> dict[str, float]:
-        """End the training worker. Returns the parts of the time until the next one trains."""
+        """End the training worker. Returns the parts of the time until the next worker trains."""
         following = self._warm_worker() if case.warm else None
         signalled = time.time()
         if case.signal == "SIGTERM":
@@ -86,7 +86,7 @@ class Relay:
         self._training.kill_group()
 
     def _await_commit(self) -> None:
-        """Wait for a commit, because an attempt without one would count as a failure of the job."""
+        """Wait for a commit, because the job fails after some attempts without one."""
         begun = WorkerLog(self._training).wait(STEPPED).at
 
         def committed() -> bool | None:

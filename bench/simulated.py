@@ -37,7 +37,7 @@ class Held:
         return target.request("POST", f"/v1/attempts/{self.attempt}/heartbeat", json.dumps(body).encode())
 
     def commit(self, store: BlobStore, step: int) -> dict[str, Any]:
-        """A commit message for a checkpoint at this step, whose manifest it writes as a worker does."""
+        """The message that commits a checkpoint at this step. Writes the manifest first, as a worker does."""
         prefix = checkpoint_prefix(self.job, step, self.fence, step)
         manifest = store.put(f"{prefix}/{MANIFEST}", b"{}")
         return {
@@ -61,3 +61,26 @@ def hold(http: httpx.Client, many: int) -> list[Held]:
         grant = http.post(f"/v1/attempts/{attempt}/claim", json={"claim_id": uuid.uuid4().hex, "worker": worker})
         held.append(Held(job, attempt, grant.raise_for_status().json()["fence"]))
     return held
+
+
+def train(http: httpx.Client, store: BlobStore, job: str, attempt: str) -> None:
+    """Report a short job from claim to end, as a worker does."""
+    worker = {"name": "crowd", "host": "bench", "pid": 1, "version": "0"}
+    claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
+    grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()
+    http.headers["Authorization"], own = f"Bearer {grant['token']}", http.headers["Authorization"]
+    fence = grant["fence"]
+    score = {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.88, "learning_rate": 1e-3}
+    clock = {"attempt": 1, "seconds": 9.0, "images_per_second": 100.0, "finished_at": "2026-01-01T00:00:00Z"}
+    try:
+        beat = {"fence": fence, "phase": "training", "seconds": {"training": 1.0}}
+        http.post(f"/v1/attempts/{attempt}/heartbeat", json=beat).raise_for_status()
+        for epoch in (1, 2, 3):
+            where = {"epoch": epoch, "stage": 1, "stage_epoch": epoch, "global_step": 60 * epoch}
+            row = {**where, "image_size": 8, "batch_size": 16, **score, **clock}
+            http.post(f"/v1/attempts/{attempt}/epochs", json={"fence": fence, "row": row}).raise_for_status()
+        commit = Held(job, attempt, fence).commit(store, 180)
+        http.post(f"/v1/attempts/{attempt}/checkpoints", json=commit).raise_for_status()
+        http.post(f"/v1/attempts/{attempt}/finish", json={"fence": fence, "outcome": "succeeded"}).raise_for_status()
+    finally:
+        http.headers["Authorization"] = own

@@ -1,6 +1,6 @@
 """`python -m bench.stepper NETWORK on|off`: reads numbers from standard input and takes that many steps for each.
 
-Answers with the seconds by the clock and of processor time.
+For each number it prints the seconds by the clock and of processor time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from baton.domain.spec import parse_spec
+from baton.domain.spec import parse_classifier
 from baton.system.cpus import cpus
 from bench.jobs import BATCH_SIZE, IMAGE_SIZE, job
 from bench.windows import Mark
@@ -19,12 +19,12 @@ CLASSES = 10
 
 
 def main() -> None:
-    """Serves until the end of the input."""
+    """Reads numbers until the end of the input."""
     configure(cpus())
     from worker.training.step.engine import Engine
 
     network, mode = sys.argv[1:]
-    engine = Engine(parse_spec(job(network, deterministic=mode == "on")), CLASSES)
+    engine = Engine(parse_classifier(job(network, deterministic=mode == "on")), CLASSES)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (BATCH_SIZE, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
     labels = random.integers(0, CLASSES, BATCH_SIZE, dtype=np.int32)

@@ -18,14 +18,14 @@ class Kind(StrEnum):
     QUIET = "no checkpoint"
     STATE = "state"
     STATE_AND_FILE = "state and .keras"
-    OFTEN = "a save each two seconds"
+    OFTEN = "a save every two seconds"
     BACKUP = "BackupAndRestore"
     MODEL = "ModelCheckpoint"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A time, by the clock and by the processor time of this process. Other programs affect only the first."""
+    """A time by the clock and in processor time of this process. Other programs affect only the time by the clock."""
 
     clock: float
     cpu: float
@@ -38,7 +38,7 @@ class Mark:
 
 @dataclass
 class Rounds:
-    """Seconds of the windows of each round, by kind. If a round has a kind twice, the mean counts."""
+    """Seconds of the windows of each round, by kind. If a kind is twice in a round, the mean is used."""
 
     kinds: Sequence[Kind]
     steps: int
@@ -75,6 +75,6 @@ class Rounds:
         return [seconds / self.steps for seconds in self.of(Kind.QUIET)]
 
     def halves(self) -> float:
-        """The noise: the difference between the even and the odd quiet windows."""
+        """The noise: the relative difference between the even and the odd quiet windows."""
         quiet = [seconds for one in self.seconds for seconds in one[Kind.QUIET]]
         return mean(quiet[::2]) / mean(quiet[1::2]) - 1

@@ -49,13 +49,13 @@ class Figure:
 
     @classmethod
     def of(cls, tallies: list[Tally]) -> Figure:
-        """The medians of the rounds: a disturbance of the machine affects only one round."""
+        """The medians of the rounds. So a disturbance of one round does not change them."""
         return cls(*(statistics.median(tally.quantile(q) for tally in tallies) for q in (0.5, 0.99)))
 
 
 @dataclass(frozen=True)
 class Patient:
-    """A measured service, and this process's direct connection to its database, Redis and store."""
+    """A measured service, with direct connections of this process to its database, Redis and store."""
 
     name: str
     service: ServiceProcess
@@ -100,7 +100,7 @@ def _words(year: Year) -> str:
 
 @contextmanager
 def _parts(patient: Patient) -> Iterator[FastAPI]:
-    """The parts of a service on the same rows, in this process. None of its threads runs."""
+    """The parts of a service in this process, on the same rows. Its threads are not started."""
     found = patient.service
     settings = Settings(
         token=TOKEN,
@@ -141,7 +141,7 @@ def _measure(patient: Patient, app: FastAPI, held: list[Held], first: int) -> di
 
 
 def _passes(reconciler: Reconciler) -> dict[str, Figure]:
-    """A whole pass, and the part of each thread."""
+    """Times of a whole pass of the reconciler, and of the part of each of its threads."""
     threads = {
         "leases": reconciler.quick,
         "dispatch": reconciler.sending,
@@ -163,13 +163,13 @@ def _run(steps: list[Step]) -> None:
 
 
 def _read_metrics(services: Services) -> None:
-    """Read from the database what /metrics shows. A replica does this at most once in a few seconds."""
+    """Read the values of /metrics from the database. A replica does this at most once every few seconds."""
     with services.database.read() as session:
         read(Unit(session), services.settings.limits, services.settings.lost_after)
 
 
 def _timed(call: Callable[[], object], times: int) -> Figure:
-    """The figure of `times` calls, or of those that end within PATIENCE seconds."""
+    """The figure of `times` calls, or of as many as begin within PATIENCE seconds."""
     tally, end = Tally(), time.perf_counter() + PATIENCE
     for _ in range(times):
         begun = time.perf_counter()
@@ -218,7 +218,7 @@ def _claims(patient: Patient) -> Figure:
 
 
 def _await_rest(patient: Patient, seconds: float = 60.0) -> None:
-    """Wait until the service has sent as much of the backlog to Redis as it sends at once."""
+    """Wait until the service sends no more of the backlog to Redis: it sends only a limited part."""
     end, before = time.monotonic() + seconds, -1
     while time.monotonic() < end:
         with patient.engine.connect() as connection:

@@ -16,7 +16,7 @@ author = "The Baton maintainers"
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
 nitpicky = True
-# What no lexer knows whole, such as JSON with an ellipsis, is shown plain; tests/docs judges the blocks.
+# Blocks that no lexer can parse, such as JSON with an ellipsis, are shown without colours. tests/docs checks them.
 suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
@@ -37,7 +37,7 @@ def _prepare(_app: Any, page: str, source: list[str]) -> None:
 
 
 def _link(page: str, match: re.Match[str]) -> str:
-    """The link as it is, or its words alone where it leads to a file of the repository that is no page of the site."""
+    """The unchanged link, or only its text if the link leads to a file that is not a page of the site."""
     target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), match[2]))
     if target.startswith("docs/") and not (ROOT / target).is_dir():
         return match[0]
@@ -47,7 +47,7 @@ def _link(page: str, match: re.Match[str]) -> str:
 
 
 def _contents(text: str) -> str:
-    """The site's navigation: the pages that each section links to, or the page that has none, in that order."""
+    """The site's navigation: for each section of the text, the pages that the section links to, in their order."""
     made = []
     for title, body in SECTION.findall(text) or [("", text)]:
         pages = dict.fromkeys(path.removesuffix(".md") for _, path, _ in LINK.findall(body) if path.endswith(".md"))

@@ -1,1 +1,1 @@
-"""Alembic's migrations. They alone make the schema."""
+"""Alembic's migrations. Nothing else creates or changes the schema."""

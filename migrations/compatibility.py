@@ -1,4 +1,5 @@
-"""Records which older releases can run on a schema. The schema stores it, for releases that do not know this schema.
+"""Records in the schema which code can run on it. Older releases read this record,
+because they do not have the newer migrations.
 
 A migration that only adds (expand) changes nothing here. A migration that removes what older code needs (contract) sets
 `oldest_code = "NNNN"` in its module: the oldest revision whose code can run on the schema from then on.
@@ -14,7 +15,7 @@ TABLE = sa.table("schema_compatibility", sa.column("id", sa.Integer), sa.column(
 
 
 def oldest_code(scripts: ScriptDirectory, revision: str) -> str:
-    """The oldest revision whose code can run on this revision's schema. By default this revision."""
+    """The oldest revision whose code can run on this revision's schema: the last `oldest_code`, else this revision."""
     for script in scripts.walk_revisions(head=revision):
         if said := getattr(script.module, "oldest_code", None):
             return str(said)

@@ -1,4 +1,4 @@
-"""Indexes on tables in use. PostgreSQL builds them outside a transaction, while others write."""
+"""Indexes on tables in use. PostgreSQL builds them outside a transaction, while other processes write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VALID = sa.text(
 
 @contextmanager
 def outside_transaction() -> Iterator[bool]:
-    """Whether indexes are built concurrently. On PostgreSQL this first commits the earlier changes."""
+    """Yields whether indexes are built concurrently. On PostgreSQL it first commits the earlier changes."""
     context = op.get_context()
     if context.dialect.name != "postgresql":
         yield False
@@ -34,7 +34,7 @@ def outside_transaction() -> Iterator[bool]:
 
 
 def create_index(name: str, table: str, columns: Sequence[str], condition: str | None, *, concurrently: bool) -> None:
-    """Build an index. An interrupted build leaves an invalid index: it is dropped and built again."""
+    """Build an index. An invalid index, which an interrupted build has left, is dropped and built again."""
     where = None if condition is None else sa.text(condition)
     if not concurrently:
         op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the path of a Chromium or Chrome for tests: the one in BATON_BROWSER, else an installed one, else Debian's, which
-# it installs if possible. Without any it prints what to do.
+# Prints the path of a Chromium or Chrome for tests: the one in BATON_BROWSER, else an installed one, else Debian's
+# Chromium, which it installs if possible. Without a browser it prints what to do.
 candidates="chromium chromium-browser google-chrome google-chrome-stable microsoft-edge"
 mac="/Applications/Google Chrome.app/Contents/MacOS/Google Chrome
 /Applications/Chromium.app/Contents/MacOS/Chromium"

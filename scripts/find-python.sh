@@ -1,12 +1,12 @@
 #!/bin/sh
 # Prints the path of a Python for Baton: the one in the argument, else the first of the usual names.
-# Without any it prints what to install.
+# If there is no such Python, it prints what to install.
 [ $# -gt 0 ] || set -- python3.13 python3.12 python3.11 python3
 
 version_fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 for candidate in "$@"; do
   if "$candidate" -c "import venv, ensurepip; $version_fits" >/dev/null 2>&1; then
-    # The real path. A version manager's shim could start another Python in another folder.
+    # Print the real path: in another folder, a version manager's shim could start another Python.
     exec "$candidate" -c 'import os, sys; print(os.path.realpath(sys.executable))'
   fi
 done

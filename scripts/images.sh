@@ -3,6 +3,7 @@
 #   TARGETs: service, worker-cpu, worker-gpu; default: the first two.
 #   ENGINE=docker|podman|buildah   TAG=latest   BASE=image to build on (Debian with Python 3.11 to 3.13)
 #   PIP_CONFIG_FILE, PIP_CERT, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL reach pip as secrets and are not stored in an image.
+# If buildah's runtime may not create containers here, buildah builds in a chroot. BUILDAH_ISOLATION overrides this.
 # Without a reachable registry, buildah builds on a Debian from debootstrap, which needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,14 +25,7 @@ find_engine() {
   stop "there is no docker, podman or buildah that works here; on Debian: apt install buildah debootstrap"
 }
 
-# Without a container runtime buildah can still build in a plain chroot.
-choose_isolation() {
-  if [ "$engine" = buildah ] && ! command -v crun >/dev/null && ! command -v runc >/dev/null; then
-    export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
-  fi
-}
-
-# The digest, if scripts/pin_images.sh has written one.
+# The base image with its digest, if scripts/pin_images.sh has written one.
 default_base() {
   if [ -f deploy/images.env ]; then sed -n 's/^BASE=//p' deploy/images.env; else sed -n 's/^ARG BASE=//p' Dockerfile; fi
 }
@@ -41,7 +35,7 @@ choose_base() {
   image="${BASE:-$(default_base)}"
   if [ "$engine" != buildah ] || buildah inspect --type image "$image" >/dev/null 2>&1; then echo "$image"; return; fi
   if buildah pull "$image" >/dev/null 2>"$work/pull"; then echo "$image"; return; fi
-  [ -z "${BASE:-}" ] || { cat "$work/pull" >&2; stop "BASE=$BASE cannot be had"; }
+  [ -z "${BASE:-}" ] || { cat "$work/pull" >&2; stop "the base image BASE=$BASE cannot be pulled: choose another one"; }
   say "$image cannot be pulled here: building on Debian $SUITE of debootstrap, with its own Python"
   buildah inspect --type image "$OWN_BASE" >/dev/null 2>&1 || make_base >&2
   echo "$OWN_BASE"
@@ -80,6 +74,19 @@ pip_secrets() {
   if [ -n "$certificate" ]; then secrets+=(--secret "id=ca,src=$certificate"); fi
 }
 
+# An installed runtime (crun, runc) may be forbidden to create containers. A command in the base image shows it.
+choose_isolation() {
+  [ "$engine" = buildah ] && [ -z "${BUILDAH_ISOLATION:-}" ] || return 0
+  local container works=yes
+  container="$(buildah from --pull-never "$base")"
+  buildah run "$container" true >/dev/null 2>"$work/isolation" || works=no
+  buildah rm "$container" >/dev/null
+  [ "$works" = no ] || return 0
+  export BUILDAH_ISOLATION=chroot
+  say "buildah cannot create containers here: building with BUILDAH_ISOLATION=chroot. The message of its runtime:"
+  head -n 3 "$work/isolation" >&2
+}
+
 setting() { [ -z "$2" ] || echo "$1 = $2"; }
 
 build() { # TARGET
@@ -94,8 +101,8 @@ build() { # TARGET
 }
 
 engine="$(find_engine)"
-choose_isolation
 base="$(choose_base)"
+choose_isolation
 pip_secrets
 [ $# -gt 0 ] || set -- service worker-cpu
 for target in "$@"; do build "$target"; done

@@ -41,7 +41,7 @@ find_uv
 make_venv
 say "installing requirements/$lock.txt into $venv with ${UV[*]:-pip} (the first time this fetches about 600 MB)"
 install --require-hashes --no-deps --requirement "requirements/$lock.txt"
-# Releases before 0.2 were the distribution `baton`.
+# Remove a release before 0.2: it was a distribution with another name, `baton`.
 rm -rf "$venv"/lib/python*/site-packages/baton-0.1.0.dist-info "$venv"/lib/python*/site-packages/_editable_impl_baton.pth
 # The build backend is in the lock file, so nothing else is fetched here.
 install --no-deps --no-build-isolation --editable .

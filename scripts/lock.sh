@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes requirements/*.txt from pyproject.toml: exact versions with hashes for every supported platform.
-# Requirement files with hashes instead of uv.lock, because pip reads them too, and they contain no package index.
+# It writes requirement files with hashes, not uv.lock, because pip reads them too, and they name no package index.
 # Arguments go to uv, e.g. `--upgrade` or `--upgrade-package httpx`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ fi
 compile() { # NAME UV-ARGUMENTS...
   local file="requirements/$1.txt"
   shift
-  "${UV[@]}" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  "${UV[@]}" pip compile "${SOURCE:-pyproject.toml}" --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --output-file "$file" "$@"
   echo "$file: $(grep -c '^[a-z]' "$file") packages"
 }
@@ -25,3 +25,5 @@ compile local --extra cpu --extra embedded --extra build --constraint requiremen
 compile service --constraint requirements/dev.txt
 compile worker-cpu --extra cpu --constraint requirements/dev.txt
 compile worker-gpu --extra gpu --constraint requirements/dev.txt
+# A lock of only the build backend, for the stage of the Dockerfile that builds Baton's wheel.
+sed -n 's/^build = \["\(.*\)", "\(.*\)"\]$/\1\n\2/p' pyproject.toml | SOURCE=- compile build --constraint requirements/dev.txt "$@"

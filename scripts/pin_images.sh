@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes deploy/images.env: every image in Dockerfile and docker-compose.yml, with the current digest of its tag.
 #   scripts/pin_images.sh [FILE]      queries the registries with docker, skopeo or crane, the first that is installed
-# `make images` uses its BASE. For Compose: `docker compose --env-file .env --env-file deploy/images.env up`.
+# `make images` uses the BASE in that file. For Compose: `docker compose --env-file .env --env-file deploy/images.env up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ find_tool() {
   for name in docker skopeo crane; do
     if command -v "$name" >/dev/null; then echo "$name"; return; fi
   done
-  stop "there is no docker, skopeo or crane to ask a registry with"
+  stop "docker, skopeo or crane is needed to query a registry: install one of them"
 }
 
 digest() { # IMAGE

@@ -2,11 +2,12 @@
 
     python scripts/record_wire.py CHECKOUT FOLDER
 
-CHECKOUT is a working tree of the release. Its `wire` module creates the messages. FOLDER gets a JSON file per message:
-`samples` by name, as that release writes them, and `schema`, the JSON schema of what it reads. Messages and fields that
-the release does not have are left out. Fails if the release has a message without a sample here.
+CHECKOUT is a working tree of the release. The `wire` module of the release creates the messages. FOLDER gets a JSON
+file for each message, with `samples` by name, as that release writes them, and `schema`, the JSON schema of what that
+release reads. Messages and fields that the release does not have are left out. Fails if the release has a message
+without a sample here.
 
-The ids are placeholders. A test replaces them by those of its job and attempt.
+The ids are placeholders. A test replaces them by the ids of its job and attempt.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FENCE = 1
 MOST, MOST_32 = 2**53, 2**31 - 1
 LONG = "ü" * 20_000
 PREFIX = f"jobs/{JOB}/checkpoints/0000000007-{FENCE}-1"
-# The longest path that names a job's checkpoint: the number of a save may have any length.
+# The longest allowed path of a checkpoint: the number of a save may have any number of digits.
 LONG_PREFIX = f"jobs/{JOB}/checkpoints/{MOST}-{FENCE}-" + "9" * 80
 POSITION = {"stage": 0, "epoch": 0, "step": 7, "global_step": 7}
 WORKER = {
@@ -137,8 +138,8 @@ TO_WORKER: dict[str, dict[str, dict[str, Any]]] = {
     "Beat": {name: {"directive": name, "lease_seconds": 30.0} for name in ("continue", "pause", "cancel")},
 }
 PARTS = {
-    "Message", "Fenced", "WorkerInfo", "Position", "Progress", "CheckpointRef", "BestMetric", "EpochRow", "GrantHead",
-    "Rest",
+    "Message", "Fenced", "WorkerInfo", "Position", "Progress", "CheckpointRef", "BestMetric", "EpochRow",
+    "ClassifierRow", "GrantHead", "Rest",
 }  # fmt: skip
 """Classes that are not messages, or that are only parts of other messages."""
 

@@ -1,8 +1,8 @@
 """Fetches the dashboard's JavaScript libraries again: `python scripts/vendor.py [NAME@VERSION ...]`. Needs npm.
 
 service/web/static/vendor/vendor.json has each package, its version, the registry's checksum and the used files. A
-package is unpacked only if its checksum is correct. For a new version the new checksum is written into the file, for
-review in the diff.
+package is unpacked only if its checksum is correct. For a new version the script writes the new checksum into the
+file; review it in the diff.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def integrity(content: bytes) -> str:
 
 
 def differences(packages: dict[str, Any], folder: Path = FOLDER) -> list[str]:
-    """Files that differ from the list, and files that are not in it."""
+    """Files whose checksum differs from the list, and files that are not in the list."""
     named = {f"{name}/{file}": digest for name, one in packages.items() for file, digest in one["files"].items()}
     there = {
         path.relative_to(folder).as_posix(): sha256(path.read_bytes())
@@ -73,7 +73,7 @@ def _fetch(name: str, one: dict[str, Any], version: str) -> None:
 
 
 def main(wanted: list[str]) -> int:
-    """Fetch all packages, those in `versions` in the given version."""
+    """Fetch all packages. `wanted`: NAME@VERSION of packages that get a new version."""
     packages: dict[str, Any] = json.loads(LIST.read_text())
     versions = dict(one.rsplit("@", 1) for one in wanted)
     if versions.keys() - packages.keys():

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from baton.storage import StoreError
+from baton.system.addresses import bound_socket, host_in_url, is_loopback
 from baton.telemetry import traces
 from baton.telemetry.log_format import set_up
 from service.api.context import Services
@@ -31,7 +32,7 @@ from service.settings import Settings, SettingsError, load_settings
 BAD_USAGE = 2
 GRACE_SECONDS = 3
 LONG_ENOUGH = 16
-# Workers and pollers send a request about every 10 s: they reuse their connection.
+# Longer than the 10 s between two requests of a worker or a poller, so that they reuse their connection.
 KEEP_ALIVE_SECONDS = 75
 log = logging.getLogger("service")
 
@@ -48,7 +49,8 @@ class Server(uvicorn.Server):
         """Start, and report the address."""
         await super().startup(sockets)
         if self.started:
-            # All objects that exist now stay alive. Without a freeze each full collection stops all answers for 0.1 s.
+            # Objects that exist now stay alive, so the garbage collector need not check them. Without the freeze, each
+            # full collection stops all answers for 0.1 s.
             gc.collect()
             gc.freeze()
             if self._services.settings.log_format == "json":
@@ -69,7 +71,9 @@ def main() -> int:
             settings = load_settings()
             form = settings.log_format
             set_up(form, settings.log_level or ("info" if form == "json" else "warning"), settings.secrets)
-            listener = _listen(settings.host, settings.port)
+            listeners = [_listen(settings.host, settings.port, "BATON_HOST and BATON_PORT")]
+            if settings.tunnel_port is not None:
+                listeners.append(_listen("127.0.0.1", settings.tunnel_port, "BATON_TUNNEL_PORT"))
             _open_database(settings, held)
             app = create_app(settings)
         except SettingsError as error:
@@ -78,7 +82,7 @@ def main() -> int:
             return _refuse(f"BATON_STORE: {error}")
         for warning in (*warnings(settings), *filter(None, [traces.set_up("baton-service")])):
             _warn(settings, warning)
-        return _serve(app, listener)
+        return _serve(app, listeners)
 
 
 def _warn(settings: Settings, warning: str) -> None:
@@ -90,7 +94,7 @@ def _warn(settings: Settings, warning: str) -> None:
 
 def warnings(settings: Settings) -> Iterator[str]:
     """Warnings about settings that work but are insecure."""
-    if not settings.tls_proxy and not _is_loopback(settings.host):
+    if not settings.tls_proxy and not is_loopback(settings.host):
         yield (
             f"listening on {settings.host} without TLS: anyone who can read the network traffic can read the tokens; "
             "put a proxy with TLS in front, then set BATON_TLS_PROXY=1"
@@ -109,10 +113,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _serve(app: FastAPI, listener: socket.socket) -> int:
+def _serve(app: FastAPI, listeners: list[socket.socket]) -> int:
     services: Services = app.state.services
-    host, port = services.settings.host, listener.getsockname()[1]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    host, port = services.settings.host, listeners[0].getsockname()[1]
+    url = f"http://{host_in_url(host)}:{port}"
     most = possible_connections(services.settings.connections)
     config = uvicorn.Config(
         app,
@@ -126,10 +130,10 @@ def _serve(app: FastAPI, listener: socket.socket) -> int:
         server_header=False,
     )
     server = Server(config, services, url)
-    # uvicorn raises the signal again after a clean stop. With the default handler the exit status would be an error.
+    # uvicorn raises the signal again after a clean stop. The default handler would then end the process with an error.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     traces.flush()
     return 0 if server.started else 1
 
@@ -139,20 +143,14 @@ def _no_connection_left(most: int) -> Response:
     return problem(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # IPPROTO_TCP is explicit because asyncio sets TCP_NODELAY only then. Without it each answer with a body would wait
-    # 40 ms for the acknowledgement of its head.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(host: str, port: int, named: str) -> socket.socket:
     try:
-        listener.bind((host, port))
+        listener = bound_socket(host, port)
         listener.listen(128)  # from here on a second service on this port gets an error
     except OSError as error:
-        listener.close()
         raise SettingsError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "stop the program that uses it, or choose another address with BATON_HOST and BATON_PORT"
+            f"stop the program that uses it, or choose another address with {named}"
         ) from None
     return listener
 

@@ -14,32 +14,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from baton.storage import open_store
-from service.api import (
-    artifacts,
-    attempts,
-    audit,
-    browser_sessions,
-    catalog,
-    curves,
-    docs_page,
-    events,
-    health,
-    jobs,
-    logs,
-    metrics,
-    notifications,
-    problems,
-    report,
-    tokens,
-)
+from service.api import problems
 from service.api.context import Services
 from service.api.headers import SecurityHeaders, allow_origins
 from service.api.metrics_collector import Scrape
-from service.api.openapi import described
-from service.api.openapi_texts import DESCRIPTION, SUMMARY, operation_id, tag_descriptions
+from service.api.openapi_texts import TITLE
 from service.api.readiness import Readiness, checks
 from service.api.request_limits import BodyLimit, ShareLimit
 from service.api.request_log import Requests
+from service.api.tunnel_port import TunnelPort
 from service.authn.authenticator import Authenticator
 from service.authn.failed_logins import WINDOW_SECONDS, FailedLogins
 from service.db.engine import Database, open_engine
@@ -54,18 +37,22 @@ from service.live.work_offers import WorkOffers
 from service.metrics.counters import Counters
 from service.notifications.sender import Sender
 from service.notifications.targets import chosen, load_urls
-from service.principal import READERS, WORKERS
+from service.principal import READERS, TUNNEL, WORKERS
 from service.reconciler.loop import Reconciler
 from service.reconciler.rq_dispatch import RqMessages
+from service.root_path import RootPath
+from service.routes import ROUTES, openapi_document
 from service.settings import Settings
+from service.store.attempt_objects import AttemptObjects
+from service.store.code_bundles import CodeBundles
 from service.store.identity import ServiceStore
+from service.store.pushed_data import PushedData
 from service.store.report_checks import ReportChecks
 from service.usecases.notifications import INFO, Policy
 from service.usecases.queue_order import LIMITS
-from service.web import pages
 
 REDIS_SECONDS = 3.0
-CONDUCTOR_CONNECTIONS = 14
+CONDUCTOR_CONNECTIONS = 18
 LEASES_SHARE = (2, 5)
 """Share of the request connections that is reserved for the LEASES lane."""
 
@@ -74,48 +61,29 @@ def create_app(settings: Settings) -> FastAPI:
     """The app. The database must be migrated. Raises StoreConfigError, SettingsError."""
     services = _services(settings)
     app = FastAPI(
-        title="Baton",
+        title=TITLE,
         version=_version(),
-        summary=SUMMARY,
-        description=DESCRIPTION,
-        openapi_tags=tag_descriptions(),
-        generate_unique_id_function=operation_id,
-        # FastAPI's own pages run third-party scripts in the dashboard's origin.
+        # FastAPI's own pages are off, because they run third-party scripts in the dashboard's origin.
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
     )
-    # The redirect would go to the host that the request names, which can be forged.
+    # No redirects: they would go to the host in the request's header, which can be forged.
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.scrape = Scrape(services)
+    app.add_middleware(TunnelPort, port=settings.tunnel_port)
     app.add_middleware(BodyLimit, seconds=settings.slow_seconds)
     app.add_middleware(ShareLimit, connections=possible_connections(settings.connections))
     allow_origins(app, settings.cors_origins)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Requests, services.counters)
+    if settings.prefix:
+        app.add_middleware(RootPath, prefix=settings.prefix)
     app.add_middleware(Forwarded, trusted=settings.forwarded_allow_ips)
     problems.install(app)
-    for part in (
-        attempts,  # first: routes are tried in order, and most requests are heartbeats
-        jobs,
-        curves,
-        events,
-        logs,
-        artifacts,
-        report,
-        catalog,
-        notifications,
-        tokens,
-        browser_sessions,
-        audit,
-        health,
-        metrics,
-        docs_page,
-        pages,
-    ):
-        app.include_router(part.router)
-    app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
+    app.router.routes.extend(ROUTES)
+    app.openapi = lambda: openapi_document(app.version)  # type: ignore[method-assign]  # FastAPI's documented way to change the document
     return app
 
 
@@ -163,11 +131,14 @@ def _services(settings: Settings) -> Services:
         policy=policy,
         own_store=own,
         looks=ReportChecks(store, own),
+        data=PushedData(store, database, own, settings.data_bytes),
+        code=CodeBundles(store, database, own, settings.code_bytes),
+        objects=AttemptObjects(store, database, own),
     )
 
 
 def _authenticator(settings: Settings, database: Database) -> Authenticator:
-    given = ((settings.work_token, WORKERS), (settings.read_token, READERS))
+    given = ((settings.work_token, WORKERS), (settings.read_token, READERS), (settings.tunnel_token, TUNNEL))
     machines = {secret.get_secret_value(): owner for secret, owner in given if secret is not None}
     failures = FailedLogins(settings.failed_logins)
     return Authenticator(database, settings.token.get_secret_value(), failures, machines=machines)

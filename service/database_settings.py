@@ -20,7 +20,7 @@ def _known_database(value: str) -> str:
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ValueError(f"names {url.drivername}, which is not supported")
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ValueError("must name a file: a database in memory does not outlive the service")
+        raise ValueError("must name a file: a database in memory is lost when the service ends")
     return value
 
 

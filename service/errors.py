@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baton.domain.errors import BatonError, SpecError
+from baton.domain.errors import BatonError, FieldError, SpecError
 from baton.domain.store_identity import NOT_IN_STORE, STORE_UNREACHABLE, WRONG_STORE
 
 
@@ -20,8 +20,14 @@ class Conflict(BatonError):
     code = "conflict"
 
 
+class ChangedMeanwhile(BatonError):
+    """The object is not in the version that the request expects (If-Match)."""
+
+    code = "changed-meanwhile"
+
+
 class LimitReached(Conflict):
-    """A concurrency limit is reached: the attempt waits, and is sent again when the limit allows it."""
+    """A concurrency limit is reached. The attempt waits, and is offered again when the limit allows it."""
 
     code = "limit-reached"
 
@@ -33,13 +39,13 @@ class NotInstalled(Conflict):
 
 
 class WrongStore(Conflict):
-    """The worker uses another store than the service. It gets no work."""
+    """The worker uses another store than the service. Such a worker gets no work."""
 
     code = WRONG_STORE
 
 
 class StoreUnreachable(Conflict):
-    """The worker cannot use its store now. It gets no work until it can."""
+    """The worker cannot use its store now. The worker gets no work until it can use the store."""
 
     code = STORE_UNREACHABLE
 
@@ -51,25 +57,25 @@ class NotInStore(Conflict):
 
 
 class StoreInDoubt(Conflict):
-    """The service's store is not the one that its database knows. No work is given out until an operator decides."""
+    """The service's store is not the store in its database. The service gives no work until an operator decides."""
 
     code = "store-in-doubt"
 
 
 class WorkerTooOld(Conflict):
-    """The worker does not understand what the job uses. The attempt waits for a newer worker."""
+    """The worker does not support a feature that the job uses. The attempt waits for a newer worker."""
 
     code = "worker-too-old"
 
 
 class PassedOver(Conflict):
-    """The job's last attempt ended on this worker, for a reason that may not affect another. Others come first."""
+    """The job's last attempt failed on this worker, and may succeed on another one. Other workers have priority."""
 
     code = "passed-over"
 
 
 class KeyReused(BatonError):
-    """An idempotency key that was used with another body before."""
+    """An earlier request used the same idempotency key with another body."""
 
     code = "idempotency-key-reused"
 
@@ -100,6 +106,18 @@ class Unauthorized(BatonError):
     def __init__(self, message: str, scopes: Sequence[str] = ()) -> None:
         self.scopes = tuple(scopes)
         super().__init__(message)
+
+
+class InvalidRequest(BatonError):
+    """Parameters of the request contradict each other."""
+
+    code = "invalid-request"
+
+
+class PartsMissing(Conflict):
+    """Parts of an upload are missing, so the object cannot be made."""
+
+    code = "parts-missing"
 
 
 class Forbidden(BatonError):
@@ -163,3 +181,47 @@ class BodyTooSlow(BatonError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the body did not arrive within {seconds:g} s")
+
+
+class WrongDigest(BatonError):
+    """The digest of the bytes is not the one in the request."""
+
+    code = "wrong-digest"
+
+
+class PacksMissing(SpecError):
+    """The store lacks packs of a manifest. `errors`: the digests of the first of them."""
+
+    code = "packs-missing"
+
+    def __init__(self, missing: Sequence[str], shown: int) -> None:
+        super().__init__([FieldError(sha256, "is not in the store") for sha256 in missing[:shown]])
+        self.args = (f"{len(missing)} packs of this manifest are not in the store: send them, then the manifest again",)
+
+
+class DataInUse(Conflict):
+    """Unfinished jobs need the pushed data."""
+
+    code = "data-in-use"
+
+
+class DataQuota(BatonError):
+    """Pushed data has reached the limit of BATON_DATA_BYTES."""
+
+    code = "data-quota"
+
+
+class CodeQuota(BatonError):
+    """Code bundles have reached the limit of BATON_CODE_BYTES."""
+
+    code = "code-quota"
+
+
+class BeingDeleted(BatonError):
+    """The object is being deleted from the store. It can be written again after that. `seconds`: how long to wait."""
+
+    code = "busy"
+    seconds = 5
+
+    def __init__(self) -> None:
+        super().__init__("an unused object with this digest is being deleted: send it again in a moment")

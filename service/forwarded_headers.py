@@ -1,8 +1,8 @@
 """Client address and scheme behind proxies, from `X-Forwarded-For` and `X-Forwarded-Proto` of a trusted proxy.
 
 Each proxy appends the address of its peer to the list that the client sent, so only the right end is reliable. The
-client is the right-most address that is not a trusted proxy. uvicorn's own middleware takes the left-most address if
-every peer is trusted, and a client can forge that one.
+client is the right-most address that is not a trusted proxy. uvicorn's own middleware is not used: if every peer is
+trusted, it takes the left-most address, which a client can forge.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        if scope["type"] == "http":
+            _unmap(scope)
         if scope["type"] == "http" and self._from_proxy(scope):
             client = self._client(scope)
             scheme = next(reversed(_list(scope, b"x-forwarded-proto")), "").lower()
@@ -66,6 +68,13 @@ class Forwarded:
             if not self._trusted(address):
                 break
         return found
+
+
+def _unmap(scope: Scope) -> None:
+    """Return IPv4 addresses in IPv4 form. A server that listens on `::` gets 127.0.0.1 as ::ffff:127.0.0.1."""
+    peer = scope.get("client")
+    if peer is not None and peer[0].startswith("::ffff:"):
+        scope["client"] = (str(_parsed(peer[0]) or peer[0]), peer[1])
 
 
 def _list(scope: Scope, name: bytes) -> list[str]:

@@ -16,15 +16,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PATIENCE_WITH_READERS = 4
 FILES_BESIDE = 200
-"""File descriptors for everything else: databases, Redis, the store's files."""
+"""File descriptors that are kept for other uses: databases, Redis, files of the store."""
 
 
 class LimitedProtocol(H11Protocol):
     """HTTP/1.1 of uvicorn with time limits and a limit of connections.
 
-    `most`: maximum number of connections. One more closes an idle one. If none is idle, `refusal` answers its requests.
+    `most`: maximum number of connections. For a further connection an idle one is closed. If none is idle, `refusal`
+    answers the requests of the further connection.
     `slow_seconds`: time limit for the head of a request, from the start of the connection or the first byte of a later
-    request. A client that reads nothing of an answer is disconnected after four times as long.
+    request. A client that does not read its response is disconnected after four times as long.
     """
 
     slow_seconds: float
@@ -115,7 +116,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def protocol(most: int, slow_seconds: float, refusal: ASGIApp) -> type[LimitedProtocol]:
-    """The protocol of a server with at most `most` connections at once."""
+    """The protocol of a server with at most `most` concurrent connections."""
     limits = {"most": most, "slow_seconds": slow_seconds, "refusal": staticmethod(refusal)}
     return type("Protocol", (LimitedProtocol,), limits)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
@@ -23,7 +24,7 @@ _UNLIMITED: RunVar[anyio.CapacityLimiter] = RunVar("baton.unlimited")
 
 
 class LaneFull(BatonError):
-    """All threads of a lane are busy and its waiting line is full. `seconds`: when to try again."""
+    """All threads of a lane are busy, and its queue is full. `seconds`: when to try again."""
 
     code = "busy"
 
@@ -33,7 +34,7 @@ class LaneFull(BatonError):
 
 
 class Lane:
-    """Runs at most `threads` calls at once. Further calls wait in order of arrival.
+    """Runs at most `threads` calls concurrently. Further calls wait in order of arrival.
 
     `waiting`: maximum number of waiting calls. `patience`: maximum wait in seconds. Beyond these a call gets LaneFull.
     None means no limit. Each event loop has a separate limiter for the lane.
@@ -49,7 +50,8 @@ class Lane:
     async def run(self, call: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run the call in a thread of this lane and return its result. Raises LaneFull.
 
-        A caller that is cancelled while it waits leaves at once. During the call, the thread stays busy until it ends.
+        A caller that is cancelled while it waits leaves the queue at once. A call in progress keeps its thread busy
+        until the call ends.
         """
         limiter = _limiter(self._limiter, self._threads)
         if self._waiting is not None and limiter.statistics().tasks_waiting >= self._waiting:
@@ -69,8 +71,24 @@ class Lane:
         async with limiter:
             if waited is not None:
                 waited.deadline = math.inf
-            # This lane's limiter already counts the call. Without a separate one the default pool would count it too.
+            # This lane's limiter already counts the call. A separate limiter avoids a second count by the default pool.
             return await run_sync(call, limiter=_limiter(_UNLIMITED, math.inf))
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place of this lane, without a thread, during the block. Raises LaneFull."""
+        limiter, holder, admitted = _limiter(self._limiter, self._threads), object(), False
+        if self._waiting is not None and limiter.statistics().tasks_waiting >= self._waiting:
+            raise LaneFull(self.name, self.RETRY_SECONDS)
+        with anyio.move_on_after(self._patience):
+            await limiter.acquire_on_behalf_of(holder)
+            admitted = True
+        if not admitted:
+            raise LaneFull(self.name, self.RETRY_SECONDS)
+        try:
+            yield
+        finally:
+            limiter.release_on_behalf_of(holder)
 
     def route(self, endpoint: Callable[_P, _T]) -> Callable[_P, Awaitable[_T]]:
         """The endpoint as a coroutine that runs in this lane. Keeps the signature that FastAPI reads."""
@@ -82,7 +100,7 @@ class Lane:
         return self.marked(run)
 
     def marked(self, endpoint: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Mark the endpoint: this lane also looks up the tokens of its requests (service.api.auth)."""
+        """Mark the endpoint, so that the tokens of its requests are also looked up in this lane (service.api.auth)."""
         setattr(endpoint, _LANE, self)
         return endpoint
 
@@ -107,6 +125,27 @@ LEASES = Lane("leases", 32)
 
 STORE = Lane("store", 16, waiting=64, patience=30.0)
 """Calls that wait for the store."""
+
+DATA = Lane("store of pushed data", 16, waiting=256, patience=30.0)
+"""Calls of pushes that wait for the store. A push makes thousands of them: they must not delay downloads and logs."""
+
+CODE = Lane("places for code bundles", 4, waiting=16, patience=30.0)
+"""Uploads of code, each of which needs up to 100 MiB of the service's disk for temporary files."""
+
+OBJECTS = Lane("places for objects of workers", 8, waiting=1_024, patience=30.0)
+"""Uploads of attempts, each of which needs up to 8 MiB of memory. The bodies of waiting uploads are not read yet.
+
+The number is large enough that a few slow senders do not stop the others, and small enough to bound the memory: see
+bench.uploads."""
+
+OBJECT_CALLS = Lane("store of workers", 16, waiting=1_024, patience=30.0)
+"""Calls of attempts that wait for the store. They must not delay downloads of users."""
+
+PACKS = Lane("places for uploads", 8, waiting=32, patience=20.0)
+"""Uploads of packs, each of which needs up to 16 MiB of memory."""
+
+MANIFESTS = Lane("place for a manifest", 1, waiting=8, patience=30.0)
+"""Checks of manifests. One with a million files needs hundreds of megabytes of memory."""
 
 NUMBERS = Lane("numbers", 2, waiting=16, patience=30.0)
 """Scrapes by Prometheus. Each scrape waits for the one before it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from baton.domain.tokens import OWNER, READ_BOOTSTRAP, WORK_BOOTSTRAP, Scope
+from baton.domain.tokens import OWNER, READ_BOOTSTRAP, TUNNEL_BOOTSTRAP, WORK_BOOTSTRAP, Scope
 
 ATTEMPT = "attempt"
 """The scope of an attempt's token. It allows only the calls of that attempt. No other token can have it."""
@@ -25,8 +25,8 @@ class HeldAttempt:
 class Principal:
     """The caller. `name` appears in logs. `token_id`: None for tokens of the settings.
 
-    `hold`: the attempt, if the token is an attempt's. `machine`: the token is only for programs, and cannot open a
-    browser session.
+    `hold`: the held attempt, if the token is the token of an attempt. `machine`: the token is only for programs, and
+    cannot open a browser session.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Principal:
 
     @property
     def key(self) -> str:
-        """Equal for all requests with one token, including its browser sessions."""
+        """A key that is equal for all requests with one token, including those of its browser sessions."""
         return self.token_id or self.name
 
     def may(self, scope: str) -> bool:
@@ -54,3 +54,6 @@ WORKERS = Principal(WORK_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
 
 READERS = Principal(READ_BOOTSTRAP, frozenset({Scope.READ}), machine=True)
 """Autoscaler and Prometheus: callers with BATON_READ_TOKEN."""
+
+TUNNEL = Principal(TUNNEL_BOOTSTRAP, frozenset({Scope.WORK}), machine=True)
+"""The workers of a share: callers with BATON_TUNNEL_TOKEN."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -17,7 +15,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
 from baton.domain.notifications import USUAL, NotificationKind
@@ -25,14 +23,19 @@ from baton.domain.queues import QUEUE
 from baton.domain.spec import LABEL
 from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
+from service import retention_settings
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
-from service.forwarded_headers import checked_proxy
+from service.root_path import checked_root_path, root_path_of
+from service.setting_values import LimitMap, Names, Notices, Origins, Proxies, address, default_proxies
 from service.usecases.attempt_limits import ANY, Limits
 from service.usecases.heartbeat_age import HeartbeatTimes
 
 ADVICE = {
     "token": "set BATON_TOKEN to a secret of at least 8 characters that the administrator sends",
     "work_token": "set BATON_WORK_TOKEN to a secret of at least 8 characters that workers send",
+    "tunnel_token": "set BATON_TUNNEL_TOKEN to a secret of at least 8 characters that workers send",
+    "tunnel_port": "give a port that is not BATON_PORT",
+    "wheel": "give the path of Baton's wheel, or of the folder with it",
     "read_token": "set BATON_READ_TOKEN to a secret of at least 8 characters that autoscalers and Prometheus send",
     "forwarded_allow_ips": "give addresses and networks such as 10.0.0.7,10.8.0.0/16, or * for any",
     "database_url": "give sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
@@ -40,10 +43,14 @@ ADVICE = {
     "queue_limits": """give concurrent attempts by queue as JSON, e.g. {"default": 4}""",
     "label_limits": """give concurrent attempts by label as JSON, e.g. {"team:vision": 2, "user:*": 1}""",
     "cors_origins": "give origins such as https://dashboard.example.org, separated by commas",
-    "public_url": "give the address of the dashboard, e.g. https://baton.example.org",
+    "public_url": "give the address of the dashboard, e.g. https://baton.example.org or https://example.org/baton",
+    "root_path": "give the path under which a proxy publishes the service, e.g. /baton",
     "notify_on": f"give some of {', '.join(NotificationKind)}, separated by commas",
-    "store": "give file:///absolute/directory or gs://bucket/prefix",
+    "store": "give file:///absolute/directory, gs://bucket/prefix, s3://bucket/prefix or az://container/prefix",
+    "data_bytes": "give a number of bytes, e.g. 100000000000, or 0 for no limit",
+    "code_bytes": "give a number of bytes, e.g. 10000000000, or 0 for no limit",
     "store_replaces": "give the identity from the service's log, 32 hex digits, or leave it empty",
+    **retention_settings.ADVICE,
 }
 _S = TypeVar("_S", bound=BaseSettings)
 
@@ -56,52 +63,7 @@ def _default_store() -> str:
     return Path(".baton/store").absolute().as_uri()
 
 
-def _read_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"is not valid JSON ({error})") from None
-
-
-LimitMap = Annotated[dict[str, Annotated[int, Field(ge=0, strict=True)]], NoDecode, BeforeValidator(_read_json)]
-
-
-def _read_list(value: object) -> object:
-    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
-
-
-def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", value):
-        raise ValueError(f"has {value[:100]!r}, which is not an origin")
-    return value.lower()
-
-
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_read_list)]
-
-
-Proxies = Annotated[tuple[Annotated[str, AfterValidator(checked_proxy)], ...], NoDecode, BeforeValidator(_read_list)]
-
-
-def _default_proxies() -> tuple[str, ...]:
-    # uvicorn's own variable: deployments used it before Baton had one.
-    return tuple(
-        one.strip() for one in os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1").split(",") if one.strip()
-    )
-
-
-Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_read_list)]
-Notices = Annotated[tuple[NotificationKind, ...], NoDecode, BeforeValidator(_read_list)]
-
-
-def _address(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s?#@]+", value):
-        raise ValueError(f"has {value[:100]!r}, which is not an address")
-    return value.rstrip("/")
-
-
-class Settings(BaseSettings):
+class Settings(retention_settings.RetentionSettings):
     """The settings of the service. Times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -119,7 +81,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """redis:// or rediss://. Redis carries only hints, so it may lose its data."""
     store: str = Field(default_factory=_default_store)
-    """file:///directory or gs://bucket/prefix; default: .baton/store in the working directory."""
+    """file:///directory, gs://bucket/prefix, s3://bucket/prefix or az://container/prefix; default: .baton/store in the
+    working directory."""
     store_replaces: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """The identity of an earlier store that is given up, from the service's log. Jobs with checkpoints only in that
     store fail with wrong_store."""
@@ -131,8 +94,14 @@ class Settings(BaseSettings):
     """Time limit for a worker to cancel its attempt; after that the service ends the attempt."""
     pause_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     """The same for a pause; the training since the last checkpoint is then lost and repeated."""
+    data_bytes: Annotated[int, Field(ge=0)] = 0
+    """Maximum bytes of pushed data in the store; further data is refused. 0: no limit."""
+    code_bytes: Annotated[int, Field(ge=0)] = 10_000_000_000
+    """Maximum bytes of all code bundles in the store; further code is refused. 0: no limit."""
+    series_points: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """Points that a series keeps. One with more keeps the least and the greatest value of each bucket of steps."""
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on, IPv4 or IPv6. `::`: all addresses of both kinds."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port to listen on; 0: any free port."""
     conductor_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
@@ -142,7 +111,7 @@ class Settings(BaseSettings):
     leader_seconds: Annotated[float, Field(ge=1, le=300)] = 5.0
     """Lease of the leading reconciler: after this time without renewal another replica takes over."""
     database_connections: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The reconciler has 14 more."""
+    """Maximum connections of each replica to PostgreSQL; two fifths serve only workers. The reconciler has 18 more."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two searches for objects that were never committed."""
     queue_limits: LimitMap = Field(default_factory=dict)
@@ -152,7 +121,7 @@ class Settings(BaseSettings):
     connections: Annotated[int, Field(ge=16, le=1_000_000)] = 2000
     """Maximum client connections. More close idle ones. One token may use half; some are reserved for the admin."""
     slow_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """Time limit for the head of a request, and again for its body. A client that reads nothing of its answer is
+    """Time limit for the head of a request, and again for its body. A client that does not read its response is
     disconnected after 4 times as long."""
     failed_logins: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     """Wrong tokens per minute and address before further ones get 429; 0: no limit."""
@@ -162,7 +131,13 @@ class Settings(BaseSettings):
     """Origins of other pages that may call the API with a token. Browser sessions work only on the service's pages."""
     tls_proxy: bool = False
     """Set it if a proxy in front ends TLS: cookies are sent only over HTTPS, and the start does not warn about TLS."""
-    forwarded_allow_ips: Proxies = Field(default_factory=_default_proxies, validate_default=True)
+    tunnel_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Another port, on loopback, for the tunnel of `baton up --share`. It answers only the calls of workers."""
+    tunnel_token: Annotated[SecretStr, Field(min_length=8)] | None = None
+    """A token with exactly the scope `work`, for the workers of a share. It is valid while this service runs."""
+    wheel: Path | None = None
+    """Baton's own wheel, or the folder with it, for GET /v1/install/worker.py. The images set it."""
+    forwarded_allow_ips: Proxies = Field(default_factory=default_proxies, validate_default=True)
     """Trusted proxies for `X-Forwarded-For` and `X-Forwarded-Proto`: addresses and networks, or `*` for any peer;
     default: FORWARDED_ALLOW_IPS, else loopback."""
     log_format: Annotated[Format, BeforeValidator(lower)] = "text"
@@ -171,8 +146,11 @@ class Settings(BaseSettings):
     """Default: `info` with JSON, `warning` with text."""
     metrics_public: bool = False
     """GET /metrics needs no token."""
-    public_url: Annotated[str, AfterValidator(_address)] | None = None
-    """Address of the dashboard, for links in notifications."""
+    public_url: Annotated[str, AfterValidator(address)] | None = None
+    """Address of the dashboard, for links in notifications. Its path is the default of BATON_ROOT_PATH."""
+    root_path: Annotated[str, AfterValidator(checked_root_path)] | None = None
+    """Path prefix under which a proxy publishes the service, such as /baton; default: the path of BATON_PUBLIC_URL.
+    The proxy may remove it or leave it."""
     notify_urls: SecretStr = SecretStr("")
     """Targets of notifications as Apprise URLs, or NAME=URL, one per line or separated by commas."""
     notify_file: Path | None = None
@@ -226,7 +204,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tokens_differ(self) -> Self:
-        named = {"BATON_TOKEN": self.token, "BATON_WORK_TOKEN": self.work_token, "BATON_READ_TOKEN": self.read_token}
+        named = {
+            "BATON_TOKEN": self.token,
+            "BATON_WORK_TOKEN": self.work_token,
+            "BATON_READ_TOKEN": self.read_token,
+            "BATON_TUNNEL_TOKEN": self.tunnel_token,
+        }
         seen: dict[str, str] = {}
         for name, secret in named.items():
             text = secret.get_secret_value() if secret is not None else None
@@ -238,11 +221,22 @@ class Settings(BaseSettings):
                 seen[text] = name
         return self
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.tunnel_port is not None and self.tunnel_port == self.port:
+            raise ValueError(f"BATON_TUNNEL_PORT ({self.port}) must differ from BATON_PORT: give another one")
+        return self
+
     @property
     def tokens(self) -> list[str]:
         """The secrets of all tokens in the settings."""
-        found = (self.token, self.work_token, self.read_token)
+        found = (self.token, self.work_token, self.read_token, self.tunnel_token)
         return [one.get_secret_value() for one in found if one is not None]
+
+    @property
+    def prefix(self) -> str:
+        """The path prefix of links, cookies and assets: empty, or /baton."""
+        return root_path_of(self.public_url or "") if self.root_path is None else self.root_path
 
     @property
     def limits(self) -> Limits:

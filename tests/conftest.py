@@ -1,8 +1,10 @@
-"""What tests of several folders share. One PostgreSQL server for all of them is started when the first one asks."""
+"""Fixtures of several folders. One PostgreSQL server for all tests is started when the first test needs it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +18,29 @@ if TYPE_CHECKING:
 
 
 FIRST = ("slow", "chaos", "docs", "process")
-"""Tests with these markers run first, in this order: where files run in parallel, the last must not be a long one."""
+"""Tests with these markers run first, in this order. In a parallel run, the last test should not be a long one."""
 OF_FIXTURE = {
     "postgres_server": "postgres",
     "browser": "browser",
     **dict.fromkeys(("service", "workers", "emulator", "harness", "zygote", "cluster", "installed", "up"), "process"),
 }
-"""Fixtures that give their tests a marker."""
+"""Fixtures that add a marker to their tests."""
+OF_PARAMETER = {"postgresql": "postgres", "gcs": "process", "s3": "process", "azure": "process"}
+"""Parameters that add a marker to their tests: databases and stores that run as processes."""
+
+
+_LEFT_OUT = re.compile(r"not (\w+)(?: and not (\w+))*")
+_ALL_TESTS = re.compile(r"^pytestmark = .*", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a module if the expression of -m leaves out all its tests: many of them import large packages."""
+    expression = config.option.markexpr
+    if collection_path.suffix != ".py" or not _LEFT_OUT.fullmatch(expression):
+        return None
+    of_module = _ALL_TESTS.search(collection_path.read_text())
+    left_out = re.findall(r"not (\w+)", expression)
+    return True if of_module and any(f"pytest.mark.{name}" in of_module[0] for name in left_out) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,14 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Adds the markers of fixtures, and puts long tests first. The other order stays."""
+    """Add the markers of fixtures, and move long tests to the front. The rest keeps its order."""
     for item in items:
         for fixture, marker in OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
         call = getattr(item, "callspec", None)
-        if call is not None and "postgresql" in call.params.values():
-            item.add_marker("postgres")
+        for value in call.params.values() if call is not None else ():
+            if isinstance(value, str) and value in OF_PARAMETER:
+                item.add_marker(OF_PARAMETER[value])
     items.sort(key=_rank)
 
 
@@ -47,14 +66,14 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """In `make check` a test fails that starts a process without a marker that says so."""
+    """In `make check`, fail a test that starts a process without the marker for it."""
     with process_guard.watched(item):
         return (yield)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    from tests.support.postgres import running_postgres  # most tests need none of it
+    from tests.support.postgres import running_postgres  # imported here because most tests do not need it
 
     with running_postgres() as server:
         yield server
@@ -62,7 +81,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres_database(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database; making one for each test would cost more than most tests do."""
+    """The name of a migrated database. It is made once, because creating one takes longer than most tests."""
     from service.db.migrate import migrate
 
     name = postgres_server.create()
@@ -72,13 +91,13 @@ def postgres_database(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> Iterator[str]:
-    """The URL of a migrated database with no row in it."""
+    """The URL of a migrated database without rows."""
     yield postgres_server.url(postgres_database)
     postgres_server.empty(postgres_database)
 
 
 @pytest.fixture
 def jobs(service: ServiceProcess) -> Iterator[Jobs]:
-    """The jobs of the service that the folder or the module has."""
+    """The jobs of the service of this folder or module."""
     with service.client() as http:
         yield Jobs(http)

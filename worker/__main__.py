@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
 from baton.domain.store_identity import WRONG_STORE
 from baton.storage import StoreError, open_store
+from baton.system.process_memory import hide_memory
 from baton.telemetry import log_context
 from baton.telemetry.log_format import set_up
 from worker.api_client.client import Refused, ServiceClient
@@ -17,56 +19,72 @@ from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Deadline, process_started, read_deadline
 from worker.preemption.time_limit import read_limit
 from worker.settings import WorkerSettings
-from worker.store_identity import WorkerStore
+from worker.store_access.granted import store_of_log
+from worker.store_access.own_store import WorkerStore
 from worker.supervisor.liveness import LivenessFile
-from worker.supervisor.process import TRAINER
+from worker.supervisor.process import PROGRAM_RUNNER, TRAINER
 from worker.supervisor.registration import Registration
 from worker.supervisor.shutdown import watch_for_end
 from worker.supervisor.supervisor import Supervisor
 
 DONE, USAGE, REFUSED = 0, 2, 4
 HINTS = {
-    401: "Set BATON_TOKEN to a token that this service knows.",
+    401: "Set BATON_TOKEN to a valid token of this service.",
     403: "Set BATON_TOKEN to a token with the scope work.",
-    404: "This service is too old to give work over HTTP. Its workers must be able to reach its Redis.",
+    404: "This service is too old to give work over HTTP. Set BATON_REDIS_URL to its Redis.",
 }
 
 
 def main(module: str = TRAINER) -> int:
-    """Exit status: 0 after a clean stop, 2 for wrong settings, 4 if the service refuses this worker: because of its
-    token, or because BATON_STORE is not the service's store. An orchestrator may restart the worker in all cases.
+    """Exit status: 0 after a clean stop; 2 for wrong settings; 4 if the service refuses this worker, because its token
+    is wrong or BATON_STORE is not the service's store. An orchestrator may restart the worker in all cases.
 
     `module`: the module that the training processes run.
     """
     options = _arguments()
+    if options.programs:
+        os.environ["BATON_PROGRAMS"] = "true"  # training processes read it too
     settings = _settings()
     if settings is None:
         return USAGE
     formatter = set_up(settings.log_format, settings.log_level, settings.secrets)
     log_context.for_process(worker=settings.worker_name)
-    # Training processes use this name too: to the service, the supervisor and its training processes are one worker.
+    # Training processes use the same name, because the service counts them and their supervisor as one worker.
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
+    if settings.programs:
+        hide_memory()
+        if module == TRAINER and find_spec("tensorflow") is None:
+            module = PROGRAM_RUNNER
     try:
         deadline, idle = _limits(options, settings)
-        store = WorkerStore(open_store(settings.store))
+        store = WorkerStore(open_store(settings.own_store)) if settings.own_store else None
     except (ValueError, StoreError) as error:
         print(f"baton worker: {error}", file=sys.stderr)
         return USAGE
-    store.start()
+    if store is not None:
+        store.start()
     queues = options.queue or ["default"]
     client = ServiceClient(settings.url, settings.token, settings.worker_name)
-    logs, liveness = Logs(settings.store), LivenessFile(settings.health_file)
+    logs = Logs(settings.own_store, granted=lambda held: store_of_log(held, client))
+    liveness = LivenessFile(settings.health_file)
     if settings.log_format == "json":
         logs.shown_as(formatter)
     liveness.beat()
     supervisor = Supervisor(
-        client, grace=settings.grace, logs=logs, module=module, deadline=deadline, liveness=liveness, store=store
+        client,
+        grace=settings.grace,
+        logs=logs,
+        module=module,
+        deadline=deadline,
+        liveness=liveness,
+        store=store,
+        program_module=PROGRAM_RUNNER if settings.programs else None,
     )
     with supervisor:
         with watch_for_end(supervisor, deadline, settings.notices, idle) as retire:
             registration = Registration(client, settings, queues, retire, store)
             registration.start(supervisor)
-            work = _poll if options.poll else _listen_to_redis
+            work = _poll if options.poll or not settings.redis_url else _listen_to_redis
             status = work(settings, client, supervisor, queues, once=options.once)
             registration.end(supervisor)
         return _report_refusal(settings, registration.refusal) if registration.refusal and status == DONE else status
@@ -75,10 +93,11 @@ def main(module: str = TRAINER) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="baton worker", description="Runs training jobs, one at a time.")
     parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve (default: default)")
-    parser.add_argument("--poll", action="store_true", help="ask the service for work over HTTP, not Redis")
+    parser.add_argument("--poll", action="store_true", help="ask the service for work over HTTP, not BATON_REDIS_URL")
     parser.add_argument("--once", action="store_true", help="end after one attempt")
-    parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m: hands over before it")
-    parser.add_argument("--idle", metavar="T", help="end after so long without work, such as 10m")
+    parser.add_argument("--programs", action="store_true", help="also run programs: code of users")
+    parser.add_argument("--deadline", metavar="T", help="length of this session, such as 11h30m; hands over in time")
+    parser.add_argument("--idle", metavar="T", help="end after this time without work, such as 10m")
     return parser.parse_args()
 
 

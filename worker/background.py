@@ -31,9 +31,9 @@ def in_background(
     """Returns the result of `work(report)`, or raises its exception.
 
     `on_text`: called in this thread with each text that the work reports. `check`: called in this thread after each
-    text, and otherwise every LOOK_SECONDS. An exception of either ends the wait. Then `report` raises in the background
-    thread, which has `clean_up` seconds to remove partial results. A thread that hangs is abandoned; it ends with the
-    process.
+    text, and otherwise every LOOK_SECONDS. An exception of one of these ends the wait. Then `report` raises in the
+    background thread, which has `clean_up` seconds to remove partial results. A thread that hangs is abandoned; it ends
+    with the process.
     """
     texts: SimpleQueue[str | None] = SimpleQueue()
     results: list[_T] = []

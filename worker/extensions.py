@@ -9,10 +9,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from baton.domain.errors import JobFailure
-from baton.domain.extensions import KINDS, NAME, Kind, extension
+from baton.domain.extensions import NAME, PACKAGE_KINDS, PackageKind, extension
 from baton.domain.reasons import Reason
 
-GROUPS: dict[Kind, str] = {kind: f"baton.{kind}s" for kind in KINDS}
+GROUPS: dict[PackageKind, str] = {kind: f"baton.{kind}s" for kind in PACKAGE_KINDS}
 """baton.networks, baton.datasets, baton.augmentations."""
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @cache
 def installed() -> dict[str, EntryPoint]:
-    """All entry points, by the names that workers and the service use. This does not load them."""
+    """All entry points, by the names that workers and the service use. Does not load the entry points."""
     found: dict[str, EntryPoint] = {}
     for kind, group in GROUPS.items():
         for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
@@ -35,7 +35,7 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def load(kind: Kind, name: str) -> Any:
+def load(kind: PackageKind, name: str) -> Any:
     """Imports an entry point and returns its object. Raises JobFailure (unsupported) with the error of the import."""
     point = installed().get(extension(kind, name))
     if point is None:

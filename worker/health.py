@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 STALE_SECONDS = 300.0
-"""Longer than the longest wait for an answer: the kernel gives up a connection attempt after over two minutes."""
+"""Longer than the longest wait for an answer: a connection attempt can take more than two minutes before it fails."""
 
 
 def main(environment: dict[str, str] | os._Environ[str] = os.environ) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
+from baton.domain.extensions import PROGRAMS
 from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
 from baton.domain.wire import WorkerInfo
 from worker.extensions import installed
@@ -12,7 +13,7 @@ from worker.settings import VERSION, WorkerSettings
 
 
 def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -> WorkerInfo:
-    """The description of the worker. A training process passes the `pid` of its supervisor. Default: this process."""
+    """The description of the worker. `pid`: a training process passes that of its supervisor; default: this process."""
     host = socket.gethostname()
     return WorkerInfo(
         name=settings.worker_name,
@@ -20,7 +21,7 @@ def worker_info(settings: WorkerSettings, device: str, pid: int | None = None) -
         pid=pid or os.getpid(),
         version=VERSION,
         device=device,
-        extensions=tuple(installed()),
+        extensions=(*installed(), *([PROGRAMS] if settings.programs else [])),
         protocol=PROTOCOL,
         spec_version=SPEC_VERSION,
     )

@@ -3,6 +3,8 @@
 from baton.cli import (
     artifacts,
     dashboard,
+    data,
+    deletion,
     doctor,
     evaluate,
     fetch_data,
@@ -12,6 +14,8 @@ from baton.cli import (
     plans,
     programs,
     report,
+    series,
+    steering,
     tokens,
 )
 from baton.cli.app import app
@@ -20,6 +24,8 @@ __all__ = [
     "app",
     "artifacts",
     "dashboard",
+    "data",
+    "deletion",
     "doctor",
     "evaluate",
     "fetch_data",
@@ -30,6 +36,8 @@ __all__ = [
     "plans",
     "programs",
     "report",
+    "series",
+    "steering",
     "tokens",
 ]
 

@@ -20,15 +20,16 @@ from baton.domain.errors import BatonError, SpecError
 DONE, JOB_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
 _BAD_REQUEST = frozenset({400, 413, 415, 422})
+_NO_SPACE = 507
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="Id, the start of an id, or the name of the newest job.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id, start of an id, or name: the newest job with it.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Change a field, e.g. --set stages.0.epochs=2 (* : every member; null removes).",
+        help="Change a field, e.g. --set stages.0.epochs=2. * in a path means every member; null removes a field.",
     ),
 ]
 
@@ -57,9 +58,9 @@ app = typer.Typer(
 
 
 def console() -> Console:
-    """A console for standard output. A new one for each call, because tests and pipes replace standard output.
+    """A console for standard output. It is new for each call, because tests and pipes replace standard output.
 
-    Without markup, because most of the text comes from workers and other users.
+    It interprets no markup, because most of the text comes from workers and other users.
     """
     return Console(highlight=False, soft_wrap=False, markup=False)
 
@@ -90,12 +91,12 @@ def exit_status(error: BatonError) -> int:
 def _api_status(status: int) -> int:
     if status in _BAD_REQUEST:
         return USAGE
-    return REFUSED if status < 500 else UNREACHABLE
+    return REFUSED if status < 500 or status == _NO_SPACE else UNREACHABLE
 
 
 def _explained(error: BatonError) -> str:
     if isinstance(error, Unreachable):
-        return f"{error}\nIs it running? `baton up` starts one. BATON_URL selects another. Try `baton doctor`."
+        return f"{error}\nIs it running? `baton up` starts a service. BATON_URL selects another. Try `baton doctor`."
     if isinstance(error, ApiError) and error.status == 401:
         return f"{error}\nSet BATON_TOKEN to a token of this service; `baton up` prints its token."
     if isinstance(error, ApiError) and error.status == 403:

@@ -20,7 +20,7 @@ HINT = "signs in once, within 15 minutes"
 def dashboard(
     opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Print a link to the dashboard that signs in. It works once."""
+    """Print a link that opens the dashboard and signs in. The link works once."""
     with connect() as client:
         link = link_of(client)
     say(HINT)
@@ -35,7 +35,7 @@ def link_of(client: Client) -> str:
 
 
 def link_or_address(connection: Connection) -> str:
-    """A sign-in link for a service that has just started, or its plain address if it creates no link."""
+    """A sign-in link of a service that has just started. If the service creates no link: its plain address."""
     with suppress(BatonError), client_for(connection) as client:
         return link_of(client)
     return connection.url

@@ -45,12 +45,12 @@ def places(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, P
     if not store or store.startswith("file:"):
         yield "store", Path(unquote(urlsplit(store).path)) if store else DEFAULT_DATA / "store"
     yield "worker's cache", Path(environment.get("BATON_CACHE") or default_cache())
-    with suppress(OSError):  # no usual folder accepts a file: the results for the other paths show why
+    with suppress(OSError):  # raised if no folder accepts a file: the other checks show why
         yield "temporary files", Path(tempfile.gettempdir())
 
 
 def disks(environment: Mapping[str, str] = os.environ) -> list[Disk]:
-    """Each file system once, with what is on it, after a small test write."""
+    """Each file system once, with its uses. Tests it with a small write."""
     found: dict[int, Disk] = {}
     for use, path in places(environment):
         # The folder itself, or its nearest existing parent.
@@ -71,6 +71,6 @@ def _look(disk: Disk) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         disk.full = error.errno in FULL
-        if error.errno not in (errno.EACCES, errno.EPERM):  # the folder of another user: the disk may work
+        if error.errno not in (errno.EACCES, errno.EPERM):  # no permission: the disk may still work
             disk.wrong = error.strerror or str(error)
     disk.full = disk.full or disk.free < LEAST_FREE

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from json import dumps, loads
+from pathlib import Path
 
 import typer
 from rich.text import Text
@@ -20,10 +21,13 @@ from baton.client.client import Client
 from baton.client.connection import Connection, find_connection
 from baton.client.errors import Unreachable
 from baton.domain.errors import BatonError
+from baton.domain.store_identity import shown_url
 from baton.local.programs import child_environment
+from baton.system.caches import default_cache
+from baton.system.data_cache import cached_data, data_folder, in_use
 
 FREE_BYTES = 2 * 10**9
-# Well below the 15 minutes after which Google's and Amazon's stores refuse a signature.
+# Google's and Amazon's stores refuse a signature if the clock is wrong by 15 minutes. The warning comes much earlier.
 CLOCK_SECONDS = 30.0
 PACKAGES = ("baton-train", "fastapi", "rq", "redis", "sqlalchemy", "httpx")
 MARKS = {"ok": "green", "note": "yellow", "bad": "bold red"}
@@ -106,6 +110,38 @@ def disk_space() -> Iterator[Finding]:
             yield Finding("ok", "disk", text)
 
 
+def fetched_data() -> Iterator[Finding]:
+    """How much space pushed data and data from URLs use in the cache of this machine's workers."""
+    folder = data_folder(Path(os.environ.get("BATON_CACHE") or default_cache()))
+    found = cached_data(folder)
+    if not found:
+        return
+    used = sum(in_use(folder, one.key) for one in found)
+    text = (
+        f"{sum(one.size for one in found) / 1e9:.1f} GB of {len(found)} fetched data sets, {used} in use, in {folder}"
+    )
+    yield Finding("ok", "cache", text)
+
+
+def store() -> Iterator[Finding]:
+    """Whether the bucket in BATON_STORE can be used from here, and does what Baton needs."""
+    url = os.environ.get("BATON_STORE", "")
+    if not url or url.startswith("file:"):  # disk_space checks a directory
+        return
+    from baton.storage import StoreError, open_store
+    from baton.storage.trial import missing_abilities
+
+    try:
+        missing = missing_abilities(open_store(url))
+    except StoreError as error:
+        yield Finding("bad", "store", str(error))
+        return
+    for one in missing:
+        yield Finding("bad", "store", f"{shown_url(url)} cannot be used: {one}")
+    if not missing:
+        yield Finding("ok", "store", f"{shown_url(url)} answers; conditional writes and checksums work")
+
+
 def service() -> Iterator[Finding]:
     """Whether a service answers, is ready, and accepts the token."""
     try:
@@ -134,7 +170,7 @@ def _ready(client: Client, connection: Connection) -> Iterator[Finding]:
 
 
 def _token(client: Client, _: Connection) -> Iterator[Finding]:
-    yield Finding("ok", "token", f"valid, may {', '.join(client.whoami().scopes)}")
+    yield Finding("ok", "token", f"valid, with the scopes {', '.join(client.whoami().scopes)}")
 
 
 def _clock(client: Client, _: Connection) -> Iterator[Finding]:
@@ -155,13 +191,13 @@ QUESTIONS: tuple[tuple[str, Callable[[Client, Connection], Iterator[Finding]]], 
 
 def _refused(what: str, connection: Connection, error: BatonError) -> str:
     if isinstance(error, Unreachable) and error.said:
-        return f"answers at {connection.url} and cannot work: {error.said}"
+        return f"answers at {connection.url}, but cannot work: {error.said}"
     if what == "token":
         return f"{error}: set BATON_TOKEN to a token of this service"
     return f"{error}: start one with `baton up`, or see its log (.baton/logs/service.log)"
 
 
-CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, service)
+CHECKS = (python_version, versions, tensorflow, redis_binary, disk_space, fetched_data, store, service)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`baton evaluate`: evaluates a job's model on this machine, on its validation and test images."""
+"""`baton evaluate`: evaluates a job's model on this machine, with the job's validation and test images."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ def evaluate(
     overrides = parse_sets(sets or [])
     with connect() as client, tempfile.TemporaryDirectory(prefix="baton-") as folder:
         found = find_job(client, job)
+        if "program" in found.spec:
+            fail(f"{found.name} is a program, and only the models of image classifiers can be evaluated", REFUSED)
         spec = apply_overrides(found.spec, overrides)
         file = _fetch(client, found, model, Path(folder))
         evaluation = _evaluate(spec, file, _about(found, model), Path(folder))
@@ -77,7 +79,7 @@ def _fetch(client: Client, job: JobView, model: Model, folder: Path) -> Path:
 
 
 def _about(job: JobView, model: Model) -> list[str]:
-    """Arguments for the stage and epoch of the model, if the service knows them."""
+    """Arguments for the stage and epoch of the model, if the service has recorded them."""
     if model is Model.BEST and job.best is not None:
         return ["--stage", str(job.best.stage), "--epoch", str(job.best.epoch)]
     return ["--stage", str(job.progress.stage)] if job.progress else []

@@ -53,7 +53,7 @@ def fetch_dataset(
 def _source(name: str, url: str, checksum: str) -> Download:
     known = {info.name: info.download for info in DATASETS.values() if info.download is not None}
     if name not in known:
-        fail(f"there is no download of '{name}'; there are: {', '.join(known)}", USAGE)
+        fail(f"'{name}' is no data set to download; choose one of: {', '.join(known)}", USAGE)
     try:
         return known[name].changed(url, checksum)
     except ValueError as error:

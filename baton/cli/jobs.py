@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from baton.cli.app import DONE, JOB_FAILED, Job, Json, Sets, app, connect, console, say
+from baton.cli.app import DONE, JOB_FAILED, USAGE, Job, Json, Sets, app, connect, console, fail, say
+from baton.cli.history_table import history_csv, history_table, left_out, metric_names
+from baton.cli.program_spec import ProgramOptions, with_code, with_options
 from baton.cli.render import (
     as_json,
     attempts_table,
-    history_csv,
-    history_table,
     job_panel,
     jobs_table,
     outdated,
@@ -28,22 +29,81 @@ from baton.client.find_job import find_job
 from baton.domain.overrides import apply_overrides
 from baton.domain.views import JobView
 
+Name = Annotated[str | None, typer.Option(help="Name of the new job; left out: as in the spec.")]
+
 
 @app.command()
-def submit(
-    spec: Annotated[str, typer.Argument(metavar="SPEC.yaml|PLAN", help="A file, - for standard input, or a plan.")],
+def submit(  # noqa: PLR0913, PLR0917  # one for each option
+    spec: Annotated[
+        str | None, typer.Argument(metavar="SPEC.yaml|PLAN", help="A file, - for standard input, or a plan.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="JOB[@latest|@best|@STEP]", help="Start from a checkpoint of this job, with its spec."
+        ),
+    ] = None,
+    program: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Run a program of your own, e.g. 'python train.py'.")
+    ] = None,
+    code: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Send this folder as the program's code; honours .gitignore.")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="FILE|JSON", help="Parameters that the program reads as run.params.")
+    ] = None,
+    monitor: Annotated[
+        str | None, typer.Option(metavar="METRIC:min|max", help="The metric that tells the program's best checkpoint.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DATA", help="Pushed data that the program reads as NAME.")
+    ] = None,
     sets: Sets = None,
+    name: Name = None,
     watching: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
     json: Json = False,
 ) -> None:
-    """Submit a job."""
+    """Submit a job: a spec, a plan, a program of your own, or from a checkpoint of another job."""
+    options = ProgramOptions(program, code, params, monitor, data or ())
+    if (spec is not None or program is not None) == (start is not None):
+        fail("submit needs a spec, a plan, --program COMMAND, or --from JOB, and not two of them", USAGE)
     overrides = parse_sets(sets or [])
-    body = read_spec(spec)
     with connect() as client:
-        job = client.submit_plan(spec, overrides) if body is None else client.submit(apply_overrides(body, overrides))
+        if start is not None:
+            if options:
+                fail("--from takes the program of the other job: change fields with --set", USAGE)
+            job = _start(client, start, overrides, name)
+        else:
+            job = _submit(client, spec, overrides if name is None else {**overrides, "name": name}, options)
         _show_submitted(job, json)
         if watching:
             _watch_to_end(client, job, json)
+
+
+def _submit(client: Client, spec: str | None, overrides: dict[str, object], options: ProgramOptions) -> JobView:
+    body = {} if spec is None else read_spec(spec)
+    if body is None:
+        if options:
+            fail(f"{spec} is the name of a plan: --program, --code and their options need a spec's file or none", USAGE)
+        return client.submit_plan(spec or "", overrides)
+    made = apply_overrides(with_options(body, options) if options else body, overrides)
+    return client.submit(made if options.code is None else with_code(client, made, options.code))
+
+
+def _start(client: Client, start: str, overrides: dict[str, object], name: str | None) -> JobView:
+    job, _, point = start.partition("@")
+    checkpoint = int(point) if point.isdecimal() else point or "latest"
+    if isinstance(checkpoint, str) and checkpoint not in ("latest", "best"):
+        fail(f"--from {start}: after @ comes latest, best, or the step of a checkpoint", USAGE)
+    return client.submit_from(find_job(client, job).id, checkpoint, overrides, name=name)
+
+
+@app.command()
+def clone(job: Job, sets: Sets = None, name: Name = None, json: Json = False) -> None:
+    """Submit the spec of a job again, with changes."""
+    overrides = parse_sets(sets or [])
+    with connect() as client:
+        _show_submitted(client.submit_clone(find_job(client, job).id, overrides, name=name), json)
 
 
 def _show_submitted(job: JobView, json: bool) -> None:
@@ -73,14 +133,15 @@ def list_jobs(
 
 @app.command(name="status")
 def show_status(job: Job, json: Json = False) -> None:
-    """Show a job, its stages and its attempts."""
+    """Show a job, its stages and its attempts. A program has no stages."""
     with connect() as client:
         found = find_job(client, job)
         if json:
             print(as_json(found))
             return
         stages, attempts = client.stages(found.id), client.attempts(found.id)
-    console().print(job_panel(found), stages_table(stages), attempts_table(attempts))
+    parts = (job_panel(found), *([stages_table(stages)] if stages else []), attempts_table(attempts))
+    console().print(*parts)
 
 
 @app.command(name="watch")
@@ -99,13 +160,6 @@ def _watch_to_end(client: Client, job: JobView, json: bool) -> None:
     raise typer.Exit(DONE if ended.status == "succeeded" else JOB_FAILED)
 
 
-def _steer(job: str, action: str, json: bool) -> None:
-    with connect() as client:
-        found = find_job(client, job)
-        asked: JobView = getattr(client, action)(found.id)
-    print(as_json(asked) if json else f"{asked.name} ({asked.id}) is {asked.status}")
-
-
 @app.command()
 def workers(json: Json = False) -> None:
     """List the workers that were seen in the last 24 hours."""
@@ -122,26 +176,13 @@ def workers(json: Json = False) -> None:
 
 
 @app.command()
-def pause(job: Job, json: Json = False) -> None:
-    """Pause a job: it saves its state and releases its worker."""
-    _steer(job, "pause", json)
-
-
-@app.command()
-def resume(job: Job, json: Json = False) -> None:
-    """Continue a paused job."""
-    _steer(job, "resume", json)
-
-
-@app.command()
-def cancel(job: Job, json: Json = False) -> None:
-    """Cancel a job permanently."""
-    _steer(job, "cancel", json)
-
-
-@app.command()
 def history(
-    job: Job, csv: Annotated[bool, typer.Option("--csv", help="All columns as CSV.")] = False, json: Json = False
+    job: Job,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric to show; can be repeated.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="All columns as CSV.")] = False,
+    json: Json = False,
 ) -> None:
     """Show one row for each finished epoch."""
     with connect() as client:
@@ -151,4 +192,11 @@ def history(
     elif csv:
         print(history_csv(rows), end="")
     else:
-        console().print(history_table(rows))
+        known = metric_names(rows)
+        if unknown := [name for name in metric or () if name not in known]:
+            fail(
+                f"--metric {unknown[0]}: the history has no such metric; it has {', '.join(known) or 'none yet'}", USAGE
+            )
+        console().print(history_table(rows, metric or ()))
+        if not metric and (others := left_out(rows)):
+            say(f"{others} more metric{'s' if others > 1 else ''}: show them with --metric NAME, or all with --csv")

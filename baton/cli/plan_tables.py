@@ -1,4 +1,4 @@
-"""Tables of plans within 80 columns. Their columns follow the tables of the papers."""
+"""Tables of plans for terminals with 80 columns. Their columns are those of the tables in the papers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from baton.cli.program_facts import program_facts
 from baton.cli.render import facts_grid, table
 from baton.domain.plan_views import PlanStageView, PlanView
 from baton.domain.spec import Published
@@ -54,6 +55,9 @@ def _facts(plan: PlanView) -> Iterator[tuple[str, RenderableType]]:
         yield "", plan.title
     if plan.source:
         yield "source", plan.source
+    if "program" in plan.spec:
+        yield from program_facts(plan.spec)
+        return
     yield "network", _network(plan)
     yield "data", _data(plan)
     yield "optimizer", _listed({key: value for key, value in plan.optimizer.items() if value}).removeprefix("name ")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-import yaml
 
 from baton.cli.app import REFUSED, USAGE, Json, Sets, app, connect, console, fail
 from baton.cli.plan_tables import (
@@ -21,6 +20,7 @@ from baton.cli.spec_files import parse_sets, read_spec
 from baton.client.client import Client
 from baton.domain.overrides import apply_overrides
 from baton.domain.plan_views import PlanView
+from baton.domain.yaml_text import write_yaml
 
 
 @app.command()
@@ -42,7 +42,7 @@ def plan(
     json: Json = False,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print only the spec, as a start for your own.")] = False,
 ) -> None:
-    """Show the stages and the totals of a plan or a spec, without submitting it."""
+    """Show the stages and the totals of a plan or a spec, without submitting it. Of a program: what it would run."""
     if json and as_yaml:
         fail("--json and --yaml cannot be used together: leave one of them out", USAGE)
     with connect() as client:
@@ -50,7 +50,7 @@ def plan(
     if json:
         print(as_json(found))
     elif as_yaml:
-        print(yaml.safe_dump(found.spec, sort_keys=False, width=100), end="")
+        print(write_yaml(found.spec), end="")
     else:
         _show(found)
 
@@ -67,6 +67,9 @@ def _looked_up(client: Client, name: str, sets: list[str]) -> PlanView:
 
 def _show(found: PlanView) -> None:
     screen = console()
+    if "program" in found.spec:
+        screen.print(plan_facts(found))
+        return
     parts = (plan_facts(found), "", plan_stages(found.stages), totals_line(found), "", *stage_notes(found.stages))
     for part in parts:
         screen.print(part)

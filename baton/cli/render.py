@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from baton.cli.program_facts import program_facts
 from baton.cli.silent_worker import silence
 from baton.cli.times import ago, duration, stamp
 from baton.domain.goodput import NOT_COUNTED, PRODUCTIVE
+from baton.domain.lineage import JobSource
 from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
 from baton.domain.views import (
     ArtifactView,
@@ -25,10 +25,10 @@ from baton.domain.views import (
     CheckpointStatus,
     EventView,
     JobView,
+    ProgressView,
     StageView,
     WorkerView,
 )
-from baton.domain.wire import EpochRow
 
 BAR = 60  # characters: with a label it fits in 80 columns
 COLORS = {
@@ -48,7 +48,8 @@ def as_json(models: BaseModel | Sequence[BaseModel]) -> str:
     """Models as JSON, as the service sent them."""
     if isinstance(models, BaseModel):
         return models.model_dump_json(indent=2)
-    return json.dumps([model.model_dump(mode="json") for model in models], indent=2)
+    # By way of JSON text: a dump to Python values keeps NaN, which JSON does not have.
+    return json.dumps([json.loads(model.model_dump_json()) for model in models], indent=2)
 
 
 def status_text(status: str) -> Text:
@@ -75,9 +76,9 @@ def jobs_table(jobs: Sequence[JobView]) -> Table:
             job.id[:length],
             job.name,
             _short_status(job),
-            f"{progress.epoch}/{progress.epochs}" if progress else "-",
-            f"{progress.fraction:.0%}" if progress else "-",
-            f"{best.value:.4f}" if best else "-",
+            f"{progress.epoch}/{progress.epochs}" if progress and progress.epochs else "-",
+            f"{progress.fraction:.0%}" if progress and progress.total_steps else "-",
+            metric_text(best.value) if best else "-",
             ago(job.created_at, job.as_of),
         )
     return made
@@ -91,7 +92,7 @@ def _short_status(job: JobView) -> Text:
 
 
 def distinct_length(ids: Sequence[str], least: int = 8) -> int:
-    """How many characters make these ids different. Commands accept the start of an id.
+    """How many of the first characters distinguish these ids. Commands accept the start of an id.
 
     >>> distinct_length(["0123456789", "0123456799"])
     9
@@ -160,26 +161,6 @@ def _number(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def history_table(rows: Sequence[EpochRow]) -> Table:
-    """The history, one row for each epoch."""
-    names = ("epoch", "stage", "px", "step", "rate", "loss", "acc", "v.loss", "v.acc", "s", "att")
-    made = table(*names, right=names)
-    for r in rows:
-        scores = (f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}")
-        where = (str(r.epoch), str(r.stage), str(r.image_size), str(r.global_step), f"{r.learning_rate:.2e}")
-        made.add_row(*where, *scores, f"{r.seconds:.{0 if r.seconds >= 100 else 1}f}", str(r.attempt))
-    return made
-
-
-def history_csv(rows: Sequence[EpochRow]) -> str:
-    """The history with all columns as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(EpochRow.model_fields)
-    writer.writerows(row.model_dump(mode="json").values() for row in rows)
-    return text.getvalue()
-
-
 def events_lines(events: Sequence[EventView]) -> Text:
     """One line for each event: local date and time with the zone, kind, message."""
     lines = [f"{stamp(e.at)}  {e.kind:<22} {e.message}" for e in events]
@@ -207,26 +188,26 @@ def facts_grid(facts: Iterable[tuple[str, RenderableType]]) -> Table:
 def job_panel(job: JobView) -> RenderableType:
     """The state of a job, with progress bars."""
     grid = facts_grid(_facts(job))
-    if p := job.progress:
-        grid.add_row("epoch", ProgressBar(total=max(p.steps, 1), completed=p.step, width=BAR))
+    if (p := job.progress) and p.steps:
+        grid.add_row("epoch", ProgressBar(total=p.steps, completed=p.step, width=BAR))
+    if p and p.total_steps:
         grid.add_row("total", ProgressBar(total=1.0, completed=p.fraction, width=BAR))
     return grid
 
 
 def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
     yield "job", Text(f"{job.name}  {job.id}")
-    yield "status", _status_line(job)
-    if quiet := silence(job):
-        yield "heartbeat", Text(quiet, style="bold yellow")
-    if job.waiting_for:
-        yield "waits for", Text(job.waiting_for)
-    if p := job.progress:
-        yield "stage", f"{p.stage} of {p.stages}, epoch {p.epoch} of {p.epochs}, step {p.step} of {p.steps}"
-        yield "done", f"{p.fraction:.1%} ({p.global_step:,} of {p.total_steps:,} steps), {_pace(job)}"
+    if job.source:
+        yield "made from", Text(_source(job.source))
+    if "program" in job.spec:
+        yield from program_facts(job.spec)
+    yield from _status(job)
+    if job.progress:
+        yield from _progress(job, job.progress)
     if job.metrics:
         yield "last epoch", numbers(job.metrics)
     if job.best:
-        yield "best", f"{job.best.metric} {job.best.value:.4f} in epoch {job.best.epoch}"
+        yield "best", f"{job.best.metric} {metric_text(job.best.value)} in epoch {job.best.epoch}"
     if job.results:
         yield "results", numbers(job.results)
     yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed"
@@ -234,6 +215,33 @@ def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "checkpoint", _checkpoint(job.checkpoint, job.as_of)
     if job.goodput.get("total"):
         yield "goodput", _goodput(job.goodput)
+
+
+def _progress(job: JobView, p: ProgressView) -> Iterable[tuple[str, RenderableType]]:
+    if p.stages:
+        yield "stage", f"{p.stage} of {p.stages}, epoch {p.epoch} of {p.epochs}, step {p.step} of {p.steps}"
+    elif p.epoch:
+        yield "epoch", f"{p.epoch} of {p.epochs}" if p.epochs else f"{p.epoch}"
+    if p.total_steps:
+        yield "done", f"{p.fraction:.1%} ({p.global_step:,} of {p.total_steps:,} steps), {_pace(job)}"
+    else:
+        yield "done", f"{p.global_step:,} steps, {_pace(job)}"
+    if p.files_left_out:
+        yield "data", Text(f"{p.files_left_out:,} files left out: see the events", style="yellow")
+
+
+def _status(job: JobView) -> Iterable[tuple[str, RenderableType]]:
+    yield "status", _status_line(job)
+    if quiet := silence(job):
+        yield "heartbeat", Text(quiet, style="bold yellow")
+    if job.waiting_for:
+        yield "waits for", Text(job.waiting_for)
+
+
+def _source(source: JobSource) -> str:
+    point = source.checkpoint
+    what = f"step {point.global_step:,} of " if point else "the spec of "
+    return f"{what}{source.name}  {source.job}" + (" (deleted)" if source.deleted else "")
 
 
 def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:
@@ -253,7 +261,7 @@ def _goodput(seconds: dict[str, float]) -> str:
     apart = [name for name in NOT_COUNTED if seconds.get(name, 0.0) >= 0.5]
     counted = seconds["total"] - sum(seconds.get(name, 0.0) for name in NOT_COUNTED)
     text = f"{seconds.get('goodput', 0.0):.0%} of {duration(counted)}"
-    for before, names in (("; ", greatest), (" (apart from it ", apart)):
+    for before, names in (("; ", greatest), (" (not counted: ", apart)):
         text += (
             before + ", ".join(f"{name.replace('_', ' ')} {duration(seconds[name])}" for name in names) if names else ""
         )
@@ -270,9 +278,18 @@ def _status_line(job: JobView) -> Text:
 
 def _pace(job: JobView) -> str:
     progress = job.progress
-    if job.status not in {"running", "pausing"} or progress is None or progress.images_per_second is None:
-        return f"started {ago(job.started_at, job.as_of)} ago" if job.started_at else "not started"
-    return f"{progress.images_per_second:,.0f} images/s, about {duration(progress.eta_seconds)} left"
+    if job.status in {"running", "pausing"} and progress is not None:
+        left = f"about {duration(progress.eta_seconds)} left"
+        if progress.images_per_second is not None:
+            return f"{progress.images_per_second:,.0f} images/s, {left}"
+        if progress.eta_seconds is not None:
+            return left
+    return f"started {ago(job.started_at, job.as_of)} ago" if job.started_at else "not started"
+
+
+def metric_text(value: float) -> str:
+    """A metric with four decimal places, or with four digits if that does not show it well."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
 
 
 def numbers(values: dict[str, float]) -> str:

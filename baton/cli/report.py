@@ -39,8 +39,10 @@ def _need(listed: dict[str, ArtifactView], job: JobView, name: str) -> None:
         return
     if name == TEXT and PAGE in listed:
         fail(f"{job.name} has only report.html so far: Markdown is written when the job ends", REFUSED)
-    why = "it is written some seconds after the first finished epoch" if job.finished_at is None else "none was written"
-    hint = f"`baton events {job.id[:8]}` shows report_failed if that failed"
+    why = "none was written"
+    if job.finished_at is None:
+        why = "a worker writes it after the first finished epoch, on a busy machine some minutes later"
+    hint = f"`baton events {job.id[:8]}` shows report_failed if it could not be made"
     fail(f"{job.name} ({job.status}) has no report: {why}; {hint}", REFUSED)
 
 

@@ -22,7 +22,7 @@ def silence(job: JobView) -> str | None:
 
 
 def later(job: JobView, seconds: float) -> JobView:
-    """The job `seconds` after the answer, if nothing has changed."""
+    """The job as it is `seconds` after the answer, if only its times have changed."""
     if job.as_of is None:
         return job
     changes: dict[str, object] = {"as_of": job.as_of + timedelta(seconds=seconds)}

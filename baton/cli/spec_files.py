@@ -32,7 +32,10 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     except BadYaml as error:
         fail(f"{source} is not valid YAML: {error}", USAGE)
     if not isinstance(data, dict):
-        fail(f"{source} is not a job spec: it must be a mapping of fields such as name, network and stages", USAGE)
+        fail(
+            f"{source} is not a job spec: it must be a mapping of fields such as name and network, or name and program",
+            USAGE,
+        )
     return data
 
 

@@ -13,7 +13,7 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in its largest unit or two, e.g. 42 s, 3 min 05 s, 2 h 10 min, 3 d."""
+    """A duration in its largest one or two units, e.g. 42 s, 3 min 05 s, 2 h 10 min, 3 d."""
     if seconds is None:
         return "-"
     whole = max(round(seconds), 0)

@@ -10,8 +10,8 @@ import typer
 from baton.cli.app import USAGE, Group, Json, app, connect, console, fail, say
 from baton.cli.render import as_json, table
 from baton.cli.times import ago
+from baton.domain.durations import parse_duration
 from baton.domain.tokens import MEANINGS, Scope, TokenView
-from baton.domain.validation import parse_duration
 
 PREFIX = "baton_"
 SCOPES = "; ".join(f"{scope}: {meaning}" for scope, meaning in MEANINGS.items())

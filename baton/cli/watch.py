@@ -13,11 +13,12 @@ from rich.live import Live
 from rich.text import Text
 
 from baton.cli.app import say
-from baton.cli.render import job_panel
+from baton.cli.render import job_panel, metric_text
 from baton.cli.silent_worker import later, silence
 from baton.cli.times import stamp
 from baton.client.client import ENDED, Client
 from baton.client.errors import Unreachable
+from baton.domain.progress_text import position_text
 from baton.domain.views import JobView
 
 TICKS_A_SECOND = 1.0
@@ -71,18 +72,21 @@ def _key(job: JobView) -> tuple[object, ...]:
     # A log file gets a line at the end of each epoch and at each change of state, not at each step.
     progress, silent = job.progress, job.silent_seconds is not None
     epoch = progress.epoch if progress else 0
-    return (job.status, job.attempts, job.preemptions, epoch, silent, job.status in ENDED and job.version)
+    waits = job.waiting_for if job.status == "queued" else None
+    ended = job.status in ENDED and job.version
+    return (job.status, waits, job.attempts, job.preemptions, epoch, silent, ended)
 
 
 def plain_line(job: JobView, at: datetime | None = None) -> Text:
     """A job on one line. `at`: the time of this state, by default the service's time."""
     text = f"{stamp(at or job.as_of or datetime.now(UTC))}  {job.name}: {job.status}{_cause(job)}"
+    if job.waiting_for:
+        text += f", waits for {job.waiting_for}"
     if quiet := silence(job):
         text += f", {quiet}"
     if p := job.progress:
-        text += f", stage {p.stage}/{p.stages}, epoch {p.epoch}/{p.epochs}, step {p.global_step}/{p.total_steps}"
-    if job.metrics:
-        text += "".join(f", {name} {value:.4f}" for name, value in job.metrics.items() if name in SHOWN)
+        text += f", {position_text(p, of='/')}"
+    text += "".join(f", {name} {metric_text(job.metrics[name])}" for name in _metrics_shown(job))
     if job.preemptions:
         text += f", interrupted {job.preemptions} time{'s' if job.preemptions > 1 else ''}"
     return Text(text)
@@ -98,6 +102,16 @@ def _cause(job: JobView) -> str:
 
 
 SHOWN = ("loss", "val_loss", "val_accuracy")
+
+
+def _metrics_shown(job: JobView) -> list[str]:
+    """The metrics on the line of a job: those of SHOWN, then the one that decides which epoch is the best.
+
+    A job that has none of these: its first ones, as many as SHOWN has.
+    """
+    best = job.best.metric if job.best else ""
+    found = [name for name in dict.fromkeys((*SHOWN, best)) if name in job.metrics]
+    return found or list(job.metrics)[: len(SHOWN)]
 
 
 def watch(client: Client, job_id: str, console: Console) -> JobView:

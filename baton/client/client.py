@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,11 +14,17 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from baton.client.changes import ChangeCalls
+from baton.client.code import CodeCalls
+from baton.client.data import DataCalls
+from baton.client.deletion import DeletionCalls
 from baton.client.download import download
 from baton.client.errors import Unreachable
-from baton.client.job import Job, Jobs
+from baton.client.job import Job
 from baton.client.notifications import NotificationCalls
+from baton.client.series import SeriesCalls
 from baton.client.streams import LogPart, Outage, follow_events, follow_log, read_log
+from baton.client.submissions import SubmissionCalls
 from baton.client.tokens import TokenCalls
 from baton.client.transport import RetryPolicy, Transport
 from baton.domain.states import TERMINAL_JOBS
@@ -45,13 +50,16 @@ ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class Client(TokenCalls, NotificationCalls):
+class Client(
+    TokenCalls, NotificationCalls, DataCalls, CodeCalls, SubmissionCalls, DeletionCalls, ChangeCalls, SeriesCalls
+):
     """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 
     `url`: of the service. `token`: sent with each request. `patience`: how failed requests are retried. `timeout`:
     seconds without an answer.
 
-    Raises in all calls `Unreachable` if the service does not answer, and `ApiError` if it refuses the request.
+    Raises `ConfigurationError` if the URL is invalid. All calls raise `Unreachable` if the service does not answer, and
+    `ApiError` if it refuses the request.
 
     >>> from baton import Client
     >>> with Client(url, token) as client:
@@ -77,55 +85,6 @@ class Client(TokenCalls, NotificationCalls):
         """Closes the connections."""
         self._transport.close()
 
-    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
-        """Submits a job spec, and returns the job in the state `queued`.
-
-        `idempotency_key`: a repeated call with the same key and spec returns the same job; by default each call has a
-        new key.
-
-        Raises:
-            ApiError: status 422 if the spec is invalid; `problem.errors` lists the wrong fields.
-
-        >>> spec = {
-        ...     "name": "first",
-        ...     "network": {"name": "network-1", "width": 0.1},
-        ...     "dataset": {"name": "digits"},
-        ...     "stages": [{"image_size": 16, "epochs": 3}],
-        ... }
-        >>> job = client.submit(spec)
-        >>> job.status, job.name
-        ('queued', 'first')
-        """
-        return self._submit(dict(spec), idempotency_key)
-
-    def submit_plan(
-        self, plan: str, overrides: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
-    ) -> Job:
-        """Submits a published plan. `overrides`: changed fields by dotted path, e.g. `{"stages.0.epochs": 2}`."""
-        return self._submit({"plan": plan, "set": dict(overrides or {})}, idempotency_key)
-
-    def _submit(self, body: dict[str, Any], key: str | None) -> Job:
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self._job(self._transport.request("POST", "/v1/jobs", json=body, headers=headers))
-
-    def jobs(
-        self, *, status: str | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Jobs:
-        """A page of jobs, newest first."""
-        params = {"status": status, "label": label, "limit": limit, "cursor": cursor}
-        page = Jobs.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
-        return page.of(self)
-
-    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[Job]:
-        """Yields all jobs, newest first. Loads them page by page."""
-        cursor = None
-        while True:
-            page = self.jobs(status=status, label=label, limit=100, cursor=cursor)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
     def job(self, job_id: str, *, wait: float | None = None, version: int | None = None) -> Job:
         """A job by its id. `wait`: maximum seconds to wait until its version is greater than `version`."""
         params = {"wait": wait, "version": version}
@@ -140,8 +99,12 @@ class Client(TokenCalls, NotificationCalls):
         return self._ask(job_id, "resume")
 
     def cancel(self, job_id: str) -> Job:
-        """Ends a job permanently."""
+        """Ends a job. Only `retry` continues it."""
         return self._ask(job_id, "cancel")
+
+    def retry(self, job_id: str) -> Job:
+        """Queues a failed or cancelled job again. It continues from its last good checkpoint."""
+        return self._ask(job_id, "retry")
 
     def _ask(self, job_id: str, action: str) -> Job:
         return self._job(self._transport.request("POST", _path(job_id, action)))

@@ -23,8 +23,8 @@ class Connection(BaseModel):
 
 
 def find_connection(environment: Mapping[str, str] = os.environ, data: Path = DEFAULT_DATA) -> Connection:
-    """The connection from BATON_URL and BATON_TOKEN. If one is not set, it is read from the data directory of
-    `baton up`.
+    """The connection from BATON_URL and BATON_TOKEN. A variable that is not set is replaced by the value
+    in the data directory of `baton up`.
 
     Raises:
         ConfigurationError: URL or token is not known.

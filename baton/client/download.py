@@ -45,5 +45,5 @@ def _error(transport: Transport, response: httpx.Response) -> Exception:
     if found := problem_of(response):
         return ApiError(found)
     if response.history:  # the service redirected to its store
-        return DownloadError(f"the store gave HTTP {response.status_code} for {response.url.path}: download it again")
+        return DownloadError(f"the store answered {response.status_code} for {response.url.path}: download it again")
     return foreign(transport.url, response)

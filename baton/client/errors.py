@@ -15,7 +15,7 @@ class ClientError(BatonError):
 
 
 class Unreachable(ClientError):
-    """The service does not answer, or answers that it cannot work now. `said`: the detail of such an answer."""
+    """The service does not answer, or it answers that it cannot work now. `said`: the detail of that answer."""
 
     code: ClassVar[str] = "unreachable"
 
@@ -62,7 +62,13 @@ class DownloadError(ClientError):
     code: ClassVar[str] = "download"
 
 
+class LocalDataError(ClientError):
+    """Files of this machine cannot be pushed, or pulled data cannot be written. The message names them."""
+
+    code: ClassVar[str] = "local-data"
+
+
 class ConfigurationError(ClientError):
-    """The URL or the token of the service is not known."""
+    """The URL or the token of the service is not known, or the URL is invalid."""
 
     code: ClassVar[str] = "configuration"

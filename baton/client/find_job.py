@@ -21,7 +21,7 @@ def find_job(client: Client, reference: str) -> JobView:
     """The job with this id, otherwise the only one whose id starts with it, otherwise the newest with this name.
 
     Raises:
-        AmbiguousJob: several ids start with it.
+        AmbiguousJob: several ids start with `reference`.
         ApiError: there is no such job.
     """
     try:

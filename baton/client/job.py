@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
+from baton.domain.series import SeriesView
 from baton.domain.views import EventView, JobPage, JobView
 from baton.domain.wire import EpochRow
 
@@ -60,12 +61,42 @@ class Job(JobView):
         return self._calls.resume(self.id)
 
     def cancel(self) -> Job:
-        """Ends the job permanently."""
+        """Ends the job. Only `retry` continues it."""
         return self._calls.cancel(self.id)
+
+    def retry(self) -> Job:
+        """Queues the job again after it failed or was cancelled. It continues from its last good checkpoint."""
+        return self._calls.retry(self.id)
+
+    def clone(self, overrides: Mapping[str, object] | None = None, *, name: str | None = None) -> Job:
+        """Submits the spec of this job again. See `Client.submit_clone`."""
+        return self._calls.submit_clone(self.id, overrides, name=name)
+
+    def start_from(
+        self,
+        checkpoint: str | int = "latest",
+        overrides: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+    ) -> Job:
+        """Submits a job that starts from a checkpoint of this one. See `Client.submit_from`."""
+        return self._calls.submit_from(self.id, checkpoint, overrides, name=name)
+
+    def delete(self, *, force: bool = False) -> None:
+        """Deletes the job with all its rows and objects. See `Client.delete`."""
+        self._calls.delete(self.id, force=force)
+
+    def change(self, **changes: Any) -> Job:
+        """Changes name, labels, notes, priority and more. See `Client.change`."""
+        return self._calls.change(self.id, changes)
 
     def history(self) -> list[EpochRow]:
         """The history: one row for each finished epoch, in order."""
         return self._calls.history(self.id)
+
+    def series(self, *names: str, points: int = 500) -> list[SeriesView]:
+        """The series: metrics by step, and the system metrics of the workers. See `Client.series`."""
+        return self._calls.series(self.id, *names, points=points)
 
     def event_log(self) -> list[EventView]:
         """The events of the job, oldest first."""

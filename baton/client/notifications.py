@@ -8,7 +8,7 @@ from baton.domain.views import Listing
 
 
 class NotificationCalls:
-    """The calls about notifications. Raise `Unreachable` and `ApiError`."""
+    """The calls about notifications. All raise `Unreachable` and `ApiError`."""
 
     _transport: Transport
 

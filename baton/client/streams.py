@@ -20,7 +20,7 @@ SILENCE_SECONDS = 45.0
 
 LOG_WAIT = 20.0
 LOG_SECONDS = 60.0
-UNCHANGED = 0.1  # seconds between two empty answers, in case the service answers at once
+UNCHANGED = 0.1  # seconds to wait after an empty answer, if the service has answered at once
 STREAM = "text/event-stream"
 NEXT, COMPLETE = "Baton-Next-Offset", "Baton-Complete"
 
@@ -36,7 +36,7 @@ class Outage:
     _since: float = 0.0
 
     def over(self) -> None:
-        """The service answered."""
+        """Ends the outage: the service has answered."""
         self._tries = 0
 
     def wait(self, error: Unreachable) -> None:
@@ -87,7 +87,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def follow_events(transport: Transport, path: str, after: int, outage: Outage) -> Iterator[EventView]:
-    """Yields each event once, in order, until the last of the job. Raises ApiError, and Unreachable after an outage."""
+    """Yields each event once, in order, until the job's last event. Raises ApiError, or Unreachable after an outage."""
     while True:
         try:
             for event in _connected(transport, path, after):

@@ -22,8 +22,8 @@ _P = TypeVar("_P", TokenPage, AuditPage)
 
 
 class TokenCalls:
-    """The calls about tokens. They need the scope admin, except `whoami` and `sign_in_link`. Raise `Unreachable` and
-    `ApiError`.
+    """The calls about tokens. They need the scope admin, except `whoami` and `sign_in_link`. All raise `Unreachable`
+    and `ApiError`.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -34,11 +34,11 @@ class TokenCalls:
         return SessionView.model_validate_json(self._transport.request("GET", "/v1/session").content)
 
     def sign_in_link(self) -> LinkView:
-        """A link that signs a browser in as this client. Valid once, for 15 minutes. `path`: below the URL."""
+        """A link that signs a browser in as this client. Valid once, for 15 minutes. `path`: relative to the URL."""
         return LinkView.model_validate_json(self._transport.request("POST", "/v1/session/links").content)
 
     def create_token(self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None) -> TokenCreated:
-        """Creates a token. Only this answer contains its secret. `expires_seconds` None: it does not expire."""
+        """Creates a token. Only this answer contains its secret. `expires_seconds` None: the token does not expire."""
         body = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
         return TokenCreated.model_validate_json(self._transport.request("POST", "/v1/tokens", json=body).content)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
-from baton.client.errors import ApiError, Unreachable
+from baton.client.errors import ApiError, ConfigurationError, Unreachable
 from baton.domain.backoff import backoff
+from baton.domain.downloads import http_url
 from baton.domain.http_problems import JSON, foreign_text, media_type, read_problem
 from baton.domain.views import ProblemView
 
@@ -50,7 +51,10 @@ class Transport:
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url = url.rstrip("/")
+        try:
+            self.url = http_url(url).rstrip("/")
+        except ValueError as error:
+            raise ConfigurationError(f"the URL of the service {error}") from None
         self._patience = patience or RetryPolicy()
         self._sleep = sleep
         self.http = httpx.Client(
@@ -71,18 +75,27 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         json: object = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        patience: RetryPolicy | None = None,
+        timeout: float | None = None,
     ) -> httpx.Response:
         """Sends a request and returns the answer. Retries it if it is idempotent, by method or by Idempotency-Key.
+
+        `patience`: retries this request in this way; only for requests that are safe to repeat. `timeout`: seconds
+        without an answer.
 
         Raises:
             Unreachable: the service did not answer, or answered that it cannot work now.
             ApiError: the service refused the request.
         """
         given = {k: v for k, v in (params or {}).items() if v is not None}
-        request = self.http.build_request(method, path, params=given, json=json, headers=headers)
-        tries = self._patience.tries if _repeatable(request) else 1
-        return self._send(request, tries)
+        limits = self.http.timeout if timeout is None else httpx.Timeout(timeout, connect=5.0)
+        request = self.http.build_request(
+            method, path, params=given, json=json, content=content, headers=headers, timeout=limits
+        )
+        once = patience is None and not _repeatable(request)
+        return self._send(request, RetryPolicy(tries=1) if once else patience or self._patience)
 
     @contextmanager
     def stream(
@@ -112,26 +125,26 @@ class Transport:
         except httpx.RequestError as error:
             raise Unreachable(self.url, _cause(error)) from error
 
-    def _send(self, request: httpx.Request, tries: int) -> httpx.Response:
-        for tried in range(1, tries + 1):
-            last = tried == tries
+    def _send(self, request: httpx.Request, patience: RetryPolicy) -> httpx.Response:
+        for tried in range(1, patience.tries + 1):
+            last = tried == patience.tries
             try:
                 response = self.http.send(request)
             except httpx.RequestError as error:
                 if last:
                     raise Unreachable(self.url, _cause(error)) from error
-                self._sleep(self._patience.delay(tried, random.random()))  # noqa: S311  # jitter is no secret
+                self._sleep(patience.delay(tried, random.random()))  # noqa: S311  # jitter is no secret
                 continue
             if _answers(response):
                 return response
             refusal = self._error(response)
             if last or not (response.status_code in BUSY or isinstance(refusal, Unreachable)):
                 raise refusal
-            self._sleep(self._pause(response, tried))
+            self._sleep(_pause(response, patience.delay(tried, random.random())))  # noqa: S311  # jitter is no secret
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _error(self, response: httpx.Response) -> ApiError | Unreachable:
-        """The exception for an error answer. If it is not from the service, the service is unreachable."""
+        """The exception for an error answer. An answer that is not from the service gives Unreachable."""
         found = problem_of(response)
         if found is None:
             return foreign(self.url, response)
@@ -140,10 +153,11 @@ class Transport:
             return Unreachable(self.url, f"it answered {found.status}: {found.detail}{request}", found.detail)
         return ApiError(found)
 
-    def _pause(self, response: httpx.Response, tried: int) -> float:
-        asked = response.headers.get("Retry-After", "")
-        delay = self._patience.delay(tried, random.random())  # noqa: S311  # jitter is no secret
-        return max(delay, min(float(asked), MAX_RETRY_AFTER)) if asked.isdecimal() else delay
+
+def _pause(response: httpx.Response, delay: float) -> float:
+    """Seconds before the next try: `delay`, or the answer's Retry-After if that is longer."""
+    asked = response.headers.get("Retry-After", "")
+    return max(delay, min(float(asked), MAX_RETRY_AFTER)) if asked.isdecimal() else delay
 
 
 def _repeatable(request: httpx.Request) -> bool:

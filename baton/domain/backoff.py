@@ -19,7 +19,7 @@ def backoff(first: float, tried: int, longest: float, draw: float) -> float:
 
 
 def at_doubling(count: int) -> bool:
-    """Whether `count` is 1, 2, 4, 8, ...: an event that repeats for days is reported only a few times.
+    """Whether `count` is 1, 2, 4, 8, ... With these counts an event that repeats for days is reported only a few times.
 
     >>> [count for count in range(10) if at_doubling(count)]
     [1, 2, 4, 8]

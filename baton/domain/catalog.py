@@ -1,4 +1,4 @@
-"""The networks, data sets and augmentations that come with Baton, by name. Has no TensorFlow: the service uses it."""
+"""The networks, data sets and augmentations that come with Baton, by name. It does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ TINY_IMAGENET_ZIP = Download(
     url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     bytes=248_100_043,
     checksum=Checksum("md5", "90528d7ca1a48142e341f4ef8d21d0de"),
-    advice="BATON_TINY_IMAGENET_URL names a mirror, BATON_TINY_IMAGENET_CHECKSUM what its file must have",
+    advice="set BATON_TINY_IMAGENET_URL to a mirror, and BATON_TINY_IMAGENET_CHECKSUM to the checksum of its file",
 )
 
 DIGITS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
@@ -64,4 +64,7 @@ DATASETS = {
     ),
     "image-folder": DatasetInfo("image-folder", "one folder for each class", True, None),
 }
+MAX_PIXELS = 178_956_970
+"""The most pixels of an image that a worker decodes by default. Pillow refuses images above the same limit."""
+
 AUGMENTATIONS = ("none", "paper-1", "paper-2")

@@ -1,11 +1,11 @@
-"""When to save a checkpoint: the cadence of the spec, or the Young/Daly interval from measured costs. Pure."""
+"""When to save a checkpoint: the spec's cadence, or the Young/Daly interval from measured costs. Pure functions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from baton.domain.spec import EverySeconds, EverySteps, JobSpec
+from baton.domain.spec import AnySpec, EverySeconds, EverySteps
 
 MIN_INTERVAL = 15.0
 MAX_INTERVAL = 1800.0
@@ -15,7 +15,7 @@ PRIOR_INTERRUPTION_SECONDS = 3600.0
 
 
 def seconds_between_interruptions(held_seconds: float, interruptions: int) -> float:
-    """Mean seconds between interruptions. One assumed interruption in one hour is added to the observed ones."""
+    """Mean seconds between interruptions. Adds one hour with one interruption to the observations."""
     return (held_seconds + PRIOR_INTERRUPTION_SECONDS) / (interruptions + 1)
 
 
@@ -46,12 +46,12 @@ class Since:
     between_interruptions: float
 
 
-def interval_seconds(spec: JobSpec, since: Since) -> float | None:
+def interval_seconds(spec: AnySpec, since: Since) -> float | None:
     """Seconds between checkpoints by the spec's cadence. None for a cadence in steps before the first step.
 
-    `auto` is Young-Daly with the stall as the cost, because training loses only the stall. The interval is at least
-    twice the time of the background write, so that a save is committed well before the next one begins. It can
-    therefore exceed 30 min.
+    `auto` is the Young/Daly interval with the stall as the cost, because training loses only the stall. The interval is
+    at least twice the time of the background write, so that a save is committed well before the next one begins. With
+    slow writes the interval can therefore exceed 30 min.
     """
     match spec.checkpoint.every:
         case EverySteps(steps=steps):
@@ -62,7 +62,7 @@ def interval_seconds(spec: JobSpec, since: Since) -> float | None:
             return max(young_daly(since.stall_seconds, since.between_interruptions), 2 * since.save_seconds)
 
 
-def checkpoint_due(spec: JobSpec, since: Since) -> bool:
+def checkpoint_due(spec: AnySpec, since: Since) -> bool:
     """Whether the training loop should save now."""
     if isinstance(spec.checkpoint.every, EverySteps):
         return since.steps >= spec.checkpoint.every.steps
@@ -71,5 +71,5 @@ def checkpoint_due(spec: JobSpec, since: Since) -> bool:
 
 
 def checkpoint_overdue(age: float, interval: float | None) -> bool:
-    """Whether a running job's newest checkpoint is older than its cadence explains. `age`, `interval` in seconds."""
+    """Whether a running job's newest checkpoint is much older than its interval. `age`, `interval` in seconds."""
     return interval is not None and age > max(OVERDUE_INTERVALS * interval, OVERDUE_SECONDS)

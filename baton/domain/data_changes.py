@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from baton.domain.data_identity import PARTS, DataIdentity, DataRecord, DataTable, FileTable, within
 
 EXAMPLES = 5
-_NOT_LISTED = "the data differs, and the checkpoint does not list enough to say where"
+_NOT_LISTED = "the data differs; the checkpoint does not list the files, so the differences are not known"
 
 
 def what_changed(before: DataRecord, now: DataIdentity) -> str | None:
@@ -42,7 +42,7 @@ class _File:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """The files of each class, by their name within it."""
+    """The files of each class, by their name within the class."""
 
     classes: dict[str, dict[str, _File]]
 

@@ -1,8 +1,8 @@
 """The identity of a data set, independent of the machine: classes, file names, content digests, and the split.
 
 Paths and times are not part of it, so a copy of the data set has the same identity. A checkpoint stores it as a
-`DataRecord` of at most about 260 kB: one digest of everything, and a compressed table that can name the differences.
-The table lists each file if they all fit. For a larger data set it has only classes and parts.
+`DataRecord` of at most about 260 kB: one digest of everything, and a compressed table from which differences are found.
+The table lists each file if all files fit. For a larger data set it has only classes and parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DIGEST_BYTES = 16
 MAX_LISTED = 60_000
 MAX_TABLE = 256_000
 SHORT = 4
-"""Bytes of each digest in the table. They only name the differing files; the full digest decides if any differ."""
+"""Bytes of each digest in the table. They only show which files differ; the full digest decides if any file differs."""
 
 PARTS = {"T": "train", "V": "val", "E": "test", "-": "no part"}
 
@@ -35,7 +35,7 @@ class _Frozen(BaseModel):
 
 
 class FileTable(_Frozen):
-    """Each image in data set order. `parts`: a key of PARTS for each image. `digests`: their first SHORT bytes."""
+    """Each image in data set order. `parts`: a key of PARTS for each image. `digests`: the first SHORT bytes."""
 
     names: tuple[str, ...]
     labels: tuple[int, ...]
@@ -44,9 +44,10 @@ class FileTable(_Frozen):
 
 
 class DataTable(_Frozen):
-    """The table that is used to find differences. `counts` and `contents`: images and a digest of them, by class.
+    """The table that is used to find differences. `counts`, `contents`: the number of images of each class, and a
+    digest of these images.
 
-    `parts`: images and a digest of them, by name of the part. `files`: None for a data set that is too large.
+    `parts`: the number of images of each part, and a digest of them. `files`: None if the data set is too large.
     """
 
     classes: tuple[str, ...]

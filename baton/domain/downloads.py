@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
+from urllib.parse import urlsplit
 
 _LENGTHS = {"md5": 32, "sha256": 64}
 NO_CHECKSUM = "none"
@@ -42,7 +44,11 @@ class Checksum:
 class Download:
     """A file to download over HTTP. `bytes` (its size) and `checksum` are None if they are not known.
 
-    `advice`: what the user can do if the server does not have the file, or has another one.
+    `advice`: what the user can do if the server does not have the file, or has another one. `secret_query`: texts do
+    not show the URL's query, because it may hold a signature.
+
+    >>> Download("a.zip", "https://example.org/a.zip?sig=1", secret_query=True).shown
+    'https://example.org/a.zip'
     """
 
     file: str
@@ -50,6 +56,12 @@ class Download:
     bytes: int | None = None
     checksum: Checksum | None = None
     advice: str = ""
+    secret_query: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The URL for texts."""
+        return self.url.partition("?")[0] if self.secret_query else self.url
 
     def changed(self, url: str = "", checksum: str = "") -> Self:
         """A copy with another URL (a mirror), another checksum (another file), or both. An empty text changes nothing.
@@ -65,7 +77,15 @@ class Download:
 
 
 def http_url(text: str) -> str:
-    """Returns the URL unchanged. Raises ValueError if it is not an http or https URL."""
+    """Returns the URL unchanged. Raises ValueError if it is not an http or https URL.
+
+    >>> http_url("http://[::1]:8080/baton")
+    'http://[::1]:8080/baton'
+    """
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"must begin with http:// or https://, not {text!r}")
-    return text
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.hostname and (parts.port is None or parts.port):
+            return text
+    raise ValueError("has no valid host and port; write an IPv6 address in brackets, such as http://[::1]:8080")

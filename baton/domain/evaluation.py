@@ -11,7 +11,7 @@ FILE = "evaluation.json"
 KERAS_SINCE = "3.15"
 """Older versions of Keras refuse the keys `input_axes` and `output_axes` in the configuration of an initializer.
 
-Tried with 3.8, 3.10 to 3.14 (refused) and 3.15.
+Tested: 3.8 and 3.10 to 3.14 refuse the keys, 3.15 accepts them.
 """
 
 
@@ -75,8 +75,8 @@ class SetResult(_Part):
 
 
 class KerasFile(_Part):
-    """Versions of Keras: the one that wrote the job's .keras files, and the oldest that can read those of Baton's
-    networks.
+    """Versions of Keras: the one that wrote the job's .keras files, and the oldest one that can read .keras files of
+    Baton's networks.
     """
 
     written_by: str
@@ -84,7 +84,7 @@ class KerasFile(_Part):
 
 
 class Evaluation(_Part):
-    """The whole file. `sets`: validation, and test if the data set has one. `keras`: None from an older release."""
+    """The whole file. `sets`: validation, and test if the data set has one. `keras`: None in older files."""
 
     format: Literal[1] = FORMAT
     job: str

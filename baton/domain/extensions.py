@@ -2,6 +2,8 @@
 
 A spec names the extensions that it needs, and each worker reports those that it has. The service gives a job only to
 workers that have all of them. Only the worker loads their code.
+
+`program/any` is no package: a worker reports it if it was started with `--programs`, and then runs programs of users.
 """
 
 from __future__ import annotations
@@ -11,9 +13,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-Kind = Literal["network", "dataset", "augmentation"]
-KINDS: tuple[Kind, ...] = ("network", "dataset", "augmentation")
-TITLES: dict[Kind, str] = {"network": "network", "dataset": "data set", "augmentation": "augmentation"}
+PackageKind = Literal["network", "dataset", "augmentation"]
+PACKAGE_KINDS: tuple[PackageKind, ...] = ("network", "dataset", "augmentation")
+"""The kinds that packages add to a worker. A spec names them."""
+
+Kind = PackageKind | Literal["program"]
+KINDS: tuple[Kind, ...] = (*PACKAGE_KINDS, "program")
+TITLES: dict[Kind, str] = {
+    "network": "network",
+    "dataset": "data set",
+    "augmentation": "augmentation",
+    "program": "program",
+}
+PROGRAMS = "program/any"
+"""The extension of a worker that runs programs, and the need of a job that is a program."""
+
+_IN_WORDS = {PROGRAMS: "programs (`baton worker --programs`)"}
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 Extension = Annotated[str, Field(pattern=rf"^({'|'.join(KINDS)})/{NAME}$")]
 """An extension as kind and name, e.g. `network/my-net`."""
@@ -37,4 +52,6 @@ def names_of(kind: Kind, extensions: Iterable[str]) -> list[str]:
 
 def missing(needs: Collection[str], extensions: Collection[str]) -> list[str]:
     """The extensions that a job needs and a worker does not have, as text for users."""
-    return [f"{TITLES[kind]} {name}" for kind in KINDS for name in names_of(kind, set(needs) - set(extensions))]
+    lacking = set(needs) - set(extensions)
+    pairs = ((kind, name) for kind in KINDS for name in names_of(kind, lacking))
+    return [_IN_WORDS.get(extension(kind, name), f"{TITLES[kind]} {name}") for kind, name in pairs]

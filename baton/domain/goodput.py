@@ -1,4 +1,4 @@
-"""Goodput: how a job's time divides into buckets, in seconds. Workers measure some, the rows give the others.
+"""Goodput: how a job's time divides into buckets, in seconds. Workers measure some, the others come from the rows.
 
 Pure: clocks are passed in.
 The buckets are the usual ones of the ML productivity goodput metric (Google, https://github.com/AI-Hypercomputer/
@@ -39,7 +39,7 @@ class Bucket(StrEnum):
 
 PRODUCTIVE = (Bucket.TRAINING, Bucket.VALIDATION, Bucket.EVALUATION)
 NOT_COUNTED = (Bucket.WAITING, Bucket.PAUSED)
-"""Goodput leaves this time out: no worker has started, or none should be working, so it is not a loss."""
+"""Goodput does not count this time as a loss: no worker has started yet, or no worker should be working."""
 
 # A worker cannot measure these. They are computed from the rows.
 _FROM_ROWS = (Bucket.WAITING, Bucket.RECOVERY, Bucket.PAUSED, Bucket.REDONE)
@@ -112,9 +112,10 @@ class Stopwatch:
 class Span:
     """One attempt as stored in its row.
 
-    `measured`: seconds that the worker reported last. `covered`: training seconds that committed checkpoints hold.
-    `kept`: its training is not lost, because it finished the job or is still running. `phase`: the current phase of a
-    live attempt. `recovers`: it was queued after an interruption, so the time until its claim is a loss.
+    `measured`: seconds that the worker reported last. `covered`: seconds of training that are saved in committed
+    checkpoints. `kept`: its training is not lost, because it finished the job or is still running. `phase`: the
+    current phase of a live attempt. `recovers`: it was queued after an interruption, so the time until its claim is a
+    loss.
     """
 
     created_at: datetime

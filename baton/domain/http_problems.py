@@ -43,5 +43,5 @@ def foreign_text(status: int, content_type: str | None, body: bytes, location: s
     to = f", a redirect to {safe(location)[:MAX_SHOWN]}" if location else ""
     return (
         f"HTTP {status}, {media_type(content_type) or 'no content type'}{to}{shown}; this answer does not come from a "
-        "Baton service, check BATON_URL and the proxies before the service"
+        "Baton service: check BATON_URL and the proxies in front of the service"
     )

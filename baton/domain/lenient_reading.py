@@ -64,9 +64,9 @@ def find_stored(model: type[_M], data: object) -> _M | None:
 
 
 def _take_out(model: type[BaseModel], data: dict[str, Any], error: ValidationError) -> bool:
-    """Remove what the error names. Returns whether something was removed."""
+    """Remove the value that the error is about. Returns whether something was removed."""
     found = False
-    # Backwards: removing a member of a list moves the members after it.
+    # The last error first: removing a member of a list changes the indexes of the members after it.
     for one in reversed(error.errors(include_url=False, include_input=False)):
         if any(_delete(data, place) for place in _places(one)):
             found = True

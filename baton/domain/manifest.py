@@ -16,11 +16,14 @@ from baton.domain.wire import Message, Position
 
 MANIFEST = "manifest.json"
 STATE, CURSOR = "state.safetensors", "cursor.json"
+FILES = "files"
+"""The folder of a checkpoint with the files of a program."""
 FORMAT = 1
-RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs"})
+RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs", "uploads"})
 """An artifact cannot have one of these names: they are folders next to a job's artifacts."""
 
 _CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
+_OF_JOB = re.compile(r"^jobs/[0-9a-f]{32}/")
 _LOG = re.compile(r"jobs/[0-9a-f]{32}/logs/\d{6,}-\d+/(\d{12,})\.log")
 _ARTIFACT = re.compile(r"jobs/([0-9a-f]{32})/versions/(\d+)-(\d+)/([^/]+)")
 
@@ -40,7 +43,7 @@ class ProgramFile(FileEntry):
 
 
 class ProgramSet(Message):
-    """The autotuning results that a checkpoint was made with.
+    """The autotuning results that were in use when a checkpoint was made.
 
     `made_for`: what the results depend on, by name, such as versions and GPU. `key`: a digest of `made_for`; a process
     with another key does not use the results. `files`: empty if XLA wrote none. Older versions also stored compiled
@@ -53,7 +56,7 @@ class ProgramSet(Message):
 
 
 class ManifestHead(Message):
-    """The common part of all manifests. `format` is raised when older workers cannot read the rest."""
+    """The common part of all manifests. `format` increases when older workers cannot read the rest."""
 
     format: Annotated[int, Field(ge=1)] = FORMAT
 
@@ -61,9 +64,9 @@ class ManifestHead(Message):
 class Manifest(ManifestHead):
     """The content of `manifest.json`: the files of a checkpoint, its position and the environment that made it.
 
-    `programs`: XLA's autotuning results; None if it was made without a GPU, and in older manifests. `rows_from`: an
-    epoch. When this was written, the service had not yet recorded the rows of the history from this epoch on. The next
-    attempt records them again. None: all rows were recorded, or it is not known.
+    `programs`: XLA's autotuning results; None without a GPU, and in older manifests. `rows_from`: the first epoch whose
+    row of the history the service had not recorded when the manifest was written. The next attempt sends the rows from
+    this epoch on. None: all rows were recorded, or it is not known.
 
     >>> from datetime import UTC, datetime
     >>> manifest = Manifest(
@@ -106,7 +109,7 @@ def checkpoint_prefix(job_id: str, global_step: int, fence: int, save: int) -> s
 
 
 def artifact_object(job_id: str, fence: int, save: int, name: str) -> str:
-    """The object of one version of an artifact, which never changes. Its plain name is `artifact_name`."""
+    """The object of one version of an artifact. It never changes. `artifact_name` returns the artifact's plain name."""
     return f"{job_prefix(job_id)}/versions/{fence}-{save}/{name}"
 
 
@@ -132,7 +135,7 @@ def log_offset(name: str) -> int | None:
 
 
 def programs_prefix(job_id: str) -> str:
-    """The prefix of a job's autotuning results. They are kept until the job has ended: any checkpoint may name them."""
+    """The prefix of a job's autotuning results. They are kept until the job ends: any checkpoint may need them."""
     return f"{job_prefix(job_id)}/programs"
 
 
@@ -150,6 +153,25 @@ def checkpoint_parts(prefix: str) -> tuple[str, int, int, int] | None:
     """Job, global step, fence and save of a checkpoint's prefix; None for any other name."""
     match = _CHECKPOINT.fullmatch(prefix)
     return (match[1], int(match[2]), int(match[3]), int(match[4])) if match else None
+
+
+def checkpoint_of(name: str) -> str | None:
+    """The prefix of the checkpoint that contains this object; None for an object that is not in a checkpoint.
+
+    >>> checkpoint_of(checkpoint_prefix("0" * 32, 1500, fence=2, save=3) + "/files/model/weights.bin")
+    'jobs/00000000000000000000000000000000/checkpoints/0000001500-2-3'
+    """
+    match = _CHECKPOINT.match(name)
+    return match[0] if match and name[match.end() :].startswith("/") else None
+
+
+def own_name(job_id: str, name: str) -> str:
+    """The name of a job's object, in the folder of this job: a copy of a checkpoint keeps the rest of its name.
+
+    >>> own_name("1" * 32, checkpoint_prefix("0" * 32, 1500, fence=2, save=3))
+    'jobs/11111111111111111111111111111111/checkpoints/0000001500-2-3'
+    """
+    return _OF_JOB.sub(f"{job_prefix(job_id)}/", name, count=1)
 
 
 def artifact_parts(name: str) -> tuple[str, int, int, str] | None:

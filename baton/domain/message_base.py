@@ -15,8 +15,8 @@ from baton.domain.validation import WHOLE
 class Message(BaseModel):
     """Base of all messages. Each side accepts messages of other versions.
 
-    Unknown keys are ignored. A field of type `Annotated[EnumType | Name, OPEN]` also accepts a value that only a newer
-    version knows. The value stays text, and readers use `baton.domain.protocol_versions.known`.
+    Unknown keys are ignored. A field of type `Annotated[EnumType | Name, OPEN]` also accepts a value of a newer
+    version. Such a value stays text; readers use `baton.domain.protocol_versions.known`.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
@@ -44,7 +44,13 @@ class Position(Message):
 
 
 class Progress(Message):
-    """The progress of a running job as a user sees it. `stage` and `epoch` count from 1, `epoch` over the whole job."""
+    """The progress of a running job as a user sees it. `stage` and `epoch` count from 1, `epoch` over the whole job.
+
+    A program has no stages and no steps within an epoch: `stage`, `stages`, `step` and `steps` are 0. Its `epochs` and
+    `total_steps` are 0 if they are unknown.
+
+    `files_left_out`: files of the data set that are not used; the event `files_left_out` has the reason.
+    """
 
     stage: Count
     stages: Count
@@ -56,6 +62,7 @@ class Progress(Message):
     total_steps: Count
     images_per_second: Real | None = None
     eta_seconds: Real | None = None
+    files_left_out: Count = 0
 
 
 class Phase(StrEnum):

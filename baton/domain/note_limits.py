@@ -25,7 +25,7 @@ def checked_data(data: dict[str, Any]) -> dict[str, Any]:
     """Returns the data. Raises ValueError if it is too large."""
     size = data_size(data)
     if size > MAX_NOTE_DATA:
-        raise ValueError(f"has {size} bytes as JSON, and the limit is {MAX_NOTE_DATA}: send less, or an artifact")
+        raise ValueError(f"has {size} bytes as JSON, and the limit is {MAX_NOTE_DATA}: send less, or store an artifact")
     return data
 
 

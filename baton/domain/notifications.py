@@ -11,7 +11,7 @@ from baton.domain.backoff import at_doubling
 
 TARGET = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 TargetName = Annotated[str, Field(pattern=rf"^{TARGET}$")]
-"""The name of a target. Its URL is a secret, which only the service knows."""
+"""The name of a target. Its URL is a secret, which only the service has."""
 
 
 class NotificationKind(StrEnum):
@@ -29,7 +29,9 @@ USUAL = (NotificationKind.SUCCEEDED, NotificationKind.FAILED, NotificationKind.R
 
 
 def tells_of_recovery(interruptions: int, recoveries: int) -> bool:
-    """Whether the interruption with this number (from 1) is reported: the first above `recoveries`, then each doubling.
+    """Whether the interruption with this number (from 1) is reported.
+
+    The number `recoveries` + 1 is reported, and then this number times 2, 4, 8 and so on.
 
     >>> [n for n in range(1, 20) if tells_of_recovery(n, recoveries=1)]
     [2, 4, 8, 16]

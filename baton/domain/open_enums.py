@@ -1,8 +1,8 @@
 """Enumerations that may grow: readers get plain text, and the schema lists the known names.
 
 A client of this version may read from a newer service. It shows an unknown status or reason as it is. Therefore the
-models accept any text, and the schema says `anyOf` the known names or other names of the same form. Client generators
-make an extensible enumeration of it, or text.
+models accept any text. The schema is `anyOf`: the known names, or other names of the same form. Client generators turn
+it into an extensible enumeration or into text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def open_set(names: Iterable[str], description: str, pattern: str = NAME) -> dic
     }
 
 
-def _named(names: Iterable[str], description: str) -> WithJsonSchema:
+def named(names: Iterable[str], description: str) -> WithJsonSchema:
+    """The same as the annotation of a field."""
     return WithJsonSchema(open_set(names, description))
 
 
@@ -50,36 +51,52 @@ WORKER_NOTES = (
     "exact_resume_not_promised",
     "file_failed",
     "file_unreadable",
+    "files_left_out",
     "images_on_host",
     "notice",
+    "processes_killed",
+    "program",
     "report_failed",
     "restored",
     "resumed_inexactly",
     "self_check_failed",
     "stalled",
+    "started_from",
 )
 AUDITED = (
+    "audit_pruned",
+    "data_deleted",
+    "data_pushed",
+    "code_deleted",
+    "code_pushed",
     "job_cancel_requested",
+    "job_changed",
+    "job_delete_requested",
+    "job_deleted",
     "job_pause_requested",
     "job_resume_requested",
+    "job_retry_requested",
     "job_submitted",
     "link_made",
     "logins_failed",
     "notifications_tested",
+    "prune_requested",
     "session_closed",
     "session_opened",
     "token_created",
     "token_revoked",
 )
 
-ShownStatus = Annotated[str, _named(STATUSES, "The job's state, for users.")]
-ShownReason = Annotated[str, _named(Reason, "Why it ended.")]
-ShownPhase = Annotated[str, _named(Phase, "The current activity of its worker.")]
-ShownPriority = Annotated[str, _named(PRIORITIES, "The order in the queue.")]
-ShownAttemptState = Annotated[str, _named(AttemptState, "The attempt's state.")]
-ShownStageState = Annotated[str, _named(StageState, "The stage's state.")]
-ShownCheckpointState = Annotated[str, _named(CheckpointState, "The state of the checkpoint after its commit.")]
-ShownRole = Annotated[str, _named(CheckpointRole, "A pointer that names the checkpoint.")]
-ShownWorkerState = Annotated[str, _named(WorkerState, "The state of the worker.")]
-ShownEvent = Annotated[str, _named({*SERVICE_EVENTS, *WORKER_NOTES}, "The kind of the event. Workers may add kinds.")]
-ShownAudit = Annotated[str, _named(AUDITED, "The kind of the entry.")]
+ShownStatus = Annotated[str, named(STATUSES, "The job's state, for users.")]
+ShownReason = Annotated[str, named(Reason, "Why it ended.")]
+ShownPhase = Annotated[str, named(Phase, "The current activity of its worker.")]
+ShownPriority = Annotated[str, named(PRIORITIES, "The order in the queue.")]
+ShownAttemptState = Annotated[str, named(AttemptState, "The attempt's state.")]
+ShownStageState = Annotated[str, named(StageState, "The stage's state.")]
+ShownCheckpointState = Annotated[str, named(CheckpointState, "The state of the checkpoint after its commit.")]
+ShownRole = Annotated[str, named(CheckpointRole, "A pointer that names the checkpoint.")]
+ShownWorkerState = Annotated[str, named(WorkerState, "The state of the worker.")]
+ShownEvent = Annotated[str, named({*SERVICE_EVENTS, *WORKER_NOTES}, "The kind of the event. Workers may add kinds.")]
+ShownAudit = Annotated[str, named(AUDITED, "The kind of the entry.")]
+ShownSourceKind = Annotated[str, named(("clone", "from"), "How a job was made from another job.")]
+ShownDataKind = Annotated[str, named(("file", "folder"), "What was pushed: one file, such as a zip, or a folder.")]

@@ -19,7 +19,7 @@ def apply_overrides(spec: Mapping[str, Any], overrides: Mapping[str, object]) ->
     are set. `width` is short for `network.width`. Missing mappings along a path are created.
 
     Raises:
-        SpecError: a spec cannot have this path, or it leads into a value without members or past the end of a list.
+        SpecError: a spec cannot have this path, or the path leads into a value without members or past a list's end.
 
     >>> apply_overrides({"seed": 1, "stages": [{"epochs": 5}, {"epochs": 7}]}, {"stages.*.epochs": 2, "width": 0.5})
     {'seed': 1, 'stages': [{'epochs': 2}, {'epochs': 2}], 'network': {'width': 0.5}}

@@ -1,4 +1,4 @@
-"""Computes a plan's stages with defaults, steps, images seen and parameters. Pure: from the spec alone."""
+"""Computes a plan's stages with defaults, steps, images seen and parameters. Uses only the spec."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton.domain.errors import FieldError, SpecError
 from baton.domain.image_counts import class_count, split_of, training_images
 from baton.domain.parameters import count_parameters
 from baton.domain.plan_views import PlanStageView, PlanTotals, PlanView
-from baton.domain.spec import JobSpec, StageSpec, parse_spec
+from baton.domain.spec import AnySpec, JobSpec, ProgramJobSpec, StageSpec, parse_spec
 from baton.domain.step_counts import stage_steps, steps_per_epoch
 
 PATH = "dataset.path"
@@ -18,12 +18,15 @@ PATH = "dataset.path"
 def describe(name: str, title: str, data: Any, extensions: Collection[str] = ()) -> PlanView:
     """A plan with its computed totals, from decoded YAML or JSON. Only `dataset.path` may be missing.
 
-    `extensions`: the names that it may use in addition to those of the catalog.
+    A program has no totals and no stages: only the program knows how many steps it takes. `extensions`: the names that
+    a classifier's spec may use in addition to those of the catalog.
 
     Raises:
         SpecError: with one entry for each wrong field.
     """
     spec, missing = _read(data, extensions)
+    if isinstance(spec, ProgramJobSpec):
+        return PlanView(name=name, title=title, spec=dict(data), source=spec.source)
     images = training_images(spec.dataset)
     stages = [_stage(number, stage, images) for number, stage in enumerate(spec.stages, start=1)]
     split = split_of(spec.dataset)
@@ -43,16 +46,16 @@ def describe(name: str, title: str, data: Any, extensions: Collection[str] = ())
     )
 
 
-def _read(data: Any, extensions: Collection[str]) -> tuple[JobSpec, list[FieldError]]:
+def _read(data: Any, extensions: Collection[str]) -> tuple[AnySpec, list[FieldError]]:
     """The spec, and the fields that a submission must add: only the user knows the path of the images on the worker."""
     try:
         return parse_spec(data, extensions), []
     except SpecError as error:
         dataset = data.get("dataset") if isinstance(data, Mapping) else None
         missing = [one for one in error.errors if one.field == PATH]
-        if not missing or not isinstance(dataset, Mapping) or "path" in dataset:
+        if not missing or not isinstance(dataset, Mapping) or {"path", "data"} & {*dataset}:
             raise
-    # Any path will do: it changes nothing that is computed here, and it is not shown.
+    # The value of the path does not matter: nothing here depends on it, and it is not shown.
     return parse_spec({**data, "dataset": {**dataset, "path": "."}}, extensions), missing
 
 

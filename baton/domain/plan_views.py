@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from baton.domain.errors import FieldError
-from baton.domain.extensions import Kind
+from baton.domain.extensions import PackageKind
 from baton.domain.spec import Published
 from baton.domain.wire import Message
 
@@ -86,6 +86,6 @@ class NetworkView(Message):
 class ExtensionView(Message):
     """A network, data set or augmentation that is installed next to these workers. A spec may name it."""
 
-    kind: Kind
+    kind: PackageKind
     name: str
     workers: list[str]

@@ -1,16 +1,22 @@
 """Versions of the messages between worker and service, and how each side talks to an older one.
 
-There are two numbers. Each side that knows them sends both. Absent means 1, which is commit e9172d9.
+There are two numbers. Each side sends both, except releases of commit e9172d9 and before: an absent number means 1.
 
 `PROTOCOL` counts changes of the messages and of their meaning:
   1: the messages of commit e9172d9. They contain no version.
   2: each side sends its version. Unknown enum values are accepted. New reasons: see `_NEWER`.
   3: `runtime_left` in the grant. New reasons: see `_NEWER`.
+  4: `store` in the grant, and routes for the attempt's objects. A worker needs no store of its own.
+  5: `start` in the grant.
+  6: programs. Rows of the history have `metrics`; step metrics are sent as series. New reasons: see `_NEWER`.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (baton.domain.spec.versions marks them):
   1: the spec of commit e9172d9.
   2: `dataset.on_change`.
   3: `limits`.
+  4: `dataset.data`, `dataset.nested`, `dataset.on_broken`. A URL as `dataset.path`.
+  5: no field. A job that starts from the checkpoint of another job needs it, because older workers ignore `start`.
+  6: a job with `program` in place of `network`, `dataset` and `stages`.
 """
 
 from __future__ import annotations
@@ -20,10 +26,16 @@ from typing import TypeVar
 
 from baton.domain.reasons import Reason
 
-PROTOCOL = 3
-SPEC_VERSION = 3
+PROTOCOL = 6
+SPEC_VERSION = 6
 FIRST = 1
 """The version of a side that sends none."""
+
+TAKES_SERIES = 6
+"""The protocol of a service that stores series."""
+
+STARTS_FROM_ANOTHER_JOB = 5
+"""The spec version that such a job needs."""
 
 CANNOT_READ = "this worker cannot run the spec: "
 """Start of the message with which a worker of protocol 1 gives back an attempt whose spec it cannot read."""
@@ -39,6 +51,8 @@ _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.DATA_CHANGED: (2, Reason.RESTORE_FAILED),
     Reason.STALLED: (3, Reason.PROCESS_DIED),
     Reason.MAX_RUNTIME: (3, Reason.EXCEPTION),
+    Reason.SOURCE_LOST: (5, Reason.RESTORE_FAILED),
+    Reason.CODE_REFUSED: (6, Reason.UNSUPPORTED),
 }
 
 

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     BAD_DATA = "bad_data"
     DATA_CHANGED = "data_changed"
+    CODE_REFUSED = "code_refused"
     UNSUPPORTED = "unsupported"
     PROCESS_DIED = "process_died"
     STALLED = "stalled"
@@ -42,12 +43,14 @@ class Reason(StrEnum):
     DETERMINISTIC_FAILURE = "deterministic_failure"
     NOT_FINITE = "not_finite"
     MAX_RUNTIME = "max_runtime"
+    SOURCE_LOST = "source_lost"
 
 
 _CATEGORIES = {
     Category.USER: {
         Reason.BAD_DATA,
         Reason.DATA_CHANGED,
+        Reason.CODE_REFUSED,
         Reason.UNSUPPORTED,
         Reason.PAUSED,
         Reason.CANCELLED,
@@ -75,6 +78,6 @@ def category(reason: str) -> Category:
 def is_outage(reason: str) -> bool:
     """Whether an attempt ended because the store, the original data or a new enough worker was unavailable.
 
-    The job waits for it, and this uses none of its retries.
+    The job waits for the end of the outage. This wait uses none of the job's retries.
     """
     return reason in (Reason.STORE_UNAVAILABLE, Reason.DATA_CHANGED, Reason.WORKER_TOO_OLD)

@@ -31,7 +31,7 @@ def failures_that_count(newest_first: Sequence[Trace]) -> int:
     """Failures since the last attempt that made good progress (FORGIVEN_AFTER).
 
     Failures that are hours of training apart are not a sign of a broken job. An outage, such as an unavailable store,
-    is not a failure: the job waits for its end.
+    is not a failure: the job waits for the end of the outage.
     """
     count = 0
     for one in newest_first:
@@ -52,10 +52,10 @@ def outages_in_a_row(newest_first: Sequence[Trace]) -> int:
 
 
 def repeated_at(newest_first: Sequence[Trace]) -> int | None:
-    """The global step at which the last two failures were the same. None if they differ.
+    """The global step of the last two failures if they are equal: same step, reason and fault. None otherwise.
 
-    Only for failures that the same step causes again. Out of memory counts only on the same kind of device: another
-    device may have more memory.
+    Applies only to failures that the same step causes again. Out of memory counts only on the same kind of device:
+    another device may have more memory.
     """
     failed = [one for one in newest_first if one.failed][:2]
     if len(failed) < 2 or failed[0].reason not in (Reason.EXCEPTION, Reason.OUT_OF_MEMORY):

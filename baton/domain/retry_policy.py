@@ -14,10 +14,11 @@ OTHER_WORKER_SECONDS = 2.0
 MAX_RESTORE_FAILURES = 3
 DATA_CHANGES_TO_PAUSE = 2
 PASSED_OVER_SECONDS = 120.0
-"""A worker on which the data had changed, or training stalled, does not get the job again for these seconds."""
+"""A worker on which the data had changed, or training stalled, does not get the job again for this many seconds."""
 _RESTORE_ADVICE = (
-    "Look into the worker's log: too little memory for the state, or other libraries than those that wrote it, are the "
-    "usual causes. The checkpoints stay in the store; submit the job again to train from the beginning"
+    "Read the worker's log. The usual causes are too little memory for the state, and libraries that differ from those "
+    "that wrote it. The checkpoints stay in the store: remove the cause and retry the job, or submit the job again to "
+    "train from the beginning"
 )
 # An exact resume computes the same values again, so another attempt cannot help.
 _FINAL = frozenset({Reason.NOT_FINITE})
@@ -50,7 +51,7 @@ class Pause:
 class EndedAttempt:
     """The input of the retry policy.
 
-    `reason`: as stored; it may be one that only another version knows. `failures`, `without_progress`: failed
+    `reason`: as stored; it may be a reason of another version. `failures`, `without_progress`: failed
     attempts, and attempts in a row without a new step in a checkpoint, including this one. Numbers of attempts
     in a row: `restore_failures` ended during a restore, `outages` ended because of an outage (`is_outage`),
     `data_changes` (including this one) found other data than the checkpoint's. `repeated_at`: the global step at which

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
+from baton.domain.metric_names import METRIC_NAME
 from baton.domain.queues import QUEUE
 from baton.domain.text import safe
 from baton.domain.validation import NUMBER, WHOLE
@@ -37,10 +38,13 @@ Small = Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
 NAME = r"^[a-z][a-z_]{0,49}$"
 """The form of all enum values."""
 Name = Annotated[str, Field(pattern=NAME)]
-"""An enum value that only a newer version knows."""
+"""An enum value of a newer version."""
 
 Count = Annotated[int, Field(ge=0, le=2**53), WHOLE]
 """A whole number that every database and every JSON reader can hold."""
+
+MetricName = Annotated[str, Field(pattern=METRIC_NAME)]
+"""The name of a metric, such as `val_loss` or `eval/dice`."""
 
 QueueName = Annotated[str, Field(pattern=QUEUE)]
 Text = Annotated[str, Field(max_length=20_000), Shown]
@@ -52,6 +56,9 @@ Real = Annotated[float, NUMBER]
 
 Numbers = Annotated[dict[Annotated[str, Field(max_length=200), Shown], Real], Field(max_length=200)]
 """Numbers by name, such as metrics. Every answer about the job contains them all."""
+
+Metrics = Annotated[dict[MetricName, Real], Field(max_length=200, json_schema_extra={"additionalProperties": False})]
+"""The metrics of one row of the history."""
 
 Buckets = Annotated[dict[str, Duration], Field(max_length=50)]
 """Seconds since the claim by bucket (baton.domain.goodput). An unknown bucket counts as `other`."""

@@ -7,6 +7,7 @@ from baton.domain.states import AttemptState
 _OF_THE_JOB = (
     # the job and its owner
     "submitted",
+    "changed",
     "queued",
     "dispatched",
     "claimed",
@@ -15,6 +16,7 @@ _OF_THE_JOB = (
     "recovering",
     "restarted",
     "resumed",
+    "retried",
     "pause_requested",
     "paused",
     "cancel_requested",
@@ -30,12 +32,15 @@ _OF_THE_JOB = (
     "checkpoint_overdue",
     "checkpoint_resumed",
     "quarantined",
+    "checkpoint_copied",
     "worker_silent",
     "worker_back",
     "artifact",
     "store_failing",
     "store_works_again",
-    # failures of the reconciler
+    # what retention deleted
+    "pruned",
+    # failures in the reconciler
     "item_failed",
     # notifications that could not be sent
     "notification_failed",

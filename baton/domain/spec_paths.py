@@ -7,11 +7,13 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from baton.domain.errors import FieldError, SpecError
-from baton.domain.spec import JobSpec
+from baton.domain.spec import AnySpec
 
 Node = dict[str, Any]
-DEPTH = 5  # a part of a spec may contain itself
+DEPTH = 5  # of the search: a part of a spec may contain itself
 SHORT_NAMES = {"width": "network.width"}
 
 
@@ -58,7 +60,7 @@ def _walk(node: Node, path: str) -> Iterator[str]:
 
 @cache
 def _schema() -> Node:
-    return JobSpec.model_json_schema()
+    return TypeAdapter(AnySpec).json_schema()
 
 
 def _alternatives(node: Node) -> Iterator[Node]:

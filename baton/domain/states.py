@@ -40,6 +40,7 @@ class JobEvent(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
     FINISHED = "finished"
+    RETRIED = "retried"
 
 
 class StageState(StrEnum):
@@ -122,8 +123,10 @@ _JOB = {
     _JE.PAUSED: _all_to(_J.PAUSED, _J.QUEUED, _J.RECOVERING, _J.RUNNING),
     _JE.RESUMED: _all_to(_J.QUEUED, _J.PAUSED),
     _JE.CANCELLED: _all_to(_J.CANCELLED, _J.QUEUED, _J.RECOVERING, _J.RUNNING, _J.PAUSED),
-    _JE.FAILED: _all_to(_J.FAILED, _J.RUNNING, _J.RECOVERING),
+    # Before an attempt, a job fails if the checkpoint that it starts from cannot be copied.
+    _JE.FAILED: _all_to(_J.FAILED, _J.QUEUED, _J.RUNNING, _J.RECOVERING, _J.PAUSED),
     _JE.FINISHED: _all_to(_J.SUCCEEDED, _J.RUNNING, _J.RECOVERING),
+    _JE.RETRIED: _all_to(_J.QUEUED, _J.FAILED, _J.CANCELLED),
 }
 _STAGE = {
     StageEvent.STARTED: {StageState.WAITING: StageState.ACTIVE},
@@ -139,11 +142,13 @@ _ATTEMPT = {
     _AE.FINISHED: _all_to(_A.SUCCEEDED, *HELD_ATTEMPTS),
     _AE.PREEMPTED: _all_to(_A.PREEMPTED, *HELD_ATTEMPTS),
     _AE.LEASE_EXPIRED: _all_to(_A.LOST, *HELD_ATTEMPTS),
-    _AE.FAILED: _all_to(_A.FAILED, *HELD_ATTEMPTS),
+    _AE.FAILED: _all_to(_A.FAILED, *LIVE_ATTEMPTS),
     _AE.PAUSED: _all_to(_A.PAUSED, *LIVE_ATTEMPTS),
     _AE.CANCELLED: _all_to(_A.CANCELLED, *LIVE_ATTEMPTS),
 }
 TERMINAL_JOBS = frozenset({_J.SUCCEEDED, _J.FAILED, _J.CANCELLED})
+"""A job in one of these has ended. It leaves FAILED and CANCELLED only by a retry, which a user orders."""
+
 ACTIVE_JOBS = frozenset(JobState) - TERMINAL_JOBS
 
 

@@ -40,6 +40,17 @@ class StoreRef(_Part):
     problem: Annotated[str, Field(max_length=2000), Shown] | None = None
 
 
+class StoreGrant(_Part):
+    """The store of an attempt, as in the answer to its claim. `id`: None until the service has read it.
+
+    `part_bytes`: the most bytes that one request to the service may carry.
+    """
+
+    url: Annotated[str, Field(max_length=2000), Shown]
+    id: StoreId | None = None
+    part_bytes: Annotated[int, Field(gt=0)]
+
+
 class Trouble(_Part):
     """Calls to the store or to the service that fail and are retried.
 
@@ -54,8 +65,8 @@ class Trouble(_Part):
 
     def __str__(self) -> str:
         if self.cause == SLOW:
-            return f"{self.what} has been under way for {self.seconds:.0f} s and is not done"
-        return f"{self.what} fails for {self.seconds:.0f} s: {self.detail}"
+            return f"{self.what} has been running for {self.seconds:.0f} s and has not finished"
+        return f"{self.what} has failed for {self.seconds:.0f} s: {self.detail}"
 
 
 def one_line(error: BaseException) -> str:

@@ -13,7 +13,8 @@ UNPRINTABLE = "(no text: printing it failed)"
 def safe(text: str) -> str:
     r"""The text with each lone surrogate escaped, so that it can be encoded in UTF-8.
 
-    Python reads a byte of a file name that is not UTF-8 as a surrogate from U+DC80 to U+DCFF. It is shown as that byte.
+    Python reads a byte of a file name that is not UTF-8 as a surrogate from U+DC80 to U+DCFF. Such a
+    surrogate is shown as its byte.
 
     >>> safe("caf\udce9.png")
     'caf\\xe9.png'

@@ -16,8 +16,8 @@ from baton.domain.wire import Message
 MAX_EXPIRY = 10 * 366 * 86_400.0
 # Actor names in the logs for requests without a named token. A token cannot have one of these names.
 OWNER, NOBODY = "user", "nobody"
-WORK_BOOTSTRAP, READ_BOOTSTRAP = "work-bootstrap", "read-bootstrap"
-TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP)
+WORK_BOOTSTRAP, READ_BOOTSTRAP, TUNNEL_BOOTSTRAP = "work-bootstrap", "read-bootstrap", "tunnel-bootstrap"
+TAKEN_NAMES = (OWNER, NOBODY, "conductor", WORK_BOOTSTRAP, READ_BOOTSTRAP, TUNNEL_BOOTSTRAP)
 TOKEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$"  # noqa: S105 - a form, no secret
 
 
@@ -26,6 +26,8 @@ class Scope(StrEnum):
 
     READ = "read"
     SUBMIT = "submit"
+    DATA = "data"
+    PROGRAMS = "programs"
     WORK = "work"
     ADMIN = "admin"
 
@@ -33,6 +35,8 @@ class Scope(StrEnum):
 MEANINGS = {
     Scope.READ: "read jobs, their events, logs and files, plans and workers",
     Scope.SUBMIT: "submit, pause, resume and cancel jobs, and preview plans",
+    Scope.DATA: "push and delete data sets",
+    Scope.PROGRAMS: "push code; with `submit`: submit, resume and retry jobs that run a program of a user",
     Scope.WORK: "claim attempts and train them",
     Scope.ADMIN: "everything, including tokens and the audit log",
 }
@@ -59,7 +63,7 @@ class TokenRequest(Model):
     """Asks for a token. Unknown fields are refused: a misspelt expiry must not create a token that never expires."""
 
     name: TokenName
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=4), AfterValidator(_in_order)]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope)), AfterValidator(_in_order)]
     expires_seconds: Annotated[float, Field(ge=1, le=MAX_EXPIRY), NUMBER] | None = None
 
 

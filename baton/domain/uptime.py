@@ -1,4 +1,4 @@
-"""Computes the service's uptime from the spans in which it wrote. Pure functions.
+"""Computes the service's uptime from the spans of time in which it wrote to the database. Pure functions.
 
 Only time in which a worker could have renewed its lease counts for a lease: docs/decisions/0028-leases-and-outages.md.
 """
@@ -19,7 +19,7 @@ class Span:
 
 
 def longest_gap(lease: float, heartbeat: float) -> float:
-    """The longest gap between writes that still counts as uptime, in seconds: a worker can renew its lease after it."""
+    """The longest gap between writes that counts as uptime, in seconds. A worker can still renew its lease after it."""
     return max(0.5, min(lease / 3, (lease - heartbeat) / 2))
 
 
@@ -55,8 +55,8 @@ def since(joined: list[Span], seconds: float) -> datetime | None:
 class Served:
     """The uptime of the service. `now`: the database's clock, which was compared with this host's clock.
 
-    `since`: the service has accepted heartbeats without a gap since then. `long_before`: the total uptime since then is
-    so long that a worker without a heartbeat since then is lost, even if there were outages.
+    `since`: the service has accepted heartbeats without a gap since then. `long_before`: the total uptime since this
+    time is so long that a worker without a heartbeat since then is lost, even if there were outages.
     """
 
     now: datetime
@@ -64,7 +64,7 @@ class Served:
     long_before: datetime | None = None
 
     def over(self, expires: datetime, heard: datetime | None, lease: float) -> bool:
-        """Whether a lease has expired. After an outage it expires one full lease (seconds) later at the earliest."""
+        """Whether a lease has expired. After an outage it expires after `lease` seconds of uptime at the earliest."""
         if expires > self.now:
             return False
         return self.has_served(lease) or self.in_vain(heard)
@@ -74,7 +74,7 @@ class Served:
         return self.since + timedelta(seconds=seconds) <= self.now
 
     def in_vain(self, moment: datetime | None) -> bool:
-        """Whether `moment` is so long ago that an outage cannot explain the silence since."""
+        """Whether `moment` is so long ago that an outage cannot explain the silence since then."""
         return moment is not None and self.long_before is not None and moment < self.long_before
 
     def passed(self, begun: datetime, seconds: float) -> bool:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from baton.domain.errors import FieldError
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_DURATION = re.compile(rf"(?:{_PART.pattern})+")
-DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?[smhd])+$"
-"""Durations as text, for schemas. `parse_duration` accepts a little more."""
 
 _MESSAGES = {
     "missing": "is required",
@@ -54,8 +47,8 @@ def _refuse(*kinds: type, what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# These must be the last annotation of a field, or its bounds are missing in the schema. Pydantic would accept "3" and
-# true as numbers, and the schema does not say so. NUMBER accepts text, because YAML reads 1e-3 as text.
+# Each must be the last annotation of a field: otherwise the schema lacks the field's bounds. Pydantic alone accepts "3"
+# and true as numbers, but its schema does not. NUMBER accepts text, because YAML reads 1e5 as text.
 WHOLE = _refuse(bool, str, what="a whole number")
 NUMBER = _refuse(bool, what="a number")
 
@@ -64,23 +57,6 @@ class Model(BaseModel):
     """Base of strictly validated models: unknown keys are errors, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=4096, allow_inf_nan=False)
-
-
-def parse_duration(value: object) -> float:
-    """Seconds from 90, "90s", "1.5m" or "11h30m".
-
-    Raises:
-        ValueError: the value is not a duration.
-
-    >>> parse_duration("1.5m"), parse_duration("11h30m")
-    (90.0, 41400.0)
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    text = str(value).strip().lower()
-    if not _DURATION.fullmatch(text):
-        raise ValueError("must be a duration such as 30s, 5m or 11h30m")
-    return sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import Field
 
 from baton.domain.errors import FieldError
+from baton.domain.lineage import JobSource
 from baton.domain.open_enums import (
     ShownAttemptState,
     ShownCheckpointState,
@@ -36,8 +37,9 @@ class ProgressView(Progress):
     """The progress that the worker reported last. It does not decrease within an attempt. A new attempt resumes from
     a checkpoint.
 
-    `fraction`: the share of all steps that is done, 0 to 1. `images_per_second` and `eta_seconds` are None unless a
-    worker is training and its heartbeats arrive. `metrics`: reported with the progress, usually not yet recorded.
+    `fraction`: the share of all steps that is done, 0 to 1; 0 if `total_steps` is 0. `images_per_second` and
+    `eta_seconds` are None unless a worker is training and its heartbeats arrive. `metrics`: reported with the progress,
+    usually not yet recorded.
     """
 
     fraction: float
@@ -71,7 +73,10 @@ class JobView(Message):
     of this answer; use it to compute ages.
     `goodput`: seconds by bucket (baton.domain.goodput.Bucket), their `total`, and the productive share as `goodput`.
     `events`: the number of events in its log, which is also the sequence number of the newest.
+    `retries`: how often a user retried it after it had failed or was cancelled.
     `waiting_for`: why no worker trains a job that should run; it may change without a new version.
+    `source`: the job that it was made from; None: from none.
+    `notes`: free text of its owners. `protected`: retention does not delete it.
     """
 
     id: str
@@ -104,6 +109,10 @@ class JobView(Message):
     silent_seconds: float | None = None
     lease_expires_at: datetime | None = None
     as_of: datetime | None = None
+    retries: int = 0
+    source: JobSource | None = None
+    notes: str | None = None
+    protected: bool = False
 
 
 class JobPage(Message):
@@ -198,7 +207,7 @@ class EventPage(Message):
 
 
 class ArtifactView(Message):
-    """A file of a job. `size` in bytes. `url`: where to download it."""
+    """A file of a job. `size` in bytes. `url`: the path of its download, below the service's address."""
 
     name: str
     size: int

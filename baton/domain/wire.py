@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from baton.domain.epochs import CLOCK_COLUMNS, BestMetric, EpochRow
+from baton.domain.epochs import CLOCK_COLUMNS, BestMetric, ClassifierRow, EpochRow
 from baton.domain.extensions import Extensions
 from baton.domain.message_base import OPEN, Message, Phase, Position, Progress, Version
 from baton.domain.note_limits import checked_data
@@ -26,25 +26,27 @@ from baton.domain.scalars import (
     Text,
 )
 from baton.domain.service_events import SERVICE_EVENTS
-from baton.domain.store_identity import StoreRef, Trouble
+from baton.domain.start_from import Start
+from baton.domain.store_identity import StoreGrant, StoreRef, Trouble
 from baton.domain.validation import NUMBER
 
 __all__ = (
     "CLOCK_COLUMNS", "TRAINS", "ArtifactCommit", "Beat", "BestMetric", "CheckpointCommit", "CheckpointRef",
-    "CheckpointRole", "Claim", "Directive", "EpochRecord", "EpochRow", "Fenced", "Finish", "Grant", "GrantHead",
-    "Heartbeat", "Message", "NextRequest", "Note", "Offer", "Outcome", "Phase", "Position", "Progress",
+    "CheckpointRole", "Claim", "ClassifierRow", "Directive", "EpochRecord", "EpochRow", "Fenced", "Finish", "Grant",
+    "GrantHead", "Heartbeat", "Message", "NextRequest", "Note", "Offer", "Outcome", "Phase", "Position", "Progress",
     "Quarantine", "Rest", "WorkerInfo", "WorkerReport",
 )  # fmt: skip
 
 
 TRAINS = frozenset({Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING})
-"""In these phases an attempt is running. Before them it is starting."""
+"""In these phases an attempt is running. Before the first of them the attempt is starting."""
 
 
 class WorkerInfo(Message):
     """The worker that claims. `protocol`, `spec_version`: the versions of baton.domain.protocol_versions that it knows.
 
-    `store`: the store that it uses; None from a worker of a release that does not report it. `problem`: why it takes
+    `store`: the store that it uses; None from a worker that takes the store of the grant, and from a release that does
+    not report it. `problem`: why it takes
     no work for another reason than its store, such as a GPU that it cannot use.
     """
 
@@ -117,7 +119,8 @@ class Grant(Message):
 
     `token`: authorizes the calls of this attempt while it is held; an older service sends none. `protocol`: the
     service's version. `spec`: without the fields that only the service needs. `runtime_left`: seconds until the job
-    has used up `limits.max_runtime`; None without that limit.
+    has used up `limits.max_runtime`; None without that limit. `store`: where the attempt's objects are; an older
+    service sends none. `start`: set if the job starts from another job, as long as one of `checkpoints` is a copy.
     """
 
     attempt_id: str
@@ -131,6 +134,8 @@ class Grant(Message):
     seconds_between_interruptions: float
     runtime_left: float | None = None
     token: str | None = Field(default=None, repr=False)
+    store: StoreGrant | None = None
+    start: Start | None = None
     protocol: Version = FIRST
 
 

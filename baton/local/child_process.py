@@ -36,6 +36,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._failures = 0
+        self._log_begins = 0
 
     def start(self, now: float) -> int:
         """Starts it and returns its process id. The calling thread must outlive the child: the kernel kills the child
@@ -43,6 +44,7 @@ class Child:
         """
         tied = (sys.executable, "-I", str(PARENT_DEATH), str(os.getpid()))
         with self.spec.log.open("ab") as log:
+            self._log_begins = log.tell()
             self.process = subprocess.Popen(
                 [*tied, *self.spec.command],
                 env=dict(self.spec.environment),
@@ -65,7 +67,7 @@ class Child:
         return float(min(FIRST_DELAY * 2 ** max(self._failures - 1, 0), LONGEST_DELAY))
 
     def ask_to_stop(self) -> None:
-        """Sends SIGTERM to the process only: it stops its own children."""
+        """Sends SIGTERM to the process only, which then stops its own children."""
         if self.process is not None and self.ended is None:
             self.process.send_signal(signal.SIGTERM)
 
@@ -75,6 +77,15 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def output(self, most: int = 2**20) -> str:
+        """What the process has written since its last start, at most the first `most` bytes."""
+        try:
+            with self.spec.log.open("rb") as log:
+                log.seek(self._log_begins)
+                return log.read(most).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def last_words(self, lines: int = 15) -> str:
         """The last lines of its log."""

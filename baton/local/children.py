@@ -103,5 +103,5 @@ class Children:
 
 
 def _kind(child: Child) -> str:
-    """The name without its number: all workers are of one kind."""
+    """The name without its number. So all workers are of one kind."""
     return child.spec.name.partition("-")[0]

@@ -50,7 +50,7 @@ class DataDirectory:
             raise StackError(f"cannot create {error.filename}: {error.strerror}; choose another with --data") from None
 
     def log(self, name: str) -> Path:
-        """The log file of a child. A large one is renamed first."""
+        """The log file of a child. A large file is renamed first, so that a new one begins."""
         path = self.root / "logs" / f"{name}.log"
         if path.exists() and path.stat().st_size > LARGE_LOG:
             path.replace(path.with_suffix(".log.1"))
@@ -83,7 +83,7 @@ class DataDirectory:
             except BlockingIOError:
                 holder = Path(file.name).read_text() or "unknown"
                 raise Occupied(
-                    f"another `baton up` (process {holder}) uses {self.root}: use that one, stop it, or choose another "
+                    f"another `baton up` (process {holder}) uses {self.root}: use it, stop it, or choose another "
                     "directory with --data"
                 ) from None
             file.truncate(0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
-import socket
 
 from baton.local.errors import Occupied, StackError
+from baton.system.addresses import EVERY_IPV4, EVERY_IPV6, bound_socket, host_in_url
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is not in use now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port of this address that is not in use now. Raises StackError if the address cannot be used."""
+    try:
+        with bound_socket(host, 0) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _unusable(host, error) from None
 
 
 def require_free(host: str, port: int) -> None:
@@ -23,21 +25,20 @@ def require_free(host: str, port: int) -> None:
         StackError: the address cannot be used.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        bound_socket(host, port).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Occupied(
                 f"port {port} on {host} is in use: choose another with --port, e.g. --port {port + 1}"
             ) from None
-        raise StackError(
-            f"cannot listen on {host}:{port} ({error.strerror}): choose others with --host and --port"
-        ) from None
+        raise _unusable(f"{host_in_url(host)}:{port}", error) from None
+
+
+def _unusable(address: str, error: OSError) -> StackError:
+    return StackError(f"cannot listen on {address} ({error.strerror}): choose another address with --host and --port")
 
 
 def url_of(host: str, port: int) -> str:
     """The URL with which a client on this machine reaches a server that listens on `host`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # not bound here
-    return f"http://{reachable}:{port}"
+    reachable = "127.0.0.1" if host in (EVERY_IPV4, EVERY_IPV6) else host
+    return f"http://{host_in_url(reachable)}:{port}"

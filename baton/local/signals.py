@@ -12,7 +12,7 @@ STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """Counts signals that ask to stop. `wait` returns early for them and for a child that ends. Main thread only."""
+    """Counts signals that ask to stop. They and the end of a child end a `wait` early. Main thread only."""
 
     def __init__(self) -> None:
         self.asked = 0

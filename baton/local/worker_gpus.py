@@ -12,10 +12,10 @@ VISIBLE, ORDER, EACH = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "BATON_GPUS"
 
 
 def environments(workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """Additional environment variables of each worker. BATON_GPUS: GPUs for each worker, by default 1.
+    """Additional environment variables of each worker. BATON_GPUS: number of GPUs for each worker, by default 1.
 
     `workers` None: as many as the GPUs allow. With BATON_GPUS=0 workers train on the CPU, by default one worker. The
-    same applies if the installed TensorFlow has no CUDA: such workers would take no work otherwise.
+    same applies if the installed TensorFlow has no CUDA: otherwise such workers would take no work.
 
     Raises:
         StackError: BATON_GPUS is not a number, or larger than the number of GPUs.
@@ -26,7 +26,7 @@ def environments(workers: int | None, environment: Mapping[str, str]) -> list[di
     if not found or not each:
         return [{}] * (1 if workers is None else workers)
     if each > len(found):
-        raise StackError(f"{EACH}={each}, and this machine offers {len(found)} GPUs: lower it")
+        raise StackError(f"{EACH}={each}, and this machine has {len(found)} GPUs to use: set a lower number")
     parts = [found[k : k + each] for k in range(0, len(found) - each + 1, each)]
     count = len(parts) if workers is None else workers
     return [{VISIBLE: ",".join(parts[k % len(parts)]), ORDER: "PCI_BUS_ID"} for k in range(count)]

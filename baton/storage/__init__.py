@@ -1,4 +1,4 @@
-"""The blob store: one port, adapters for a directory and for Google Cloud Storage."""
+"""The blob store: one port, and adapters for a directory, Google Cloud Storage, S3 and Azure Blob Storage."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from baton.storage.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from baton.storage.port import BlobInfo, BlobStore
+from baton.storage.port import BlobInfo, BlobStore, ObjectAccess, SignedPut, StreamedPut
 
 __all__ = [
     "AlreadyExists",
@@ -27,21 +27,27 @@ __all__ = [
     "InvalidName",
     "LocalFileError",
     "NotFound",
+    "ObjectAccess",
     "ObjectChanged",
+    "SignedPut",
     "StoreConfigError",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "StreamedPut",
     "crc32c_of",
     "open_store",
 ]
 
 
 def open_store(url: str) -> BlobStore:
-    """Open the store at `url`: file:///absolute/dir (created if missing) or gs://bucket[/prefix].
+    """Open the store at `url`: file:///absolute/dir (created if missing), gs://bucket[/prefix], s3://bucket[/prefix] or
+    az://container[/prefix].
 
-    For gs://, STORAGE_EMULATOR_HOST selects an emulator. Makes no network request: `check()` tests the connection.
-    Raises StoreConfigError for any other URL, a directory that cannot be created, and missing credentials.
+    Credentials, region, account and endpoint come from the environment (docs/how-to/stores.md). STORAGE_EMULATOR_HOST
+    selects an emulator for gs://, AWS_ENDPOINT_URL another server for s3://, AZURE_STORAGE_ACCOUNT_NAME and
+    AZURE_STORAGE_ENDPOINT the account for az://. Makes no network request: `check()` tests the connection.
+    Raises StoreConfigError for any other URL, for a directory that cannot be created, and for incomplete credentials.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +64,7 @@ def open_store(url: str) -> BlobStore:
         raise _refused(url, "'?' and '#' are not allowed (in a path write %3F and %23)")
     if parts.scheme == "file":
         return _directory(url, parts)
-    if parts.scheme == "gs":
+    if parts.scheme in ("gs", "s3", "az"):
         return _bucket(url, parts)
     raise _refused(url, f"its scheme is {parts.scheme!r}" if parts.scheme else "it has no scheme")
 
@@ -74,15 +80,24 @@ def _directory(url: str, parts: SplitResult) -> BlobStore:
 
 
 def _bucket(url: str, parts: SplitResult) -> BlobStore:
-    from baton.storage.gcs import GcsStore  # lazily: importing Google's libraries takes a second
-
     if not parts.netloc:
-        raise _refused(url, "it has no bucket")
-    return GcsStore(parts.netloc, unquote(parts.path).strip("/"))
+        raise _refused(url, "it has no container" if parts.scheme == "az" else "it has no bucket")
+    if "@" in parts.netloc:
+        raise _refused(url, "it has a user or a password; credentials come from the environment")
+    prefix = unquote(parts.path).strip("/")
+    if parts.scheme == "gs":
+        from baton.storage.gcs import GcsStore  # lazily: importing Google's libraries takes a second
+
+        return GcsStore(parts.netloc, prefix)
+    from baton.storage.object_store import ObjectStore
+    from baton.storage.object_vendors import VENDORS
+
+    return ObjectStore(VENDORS[parts.scheme], parts.netloc, prefix)
 
 
 def _refused(url: str, why: str) -> StoreConfigError:
     shown = re.sub(r"//[^/@]*@", "//...@", url)  # the URL may contain a password
     return StoreConfigError(
-        f"{shown!r} is not a store: {why}. Use file:///absolute/directory or gs://bucket/prefix (BATON_STORE)."
+        f"{shown!r} is not a store: {why}. Use file:///absolute/directory, gs://bucket/prefix, s3://bucket/prefix or "
+        "az://container/prefix (BATON_STORE)."
     )

@@ -1,4 +1,4 @@
-"""CRC32C, the checksum of Google Cloud Storage. In Baton it is always 8 lower-case hex digits."""
+"""CRC32C, the checksum of Google Cloud Storage. Baton always writes it as 8 lower-case hex digits."""
 
 import base64
 from collections.abc import Iterator
@@ -10,7 +10,14 @@ CHUNK_BYTES = 1 << 20
 
 
 class Crc32c:
-    """A running CRC32C over chunks; `size` counts the bytes seen."""
+    """A running CRC32C over chunks; `size` counts the bytes seen.
+
+    >>> total = Crc32c()
+    >>> total.update(b"hel")
+    >>> total.update(b"lo")
+    >>> total.hex, total.size
+    ('9a71bb4c', 5)
+    """
 
     def __init__(self) -> None:
         self._value = 0

@@ -1,12 +1,11 @@
 """A store in a directory. Each object is one file with the object's name, so that people can browse the store.
 
-Only the bytes are stored. So `stat` and `list` return no checksum, and the content type is guessed from the file
+Only the bytes are stored. So `stat` and `list` return no checksum, and guess the content type from the file
 extension. A caller that must verify the bytes compares the checksum that `put` or `download` returns.
 """
 
 import contextlib
 import errno
-import mimetypes
 import os
 import secrets
 import stat
@@ -16,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from baton.storage.argument_checks import checked_bounds, checked_expiry
+from baton.storage.argument_checks import checked_bounds, checked_expiry, checked_size
 from baton.storage.checksum import CHUNK_BYTES, Crc32c
+from baton.storage.content_types import guessed_type
 from baton.storage.directory_walk import folder, is_object, missing, translated
 from baton.storage.errors import (
     AlreadyExists,
@@ -28,20 +28,19 @@ from baton.storage.errors import (
 )
 from baton.storage.local_files import atomic_file, read_chunks, write_all
 from baton.storage.object_names import TEMP_FOLDER, checked_name, checked_prefix
-from baton.storage.port import OCTETS, BlobInfo
+from baton.storage.port import OCTETS, BlobInfo, SignedPut
 
-_TYPES = mimetypes.MimeTypes(filenames=())  # only Python's built-in table: the same result on every machine
 _STALE_SECONDS = 24 * 3600
 _PUBLISH_TRIES = 100
 _CHECK_BYTES = 1 << 16
-_LEAST_FREE = 1 << 20  # bytes; a checkpoint needs more
+_LEAST_FREE = 1 << 20  # bytes; with less free space no checkpoint fits
 
 
 @contextlib.contextmanager
 def _closed(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     """Close a reader's file at the end of the block.
 
-    Otherwise a traceback may keep it open for long, and an open file keeps its space on a full disk.
+    Otherwise a traceback may keep the file open for long. An open file that was deleted still uses space on the disk.
     """
     try:
         yield chunks
@@ -84,27 +83,31 @@ class DirectoryStore:
             raise _taken(name)
         return self._store(name, read_chunks(data), if_absent=if_absent)
 
+    def put_stream(self, name: str, chunks: Iterable[bytes], *, if_absent: bool = False) -> BlobInfo:
+        """See StreamedPut.put_stream."""
+        return self._store(checked_name(name), chunks, if_absent=if_absent)
+
     def get(self, name: str) -> bytes:
         """See BlobStore.get. The checksum is not verified: this store has none."""
         with self._open(name) as file, translated(self._root, name):
             return file.read()
 
     def open(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """See BlobStore.open. A reader reads the content at the time of the call, even if the object is replaced."""
+        """See BlobStore.open. A reader gets the content at the time of the call, even if it is replaced later."""
         checked_bounds(start, end)
         file = self._open(name)
         size = os.fstat(file.fileno()).st_size
         chunks = self._chunks(name, file, start, size if end is None else min(end, size))
-        next(chunks)  # started: a generator closes its file only if it was started
+        next(chunks)  # start it: a generator closes its file only if it was started
         return chunks
 
     def download(self, name: str, path: Path) -> BlobInfo:
-        """See BlobStore.download. This store has no checksum: the returned one is that of the bytes that were read."""
+        """See BlobStore.download. The returned checksum is that of the bytes that were read: this store has none."""
         with atomic_file(path) as write, _closed(self.open(name)) as chunks:
             total = write(chunks)
         info = self.stat(name)
         updated = info.updated if info else datetime.now(UTC)
-        return BlobInfo(name, total.size, total.hex, updated, _content_type(name))
+        return BlobInfo(name, total.size, total.hex, updated, guessed_type(name))
 
     def stat(self, name: str) -> BlobInfo | None:
         """See BlobStore.stat; `crc32c` is None."""
@@ -139,6 +142,20 @@ class DirectoryStore:
         checked_expiry(expires)
         return None
 
+    def signed_put(
+        self,
+        name: str,
+        expires: timedelta,
+        *,
+        if_absent: bool,  # noqa: ARG002 - part of the port
+        content_type: str,  # noqa: ARG002
+        size: int,
+    ) -> SignedPut | None:
+        """See BlobStore.signed_put. Always None: a directory has no server."""
+        checked_size(size)
+        self.signed_url(name, expires)
+        return None
+
     def check(self) -> None:
         """See BlobStore.check: writes, links and removes a file. Raises StoreFull if the disk is almost full."""
         with translated(self._root, TEMP_FOLDER), self._temporary() as (temps, temp, fd):
@@ -160,11 +177,11 @@ class DirectoryStore:
             os.fsync(fd)
             written = os.fstat(fd)
             self._publish(temps, temp, name, if_absent=if_absent)
-        return BlobInfo(name, total.size, total.hex, _updated(written), _content_type(name))
+        return BlobInfo(name, total.size, total.hex, _updated(written), guessed_type(name))
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[int, str, int]]:
-        """Yield the temp folder's descriptor, and name and descriptor of a new file in it, which is unlinked after."""
+        """Yield the temp folder's descriptor, and name and descriptor of a new file in it. Unlinks it at the end."""
         temp = secrets.token_hex(16)
         with folder(self._root, [TEMP_FOLDER], create=True) as temps:
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=temps)
@@ -183,7 +200,7 @@ class DirectoryStore:
                     _link(temps, temp, fd, leaf, name)
                 else:
                     os.replace(temp, leaf, src_dir_fd=temps, dst_dir_fd=fd)
-                return os.fsync(fd)  # a power cut could lose the name otherwise
+                return os.fsync(fd)  # otherwise a power cut could lose the name
             # a concurrent delete removed the new, still empty folder: create it again
         raise StoreUnavailable(f"Could not store {name!r}: its folder is deleted again and again. Try again.")
 
@@ -192,7 +209,7 @@ class DirectoryStore:
             try:
                 with folder(self._root, folders[: depth - 1]) as fd:
                     os.rmdir(folders[depth - 1], dir_fd=fd)
-            except (OSError, InvalidName):  # not empty, or deleted already: the folders above are not empty either
+            except (OSError, InvalidName):  # it is not empty, or another process prunes: the folders above stay
                 return
 
     def _open(self, name: str) -> BinaryIO:
@@ -243,7 +260,7 @@ def _walk(root: Path, folders: Sequence[str], start: str) -> Iterator[BlobInfo]:
 
 
 def _entries(root: Path, folders: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the folder's files and subfolders. A subfolder gets a '/' at the end: its objects' names sort like that."""
+    """Yield the folder's files and subfolders. A subfolder gets a final '/', so that it sorts as its objects do."""
     gone = contextlib.suppress(NotFound, InvalidName)
     with gone, translated(root, "/".join(folders)), folder(root, folders) as fd, os.scandir(fd) as entries:
         for entry in entries:
@@ -257,15 +274,11 @@ def _entries(root: Path, folders: Sequence[str]) -> Iterator[tuple[str, os.stat_
 
 
 def _info(name: str, found: os.stat_result) -> BlobInfo:
-    return BlobInfo(name, found.st_size, None, _updated(found), _content_type(name))
+    return BlobInfo(name, found.st_size, None, _updated(found), guessed_type(name))
 
 
 def _updated(found: os.stat_result) -> datetime:
     return datetime.fromtimestamp(found.st_mtime, UTC)
-
-
-def _content_type(name: str) -> str:
-    return _TYPES.guess_type(name)[0] or OCTETS
 
 
 def _taken(name: str) -> AlreadyExists:

@@ -1,6 +1,6 @@
 """The errors of a store, each with a stable `code`.
 
-Adapters raise no exceptions of their libraries or of the operating system. The original is the `__cause__`.
+Adapters raise no exceptions of their libraries or of the operating system. The original exception is the `__cause__`.
 """
 
 from typing import ClassVar

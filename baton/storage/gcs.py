@@ -1,9 +1,7 @@
 """A store in a Google Cloud Storage bucket, or in an emulator if STORAGE_EMULATOR_HOST is set."""
 
 import contextlib
-import itertools
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,8 +17,9 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from baton.storage.argument_checks import checked_bounds, checked_expiry
-from baton.storage.checksum import Crc32c, hex_of_base64
+from baton.storage.argument_checks import checked_bounds, checked_expiry, checked_size
+from baton.storage.bucket_names import check_place
+from baton.storage.checksum import hex_of_base64
 from baton.storage.errors import (
     AlreadyExists,
     Corrupted,
@@ -31,18 +30,16 @@ from baton.storage.errors import (
 )
 from baton.storage.gcs_errors import LOGIN, translated
 from baton.storage.gcs_upload import Blob, Upload, size_of
-from baton.storage.local_files import atomic_file
 from baton.storage.object_names import checked_name, checked_prefix
-from baton.storage.port import OCTETS, BlobInfo
+from baton.storage.pinned_reads import Pinned, read_whole, write_file
+from baton.storage.port import OCTETS, BlobInfo, SignedPut
 
 DEADLINE_SECONDS = 60.0
 _CHECK_SECONDS = 5.0
 _CHECK_NAME = "baton-check"  # never stored
 _NO_GENERATION = 1  # Google uses microseconds since 1970
 _REQUEST_SECONDS = 60.0
-_READ_BYTES = 8 * 2**20
-_READ_TRIES = 5
-_MAX_PREFIX_BYTES = 120  # with '/' and a name of 900 bytes it stays below Google's limit of 1,024
+_BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 
 T = TypeVar("T")
 
@@ -51,13 +48,13 @@ class GcsStore:
     """A BlobStore under gs://bucket/prefix.
 
     `deadline`: seconds for which one request (of a large upload: one chunk) is retried before StoreUnavailable.
-    Raises StoreConfigError for an invalid bucket or prefix, and without credentials.
+    Raises StoreConfigError for an invalid bucket or prefix, or if there are no credentials.
     """
 
     def __init__(
         self, bucket: str, prefix: str = "", *, deadline: float = DEADLINE_SECONDS, client: Any = None
     ) -> None:
-        _check_place(bucket, prefix)
+        check_place("gs", bucket, prefix, _BUCKET, "lower-case letters, digits, '-', '_' and '.'")
         self._prefix = f"{prefix}/" if prefix else ""
         self._url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._deadline = deadline
@@ -81,7 +78,7 @@ class GcsStore:
         try:
             self._send(name, upload)
         except AlreadyExists:
-            # The answer to a successful request may have been lost: then the retry finds the object of this upload.
+            # The answer to a successful request may have been lost. Then the retry finds the object of this upload.
             stored = self._look(name)
             if stored is None or not upload.made(stored):
                 raise
@@ -89,16 +86,16 @@ class GcsStore:
 
     def get(self, name: str) -> bytes:
         """See BlobStore.get."""
-        return self._whole(name, b"".join)[1]
+        return read_whole(lambda: self._pinned(name), b"".join, self._deadline)[1]
 
     def open(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """See BlobStore.open. Every chunk comes from the object's generation at the time of the call."""
         checked_bounds(start, end)
-        return self._chunks(name, self._found(name), start, end)
+        return self._pinned(name).chunks(start, end)
 
     def download(self, name: str, path: Path) -> BlobInfo:
         """See BlobStore.download."""
-        info, read = self._whole(name, lambda chunks: _write(path, chunks))
+        info, read = read_whole(lambda: self._pinned(name), write_file(path), self._deadline)
         return replace(info, size=read.size, crc32c=read.hex)
 
     def stat(self, name: str) -> BlobInfo | None:
@@ -129,12 +126,30 @@ class GcsStore:
 
     def signed_url(self, name: str, expires: timedelta) -> str | None:
         """See BlobStore.signed_url. None for an emulator and for credentials without a signing key."""
+        return self._signed(name, expires, "GET", {})
+
+    def signed_put(
+        self, name: str, expires: timedelta, *, if_absent: bool, content_type: str, size: int
+    ) -> SignedPut | None:
+        """See BlobStore.signed_put. The headers are part of the signature, so Google refuses an upload without them, of
+        another size, or, with `if_absent`, onto an existing object.
+        """
+        checked_size(size)
+        headers = {"Content-Type": content_type, "x-goog-content-length-range": f"{size},{size}"}
+        if if_absent:
+            headers["x-goog-if-generation-match"] = "0"
+        url = self._signed(name, expires, "PUT", headers)
+        return None if url is None else SignedPut(url, headers, create_only=if_absent)
+
+    def _signed(self, name: str, expires: timedelta, method: str, headers: dict[str, str]) -> str | None:
         blob = self._blob(name)
         checked_expiry(expires)
         if self._emulated or not isinstance(self._client._credentials, Signing):
             return None
         with translated(self._url, name):
-            return str(blob.generate_signed_url(expiration=expires, version="v4", method="GET"))
+            # A copy of the headers, because the library adds its own headers to the mapping.
+            signed = blob.generate_signed_url(expiration=expires, version="v4", method=method, headers=dict(headers))
+            return str(signed)
 
     def check(self) -> None:
         """See BlobStore.check. Lists one name and tries a write. Returns within seconds.
@@ -173,7 +188,7 @@ class GcsStore:
             return replace(self._info(stored), size=upload.sent.size, crc32c=upload.sent.hex)
         generation = stored.generation
         self._call(name, lambda seconds: _delete(stored, generation, seconds))
-        raise Corrupted(f"{name!r} was stored in {self._url} with a different checksum than was sent; store it again.")
+        raise Corrupted(f"{name!r} was stored in {self._url} with another checksum than the sent data; store it again.")
 
     def _look(self, name: str) -> Blob | None:
         full = self._blob(name).name
@@ -185,28 +200,11 @@ class GcsStore:
             raise NotFound(f"There is no object {name!r} in the store {self._url}.")
         return blob
 
-    def _whole(self, name: str, consume: Callable[[Iterator[bytes]], T]) -> tuple[BlobInfo, T]:
-        """Read the whole object. If it is replaced during the read, start again, until tries and deadline are over."""
-        ends = time.monotonic() + self._deadline
-        for tries in itertools.count(1):
-            blob = self._found(name)
-            try:
-                return self._info(blob), consume(self._chunks(name, blob, 0, None))
-            except ObjectChanged:
-                if tries >= _READ_TRIES and time.monotonic() >= ends:
-                    raise
-        raise AssertionError("unreachable: a count has no end")
-
-    def _chunks(self, name: str, blob: Blob, start: int, end: int | None) -> Iterator[bytes]:
-        size, total = size_of(blob), Crc32c()
-        stop = size if end is None else min(end, size)
+    def _pinned(self, name: str) -> Pinned:
+        blob = self._found(name)
         pinned = self._bucket.blob(blob.name, generation=blob.generation)
-        for at in range(start, stop, _READ_BYTES):
-            chunk = self._read(name, pinned, at, min(at + _READ_BYTES, stop))
-            total.update(chunk)
-            yield chunk
-        if total.size == size and blob.crc32c and total.hex != hex_of_base64(blob.crc32c):
-            raise Corrupted(f"The content of {name!r} in {self._url} does not match its checksum.")
+        what = f"{name!r} in {self._url}"
+        return Pinned(self._info(blob), what, lambda start, end: self._read(name, pinned, start, end))
 
     def _read(self, name: str, pinned: Blob, start: int, end: int) -> bytes:
         def read(seconds: float) -> bytes:
@@ -266,21 +264,6 @@ def _delete(blob: Blob, generation: int, seconds: float) -> None:
         blob.delete(if_generation_match=generation, retry=None, timeout=seconds)
     except (GoogleNotFound, PreconditionFailed):  # replaced or deleted by another client
         return
-
-
-def _write(path: Path, chunks: Iterator[bytes]) -> Crc32c:
-    with atomic_file(path) as write:
-        return write(chunks)
-
-
-def _check_place(bucket: str, prefix: str) -> None:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
-        raise StoreConfigError(f"{bucket!r} is not a bucket name: use lower-case letters, digits, '-', '_' and '.'.")
-    try:
-        if prefix and len(checked_name(prefix).encode()) > _MAX_PREFIX_BYTES:
-            raise InvalidName(f"the prefix {prefix!r} is over {_MAX_PREFIX_BYTES} bytes")
-    except InvalidName as error:
-        raise StoreConfigError(f"gs://{bucket}/{prefix} cannot be a store: {error}") from error
 
 
 def _new_client() -> Any:

@@ -32,7 +32,7 @@ def translated(url: str, name: str | None) -> Iterator[None]:
 
 
 def store_error(url: str, name: str | None, error: BaseException) -> StoreError:
-    """Return the store's error for an exception of the library. For a retry that gave up: for its last error."""
+    """Return the store's error for an exception of the library. After retries: for the last exception."""
     if isinstance(error, RetryError):
         return StoreUnavailable(f"{url} did not answer in time ({error.cause}). Check the network, then try again.")
     if isinstance(error, GoogleAPICallError):

@@ -11,7 +11,7 @@ from baton.storage.local_files import local_errors, read_measure
 Blob = Any  # google.cloud.storage has no types
 
 SMALL_BYTES = 8 * 2**20  # up to this size the library sends one multipart request, above it a resumable session
-_CHUNK_BYTES = 16 * 2**20  # is sent again after a lost connection; a multiple of 256 KiB
+_CHUNK_BYTES = 8 * 2**20  # in memory, and sent again after a lost connection; a multiple of 256 KiB
 _TOKEN = "baton-put"  # noqa: S105 - a metadata key, not a secret: which put created the object
 
 
@@ -55,7 +55,7 @@ class Upload:
 
     def matches(self, stored: Blob) -> bool:
         """Whether the stored object is the data that was sent. A missing checksum in the answer counts as equal,
-        because the server checked that of the request.
+        because the server has checked the checksum in the request.
         """
         crc = hex_of_base64(stored.crc32c) if stored.crc32c else self.sent.hex
         return (size_of(stored), crc) == (self.sent.size, self.sent.hex)

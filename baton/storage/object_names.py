@@ -1,4 +1,4 @@
-"""Rules for object names, which all adapters share."""
+"""Rules for object names. They are the same in all adapters."""
 
 import unicodedata
 
@@ -37,18 +37,18 @@ def checked_prefix(prefix: str) -> str:
 
 def _check_characters(name: str) -> None:
     if "\\" in name or any(unicodedata.category(char) == "Cc" for char in name):
-        raise InvalidName(f"The object name {name!r} has a backslash or a control character; leave it out.")
+        raise InvalidName(f"The object name {name!r} has a backslash or a control character. Use a name without it.")
     try:
         size = len(name.encode())
     except UnicodeEncodeError as error:
-        raise InvalidName(f"The object name {name!r} is not valid Unicode: it has no UTF-8 form.") from error
+        raise InvalidName(f"The object name {name!r} is not valid Unicode and cannot be encoded as UTF-8.") from error
     if size > MAX_NAME_BYTES:
         raise InvalidName(f"The object name {name[:40]!r}... has {size} bytes; at most {MAX_NAME_BYTES} are allowed.")
 
 
 def _check_segment(name: str, segment: str) -> None:
     if segment in ("", ".", ".."):
-        raise InvalidName(f"The object name {name!r} is not relative and plain: no leading '/', no '//', '.' or '..'.")
+        raise InvalidName(f"The object name {name!r} is not a plain path: remove a leading '/', '//', '.' and '..'.")
     if len(segment.encode()) > MAX_SEGMENT_BYTES:
         raise InvalidName(f"A part of the object name {name[:40]!r}... is over {MAX_SEGMENT_BYTES} bytes; shorten it.")
 

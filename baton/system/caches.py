@@ -68,9 +68,22 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e6:.2f} MB"
 
 
+def of_total(done: int, total: int | None) -> str:
+    """Progress in bytes as text, in the unit that fits the total.
+
+    >>> of_total(1_210_000_000, 3_400_000_000), of_total(0, 70_000), of_total(5_300_000, None)
+    ('1.2 of 3.4 GB', '0.0 of 70.0 kB', '5.3 MB')
+    """
+    size = done if total is None else total
+    scale, unit = next((pair for pair in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= pair[0]), (1.0, "bytes"))
+    digits = 0 if scale == 1.0 else 1
+    shown = f"{done / scale:.{digits}f}"
+    return f"{shown} {unit}" if total is None else f"{shown} of {total / scale:.{digits}f} {unit}"
+
+
 def sync_directory(folder: Path) -> None:
     """Makes renames in the folder survive a power cut."""
-    # Some file systems cannot sync a directory. Then a cached file may have to be made again.
+    # Some file systems cannot sync a directory. After a power cut a cached file may then be missing and is made again.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

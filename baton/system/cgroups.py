@@ -11,7 +11,8 @@ OWN, ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 def folders(controller: str, own: Path = OWN, root: Path = ROOT) -> Iterator[tuple[int, Path]]:
     """The version of the control groups (1 or 2) and a folder, the innermost group first, up to the root.
 
-    In a container the group's path may be that on the host. Its files are at the root then, so a folder need not exist.
+    In a container the group's path may be the path on the host. Then the group's files are at the root, and some of
+    these folders do not exist.
     https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/cgroups.html
     """
     for line in text_of(own).splitlines():

@@ -1,4 +1,4 @@
-"""The number of CPUs that this process may use. In a container it is often less than the machine has."""
+"""The number of CPUs that this process may use. In a container it is often less than the machine's number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cpu_quota(own: Path = OWN, root: Path = ROOT) -> float | None:
     """The CPUs that the control groups allow: the lowest limit from the process's group up to the root. None: no limit.
 
     Version 2: `cpu.max` holds the quota or `max`, and the period. Version 1: `cpu.cfs_quota_us` (-1: no limit) and
-    `cpu.cfs_period_us`. Both in microseconds.
+    `cpu.cfs_period_us`. All are in microseconds.
     """
     found = [_limit(version, folder) for version, folder in folders("cpu", own, root)]
     return min((limit for limit in found if limit is not None), default=None)

@@ -16,7 +16,8 @@ DEVICES = Path("/dev")
 _DEVICE = re.compile(r"nvidia\d+")
 _NONE_VISIBLE = re.compile(r"\s*(-|NoDevFiles|none|void|$)", re.IGNORECASE)
 
-# Major version of CUDA -> the names that TensorFlow loads (tsl/platform/default/dso_loader.cc). cuDNN has own versions.
+# For each major version of CUDA: the library names that TensorFlow loads (tsl/platform/default/dso_loader.cc). cuDNN
+# has versions of its own.
 _LIBRARIES = {
     12: ("cudart.so.12", "cublas.so.12", "cublasLt.so.12", "cufft.so.11", "cusolver.so.11", "cusparse.so.12"),
     13: ("cudart.so.13", "cublas.so.13", "cublasLt.so.13", "cufft.so.12", "cusolver.so.12", "cusparse.so.12"),
@@ -28,7 +29,7 @@ Loader = Callable[[str], Any]
 def driver_shows_gpu(environment: Mapping[str, str], devices: Path = DEVICES) -> bool:
     """Whether the driver offers a GPU to this process, and CUDA_VISIBLE_DEVICES does not hide all of them.
 
-    A container without a GPU may have /proc/driver/nvidia of its host, but has neither a device file nor nvidia-smi.
+    A container without a GPU may have its host's /proc/driver/nvidia, but has neither a device file nor nvidia-smi.
     """
     chosen = environment.get(VISIBLE)
     if chosen is not None and _NONE_VISIBLE.match(chosen):
@@ -57,7 +58,7 @@ def needed_libraries(cuda: str, cudnn: str) -> tuple[str, ...]:
 def missing_libraries(names: tuple[str, ...], load: Loader = ctypes.CDLL) -> dict[str, str]:
     """The libraries that cannot be loaded, with the loader's error for each.
 
-    Call it after TensorFlow has listed its devices: libraries that it loaded from its own folders are then found.
+    Call it after TensorFlow has listed its devices: then libraries that it loaded from its own folders are found too.
     """
     missing = {}
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,13 @@ from typing import TextIO
 
 _POLL_SECONDS = 0.2
 LOCK_SECONDS = 10.0
-"""Maximum wait for locks that are held briefly."""
+"""Maximum wait in seconds for locks that are held briefly."""
 WORK_SECONDS = 1800.0
-"""Maximum wait without progress of the holder, for locks that are held during long work."""
+"""Maximum wait in seconds without progress of the holder, for locks that are held during long work."""
 
 
 class LockBusy(TimeoutError):
-    """Another process holds a lock and makes no progress: it may be stopped, or it may hang."""
+    """Another process holds a lock and makes no progress: the process may be stopped, or it may hang."""
 
 
 @contextmanager
@@ -29,13 +30,13 @@ def held(
     progress: Callable[[], object] = lambda: None,
     seconds: float = LOCK_SECONDS,
 ) -> Iterator[None]:
-    """Holds a lock on `file` during the block. The kernel releases it if the process dies; the file remains.
+    """Holds a lock on `file` during the block. The kernel releases the lock if the process dies; the file remains.
 
     `waiting`: called every 0.2 s while another process holds the lock; if it raises, the wait ends. `progress`: returns
     a value that changes while the holder works. `seconds`: the longest wait without a change of that value.
 
     Raises:
-        LockBusy: this time is over. It is an OSError.
+        LockBusy: the lock was not free after this wait. It is an OSError.
     """
     with file.open("w") as handle:
         seen, since = progress(), time.monotonic()
@@ -50,9 +51,31 @@ def held(
         yield
 
 
-def _taken(handle: TextIO) -> bool:
+@contextmanager
+def shared(file: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds a shared lock on `file` during the block: others can share it, and `free` yields False.
+
+    `waiting`: called every 0.2 s while another process holds the lock alone; if it raises, the wait ends.
+
+    Raises:
+        LockBusy: another process held the lock alone for LOCK_SECONDS. It is an OSError.
+    """
+    # Opened only for reading: the file may belong to a worker of another user.
+    descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor) as handle:
+        until = time.monotonic() + LOCK_SECONDS
+        while not _taken(handle, fcntl.LOCK_SH):
+            waiting()
+            if time.monotonic() > until:
+                text = f"another process has held {file} for {LOCK_SECONDS:.0f} s"
+                raise LockBusy(errno.ETIMEDOUT, f"{text}; end it, or continue it if it is stopped")
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _taken(handle: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -60,7 +83,7 @@ def _taken(handle: TextIO) -> bool:
 
 @contextmanager
 def free(file: Path) -> Iterator[bool]:
-    """Yields whether no process holds this lock. If so, no process can take it during the block."""
+    """Yields True if no process holds this lock. Then no process can take it during the block."""
     try:
         handle = file.open("r")
     except FileNotFoundError:

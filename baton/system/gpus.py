@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of this machine, by nvidia-smi, without TensorFlow."""
+"""The NVIDIA GPUs of this machine. Asks nvidia-smi, not TensorFlow."""
 
 from __future__ import annotations
 

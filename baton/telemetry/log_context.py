@@ -9,7 +9,7 @@ from contextvars import ContextVar
 Value = str | int | float | bool
 _NOTHING: Mapping[str, Value] = {}
 _here: ContextVar[Mapping[str, Value]] = ContextVar("fields", default=_NOTHING)
-# Threads start with an empty context, so fields for all threads are stored for the process.
+# Threads start with an empty context. So fields for all threads are stored in the process, not in a context.
 _process: dict[str, Value] = {}
 
 

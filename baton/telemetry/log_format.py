@@ -16,13 +16,13 @@ from baton.telemetry.redaction import Secrets
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# The attributes of every record. All others came with `extra`.
+# The attributes of every record. All other attributes of a record come from `extra`.
 _OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"})
 log = logging.getLogger(__name__)
 
 
 def lower(value: object) -> object:
-    """Text in lower case, for settings: INFO is accepted for info."""
+    """Text in lower case, so that a setting accepts INFO as info."""
     return value.lower() if isinstance(value, str) else value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
 HIDDEN = "***"
-# A shorter secret could be part of ordinary words. In a URL it is hidden anyway.
+# A shorter secret could be part of ordinary words. The pattern below still hides it in a URL.
 LEAST = 6
 _FORMS = (
     # scheme://user:password@host, also within quotes

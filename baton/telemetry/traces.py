@@ -1,6 +1,6 @@
 """OpenTelemetry traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set and `baton-train[otel]` is installed.
 
-Otherwise a span only creates one object, and OpenTelemetry is not imported.
+If one of them is missing, a span only creates one object, and OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def set_up(service: str, environment: Mapping[str, str] | os._Environ[str] = os.
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        return f"no traces go to {endpoint}: {error.name or error} is not installed; pip install 'baton-train[otel]'"
+        return f"no traces are sent to {endpoint}: {error.name or error} is missing; pip install 'baton-train[otel]'"
     name = environment.get("OTEL_SERVICE_NAME") or service
     _Traces.provider = TracerProvider(resource=Resource.create({"service.name": name}))
     _Traces.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -60,7 +60,7 @@ class Span:
             self._span.set_attributes(given)
 
     def call(self, name: str) -> None:
-        """Sets the name, if it was not known at the start."""
+        """Sets the name of the span, if the name was not known at the start."""
         if self._span is not None:
             self._span.update_name(name)
 
@@ -89,7 +89,7 @@ def span(
 
 
 def carrier() -> dict[str, str]:
-    """The current span in a form for another thread, or as headers for another process."""
+    """The current span as headers, with which another thread or process continues it."""
     found: dict[str, str] = {}
     if _Traces.tracer is not None:
         from opentelemetry.propagate import inject

@@ -1,5 +1,25 @@
-"""Downloads over HTTP: resumed after an interruption, verified, and made once for each machine."""
+"""Downloads over HTTP. They are resumed after an interruption, verified, and made once on each machine."""
 
-from baton.transfer.download import Report, RetryPolicy, Wants, checksum_of, download_path, fetch, verified
+from baton.transfer.download import (
+    Report,
+    RetryPolicy,
+    Version,
+    Wants,
+    checksum_of,
+    download_path,
+    fetch,
+    verified,
+    version_of,
+)
 
-__all__ = ["Report", "RetryPolicy", "Wants", "checksum_of", "download_path", "fetch", "verified"]
+__all__ = [
+    "Report",
+    "RetryPolicy",
+    "Version",
+    "Wants",
+    "checksum_of",
+    "download_path",
+    "fetch",
+    "verified",
+    "version_of",
+]

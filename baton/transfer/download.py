@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import random
 import time
@@ -15,16 +16,17 @@ from baton.domain.downloads import Checksum, Download
 from baton.domain.errors import JobFailure
 from baton.system.caches import ADVICE, megabytes, need_room, writing
 from baton.system.file_locks import WORK_SECONDS, held
-from baton.transfer.http_answers import accepted
+from baton.transfer.http_answers import accepted, not_accepted, number
 from baton.transfer.http_stream import Broken, Stream
 from baton.transfer.partial_file import Partial
 
 Report = Callable[[int, int | None], None]
-"""Called several times a second with the bytes so far and the total, if known. It may raise to stop the download."""
+"""Called several times a second with the bytes so far and the total, if known. If it raises, the download stops."""
 
 READ_SECONDS = 30.0
 _TICK_SECONDS = 0.2
 _HASH_BYTES = 1 << 20
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "baton"}
 log = logging.getLogger(__name__)
 
 
@@ -47,17 +49,18 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Wants:
-    """Options of a download. `advice`: what the user can do about a full disk."""
+    """Options of a download. `advice`: what the user can do about a full disk. `check`: see `Stream`."""
 
     report: Report = lambda _done, _total: None
     patience: RetryPolicy = RetryPolicy()
     advice: str = ADVICE
+    check: Callable[[str], None] = lambda _url: None
 
 
 def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
-    """Downloads `source` to `file`, unless that exists, and returns `file`. Resumes an interrupted download.
+    """Downloads `source` to `file`, unless `file` exists, and returns `file`. Resumes an interrupted download.
 
-    Processes that run at the same time download once. A file with the name `file` is complete and verified.
+    If several processes call it at the same time, one of them downloads. A file at `file` is complete and verified.
 
     Raises:
         JobFailure: bad_data if the server does not have the file, or twice sends one with another checksum;
@@ -66,7 +69,7 @@ def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
     if file.is_file():
         return file
     part = Partial(file)
-    with writing(file.parent, f"downloading {source.url}", source.bytes, wants.advice):
+    with writing(file.parent, f"downloading {source.shown}", source.bytes, wants.advice):
         file.parent.mkdir(parents=True, exist_ok=True)
 
         def waits() -> None:
@@ -78,8 +81,52 @@ def fetch(source: Download, file: Path, wants: Wants = Wants()) -> Path:
     return file
 
 
+@dataclass(frozen=True)
+class Version:
+    """What a server's headers say about its file. `tag`: its ETag or date of change; empty if the server sends neither.
+
+    `bytes`: None if the server does not send the size.
+    """
+
+    tag: str
+    bytes: int | None
+
+
+def version_of(source: Download, wants: Wants = Wants()) -> Version:
+    """The version of the server's file. Sends a GET and closes the connection after the headers.
+
+    It sends no HEAD, because a signed URL is often valid only for GET.
+
+    Raises:
+        JobFailure: bad_data if the server does not have the file; download_failed if there is no answer.
+    """
+    for failures in itertools.count(1):
+        try:
+            with Stream(source.url, _HEADERS, READ_SECONDS, lambda: wants.report(0, None), wants.check) as stream:
+                head = stream.head()
+            if head.status != 200:
+                raise not_accepted(head, source)
+            tag = head.headers.get("etag") or head.headers.get("last-modified") or ""
+            return Version(str(tag), number(head.headers.get("content-length")))
+        except Broken as error:
+            if failures >= wants.patience.tries:
+                raise JobFailure("download_failed", f"{source.shown}: {error} (tried {failures} times)") from error
+            log.warning("%s: %s; trying again", source.shown, error)
+            delay = max(error.after, wants.patience.delay(failures, random.random()))  # noqa: S311
+            pause(delay, lambda: wants.report(0, None))
+    raise AssertionError("unreachable: a count has no end")
+
+
+def pause(seconds: float, tick: Callable[[], None]) -> None:
+    """Sleeps, and calls `tick` several times a second. If `tick` raises an exception, the pause ends."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        tick()
+        time.sleep(min(left, _TICK_SECONDS))
+
+
 def download_path(source: Download, cache: Path) -> Path:
-    """The path of a download in a worker's cache. It contains a digest of the checksum: other content, other file."""
+    """The path of a download in the cache. It contains a digest of the checksum, so other content has another path."""
     key = str(source.checksum) if source.checksum else source.url
     name = Path(source.file)
     return cache / "downloads" / f"{name.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}{name.suffix}"
@@ -120,9 +167,9 @@ class _Fetching:
             if not trouble:
                 self._part.publish()
                 return
-            log.warning("%s came with %s: deleted", self._source.url, trouble)
+            log.warning("%s was received with %s and is deleted", self._source.shown, trouble)
             self._part.discard()
-        text = f"{self._source.url}: came twice with {trouble}, both were deleted; {self._source.advice}"
+        text = f"{self._source.shown}: came twice with {trouble} and was deleted; {self._source.advice}"
         raise JobFailure("bad_data", text)
 
     def _bring(self) -> None:
@@ -131,23 +178,22 @@ class _Fetching:
             try:
                 return self._receive()
             except Broken as error:
-                # Only a new maximum counts as progress. Else a server that always restarts would be tried for ever.
+                # Only a new maximum counts as progress: a download that always restarts must not be retried forever.
                 failures = 1 if self._part.size > most else failures + 1
                 most, size = max(most, self._part.size), self._part.size
                 if failures >= self._wants.patience.tries:
                     kept = f"; {megabytes(size)} are kept, the next try continues there" if size else ""
-                    text = f"{self._source.url}: {error} (tried {failures} times without getting further){kept}"
+                    text = f"{self._source.shown}: {error} (tried {failures} times without progress){kept}"
                     raise JobFailure("download_failed", text) from error
-                log.warning("%s: %s; trying again", self._source.url, error)
-                self._pause(max(error.after, self._wants.patience.delay(failures, random.random())))  # noqa: S311
+                log.warning("%s: %s; trying again", self._source.shown, error)
+                pause(max(error.after, self._wants.patience.delay(failures, random.random())), self._tick)  # noqa: S311
 
     def _receive(self) -> None:
         asked = self._part.headers(self._source.url, checked=self._source.checksum is not None)
-        headers = {"Accept-Encoding": "identity", "User-Agent": "baton", **asked}
-        with Stream(self._source.url, headers, READ_SECONDS, self._tick) as stream:
+        with Stream(self._source.url, {**_HEADERS, **asked}, READ_SECONDS, self._tick, self._wants.check) as stream:
             if accepted(stream.head(), self._source, self._part):
                 left = max(0, (self._total or 0) - self._part.size)
-                need_room(self._part.path.parent, f"downloading {self._source.url}", left, self._wants.advice)
+                need_room(self._part.path.parent, f"downloading {self._source.shown}", left, self._wants.advice)
                 self._append(stream)
         total = self._total
         if total is not None and self._part.size < total:
@@ -167,14 +213,8 @@ class _Fetching:
 
     @property
     def _total(self) -> int | None:
-        # The server's size has priority: if it has a shorter file, that is a wrong file, not an interrupted download.
+        # The server's size has priority. If its file is shorter, the file is wrong; the download was not interrupted.
         return self._part.total or self._source.bytes
 
     def _tick(self) -> None:
         self._wants.report(self._part.size, self._total)
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._tick()
-            time.sleep(min(left, _TICK_SECONDS))

@@ -18,11 +18,11 @@ def accepted(head: Head, source: Download, part: Partial) -> bool:
     """Prepares the partial file for the body. Returns False if the file is already complete.
 
     Raises:
-        Broken: another try may succeed. The partial file is deleted if the server's file has changed.
-        JobFailure: bad_data, another try does not help.
+        Broken: another try may succeed. If the server's file has changed, the partial file was deleted.
+        JobFailure: bad_data; another try does not help.
     """
     if head.status == 200:
-        part.begin(source.url, head.headers, _number(head.headers.get("content-length")))
+        part.begin(source.url, head.headers, number(head.headers.get("content-length")))
         return True
     if head.status == 206 and _continues(head, part):
         return True
@@ -31,24 +31,30 @@ def accepted(head: Head, source: Download, part: Partial) -> bool:
     if head.status in (206, 416):
         part.discard()
         raise Broken("the file on the server changed, restarting from the beginning")
+    raise not_accepted(head, source)
+
+
+def not_accepted(head: Head, source: Download) -> Broken | JobFailure:
+    """The error for an answer without the file: Broken if another try may succeed, else JobFailure: bad_data."""
     status = f"HTTP {head.status} {head.reason}".strip()
     if head.status in _LATER or head.status >= 500:
-        raise Broken(status, min(_number(head.headers.get("retry-after")) or 0.0, MAX_RETRY_AFTER))
-    raise JobFailure("bad_data", f"{source.url}: {status}; {source.advice}")
+        return Broken(status, min(number(head.headers.get("retry-after")) or 0.0, MAX_RETRY_AFTER))
+    return JobFailure("bad_data", f"{source.shown}: {status}; {source.advice}")
 
 
 def _continues(head: Head, part: Partial) -> bool:
     found = _RANGE.fullmatch(head.headers.get("content-range", ""))
     if found is None or int(found[1]) != part.size or not part.same_version(head.headers):
         return False
-    total = _number(found[2])
+    total = number(found[2])
     return None in (total, part.total) or total == part.total
 
 
 def _whole(head: Head, part: Partial) -> bool:
-    total = _number(head.headers.get("content-range", "").removeprefix("bytes */"))
+    total = number(head.headers.get("content-range", "").removeprefix("bytes */"))
     return total is not None and total == part.size and part.same_version(head.headers)
 
 
-def _number(text: str | None) -> int | None:
+def number(text: str | None) -> int | None:
+    """The whole number in a header. None if the header has none."""
     return int(text) if text is not None and text.isascii() and text.isdigit() else None

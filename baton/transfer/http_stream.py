@@ -12,12 +12,14 @@ from typing import Self
 
 import httpx
 
+from baton.domain.errors import JobFailure
+
 _POLL_SECONDS = 0.2
 _AHEAD = 64
 
 
 class Broken(Exception):
-    """The answer did not arrive, or not completely. Another try may succeed. `after`: the server's Retry-After in
+    """The answer did not arrive, or not all of it. Another try may succeed. `after`: the server's Retry-After in
     seconds.
     """
 
@@ -36,10 +38,21 @@ class Head:
 
 
 class Stream:
-    """The answer to a GET, chunk by chunk. `tick` is called every 0.2 s without data; if it raises, the wait ends."""
+    """The answer to a GET, chunk by chunk. `tick` is called every 0.2 s without data; if it raises, the wait ends.
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout: float, tick: Callable[[], None]) -> None:
-        self._url, self._headers, self._timeout, self._tick = url, dict(headers), timeout, tick
+    `check`: called with the URL of each request before it is sent, also after a redirect. If it raises a
+    JobFailure, `head` raises it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        tick: Callable[[], None],
+        check: Callable[[str], None] = lambda _url: None,
+    ) -> None:
+        self._url, self._headers, self._timeout, self._tick, self._check = url, dict(headers), timeout, tick, check
         self._items: queue.Queue[Head | bytes | BaseException | None] = queue.Queue(_AHEAD)
         self._closed = threading.Event()
         # Daemon: a silent server must not keep the process from ending.
@@ -55,7 +68,7 @@ class Stream:
         self._closed.set()
 
     def head(self) -> Head:
-        """Status and headers. Raises Broken."""
+        """Status and headers. Raises Broken, and what `check` raised."""
         found = self._next()
         assert isinstance(found, Head)
         return found
@@ -72,6 +85,8 @@ class Stream:
             except queue.Empty:
                 self._tick()
                 continue
+            if isinstance(found, JobFailure):
+                raise found
             if isinstance(found, BaseException):
                 raise Broken(str(found) or type(found).__name__) from found
             return found
@@ -79,18 +94,22 @@ class Stream:
     def _run(self) -> None:
         try:
             with (
-                httpx.Client(follow_redirects=True, timeout=self._timeout) as client,
+                httpx.Client(
+                    follow_redirects=True,
+                    timeout=self._timeout,
+                    event_hooks={"request": [lambda request: self._check(str(request.url))]},
+                ) as client,
                 client.stream("GET", self._url, headers=self._headers) as answer,
             ):
                 self._put(Head(answer.status_code, answer.reason_phrase, answer.headers))
-                # Chunks as received: with a chunk size, httpx loses the incomplete last chunk of an interrupted answer.
+                # Chunks as received: with a chunk size httpx loses the incomplete last chunk of an interrupted answer.
                 for chunk in answer.iter_raw():
                     self._put(chunk)
             self._put(None)
         except _Unwanted:
             pass
         except Exception as error:
-            # Any exception: the other thread waits for the end of the answer.
+            # Any exception must reach the other thread, which waits for the end of the answer.
             with contextlib.suppress(_Unwanted):
                 self._put(error)
 
@@ -105,4 +124,4 @@ class Stream:
 
 
 class _Unwanted(Exception):
-    """The stream was closed: the rest of the answer is not read."""
+    """The stream was closed, so the rest of the answer is not read."""

@@ -17,7 +17,7 @@ from baton.system.caches import sync_directory
 class Partial:
     """`FILE.part` next to `FILE`, and `FILE.part.json` with URL, validator and total size. The caller holds a lock.
 
-    The notes are written before the first byte, so that the version of all bytes is known.
+    The JSON file is written before the first byte, so that the version of all bytes is known.
     """
 
     def __init__(self, file: Path) -> None:
@@ -61,7 +61,7 @@ class Partial:
         return not before or not now or before == now
 
     def begin(self, url: str, headers: httpx.Headers, total: int | None) -> None:
-        """Starts again with an empty file, and notes URL, validator and total size."""
+        """Starts again with an empty file, and stores URL, validator and total size."""
         self._bytes.write_bytes(b"")
         notes = {"url": url, "validator": validator_of(headers), "total": total}
         scratch = Path(f"{self._notes}.new")
@@ -70,18 +70,18 @@ class Partial:
 
     @contextmanager
     def appending(self) -> Iterator[io.FileIO]:
-        """Opens the file for further bytes. They are kept if the block ends with an error."""
+        """Opens the file for further bytes. Written bytes stay in the file if the block ends with an error."""
         # Unbuffered: bytes that a full disk refused must not be written again at the close.
         with self._bytes.open("ab", buffering=0) as out:
             yield out
 
     def discard(self) -> None:
-        """Deletes the bytes and the notes."""
+        """Deletes the partial file and its JSON file."""
         self._bytes.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
     def publish(self) -> None:
-        """Renames it to the final file, durably."""
+        """Renames the partial file to the final file, durably."""
         with self._bytes.open("rb+") as out:
             os.fsync(out.fileno())
         self._bytes.replace(self._file)

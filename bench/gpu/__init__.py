@@ -1,1 +1,1 @@
-"""`python -m bench.gpu`: the training speed of both networks on this machine's GPU, and where time is lost."""
+"""`python -m bench.gpu`: the training speed of both networks on this machine's GPU, and where the time goes."""

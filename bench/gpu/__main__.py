@@ -1,4 +1,6 @@
-"""`make bench-gpu`: images per second of both networks, and where time is lost. With torch.compile if installed."""
+"""`make bench-gpu`: images per second of both networks, and where the time goes. Compared with torch.compile if PyTorch
+is installed.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--data", type=Path, help="a directory of Tiny ImageNet for the whole worker; default: digits")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds of steps for each way (20)")
-    parser.add_argument("--small", action="store_true", help="narrow networks and small images, as without a GPU")
-    parser.add_argument("--steps-only", action="store_true", help="without the run through the whole worker")
+    parser.add_argument(
+        "--small", action="store_true", help="narrow networks and small images, the default without a GPU"
+    )
+    parser.add_argument("--steps-only", action="store_true", help="measure only the steps, not a whole worker")
     return parser.parse_args()
 
 

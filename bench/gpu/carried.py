@@ -1,4 +1,4 @@
-"""The start of a second process with nothing, XLA's autotuning results or compiled programs of the first process.
+"""The start of a second process with and without results of the first: autotuning results, or also compiled programs.
 
 Baton stores the autotuning results (decision 38). The compiled programs are only measured here.
 """

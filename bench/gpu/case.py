@@ -47,7 +47,7 @@ FULL = (
     Case("network-1", "paper-1", 64, 64),
     Case("network-2", "paper-2", 64, 128),
 )
-# For two cores: it checks that the benchmark runs. Its numbers do not apply to GPUs.
+# Cases for two CPU cores, which test the benchmark itself. Their numbers do not apply to GPUs.
 SMALL = (
     Case("network-1", "paper-1", 16, 8, 0.05, "float32", 10),
     Case("network-2", "paper-2", 16, 8, 0.05, "float32", 10),

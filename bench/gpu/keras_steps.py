@@ -1,9 +1,9 @@
 """`python -m bench.gpu.keras_steps NETWORK MODE SECONDS [--small] [--digest=STEPS]`: Baton's compiled step alone.
 
 MODE: none, augmented, none-each or augmented-each. With `-each` the small inputs of each step are copied separately,
-without it those of many steps together. The images are on the device and are selected there. Prints JSON: images per
-second of each window, seconds to compile. With --digest it always compiles, takes that many steps, and prints a digest
-of the state instead of a speed.
+without it the inputs of many steps are copied together. The images are on the device and are selected there. Prints
+JSON: images per second of each window, seconds to compile. With --digest it always compiles, takes that many steps, and
+prints a digest of the state instead of a speed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import repeat
 
 import numpy as np
 
-from baton.domain.spec import parse_spec
+from baton.domain.spec import parse_classifier
 from baton.system.cpus import cpus
 from bench.gpu.case import chosen
 from worker.attempt.protocols import STEPS_AHEAD
@@ -34,7 +34,7 @@ def main() -> None:
     from worker.training.input.source import make_source
     from worker.training.step.engine import Engine
 
-    spec = parse_spec(case.spec(augmented=given.mode.startswith("augmented")))
+    spec = parse_classifier(case.spec(augmented=given.mode.startswith("augmented")))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (IMAGES, case.size, case.size, 3), dtype=np.uint8)
     split = Split.of(images, random.integers(0, case.classes, IMAGES, dtype=np.int32))

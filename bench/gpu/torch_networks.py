@@ -1,4 +1,4 @@
-"""The baseline: both networks in PyTorch, by the published description. docs/reference/plans.md has the source."""
+"""The baseline: both networks in PyTorch, as published. docs/reference/plans.md names the publication."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def make(name: str, classes: int, width: float) -> Any:
 
 
 def groups(network: Any, name: str) -> list[dict[str, Any]]:
-    """Parameter groups for Adam, whose weight decay is an L2 regulariser: only on the kernels of network 2."""
+    """Parameter groups for Adam. Its weight decay is an L2 regulariser; only the kernels of network 2 have one."""
     kernels = [p for p in network.parameters() if p.dim() == 4]
     others = [p for p in network.parameters() if p.dim() != 4]
     decay = 2 * L2 if name == "network-2" else 0.0

@@ -1,4 +1,4 @@
-"""`python -m bench.gpu.torch_steps NETWORK none SECONDS [--small]`: torch.compile, channels last: the baseline.
+"""`python -m bench.gpu.torch_steps NETWORK none SECONDS [--small]`: the baseline, torch.compile, channels last.
 
 The images are on the device and are selected there. Prints JSON: images per second of each window, seconds to compile.
 """

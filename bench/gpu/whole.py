@@ -22,7 +22,7 @@ from tests.support.worker import WorkerProcess, workers
 
 EPOCHS = 4
 LONGEST = 900.0
-# Seconds between two reads, because each one costs the driver some time.
+# Seconds between two reads. More reads would cost the driver too much time.
 SAMPLE_SECONDS = 0.5
 UTILISATION = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
 
@@ -32,7 +32,7 @@ class Whole:
     """The results. Times in seconds.
 
     `rates`: images per second of each whole epoch, except the one that compiles and the one that is interrupted.
-    `used`: shares of time in which the GPU worked during them.
+    `used`: shares of time in which the GPU worked during these epochs.
     """
 
     rates: list[float]

@@ -1,4 +1,4 @@
-"""Indexes for the queries of each pass, so that their cost does not grow with the number of ended jobs."""
+"""Indexes for the reconciler's queries, so that their cost does not grow with the number of ended jobs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def downgrade() -> None:
     _partial("ix_checkpoints_uncollected", "checkpoints", "job_id", UNCOLLECTED)
     op.drop_index("ix_jobs_sweep_at", "jobs")
     op.drop_column("jobs", "sweep_at")
-    # Empty: each job is swept once more.
+    # The column is empty after the next upgrade, so each job is swept once more.
     op.add_column("jobs", sa.Column("swept_at", MOMENT, nullable=True))
 
 
@@ -42,7 +42,7 @@ def _partial(name: str, table: str, column: str, condition: sa.TextClause) -> No
 
 
 def _plan_sweeps() -> None:
-    # Jobs that were swept when they were long over have had their last sweep.
+    # A job that was swept long after its end needs no further sweep.
     names = ("fence", "created_at", "finished_at", "swept_at", "sweep_at")
     jobs = sa.table("jobs", *(sa.column(name, sa.BigInteger() if name == "fence" else MOMENT) for name in names))
     ended_lately = jobs.c.finished_at > datetime.now(UTC) - SWEPT_AFTER_END

@@ -1,6 +1,6 @@
 """Columns and tables for recovery from faults: failures of single items, orders with a deadline, stores, replicas.
 
-Expand only: the previous release keeps working on this schema, so each new column is nullable or has a default.
+Expand only: the previous release keeps working on this schema, because each new column is nullable or has a default.
 Revision 0009 creates the indexes.
 """
 
@@ -66,7 +66,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Kinds that an older service does not know are never sent.
+    # An older service would never send these kinds.
     notifications = sa.table("notifications", sa.column("kind", sa.String))
     op.execute(sa.delete(notifications).where(notifications.c.kind.not_in(KINDS)))
     _check_kinds(KNOWN)

@@ -1,6 +1,6 @@
-"""Indexes that keep the cost of passes and lists bounded with a large backlog or an old job.
+"""Indexes that limit the cost of reconciler passes and lists with a large backlog or an old job.
 
-The previous release runs without them, so they may be built while it writes.
+The previous release runs without these indexes, so they may be built while it writes.
 """
 
 from migrations.indexes import create_index, drop_index, outside_transaction

@@ -1,5 +1,5 @@
 """Columns for workers that take no work for some time because attempts crashed on them. The previous release ignores
-them.
+these columns.
 """
 
 import sqlalchemy as sa

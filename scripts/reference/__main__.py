@@ -1,4 +1,4 @@
-"""Writes the generated pages. With --check it writes nothing, and exits with 1 if a page does not match the code."""
+"""Writes the generated pages. With --check it writes nothing: exit status 1 if a page does not match the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status."""
+    """Writes or checks the pages. Returns the exit status."""
     stale = [name for name, text in generated(ROOT).items() if _old(ROOT / name) != text]
     if "--check" in arguments:
         for name in stale:

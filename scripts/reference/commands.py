@@ -12,8 +12,8 @@ from scripts.reference.markdown import code, page, table
 
 INTRODUCTION = """
 All commands of `baton` with their arguments and options. `baton COMMAND --help` prints the same. `BATON_URL` and
-`BATON_TOKEN` set the service and the token; without them a command uses the `baton up` that runs in this folder. Exit
-statuses: 0 done, 1 the job failed or was cancelled, 2 bad usage or spec, 3 service not reachable, 4 refused, 130
+`BATON_TOKEN` set the service and the token. Without them a command uses the `baton up` that runs in this folder. Exit
+statuses: 0 success, 1 the job failed or was cancelled, 2 bad usage or spec, 3 service not reachable, 4 refused, 130
 interrupted.
 """
 

@@ -27,7 +27,7 @@ def _cell(text: str) -> str:
 
 
 def code(value: object) -> str:
-    """The value as code. Empty if it is empty."""
+    """The value as code. An empty value gives an empty text."""
     return f"`{value}`" if value != "" else ""
 
 

@@ -13,37 +13,43 @@ from scripts.reference.markdown import code, page, table
 from scripts.reference.schema import shape
 from service.api.problems import STATUS, TITLES
 
+SPECS = ("JobSpec", "ProgramJobSpec")
+"""Models with a section on the page of the job spec."""
+
 INTRODUCTION = """
 All calls of the service's REST API. The full contract, with the fields of each answer, is the OpenAPI document of a
 running service at `/openapi.json`; `/docs` shows it as a page. Send the token in the header `Authorization: Bearer
-TOKEN`. Each call below names the scope it needs; [Access](access.md) describes scopes. Times are ISO 8601 in UTC, sizes
-are in bytes, durations in seconds.
+TOKEN`. Each call below names the scope that it needs; [Access](access.md) describes scopes. Times are ISO 8601 in UTC,
+sizes are in bytes, durations in seconds.
 
-Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, which never changes, `detail`, a text,
-and `errors`, which names fields. A body has at most 1 MiB. `POST /v1/jobs` also accepts YAML (`Content-Type:
-application/yaml`), and with an `Idempotency-Key` it can be repeated.
+Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, `detail` and `errors`. A `code` never
+changes its meaning, `detail` is text for people, and `errors` names fields. A request body has at most 1 MiB.
+`POST /v1/jobs` also accepts YAML (`Content-Type: application/yaml`). With an `Idempotency-Key` a client can repeat it.
 
 ## Fields of a job's status
 
-- `metrics`: of the last finished epoch, from the newest row of the history. Empty before the first row.
-- `progress`: the worker's last report. Within an attempt it never goes back, in whatever order heartbeats arrive. The
-  next attempt continues from its checkpoint. `progress.metrics`: numbers in that report, usually not recorded yet.
-- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats arrive, so
-  null for a job that is paused, queued, recovering or ended.
+- `metrics`: those of the last finished epoch, from the newest row of the history. Empty before the first row.
+- `progress`: the worker's last report. Within an attempt it never goes back, even if heartbeats arrive in another
+  order. The next attempt continues from its checkpoint, so `progress` may then go back. `progress.metrics`: numbers in
+  that report, which usually are not in the history yet.
+- `progress` of a program: `stage`, `stages`, `step` and `steps` are 0, because a program has no stages. `epochs` and
+  `total_steps` are 0 if the program does not know them; then `fraction` is 0 too.
+- `progress.images_per_second` and `progress.eta_seconds`: null unless a worker trains now and its heartbeats arrive. So
+  they are null for a job that is paused, queued, recovering or ended.
 - `beat_at`: the last heartbeat of the worker that holds the job. Null if no worker holds it.
-- `silent_seconds`: the age of that heartbeat, from 1.5 heartbeat intervals on (15 s by default). Null before.
-- `lease_expires_at`: when another worker gets the job, unless a heartbeat arrives before.
-- `as_of`: the service's time of the answer. Clients compute ages from it and need no clock.
+- `silent_seconds`: the age of that heartbeat. Null while it is below 1.5 heartbeat intervals (15 s by default).
+- `lease_expires_at`: when another worker gets the job, if no heartbeat arrives before.
+- `as_of`: the time of the answer by the service's clock. Clients compute ages from it and need no correct clock.
 - `goodput`: seconds by bucket, see [Where a job's time goes](../explanation/goodput.md).
 
 `version` grows with each change. Two changes appear without a new version: `waiting_for` and `silent_seconds`. Both
-change the `ETag`, and `?wait` ends when a worker's heartbeat becomes late. The seconds grow under the same tag. An
-attempt has `beat_at` and `silent_seconds` too.
+change the `ETag`, and `?wait` ends when a worker's heartbeat becomes late. Seconds that only grow do not change the
+`ETag`. An attempt has `beat_at` and `silent_seconds` too.
 
 All times that are stored and compared come from the database's clock: claims, leases, events, checkpoints, epochs
-(`finished_at` is when the service recorded the row; a repeated call keeps it). Times of a worker's clock are only
-informational: `created_at` in a checkpoint's manifest, `finished_at` in the files `history.csv` and `report.html`, and
-the times in logs.
+(`finished_at` is the time when the service recorded the row; a repeated call does not change it). Times of a worker's
+clock are only informational: `created_at` in a checkpoint's manifest, `finished_at` in the files `history.csv` and
+`report.html`, and the times in logs.
 """
 SENTENCES = {
     "database-unavailable": (
@@ -53,7 +59,7 @@ SENTENCES = {
     "store-unavailable": (503, "The store does not answer. Repeat the request after `Retry-After`"),
     "not-ready": (
         503,
-        "`GET /readyz`: `errors` names the dependencies that do not answer or accept no write, and what to do",
+        "`GET /readyz`: `errors` names the dependencies that do not answer or accept no writes, and the next step",
     ),
     "disk-full": (503, "A disk of the service is full; `detail` names it. Repeat the request after `Retry-After`"),
     "internal-error": (500, "An internal error of the service; its log has the details"),
@@ -116,7 +122,7 @@ def _body(operation: dict[str, Any]) -> str:
 def _model(schema: dict[str, Any]) -> str:
     parts = [schema, *schema.get("anyOf", []), *schema.get("oneOf", [])]
     names = [part["$ref"].rpartition("/")[2] for part in parts if "$ref" in part]
-    return " or ".join("[JobSpec](job-spec.md#jobspec)" if name == "JobSpec" else f"`{name}`" for name in names)
+    return " or ".join(f"[{name}](job-spec.md#{name.lower()})" if name in SPECS else f"`{name}`" for name in names)
 
 
 def _answers(responses: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import baton
@@ -33,7 +33,7 @@ VIEWS: tuple[type[Any], ...] = (
 
 def sdk_page() -> str:
     """The page."""
-    classes = [_class(one) for one in (baton.Client, Job, Jobs, LogPart, RetryPolicy)]
+    classes = [class_text(one) for one in (baton.Client, Job, Jobs, LogPart, RetryPolicy)]
     errors = [f"### {name}\n\n{prose(_error(name).__doc__)}" for name in baton.__all__ if name.endswith("Error")]
     errors.append(f"### Unreachable\n\n{prose(baton.Unreachable.__doc__)}")
     return page(
@@ -50,13 +50,14 @@ def _error(name: str) -> type:
     return found
 
 
-def _class(one: type) -> str:
+def class_text(one: type, without: Sequence[str] = ()) -> str:
+    """A class and its public methods, except those in `without`."""
     parts = [f"## {one.__name__}", prose(one.__doc__)]
-    return "\n\n".join([*parts, *(_method(name, call) for name, call in methods(one))])
+    return "\n\n".join([*parts, *(_method(name, call) for name, call in methods(one) if name not in without)])
 
 
 def methods(one: type) -> Iterator[tuple[str, Any]]:
-    """The public methods of a class that Baton's code defines, base classes first, in source order."""
+    """The public methods of a class, without those of foreign base classes. Base classes first, in source order."""
     seen: dict[str, Any] = {}
     for base in reversed(one.__mro__):
         if base.__module__.startswith("baton."):
@@ -65,14 +66,15 @@ def methods(one: type) -> Iterator[tuple[str, Any]]:
 
 
 def _method(name: str, call: Any) -> str:
-    signature = re.sub(r"\b(?:baton|collections\.abc|pathlib|typing)\.(?:\w+\.)*", "", _signature(call))
-    return f"### {call.__qualname__}\n\n```text\n{name}{signature}\n```\n\n{prose(call.__doc__)}"
+    return f"### {call.__qualname__}\n\n```text\n{name}{signature(call)}\n```\n\n{prose(call.__doc__)}"
 
 
-def _signature(call: Any) -> str:
+def signature(call: Any) -> str:
+    """Parameters and result of a function, without `self` and without the modules of types."""
     found = inspect.signature(call)
     shown = [one for one in found.parameters.values() if one.name != "self"]
-    return str(found.replace(parameters=shown)).replace("'", "")
+    text = str(found.replace(parameters=shown)).replace("'", "")
+    return re.sub(r"\b(?:baton|collections\.abc|os|pathlib|typing)\.(?:\w+\.)*", "", text)
 
 
 def _view(model: type[Any]) -> str:

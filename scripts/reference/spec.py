@@ -9,11 +9,13 @@ from pydantic import BaseModel
 from baton.domain.catalog import AUGMENTATIONS, DATASETS, NETWORKS
 from baton.domain.spec.augmentation import AugmentationSpec
 from baton.domain.spec.checkpoint_and_retry import CheckpointSpec, RetrySpec
+from baton.domain.spec.common import CommonSpec, in_reading_order
 from baton.domain.spec.dataset import DatasetSpec, SplitFractions
 from baton.domain.spec.job import JobSpec
 from baton.domain.spec.limits import LimitsSpec
 from baton.domain.spec.network import NetworkSpec, OptimizerSpec
 from baton.domain.spec.notifications import NotifySpec
+from baton.domain.spec.program import MonitorSpec, ProgramJobSpec, ProgramSpec
 from baton.domain.spec.schedules import ConstantSchedule, CyclicSchedule, PlateauSchedule
 from baton.domain.spec.stage import Published, StageSpec
 from scripts.reference.markdown import code, field_docs, page, prose, table
@@ -30,17 +32,34 @@ MODELS: tuple[type[BaseModel], ...] = (
     PlateauSchedule,
     CyclicSchedule,
     AugmentationSpec,
+    Published,
+    ProgramJobSpec,
+    ProgramSpec,
+    MonitorSpec,
     CheckpointSpec,
     RetrySpec,
     LimitsSpec,
     NotifySpec,
-    Published,
 )
 INTRODUCTION = """
-All fields of a job spec. A spec is YAML or JSON with the fields of [JobSpec](#jobspec). `baton plan FILE` shows the
-resulting stages without submitting the spec. A field that is unknown or out of bounds is refused with its path
-(`stages.0.epochs`). `--set stages.0.epochs=2` uses the same paths. Durations are seconds, or text such as `90s`, `1.5m`
-or `11h30m`.
+All fields of a job spec. A spec is YAML or JSON. There are two kinds: with `network`, `dataset` and `stages` a job
+trains an image classifier ([JobSpec](#jobspec)); with `program` it runs a training program of your own
+([ProgramJobSpec](#programjobspec)). A spec has the fields of one kind.
+
+`baton plan FILE` shows what a spec means without submitting it. A field that is unknown or out of bounds is refused
+with its path (`stages.0.epochs`). `--set stages.0.epochs=2` and `--set params.lr=0.1` use the same paths. Durations are
+seconds, or text such as `90s`, `1.5m` or `11h30m`.
+
+```yaml
+name: finetune
+program:
+  command: [python, train.py, --epochs, "20"]
+  environment: {OMP_NUM_THREADS: "4"}
+params: {lr: 0.0003, layers: [64, 64]}
+monitor: {metric: val_loss, mode: min}
+limits: {stall: 15m, max_runtime: 12h}
+checkpoint: {every: auto, keep: 3}
+```
 """
 
 
@@ -52,11 +71,14 @@ def spec_page() -> str:
 
 def _section(model: type[BaseModel]) -> str:
     schema = model.model_json_schema(by_alias=True)
-    docs = field_docs(model)
+    shared = issubclass(model, CommonSpec)
+    docs = {**(field_docs(CommonSpec) if shared else {}), **field_docs(model)}
     required = schema.get("required", [])
+    found = fields(schema)
+    order = in_reading_order(model) if shared else found
     rows = [
-        (code(name), shape(_resolved(name, one)), default(one, name in required), docs.get(name, ""))
-        for name, one in fields(schema).items()
+        (code(name), shape(_resolved(name, found[name])), default(found[name], name in required), docs.get(name, ""))
+        for name in order
     ]
     listed = table(("field", "values", "default", "meaning"), rows)
     return f"## {model.__name__}\n\n{prose(model.__doc__)}\n\n{listed}"

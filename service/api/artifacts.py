@@ -1,4 +1,4 @@
-"""Artifacts, the files for people: the list, and downloads."""
+"""Artifacts, the files for users: the list, and downloads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Span:
 
 @router.get("/jobs/{job_id}/artifacts", dependencies=[READ], responses=responses(404))
 def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
-    """List the job's artifacts, the files for people."""
+    """List the job's artifacts: files for users, such as models and the report."""
     with ctx.database.read() as session:
         return views.artifact_views(Unit(session), job_id)
 
@@ -68,7 +68,7 @@ async def fetch_artifact(
     if matches(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
     answer = await unless_gone(request, _answer(ctx.store, request, row, tag))
-    return Response() if answer is None else answer  # the client has gone
+    return Response() if answer is None else answer  # the client has disconnected
 
 
 def find(ctx: Services, job_id: str, name: str) -> Artifact:
@@ -92,7 +92,7 @@ async def _answer(store: BlobStore, request: Request, row: Artifact, tag: str) -
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        # A worker wrote the file and chose its type: no browser may run it in the service's origin.
+        # A worker wrote the file and chose its type, so a browser must not run it in the service's origin.
         "Content-Security-Policy": SANDBOX,
         "Content-Disposition": f'attachment; filename="{row.name}"',
     }

@@ -1,4 +1,4 @@
-"""Calls of workers. Every write carries the fencing token of its attempt. An outdated token gets 409 `lease-lost`.
+"""Calls of workers. Every write contains the fencing token of its attempt. An outdated token gets 409 `lease-lost`.
 
 The answer to a claim contains a token that authorizes the other calls for this attempt only.
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
+from baton.domain.attempt_objects import PART_BYTES
 from baton.domain.errors import LeaseLost
 from baton.domain.reasons import Reason
+from baton.domain.store_identity import StoreGrant
 from baton.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
 from baton.domain.wire import (
     ArtifactCommit,
@@ -60,7 +62,7 @@ from service.usecases import (
 )
 
 router = guarded_router("attempts")
-# Delay before the attempt is sent again. Without it a worker that cannot run it would take it again at once.
+# Delay before the attempt is sent again. Without the delay, a worker that cannot run the attempt would take it again.
 OTHER_WORKER_SECONDS = 2.0
 STORE_IN_DOUBT_SECONDS = 30.0
 AGAIN_AFTER: dict[type[Conflict], float] = {
@@ -109,20 +111,23 @@ def _note_idle(ctx: Services, message: NextRequest) -> None:
 def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Grant:
     """Take a queued attempt. A repeated `claim_id` gets the same grant.
 
-    Its `token` authorizes the calls of this attempt while it is held.
+    The `token` in the answer authorizes the calls of this attempt while the worker holds it. `store` is the store with
+    the attempt's objects. A worker with access to this store uses it directly. Any other worker reads and writes
+    through `/attempts/{attempt_id}/objects`.
 
-    409 `limit-reached`: its queue or one of its labels is at its limit; it is sent again when the limit allows it.
-    409 `not-installed`: the worker lacks an extension that the spec names; it is sent again, for another worker.
-    409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own; it is sent again.
-    409 `store-in-doubt`: the service may have the wrong store, see /readyz; it is sent again.
-    409 `worker-too-old`: the worker does not understand what the spec uses; it is sent again, for a newer worker.
-    409 `passed-over`: the job's last attempt ended here because the worker's data differs; other workers have priority.
+    After each of these refusals the attempt stays in its queue and is offered again:
+    409 `limit-reached`: the queue or a label of the job is at its limit; offered again when the limit allows it.
+    409 `not-installed`: the worker lacks an extension that the spec names; offered to another worker.
+    409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
+    409 `store-in-doubt`: the service may have the wrong store, see /readyz.
+    409 `worker-too-old`: the worker does not support something that the spec uses; offered to a newer worker.
+    409 `passed-over`: the job's last attempt on this worker ended for a reason that other workers may not have, such as
+    different data; they have priority.
     """
     settings = ctx.settings
     terms = leases.Terms(settings.lease_seconds, settings.heartbeat_seconds, settings.limits)
     try:
-        if ctx.own_store.doubt is not None:
-            raise StoreInDoubt(ctx.own_store.doubt)
+        ctx.own_store.check_doubt()
         admit(ctx, message.worker)
         with ctx.leases.write() as session:
             grant = leases.claim(Unit(session), attempt_id, message, terms)
@@ -132,7 +137,8 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
         ctx.offers.take_back(attempt_id)
         raise
     held = HeldAttempt(grant.attempt_id, grant.fence, grant.job_id, caller.token_id)
-    return grant.model_copy(update={"token": ctx.lease_authenticator.attempts.sign(held)})
+    store = StoreGrant(url=ctx.own_store.url, id=ctx.own_store.id, part_bytes=PART_BYTES)
+    return grant.model_copy(update={"token": ctx.lease_authenticator.attempts.sign(held), "store": store})
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", dependencies=[OF_ATTEMPT], responses=ERRORS)
@@ -155,9 +161,9 @@ async def commit_checkpoint(
 ) -> CheckpointRef:
     """Commit a checkpoint.
 
-    409 `not-in-store`: the service does not find its manifest. 503 `store-unavailable`: the service cannot check now.
+    409 `not-in-store`: the service does not find the manifest. 503 `store-unavailable`: the service cannot check now.
     """
-    # Check the store before the transaction: no lock is held while the store answers.
+    # Check the store before the transaction, so that no lock is held while the service waits for the store.
     if await LEASES.run(_is_new_checkpoint, ctx, attempt_id, message):
         await ctx.looks.at_checkpoint(message)
     found, new = await LEASES.run(_commit_checkpoint, ctx, attempt_id, message)
@@ -236,7 +242,7 @@ async def _look_for_missing(ctx: Services, attempt_id: str, message: Quarantine)
     if await ctx.looks.sees(message.prefix):
         if message.missing:
             raise WrongStore(
-                f"the service sees {message.prefix} in its store {ctx.own_store.url}, and this worker does not: set "
+                f"the service finds {message.prefix} in its store {ctx.own_store.url}, but this worker does not: set "
                 "BATON_STORE to that store"
             )
         return

@@ -18,7 +18,8 @@ from baton.domain.tokens import MEANINGS, Scope
 from baton.telemetry import log_context
 from service.api.body_checks import check_json
 from service.api.context import Services
-from service.api.request_limits import SHARE, Group, Sharer
+from service.api.request_limits import BODY, SHARE, Group, Sharer, large_body
+from service.api.tunnel_port import check_tunnel
 from service.authn.authenticator import Authenticator, Credential
 from service.authn.secrets import csrf_of
 from service.errors import Forbidden, ForeignPage, Unauthorized
@@ -54,7 +55,7 @@ class Needs:
 
     `schemes`: security schemes in the OpenAPI document. A session works for all routes, but the document lists it only
     for the session routes: with a cookie at each operation, Schemathesis reports unknown headers as errors. `unless`:
-    the setting that makes the route public. `waits`: a worker may wait long for the answer.
+    the setting that makes the route public. `waits`: the service may delay the answer until there is work.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class Needs:
 
 
 OPEN = Depends(Needs())
-READ, SUBMIT, WORK, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.WORK, Scope.ADMIN))
+READ, SUBMIT, DATA, PROGRAMS, WORK, ADMIN = (Depends(Needs(scope)) for scope in Scope)
+READ_OR_PROGRAMS = Depends(Needs(Scope.READ, Scope.PROGRAMS))
 ANY_TOKEN = Depends(Needs(*Scope, schemes=("bearer", "session")))
 METRICS = Depends(Needs(Scope.READ, unless="metrics_public"))
 POLL = Depends(Needs(Scope.WORK, waits=True))
@@ -105,11 +107,11 @@ def _worker(group: Group, principal: Principal, request: Request) -> Sharer:
 
 
 class GuardedRoute(APIRoute):
-    """Checks the token before it reads the body: a caller without a token learns nothing from errors about bodies."""
+    """Checks the token before it reads the body, so that callers without a token get no errors about bodies."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.needs = _declared(path, options.get("dependencies") or ())
-        self.lane = lane_of(endpoint)
+        self.lane, self.large = lane_of(endpoint), large_body(endpoint)
         options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "security": self.needs.openapi()}
         super().__init__(path, endpoint, **options)
 
@@ -121,8 +123,14 @@ class GuardedRoute(APIRoute):
             log_context.bind(job=request.path_params.get("job_id"), attempt_id=request.path_params.get("attempt_id"))
             if self.needs.asked_for(request.app.state.services.settings):
                 request.state.principal = await admitted(request, self.needs, self.lane)
+                check_tunnel(request.scope, request.state.principal)
                 request.scope[SHARE].take(self.needs.sharer(request.state.principal, request))
-            check_json(await request.body())
+            else:
+                check_tunnel(request.scope, None)
+            if self.large is None:
+                check_json(await request.body())
+            else:
+                request.scope[BODY].allow(self.large)
             return await handler(request)
 
         return guarded
@@ -136,7 +144,7 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
 
 
 async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
-    """The caller, if it has the required scope. `lane`: where the token is looked up. None: in the default pool.
+    """The caller, if it has the required scope. `lane`: the lane in which the token is looked up; None: default pool.
 
     Raises Unauthorized, Forbidden, TooManyFailures.
     """
@@ -178,7 +186,7 @@ async def still_admitted(request: Request) -> bool:
     shown = credential_of(request)
     try:
         return shown is not None and await identified(request, shown) == request.state.principal
-    except (BatonError, SQLAlchemyError):  # also if the database is unavailable: the reader connects again
+    except (BatonError, SQLAlchemyError):  # also during an outage of the database: the reader then connects again
         return False
 
 
@@ -198,7 +206,7 @@ def authenticator_of(request: Request) -> Authenticator:
 
 
 def check_site(headers: Mapping[str, str]) -> None:
-    """Refuse requests from pages of other sites. A request without the header is not from a current browser."""
+    """Refuse requests from pages of other sites. Current browsers send the header that shows the site of the page."""
     if headers.get("Sec-Fetch-Site", "none").lower() not in OWN_PAGES:
         raise ForeignPage("a page of another site must not write with this session")
 

@@ -21,7 +21,7 @@ def checked_text(value: Any) -> Any:
 
 
 def check_json(raw: bytes) -> None:
-    """The same for a body that is decoded elsewhere. Decodes only bodies that may contain such text or nesting."""
+    """Like `checked_text`, for a body that other code decodes. Decodes only bodies that may have such a fault."""
     lowered = raw.lower()
     odd = b"\\u0000" in lowered or b"\\ud" in lowered
     if not odd and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
@@ -29,7 +29,7 @@ def check_json(raw: bytes) -> None:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
-        return  # the decoder reports it
+        return  # the other code's decoder reports the error
     checked_text(value)
 
 

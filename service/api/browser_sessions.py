@@ -43,7 +43,9 @@ def open_session(ctx: Ctx, request: Request, response: Response, message: Sessio
             browser_sessions.use_link(Unit(session), ctx.authenticator.link_id(link))
         expires = browser_sessions.open_session(Unit(session), ctx.authenticator.session_id(cookie), owner, seconds)
     secure = ctx.settings.tls_proxy or request.url.scheme == "https"
-    response.set_cookie(COOKIE, cookie, max_age=int(seconds), secure=secure, httponly=True, samesite="strict")
+    response.set_cookie(
+        COOKIE, cookie, path=_path(ctx), max_age=int(seconds), secure=secure, httponly=True, samesite="strict"
+    )
     response.headers["Cache-Control"] = NO_STORE
     return _view(owner, expires, cookie)
 
@@ -59,14 +61,14 @@ def _owner(ctx: Services, text: str, link: str | None, address: str) -> Principa
 
 
 def _check_person(owner: Principal) -> None:
-    """Refuse machine tokens: they have no token id, and a session without one has all scopes. Raises Forbidden."""
+    """Refuse machine tokens. They have no token id, and a session without one has all scopes. Raises Forbidden."""
     if owner.machine:
         raise Forbidden(f"the token {owner.name} is for programs: make one for people with `baton token create`", ())
 
 
 @router.post("/session/links", dependencies=[ANY_TOKEN], status_code=201)
 def make_link(ctx: Ctx, caller: Caller, request: Request, response: Response) -> LinkView:
-    """Make a link that signs a browser in as this caller. It works once, within 15 minutes. It needs a token."""
+    """Make a link that signs a browser in as this caller. The link works once, within 15 minutes. Needs a token."""
     shown, code = credential_of(request), draw_link()
     if shown is None or shown.cookie:
         raise Forbidden("a session cannot make links, because it could extend itself without end: use the token", ())
@@ -93,7 +95,12 @@ def close_session(ctx: Ctx, caller: Caller, request: Request, response: Response
         with ctx.database.write() as session:
             browser_sessions.close_session(Unit(session), ctx.authenticator.session_id(shown.text), caller)
         ctx.authenticator.forget()
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=_path(ctx), httponly=True, samesite="strict")
+
+
+def _path(ctx: Services) -> str:
+    """The path of the cookie. With a prefix, browsers do not send the cookie to other programs on the same host."""
+    return ctx.settings.prefix or "/"
 
 
 def _view(owner: Principal, expires: datetime | None, cookie: str | None) -> SessionView:

@@ -18,10 +18,10 @@ from service.api.attempts import admit
 from service.api.auth import READ, SUBMIT, WORK
 from service.api.dependencies import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
-from service.api.submission_body import SPEC_BODY, Body, requested_plan, requested_spec
+from service.api.submission_body import SPEC_BODY, Body, PlanRequest, requested_spec
 from service.db.unit_of_work import Unit
 from service.lanes import LEASES
-from service.usecases import plans, worker_demand, workers
+from service.usecases import plans, pushed_data, worker_demand, workers
 from service.usecases.notifications import check_targets
 
 router = guarded_router("catalog")
@@ -42,9 +42,11 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 @router.post("/plans:preview", dependencies=[SUBMIT], openapi_extra=SPEC_BODY, responses=responses(*BODY))
 def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """Resolve a plan with changes, or a spec, without submitting it."""
-    request = requested_plan(body)
-    view = plans.preview(request.plan if request else None, requested_spec(body), installed(ctx))
+    spec, request = requested_spec(body, ctx.database)
+    view = plans.preview(request.plan if isinstance(request, PlanRequest) else None, spec, installed(ctx))
     check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
+    with ctx.database.read() as session:
+        pushed_data.check(Unit(session), view.spec)
     return view
 
 

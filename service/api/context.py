@@ -19,7 +19,10 @@ from service.metrics.counters import Counters
 from service.notifications.sender import Sender
 from service.reconciler.loop import Reconciler
 from service.settings import Settings
+from service.store.attempt_objects import AttemptObjects
+from service.store.code_bundles import CodeBundles
 from service.store.identity import ServiceStore
+from service.store.pushed_data import PushedData
 from service.store.report_checks import ReportChecks
 from service.usecases.notifications import Policy
 
@@ -50,6 +53,9 @@ class Services:
     policy: Policy
     own_store: ServiceStore
     looks: ReportChecks
+    data: PushedData
+    code: CodeBundles
+    objects: AttemptObjects
 
     def let_go(self) -> None:
         """End all long polls and streams, because the service stops. May be called from a signal handler."""

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 async def unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T | None:
     """The result of the work. When the client disconnects, the work is cancelled and the result is None.
 
-    The request's body must have been read.
+    Call it only after the request's body was read.
     """
     working, hung_up = asyncio.create_task(work), asyncio.create_task(_hung_up(request))
     try:

@@ -40,12 +40,12 @@ POLICY = f"{NOTHING}; style-src 'sha256-{_DIGEST}'"
 @router.get("/docs")
 def show_docs(request: Request) -> Response:
     """The page."""
-    text = docs_page(request.app.openapi())
+    text = docs_page(request.app.openapi(), request.scope["root_path"])
     return Response(text, headers={"Content-Security-Policy": POLICY}, media_type="text/html; charset=utf-8")
 
 
-def docs_page(document: Mapping[str, Any]) -> str:
-    """The document as HTML."""
+def docs_page(document: Mapping[str, Any], root_path: str = "") -> str:
+    """The document as HTML. `root_path`: the prefix of its links."""
     title = f"{document['info']['title']} API {document['info']['version']}"
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -53,7 +53,7 @@ def docs_page(document: Mapping[str, Any]) -> str:
     ]
     parts.append(
         "<p>The OpenAPI document, for programs such as Swagger UI, ReDoc, Postman and client generators: "
-        '<a href="/openapi.json"><code>/openapi.json</code></a>. <a href="/">Dashboard</a></p>'
+        f'<a href="{root_path}/openapi.json"><code>/openapi.json</code></a>. <a href="{root_path}/">Dashboard</a></p>'
     )
     for tag in document["tags"]:
         parts += [f"<h2>{escape(tag['name'].capitalize())}</h2>", f"<p>{_text(tag['description'])}</p>"]

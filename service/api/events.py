@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
 
 from baton.domain.views import EventPage
+from service.api.accepted_types import JSON, prefers
 from service.api.auth import READ, still_admitted
 from service.api.context import Services
 from service.api.dependencies import Ctx, JobId, guarded_router
@@ -19,12 +20,11 @@ from service.db.unit_of_work import Unit
 from service.usecases.events import event_page
 
 STREAM = "text/event-stream"
-JSON = "application/json"
 router = guarded_router("events")
 HEADERS = {
     "Cache-Control": "private, no-cache",
     "Vary": "Accept",
-    "X-Accel-Buffering": "no",  # nginx would keep events until its buffer is full
+    "X-Accel-Buffering": "no",  # without this header, nginx would delay events until its buffer is full
 }
 STREAM_DOC = (
     "A stream of Server-Sent Events: `id` is the event's number, `event` its kind, `data` an EventView. When the job "
@@ -53,7 +53,7 @@ async def list_events(
     ] = 0,
 ) -> Any:
     """List the job's events by pages, or with `Accept: text/event-stream` follow them as a stream."""
-    if wants_stream(request.headers.get("accept", "")):
+    if prefers(request.headers.get("accept", ""), STREAM):
         return await _stream(ctx, request, job_id, last_event_id if "last-event-id" in request.headers else after)
     page = await run_in_threadpool(_page, ctx, job_id, after, limit)
     return Response(page.model_dump_json(), headers={"Vary": "Accept"}, media_type=JSON)
@@ -67,7 +67,7 @@ async def _stream(ctx: Services, request: Request, job_id: str, after: int) -> R
 
 
 async def _while_admitted(request: Request, pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-    """End the stream at its next event or keep-alive after its token was revoked or expired. Streams may last days."""
+    """End a stream whose token was revoked or has expired, at its next event or keep-alive. Streams may last days."""
     async with aclosing(pieces):
         async for piece in pieces:
             if not await still_admitted(request):
@@ -78,20 +78,3 @@ async def _while_admitted(request: Request, pieces: AsyncGenerator[bytes]) -> As
 def _page(ctx: Services, job_id: str, after: int, limit: int) -> EventPage:
     with ctx.database.read() as session:
         return event_page(Unit(session), job_id, after, limit)
-
-
-def wants_stream(accept: str) -> bool:
-    """Whether the header Accept names event streams and does not prefer JSON."""
-    wishes = dict(_wish(part) for part in accept.lower().split(","))
-    return wishes.get(STREAM, 0.0) > 0 and wishes[STREAM] >= wishes.get(JSON, 0.0)
-
-
-def _wish(part: str) -> tuple[str, float]:
-    media, *parameters = (word.strip() for word in part.split(";"))
-    for name, _, value in (parameter.partition("=") for parameter in parameters):
-        if name.strip() == "q":
-            try:
-                return media, float(value.strip())
-            except ValueError:
-                return media, 0.0
-    return media, 1.0

@@ -16,7 +16,7 @@ SANDBOX = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
-"""Policy for files from workers: no scripts, and an opaque origin, wherever a browser shows the file."""
+"""Content security policy for files from workers: no scripts, and an opaque origin."""
 ALL_ANSWERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",

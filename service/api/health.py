@@ -19,7 +19,8 @@ router = APIRouter(tags=["health"])
 class Health(Message):
     """The service's health. `checks`: the result for each part. `conductor`: which replica leads.
 
-    `ages`: seconds since each part last answered its check. `passes`: since each reconciler thread ended its last pass.
+    `ages`: seconds since each part last answered its check. `passes`: seconds since each reconciler thread ended its
+    last pass.
     """
 
     status: Annotated[str, WithJsonSchema(open_set(("alive", "ready"), "The state of the service."))]

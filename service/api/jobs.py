@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, WithJsonSchema
 
 from baton.domain.errors import SpecError
-from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.spec import parse_spec
 from baton.domain.views import (
     AttemptView,
     CheckpointView,
@@ -31,10 +31,11 @@ from service.db.tables import Job
 from service.db.unit_of_work import Unit
 from service.live.status_cache import Status
 from service.principal import Principal
-from service.usecases import job_control, job_filters, views
+from service.usecases import job_control, job_filters, lineage, retry, views
 from service.usecases.job_filters import JobFilter
 from service.usecases.notifications import check_targets
-from service.usecases.submit import Repeatable, body_digest, submit_once
+from service.usecases.programs import check_start
+from service.usecases.submit import Repeatable, Submission, body_digest, submit_once
 
 MAX_WAIT = 60.0
 router = guarded_router("jobs")
@@ -51,11 +52,8 @@ def sent(status: Status, code: int = 200) -> Response:
 
 
 def tagged(view: JobView, code: int = 200) -> Response:
-    """The job's current state as an answer, with its ETag. With 201 also its Location."""
-    answer = sent(Status.of(view), code)
-    if code == 201:
-        answer.headers["Location"] = f"/v1/jobs/{view.id}"
-    return answer
+    """The job's current state as an answer, with its ETag."""
+    return sent(Status.of(view), code)
 
 
 def matches(request: Request, tag: str) -> bool:
@@ -89,22 +87,33 @@ Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is not a cursor from a pa
     responses={200: {"model": JobView, "description": "The job of an earlier call with this key"}, **responses(*BODY)},
 )
 def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Response:
-    """Submit a job. With an Idempotency-Key the call can be repeated."""
+    """Submit a job. With an Idempotency-Key the call can be repeated.
 
-    def spec() -> JobSpec:
-        wanted = requested_spec(body)
+    A spec with `program` also needs a token with the scope `programs`.
+
+    `clone` takes the spec of another job. `from` also takes the state of one of its checkpoints. The new job waits
+    until the checkpoint is copied; after that the other job may be deleted. If the changes do not affect the training
+    before the checkpoint, training continues at the position of the checkpoint. Otherwise training starts at the first
+    stage, with the weights that fit. The event `started_from` says which of these happened.
+    """
+
+    def wanted() -> Submission:
+        data, request = requested_spec(body, ctx.database)
         try:
-            found = parse_spec(wanted)
+            found = parse_spec(data)
         except SpecError:  # only now read the workers' extensions, which costs a database query
-            found = parse_spec(wanted, installed(ctx))
+            found = parse_spec(data, installed(ctx))
         check_targets(found.notify, ctx.post.names)
-        return found
+        return Submission(found, request.origin if request is not None else None)
 
     def show(unit: Unit, job: Job) -> JobView:
         return views.job_view(unit, job, ctx.settings.limits, ctx.settings.beats)
 
-    view, new = submit_once(ctx.database, caller, Repeatable(key, body_digest(body)), spec, show)
-    return tagged(view, 201 if new else 200)
+    view, new = submit_once(ctx.database, caller, Repeatable(key, body_digest(body)), wanted, show)
+    answer = tagged(view, 201 if new else 200)
+    if new:
+        answer.headers["Location"] = f"{ctx.settings.prefix}/v1/jobs/{view.id}"
+    return answer
 
 
 @router.get("/jobs", dependencies=[READ])
@@ -157,10 +166,14 @@ async def _changed(ctx: Services, job_id: str, status: Status, version: int, sec
     return status
 
 
-def _asked(ctx: Services, job_id: str, act: Any, caller: Principal) -> Response:
+def _asked(ctx: Services, job_id: str, act: Any, caller: Principal, *, starts: bool = False) -> Response:
+    """`starts`: whether the action lets the job run again, which for a program needs a scope of its own."""
     with ctx.database.write() as session:
         unit = Unit(session)
-        before = unit.lock_job(job_id).version
+        locked = unit.lock_job(job_id)
+        before = locked.version
+        if starts:
+            check_start(caller, locked)
         job: Job = act(unit, job_id, caller.name)
         if job.version != before:
             verb = act.__name__
@@ -176,14 +189,25 @@ def pause_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
 
 @router.post("/jobs/{job_id}/resume", dependencies=[SUBMIT], **ASKED)
 def resume_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
-    """Resume a paused job."""
-    return _asked(ctx, job_id, job_control.resume, caller)
+    """Resume a paused job. A program also needs a token with the scope `programs`."""
+    return _asked(ctx, job_id, job_control.resume, caller, starts=True)
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=[SUBMIT], **ASKED)
 def cancel_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
-    """Cancel the job. It cannot be resumed."""
+    """Cancel the job. It cannot be resumed, only retried."""
     return _asked(ctx, job_id, job_control.cancel, caller)
+
+
+@router.post("/jobs/{job_id}/retry", dependencies=[SUBMIT], **ASKED)
+def retry_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
+    """Retry a failed or cancelled job: it is queued again and continues from its last good checkpoint.
+
+    It is the same job with a new attempt. The budgets of `retry` and `limits.max_runtime` start again, and the
+    totals continue. 409: the job has not ended, it succeeded, or its pushed data was deleted. A program also needs a
+    token with the scope `programs`.
+    """
+    return _asked(ctx, job_id, retry.retry, caller, starts=True)
 
 
 @router.get("/jobs/{job_id}/stages", dependencies=[READ], responses=responses(404))
@@ -205,6 +229,16 @@ def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
     """List the job's committed and quarantined checkpoints and the newest 100 deleted ones, newest first."""
     with ctx.database.read() as session:
         return views.checkpoint_views(Unit(session), job_id)
+
+
+@router.get("/jobs/{job_id}/children", dependencies=[READ], responses=responses(404))
+def list_children(ctx: Ctx, job_id: JobId, limit: PageSize = 50, cursor: Cursor | None = None) -> JobPage:
+    """List by pages the jobs that were made from this one, newest first: its clones, and those that started from it."""
+    with ctx.database.read() as session:
+        unit = Unit(session)
+        children, following = lineage.children(unit, job_id, cursor, limit)
+        items = views.job_views(unit, children, ctx.settings.limits, ctx.settings.beats)
+        return JobPage(items=items, next_cursor=following)
 
 
 @router.get("/jobs/{job_id}/history", dependencies=[READ], responses=responses(404))

@@ -40,7 +40,7 @@ async def show_log(
     offset: Annotated[int, Query(ge=0, le=2**53, description="Only bytes from here on")] = 0,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for a byte after `offset`")] = 0.0,
 ) -> Response:
-    """Get the output of an attempt's training process. It may end inside a character: join the bytes, then decode."""
+    """Get the output of an attempt's training process. A part may end inside a character: join parts, then decode."""
     found = await unless_gone(request, ctx.logs.read(job_id, number, offset, wait))
     if found is None:
         return Response()  # the client has disconnected

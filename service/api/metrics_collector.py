@@ -60,7 +60,7 @@ class Scrape(Collector):
         return generate_latest(self._services.counters.registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the registration must not query the database."""
+        """Returns nothing, because the registration must not query the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
+from baton.domain.job_changes import JobChange
 from baton.domain.open_enums import CODE, open_set
-from baton.domain.spec import JobSpec
+from baton.domain.spec import JobSpec, ProgramJobSpec
 from baton.domain.views import ProblemView
 from service.api.auth import SCHEMES
+from service.api.openapi_texts import DESCRIPTION, SUMMARY, TITLE, tag_descriptions
 from service.api.problems import PROBLEMS
-from service.api.submission_body import PlanRequest
+from service.api.submission_body import CloneRequest, FromRequest, PlanRequest
 
 SCHEMA_NAMES = {"NotificationKind": "Notice"}
-"""Classes whose schema keeps another name: clients are generated from the document."""
+"""Schema names that differ from the class names. They must not change, because clients are generated from them."""
 UNUSED = ("HTTPValidationError", "ValidationError")
 REFERENCE = "#/components/schemas/{model}"
 FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
 
 
-def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """A function that returns the document, created once."""
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
-
-    return document
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
+def document(version: str, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The OpenAPI document of these routes."""
     found = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        tags=app.openapi_tags,
-        routes=app.routes,
+        title=TITLE,
+        version=version,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        tags=tag_descriptions(),
+        routes=routes,
     )
     schemas = found["components"]["schemas"]
     for name in UNUSED:
         schemas.pop(name, None)
-    for model in (ProblemView, JobSpec, PlanRequest):
+    for model in (ProblemView, JobSpec, ProgramJobSpec, PlanRequest, CloneRequest, FromRequest, JobChange):
         schema = model.model_json_schema(ref_template=REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
@@ -53,7 +45,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas[kept] = {**schemas.pop(name), "title": kept}
     schemas["ProblemView"]["properties"]["code"] = open_set(PROBLEMS, "The code of the problem.", CODE)
     found["components"]["securitySchemes"] = SCHEMES
-    # OpenAPI links: which answers contain the ids that other operations take.
+    # OpenAPI links. They show which answers contain the ids that other operations need.
     _link_from(found["paths"], "/v1/jobs", "post", ("201", "200"), "job_id", FROM_JOB)
     _link_from(found["paths"], "/v1/jobs/{job_id}/attempts", "get", ("200",), "attempt_id", FROM_ATTEMPT)
     return dict(_with_schema_names(found))

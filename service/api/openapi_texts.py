@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
+TITLE = "Baton"
 SUMMARY = "Resumable training on machines that may be preempted."
 DESCRIPTION = """
 Submit a training job. Workers train it on machines that may be preempted at any moment. After an interruption another
@@ -15,15 +16,18 @@ are ISO 8601 in UTC, durations are in seconds, sizes in bytes. Later versions ma
 sets such as `status` and `reason`. Clients should ignore unknown fields and show unknown values.
 """.strip()
 TAGS = {
-    "jobs": "Submit, list, pause, resume and cancel jobs.",
+    "jobs": "Submit, list, change, pause, resume, cancel, retry and delete jobs.",
     "events": "The events of a job, as pages or as a stream of Server-Sent Events.",
     "logs": "The output of the training process of an attempt.",
     "artifacts": "Files of a job: models, history, evaluation, the report.",
+    "data": "Pushed data: versions by name. Its bytes are packs, which are stored once.",
+    "code": "The code of programs: archives by their SHA-256.",
     "attempts": "The protocol of workers: claim an attempt, renew its lease, commit checkpoints, finish it.",
     "catalog": "Plans, networks and extensions that a spec may name; workers and queues.",
     "notifications": "Targets of notifications, and a test of them.",
     "tokens": "Tokens with scopes.",
     "session": "Browser sessions.",
+    "install": "Files with which a machine installs this release as a worker.",
     "audit": "The audit log: changes by callers, and wrong tokens.",
     "health": "Liveness, readiness and metrics of the service.",
 }

@@ -20,13 +20,14 @@ from baton.domain.errors import BatonError, FieldError, LeaseLost, SpecError
 from baton.domain.http_problems import PROBLEM, TYPE
 from baton.domain.validation import findings
 from baton.domain.views import ProblemView
+from baton.storage import AlreadyExists, InvalidName, StoreError, StoreFull
 from baton.storage import NotFound as ObjectMissing
-from baton.storage import StoreError, StoreFull
 from baton.telemetry.log_context import request_id
 from service.api.headers import ALL_ANSWERS, REQUEST_ID
 from service.db.disk_space import failing_disk, full_disk
 from service.db.outage import away
 from service.errors import (
+    BeingDeleted,
     BodyTooLarge,
     BodyTooSlow,
     Forbidden,
@@ -56,6 +57,11 @@ STATUS = {
     "store-in-doubt": 409,
     "worker-too-old": 409,
     "passed-over": 409,
+    "packs-missing": 409,
+    "parts-missing": 409,
+    "already-exists": 409,
+    "data-in-use": 409,
+    "changed-meanwhile": 412,
     "body-too-large": 413,
     "body-too-slow": 408,
     "unsupported-media-type": 415,
@@ -63,11 +69,16 @@ STATUS = {
     "invalid-spec": 422,
     "invalid-message": 422,
     "invalid-request": 422,
+    "invalid-manifest": 422,
+    "invalid-bundle": 422,
+    "wrong-digest": 422,
     "idempotency-key-reused": 422,
     "too-many-failures": 429,
     "too-many-at-once": 429,
     "too-many-writes": 429,
     "busy": 503,
+    "data-quota": 507,
+    "code-quota": 507,
 }
 OTHERS = (
     "database-unavailable",
@@ -91,9 +102,19 @@ TITLES = {
     "wrong-store": "The worker uses another store than the service",
     "store-unreachable": "The worker cannot use its store",
     "not-in-store": "The service does not find the object in its store",
-    "store-in-doubt": "The service's store is not the one that its database knows",
+    "store-in-doubt": "The service's store may not be the one that its jobs need",
     "worker-too-old": "The worker is too old for the job",
     "passed-over": "Other workers have priority for this attempt",
+    "parts-missing": "Parts of the upload are missing",
+    "already-exists": "The object exists already",
+    "packs-missing": "The store lacks packs of the manifest",
+    "changed-meanwhile": "The job was changed meanwhile",
+    "data-in-use": "Unfinished jobs need the data",
+    "wrong-digest": "The body has another digest",
+    "invalid-manifest": "The manifest is invalid",
+    "data-quota": "The space for pushed data is used up",
+    "code-quota": "The space for code bundles is used up",
+    "invalid-bundle": "The archive is no valid code bundle",
     "invalid-spec": "The spec has invalid fields",
     "invalid-message": "The message has invalid fields",
     "invalid-request": "The request has invalid fields",
@@ -120,7 +141,7 @@ def problem(
         errors=list(errors),
         request_id=request_id(),
     )
-    # Sets the headers of all answers, because some problems are sent outside the middleware.
+    # Some problems are sent outside the middleware, so the headers of all answers are set here.
     named = {REQUEST_ID: view.request_id} if view.request_id else {}
     return Response(view.model_dump_json(), status, {**ALL_ANSWERS, **named, **(headers or {})}, MEDIA_TYPE)
 
@@ -150,8 +171,8 @@ def _disconnected(_request: Request, _error: Exception) -> Response:
 
 
 def _advice(error: BatonError) -> dict[str, str]:
-    """Headers with the reaction that the client should take (RFC 6750, RFC 9110)."""
-    if isinstance(error, TooManyFailures | TooManyWrites | LaneFull):
+    """Headers that show what the client should do next (RFC 6750, RFC 9110)."""
+    if isinstance(error, TooManyFailures | TooManyWrites | LaneFull | BeingDeleted):
         return {"Retry-After": str(error.seconds)}
     if isinstance(error, TooManyAtOnce):
         return {"Retry-After": "1"}
@@ -181,7 +202,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> dict[str, str]:
-    """All methods of the path. Each method is a separate route, and the router would name only those of the first."""
+    """All methods of the path. Each method is a separate route; the router's answer names only the first route's."""
 
     def answers(method: str) -> bool:
         scope = {**request.scope, "method": method}
@@ -193,6 +214,10 @@ def _allowed(request: Request) -> dict[str, str]:
 def _store_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, ObjectMissing):
         return problem(404, "not-found", "the file is no longer in the store; list the artifacts again")
+    if isinstance(error, AlreadyExists):
+        return problem(409, "already-exists", str(error))
+    if isinstance(error, InvalidName):
+        return problem(422, "invalid-request", str(error))
     if isinstance(error, StoreFull):
         return _disk_full(str(error))
     return problem(503, "store-unavailable", "the store does not answer now; try again", headers={"Retry-After": "5"})
@@ -241,13 +266,15 @@ _DESCRIPTIONS = {
     404: "Not found",
     408: "The body did not arrive in time",
     409: "Conflict with the current state",
-    413: "The body is larger than 1 MiB",
+    412: "The job has another version than If-Match names",
+    413: "The body is too large: 1 MiB is allowed, 16 MiB for a pack, 128 MiB for a manifest",
     415: "The media type of the body is not supported",
     416: "The range is beyond the end of the file",
     422: "Invalid fields; `errors` names them",
     429: "Too many wrong tokens from this address, concurrent requests of this caller, or writes of this attempt",
     500: "An internal error of the service",
     503: "A dependency of the service does not answer",
+    507: "The space for pushed data is used up",
 }
 
 

@@ -1,7 +1,7 @@
 """Checks in the background whether the database, Redis and the store are usable. Requests read the last results.
 
-Each dependency has one thread. A dependency that hangs blocks only this thread, regardless of the number of clients.
-The age of the last answer shows how long the dependency has been silent.
+Each dependency has one thread. A dependency that hangs blocks only this thread, for any number of clients. The age of
+the last answer shows for how long the dependency has not answered.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ AGAIN_SECONDS = 1.0
 """Seconds until the next check of a dependency that failed."""
 
 FAILURE_SECONDS = 10.0
-"""How long the failure of a request counts, because on a full disk the small write of a check may still succeed."""
+"""A failed request makes a part unready for this time. On a full disk, the small write of a check may still succeed."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Check:
-    """How to check a dependency. `ask`: returns OK, or the problem and what to do. `bound`: time limit in seconds."""
+    """A check of a dependency. `ask`: returns OK, or the problem and what to do. `bound`: time limit in seconds."""
 
     name: str
     ask: Callable[[], str]
@@ -141,7 +141,7 @@ _WHERE = {
 def checks(database: Database, redis: Redis, store: BlobStore, doubt: Callable[[], str | None]) -> list[Check]:
     """The checks of the service. Each check writes: a dependency that is only readable is not ready.
 
-    `doubt`: why the store may not be the store of this database. Returns None without doubt.
+    `doubt`: returns why the store may not be the store of this database; None if there is no doubt.
     """
     return [
         Check("database", lambda: check_database(database), bound=5.0),
@@ -175,7 +175,7 @@ def check_redis(redis: Redis) -> str:
 
 
 def check_store(store: BlobStore, doubt: Callable[[], str | None] = lambda: None) -> str:
-    """OK if the store accepts a write and is the store that this database was used with."""
+    """OK if the store accepts a write and is the store that was used before with this database."""
     try:
         store.check()
     except StoreError as error:

@@ -42,5 +42,5 @@ async def show_report(ctx: Ctx, request: Request, job_id: JobId) -> Response:
         return Response(status_code=304, headers=headers)
     chunks = await unless_gone(request, opened(ctx.store, row.object, 0, row.size))
     if chunks is None:
-        return Response()  # the client has gone
+        return Response()  # the client has disconnected
     return StreamingResponse(chunks, headers=headers, media_type="text/html; charset=utf-8")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Any, TypeVar, cast
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, BodyTooSlow, TooManyAtOnce
 
 MAX_BODY = 1 << 20
-SHARE = "baton.share"
+SHARE, BODY = "baton.share", "baton.body"
+_LARGE = "__baton_large_body__"
+_E = TypeVar("_E", bound=Callable[..., Any])
 LEAST_OF_A_WORKER = 8
-"""Minimum share of one worker: it polls, renews its lease, commits checkpoints, reports, and retries."""
+"""Minimum number of concurrent requests of one worker. It polls, renews its lease, commits, reports and retries."""
 
 
 class BodyLimit:
@@ -30,11 +34,34 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http":
-            receive = _Body(scope, receive, self._limit, self._seconds)
+            receive = scope[BODY] = Body(scope, receive, self._limit, self._seconds)
         await self._app(scope, receive, send)
 
 
-class _Body:
+@dataclass(frozen=True)
+class LargeBody:
+    """Marks an endpoint that reads its body itself, as bytes: up to `limit` bytes within `seconds`."""
+
+    limit: int
+    seconds: float
+
+    def __call__(self, endpoint: _E) -> _E:
+        """Mark the endpoint."""
+        setattr(endpoint, _LARGE, self)
+        return endpoint
+
+
+async def read_bytes(request: Request) -> bytearray:
+    """The body of a request to a marked endpoint. Raises BodyTooLarge, BodyTooSlow."""
+    return bytearray().join([chunk async for chunk in request.stream()])
+
+
+def large_body(endpoint: Callable[..., Any]) -> LargeBody | None:
+    """The mark of an endpoint."""
+    return getattr(endpoint, _LARGE, None)
+
+
+class Body:
     """The body of one request. Raises BodyTooLarge, BodyTooSlow."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float) -> None:
@@ -43,9 +70,14 @@ class _Body:
         self._whole = False
         self._until: float | None = None
 
+    def allow(self, large: LargeBody) -> None:
+        """Set the limits of this request's route, before the body is read."""
+        self._limit, self._seconds = large.limit, large.seconds
+
     async def __call__(self) -> Message:
+        """The next part of the body."""
         if self._whole:
-            return await self._receive()  # waits for the disconnect, without a time limit
+            return await self._receive()  # after the body: waits for the disconnect, without a time limit
         if self._declared > self._limit:
             raise BodyTooLarge(self._limit)
         message = await self._in_time()
@@ -94,16 +126,16 @@ SIXTEENTHS = {
 }
 """How many sixteenths of the connections these groups may use together.
 
-Polls and users each leave room for the other. Both leave room for claims, all three for heartbeats, and all four for
-the administrator.
+Polls alone and users alone cannot use all connections. Polls and users together leave room for claims. With claims,
+they leave room for heartbeats. All these groups together leave room for the administrator.
 """
 
 
 @dataclass(frozen=True)
 class Sharer:
-    """The caller whose share a request uses. `key`: the token; for workers with the worker's name or address.
+    """The caller whose share a request uses. `key`: the token; for workers, also the worker's name or address.
 
-    `one_worker`: the key is one worker, which needs few connections at once.
+    `one_worker`: the key is one worker, which needs only a few concurrent connections.
     """
 
     group: Group

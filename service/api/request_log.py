@@ -19,7 +19,7 @@ from service.metrics.counters import Counters
 FORM = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACED = (b"traceparent", b"tracestate")
 PROBES = ("/healthz", "/readyz", "/metrics")
-"""Called so often that their lines would be most of the log. They are logged at the level debug."""
+"""Monitoring calls these paths often, so most lines of the log would be about them. Their level is debug."""
 
 log = logging.getLogger("service.requests")
 
@@ -50,7 +50,7 @@ class _Seen:
 
 
 class Requests:
-    """ASGI middleware. It does not buffer streams."""
+    """ASGI middleware that does not buffer streams."""
 
     def __init__(self, app: ASGIApp, counters: Counters) -> None:
         self._app, self._counters = app, counters
@@ -61,7 +61,8 @@ class Requests:
             await self._app(scope, receive, send)
             return
         name, seen = name_of(scope), _Seen(scope)
-        # Not unbound: the server logs uncaught exceptions in the same task, and the task ends with the answer.
+        # The log context stays set, because the server logs uncaught exceptions later in the same task. The task ends
+        # with the answer.
         log_context.bind(request_id=name)
 
         async def send_named(message: Message) -> None:
@@ -114,4 +115,4 @@ def name_of(scope: Scope) -> str:
     given = [value for key, value in scope["headers"] if key == b"x-request-id"]
     if len(given) == 1 and FORM.fullmatch(given[0]):
         return str(given[0].decode())
-    return f"{random.getrandbits(64):016x}"  # need not be unpredictable; the secure source would cost a system call
+    return f"{random.getrandbits(64):016x}"  # the id may be predictable; the secure source needs a system call

@@ -36,12 +36,12 @@ class AttemptTokens:
         self._lock = Lock()
 
     def sign(self, hold: HeldAttempt) -> str:
-        """The token for this hold. It is deterministic."""
+        """The token for this held attempt. The same attempt always gets the same token."""
         body = f"baton_attempt_{hold.attempt_id}_{hold.fence}_{hold.job_id}_{hold.token_id or 0}"
         return f"{body}_{self._seal(body)}"
 
     def read(self, text: str) -> HeldAttempt | None:
-        """The hold that the token was signed for. None if the signature is invalid."""
+        """The held attempt for which the token was signed. None if the signature is invalid."""
         found = FORM.fullmatch(text)
         if found is None or not hmac.compare_digest(self._seal(found[1]), found[6]):
             return None

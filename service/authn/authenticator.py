@@ -32,7 +32,7 @@ from service.errors import TooManyFailures, Unauthorized
 from service.principal import ATTEMPT, BOOTSTRAP, HeldAttempt, Principal
 
 CACHE_SECONDS = 5.0
-"""How long results are cached: a replica may accept a revoked token for so long after another replica revoked it."""
+"""How long results are cached. For this time, a replica may still accept a token that another replica has revoked."""
 
 KEPT = 10_000
 USED_EVERY = timedelta(minutes=10)
@@ -78,7 +78,7 @@ class Authenticator:
         clock: Callable[[], float] = time.monotonic,
         machines: Mapping[str, Principal] | None = None,
     ) -> None:
-        """`machines`: further tokens from the settings, and the caller that each stands for."""
+        """`machines`: further tokens from the settings, and the caller for each of them."""
         self._database, self._bootstrap, self._clock = database, bootstrap, clock
         tokens = {**(machines or {}), bootstrap: BOOTSTRAP}
         self._fixed = [(digest(text), principal) for text, principal in tokens.items()]
@@ -87,16 +87,16 @@ class Authenticator:
         self._cache = _Cache()
 
     def on(self, database: Database) -> Authenticator:
-        """An authenticator on other connections. It shares the cache, counters and invalidations with this one."""
+        """An authenticator on other connections. Both authenticators share the cache, counters and invalidations."""
         other = copy(self)
         other._database, other.attempts = database, AttemptTokens(database)
         return other
 
     def known(self, shown: Credential) -> Principal | None:
-        """The caller, if the settings or the cache know it. Does not query the database."""
+        """The caller, if its credential is in the settings or the cache. Does not query the database."""
         name = digest(shown.text)
         if not shown.cookie:
-            # Compare with all tokens, even after a match: a constant time reveals nothing.
+            # Compare with all tokens, even after a match, so that the time of the comparison reveals nothing.
             fixed = [principal for own, principal in self._fixed if hmac.compare_digest(name, own)]
             if fixed:
                 return fixed[0]
@@ -126,7 +126,7 @@ class Authenticator:
             self._cache.forgotten += 1
 
     def holds(self, hold: HeldAttempt) -> bool:
-        """Whether the attempt is still held with this fence."""
+        """Whether the attempt is still held with this fencing token."""
         query = select(Attempt.state).where(Attempt.id == hold.attempt_id, Attempt.fence == hold.fence)
         with self._database.peek() as connection:
             return connection.scalar(query) in HELD_ATTEMPTS
@@ -217,12 +217,12 @@ class Authenticator:
         return Principal(row.name, frozenset(row.scopes), row.token_id, row.ends_at), seconds
 
     def _check_claimant(self, hold: HeldAttempt) -> None:
-        """Reject the attempt's token if the token that claimed it was revoked. Otherwise a thief could keep the job."""
+        """Reject the attempt's token if the claim's token was revoked. Otherwise a thief of it could keep the job."""
         if hold.token_id is None:
             return
         row = self._row(select(*TOKEN_COLUMNS).where(ApiToken.id == hold.token_id))
         if row is None:
-            raise Unauthorized("the token that this attempt was claimed with is not known here")
+            raise Unauthorized("the token with which this attempt was claimed is not known here")
         _check_unrevoked(row.name, row.revoked_at)
 
     def _row(self, query: Executable) -> Any:

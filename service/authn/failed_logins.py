@@ -32,7 +32,7 @@ class Failures:
 class FailedLogins:
     """Allows `most` wrong tokens per address and minute (fixed window). 0: no limit. Thread-safe.
 
-    Requests with a valid token are not counted, so other users of an attacker's address are not blocked.
+    Requests with a valid token are neither counted nor blocked, so other users of an attacker's address can continue.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,7 +1,7 @@
-"""Generates tokens and cookies, and computes the digests that are stored of them.
+"""Generates tokens and cookies, and computes their digests, which are stored instead of them.
 
-Each secret has 256 random bits, so one SHA-256 is enough. A slow password hash helps only guessable secrets, and would
-cost each request tens of milliseconds.
+Each secret has 256 random bits, so one SHA-256 is enough. A slow password hash protects only secrets that can be
+guessed, and would cost each request tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class NewToken:
 
 
 def draw_token() -> NewToken:
-    """Generate a token: baton_<id>_<secret>. A double click selects all of it."""
+    """Generate a token: baton_<id>_<secret>. It has only characters that a double click selects together."""
     name = secrets.token_hex(6)
     return NewToken(name, f"{prefix(name)}_{secrets.token_hex(32)}")
 
@@ -62,7 +62,7 @@ def draw_link() -> str:
 
 
 def link_id(code: str, bootstrap: str) -> str:
-    """The id of a link's row among the sessions. It differs from the id of every cookie, so a code is no cookie."""
+    """The id of a link's row among the sessions. No cookie has this id, so a code cannot be used as a cookie."""
     return hmac.new(code.encode(), b"link:" + bootstrap.encode(), hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Limits how often an attempt may make writes that have no other bound: one token bucket each, per process."""
+"""Limits how often an attempt may make writes that have no other limit. Each kind has a token bucket per process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Bucket:
 
 
 class WriteRate:
-    """Allows `burst` writes at once per name, then one more each `seconds`. Thread-safe."""
+    """For each name: allows `burst` writes without a wait, then one more after each `seconds`. Thread-safe."""
 
     def __init__(self, what: str, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._burst, self._seconds, self._clock = what, burst, seconds, clock

@@ -21,7 +21,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 Id = String(32)
-# A row number that the database generates. SQLite generates one only for INTEGER.
+# A row number that the database generates. SQLite generates numbers only for the type INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -55,6 +55,13 @@ COMMITTED, IS_COMMITTED = _pair("checkpoints", "$state = 'committed'")
 PAST, IS_PAST = _pair("checkpoints", "$state <> 'committed'")
 WANTED, IS_WANTED = _pair("jobs", "$desired <> 'run' AND $finished_at IS NULL")
 UNCOUNTED, IS_UNCOUNTED = _pair("jobs", "$spent IS NULL")
+PINNING, IS_PINNING = _pair("jobs", "$data IS NOT NULL AND $finished_at IS NULL")
+CODED, IS_CODED = _pair("jobs", "$code IS NOT NULL")
+DOOMED, IS_DOOMED = _pair("jobs", "$deleted_at IS NOT NULL")
+ENDED, IS_ENDED = _pair("jobs", "$finished_at IS NOT NULL")
+DERIVED, IS_DERIVED = _pair("jobs", "$source_job IS NOT NULL")
+PENDING, IS_PENDING = _pair("checkpoint_copies", "$state = 'pending'")
+UNHELD, IS_UNHELD = _pair("data_objects", "$holders = 0")
 UNPUBLISHED, _unpublished = _pair("artifacts", "$published IS NULL OR $published <> $object")
 # SQLAlchemy joins conditions with AND and puts no brackets around text.
 IS_UNPUBLISHED = text(f"({_unpublished.text})")

@@ -1,10 +1,11 @@
-"""The tables of committed checkpoints and of the pointers to them."""
+"""The tables of committed checkpoints, of the pointers to them, and of their copies that are not complete."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from baton.domain.states import CheckpointState
@@ -13,6 +14,7 @@ from service.db.base import (
     COMMITTED,
     DELETED,
     PAST,
+    PENDING,
     QUARANTINED,
     USELESS,
     Base,
@@ -23,13 +25,14 @@ from service.db.base import (
 from service.db.types import Real
 
 ZERO = text("0")
+COPY_STATES = ("pending", "failed")
 
 
 class Checkpoint(Base):
     """A committed checkpoint. `roles`: the pointers that its commit moved. `collected_at`: its objects are deleted.
 
-    `seconds`: time to write it. `stall_seconds`: time that training waited. `trained_seconds`: training time of its
-    attempt that it contains.
+    `seconds`: time to write it. `stall_seconds`: time for which training waited. `trained_seconds`: the attempt's
+    training time that the checkpoint contains.
     """
 
     __tablename__ = "checkpoints"
@@ -47,7 +50,7 @@ class Checkpoint(Base):
     number: Mapped[int] = mapped_column(Number, primary_key=True)
     id: Mapped[str] = mapped_column(Id, unique=True)
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"))
-    attempt_id: Mapped[str] = mapped_column(Id, ForeignKey("attempts.id"))
+    attempt_id: Mapped[str] = mapped_column(Id, ForeignKey("attempts.id"), index=True)
     fence: Mapped[int] = mapped_column(BigInteger)
     prefix: Mapped[str] = mapped_column(String(900))
     manifest_crc32c: Mapped[str] = mapped_column(String(8))
@@ -74,4 +77,24 @@ class Pointer(Base):
 
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
     role: Mapped[str] = mapped_column(String(16), primary_key=True)
-    checkpoint_id: Mapped[str] = mapped_column(Id, ForeignKey("checkpoints.id"))
+    checkpoint_id: Mapped[str] = mapped_column(Id, ForeignKey("checkpoints.id"), index=True)
+
+
+class CheckpointCopy(Base):
+    """The checkpoints of another job that are copied into a job, which starts from them. Deleted once they are copied.
+
+    `checkpoints`: baton.domain rows of service.usecases.checkpoint_copies.Copied, oldest first. The source's rows may
+    be deleted meanwhile. `state`: `failed` if the copy is not possible; a retry of the job makes it `pending` again.
+    """
+
+    __tablename__ = "checkpoint_copies"
+    __table_args__ = (
+        one_of("state", COPY_STATES),
+        Index("ix_checkpoint_copies_pending", "source_job", sqlite_where=PENDING, postgresql_where=PENDING),
+    )
+
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    source_job: Mapped[str] = mapped_column(Id)
+    checkpoints: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    asked_at: Mapped[datetime]

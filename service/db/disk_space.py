@@ -1,4 +1,4 @@
-"""Detects a full or failing disk under the database. The messages say where it is and what to do."""
+"""Detects a full or failing disk of the database. The messages name the path and the next step."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def full_disk(error: BaseException, url: URL) -> str | None:
 
 
 def failing_disk(error: BaseException, url: URL) -> str | None:
-    """The message for an I/O error of a SQLite file whose disk is not full. None for other errors."""
+    """The message for an I/O error of a SQLite file on a disk that is not full. None for other errors."""
     file = database_file(url)
     if file is None or _sqlite_code(getattr(error, "orig", None)) != sqlite3.SQLITE_IOERR:
         return None
@@ -55,7 +55,7 @@ def failing_disk(error: BaseException, url: URL) -> str | None:
 
 
 def crowded_disk(url: URL) -> str | None:
-    """The message for a SQLite file whose disk is full, before a write has failed. None if it has room."""
+    """The message for a SQLite file whose disk is full, before a write has failed. None if the disk has room."""
     file = database_file(url)
     return _full(file) if file is not None and no_room(file) else None
 

@@ -20,7 +20,7 @@ POOL_SECONDS = 10
 # PostgreSQL rejects NaN in JSON. Reject it on SQLite too.
 _JSON = partial(json.dumps, allow_nan=False)
 WRITE = {"baton_begin": "BEGIN IMMEDIATE"}
-# A lost server is detected within half a minute. The kernel's default takes much longer.
+# With these values a lost server is detected within half a minute. The kernel's defaults take much longer.
 _NETWORK = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -38,7 +38,7 @@ def open_engine(url: str, *, connections: int = 20, migrating: bool = False) -> 
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, foreign_keys=not migrating)
-    # Threads wait here for a free connection: the server would refuse connections beyond its limit.
+    # Threads wait in the pool for a free connection, because the server refuses connections beyond its limit.
     arguments = {**_NETWORK, "options": "" if migrating else _LIMITS, "application_name": "baton"}
     return create_engine(
         parsed,
@@ -75,8 +75,8 @@ def _open_sqlite(url: URL, *, foreign_keys: bool) -> Engine:
 class Database:
     """Creates transactions. `turns`: the lock that all writers of the same SQLite file in this process share.
 
-    `heard`: called with each event of a job after its commit; must not fail. `info`: values for the use cases, by name,
-    in the `info` of each session.
+    `heard`: called with each event of a job after the commit; must not raise. `info`: values for the use cases, by
+    name; each session has them in its `info`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Database:
         )
         carried = dict(info or {})
         reading = engine
-        if self.shared:  # on SQLite each transaction sees one consistent state anyway
+        if self.shared:  # on SQLite each transaction reads one consistent state by default
             reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._readers = sessionmaker(reading, expire_on_commit=False, info=carried)
         self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)
@@ -100,17 +100,17 @@ class Database:
 
     @property
     def shared(self) -> bool:
-        """Whether several replicas of the service may use it at once."""
+        """Whether several replicas of the service may use the database at the same time."""
         return self.engine.dialect.name != "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A read-only transaction. It sees one consistent state of the database."""
+        """A read-only transaction. It reads one consistent state of the database."""
         with self._readers() as session:
             yield session
 
     def peek(self) -> Connection:
-        """A connection for one SELECT, as a context manager. Saves PostgreSQL the round trips of a transaction."""
+        """A connection for one SELECT, as a context manager. Avoids the round trips of a transaction on PostgreSQL."""
         return self._peeks.connect()
 
     @contextmanager

@@ -9,10 +9,10 @@ from threading import Lock
 
 
 class FifoLock:
-    """A mutex that is handed over to its waiters in the order of their arrival.
+    """A mutex that waiting threads get in the order of their arrival.
 
-    SQLite's own lock has no queue: a waiting writer sleeps up to 0.1 s between tries, and a later one can get it first.
-    With many writers some of them wait for seconds.
+    SQLite's own lock has no queue: a waiting writer sleeps up to 0.1 s between tries, and a later writer can get the
+    lock first. With many writers, some of them then wait for seconds.
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from service.db.base import Base
 
 
 class Leader(Base):
-    """The replica that holds a role of which there is one. `term` increases with each change of the holder."""
+    """The replica that has a role, such as leader. `term` increases each time that another replica gets the role."""
 
     __tablename__ = "leaders"
 

@@ -1,4 +1,4 @@
-"""Updates a database's schema. Safe when several processes start at once and while others use the database.
+"""Updates a database's schema. Safe if several processes start at the same time, and while others use the database.
 
 A SQLite file is migrated in one transaction. On PostgreSQL one transaction changes the tables. Indexes are built after
 it, concurrently with writers. service.db.postgres_migration handles the waiting.
@@ -33,7 +33,7 @@ HEAD = "head"
 class Standing:
     """The revision of a database's schema (None: an empty database) and the revision that this version needs.
 
-    `newer`: this version does not know the revision.
+    `newer`: the database's revision is not one of this version's migrations.
     """
 
     found: str | None
@@ -87,7 +87,7 @@ def migrate(
 ) -> Standing:
     """Upgrade the database, or downgrade it to an older revision. Returns its state before.
 
-    One process at a time. `seconds`: how long to wait for locks of others. `say` receives reports about the wait.
+    One process at a time. `seconds`: how long to wait for locks of other processes. `say` gets reports of this wait.
 
     A schema of a newer version is not changed if this version can run on it.
 
@@ -138,7 +138,7 @@ def _knows(scripts: ScriptDirectory, revision: str) -> bool:
 
 
 def _runs_on(connection: Connection, scripts: ScriptDirectory) -> bool:
-    """Whether this version's code can run on the newer schema, as recorded there (docs/decisions/0031)."""
+    """Whether this version's code can run on the newer schema. The database records this (docs/decisions/0031)."""
     if not inspect(connection).has_table(Compatibility.__tablename__):
         return False
     oldest = connection.execute(select(Compatibility.oldest_revision)).scalar()
@@ -163,7 +163,7 @@ def _check_encoding(engine: Engine) -> None:
 
 
 def _use_wal(engine: Engine) -> None:
-    # The switch to WAL ignores the busy timeout and fails at once if the file is in use. It is needed once per file.
+    # The switch to WAL, needed once per file, ignores the busy timeout and fails at once if the file is in use.
     if engine.dialect.name != "sqlite":
         return
     deadline = time.monotonic() + 30

@@ -25,8 +25,8 @@ class NoticeState(StrEnum):
 class Notification(Base):
     """A message for one target. `tries`: number of started tries. The unique key excludes duplicates.
 
-    `count`: the number of the interruption for `recovering`; the number of the attempt for what can happen in several
-    attempts (`overdue`, `silent`, a failure that pauses the job); otherwise 0.
+    `count`: for `recovering`, the number of the interruption; for events that several attempts can have (`overdue`,
+    `silent`, a failure that pauses the job), the number of the attempt; otherwise 0.
 
     `next_at`: time of the next try. During a try: the end of the reservation, until which no other replica sends it.
     """

@@ -29,10 +29,10 @@ class PassFailure(Base):
 
 
 class Replica(Base):
-    """A time in which one process of the service wrote without a gap. After a gap it begins another row.
+    """A time span in which one process of the service wrote without a gap. After a gap the process begins another row.
 
-    `name`: of the process, with the number of the row. `last_write_at`: its last committed write. Both times are from
-    the database's clock.
+    `name`: the name of the process, with the number of the row. `last_write_at`: the last committed write of the
+    process. Both times are from the database's clock.
     """
 
     __tablename__ = "replicas"

@@ -11,16 +11,16 @@ INVALID_TRANSACTION = "25"
 
 
 def away(error: Exception) -> bool:
-    """Whether the database is unavailable, and not the statement wrong. A retry of the same call may then succeed."""
+    """Whether the database is unavailable (True) or the statement is wrong (False). If True, a retry may succeed."""
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
-    # The connection was closed within a transaction, or a standby refuses writes: the driver reports internal errors.
+    # The driver reports internal errors if the connection was closed within a transaction or a standby refuses writes.
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
     return isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(INVALID_TRANSACTION))
 
 
 def refused(error: Exception) -> bool:
-    """Whether a healthy database refused this one statement, although its driver reports an operational error.
+    """Whether a working database refused only this statement, although the driver reports an operational error.
 
     The statement exceeded a limit of time, memory or size. The next statement, with another item, may succeed.
     """
@@ -33,7 +33,7 @@ def refused(error: Exception) -> bool:
 
 
 BUSY = frozenset({"55P03", "40P01", "40001"})
-"""SQLSTATE of: lock not available, deadlock detected, serialization failure."""
+"""The SQLSTATE codes of: lock not available, deadlock detected, serialization failure."""
 
 
 def busy(error: Exception) -> bool:

@@ -1,7 +1,8 @@
 """Migrates a PostgreSQL database that is in use: one process at a time, short lock waits, and retries.
 
-A statement that waits for a table's lock blocks every later statement on that table. Therefore a lock wait is limited
-to LOCK_SECONDS. Then everything is rolled back, the service's statements run, and the migration is tried again.
+A statement that waits for a table's lock blocks every later statement on that table. Therefore a wait for a lock is
+limited to LOCK_SECONDS. After that, the migration is rolled back, so that the waiting statements of the service can
+run. Then the migration is tried again.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 _BLOCKERS = text(
     "SELECT pid, usename, application_name, client_addr, state, extract(epoch FROM now() - xact_start) AS seconds "
-    "FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(:pid)) ORDER BY xact_start"
+    "FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(:pid)) AND pid <> pg_backend_pid() ORDER BY xact_start"
 )
+"""Without this query itself: an index build waits for its snapshot too, for some milliseconds."""
 _HOLDERS = text(
     "SELECT a.pid, a.usename, a.application_name, a.client_addr, a.state, extract(epoch FROM now() - a.xact_start) "
     "AS seconds FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.granted "

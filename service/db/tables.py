@@ -15,16 +15,28 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from baton.domain.queues import PRIORITIES
 from baton.domain.states import AttemptState, DesiredState, JobState, StageState
-from service.db import auth_tables, leader_table, notification_table, operation_tables  # noqa: F401 - registers their tables in Base
+from service.db import (  # noqa: F401 - registers their tables in Base
+    auth_tables,
+    data_tables,
+    leader_table,
+    notification_table,
+    operation_tables,
+)
 from service.db.base import (
+    CODED,
+    DERIVED,
     DISPATCHED,
+    DOOMED,
+    ENDED,
     LIVE,
+    PINNING,
     SPENT,
     TOO_OLD,
     UNCOUNTED,
@@ -36,13 +48,15 @@ from service.db.base import (
     Number,
     one_of,
 )
-from service.db.checkpoint_tables import Checkpoint, Pointer
+from service.db.checkpoint_tables import Checkpoint, CheckpointCopy, Pointer
 from service.db.file_tables import Artifact, Garbage
+from service.db.series_tables import Series, SeriesPoint
 from service.db.types import Real
+from service.db.worker_table import Worker
 
 __all__ = (
-    "Artifact", "Attempt", "Base", "Checkpoint", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job", "JobLabel",
-    "Pointer", "Stage", "Worker",
+    "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job",
+    "JobData", "JobLabel", "Pointer", "Series", "SeriesPoint", "Stage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -54,7 +68,12 @@ class Job(Base):
     `overdue_since`: when the missing checkpoint was detected. `restore_failures`: attempts in a row that ended during
     the restore. `needs`: extensions. `spent`, `held_seconds`: totals of the ended attempts
     (service.usecases.attempt_totals), empty in rows of an older service. `sweep_at`: when its objects are swept next.
-    It is empty before the first claim, and when no more sweep is needed.
+    It is empty before the first claim, and when no more sweep is needed. `data`: the pushed data that it pins, as
+    NAME@sha256:DIGEST; of a program that pins several, one of them (JobData has all). `code`: the digest of the code
+    bundle that a program names. `retries`: how often a user retried it after its end. `protected`: retention does not
+    delete it. `deleted_at`: when its deletion was ordered. From then on it is not shown, and the reconciler removes it.
+    `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
+    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others.
     """
 
     __tablename__ = "jobs"
@@ -66,6 +85,11 @@ class Job(Base):
         Index("ix_jobs_sweep_at", "sweep_at"),
         Index("ix_jobs_wanted", "desired", "state", sqlite_where=WANTED, postgresql_where=WANTED),
         Index("ix_jobs_uncounted", "number", sqlite_where=UNCOUNTED, postgresql_where=UNCOUNTED),
+        Index("ix_jobs_pinning", "data", sqlite_where=PINNING, postgresql_where=PINNING),
+        Index("ix_jobs_code", "code", sqlite_where=CODED, postgresql_where=CODED),
+        Index("ix_jobs_doomed", "deleted_at", sqlite_where=DOOMED, postgresql_where=DOOMED),
+        Index("ix_jobs_source", "source_job", "number", sqlite_where=DERIVED, postgresql_where=DERIVED),
+        Index("ix_jobs_ended", "finished_at", sqlite_where=ENDED, postgresql_where=ENDED),
         {"sqlite_autoincrement": True},
     )
 
@@ -81,6 +105,8 @@ class Job(Base):
     desired: Mapped[str] = mapped_column(String(16))
     desired_at: Mapped[datetime | None]
     spec_version: Mapped[int] = mapped_column(default=1, server_default=ONE)
+    data: Mapped[str | None] = mapped_column(String(140))
+    code: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(String(50))
     message: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(BigInteger, default=1)
@@ -106,6 +132,13 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     sweep_at: Mapped[datetime | None]
+    retries: Mapped[int] = mapped_column(default=0, server_default=ZERO)
+    notes: Mapped[str | None] = mapped_column(Text)
+    protected: Mapped[bool] = mapped_column(default=False, server_default=false())
+    deleted_at: Mapped[datetime | None]
+    source_job: Mapped[str | None] = mapped_column(Id)
+    source: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    logs_deleted_at: Mapped[datetime | None]
 
 
 class JobLabel(Base):
@@ -119,6 +152,16 @@ class JobLabel(Base):
     value: Mapped[str] = mapped_column(String(63))
 
 
+class JobData(Base):
+    """Pushed data that a program pins. `name`: the program's name for it. `reference`: NAME@sha256:DIGEST."""
+
+    __tablename__ = "job_data"
+
+    job_number: Mapped[int] = mapped_column(Number, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    reference: Mapped[str] = mapped_column(String(140), index=True)
+
+
 class IdempotencyKey(Base):
     """The idempotency key of a submission. `body`: digest of the request body."""
 
@@ -126,8 +169,8 @@ class IdempotencyKey(Base):
 
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"))
-    created_at: Mapped[datetime]
+    job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Stage(Base):
@@ -227,7 +270,11 @@ class Attempt(Base):
 
 
 class Epoch(Base):
-    """One row of the history. The columns are those of baton.domain.wire.EpochRow."""
+    """One row of the history, read and written by service.usecases.epoch_rows.
+
+    `image_size` and `batch_size` are 0 in the row of a program, because the previous release cannot read NULL there.
+    `metrics` is NULL in a row that the previous release wrote.
+    """
 
     __tablename__ = "epochs"
 
@@ -248,10 +295,11 @@ class Epoch(Base):
     seconds: Mapped[float] = mapped_column(Real, nullable=True)
     images_per_second: Mapped[float] = mapped_column(Real, nullable=True)
     finished_at: Mapped[datetime]
+    metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Event(Base):
-    """One event of a job. `sequence` counts from 1 without a gap."""
+    """One event of a job. `sequence` counts from 1. A job with very many keeps the first and the newest."""
 
     __tablename__ = "events"
 
@@ -262,27 +310,3 @@ class Event(Base):
     actor: Mapped[str] = mapped_column(String(220))
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]]
-
-
-class Worker(Base):
-    """The last reported state of a worker."""
-
-    __tablename__ = "workers"
-
-    name: Mapped[str] = mapped_column(String(200), primary_key=True)
-    host: Mapped[str] = mapped_column(String(255))
-    pid: Mapped[int] = mapped_column(BigInteger)
-    version: Mapped[str] = mapped_column(String(50))
-    device: Mapped[str] = mapped_column(String(200))
-    queues: Mapped[list[str]]
-    extensions: Mapped[list[str]] = mapped_column(default=list, server_default=NO_ITEMS)
-    busy: Mapped[bool]
-    last_seen_at: Mapped[datetime] = mapped_column(index=True)
-    protocol: Mapped[int] = mapped_column(default=1, server_default=ONE)
-    spec_version: Mapped[int] = mapped_column(default=1, server_default=ONE)
-    store_id: Mapped[str | None] = mapped_column(String(32))
-    refusal: Mapped[str | None] = mapped_column(Text)
-    rests_until: Mapped[datetime | None]
-    rests_why: Mapped[str | None] = mapped_column(Text)
-    since: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A time with a time zone. SQLite stores it as text in UTC whose order is the order in time."""
+    """A time with a time zone. SQLite stores it as text in UTC, which sorts in the order of time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -61,7 +61,7 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL functi
 
 @compiles(db_now, "sqlite")
 def _sqlite_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
-    # Six decimal places, as SQLAlchemy writes times: text of unequal length would not sort in the order of time.
+    # Six decimal places, like times that SQLAlchemy writes: text of other length would not sort in the order of time.
     return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 

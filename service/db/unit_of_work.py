@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from baton.domain.errors import LeaseLost
@@ -23,6 +23,12 @@ from service.db.types import db_now
 from service.errors import NotFound
 
 MAX_TEXT = 20_000
+FIRST_EVENTS, LAST_EVENTS = 100, 10_000
+"""A job keeps its first and its newest events. The events between are deleted."""
+
+FORGET_EVERY = 100
+"""Each time that a job has this many new events, events are deleted, at most twice as many in one transaction."""
+
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -32,7 +38,7 @@ def _locked(which: ColumnElement[bool]) -> dict[bool, Select[Job]]:
     return {wait: query.with_for_update(of=Job, nowait=not wait) for wait in (True, False)}
 
 
-# Built once: every write of a worker needs these statements, and building one costs as much as executing it.
+# Built only once, because every write of a worker needs these statements, and a build costs as much as an execution.
 _CLOCK = select(db_now())
 _JOB = _locked(Job.id == bindparam("job_id"))
 _OWNER = select(Attempt.job_id).where(Attempt.id == bindparam("attempt_id")).scalar_subquery()
@@ -63,6 +69,12 @@ def no_job(job_id: str) -> NotFound:
     return NotFound(f"there is no job {job_id[:64]!r}")
 
 
+def _shown(job: Job | None, job_id: str, doomed: bool) -> Job:
+    if job is None or (job.deleted_at is not None and not doomed):
+        raise no_job(job_id)
+    return job
+
+
 def _number_of(name: str) -> int:
     """A name as key of a PostgreSQL advisory lock: a signed 64-bit number."""
     return int.from_bytes(hashlib.blake2b(f"baton:{name}".encode(), digest_size=8).digest(), signed=True)
@@ -85,7 +97,7 @@ def actor_of(attempt: Attempt) -> str:
 
 
 def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
-    """The committed checkpoints of a job whose needed checkpoints are all committed too, in the same order."""
+    """Leaves out checkpoints that need a checkpoint which is not committed. The order stays the same."""
     rows = committed
     while True:
         there = {row.prefix for row in rows}
@@ -96,9 +108,9 @@ def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
 
 
 def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
-    """Lock the rows of these attempts that no other transaction holds, in id order. Returns their ids.
+    """Lock the rows of these attempts in id order, except rows that other transactions have locked. Returns the ids.
 
-    A statement that changes many rows must not wait for one row while it holds the others.
+    A statement that changes many rows must not wait for one locked row while it keeps the others locked.
     """
     query = select(Attempt.id).where(Attempt.id.in_(attempt_ids)).order_by(Attempt.id)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
@@ -107,8 +119,8 @@ def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
 class Unit:
     """A unit of work over one session. Lock the job's row before you change the job or rows that belong to it.
 
-    `wait`: whether to wait for a row that another transaction holds. Without it the lock fails at once (`busy` in
-    service.db.outage detects it): a pass over many jobs must not be blocked by one of them. SQLite has no row locks.
+    `wait`: whether to wait for a row that another transaction has locked. Otherwise the lock fails at once (`busy` in
+    service.db.outage detects this), so that one job cannot block a pass over many jobs. SQLite has no row locks.
     """
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
@@ -124,28 +136,27 @@ class Unit:
             self._now = self.session.execute(_CLOCK).scalar_one()
         return self._now
 
-    def find_job(self, job_id: str) -> Job:
-        """The job, without a lock. Raises NotFound."""
+    def find_job(self, job_id: str, *, doomed: bool = False) -> Job:
+        """The job, without a lock. Raises NotFound, also for a job that is being deleted unless `doomed` is set."""
         job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
-        if job is None:
-            raise no_job(job_id)
-        return job
+        return _shown(job, job_id, doomed)
 
-    def lock_job(self, job_id: str) -> Job:
-        """The job with its row held until the end of the transaction. Raises NotFound."""
+    def lock_job(self, job_id: str, *, doomed: bool = False) -> Job:
+        """The job with its row held until the end of the transaction. Raises NotFound.
+
+        Users do not see a job that is being deleted. The reconciler does: it sets `doomed`.
+        """
         job = self.session.scalar(_JOB[self._wait], {"job_id": known_form(job_id, "job")})
-        if job is None:
-            raise no_job(job_id)
         self._now = None
-        return job
+        return _shown(job, job_id, doomed)
 
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
-        """The attempt and its job, the job's row held. Raises NotFound."""
+        """The attempt and its job. Locks the job's row. Raises NotFound."""
         which = {"attempt_id": known_form(attempt_id, "attempt")}
         job = self.session.scalar(_JOB_OF_ATTEMPT[self._wait], which)
         if job is None:
             raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
-        # Read after the lock is held: PostgreSQL would return the attempt as it was before the wait.
+        # Read the attempt after the lock: before it, PostgreSQL could return the attempt's state from before the wait.
         attempt, self._now = self.session.execute(_ATTEMPT, which).one()
         return job, attempt
 
@@ -169,7 +180,7 @@ class Unit:
         job, attempt = self.lock_attempt(attempt_id)
         if attempt.fence != fence or attempt.state not in HELD_ATTEMPTS:
             raise LeaseLost(
-                f"attempt {attempt.number} is {attempt.state} and not held with fence {fence}: stop training"
+                f"fence {fence} is not valid for attempt {attempt.number} (state: {attempt.state}): stop training"
             )
         return job, attempt
 
@@ -183,7 +194,7 @@ class Unit:
         job.state = next_job_state(JobState(job.state), event).value
 
     def event(self, job: Job, kind: str, actor: str, message: str, **data: Any) -> Event:
-        """The same as `record`, for the service's own events."""
+        """Like `record`, for the service's own events."""
         return self.record(job, kind, actor, message, data)
 
     def record(self, job: Job, kind: str, actor: str, message: str, data: dict[str, Any]) -> Event:
@@ -200,15 +211,26 @@ class Unit:
             data=data,
         )
         self.session.add(row)
+        if job.events % FORGET_EVERY == 0 and job.events > FIRST_EVENTS + LAST_EVENTS:
+            self._forget_events(job)
         self.session.info.setdefault(HAPPENED, []).append(CommittedEvent(job.id, kind, actor, row.message, data))
         return row
+
+    def _forget_events(self, job: Job) -> None:
+        between = (Event.sequence > FIRST_EVENTS, Event.sequence <= job.events - LAST_EVENTS)
+        some = select(Event.sequence).where(Event.job_id == job.id, *between).limit(2 * FORGET_EVERY)
+        query = delete(Event).where(Event.job_id == job.id, Event.sequence.in_(some))
+        self.session.execute(query, execution_options={"synchronize_session": False})
 
     def committed_checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The checkpoints in state `committed`, newest first. Deleted checkpoints are not read."""
         return list(self.session.scalars(_COMMITTED, {"job_id": job_id}))
 
     def good_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The committed checkpoints that can be resumed from, newest first: without those that need a missing one."""
+        """The committed checkpoints from which a job can resume, newest first.
+
+        A checkpoint is left out if another checkpoint that it needs is not committed.
+        """
         return resumable(self.committed_checkpoints(job_id))
 
     def had_checkpoints(self, job_id: str) -> bool:
@@ -216,5 +238,5 @@ class Unit:
         return self.session.scalar(select(exists().where(Checkpoint.job_id == job_id))) or False
 
     def pointers(self, job_id: str) -> dict[str, str]:
-        """Role -> id of the checkpoint that has it."""
+        """By role, the id of the checkpoint that has this role."""
         return dict(self.session.execute(_POINTERS, {"job_id": job_id}).all())

@@ -1,4 +1,4 @@
-"""Waits for changes of jobs. One periodic query serves all waiting requests, without a thread for each."""
+"""Waits for changes of jobs. One periodic query serves all waiting requests, so a request needs no thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 500
 
 
 class Marks(NamedTuple):
-    """The counters of a job that only grow."""
+    """The counters of a job. Their values never decrease."""
 
     version: int
     events: int
@@ -31,7 +31,7 @@ class _Waiter:
 
 
 class ChangePoller:
-    """Wakes the requests that wait for a change of a job, by any replica."""
+    """Wakes the requests that wait for a change of a job. Any replica may have made the change."""
 
     def __init__(self, database: Database, interval: float = 0.2) -> None:
         self._database = database
@@ -46,15 +46,15 @@ class ChangePoller:
 
     @property
     def closing(self) -> bool:
-        """Whether the service stops, so that no request should wait any longer."""
+        """Whether the service is stopping. Requests then should not wait any longer."""
         return self._closing
 
     async def newer(self, job_id: str, version: int, seconds: float) -> bool:
-        """Whether the job's version became greater than `version` within `seconds`, or the service ends."""
+        """Whether the version grew beyond `version` within `seconds`, the job was deleted, or the service ends."""
         return await self._until(_Waiter(job_id, lambda marks: marks.version > version), seconds)
 
     async def more_events(self, job_id: str, sequence: int, seconds: float) -> bool:
-        """Whether the job got an event after number `sequence` within `seconds`, or the service ends."""
+        """Whether an event after number `sequence` came within `seconds`, the job was deleted, or the service ends."""
         return await self._until(_Waiter(job_id, lambda marks: marks.events > sequence), seconds)
 
     async def _until(self, waiter: _Waiter, seconds: float) -> bool:
@@ -75,7 +75,7 @@ class ChangePoller:
                 found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in self._waiters})
                 for waiter in list(self._waiters):
                     marks = found.get(waiter.job_id)
-                    if marks is not None and waiter.passed(marks):
+                    if marks is None or waiter.passed(marks):
                         waiter.changed.set()
             except Exception:
                 await asyncio.sleep(self._interval)
@@ -88,5 +88,6 @@ class ChangePoller:
         with self._database.read() as session:
             for start in range(0, len(ids), CHUNK):
                 query = select(Job.id, Job.version, Job.events).where(Job.id.in_(ids[start : start + CHUNK]))
+                query = query.where(Job.deleted_at.is_(None))
                 found.update({job_id: Marks(version, events) for job_id, version, events in session.execute(query)})
         return found

@@ -1,7 +1,7 @@
-"""The events of jobs as Server-Sent Events: first those after the reader's last event, then new ones.
+"""The events of jobs as Server-Sent Events: first the events after the reader's last one, then new ones.
 
-A waiting stream needs only a task, no thread and no transaction. One query wakes all streams
-(service.live.change_poller). Streams of one job that wait for the same event share one read.
+A waiting stream needs only a task, but no thread and no transaction. One periodic query wakes all streams
+(service.live.change_poller). Streams of one job that wait for the same event share one read of the database.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from service.db.engine import Database
 from service.db.outage import away
 from service.db.unit_of_work import Unit
+from service.errors import NotFound
 from service.live.change_poller import ChangePoller
 from service.usecases.events import event_batch
 
@@ -28,7 +29,7 @@ END = "end"
 
 @dataclass(frozen=True)
 class Piece:
-    """Encoded events. `last`: number of the last one. `ended`: the job's end state, if no further events follow."""
+    """Encoded events. `last`: number of the last one. `ended`: the job's end state, if these are its last events."""
 
     data: bytes
     last: int
@@ -37,7 +38,7 @@ class Piece:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing to send, now and later."""
+        """Whether there is no event to send, and none will follow."""
         return self.ended is not None and not self.data
 
 
@@ -72,6 +73,8 @@ class EventStream:
                 return
             try:
                 piece = await self.piece(job_id, piece.last)
+            except NotFound:
+                return  # the job was deleted: the reader reconnects and gets 404
             except Exception as error:
                 if away(error):
                     return  # the reader reconnects with the number of its last event

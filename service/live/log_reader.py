@@ -1,7 +1,7 @@
-"""The logs of attempts as shipped by their workers: read from the store, with waiting for new segments.
+"""Reads the logs of attempts, which workers ship to the store in segments, and waits for new segments.
 
-The end of a segment gives the name of the next one, so a waiting reader requests one name and lists nothing. All calls
-to the store run in its lane: a store that hangs delays nothing else.
+The end offset of a segment is part of the next segment's name. So a waiting reader requests one name and never lists
+the store. All calls to the store run in the lane STORE, so a store that hangs delays no other requests.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Span:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a log, from the requested offset to `end`. `whole`: the log ends there, as the worker marked it.
+    """A part of a log, from the requested offset to `end`. `whole`: the worker has marked `end` as the end of the log.
 
-    `last`: there was nothing after `end` at the time of the read.
+    `last`: the log had no bytes after `end` at the time of the read.
     """
 
     spans: tuple[Span, ...]
@@ -54,14 +54,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Answer:
-    """A part of a log, and whether it is complete: nothing follows."""
+    """A part of a log. `complete`: no more bytes will follow."""
 
     part: Part
     complete: bool
 
 
 class LogReader:
-    """Reads logs, with waiting for new bytes."""
+    """Reads logs, and waits for new bytes."""
 
     def __init__(self, database: Database, store: BlobStore, watch: ChangePoller) -> None:
         self._database, self._store, self._watch = database, store, watch
@@ -83,7 +83,7 @@ class LogReader:
                 yield chunk
 
     async def _rest(self, log: AttemptLog, until: float) -> AttemptLog:
-        """Sleep until `until`, or until the attempt ends: then its last lines arrive soon."""
+        """Sleep until the time `until`. Ends early when the attempt ends, because its last lines then arrive soon."""
         while not self._watch.closing and (left := until - anyio.current_time()) > 0:
             if await self._watch.newer(log.job_id, log.version, left):
                 before, log = log, await self._find(log.job_id, log.number)
@@ -110,7 +110,7 @@ def _pause(log: AttemptLog) -> float:
 
 
 def part_after(store: BlobStore, log: AttemptLog, offset: int) -> Part:
-    """The part of the log from `offset` on that is in the store."""
+    """The part of the log that begins at `offset` and is in the store."""
     if offset:
         part = _walk(store, log, offset)
         if part.size or part.whole:

@@ -1,4 +1,4 @@
-"""Caches the answers to polls of jobs: built once per version, regardless of the number of clients."""
+"""Caches the answers to polls of jobs. An answer is built once per version of a job, for any number of clients."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ LEAST_WAIT = 0.25
 
 @dataclass(frozen=True)
 class Status:
-    """A job as it is sent. `tag`: its ETag. `made`: creation time, by this process's clock.
+    """The encoded view of a job. `tag`: its ETag. `made`: creation time, by this process's clock.
 
-    `final`: it never changes again. `waits`: it may change at any moment without a new version. `silent`: the worker's
-    heartbeat is late. `silent_at`: when it will be late without another heartbeat, by this process's clock.
+    `final`: it changes only with a new version. `waits`: it may change at any moment without a new version.
+    `silent`: the worker's heartbeat is late. `silent_at`: when it will be late without another heartbeat, by this
+    process's clock.
     """
 
     version: int
@@ -60,14 +61,14 @@ class Status:
         )
 
     def good_for(self, version: int) -> bool:
-        """Whether it may be sent for this version. The durations in it may be FRESH_SECONDS old."""
+        """Whether the view may be sent for this version. Durations in the view may be FRESH_SECONDS old."""
         now = time.monotonic()
         fresh = now - self.made < FRESH_SECONDS and now < self.silent_at
         return self.version == version and (self.final or (fresh and not self.waits))
 
     def until_silent(self, most: float) -> float:
-        """Seconds until the worker's heartbeat is late if none arrives before, at most `most`."""
-        # Clocks differ a little: a client that waits until that moment must not repeat its request quickly.
+        """Seconds until the next heartbeat of the worker is late, at most `most`."""
+        # At least LEAST_WAIT: clocks differ a little, and a client must not repeat its request in quick succession.
         return min(most, max(LEAST_WAIT, self.silent_at - time.monotonic()))
 
 
@@ -106,7 +107,7 @@ class StatusCache:
 
     def _version(self, job_id: str) -> int:
         with self._database.peek() as connection:
-            version = connection.scalar(select(Job.version).where(Job.id == job_id))
+            version = connection.scalar(select(Job.version).where(Job.id == job_id, Job.deleted_at.is_(None)))
         if version is None:
             raise no_job(job_id)
         return version

@@ -1,4 +1,4 @@
-"""Long polls for work. One periodic query serves all waiting workers, without a thread for each."""
+"""Long polls for work. One periodic query serves all waiting workers, so a waiting worker needs no thread."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class _Asker:
     answer: asyncio.Future[str | None]
 
     def takes(self, line: Line) -> bool:
-        """Whether this worker can run the attempts of this line."""
+        """Whether this worker can run the attempts of this line (service.usecases.queue_backlog)."""
         return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
 
 
 class WorkOffers:
-    """Offers each startable attempt to one of the waiting workers, also if another replica made it startable.
+    """Offers each startable attempt to one of the waiting workers. Any replica may have made the attempt startable.
 
     An offer is a hint: the claim decides who gets the attempt. For HOLD_SECONDS an offered attempt is not offered to
     another worker. The claim should arrive within this time.
@@ -51,7 +51,7 @@ class WorkOffers:
         self._closing = True
 
     def take_back(self, attempt_id: str) -> None:
-        """Allow the attempt to be offered again, because its claim was refused for now. Thread-safe."""
+        """Allow a new offer of the attempt, because its claim was refused for a reason that may change. Thread-safe."""
         self._offered.pop(attempt_id, None)
 
     async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
@@ -79,7 +79,7 @@ class WorkOffers:
             try:
                 found = await LEASES.run(self._startable, askers)
             except Exception as error:
-                # Workers that already waited keep waiting through an outage. New ones get the error at once.
+                # During an outage, workers that already wait continue to wait. New ones get the error at once.
                 for one in askers:
                     if one not in seen and not one.answer.done():
                         one.answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""Numbers from the database, equal at all replicas. A few queries, whose cost does not grow with ended jobs."""
+"""Numbers from the database, equal at all replicas. The cost of the queries does not grow with ended jobs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from service.usecases.startable_attempts import occupied
 from service.usecases.worker_demand import may_start
 
 QUEUES = 100
-"""Number of queues with a separate label: the busiest ones. The others share OTHERS."""
+"""At most this many queues, the busiest ones, have their own label. All other queues share the label OTHERS."""
 
 OTHERS = "(others)"
 LIVE_JOBS = 500
-"""The time is divided only for this many jobs, the newest that have not ended."""
+"""Seconds by bucket are computed only for this many jobs: the newest jobs that have not ended."""
 
 STATUSES = ("queued", "running", "recovering", "pausing", "paused", "cancelling")
 WORKERS = tuple(state.value for state in WorkerState)
@@ -68,7 +68,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Rows:
-    """The results of one read. `seconds`: of jobs that have not ended, by bucket.
+    """The results of one read. `seconds`: by bucket, for jobs that have not ended.
 
     `failing`: items that a reconciler step could not handle and tries again, by step. `backlog`: rows that wait for
     garbage collection or publishing, by kind.
@@ -148,7 +148,7 @@ def _real(value: Any) -> float:
 
 
 def few(queues: Mapping[str, Queue]) -> dict[str, Queue]:
-    """At most QUEUES queues, because users choose the names. The others are summed."""
+    """At most QUEUES queues, because users choose the names. The numbers of all other queues are summed."""
     busiest = sorted(queues.items(), key=lambda item: (-item[1].queued - item[1].held, item[0]))
     found = dict(busiest[:QUEUES])
     if len(busiest) > QUEUES:

@@ -1,4 +1,4 @@
-"""Sends messages by Apprise, each in a separate thread that may hang. No URL of a target appears in a log."""
+"""Sends messages with Apprise, each in a separate thread that may hang. No URL of a target appears in a log."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sender:
 
         `kind`: of baton.domain.notifications. An unknown kind, from another version, counts as information.
 
-        A call that takes too long continues in the background. The same target is tried again only after it has ended.
+        A call that takes too long continues in the background. The target gets the next message only after its end.
         """
         busy = self._busy[target]
         if not busy.acquire(timeout=self._seconds):
@@ -70,7 +70,7 @@ class Sender:
 
 
 def _hush() -> None:
-    """Filter the logs of Apprise and urllib3: they contain host names and, at level DEBUG, whole URLs."""
+    """Filter the logs of Apprise and urllib3, because they contain host names and, at level DEBUG, whole URLs."""
     apprise = logging.getLogger("apprise")
     apprise.propagate = False
     apprise.addFilter(_status_alone)
@@ -78,7 +78,7 @@ def _hush() -> None:
 
 
 def _status_alone(record: logging.LogRecord) -> bool:
-    """Reduce a record to its HTTP status, and drop it if it has none. Other handlers then get no more either."""
+    """Reduce a log record to its HTTP status. Drop a record without one. All handlers get only the reduced record."""
     status = _REFUSED.search(record.getMessage())
     record.msg, record.args, record.exc_info = status[0] if status else "", (), None
     return status is not None
@@ -91,7 +91,7 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 def _way(name: str, url: str) -> Apprise:
     from apprise import Apprise, AppriseAsset
 
-    # With a service_timeout Apprise would send in a thread pool, and the process could not end before its threads.
+    # With a service_timeout, Apprise would send in a thread pool, and the process could not end before its threads.
     asset = AppriseAsset(app_id="Baton", async_mode=False, service_timeout=0, storage_mode="memory")
     service = Apprise.instantiate(url, asset=asset)
     if service is None:

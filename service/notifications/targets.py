@@ -21,7 +21,7 @@ Urls = dict[str, SecretStr]
 
 
 def load_urls(settings: Settings) -> Urls:
-    """Name of each target -> its URL, from BATON_NOTIFY_URLS and BATON_NOTIFY_FILE. Raises SettingsError."""
+    """The URL of each target by name, from BATON_NOTIFY_URLS and BATON_NOTIFY_FILE. Raises SettingsError."""
     found: Urls = {}
     for variable, text in _sources(settings):
         for number, entry in enumerate(_entries(text), 1):
@@ -64,7 +64,7 @@ def _parsed(variable: str, number: int, entry: str, before: Urls) -> tuple[str, 
 
 
 def chosen(settings: Settings, urls: Urls) -> tuple[str, ...]:
-    """The targets of jobs whose spec names none: BATON_NOTIFY_TARGETS, or else all. Raises SettingsError."""
+    """The targets of jobs whose spec names none: BATON_NOTIFY_TARGETS; by default all. Raises SettingsError."""
     if settings.notify_targets is None:
         return tuple(urls)
     odd = next((name for name in settings.notify_targets if name not in urls), None)

@@ -9,10 +9,10 @@ from sqlalchemy import CursorResult, bindparam, case, select, update
 
 from baton.domain.manifest import artifact_name
 from baton.storage import BlobStore, NotFound
-from service.db.base import IS_UNPUBLISHED
+from service.db.base import IS_DOOMED, IS_UNPUBLISHED
 from service.db.engine import Database
 from service.db.operation_tables import PassFailure
-from service.db.tables import Artifact
+from service.db.tables import Artifact, Job
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import ACTOR, Isolation, Item, ready
 from service.reconciler.store_pass import BATCH, Pass
@@ -25,7 +25,7 @@ MOST_TRIES = 12
 """Tries to publish an artifact whose object is missing. With the backoff of `isolation` they take about 45 minutes."""
 
 PUBLISH = "publish"
-# A separate pool: a long deletion does not delay publishing.
+# A separate pool, so that a long deletion does not delay publishing.
 PUBLISHERS = StorePool(4, patience=COPY_SECONDS)
 
 
@@ -33,7 +33,9 @@ def publish(database: Database, store: BlobStore, isolation: Isolation | None = 
     """Copy each changed artifact to its plain name."""
     found: dict[str, tuple[str, str]] = {}
     query = select(Artifact.job_id, Artifact.name, Artifact.object).where(
-        IS_UNPUBLISHED, ready(PUBLISH, Artifact.object)
+        IS_UNPUBLISHED,
+        Artifact.job_id.not_in(select(Job.id).where(IS_DOOMED)),
+        ready(PUBLISH, Artifact.object),
     )
 
     def find() -> list[Item]:
@@ -56,13 +58,13 @@ def publish(database: Database, store: BlobStore, isolation: Isolation | None = 
 
 
 def _gave_up(database: Database, source: str, job_id: str, name: str) -> bool:
-    """Give up an artifact whose object is missing after MOST_TRIES tries, with an event. Returns whether it did.
+    """Stop trying, with an event, if the object is still missing after MOST_TRIES tries. Returns whether it stopped.
 
-    The row is marked as published, so that it is not found again. The next version of the artifact is published.
+    The row is marked as published, so that the step does not find it again. The next version is published as usual.
     """
     with database.write() as session:
         unit = Unit(session, wait=False)
-        job, failure = unit.lock_job(job_id), session.get(PassFailure, (PUBLISH, source))
+        job, failure = unit.lock_job(job_id, doomed=True), session.get(PassFailure, (PUBLISH, source))
         tries = (failure.tries if failure else 0) + 1
         if tries < MOST_TRIES:
             return False

@@ -25,7 +25,7 @@ from service.usecases.store_troubles import trouble_of
 
 ACTOR, STEP = "conductor", "checkpoints"
 BATCH = 1_000
-# In the other phases (before the first step, evaluation) no checkpoint is due.
+# The phases in which checkpoints are due. Before the first step and during the evaluation, none is due.
 SAVES = (Phase.TRAINING.value, Phase.VALIDATING.value)
 
 
@@ -40,11 +40,11 @@ class _Training:
     committed: datetime | None
 
     def age(self, now: datetime) -> float:
-        """Seconds without a commit since training started. The wait for a worker does not count."""
+        """Seconds since the last commit or the start of training, whichever is later."""
         return (now - max(self.begun, self.committed or self.begun)).total_seconds()
 
     def overdue(self, served: Served) -> bool:
-        """Whether the last commit is too old. Counts from the end of the last outage of the service at the earliest."""
+        """Whether the last commit is too old. Time before the end of the service's last outage does not count."""
         since = (served.now - served.since).total_seconds()
         return checkpoint_overdue(min(self.age(served.now), since), self.interval)
 
@@ -98,8 +98,8 @@ def _report(database: Database, seen: _Training, served: Served) -> None:
 
 
 def _text(one: _Training, age: float, trouble: Trouble | None) -> str:
-    why = f"the worker tries again; {trouble}" if trouble else "it has reported no failure: a save may hang"
+    why = f"the worker tries again; {trouble}" if trouble else "it has reported no failure; a save may hang"
     return (
-        f"no checkpoint was committed for {age:.0f} s, one is due every {one.interval or 0:.0f} s: training "
-        f"goes on, and {why}"
+        f"no checkpoint was committed for {age:.0f} s; one is due every {one.interval or 0:.0f} s. Training "
+        f"continues, and {why}"
     )

@@ -19,7 +19,8 @@ BATCH = 1_000
 class ClockRepairs:
     """Makes backoffs and notifications due after the lease guard has detected a clock change.
 
-    This also shortens correct waits. The cost is one early retry; without it, a clock set back by an hour adds an hour.
+    This also shortens correct waits, which costs one early retry. Without the repair, a clock that is set back by an
+    hour would add an hour to each wait.
     """
 
     def __init__(self, database: Database, guard: LeaseGuard) -> None:
@@ -40,7 +41,7 @@ class ClockRepairs:
         self._handled = seen
 
     def _make_due(self, column: Any, key: Any, waits: TextClause) -> int:
-        """Handle at most BATCH rows in one transaction: other writers must not wait long. Returns their number."""
+        """Handle at most BATCH rows in one transaction, so that other writers wait only briefly. Returns the number."""
         with self._database.write() as session:
             now = Unit(session).now()
             some = select(key).where(waits, column > now).limit(BATCH)

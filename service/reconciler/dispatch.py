@@ -37,13 +37,13 @@ MOST = WINDOW + AGAIN
 """Maximum number of dispatched attempts that are compared with a list."""
 
 SENT = "dispatched"
-SENT_AGAIN = "dispatched again: its message was lost and no worker had claimed it"
+SENT_AGAIN = "dispatched again: its message was lost, and no worker had claimed it"
 _Message = tuple[str, bool]  # attempt, and whether it goes to the front
 
 
 @dataclass
 class _List:
-    """`number`: how many messages the list should contain."""
+    """A list of messages in Redis. `number`: how many messages it should contain."""
 
     queue: str
     priority: str
@@ -72,7 +72,8 @@ def clean(database: Database, messages: RqMessages, isolation: Isolation) -> Non
         by_list[rq_queue(row.queue, row.priority)].append(row.id)
     isolation.each(CLEANING, map(Item, by_list), lambda name: messages.remove(name, by_list[name], ended), ends=AWAY)
     if rows:
-        # Includes lists that could not be cleaned: they must not block the others. The Redis sweep removes the rest.
+        # Lists that could not be cleaned are included, so that they do not block other lists. The Redis sweep removes
+        # their remaining messages.
         with database.write() as session:
             free = unlocked(session, [row.id for row in rows])
             done = update(Attempt).where(Attempt.id.in_(free), IS_SPENT).values(dispatched_at=None)
@@ -99,7 +100,7 @@ class _Pass:
         before = _by_list(sent, failed)
         lengths = self._messages.lengths(list(before))
         self._each(SENDING, by_list, lambda name: self._send(name, by_list[name], SENT))
-        # A list that has the expected length has no missing and no extra message.
+        # A list with the expected length has no missing and no extra messages, so it need not be read.
         odd = {name: one for name, one in before.items() if lengths[name] != one.number}
         self._each(AUDITING, odd, lambda name: self._audit(odd[name]))
 
@@ -107,7 +108,7 @@ class _Pass:
         self._isolation.each(step, map(Item, names), act, ends=AWAY)
 
     def _send(self, name: str, messages: Sequence[_Message], text: str) -> None:
-        """Send in reverse order the messages that go to the front, so that the first one ends in front."""
+        """Send messages. Those for the front are sent in reverse order, so that the first one ends in front."""
         for again in (False, True):
             ids = [attempt_id for attempt_id, front in messages if front is again][:: -1 if again else 1]
             for chunk in (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)):
@@ -133,10 +134,10 @@ class _Pass:
         there = self._messages.entries(name, READ)
         with self._database.read() as session:
             now, rows = Unit(session).now(), _dispatched(session, found)
-        # Only READ messages of the list were read. If it is longer, the unread part may hold the missing ones.
+        # At most READ messages were read. If the list is longer, its unread part may contain the missing messages.
         missing = [row for row in rows if row.id not in set(there)] if len(there) < READ else []
         known = self._messages.known([row.id for row in missing])
-        # A worker may have taken a message and not claimed yet. A message that Redis does not know is lost.
+        # A worker may have taken a message and not claimed yet. A message is lost only if Redis has no record of it.
         # abs(): the age is negative if the message was sent before the clock was set back.
         ages = {row.id: abs(now - row.dispatched_at) for row in missing}
         lost = [row for row in missing if ages[row.id] > (self._again if row.id in known else FRESH)]
@@ -146,7 +147,7 @@ class _Pass:
 
 
 def remove_strays(database: Database, messages: RqMessages, list_name: str, attempt_ids: Sequence[str]) -> None:
-    """Remove the messages of attempts that are no longer queued. Workers handle the other messages."""
+    """Remove the messages of attempts that are no longer queued. Other messages stay for the workers."""
     if attempt_ids:
         query = select(Attempt.id, Attempt.finished_at).where(Attempt.state != AttemptState.QUEUED)
         with database.read() as session:

@@ -15,13 +15,14 @@ from service.usecases.queue_backlog import Line, entries, lines
 from service.usecases.startable_attempts import Startable, in_order
 
 WINDOW = 500
-"""Messages per list for attempts of jobs that never ran. All kinds of workers share them."""
+"""Maximum number of messages per list for attempts of jobs that never ran. All kinds of workers share it."""
 
 BATCH = 500
-"""Messages sent per pass. All lines that have something to send share them."""
+"""Maximum number of messages sent per pass. All lines with unsent attempts share it (line: see `queue_backlog`)."""
 
 AGAIN = 2000
-"""Messages sent per pass for a line of jobs that ran before. They go to the front, in addition to the window."""
+"""Maximum number of messages sent per pass for a line of jobs that ran before. These messages go to the front of a
+list, in addition to the window."""
 
 Key = tuple[str, str, int]
 
@@ -29,7 +30,7 @@ Key = tuple[str, str, int]
 def outstanding(session: Session) -> Counter[Key]:
     """How many attempts of each line have an unclaimed message in Redis."""
     line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
-    # An attempt that an older release queued has no line until it is placed.
+    # An attempt that an older release queued has no line until the reconciler places it, so it is left out.
     query: Select[Any] = select(*line, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*line)
     return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(query)})
 
@@ -57,7 +58,7 @@ def _unlimited(session: Session, waiting: list[Line], sent: Counter[Key]) -> lis
 
 
 def _limited(session: Session, limits: Limits, waiting: list[Line]) -> list[Startable]:
-    """Fill the free places with the most urgent attempts. Attempts that were sent keep their places."""
+    """Fill free places under the limits with the most urgent attempts. Attempts that were sent keep their places."""
     left: defaultdict[tuple[str, int], int] = defaultdict(lambda: WINDOW)
     found: list[Startable] = []
     for one in in_order(session, limits, waiting, lambda line: left[line.queue, line.urgency] > 0):

@@ -1,8 +1,8 @@
 """The quick steps of a pass: leases, orders, repairs. Each step is safe to repeat at any time.
 
-A step that measures time first reads its rows, then has the lease guard compare the clocks (`look`), and then changes
-only rows that are as it read them. Otherwise a clock that is set back after the comparison makes a new lease or order
-look old: docs/decisions/0028-leases-and-outages.md.
+A step that measures time first reads its rows. Then the lease guard compares the clocks (`look`). Then the step changes
+only rows that have not changed since the read. With another order, a new lease or order could appear old after a change
+of the clock: docs/decisions/0028-leases-and-outages.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def expire_leases(
 ) -> None:
     """End attempts whose lease of `seconds` has expired. After an outage of the service, renew their leases instead.
 
-    Without `look`, only the database's clock decides. Use this when the service is known to have had no outage.
+    Without `look`, only the database's clock decides. Leave `look` out only if the service had no outage.
     """
     isolation = isolation or Isolation(database)
     with database.read() as session:
@@ -75,7 +75,7 @@ def enforce_orders(database: Database, isolation: Isolation, look: Look, patienc
     """End attempts whose workers did not carry out a pause or a cancellation in time."""
     with database.read() as session:
         now = Unit(session).now()
-        # Start from the attempts, not from the jobs: few attempts are held, but cancelled jobs only grow in number.
+        # Start from the attempts, not from the jobs: few attempts are held, but the cancelled jobs only become more.
         wanted = exists().where(Job.id == Attempt.job_id, Job.desired != DesiredState.RUN, _due(now, patience))
         held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
         since = select(Job.desired_at).where(Job.id == Attempt.job_id).scalar_subquery().label("since")
@@ -99,11 +99,11 @@ def _due(now: datetime, patience: OrderTimeouts) -> ColumnElement[bool]:
 
 
 def enforce_limits(database: Database, isolation: Isolation, look: Look, patience: float) -> None:
-    """End attempts that hold their job beyond `limits.max_runtime` and `patience` seconds more."""
+    """End attempts that are still held `patience` seconds after `limits.max_runtime`."""
     with database.read() as session:
         rows = session.execute(max_runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
     served = look()
-    over = [Item(row[0], row[1]) for row in rows if max_runtime.may_overrun(row[2], row[3], row[4], served.now)]
+    over = [Item(row[0], row[1]) for row in rows if max_runtime.may_overrun(row, served.now)]
     act = _each(database, lambda unit, key: end_overrun(unit, key, ACTOR, served, patience))
     isolation.each(LIMITS, over, act)
 
@@ -126,8 +126,8 @@ def settle(database: Database, isolation: Isolation | None = None) -> None:
 class Repairs:
     """Repairs jobs that have no held attempt: starts an attempt, or completes a pause or an end.
 
-    Normal transitions leave nothing to repair. This finds jobs that a bug or a manual database change left behind.
-    A pass checks a few jobs of each state and the next pass continues after them, so the cost of a pass is bounded.
+    Normal transitions leave nothing to repair. Only a bug or a manual change of the database causes such jobs. A pass
+    checks a few jobs of each state, and the next pass continues after them, so the cost of a pass is bounded.
     """
 
     def __init__(self, database: Database, isolation: Isolation, looked_at: int = LOOKED_AT) -> None:
@@ -152,7 +152,7 @@ class Repairs:
 
 
 def _at_odds() -> ColumnElement[bool]:
-    """Jobs to repair: without a live attempt although not paused, or with a queued one although not to run."""
+    """Jobs to repair: jobs without a live attempt that are not paused, and jobs that must not run but are queued."""
     live = exists().where(Attempt.job_id == Job.id, IS_LIVE)
     unclaimed = exists().where(Attempt.job_id == Job.id, IS_LIVE, Attempt.state == AttemptState.QUEUED)
     at_rest = (Job.state == JobState.PAUSED) & (Job.desired == DesiredState.PAUSE)
@@ -160,7 +160,7 @@ def _at_odds() -> ColumnElement[bool]:
 
 
 def _repair(unit: Unit, job_id: str) -> None:
-    job = unit.lock_job(job_id)
+    job = unit.lock_job(job_id, doomed=True)
     if job.state in TERMINAL_JOBS or (job.state == JobState.PAUSED and job.desired == DesiredState.PAUSE):
         return
     if job.desired != DesiredState.RUN:

@@ -1,14 +1,14 @@
-"""Handles the items of a step one by one. The failure of one item does not stop the others.
+"""Handles the items of a step. The failure of one item does not stop the others.
 
 An item that failed gets a row in `pass_failures` with its error and the time of its next try (exponential backoff).
-Each step excludes such items in its query, so that they take no place in a batch that is bounded by LIMIT.
+Each step excludes such items in its query, so that they do not fill the batches, which are bounded by LIMIT.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,8 +22,12 @@ from service.db.outage import away, busy, refused
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, clean
 from service.errors import NotFound
+from service.principal import Principal
 
 ACTOR = "conductor"
+CONDUCTOR = Principal(ACTOR, frozenset())
+"""The reconciler in the audit log."""
+
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
 FORGOTTEN_AFTER = timedelta(hours=1)
 MAX_ERROR = 2_000
@@ -35,7 +39,7 @@ _draw = random.SystemRandom().random
 
 @dataclass(frozen=True)
 class Item:
-    """An item of a step. `key`: id of the row or name of the object. `job_id`: the job it belongs to, if known."""
+    """An item of a step. `key`: id of the row or name of the object. `job_id`: the job of the item, if known."""
 
     key: str
     job_id: str | None = None
@@ -56,8 +60,8 @@ class Isolation:
     ) -> None:
         """Call `act(item.key)` for each item. An exception is recorded and does not end the loop.
 
-        Raises the errors of an unavailable database, and exceptions of the types in `ends`. These are not the fault
-        of an item, so the step ends.
+        Raises the errors of an unavailable database, and exceptions of the types in `ends`. No item is the cause of
+        these, so the step ends.
         """
         due = list(items)
         known = self._known(step, [item.key for item in due])
@@ -67,9 +71,30 @@ class Isolation:
             except Exception as error:
                 if isinstance(error, ends) or (away(error) and not busy(error) and not refused(error)):
                     raise
-                # The item's failure could not be recorded: writing its `pass_failures` row failed.
+                # The write of the item's `pass_failures` row failed, so the failure is only logged.
                 if not busy(error):
                     log.error("%s: the result for %s could not be recorded: %s", step, item.key, type(error).__name__)
+
+    def together(self, step: str, items: Sequence[Item], act: Callable[[Sequence[str]], object]) -> None:
+        """Call `act` once with the keys of all items. If it raises, call it with each key alone, as `each` does.
+
+        This costs one transaction for the whole batch when no item fails. `act` must be repeatable: it may have handled
+        some items before it raised.
+
+        Raises the errors of an unavailable database.
+        """
+        keys = [item.key for item in items]
+        if len(keys) > 1:
+            try:
+                act(keys)
+            except Exception as error:
+                if away(error) and not busy(error) and not refused(error):
+                    raise
+                log.info("%s failed for a batch, which is handled item by item: %s", step, type(error).__name__)
+            else:
+                self._forget(step, self._known(step, keys))
+                return
+        self.each(step, items, lambda key: act([key]))
 
     def _one(
         self, step: str, item: Item, act: Callable[[str], object], *, known: bool, ends: tuple[type[Exception], ...]
@@ -77,15 +102,18 @@ class Isolation:
         try:
             act(item.key)
         except Exception as error:
-            # Another transaction holds the row. The next pass tries again soon.
+            # Another transaction has locked the row. The next pass tries again soon.
             if busy(error) or isinstance(error, ends) or (away(error) and not refused(error)):
                 raise
             self._record(step, item, error)
         else:
-            if known:
-                with self._database.write() as session:
-                    row = (PassFailure.step == step, PassFailure.item == item.key)
-                    session.execute(delete(PassFailure).where(*row))
+            self._forget(step, {item.key} if known else set())
+
+    def _forget(self, step: str, keys: Collection[str]) -> None:
+        """Delete the recorded failures of items that have succeeded."""
+        if keys:
+            with self._database.write() as session:
+                session.execute(delete(PassFailure).where(PassFailure.step == step, PassFailure.item.in_(keys)))
 
     def _known(self, step: str, keys: Sequence[str]) -> set[str]:
         if not keys:
@@ -115,7 +143,7 @@ class Isolation:
         try:
             with self._database.write() as session:
                 unit = Unit(session, wait=False)
-                job = unit.lock_job(job_id)
+                job = unit.lock_job(job_id, doomed=True)
                 unit.event(job, "item_failed", ACTOR, message, step=step, tries=tries)
         except NotFound:
             return
@@ -125,18 +153,18 @@ class Isolation:
             log.error("the event of that failure could not be written: %s: %s", type(error).__name__, error)
 
     def forget_old(self) -> None:
-        """Delete the rows of items that no longer exist. Existing items are tried when due, so their rows are newer."""
+        """Delete old rows. Items that still exist are tried when due, so their rows are newer and stay."""
         with self._database.write() as session:
             now = Unit(session).now()
             old = _some(PassFailure.retry_at < now - FORGOTTEN_AFTER)
             session.execute(delete(PassFailure).where(old), execution_options=_NO_SYNC)
-            # Later than any backoff allows: the row was written before the clock was set back.
+            # A later time than any backoff allows means that the row was written before the clock was set back.
             ahead = _some(PassFailure.retry_at > now + timedelta(seconds=2 * LONGEST_SECONDS))
             session.execute(update(PassFailure).where(ahead).values(retry_at=now), execution_options=_NO_SYNC)
 
 
 def _some(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """At most BATCH of the rows that meet the condition. On SQLite all other writers wait for this transaction."""
+    """At most BATCH of the rows that meet the condition, because on SQLite all other writers wait for a transaction."""
     keys = select(PassFailure.step, PassFailure.item).where(condition).limit(BATCH)
     return tuple_(PassFailure.step, PassFailure.item).in_(keys)
 

@@ -50,7 +50,7 @@ class Leadership(Protocol):
 
 
 class Alone:
-    """The only replica: a SQLite file serves one process."""
+    """The only replica, because only one process can use a SQLite file."""
 
     def start(self) -> None:
         """Does nothing."""
@@ -69,7 +69,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class Standing:
-    """The content of the row after a request. `mine`: this replica holds the lease."""
+    """The content of the row after a request. `mine`: whether this replica has the lease."""
 
     holder: str
     term: int
@@ -85,9 +85,9 @@ class LeaderRow:
         self._lease, self._longest = (literal(timedelta(seconds=n), Interval()) for n in (seconds, LONGEST_SECONDS))
 
     def take(self) -> Standing:
-        """Take the lease if it is free, renew it if this replica holds it."""
+        """Take the lease if it is free. Renew the lease if this replica has it."""
         row = insert(Leader).values(name=NAME, holder=self._holder, term=1, expires_at=db_now() + self._lease)
-        # A lease that ends later than this was written before the clock was set back.
+        # A lease that ends after this time was written before the clock was set back, so it counts as free.
         free = or_(Leader.expires_at <= db_now(), Leader.expires_at > db_now() + self._longest)
         changes = {
             "holder": row.excluded.holder,
@@ -105,14 +105,14 @@ class LeaderRow:
             return Standing(holder, term, mine=False)
 
     def give_back(self) -> None:
-        """Expire the own lease, so that another replica can take it at once."""
+        """Let this replica's lease expire now, so that another replica can take it at once."""
         mine = (Leader.name == NAME, Leader.holder == self._holder)
         with self._engine.connect() as connection:
             connection.execute(update(Leader).where(*mine).values(expires_at=db_now()))
 
 
 class Elected:
-    """Requests the lease periodically. It counts from before the request, on this host's clock (never too long)."""
+    """Requests the lease periodically. Its time counts from before the request, by this host's clock."""
 
     def __init__(self, database: Database, seconds: float, clock: Callable[[], float] | None = None) -> None:
         self._seconds = seconds
@@ -130,7 +130,7 @@ class Elected:
         self._thread.start()
 
     def leads(self) -> bool:
-        """Whether the lease is still valid. A process that was suspended for longer has lost it without notice."""
+        """Whether the lease is still valid. It may have expired while this process was suspended."""
         return self._clock() < self._until
 
     def stop(self) -> None:
@@ -159,7 +159,7 @@ class Elected:
             standing = self._row.take()
         except SQLAlchemyError as error:
             if not self._failing:
-                log.warning("reconciler: the leader row cannot be reached, will be tried again: %s", _short(error))
+                log.warning("reconciler: the leader row cannot be reached; it is tried again: %s", _short(error))
             self._failing = True
             return
         self._until = asked + self._seconds if standing.mine else float("-inf")
@@ -169,7 +169,7 @@ class Elected:
             if standing.mine:
                 log.warning("reconciler: this replica leads now, term %d; %s led before", standing.term, before.holder)
             else:
-                log.warning("reconciler: leadership was lost; %s has it, term %d", standing.holder, standing.term)
+                log.warning("reconciler: leadership was lost; %s leads now, term %d", standing.holder, standing.term)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

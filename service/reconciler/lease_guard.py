@@ -1,8 +1,8 @@
-"""Determines since when the service can take heartbeats. Only this time counts towards the expiry of leases.
+"""Determines since when the service can take heartbeats. Only this uptime counts towards the expiry of leases.
 
 Each replica regularly writes its row of `replicas`. It compares the database's clock with a monotonic clock, which also
-runs while the host sleeps. A gap or a clock change starts a new row. The start of a row reads the rows of all replicas
-once: docs/decisions/0028-leases-and-outages.md.
+runs while the host sleeps. After a gap or a clock change, the replica starts a new row. When it starts a row, it reads
+the rows of all replicas once: docs/decisions/0028-leases-and-outages.md.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from service.reconciler.leader_election import boot_clock
 
 LOOK_SECONDS = 1.0
 CLOCK_SECONDS = 1.0
-"""Tolerated difference between the database's clock and this host's clock within ANCHOR_SECONDS."""
+"""Tolerated change of the difference between the database's clock and this host's clock within ANCHOR_SECONDS."""
 
 ANCHOR_SECONDS = 60.0
 PATIENCE_LEASES = 3.0
-"""After this many lease times of service uptime a silent worker is given up, even if there were outages."""
+"""After this many lease times of service uptime, the lease of a silent worker expires, even if there were outages."""
 
 KEPT = timedelta(days=1)
 MOST_ROWS = 5_000
@@ -53,7 +53,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Break:
-    """Why a new row starts. `start`: the process is new. `clock_set`: the clock changed, so older rows are ignored."""
+    """Why a new row starts. `start`: the process is new. `clock_set`: the clock was set, so older rows are ignored."""
 
     why: str
     start: bool = False
@@ -61,7 +61,8 @@ class _Break:
 
 
 class LeaseGuard:
-    """Thread-safe. `lease` and `heartbeat` in seconds. `clock`: monotonic, also runs while the host sleeps.
+    """Writes the row and compares the clocks. Thread-safe. `lease` and `heartbeat` in seconds. `clock`: monotonic, also
+    runs while the host sleeps.
 
     `clock_sets`: the number of detected changes of the database's clock.
     """
@@ -123,7 +124,8 @@ class LeaseGuard:
             return self._begin_row(), _Break("the process is new", start=True)
         begun = self._clock()
         if begun < self._written + self._every or (not self._database.shared and not self._any_held()):
-            # Not due yet. Or no attempt is held on SQLite: then avoid one disk sync per second.
+            # The row is not due yet, or the database is SQLite and no attempt is held. In the second case a write
+            # would cost one disk sync per second, but there is no lease to protect.
             with self._database.peek() as connection:
                 moment = connection.execute(select(db_now())).scalar_one()
             return _Look(moment, begun, self._clock()), None
@@ -131,14 +133,15 @@ class LeaseGuard:
             renewed = connection.execute(self._renewal(self._last.at)).scalar_one_or_none()
         if renewed is None:
             last, look = self._last, self._begin_row()
-            # Too long ago by the database's clock alone means that the clock was set.
+            # If only the database's clock shows a long gap, the database's clock was set.
             clock_set = look.ended - last.ended <= self._gap
             return look, _Break("its row was too old, by the database's clock", clock_set=clock_set)
         self._written = self._clock()
         return _Look(renewed, begun, self._written), None
 
     def _renewal(self, last: datetime) -> Any:
-        # The database checks the gap too: the process may have been suspended between the reading and this write.
+        # The database checks the gap again, because the process may have been suspended between the reading and this
+        # write.
         margin = timedelta(seconds=self._gap)
         query = update(Replica).where(Replica.name == self._name, db_now() <= last + margin, db_now() >= last - margin)
         return query.values(last_write_at=db_now()).returning(Replica.last_write_at)
@@ -154,7 +157,7 @@ class LeaseGuard:
         with self._connect() as connection:
             row = insert(Replica).values(name=self._name, started_at=db_now(), last_write_at=db_now())
             moment = connection.execute(row.returning(Replica.last_write_at)).scalar_one()
-            # A row in the future was written before the clock was set back.
+            # A time in the future means that the row was written before the clock was set back.
             old = (Replica.last_write_at < moment - KEPT) | (
                 Replica.last_write_at > moment + timedelta(seconds=self._gap)
             )
@@ -177,7 +180,7 @@ class LeaseGuard:
                 yield session.connection()
 
     def _broken(self, look: _Look) -> _Break | None:
-        """Why the time before this reading does not count. None if it counts."""
+        """Why uptime before this reading does not count. None if it counts."""
         if self._last is not None and look.ended - self._last.ended > self._gap:
             return _Break(f"it wrote nothing for {look.ended - self._last.ended:.1f} s")
         if self._anchor is not None:
@@ -199,9 +202,9 @@ class LeaseGuard:
         clock_set = self._begun_by.clock_set
         begun = now if clock_set or not joined else joined[0].begun
         level = logging.INFO if self._begun_by.start else logging.WARNING
-        text = "leases: uptime counts from %s on, because heartbeats were accepted without a gap since then: %s"
+        text = "leases: uptime counts from %s, because heartbeats were accepted without a gap since then: %s"
         log.log(level, text, begun, self._begun_by.why)
-        # Heartbeats from before the clock was set cannot be compared with these spans.
+        # Times of heartbeats before the change of the clock cannot be compared with these rows.
         return begun, None if clock_set else since(joined, self._patience)
 
     def _run(self) -> None:

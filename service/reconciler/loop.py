@@ -7,17 +7,23 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
 from baton.storage import BlobStore
 from service.db.engine import Database
 from service.notifications.sender import Sender
 from service.reconciler import (
     artifact_publishing,
+    checkpoint_copying,
     checkpoint_watchdog,
+    code_bundles,
     dispatch,
     enforcement,
     garbage_collection,
+    job_deletion,
     placement_pass,
+    pushed_data,
     totals_backfill,
 )
 from service.reconciler.clock_repairs import ClockRepairs
@@ -27,13 +33,17 @@ from service.reconciler.lease_guard import LeaseGuard
 from service.reconciler.notification_delivery import DeliveryLimits, Notifier
 from service.reconciler.orphaned_objects import sweep
 from service.reconciler.redis_cleanup import EVERY_SECONDS, RedisCleanup
+from service.reconciler.retention import RetentionPass
 from service.reconciler.rq_dispatch import RqMessages
 from service.reconciler.silent_workers import SilentWorkers
 from service.settings import Settings
 from service.usecases import attempt_outcomes
 
+ADOPT_SECONDS = 86_400.0
+PRUNE_SECONDS = 3_600.0
 WATCH_SECONDS = 2.0
 FORGET_SECONDS = 60.0
+Sure = Callable[[Callable[[Database, BlobStore, Isolation], object]], Callable[[], None]]
 log = logging.getLogger(__name__)
 
 
@@ -99,11 +109,16 @@ class Reconciler:
 
             return run
 
+        self.copying = [Step("copying checkpoints", sure(checkpoint_copying.copy_checkpoints))]
         self.publishing = [Step("publishing artifacts", sure(artifact_publishing.publish))]
         self.deleting = [
             Step("deleting checkpoints", sure(garbage_collection.collect_checkpoints)),
             Step("deleting old artifacts", sure(garbage_collection.collect_garbage)),
         ]
+        self.jobs = [Step("deleting jobs", sure(job_deletion.delete_jobs), every=WATCH_SECONDS)]
+        self.retention = RetentionPass(settings.retention, database, store, apart, doubt)
+        self.pruning = self._pruning(self.retention)
+        self.pushed = self._pushed(settings, database, sure)
         self.sweeping = [Step("sweeping", sure(sweep), every=settings.sweep_seconds)]
         patience = DeliveryLimits(
             settings.notify_tries, settings.notify_timeout_seconds, settings.notify_backoff_seconds
@@ -148,6 +163,26 @@ class Reconciler:
             Step("forgetting failures", apart.forget_old, FORGET_SECONDS),
         ]
 
+    def _pushed(self, settings: Settings, database: Database, sure: Sure) -> list[Step]:
+        """Steps about pushed data and code."""
+        apart, every = self.isolation, settings.sweep_seconds
+        steps = [Step("expiring code", lambda: code_bundles.expire(database, apart), every)]
+        if settings.data_retention is not None:
+            keep = timedelta(seconds=settings.data_retention)
+            steps.append(Step("expiring pushed data", lambda: pushed_data.expire(database, keep, apart), every))
+        return [
+            *steps,
+            Step("deleting pushed data", sure(pushed_data.collect), every),
+            Step("adopting pushed data", sure(pushed_data.adopt), ADOPT_SECONDS),
+        ]
+
+    @staticmethod
+    def _pruning(retention: RetentionPass) -> list[Step]:
+        """Steps that apply BATON_RETENTION_*, one for each kind: a failure of one does not stop the others."""
+        kinds = retention.rules.kinds()
+        steps = [Step(f"pruning {kind}", partial(retention.run, kind), PRUNE_SECONDS) for kind in kinds]
+        return [*steps, Step("finding forgotten deletions", retention.wake_forgotten, PRUNE_SECONDS)]
+
     def _sending(self, settings: Settings, database: Database, messages: RqMessages) -> list[Step]:
         """Steps that wait for Redis."""
         again, limits, apart = settings.dispatch_again_seconds, settings.limits, self.isolation
@@ -169,9 +204,13 @@ class Reconciler:
             for name, steps in (
                 ("conductor", self.quick),
                 ("dispatching", self.sending),
+                ("copying", self.copying),
                 ("publishing", self.publishing),
                 ("deleting", self.deleting),
                 ("sweeping", self.sweeping),
+                ("jobs", self.jobs),
+                ("pruning", self.pruning),
+                ("pushed data", self.pushed),
                 ("notifying", self.telling),
             ):
                 self._passed[name] = time.monotonic()
@@ -198,7 +237,8 @@ class Reconciler:
 
     def run_once(self) -> None:
         """Run all steps once, in this thread, whether they are due or not."""
-        stored = [*self.publishing, *self.deleting, *self.sweeping]
+        stored = [*self.copying, *self.publishing, *self.deleting, *self.sweeping]
+        stored += [*self.pruning, *self.jobs, *self.pushed]
         for step in [*self.quick, *self.sending, *stored, *self.telling]:
             step.run(forced=True)
 

@@ -44,7 +44,7 @@ class DeliveryLimits:
 
 
 class Notifier:
-    """Sends due messages, oldest first for each target. The first failed message ends the target's turn."""
+    """Sends due messages, oldest first for each target. A failed message ends the turn of its target."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Notifier:
         draw: Callable[[], float] = _draw,
         clock: Callable[[], float] = boot_clock,
     ) -> None:
-        """`clock`: seconds, monotonic, including the time in which the host sleeps."""
+        """`clock`: in seconds, monotonic; it also runs while the host sleeps."""
         self._database, self._post, self._patience, self._draw, self._clock = database, post, patience, draw, clock
         self._isolation = isolation or Isolation(database)
 
@@ -75,7 +75,7 @@ class Notifier:
             return [(number, job_id) for number, job_id in rows]
 
     def _handle(self, number: int, job_id: str) -> bool:
-        """Send one. Returns whether the target may get the next one: a bad message does not stop the others."""
+        """Send one message. Returns whether the target may get the next one. A bad message does not stop the others."""
         taken = True
 
         def send(_key: str) -> None:
@@ -86,7 +86,7 @@ class Notifier:
         return taken
 
     def _send(self, number: int) -> bool:
-        """Send a message. Returns False if it was not delivered, True also if another replica has it."""
+        """Send a message. Returns False if it was not delivered. Also True if another replica sends it."""
         asked = self._clock()
         row = self._take(number)
         if row is None:
@@ -97,7 +97,7 @@ class Notifier:
             # All tries were started, but the process ended before it recorded the result of the last one.
             return self._give_up(row, "the service ended while it was sent")
         if self._clock() - asked > self._patience.timeout:
-            # This process was suspended and the reservation may have ended: another replica may have sent it.
+            # This process was suspended. The reservation may have ended, and another replica may have sent the message.
             return True
         problem = self._post.send(row.target, row.title, row.body, row.kind)
         if problem is None:
@@ -109,7 +109,7 @@ class Notifier:
         return problem is None
 
     def _take(self, number: int) -> Notification | None:
-        """Count a try before it starts, and reserve the message for its duration: only one replica sends it."""
+        """Count a try before it starts, and reserve the message during the try, so that only one replica sends it."""
         with self._database.write() as session:
             row = session.get(Notification, number)
             # Each of three steps may take `timeout`: the start of the sending, the wait for the message before, the
@@ -132,13 +132,13 @@ class Notifier:
     def _give_up(self, row: Notification, problem: str) -> bool:
         """Mark the message as failed and write an event for the job's owner."""
         with self._database.write() as session:
-            # Wait for the row lock: the next pass would no longer know this problem.
+            # Wait for the row lock, because the next pass would no longer have the text of this problem.
             unit = Unit(session)
-            job = unit.lock_job(row.job_id)
+            job = unit.lock_job(row.job_id, doomed=True)
             if _changed(session, row, state=NoticeState.FAILED.value, ended_at=unit.now(), due=False):
                 tries = min(row.tries, self._patience.tries)
                 said = SAID.get(row.kind, row.kind)
-                text = f"{row.target} was not told that the job {said} (tries: {tries}): {problem}"
+                text = f"{row.target} got no message that the job {said} (tries: {tries}): {problem}"
                 data = {"target": row.target, "notification": row.kind, "count": row.count, "tries": tries}
                 unit.event(job, "notification_failed", ACTOR, text, **data)
         return False
@@ -150,7 +150,7 @@ def _due(*columns: Any) -> Any:
 
 
 def _changed(session: Session, row: Notification, *, due: bool = True, **values: Any) -> bool:
-    """Update the row if it is as it was read. `due`: only if it is due. Returns whether it was updated."""
+    """Update the row if it has not changed since it was read. `due`: only if due. Returns whether it was updated."""
     query = update(Notification).where(
         Notification.number == row.number, Notification.state == NoticeState.WAITING, Notification.tries == row.tries
     )

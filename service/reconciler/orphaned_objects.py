@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from baton.domain.manifest import artifact_parts, checkpoint_parts, job_prefix, programs_prefix
-from baton.domain.states import HELD_ATTEMPTS
+from baton.domain.attempt_objects import upload_fence, uploads_prefix
+from baton.domain.manifest import artifact_parts, checkpoint_of, checkpoint_parts, job_prefix, programs_prefix
+from baton.domain.states import HELD_ATTEMPTS, JobState
 from baton.storage import BlobStore
 from service.db.base import IS_COMMITTED, IS_USELESS
 from service.db.engine import Database
@@ -19,10 +20,11 @@ from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
 from service.reconciler.store_pass import Pass
 from service.reconciler.store_pool import StorePool, Tick
+from service.usecases import checkpoint_copies
+from service.usecases.deletion import LAST_WRITE
 
 BATCH = 20
 SWEEP_EVERY = timedelta(minutes=5)
-SWEEP_AFTER_END = timedelta(hours=2)
 SWEEP = "sweep"
 SWEEPERS = StorePool(4)
 
@@ -31,11 +33,13 @@ SWEEPERS = StorePool(4)
 class _Known:
     """References of one job. `last`: the newest fencing token. `held`: the token that may still write.
 
-    `over`: the job ended so long ago that no attempt writes any more.
+    `over`: the job ended so long ago that no attempt writes any more, unless a user retries it. `final`: no retry is
+    possible.
     """
 
     job_id: str
     over: bool
+    final: bool
     last: int
     held: int | None
     prefixes: frozenset[str]
@@ -43,14 +47,19 @@ class _Known:
 
     def orphan_checkpoint(self, name: str) -> bool:
         """Whether this object belongs to a checkpoint that was not committed and can never be."""
-        prefix = name.rpartition("/")[0]
-        parts = checkpoint_parts(prefix)
+        prefix = checkpoint_of(name)
+        parts = checkpoint_parts(prefix) if prefix else None
         return parts is not None and self._over(parts[2]) and prefix not in self.prefixes
 
     def orphan_version(self, name: str) -> bool:
         """Whether this object is an artifact version that was not committed and can never be."""
         parts = artifact_parts(name)
         return parts is not None and self._over(parts[1]) and name not in self.objects
+
+    def orphan_part(self, name: str) -> bool:
+        """Whether this object is a part of an upload that its attempt did not finish and never will."""
+        fence = upload_fence(name, self.job_id)
+        return fence is not None and self._over(fence)
 
     def _over(self, fence: int) -> bool:
         # A token above the newest was given out after the rows were read.
@@ -63,7 +72,8 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
 
     def find() -> list[Item]:
         with database.read() as session:
-            due = select(Job.id).where(Job.sweep_at <= db_now(), ready(SWEEP, Job.id)).order_by(Job.sweep_at)
+            due = select(Job.id).where(Job.sweep_at <= db_now(), Job.deleted_at.is_(None), ready(SWEEP, Job.id))
+            due = due.order_by(Job.sweep_at)
             return [Item(job_id, job_id) for job_id in session.scalars(due.limit(BATCH))]
 
     def clean(job_id: str, tick: Tick) -> None:
@@ -72,12 +82,15 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
         _sweep_job(database, store, known[job_id], tick)
 
     def plan_next(job_ids: Sequence[str]) -> None:
-        """Check the jobs again later. Never again if no attempt can write any more."""
-        over = {job_id for job_id in job_ids if known[job_id].over}
+        """Check the jobs again later, or after the next claim if no attempt can write any more."""
+        over = [job_id for job_id in job_ids if known[job_id].over]
         with database.write() as session:
-            for ids, at in ((over, None), (set(job_ids) - over, Unit(session).now() + SWEEP_EVERY)):
-                if ids:
-                    session.execute(update(Job).where(Job.id.in_(ids)).values(sweep_at=at))
+            later = update(Job).where(Job.id.in_(set(job_ids) - set(over)))
+            session.execute(later.values(sweep_at=Unit(session).now() + SWEEP_EVERY))
+            for job_id in over:
+                # A worker may have claimed the job after a retry in the meantime.
+                unclaimed = (Job.id == job_id, Job.fence == known[job_id].last)
+                session.execute(update(Job).where(*unclaimed).values(sweep_at=None))
 
     Pass(SWEEP, store, isolation or Isolation(database), SWEEPERS).run(find, clean, plan_next, BATCH)
 
@@ -88,18 +101,25 @@ def _sweep_job(database: Database, store: BlobStore, known: _Known, tick: Tick) 
     delete_all(
         store, f"{folder}/versions/", tick, lambda name: known.orphan_version(name) and not _is_garbage(database, name)
     )
-    if known.over:
-        # Only manifests list the objects that a checkpoint uses. An ended job is never resumed, so delete all of them.
+    delete_all(store, f"{uploads_prefix(known.job_id)}/", tick, known.orphan_part)
+    if known.over and known.final:
+        # Only manifests list the objects that a checkpoint uses. This job is never resumed, so delete all of them.
         delete_all(store, f"{programs_prefix(known.job_id)}/", tick)
 
 
-def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[str], bool] = lambda _name: True) -> None:
-    """Delete the unwanted objects below the prefix, one by one during the listing: there may be many."""
+def delete_all(store: BlobStore, prefix: str, tick: Tick, unwanted: Callable[[str], bool] = lambda _name: True) -> int:
+    """Delete the unwanted objects below the prefix, one by one during the listing: there may be many.
+
+    Returns the number of deleted objects.
+    """
+    deleted = 0
     for blob in store.list(prefix):
         tick()
         if unwanted(blob.name):
             store.delete(blob.name)
+            deleted += 1
             tick()
+    return deleted
 
 
 def _is_garbage(database: Database, name: str) -> bool:
@@ -109,11 +129,13 @@ def _is_garbage(database: Database, name: str) -> bool:
 
 
 def _known(unit: Unit, job_id: str) -> _Known:
-    session, job = unit.session, unit.find_job(job_id)
+    session, job = unit.session, unit.find_job(job_id, doomed=True)
     held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
-    # Two queries, each with an index. Avoids reading all checkpoint rows that the job ever had.
+    # Two queries, each with an index, so that not all checkpoint rows of the job are read.
     there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)
     prefixes = {*session.scalars(there.where(IS_COMMITTED)), *session.scalars(there.where(IS_USELESS))}
+    prefixes |= checkpoint_copies.targets(unit, job_id)
     objects = frozenset(session.scalars(select(Artifact.object).where(Artifact.job_id == job_id)))
-    over = job.finished_at is not None and job.finished_at < unit.now() - SWEEP_AFTER_END
-    return _Known(job_id, over, job.fence, held, frozenset(prefixes), objects)
+    over = job.finished_at is not None and job.finished_at < unit.now() - LAST_WRITE
+    final = job.state == JobState.SUCCEEDED
+    return _Known(job_id, over, final, job.fence, held, frozenset(prefixes), objects)

@@ -23,7 +23,7 @@ from service.usecases.queue_order import key_of, requirements, urgency_of
 STEP = "placing"
 BATCH = 1000
 FUTURE = 100
-"""How many of the latest backoffs are checked for a clock that was set back."""
+"""The step checks this many of the latest backoffs for signs that the clock was set back."""
 
 CLOCK_SECONDS = timedelta(minutes=1)
 STALE_LINES = 20
@@ -52,7 +52,7 @@ def place_due(database: Database, isolation: Isolation, limits: Limits) -> None:
 
 
 def take_stale(database: Database, limits: Limits) -> None:
-    """Take attempts out of their queues if their key was made under limits for other labels. They are placed again."""
+    """Take attempts out of their queues if the set of limited labels has changed. The reconciler places them again."""
     with database.read() as session:
         stale = stale_lines(session, limits)[:STALE_LINES]
     for line in stale:
@@ -65,7 +65,7 @@ def take_stale(database: Database, limits: Limits) -> None:
 
 
 def _due(session: Session) -> Sequence[Row[Any]]:
-    # Read needs and labels as text: invalid JSON then fails one job and not the whole query.
+    # Read needs and labels as text, so that invalid JSON is a failure of one job and not of the whole query.
     texts = (cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
     of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version)
     columns = (Attempt.id, Attempt.job_id, Attempt.number, Attempt.not_before, Attempt.created_at)
@@ -73,7 +73,7 @@ def _due(session: Session) -> Sequence[Row[Any]]:
     query = query.where(ready(STEP, Attempt.id))
     due = query.where(Attempt.not_before <= db_now()).order_by(Attempt.not_before).limit(BATCH)
     rows: list[Row[Any]] = [*session.execute(due)]
-    # Queued in the future means the clock was set back. Otherwise the wait would grow by the same amount.
+    # If an attempt was queued in the future, the clock was set back. Place it now: otherwise its wait would grow.
     now, seen = Unit(session).now(), {row.id for row in rows}
     late: list[Row[Any]] = [*session.execute(query.order_by(Attempt.not_before.desc()).limit(FUTURE))]
     return rows + [row for row in late if row.created_at > now + CLOCK_SECONDS and row.id not in seen]
@@ -94,7 +94,7 @@ def _place(row: Row[Any], limits: Limits) -> dict[str, Any]:
 def _write(database: Database, values: list[dict[str, Any]]) -> None:
     attempts = Attempt.__table__
     names = ("queue", "needs_key", "urgency", "job_number")
-    # Skip attempts that were put off again meanwhile.
+    # Skip attempts that got a new backoff meanwhile.
     same = (attempts.c.id == bindparam("of"), IS_UNPLACED, attempts.c.not_before == bindparam("seen"))
     query = update(attempts).where(*same).values({name: bindparam(name) for name in names})  # type: ignore[arg-type]
     with database.write() as session:

@@ -39,7 +39,7 @@ class RedisCleanup:
         with self._database.read() as session:
             query = select(Attempt.id, Attempt.state).where(Attempt.id.in_(attempt_ids))
             states = {row.id: row.state for row in session.execute(query)}
-        # Leave attempts that this database does not know: they may belong to another application.
+        # Keep the keys of attempts that are not in this database, because they may belong to another application.
         self._messages.forget([one for one, state in states.items() if state not in LIVE_ATTEMPTS])
         self._messages.expire([one for one, state in states.items() if state in LIVE_ATTEMPTS])
 

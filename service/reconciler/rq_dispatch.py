@@ -24,13 +24,13 @@ AWAY = (RedisConnectionError, RedisTimeoutError)
 
 FAILURE_TTL = 3600
 MESSAGE_TTL = 7 * 24 * 3600
-"""Seconds until Redis expires a message. If its attempt still waits then, it is sent again."""
+"""Seconds until Redis expires a message. If its attempt still waits then, the reconciler sends a new message."""
 
 _ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class RqMessages:
-    """The RQ queues. All calls raise redis.RedisError if Redis is unavailable, and read and write a bounded amount."""
+    """The RQ queues. All calls raise redis.RedisError if Redis is unavailable. Each call handles a bounded amount."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -40,7 +40,7 @@ class RqMessages:
         """Put messages at the end of a list, or each one at its front. Replaces existing copies of them."""
         queue = self._queue(list_name)
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.multi()  # before the first command; RQ would call it only later
+            pipe.multi()  # must come before the first command, and RQ calls it only later
             for attempt_id in attempt_ids:
                 self._send(pipe, queue, attempt_id, front=front)
             pipe.execute()
@@ -65,8 +65,9 @@ class RqMessages:
     def remove(self, list_name: str, attempt_ids: Sequence[str], ended: Collection[str] = ()) -> None:
         """Remove messages that are no longer needed.
 
-        A worker has taken a message that is not in the list. The worker needs RQ's record until its attempt ends and
-        then deletes it. The records of `ended` attempts are always deleted: their workers may have been killed.
+        If a message is not in the list, a worker has taken it. This worker needs RQ's record until its attempt ends,
+        and then deletes the record. The records of `ended` attempts are always deleted, because their workers may have
+        been killed.
         """
         if not attempt_ids:
             return
@@ -76,6 +77,10 @@ class RqMessages:
             removed = pipe.execute()
         found = [one for one, number in zip(attempt_ids, removed, strict=True) if number or one in ended]
         self.forget(found)
+
+    def withdraw(self, list_name: str, attempt_id: str) -> None:
+        """Remove a message from a list. RQ's record stays, because the message may be in another list too."""
+        self._redis.lrem(self._queue(list_name).key, 1, attempt_id)
 
     def forget(self, attempt_ids: Collection[str]) -> None:
         """Delete RQ's records of messages."""
@@ -97,7 +102,7 @@ class RqMessages:
         return [one.decode(errors="replace") for one in found]
 
     def known(self, attempt_ids: Collection[str]) -> set[str]:
-        """Attempts of which Redis knows the message, wherever it is: in a list or with a worker."""
+        """The attempts whose message has a record in Redis. The message is in a list, or a worker has taken it."""
         if not attempt_ids:
             return set()
         with self._redis.pipeline(transaction=False) as pipe:
@@ -132,7 +137,7 @@ class RqMessages:
         return int(following), [key.decode(errors="replace").removeprefix(prefix) for key in keys]
 
     def sweep_list(self, list_name: str, most: int) -> None:
-        """Remove what killed workers left in RQ's registries of a list, and the name of an unused list."""
+        """Remove the entries of killed workers from RQ's registries of a list, and the name of an unused list."""
         started = StartedJobRegistry.key_template.format(list_name)
         # The score is the time at which RQ considers the work abandoned. A live worker extends it every 15 s.
         dead = self._redis.zrange(started, "-inf", f"({time.time()}", byscore=True, offset=0, num=most)

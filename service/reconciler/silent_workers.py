@@ -30,7 +30,7 @@ class SilentWorkers:
         self._seconds = max(2 * heartbeat, lease / 2)
 
     def run(self, look: Callable[[], Served]) -> None:
-        """One pass. Outages of the service do not count as silence. `look` compares the clocks: `LeaseGuard.look`."""
+        """One pass. Outages of the service do not count as silence. `look`: `LeaseGuard.look`, compares the clocks."""
         if self._seconds >= self._lease:
             return
         # Read before the clocks are compared, as in service.reconciler.enforcement.
@@ -66,7 +66,7 @@ class SilentWorkers:
             notify_once(unit, job, NotificationKind.SILENT, attempt.number, text)
 
     def _heard(self, attempt: Attempt) -> datetime | None:
-        """Time of the last heartbeat, or of the service's return if that is later (it then renews leases)."""
+        """Time of the last heartbeat, or of the end of a later outage of the service, because it renews leases then."""
         if attempt.lease_expires_at is None:
             return None
         renewed = attempt.lease_expires_at - timedelta(seconds=self._lease)

@@ -1,4 +1,4 @@
-"""A small thread pool for calls to the store. A turn is given up when none of its calls makes progress."""
+"""A small thread pool for calls to the store. A run is ended early when none of its calls makes progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPARES = 3
 class _Turn:
     """One run: the calls that are left and the results so far. `moved`: time of the last progress.
 
-    `begun`: calls in progress. `replaced`: threads of this turn that hang and are no longer counted.
+    `begun`: calls in progress. `replaced`: threads of this run that hang and no longer count.
     """
 
     waiting: deque[tuple[str, Callable[[Tick], object]]]
@@ -36,7 +36,7 @@ class _Turn:
         self.moved = time.monotonic()
 
     def take(self) -> tuple[str, Callable[[Tick], object]] | None:
-        """The next call. None if the turn is over."""
+        """The next call. None if the run is over."""
         with self.changed:
             if not self.waiting or self.over:
                 return None
@@ -60,9 +60,9 @@ class _Turn:
 
 @dataclass(frozen=True)
 class Result:
-    """`errors`: the exception of each call that ended, by key; None if it succeeded. `hung`: why the turn was given up.
+    """`errors`: the exception of each call that ended, by key; None if it succeeded. `hung`: why the run ended early.
 
-    `unanswered`: the calls that were in progress when the turn was given up.
+    `unanswered`: the calls that were in progress when the run ended early.
     """
 
     errors: dict[str, Exception | None]
@@ -73,9 +73,9 @@ class Result:
 class StorePool:
     """Makes calls in parallel, in up to `threads` daemon threads. These threads do not delay the end of the process.
 
-    `patience`: seconds without progress after which a turn is given up. It must be longer than any call that reports
-    no progress. A thread whose call hangs is abandoned and replaced, up to SPARES times `threads`: one unreadable file
-    must not block all other files.
+    `patience`: seconds without progress after which a run ends early. It must be longer than any call that reports no
+    progress. A thread whose call hangs is abandoned and replaced, up to SPARES times `threads`, so that one unreadable
+    file does not block all other files.
     """
 
     def __init__(self, threads: int, patience: float = 20.0) -> None:
@@ -88,10 +88,10 @@ class StorePool:
     def run(self, calls: Mapping[str, Callable[[Tick], object]]) -> Result:
         """Make the calls. Each call gets a function that it calls to report progress.
 
-        After the first StoreUnavailable no further call starts. The turn is given up if no call makes progress within
-        `patience`, or if calls of earlier turns block all threads.
+        After the first StoreUnavailable no further call starts. The run ends early if no call makes progress within
+        `patience`, or if calls of earlier runs block all threads.
         """
-        with self._lock:  # do not repeat a call that still hangs since an earlier turn
+        with self._lock:  # do not repeat a call that still hangs since an earlier run
             new = {key: call for key, call in calls.items() if key not in self._hanging}
         if not new:
             return Result({})

@@ -26,4 +26,4 @@ def count_attempts(database: Database, isolation: Isolation) -> None:
 def _count(database: Database, job_id: str) -> None:
     with database.write() as session:
         unit = Unit(session, wait=False)
-        attempt_totals.recount(unit, unit.lock_job(job_id))
+        attempt_totals.recount(unit, unit.lock_job(job_id, doomed=True))

@@ -13,7 +13,7 @@ from baton.storage.identity import read_identity, write_identity
 from service.db.engine import Database
 from service.db.operation_tables import KnownStore
 from service.db.unit_of_work import Unit, new_id
-from service.errors import Conflict, StoreUnreachable, WrongStore
+from service.errors import Conflict, StoreInDoubt, StoreUnreachable, WrongStore
 from service.usecases import known_stores
 
 CHECK_SECONDS, RETRY_SECONDS = 60.0, 5.0
@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class ServiceStore:
-    """Knows the identity of the service's store. A thread checks it repeatedly, also while the store is down.
+    """The identity of the service's store. A thread checks it repeatedly, also while the store is down.
 
     `id`: None until it is known. `doubt`: why the store may not be the one that the database's jobs need, and what to
-    do. No work is given out during a doubt. `replaces`: the identity of a store whose objects are given up.
+    do. While there is a doubt, the service gives no work to workers. `replaces`: the identity of an old store whose
+    objects the operator has abandoned.
     """
 
     def __init__(self, store: BlobStore, database: Database, replaces: str = "") -> None:
@@ -59,8 +60,13 @@ class ServiceStore:
         hint = same if theirs == self.url else f": set BATON_STORE={self.url} for this worker"
         return f"{what}: the service uses {self.url}{hint}"
 
+    def check_doubt(self) -> None:
+        """Raise StoreInDoubt if the store may not be the one that the database's jobs need."""
+        if self.doubt is not None:
+            raise StoreInDoubt(self.doubt)
+
     def settle(self) -> None:
-        """Find out which store this is, write its identity if it has none, and save it in the database.
+        """Read the store's identity, write one if the store has none, and save it in the database.
 
         Raises:
             StoreError: the store does not answer.
@@ -77,7 +83,7 @@ class ServiceStore:
             self._compare(found, before)
 
     def _compare(self, found: str | None, before: KnownStore) -> None:
-        """The store's identity is missing or differs from the database's. The objects decide which one is right."""
+        """Handle an identity that is missing or differs from the database's. The objects show which one is right."""
         with self._database.read() as session:
             needed, newest = known_stores.prefixes_to_resume(Unit(session)), known_stores.newest_prefixes(Unit(session))
         prefixes = dict.fromkeys([*needed, *newest])

@@ -29,21 +29,21 @@ class ReportChecks:
         self._store, self._own, self._seconds = store, own, seconds
 
     async def at_checkpoint(self, commit: CheckpointCommit) -> None:
-        """Raises NotInStore unless the store holds the manifest that is committed."""
+        """Raises NotInStore unless the store contains the manifest that is committed."""
         name = f"{commit.prefix}/{MANIFEST}"
         await self._in_time(lambda: self._expect(name, lambda: self._crc32c(name) == commit.manifest_crc32c))
 
     async def at_artifact(self, commit: ArtifactCommit) -> None:
-        """Raises NotInStore unless the store holds the committed object in the right size."""
+        """Raises NotInStore unless the store contains the committed object with the right size."""
         name = commit.object
         await self._in_time(lambda: self._expect(name, lambda: self._size(name) == commit.size))
 
     async def sees(self, prefix: str) -> bool:
-        """Whether the store holds the manifest of this checkpoint."""
+        """Whether the store contains the manifest of this checkpoint."""
         return await self._in_time(lambda: self._size(f"{prefix}/{MANIFEST}") is not None)
 
     async def sees_any(self, prefixes: Collection[str]) -> bool:
-        """Whether the store holds the manifest of any of these checkpoints. False only if its identity is correct."""
+        """Whether the store contains the manifest of any of these checkpoints. False only if it is the right store."""
         return await self._in_time(lambda: self._any(prefixes))
 
     def _any(self, prefixes: Collection[str]) -> bool:
@@ -83,7 +83,7 @@ class ReportChecks:
         given_up = threading.Event()
 
         def unless_given_up() -> _T:
-            if given_up.is_set():  # the call waited so long for a thread that its caller has left
+            if given_up.is_set():  # the call waited for a thread for so long that its caller stopped waiting
                 raise StoreUnavailable("The check was abandoned.")
             return call()
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select
 
 from baton.domain.errors import FieldError
-from baton.domain.manifest import RESERVED_NAMES, artifact_parts
+from baton.domain.manifest import RESERVED_NAMES, artifact_name, artifact_parts
 from baton.domain.states import HELD_ATTEMPTS
 from baton.domain.wire import ArtifactCommit, Note
 from service.db.tables import Artifact, Attempt, Event, Garbage, Job
@@ -31,8 +31,11 @@ def commit(unit: Unit, attempt_id: str, message: ArtifactCommit) -> Artifact:
     row = unit.session.get(Artifact, (job.id, message.name))
     if row is not None and row.object == message.object:
         return row
-    # A repeated commit of an older version makes its object current again: it must not be deleted.
-    unit.session.execute(delete(Garbage).where(Garbage.object == message.object))
+    # Two deletions may be planned and must be cancelled. The deletion of this object, because a repeated commit of an
+    # older version makes the object current again. And the deletion of the plain name, which retention may have
+    # planned before the job was retried.
+    names = (message.object, artifact_name(job.id, message.name))
+    unit.session.execute(delete(Garbage).where(Garbage.object.in_(names)))
     if row is not None:
         unit.session.merge(Garbage(object=row.object, not_before=unit.now() + READER_GRACE))
     else:

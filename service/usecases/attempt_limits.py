@@ -19,7 +19,7 @@ class Place:
     most: int
 
     def __str__(self) -> str:
-        """As shown to users."""
+        """The limit's name as users see it."""
         return f"{self.kind} {self.name}"
 
 
@@ -51,7 +51,7 @@ class Limits:
 
     @property
     def label_patterns(self) -> tuple[str, ...]:
-        """The labels that have a limit, without its number: `key:value` and `key:*`, sorted."""
+        """The labels that have a limit, without the number of the limit: `key:value` and `key:*`, sorted."""
         return tuple(sorted(self.labels))
 
     @property

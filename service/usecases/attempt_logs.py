@@ -17,7 +17,7 @@ SETTLED_AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class AttemptLog:
-    """The log of an attempt. `version`: of its job; `fence`: None before the claim; `age` in seconds since it.
+    """The log of an attempt. `version`: the job's; `fence`: None before the claim; `age`: seconds since the claim.
 
     `ended`: the attempt has ended. `over`: no more text is expected, because the attempt was never claimed, its lease
     expired, or it ended more than SETTLED_AFTER ago.

@@ -34,6 +34,7 @@ from service.db.unit_of_work import Unit, actor_of, clean, plain
 from service.errors import Conflict
 from service.usecases import attempt_totals, max_runtime, progress
 from service.usecases.attempt_queue import queue_attempt
+from service.usecases.checkpoints import retire
 from service.usecases.history import finish_all
 from service.usecases.job_control import mark_cancelled, mark_paused, pause_for
 from service.usecases.notifications import notify
@@ -135,6 +136,7 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
     job.finished_at, job.without_progress = unit.now(), 0
     job.reason = job.message = None
     unit.event(job, "succeeded", actor, "job succeeded")
+    retire(unit, job, keep=0)
     notify(unit, job, NotificationKind.SUCCEEDED)
 
 
@@ -163,6 +165,8 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
+    if attempt.reason == Reason.MAX_RUNTIME and max_runtime.raised(unit, job, attempt):
+        return TryAgain(0.0)
     if attempt.reason != Reason.MAX_RUNTIME and (text := max_runtime.used_up(unit, job)) is not None:
         return GiveUp(Reason.MAX_RUNTIME, text)
     ended = ended_attempt(unit, job, attempt)
@@ -170,11 +174,11 @@ def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) 
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
-    """Mark the job as failed. This is final."""
+    """Mark the job as failed. Only a retry by a user continues it. Its checkpoints are kept for that."""
     unit.move_job(job, JobEvent.FAILED)
     job.reason, job.message, job.finished_at = reason.value, clean(text), unit.now()
     unit.event(job, "failed", actor, f"job failed: {text}", reason=reason.value)
-    notify(unit, job, NotificationKind.FAILED)
+    notify(unit, job, NotificationKind.FAILED, job.attempts)
 
 
 @dataclass(frozen=True)
@@ -216,9 +220,10 @@ def expire(
 ) -> bool:
     """End an attempt whose lease has expired. Returns False if it was renewed or ended meanwhile.
 
-    Does not read the clock again: `lease` has the time up to which the service is known to have been up. `seen`: the
-    end of the attempt's lease, read before the clocks were compared for `lease`. Only this value can be compared with
-    `lease`: if the clock was set back since, a lease that was renewed since has an end that looks long past.
+    Uses the time in `lease` and does not read the clock again. `seen`: the end of the attempt's lease, read before the
+    clocks were compared for `lease`. If the row now has another value, the lease was renewed, and the attempt is not
+    ended. The new value must not be compared with `lease`: if the clock was set back in between, the renewed lease
+    would look expired.
     """
     job, attempt = unit.lock_attempt(attempt_id)
     if attempt.lease_expires_at != seen or not lease.over(attempt):
@@ -287,5 +292,5 @@ def _redone(job: Job, attempt: Attempt) -> str:
     kept = attempt.start_step or 0 if attempt.end_step is None else attempt.end_step
     reached = number_or(mapping(job.progress).get("global_step"), -1.0)
     if not reached >= kept:
-        return f"the job goes on at its last checkpoint, step {kept}"
-    return f"the job goes on at its last checkpoint, step {kept}: {reached - kept:.0f} steps are done again"
+        return f"the job continues at its last checkpoint, step {kept}"
+    return f"the job continues at its last checkpoint, step {kept}: {reached - kept:.0f} steps are repeated"

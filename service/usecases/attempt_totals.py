@@ -3,6 +3,9 @@
 `jobs.spent` holds counts and seconds by bucket. `jobs.held_seconds` is the time for which workers held the attempts.
 Both change in the transaction that ends an attempt. An older release does not write them. The stored number of attempts
 shows whether they are complete. If not, the totals are computed from the attempts' rows.
+
+A retry starts the budgets of a job again, but not its totals: `jobs.spent` also holds what was used up before the last
+retry. An older release that ends an attempt drops this part; all attempts then count for the budgets.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ INTERRUPTED = frozenset({AttemptState.PREEMPTED, AttemptState.LOST, AttemptState
 
 @dataclass(frozen=True)
 class Totals:
-    """Of the ended attempts: their number, the number interrupted, seconds held by workers, seconds by bucket."""
+    """Totals of the ended attempts: how many, how many interrupted, seconds held by workers, seconds by bucket."""
 
     attempts: int = 0
     interruptions: int = 0
@@ -45,9 +48,20 @@ class Totals:
         )
 
 
+@dataclass(frozen=True)
+class BeforeRetry:
+    """What the job had used up at its last retry: ended attempts, and seconds held by workers. Budgets ignore both."""
+
+    attempts: int = 0
+    held: float = 0.0
+
+
 NOTHING = Totals()
 EMPTY: dict[str, Any] = {"attempts": 0, "interruptions": 0, "seconds": {}}
 """The value of `spent` for a new job."""
+
+BEFORE_RETRY = "before_retry"
+"""The key in `spent` of what was used up before the last retry."""
 
 _NEWEST = (
     select(Attempt)
@@ -77,6 +91,23 @@ def recount(unit: Unit, job: Job) -> Totals:
     return _store(job, _from_rows(unit, [job.id])[job.id])
 
 
+def start_budgets_again(unit: Unit, job: Job) -> None:
+    """Let only later attempts count for budgets. The caller holds the job's row lock, and all attempts have ended."""
+    found = of_job(unit, job, live=False)
+    job.spent = {**mapping(job.spent), BEFORE_RETRY: {"attempts": found.attempts, "held": found.held}}
+
+
+def before_retry(job: Job) -> BeforeRetry:
+    """What the job had used up at its last retry. Zero if it was never retried."""
+    return read_before_retry(mapping(job.spent).get(BEFORE_RETRY))
+
+
+def read_before_retry(stored: object) -> BeforeRetry:
+    """The stored form of `BeforeRetry`, read leniently."""
+    found = mapping(stored)
+    return BeforeRetry(int(number_or(found.get("attempts"))), number_or(found.get("held")))
+
+
 def of_jobs(unit: Unit, jobs: Iterable[Job], newest: Mapping[str, Attempt]) -> dict[str, Totals]:
     """The totals of many jobs, read-only. `newest`: the newest attempt of each job that has one."""
     found, missing = {}, []
@@ -104,10 +135,12 @@ def _stored(job: Job) -> Totals | None:
 
 
 def _store(job: Job, found: Totals) -> Totals:
+    before = mapping(job.spent).get(BEFORE_RETRY)
     job.spent = {
         "attempts": found.attempts,
         "interruptions": found.interruptions,
         "seconds": dict(found.seconds),
+        **({} if before is None else {BEFORE_RETRY: before}),
     }
     job.held_seconds = found.held
     return found

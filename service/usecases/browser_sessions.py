@@ -37,7 +37,7 @@ def _store(unit: Unit, row_id: str, owner: Principal, seconds: float) -> datetim
 
 
 def use_link(unit: Unit, link_id: str) -> None:
-    """Use up a link. Of two concurrent calls one deletes the row; the other one raises Unauthorized."""
+    """Delete a link, so that it works once. Of two concurrent calls, the second one raises Unauthorized."""
     if unit.session.execute(delete(BrowserSession).where(BrowserSession.id == link_id)).rowcount != 1:  # type: ignore[attr-defined]  # a DELETE has a rowcount
         raise Unauthorized("this link was used a moment ago: make another with `baton dashboard`")
 

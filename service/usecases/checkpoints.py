@@ -14,7 +14,7 @@ from service.db.base import IS_COMMITTED
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit_of_work import Unit, actor_of, new_id, resumable
 from service.errors import BadMessage, Conflict, NotFound
-from service.usecases import attempt_totals, goodput
+from service.usecases import attempt_totals, checkpoint_copies, goodput
 
 
 def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
@@ -184,25 +184,30 @@ def _fall_back(unit: Unit, job: Job) -> None:
             point(unit, job.id, role, heir.id)
 
 
-def retire(unit: Unit, job: Job) -> None:
+def retire(unit: Unit, job: Job, keep: int | None = None) -> None:
     """Mark checkpoints that are no longer needed as deleted. The reconciler then deletes their objects.
 
-    Kept: the newest `keep` that can be resumed from, those with a pointer, and the checkpoints that they need. Rows are
-    marked before objects are deleted, so that no grant or commit refers to a checkpoint with missing objects.
+    Kept: the newest `keep` (None: `checkpoint.keep` of the spec) that can be resumed from, those with a pointer, those
+    that are being copied into another job, and the checkpoints that they need. Rows are marked before objects are
+    deleted, so that no grant or commit refers to a checkpoint with missing objects.
     """
     unit.session.flush()
     committed = unit.committed_checkpoints(job.id)
     good = resumable(committed)
-    wanted = {row.prefix for row in good[: read_stored(CheckpointSpec, mapping(job.spec).get("checkpoint")).keep]}
+    if keep is None:
+        keep = read_stored(CheckpointSpec, mapping(job.spec).get("checkpoint")).keep
+    wanted = {row.prefix for row in good[:keep]}
     named = set(unit.pointers(job.id).values())
     wanted |= {row.prefix for row in good if row.id in named}
-    kept = _with_needs(good, wanted)
+    kept = with_needs(good, wanted)
+    if len(kept) < len(committed):
+        kept = with_needs(good, wanted | checkpoint_copies.read_from(unit, job.id))
     for row in committed:
         if row.prefix not in kept:
             row.state = CheckpointState.DELETED.value
 
 
-def _with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
+def with_needs(rows: list[Checkpoint], wanted: set[str]) -> set[str]:
     """The wanted prefixes and, transitively, those that they need."""
     needs = {row.prefix: names(row.needs) for row in rows}
     kept: set[str] = set()

@@ -21,7 +21,7 @@ FIRST_ROWS, ROW_BYTES = 32, 200
 
 @dataclass(frozen=True)
 class Batch:
-    """Events in order. `ended`: the final state of the job, if this batch contains its last event."""
+    """Events in order. `ended`: the state in which the job has ended, if this batch contains its last event."""
 
     events: list[EventView]
     more: bool
@@ -36,7 +36,7 @@ def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
 
 def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
     """The events that follow number `after`, and whether they are the last. Raises NotFound."""
-    # Read the job's row first: then an ended job has all its events, at every isolation level.
+    # Read the job's row first. If the job has ended, all its events then exist, at every isolation level.
     job = unit.find_job(job_id)
     events: list[EventView] = []
     size, more, fits = 0, True, True
@@ -53,7 +53,9 @@ def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
 
 
 def _rows_that_fit(count: int, size: int) -> int:
-    """Estimated from the mean size so far. The first estimate is small, because each event may be large."""
+    """The number of rows to read next, estimated from the mean size so far. The first estimate is small: events may be
+    large.
+    """
     return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
 
 

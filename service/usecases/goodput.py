@@ -1,4 +1,4 @@
-"""Goodput of a job from its rows: seconds by bucket. Also the loss of training time by a bad checkpoint."""
+"""Goodput of a job from its rows: seconds by bucket. Also the training time that is lost with a bad checkpoint."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def span(row: Attempt) -> Span:
         covered=row.covered_seconds,
         kept=row.state in _KEEPS,
         phase=row.phase,
-        # Older releases do not write it. Most attempts except the first then follow an interruption.
+        # Older releases do not write `recovers`. Without it, assume an interruption before all attempts but the first.
         recovers=row.number > 1 if row.recovers is None else row.recovers,
     )
 
 
 def _numbers(stored: object) -> dict[str, float]:
-    """The readable part of the seconds by bucket. A bad attempt row must not hide its job."""
+    """The valid entries of the seconds by bucket. One bad row of an attempt must not make its job unreadable."""
     if not isinstance(stored, dict):
         return {}
     seconds = {name: number_or(value) for name, value in stored.items()}
@@ -64,7 +64,7 @@ def _numbers(stored: object) -> dict[str, float]:
 
 
 def roll_back(unit: Unit, job: Job, newest: Checkpoint | None) -> None:
-    """Training after this checkpoint (None: all training) is lost: it no longer counts as covered."""
+    """Count training after this checkpoint (None: all training) as lost, because no checkpoint contains it any more."""
     unit.session.flush()
     later = update(Attempt).where(Attempt.job_id == job.id)
     if newest is not None:

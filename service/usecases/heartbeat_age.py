@@ -1,4 +1,4 @@
-"""The age of the last heartbeat of a held attempt, and the age from which its worker is silent."""
+"""The age of the last heartbeat of a held attempt, and the age from which its worker counts as silent."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Heard:
 
 
 def heard(attempt: Attempt, beats: HeartbeatTimes, now: datetime) -> Heard | None:
-    """None if no worker holds the attempt. All times are from the database's clock."""
+    """The state of the attempt's worker. None if no worker holds the attempt. Times are from the database's clock."""
     expires = attempt.lease_expires_at
     if attempt.state not in HELD_ATTEMPTS or expires is None:
         return None
-    # Each heartbeat renews the lease, and so does the end of an outage of the service. Older releases do not write
-    # `beat_at`.
+    # The time of the last renewal of the lease. Each heartbeat renews it, and so does the end of an outage of the
+    # service. Older releases do not write `beat_at`.
     renewed = min(now, expires - timedelta(seconds=beats.lease))
     at = attempt.beat_at or renewed
     age = max(0.0, (now - max(at, renewed)).total_seconds())

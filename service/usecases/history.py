@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import func, select
 
+from baton.domain.epochs import MAX_PROGRAM_EPOCHS
 from baton.domain.errors import FieldError
+from baton.domain.extensions import PROGRAMS
+from baton.domain.lenient_reading import names
 from baton.domain.states import StageEvent, StageState, next_stage_state
-from baton.domain.wire import EpochRecord, EpochRow
+from baton.domain.wire import ClassifierRow, EpochRecord, EpochRow
 from service.db.tables import Epoch, Job, Stage
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import BadMessage
+from service.usecases import epoch_rows
 
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+_REQUIRED = tuple(name for name, field in ClassifierRow.model_fields.items() if field.is_required())
 
 
 def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
@@ -21,29 +27,44 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     """
     job, attempt = unit.held(attempt_id, message.fence)
     actor = actor_of(attempt)
-    stage = _stage(unit, job, message)
+    stage = _stage(unit, job, message.row)
     before = unit.session.get(Epoch, (job.id, message.row.epoch))
     at = before.finished_at if before is not None and before.fence == message.fence else unit.now()
     row = message.row.model_copy(update={"finished_at": at})
-    unit.session.merge(Epoch(job_id=job.id, fence=message.fence, **row.model_dump()))
-    unit.session.flush()
     sent = plain(message)
+    metrics: dict[str, Any] = sent["row"]["metrics"]
+    unit.session.merge(epoch_rows.stored(job.id, message.fence, row, metrics))
+    unit.session.flush()
     newest = unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
     if row.epoch >= newest:  # a late or repeated row may have a lower number
-        job.metrics = {name: sent["row"][name] for name in METRICS}
+        rate = sent["row"]["learning_rate"]
+        job.metrics = metrics if rate is None else {**metrics, "learning_rate": rate}
     job.best = sent["best"] or job.best
     text = f"epoch {row.epoch} recorded"
     data = {"epoch": row.epoch, "stage": row.stage, "global_step": row.global_step, "fence": message.fence}
     unit.event(job, "epoch", actor, text, attempt=attempt.number, **data)
-    follow_stages(unit, job, stage, message.stage_finished, actor)
+    if stage is not None:
+        follow_stages(unit, job, stage, message.stage_finished, actor)
     return row
 
 
-def _stage(unit: Unit, job: Job, message: EpochRecord) -> Stage:
-    stage = unit.session.get(Stage, (job.id, message.row.stage))
+def _stage(unit: Unit, job: Job, row: EpochRow) -> Stage | None:
+    """The stage of the row. None for a program, which has no stages. Raises BadMessage."""
+    stage = unit.session.get(Stage, (job.id, row.stage))
     if stage is None:
-        raise BadMessage([FieldError("row.stage", f"the job has no stage {message.row.stage}")])
-    if message.row.stage_epoch > stage.epochs:
+        if PROGRAMS not in names(job.needs):
+            raise BadMessage([FieldError("row.stage", f"the job has no stage {row.stage}")])
+        if (row.stage, row.stage_epoch) != (1, row.epoch):
+            raise BadMessage([FieldError("row.stage_epoch", "must equal `epoch`, in stage 1: the job is a program")])
+        if row.epoch > MAX_PROGRAM_EPOCHS:
+            text = (
+                f"must be at most {MAX_PROGRAM_EPOCHS} for a program: record fewer epochs, and log the others as series"
+            )
+            raise BadMessage([FieldError("row.epoch", text)])
+        return None
+    if missing := [FieldError(f"row.{name}", "is required") for name in _REQUIRED if getattr(row, name) is None]:
+        raise BadMessage(missing)
+    if row.stage_epoch > stage.epochs:
         raise BadMessage([FieldError("row.stage_epoch", f"stage {stage.stage} has {stage.epochs} epochs")])
     return stage
 
@@ -71,7 +92,7 @@ def finish_all(unit: Unit, job: Job, actor: str) -> None:
 
 
 def start_stage(unit: Unit, job: Job, stage_number: int, actor: str) -> None:
-    """Start a stage (counted from 1) in which training is reported before any of its epochs is recorded."""
+    """Start a stage (counted from 1) when its first training progress is reported, before any epoch is recorded."""
     stage = unit.session.get(Stage, (job.id, stage_number))
     if stage is not None:
         _start(unit, job, stage, actor)

@@ -20,7 +20,11 @@ from service.usecases import attempt_totals
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.notifications import notify
 
-_REASONS = {AttemptEvent.PAUSED: Reason.PAUSED, AttemptEvent.CANCELLED: Reason.CANCELLED}
+_REASONS = {
+    AttemptEvent.PAUSED: Reason.PAUSED,
+    AttemptEvent.CANCELLED: Reason.CANCELLED,
+    AttemptEvent.FAILED: Reason.SOURCE_LOST,
+}
 
 
 def pause(unit: Unit, job_id: str, actor: str) -> Job:
@@ -30,18 +34,18 @@ def pause(unit: Unit, job_id: str, actor: str) -> Job:
     if job.desired == DesiredState.CANCEL:
         raise Conflict("the job is being cancelled and cannot be paused")
     if job.desired != DesiredState.PAUSE:
-        _want(unit, job, DesiredState.PAUSE)
+        want(unit, job, DesiredState.PAUSE)
         unit.event(job, "pause_requested", actor, "pause requested")
         settle(unit, job, actor)
     return job
 
 
 def cancel(unit: Unit, job_id: str, actor: str) -> Job:
-    """End the job. This is final. Raises TransitionError if it has already ended."""
+    """End the job. Only a retry continues it. Raises TransitionError if it has already ended."""
     job = unit.lock_job(job_id)
     next_job_state(JobState(job.state), JobEvent.CANCELLED)
     if job.desired != DesiredState.CANCEL:
-        _want(unit, job, DesiredState.CANCEL)
+        want(unit, job, DesiredState.CANCEL)
         unit.event(job, "cancel_requested", actor, "cancellation requested")
         settle(unit, job, actor)
     return job
@@ -53,14 +57,14 @@ def resume(unit: Unit, job_id: str, actor: str) -> Job:
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
     if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
-        _want(unit, job, DesiredState.RUN)
+        want(unit, job, DesiredState.RUN)
         unit.event(job, "resumed", actor, "the pause was withdrawn before it took effect")
         return job
     _go_on(unit, job, actor)
     return job
 
 
-def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
+def want(unit: Unit, job: Job, desired: DesiredState) -> None:
     """Set the desired state and its start time. A worker has limited time to carry out a pause or a cancellation.
 
     No time is stored for `run`: the previous release writes only the desired state, so an old time would count as the
@@ -71,7 +75,7 @@ def _want(unit: Unit, job: Job, desired: DesiredState) -> None:
 
 def _go_on(unit: Unit, job: Job, actor: str) -> None:
     unit.move_job(job, JobEvent.RESUMED)
-    _want(unit, job, DesiredState.RUN)
+    want(unit, job, DesiredState.RUN)
     job.reason = job.message = None
     _end_pause(unit, job)
     unit.event(job, "resumed", actor, "job resumed")
@@ -90,14 +94,14 @@ def settle(unit: Unit, job: Job, actor: str) -> None:
     if attempt is not None and attempt.state != AttemptState.QUEUED:
         return
     if job.desired == DesiredState.PAUSE:
-        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.PAUSED)
+        end_unclaimed(unit, job, actor, attempt, AttemptEvent.PAUSED)
         mark_paused(unit, job, actor)
     elif job.desired == DesiredState.CANCEL:
-        _end_unclaimed(unit, job, actor, attempt, AttemptEvent.CANCELLED)
+        end_unclaimed(unit, job, actor, attempt, AttemptEvent.CANCELLED)
         mark_cancelled(unit, job, actor)
 
 
-def _end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, event: AttemptEvent) -> None:
+def end_unclaimed(unit: Unit, job: Job, actor: str, attempt: Attempt | None, event: AttemptEvent) -> None:
     """End a queued attempt, if there is one. Its message in Redis then has no effect."""
     if attempt is None:
         return
@@ -125,7 +129,7 @@ def mark_paused(unit: Unit, job: Job, actor: str, message: str | None = None, re
 
 def pause_for(unit: Unit, job: Job, actor: str, reason: Reason, message: str) -> None:
     """Pause a job that cannot continue until its owner has fixed something and resumes it."""
-    _want(unit, job, DesiredState.PAUSE)
+    want(unit, job, DesiredState.PAUSE)
     mark_paused(unit, job, actor, message, reason)
 
 
@@ -136,7 +140,7 @@ def mark_cancelled(unit: Unit, job: Job, actor: str, message: str | None = None)
     job.phase, job.reason, job.message = None, Reason.CANCELLED.value, _with("cancelled by its owner", message)
     job.finished_at = unit.now()
     unit.event(job, "cancelled", actor, _with("job cancelled", message), reason=job.reason)
-    notify(unit, job, NotificationKind.CANCELLED)
+    notify(unit, job, NotificationKind.CANCELLED, job.attempts)
 
 
 def _with(text: str, message: str | None) -> str:

@@ -14,7 +14,7 @@ from service.db.tables import Job, JobLabel
 Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-"""The statuses that a user sees: the states of a job, and two for an order that is not yet carried out."""
+"""The statuses that a user sees: the states of a job, and two for orders that the worker has not carried out yet."""
 
 LAST = 2**63 - 1
 ORDERS = ("pausing", "cancelling")
@@ -22,7 +22,10 @@ ORDERS = ("pausing", "cancelling")
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list shows. `label` is `key:value`. `cursor` comes from the previous page."""
+    """Which jobs a list shows. Jobs that are being deleted are left out.
+
+    `label` is `key:value`. `cursor` comes from the previous page.
+    """
 
     status: Status | None = None
     label: str | None = None
@@ -37,7 +40,7 @@ def page(wanted: JobFilter) -> Select[Job]:
 
 
 def _with_status(query: Select[Job], status: Status | None, *, labelled: bool) -> Select[Job]:
-    """`labelled`: compare the state here. Without a label, the order of the page's index selects the state."""
+    """Filters by status. `labelled`: compare the state here. Otherwise `_ordered` selects the state with its index."""
     if status is None:
         return query
     running = Job.state.in_([*ACTIVE_JOBS])
@@ -55,17 +58,18 @@ def _with_status(query: Select[Job], status: Status | None, *, labelled: bool) -
 def _ordered(wanted: JobFilter) -> tuple[Select[Job], list[ColumnElement[Any]]]:
     """The query with its order. The order is that of an index, so that the cost depends only on the page size."""
     below = LAST if wanted.cursor is None else int(wanted.cursor)
-    query = _with_status(select(Job), wanted.status, labelled=wanted.label is not None)
+    query = _with_status(select(Job).where(Job.deleted_at.is_(None)), wanted.status, labelled=wanted.label is not None)
     if wanted.label is not None:
         key, _, value = wanted.label.partition(":")
         query = query.join(JobLabel, JobLabel.job_number == Job.number).where(JobLabel.job_number < below)
         return query.where(JobLabel.key == key, JobLabel.value == value), [JobLabel.job_number.desc()]
     if wanted.status is None or wanted.status in ORDERS:
         return query.where(Job.number < below), [Job.number.desc()]
-    # Not `state = ... ORDER BY number`: PostgreSQL assumes that states are evenly spread and scans all jobs, newest
-    # first. With a large backlog of another state in front it reads all of it. Only the index on both has this order.
+    # `state = ... ORDER BY number` would be slow: PostgreSQL assumes that states are evenly spread and scans all jobs,
+    # newest first. If many newer jobs have another state, it reads all of them. Only the index on both columns has the
+    # order that is used here.
     place, first = tuple_(Job.state, Job.number), tuple_(literal(wanted.status), literal(0))
     query = query.where(place < tuple_(literal(wanted.status), literal(below, BigInteger())), place > first)
-    # For a row value, SQLite uses only the first column of an index: it needs both conditions separately too.
+    # For a row value, SQLite uses only the first column of an index, so the query also has both conditions separately.
     query = query.where(Job.state == wanted.status, Job.number < below)
     return query, [Job.state.desc(), Job.number.desc()]

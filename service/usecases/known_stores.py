@@ -9,6 +9,7 @@ from baton.domain.wire import CheckpointRole
 from service.db.operation_tables import KnownStore
 from service.db.tables import Checkpoint, Job, Pointer
 from service.db.unit_of_work import Unit
+from service.usecases import data_objects
 
 SAMPLE = 20
 
@@ -20,7 +21,9 @@ def last_used(unit: Unit) -> KnownStore | None:
 
 def use(unit: Unit, store_id: str, url: str) -> None:
     """Record that this store is in use from now on."""
-    now = unit.now()
+    now, before = unit.now(), last_used(unit)
+    if before is not None and before.id != store_id:
+        data_objects.unsee(unit)
     row = unit.session.get(KnownStore, store_id)
     if row is None:
         row = KnownStore(id=store_id, url=url, first_used_at=now, last_used_at=now)

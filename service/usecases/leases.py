@@ -39,7 +39,7 @@ from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, WorkerTooOld
-from service.usecases import attempt_totals, max_runtime, progress, store_troubles
+from service.usecases import attempt_totals, checkpoint_copies, max_runtime, origins, progress, store_troubles
 from service.usecases.attempt_limits import Limits
 from service.usecases.checkpoints import restart
 from service.usecases.history import start_stage
@@ -84,11 +84,14 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
     now = unit.now()
     if attempt.state != AttemptState.QUEUED:
         raise Conflict(f"attempt {attempt.number} is {attempt.state}: nothing to claim")
+    if checkpoint_copies.is_pending(unit, job):
+        raise Conflict(f"attempt {attempt.number} waits for {checkpoint_copies.in_words(job)}")
     if attempt.urgency is None and attempt.not_before > now:
         raise Conflict(f"attempt {attempt.number} waits until {attempt.not_before.isoformat()}")
     lacking = missing(names(job.needs), message.worker.extensions)
     if lacking:
-        raise NotInstalled(f"attempt {attempt.number} needs what is not installed here: {', '.join(lacking)}")
+        text = f"attempt {attempt.number} needs extensions that are not installed on this worker"
+        raise NotInstalled(f"{text}: {', '.join(lacking)}")
     too_old = why_too_old(unit, job, message.worker)
     if too_old:
         raise WorkerTooOld(f"attempt {attempt.number} is not for this worker: {too_old}")
@@ -182,6 +185,7 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
             attempt_totals.of_job(unit, job, live=True).held, job.preemptions
         ),
         runtime_left=max_runtime.left(unit, job, attempt),
+        start=origins.start_of(job),
         protocol=PROTOCOL,
     )
 

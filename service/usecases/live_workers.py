@@ -1,4 +1,4 @@
-"""The workers that were seen recently and accept work. Reads leniently: one bad row must not hide the others."""
+"""The workers that were seen recently and accept work. Bad values are ignored: a bad row does not hide others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEN_WITHIN = timedelta(minutes=2)
 MOST_WORKERS = 500
 """Maximum number of rows that one call reads: the workers that were seen last."""
 
-# Read as text: invalid JSON then affects one worker and not the whole query.
+# Read as text, so that invalid JSON affects one worker and not the whole query.
 _QUEUES, _EXTENSIONS = cast(Worker.queues, Text), cast(Worker.extensions, Text)
 
 
@@ -46,9 +46,9 @@ def seen(unit: Unit, now: datetime, *conditions: ColumnElement[bool]) -> list[Se
 
 
 def may_serve(job: Job) -> list[ColumnElement[bool]]:
-    """Conditions that each worker meets for which `Seen.serves` is true. Few others meet them.
+    """SQL conditions that hold for each worker for which `Seen.serves` is True, and for few others.
 
-    A substring search is enough: in the stored JSON such a name is between quotation marks and without escapes.
+    A substring search is enough, because in the stored JSON such a name is in quotation marks and without escapes.
     """
     needs = [need for need in names(job.needs) if missing([need], ())]  # `serves` ignores needs of an unknown kind
     has = [_EXTENSIONS.contains(f'"{need}"', autoescape=True) for need in needs]

@@ -1,4 +1,4 @@
-"""Title and body of a notification. Plain text: Apprise escapes it as each target requires."""
+"""Title and body of a notification, as plain text. Apprise escapes the text for each target."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from baton.domain.lenient_reading import find_stored
 from baton.domain.notifications import NotificationKind
+from baton.domain.progress_text import position_text
 from baton.domain.states import JobState
 from baton.domain.wire import BestMetric, Progress
 from service.db.tables import Job
@@ -16,7 +17,7 @@ SAID = {
     NotificationKind.RECOVERING: "is recovering",
     NotificationKind.CANCELLED: "was cancelled",
     NotificationKind.OVERDUE: "gets no checkpoint saved",
-    NotificationKind.SILENT: "has a worker that fell silent",
+    NotificationKind.SILENT: "has a worker without heartbeats",
 }
 HEAD, TAIL = 600, 1200
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -24,7 +25,7 @@ _CALLS = re.compile(r"(?<=@)(?=[A-Za-z])|(?<=<)(?=[!@#])")
 
 
 def title(job: Job, kind: NotificationKind) -> str:
-    """One line. It needs no escaping: baton.domain.spec restricts the characters of a job's name."""
+    """One line. The text needs no escaping, because baton.domain.spec restricts the characters of a job's name."""
     return f"Baton: {job.name} {_said(job, kind)}"
 
 
@@ -44,7 +45,7 @@ def body(
 
 def _said(job: Job, kind: NotificationKind) -> str:
     if kind is NotificationKind.FAILED and job.state == JobState.PAUSED:
-        return "failed to go on and is paused"
+        return "could not continue and is paused"
     return SAID.get(kind, kind.value)
 
 
@@ -54,8 +55,8 @@ def _facts(job: Job, now: datetime) -> Iterator[str]:
     if job.message:
         yield f"Message: {harmless(job.message)}"
     if at := find_stored(Progress, job.progress):
-        place = f"Stage {at.stage} of {at.stages}, epoch {at.epoch} of {at.epochs}"
-        yield f"{place}, step {at.global_step} of {at.total_steps}"
+        text = position_text(at)
+        yield text[:1].upper() + text[1:]
     if best := find_stored(BestMetric, job.best):
         yield f"Best: {best.metric} {best.value:.4g} in epoch {best.epoch}"
     yield f"Duration: {_duration(((job.finished_at or now) - (job.started_at or job.created_at)).total_seconds())}"

@@ -1,4 +1,4 @@
-"""Writes notifications of a job's events, in the same transaction as the event (transactional outbox)."""
+"""Writes notifications about events of jobs, in the same transaction as the event (transactional outbox)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INSERT: dict[str, Callable[..., Any]] = {"postgresql": postgresql.insert, "sqli
 
 @dataclass(frozen=True)
 class Policy:
-    """The service's settings for jobs whose spec does not set them."""
+    """The service's notification settings. They apply to jobs whose spec has no such settings."""
 
     targets: tuple[str, ...] = ()
     on: tuple[NotificationKind, ...] = USUAL
@@ -53,7 +53,8 @@ def check_targets(own: NotifySpec | None, names: Collection[str]) -> None:
 def notify(unit: Unit, job: Job, kind: NotificationKind, attempt: int = 0) -> None:
     """Notify the job's targets. Call this after all changes of the job, because the message shows its state.
 
-    `attempt`: its number, if the same can happen in a later attempt. Then there is one message per attempt.
+    `attempt`: its number, if the same can happen in a later attempt, such as a failure after a retry. Then there is one
+    message per attempt.
     """
     targets, count = _targets(unit, _own(job), kind), attempt
     if targets and kind is NotificationKind.RECOVERING:
@@ -89,6 +90,7 @@ def _write(
     text = body(job, kind, count, now, policy_of(unit).public_url, detail)
     same = {"job_id": job.id, "kind": kind.value, "count": count, "title": title(job, kind), "body": text}
     rows = [{**same, "target": target, "created_at": now, "next_at": now} for target in targets]
-    # Skip messages that already exist: a duplicate must not roll back the change that it reports.
+    # Skip messages that already exist. A duplicate key would be an error, and roll back the whole transaction, with the
+    # change of the job that the message reports.
     insert = _INSERT[unit.session.get_bind().dialect.name](Notification).values(rows)
     unit.session.execute(insert.on_conflict_do_nothing(index_elements=["job_id", "kind", "count", "target"]))

@@ -1,4 +1,4 @@
-"""The published plans: job specs in YAML files of the package `models`, which the service never imports."""
+"""The published plans: job specs in YAML files of the package `models`. The service never imports this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reported progress of a running attempt. It never goes back, even if heartbeats arrive out of order."""
+"""The reported progress of a running attempt. It never decreases, even if heartbeats arrive out of order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLACE = ("stage", "epoch", "step", "global_step")
 
 
 def overtaken(attempt: Attempt, message: Heartbeat) -> bool:
-    """Whether a later heartbeat of this worker was already recorded: this one was delayed on its way.
+    """Whether a later heartbeat of this worker was already recorded. If so, this heartbeat arrived late.
 
     The sum of the seconds that a worker measures grows with the attempt, so it orders the heartbeats. A heartbeat
     without seconds is always accepted.
@@ -22,7 +22,7 @@ def overtaken(attempt: Attempt, message: Heartbeat) -> bool:
 
 def keep(job: Job, attempt: Attempt, reported: dict[str, Any] | None, metrics: dict[str, Any]) -> None:
     """Store progress and metrics as JSON data, unless the attempt already reported a later position. A new attempt
-    may be behind the one before it: it resumes from a checkpoint."""
+    resumes from a checkpoint, so its position may be before that of the last attempt."""
     if reported is None:
         return
     before = job.progress
@@ -32,7 +32,7 @@ def keep(job: Job, attempt: Attempt, reported: dict[str, Any] | None, metrics: d
 
 
 def _place(progress: Any) -> tuple[float, ...]:
-    """Reads leniently: an invalid stored position is before every other one."""
+    """The stored position. An invalid one counts as earlier than every valid one."""
     found = tuple(progress.get(name) for name in PLACE)
     return found if all(isinstance(part, int) for part in found) else ()
 

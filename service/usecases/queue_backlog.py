@@ -1,7 +1,8 @@
 """Reads the placed queued attempts line by line. No query here reads more rows than it returns.
 
-A line is all placed attempts of one queue with the same requirements and urgency, in the order of their jobs. A skip
-scan (loose index scan), written as a recursive query, finds the lines: one index lookup per line, whatever its length.
+A line is the list of all placed attempts of one queue with the same requirements and urgency, in the order of their
+jobs. A skip scan (loose index scan), written as a recursive query, finds the lines. It needs one index lookup for each
+line, independent of the line's length.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_order import NOTHING, Requirements, key_of, requirements
 
 TRIES = 3
-"""Jobs of a line that are read to learn its requirements, if the first ones are malformed."""
+"""Maximum number of jobs that are read to find the requirements of a line, because the first jobs may be malformed."""
 
 STALE_ROWS = 200
-"""Attempts of a stale line (key made under other limits) that are read job by job until they are placed again."""
+"""A line is stale if its key was made when other labels had limits. At most this many attempts of a stale line are read
+job by job, until the reconciler places them again."""
 
 KNOWN = 4096
 _known: dict[tuple[tuple[str, ...], str], Requirements] = {}
@@ -44,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """`head`: the first attempt. `places`: where each attempt takes one place. `alone`: the line has one attempt."""
+    """A line. `head`: its first attempt. `places`: limits that apply to its attempts. `alone`: it has one attempt."""
 
     queue: str
     needs_key: str
@@ -56,12 +58,12 @@ class Line:
 
     @property
     def priority(self) -> str:
-        """The priority of its jobs."""
+        """The priority of the line's jobs."""
         return PRIORITIES[self.urgency // 2]
 
     @property
     def again(self) -> bool:
-        """Whether its jobs ran before."""
+        """Whether the line's jobs ran before."""
         return self.urgency % 2 == 0
 
     @property
@@ -79,14 +81,14 @@ def lines(session: Session, limits: Limits, queues: Collection[str] | None = Non
         if required is not None:
             found.append(_line(head, required, limits))
             continue
-        # The key is stale: each of the first attempts becomes a line with one attempt.
+        # The key is stale, so return the first attempts as separate lines.
         for entry, own in _read(session, limits, head, STALE_ROWS):
             found.append(_line(replace(head, head=entry, alone=True), own, limits))
     return found
 
 
 def stale_lines(session: Session, limits: Limits) -> list[Line]:
-    """Lines whose key was made under limits for other labels. Their attempts must be placed again."""
+    """Lines whose key was made when other labels had limits. Their attempts must be placed again."""
     found = (Line(r.queue, r.needs_key, r.urgency, Entry(r.id, r.job_number, False)) for r in session.execute(_heads()))
     return [line for line in found if _required(session, limits, line) is None]
 
@@ -137,7 +139,7 @@ def _required(session: Session, limits: Limits, line: Line) -> Requirements | No
 def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple[Entry, Requirements]]:
     """The first attempts of a line with the requirements of their jobs. Malformed jobs are left out."""
     columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version)
-    # Read as text: invalid JSON then fails one job and not the whole query.
+    # Read as text, so that invalid JSON is a failure of one job and not of the whole query.
     query = select(*columns, cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
     query = query.join(Job, Job.id == Attempt.job_id).where(_of(line)).order_by(Attempt.job_number).limit(most)
     found = []
@@ -151,7 +153,7 @@ def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple
 
 
 def _heads(queues: Sequence[str] | None = None) -> Select[Any]:
-    """The first attempt of each line. Each is found from the one before it."""
+    """The first attempt of each line. The query finds each of them from the previous one."""
     return _heads_of_all() if queues is None else _heads_in([_first(Attempt.queue == one) for one in queues])
 
 
@@ -172,7 +174,7 @@ def _heads_in(first: Sequence[Any], *, of_all: bool = False) -> Select[Any]:
 def _behind(*, of_all: bool) -> Any:
     """The first attempt of the line that follows the line of `_before`."""
     queue, key = Attempt.queue == _before.queue, Attempt.needs_key == _before.needs_key
-    # One lookup for each column: for a row value, SQLite uses only the first column of an index.
+    # A separate lookup for each column, because for a row value SQLite uses only the first column of an index.
     following = [
         _first(queue, key, Attempt.urgency > _before.urgency),
         _first(queue, Attempt.needs_key > _before.needs_key),

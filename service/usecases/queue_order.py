@@ -1,7 +1,7 @@
 """The place of a queued attempt in its queue. It is stored in the attempt's columns, so queries do not read the job.
 
-An attempt with an `urgency` is placed: it may be claimed now. An attempt without one is in its backoff, or an older
-release that does not know these columns has queued it. The reconciler places it after its `not_before`.
+An attempt with an `urgency` is placed: it may be claimed now. An attempt without an `urgency` is in its backoff, or an
+older release without these columns has queued it. The reconciler places such an attempt after its `not_before`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Requirements:
     def met_by(self, extensions: Collection[str], spec_version: int | None = None) -> bool:
         """Whether a worker with these extensions and this spec version can train such a job.
 
-        `spec_version`: None if it is unknown; then the claim decides.
+        `spec_version`: None if unknown; then it is checked only at the claim.
         """
         return self.needs.issubset(extensions) and (spec_version is None or spec_version >= self.spec_version)
 

@@ -18,14 +18,15 @@ from baton.domain.states import AttemptState
 from baton.domain.wire import TRAINS, Finish
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
+from service.usecases.attempt_totals import before_retry
 from service.usecases.worker_avoidance import data_changes, others
 
 WINDOW = 1_100
-"""The newest attempts that are read: more than the failures that any spec may allow (`max_failures`)."""
+"""How many of the newest attempts are read. It exceeds the greatest `max_failures` that a spec may have."""
 
 
 def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
-    """The ended attempt and the failures before it, as input for the retry policy."""
+    """Input for the retry policy: the ended attempt, and the failures before it since the last retry of the job."""
     reason = attempt.reason or Reason.EXCEPTION.value
     failed = attempt.state == AttemptState.FAILED
     traces = _traces(unit, job) if failed else []
@@ -45,7 +46,8 @@ def ended_attempt(unit: Unit, job: Job, attempt: Attempt) -> EndedAttempt:
 def _traces(unit: Unit, job: Job) -> list[Trace]:
     unit.session.flush()
     relevant = or_(Attempt.state == AttemptState.FAILED.value, Attempt.covered_seconds >= FORGIVEN_AFTER)
-    newest = (Attempt.job_id == job.id, Attempt.number > job.attempts - WINDOW)
+    oldest = max(before_retry(job).attempts, job.attempts - WINDOW)
+    newest = (Attempt.job_id == job.id, Attempt.number > oldest)
     query = select(Attempt).where(*newest, relevant).order_by(Attempt.number.desc())
     return [_trace(row) for row in unit.session.scalars(query)]
 

@@ -18,12 +18,12 @@ from service.usecases.attempt_limits import Limits, Place
 from service.usecases.queue_backlog import Entry, Line, entries, lines
 
 PAGE = 50
-"""Attempts of a line that are read at a time."""
+"""Number of attempts of a line that are read together. Line: see `service.usecases.queue_backlog`."""
 
 
 @dataclass(frozen=True)
 class Startable:
-    """A queued attempt that may be claimed now. `line`: where it waits. `sent`: its message was sent to Redis."""
+    """A queued attempt that may be claimed now. `line`: the line of the attempt. `sent`: its message is in Redis."""
 
     attempt_id: str
     job_number: int
@@ -46,8 +46,8 @@ def startable(
     """The attempts that may be claimed now in these queues (None: all queues), most urgent first.
 
     Before each attempt, `wants` is called with its line. If it returns False, the rest of this line is skipped.
-    Yields no more attempts than there are places: each attempt uses up its places for later attempts of the same kind
-    of worker.
+    Yields no more attempts than there are free places under the limits. Each attempt takes its places from the later
+    attempts for the same kind of worker.
     """
     return in_order(session, limits, lines(session, limits, queues), wants)
 
@@ -55,7 +55,7 @@ def startable(
 def in_order(
     session: Session, limits: Limits, waiting: Iterable[Line], wants: Callable[[Line], bool] = _any
 ) -> Iterator[Startable]:
-    """The same for lines that are already read. Reads at most one page of a line more than the caller takes."""
+    """Like `startable`, for lines that were already read. Reads at most one page of a line more than needed."""
     held, taken = occupied(session, limits), dict[object, Counter[Place]]()
     readers = [_Reader(session, line) for line in waiting]
     heap = [(one.order, number, one) for number, one in enumerate(readers)]
@@ -95,12 +95,12 @@ class _Reader:
 
 
 def room(places: Collection[Place], taken: Counter[Place], most: int) -> int:
-    """How many attempts these places have room for, at most `most`."""
+    """How many more attempts these limits allow, at most `most`."""
     return max(0, min([most, *(place.most - taken[place] for place in places)]))
 
 
 def occupied(session: Session, limits: Limits) -> Counter[Place]:
-    """How many attempts are held in each place that has a limit. Places without a held attempt are left out."""
+    """The number of held attempts by limit. Limits without a held attempt are left out."""
     taken: Counter[Place] = Counter()
     held = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
     if limits.queues:
@@ -119,10 +119,9 @@ def occupied(session: Session, limits: Limits) -> Counter[Place]:
 
 
 def full(unit: Unit, limits: Limits, job: Job) -> Place | None:
-    """The first place of the job that is at its limit, or None. Locks all its places until this transaction ends.
+    """The first limit of the job that is reached, or None. Locks all limits of the job until this transaction ends.
 
-    Call this while the job's row is locked and no other row is. All claims then lock in the same order, so that they
-    cannot deadlock.
+    Call this while only the job's row is locked. All claims then lock in the same order, so they cannot deadlock.
     """
     places = limits.places(job.queue, job.labels)
     if not places:

@@ -9,7 +9,7 @@ from service.db.unit_of_work import Unit, actor_of, clean
 
 
 def follow(unit: Unit, job: Job, attempt: Attempt, reported: Trouble | None) -> None:
-    """Store what the heartbeat reports. Writes an event when the cause changes and when the trouble ends.
+    """Store the trouble in the heartbeat's report. Writes an event when the cause changes and when the trouble ends.
 
     A slow call is shown in the status but writes no event: a large upload is not a failure.
     """
@@ -34,5 +34,5 @@ def trouble_of(attempt: Attempt) -> Trouble | None:
 
 
 def status_text(doing: str | None, reported: Trouble | None) -> str | None:
-    """The job's status text while the attempt is held. The trouble comes first."""
+    """The job's status text while the attempt is held. A trouble has priority over other texts."""
     return clean("; ".join(filter(None, [str(reported) if reported else "", doing]))) or None

@@ -11,16 +11,20 @@ from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
-from baton.domain.spec import JobSpec, dump_spec, spec_version
+from baton.domain.code_bundle import bundle_digest
+from baton.domain.lenient_reading import mapping
+from baton.domain.spec import AnySpec, JobSpec, ProgramJobSpec, dump_spec, spec_version
 from baton.domain.states import DesiredState, JobState
 from service.db import audit
 from service.db.engine import Database
-from service.db.tables import IdempotencyKey, Job, JobLabel, Stage
+from service.db.tables import IdempotencyKey, Job, JobData, JobLabel, Stage
 from service.db.unit_of_work import Unit, new_id
 from service.errors import KeyReused
 from service.principal import Principal
-from service.usecases import attempt_totals
+from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, pushed_data
 from service.usecases.attempt_queue import queue_attempt
+from service.usecases.origins import Origin
+from service.usecases.programs import check_programs
 
 _V = TypeVar("_V")
 
@@ -38,19 +42,29 @@ class Repeatable:
     digest: str
 
 
+@dataclass(frozen=True)
+class Submission:
+    """A validated spec, and the job that it is made from, if it names one."""
+
+    spec: AnySpec
+    origin: Origin | None = None
+
+
 def submit_once(
     database: Database,
     caller: Principal,
     repeatable: Repeatable,
-    make_spec: Callable[[], JobSpec],
+    make: Callable[[], Submission],
     show: Callable[[Unit, Job], _V],
 ) -> tuple[_V, bool]:
     """Submit a job once per idempotency key. Returns the job as `show` renders it, and whether it is new.
 
-    `make_spec` is called for a new job only. The job, its key and its entry in the audit log are one transaction.
+    `make` is called for a new job only. The job, its key and its entry in the audit log are one transaction.
 
     Raises:
         KeyReused: the key was used with another body before.
+        Forbidden: the job is a program, and the caller may not start programs.
+        SpecError: the data or the job that the submission names is unknown, or cannot be used.
     """
 
     def known() -> _V | None:
@@ -63,11 +77,13 @@ def submit_once(
 
     if (before := known()) is not None:
         return before, False
-    spec = make_spec()
+    wanted = make()
+    if isinstance(wanted.spec, ProgramJobSpec):
+        check_programs(caller)
     try:
         with database.write() as session:
             unit = Unit(session)
-            job = submit(unit, spec, caller.name)
+            job = submit(unit, wanted.spec, caller.name, wanted.origin)
             audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
             if repeatable.key is not None:
                 remember(unit, repeatable.key, repeatable.digest, job)
@@ -80,26 +96,49 @@ def submit_once(
 
 
 def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
-    """The job that was submitted with the key, if any. Raises KeyReused if it was submitted with another body."""
+    """The job that was submitted with the key, if any. Raises KeyReused for another body, or if the job was deleted."""
     row = unit.session.get(IdempotencyKey, key)
     if row is None:
         return None
     if row.body != digest:
         raise KeyReused("this Idempotency-Key was used with another body before; use a new key for a new job")
-    return unit.find_job(row.job_id)
+    job = unit.find_job(row.job_id, doomed=True)
+    if job.deleted_at is not None:
+        raise KeyReused("the job of this Idempotency-Key was deleted; use a new key for a new job")
+    return job
 
 
-def submit(unit: Unit, spec: JobSpec, actor: str) -> Job:
-    """Insert a job with its labels and stages, and queue its first attempt."""
-    now = unit.now()
+def submit(unit: Unit, spec: AnySpec, actor: str, origin: Origin | None = None) -> Job:
+    """Insert a job with its labels and queue its first attempt. A classifier gets its stages, a program its data.
+
+    `origin`: the job that it is made from. Raises SpecError if its data or code is unknown, or `origin` cannot be used.
+    """
+    now, spec = unit.now(), pushed_data.pin(unit, spec)
+    code_bundles.pin(unit, spec)
     job = _job(spec, now)
+    copies = [] if origin is None else origins.derive(unit, job, spec, origin)
     unit.session.add(job)
     unit.session.flush()
+    if copies:
+        checkpoint_copies.ask(unit, job, copies)
     unit.session.add_all(JobLabel(job_number=job.number, key=key, value=value) for key, value in spec.labels.items())
-    unit.session.add_all(_stages(job, spec))
-    unit.event(job, "submitted", actor, f"job {spec.name} submitted", queue=spec.queue, priority=spec.priority)
+    if isinstance(spec, ProgramJobSpec):
+        unit.session.add_all(JobData(job_number=job.number, name=k, reference=v) for k, v in spec.data.items())
+    else:
+        unit.session.add_all(_stages(job, spec))
+    made_from = {"source": job.source_job} if origin is not None else {}
+    text = f"job {spec.name} submitted" + _made_from(job)
+    unit.event(job, "submitted", actor, text, queue=spec.queue, priority=spec.priority, **made_from)
     queue_attempt(unit, job, after=0.0, actor=actor)
     return job
+
+
+def _made_from(job: Job) -> str:
+    source = mapping(job.source)
+    if not source:
+        return ""
+    name, point = f"job {source['name']} ({job.source_job})", mapping(source.get("checkpoint"))
+    return f", from step {point['global_step']} of {name}" if point else f", a clone of {name}"
 
 
 def remember(unit: Unit, key: str, digest: str, job: Job) -> None:
@@ -108,12 +147,15 @@ def remember(unit: Unit, key: str, digest: str, job: Job) -> None:
     unit.session.flush()
 
 
-def _job(spec: JobSpec, now: datetime) -> Job:
+def _job(spec: AnySpec, now: datetime) -> Job:
+    code = spec.program.code if isinstance(spec, ProgramJobSpec) else None
     return Job(
         id=new_id(),
         name=spec.name,
         spec=dump_spec(spec),
         spec_version=spec_version(spec),
+        data=min(spec.data.values(), default=None) if isinstance(spec, ProgramJobSpec) else spec.dataset.data,
+        code=None if code is None else bundle_digest(code),
         labels=dict(spec.labels),
         needs=spec.extensions,
         queue=spec.queue,

@@ -30,11 +30,11 @@ from baton.domain.views import (
     ProgressView,
     StageView,
 )
-from baton.domain.wire import TRAINS, CheckpointRole, EpochRow
+from baton.domain.wire import TRAINS, CheckpointRole
 from service.db.base import IS_PAST, IS_USELESS
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit_of_work import Unit
-from service.usecases import attempt_totals, goodput, job_filters, wait_reasons
+from service.usecases import attempt_totals, epoch_rows, goodput, job_filters, lineage, wait_reasons
 from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatTimes, heard
 from service.usecases.history import epochs_done
@@ -74,7 +74,9 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatT
     waits = wait_reasons.waits(unit, jobs, ends, limits, now)
     found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
     found = [_heard(view, _holder(newest.get(view.id)), beats, now) for view in found]
-    return [view.model_copy(update={"waiting_for": waits.get(view.id)}) for view in found]
+    sources = lineage.sources(unit, jobs)
+    more = [{"waiting_for": waits.get(view.id), "source": sources.get(view.id)} for view in found]
+    return [view.model_copy(update=fields) for view, fields in zip(found, more, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,14 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
             "attempts": job.attempts,
             "preemptions": job.preemptions,
             "failures": job.failures,
+            "retries": job.retries,
             "checkpoint": _checkpoint_status(job, parts, now),
             "worker": held.worker if held else None,
             "phase": job.phase if held and held.worker else None,
             "goodput": goodput.of_job(job, parts.spent.seconds, parts.newest, now),
             "events": job.events,
+            "notes": job.notes,
+            "protected": job.protected,
         },
         BLANK,
     )
@@ -270,12 +275,7 @@ def history(unit: Unit, job_id: str, after: int) -> History:
     job = unit.find_job(job_id)
     query = select(Epoch).where(Epoch.job_id == job.id, Epoch.epoch > after)
     rows = unit.session.scalars(query.order_by(Epoch.epoch))
-    return History(items=[epoch_row(row) for row in rows])
-
-
-def epoch_row(row: Epoch) -> EpochRow:
-    """One row of the history."""
-    return EpochRow.model_validate({name: getattr(row, name) for name in EpochRow.model_fields})
+    return History(items=[epoch_rows.shown(row) for row in rows])
 
 
 def artifact_views(unit: Unit, job_id: str) -> Listing[ArtifactView]:

@@ -1,4 +1,4 @@
-"""Describes for its owner what a queued job waits for."""
+"""Describes, for the owner of a queued job, what the job waits for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from baton.domain.lenient_reading import names
 from baton.domain.states import AttemptState, DesiredState
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
+from service.usecases import checkpoint_copies
 from service.usecases.attempt_limits import Limits
 from service.usecases.live_workers import seen
 from service.usecases.startable_attempts import occupied
@@ -27,19 +28,25 @@ def waits(
     if not queued:
         return {}
     taken, workers = occupied(unit.session, limits), seen(unit, now)
+    copies = checkpoint_copies.waits(unit, [job for job, _ in queued])
     gave_up = those_that_gave_up(unit, [job.id for job, _ in queued if job.attempts > 1])
     found = {}
     for job, attempt in queued:
         full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
         # An attempt that was dispatched before is not in a backoff: the worker that took its message could not run it.
-        if attempt.not_before > now and not attempt.dispatches:
+        if job.id in copies:
+            found[job.id] = copies[job.id]
+        elif attempt.not_before > now and not attempt.dispatches:
             found[job.id] = f"the end of the backoff at {attempt.not_before:{MOMENT}} UTC"
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
         elif not (able := [one for one in workers if one.serves(job)]):
             found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
         elif all(one.spec_version < job.spec_version or one.name in gave_up.get(job.id, ()) for one in able):
-            found[job.id] = f"a newer worker: those of queue {job.queue}{_with(job)} cannot read its spec; upgrade them"
+            found[job.id] = (
+                f"a newer worker: the workers of queue {job.queue}{_with(job)} cannot read the spec of this job; "
+                "upgrade them"
+            )
         elif all(one.rests_until is not None and one.rests_until > now for one in able):
             until = min(one.rests_until for one in able if one.rests_until is not None)
             found[job.id] = (

@@ -1,4 +1,4 @@
-"""Keeps a job away from a worker for a limited time, because of how its last attempt ended there."""
+"""Refuses a job to a worker for a limited time, if the job's last attempt ended on this worker for certain reasons."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from service.db.unit_of_work import Unit, clean
 from service.usecases.live_workers import may_serve, seen
 
 PASSES = frozenset({Reason.DATA_CHANGED.value, Reason.STALLED.value})
-"""Reasons after which another worker may succeed."""
+"""Reasons of failed attempts after which another worker may succeed."""
 
 MOST_ATTEMPTS = 10
 """Maximum number of attempts that `data_changes` reads."""
 
 
 def why_passed_over(unit: Unit, job: Job, worker: WorkerInfo) -> str | None:
-    """Why the worker may not have the job's next attempt now. None if it may have it.
+    """Why the worker must not claim the job's next attempt now. None if it may claim.
 
-    The worker may have it after PASSED_OVER_SECONDS, so that the job does not wait forever for another worker. A resume
-    by the owner ends the wait at once, because it clears the job's reason.
+    After PASSED_OVER_SECONDS it may claim, so that the job does not wait forever for another worker. A resume by the
+    owner ends the wait at once, because it clears the job's reason.
     """
     if job.reason not in PASSES:
         return None
@@ -44,7 +44,7 @@ def others(unit: Unit, job: Job, attempt: Attempt) -> bool:
 
 
 def data_changes(unit: Unit, job: Job) -> int:
-    """How many of the newest attempts in a row found changed data since the last pause, at most MOST_ATTEMPTS."""
+    """The number of newest attempts that all found changed data, since the last pause and at most MOST_ATTEMPTS."""
     unit.session.flush()
     count = 0
     for row in unit.session.execute(_ended(job).limit(MOST_ATTEMPTS)):
@@ -57,7 +57,7 @@ def data_changes(unit: Unit, job: Job) -> int:
 
 
 def _ended(job: Job) -> Select[int, str | None, str | None, datetime | None, bool | None]:
-    """The ended attempts, newest first. Without the columns that hold JSON: an invalid one would raise here."""
+    """The ended attempts, newest first. Does not read columns with JSON, because invalid JSON would raise here."""
     columns = (Attempt.number, Attempt.reason, Attempt.worker, Attempt.finished_at, Attempt.recovers)
     ended = (Attempt.job_id == job.id, Attempt.finished_at.is_not(None))
     return select(*columns).where(*ended).order_by(Attempt.number.desc())

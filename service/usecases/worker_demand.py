@@ -17,7 +17,7 @@ from service.usecases.queue_backlog import Line, count, lines
 from service.usecases.startable_attempts import occupied, room
 
 MOST = 10_000
-"""Maximum count for a line. No autoscaler starts more workers at once."""
+"""Each line counts at most this number, because no autoscaler starts more workers together."""
 
 
 def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:
@@ -31,7 +31,7 @@ def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str
 
 
 def may_start(counted: Iterable[tuple[Line, int]], taken: Counter[Place]) -> list[tuple[Line, int]]:
-    """How many attempts of each line have room. More urgent lines take their places first."""
+    """How many attempts of each line may start under the limits. More urgent lines take free places first."""
     found = []
     for line, number in sorted(counted, key=lambda one: (one[0].urgency, one[0].head.job_number)):
         start = room(line.places, taken, number)

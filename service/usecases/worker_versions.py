@@ -1,4 +1,4 @@
-"""Whether a worker is too old for a job: by its spec version, or because it reported so before."""
+"""Whether a worker is too old for a job: by its spec version, or because it failed to read the job's spec before."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from baton.domain.extensions import KINDS, extension, names_of
+from baton.domain.extensions import PACKAGE_KINDS, extension, names_of
 from baton.domain.lenient_reading import names
 from baton.domain.plan_views import ExtensionView
 from baton.domain.states import HELD_ATTEMPTS, WorkerState
@@ -29,7 +29,7 @@ def report(unit: Unit, message: WorkerReport) -> None:
     """Record that a worker is alive or that it ends."""
     now = unit.now()
     if message.ended:
-        # Only if the row still belongs to this process: another process may have taken the name meanwhile.
+        # Update the row only if it still belongs to this process: another process may have taken the name meanwhile.
         same = (Worker.name == clean(message.name), Worker.host == clean(message.host), Worker.pid == message.pid)
         unit.session.execute(update(Worker).where(*same).values(ended_at=now, last_seen_at=now, busy=False))
         return
@@ -93,11 +93,11 @@ def extensions(unit: Unit) -> dict[str, list[str]]:
 
 
 def extension_views(unit: Unit) -> list[ExtensionView]:
-    """The installed extensions, as the API returns them."""
+    """The installed extensions, as the API returns them. That a worker runs programs is no name for a spec."""
     installed = extensions(unit)
     return [
         ExtensionView(kind=kind, name=name, workers=sorted(installed[extension(kind, name)]))
-        for kind in KINDS
+        for kind in PACKAGE_KINDS
         for name in names_of(kind, installed)
     ]
 
@@ -119,7 +119,7 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     seen = Worker.last_seen_at > now - FORGET_AFTER
     shown = or_(Worker.ended_at.is_(None), Worker.ended_at > now - ENDED_SHOWN)
     held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
-    # Sort in Python: to return the order of its key, SQLite would read all workers that ever existed.
+    # Sort in Python. For ORDER BY, SQLite would use the index of the key and read all workers that ever existed.
     rows = sorted(unit.session.scalars(select(Worker).where(seen, shown)), key=lambda row: row.name)
     found = [_view(row, held.get(row.name), lost_before, now) for row in rows]
     ended = [one for one in found if one.ended_at is not None]
@@ -129,6 +129,7 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
 
 def _held(unit: Unit) -> dict[str | None, _Held]:
     query = select(Attempt.worker, Attempt.job_id, Job.name, Attempt.number).join(Job, Job.id == Attempt.job_id)
+    query = query.where(Job.deleted_at.is_(None))
     rows = unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS)))
     return {row.worker: _Held(row.job_id, row.name, row.number) for row in rows}
 

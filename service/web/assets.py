@@ -11,7 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).with_name("static")
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 SMALL = 600
-"""Size in bytes below which compression saves nothing."""
+"""Files with fewer bytes are not compressed, because that would save nothing."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,9 @@ HEADERS = {
 
 
 def show_view(request: Request) -> Response:
-    """The page. It contains whether there is a session, so that a browser without one need not get a 401 first."""
-    return Response(_shell(COOKIE in request.cookies), headers=HEADERS, media_type="text/html; charset=utf-8")
+    """The page. It contains whether the browser has a session. Without one, its scripts avoid a request with a 401."""
+    shell = _shell(request.scope["root_path"], COOKIE in request.cookies)
+    return Response(shell, headers=HEADERS, media_type="text/html; charset=utf-8")
 
 
 for view in VIEWS:
@@ -64,14 +65,19 @@ def show_asset(request: Request, name: str, path: str) -> Response:
 
 
 @cache
-def _shell(session: bool) -> str:
+def _shell(root_path: str, session: bool) -> str:
     assets = load_assets()
     # Baton's style sheets come last, so that they override those of libraries.
     found = sorted(assets.paths(".css"), key=lambda path: "/vendor/" not in path)
-    styles = [f'<link rel="stylesheet" href="{escape(path)}">' for path in found]
-    modules = [f'<link rel="modulepreload" href="{escape(path)}">' for path in assets.paths(".js")]
+    styles = [f'<link rel="stylesheet" href="{root_path}{escape(path)}">' for path in found]
+    modules = [f'<link rel="modulepreload" href="{root_path}{escape(path)}">' for path in assets.paths(".js")]
     text = SHELL.read_text(encoding="utf-8")
-    values = {"ASSETS": assets.root, "SESSION": "yes" if session else "no", "HEAD": "\n".join(styles + modules)}
+    values = {
+        "ROOT": root_path,
+        "ASSETS": root_path + assets.root,
+        "SESSION": "yes" if session else "no",
+        "HEAD": "\n".join(styles + modules),
+    }
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text

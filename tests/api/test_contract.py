@@ -1,6 +1,8 @@
-"""Schemathesis against the live service and its own OpenAPI: every check, with and without a token, call after call.
+"""Schemathesis tests the running service against its own OpenAPI document: every check, with and without a token, with
+sequences of calls.
 
-More by `BATON_API_EXAMPLES=200`. By hand: `schemathesis --config-file tests/api/schemathesis.toml run URL/openapi.json`
+Set BATON_API_EXAMPLES=200 for more examples. By hand: `schemathesis --config-file tests/api/schemathesis.toml run
+URL/openapi.json`
 """
 
 from __future__ import annotations
@@ -19,19 +21,19 @@ from tests.support.service import TOKEN, ServiceProcess, running_service
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = os.environ.get("BATON_API_EXAMPLES", "6")
-SECONDS = 900
+SECONDS = 1500
 pytestmark = [pytest.mark.timeout(SECONDS + 60), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    # Wrong tokens by the hundred are what is asked for here.
+    # These tests send hundreds of wrong tokens on purpose.
     settings = {"BATON_FAILED_LOGINS": "0"}
     with running_redis() as redis, running_service(tmp_path_factory.mktemp("api"), redis.url, **settings) as running:
         yield running
 
 
-# Long polls wait for up to a minute, because they were asked to.
+# Long polls wait for up to a minute if the request asks for it.
 TIMES = ("--request-timeout", "90", "--max-response-time", "75")
 
 
@@ -49,7 +51,7 @@ def schemathesis(service: ServiceProcess, folder: Path, *options: str) -> subpro
 
 
 def passed(done: subprocess.CompletedProcess[str], service: ServiceProcess) -> int:
-    """How many calls were made. Fails with what Schemathesis found, and with what the service says of it."""
+    """The number of calls. Fails with the findings of Schemathesis and the log of the service."""
     assert done.returncode == 0, (
         f"{done.stdout[-15_000:]}{done.stderr}\n{service.log.read_text(errors='replace')[-5_000:]}"
     )

@@ -1,4 +1,4 @@
-"""Which browser the tests drive."""
+"""The browser that the tests drive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts/browser.sh"
 
 @cache
 def find_browser() -> str:
-    """Its path. Raises RuntimeError with what to do where there is none."""
+    """The path of the browser. Raises RuntimeError with a hint if there is none."""
     done = subprocess.run(["/bin/sh", str(SCRIPT)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.strip())

@@ -1,4 +1,4 @@
-"""A real Chromium before a real service; a test fails when a page said an error that it did not expect."""
+"""A real Chromium with a real service. A test fails if a page logs an error that the test does not allow."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ expect.set_options(timeout=1000 * SECONDS)
 
 @dataclass
 class Tab:
-    """A page of the dashboard, signed in. `forgiven`: what its console may say."""
+    """A signed-in page of the dashboard. `allowed`: patterns of console messages that the test expects."""
 
     page: Page
-    said: list[str] = field(default_factory=list)
-    forgiven: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
 
-    def forgive(self, pattern: str) -> None:
-        """The browser itself complains of answers that are refusals: those that the test asks for."""
-        self.forgiven.append(pattern)
+    def allow(self, pattern: str) -> None:
+        """Allow a message.
 
-    def complaints(self) -> list[str]:
-        """What was said beside that."""
-        return [text for text in self.said if not any(re.search(pattern, text) for pattern in self.forgiven)]
+        The browser logs an error for each refused request, also for those that a test makes on purpose.
+        """
+        self.allowed.append(pattern)
+
+    def unexpected_errors(self) -> list[str]:
+        """The errors that no pattern allows."""
+        return [text for text in self.errors if not any(re.search(pattern, text) for pattern in self.allowed)]
 
 
 @pytest.fixture(scope="package")
@@ -52,7 +55,7 @@ def redis_url() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """A service with jobs to look at, by their names."""
+    """A service with jobs, and the ids of the jobs by their names."""
 
     service: ServiceProcess
     ids: dict[str, str]
@@ -76,23 +79,23 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
         service.kill()
 
 
-def hear(tab: Tab, message: ConsoleMessage) -> None:
-    """Errors and warnings; what is less is for those who look."""
+def record(tab: Tab, message: ConsoleMessage) -> None:
+    """Record errors and warnings. Other messages are ignored."""
     if message.type in ("error", "warning"):
-        tab.said.append(f"{message.type}: {message.text}")
+        tab.errors.append(f"{message.type}: {message.text}")
 
 
 def opened(context: BrowserContext) -> Tab:
-    """A new page of the context, listened to."""
+    """A new page of the context, whose console is recorded."""
     context.set_default_timeout(1000 * SECONDS)
     tab = Tab(context.new_page())
-    tab.page.on("console", lambda message: hear(tab, message))
-    tab.page.on("pageerror", lambda error: tab.said.append(f"exception: {error}"))
+    tab.page.on("console", lambda message: record(tab, message))
+    tab.page.on("pageerror", lambda error: tab.errors.append(f"exception: {error}"))
     return tab
 
 
 def signed_in(context: BrowserContext, token: str = TOKEN) -> Tab:
-    """The same with a session."""
+    """A new page of the context with a session."""
     answer = context.request.post("/v1/session", data={"token": token})
     assert answer.status == 201, answer.text()
     return opened(context)
@@ -100,23 +103,23 @@ def signed_in(context: BrowserContext, token: str = TOKEN) -> Tab:
 
 @pytest.fixture
 def stranger(browser: Browser, gallery: Gallery) -> Iterator[Tab]:
-    """A page before the gallery, signed out."""
+    """A page of the gallery, signed out."""
     with browser.new_context(base_url=gallery.service.url) as context:
         tab = opened(context)
         yield tab
-        assert tab.complaints() == []
+        assert tab.unexpected_errors() == []
 
 
 @pytest.fixture
 def tab(browser: Browser, gallery: Gallery) -> Iterator[Tab]:
-    """A page in the gallery."""
+    """A signed-in page of the gallery."""
     with browser.new_context(base_url=gallery.service.url, viewport={"width": 1280, "height": 900}) as context:
         tab = signed_in(context)
         yield tab
-        assert tab.complaints() == []
+        assert tab.unexpected_errors() == []
 
 
 @pytest.fixture
 def page(tab: Tab) -> Page:
-    """The same, for those who ask for nothing more."""
+    """The page of `tab`, for tests that need nothing more."""
     return tab.page

@@ -1,4 +1,6 @@
-"""`python -m tests.browser.screenshots FOLDER [VIEW ...]`: pictures of the dashboard, wide, narrow, light and dark."""
+"""`python -m tests.browser.screenshots FOLDER [VIEW ...]`: screenshots of the dashboard, wide, narrow, light and
+dark.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ SIZES: dict[str, ViewportSize] = {"wide": {"width": 1280, "height": 900}, "phone
 JOB = "paper-network-2"
 VIEWS = {
     "signin": "", "jobs": "/", "job": "/jobs/{job}", "readme": "/jobs/{job}",
-    "logs": "/jobs/{job}/logs", "events": "/jobs/{job}/events",
+    "series": "/jobs/{job}/series", "logs": "/jobs/{job}/logs", "events": "/jobs/{job}/events",
     "checkpoints": "/jobs/{job}/checkpoints", "files": "/jobs/{job}/artifacts", "report": "/jobs/{job}/report",
     "spec": "/jobs/{job}/spec", "workers": "/workers", "submit": "/submit", "own": "/submit?of=spec",
     "done": "/jobs/{digits-demo}", "failed": "/jobs/{wide-network-1}",
@@ -28,9 +30,9 @@ VIEWS = {
 
 
 def main(folder: Path, wanted: list[str]) -> int:
-    """Exit status 1 if a page said an error or scrolls sideways."""
+    """Take the screenshots. The exit status is 1 if a page logs an error or scrolls sideways."""
     folder.mkdir(parents=True, exist_ok=True)
-    said: list[str] = []
+    errors: list[str] = []
     with tempfile.TemporaryDirectory() as place, running_redis() as redis, sync_playwright() as playwright:
         data = Path(place)
         service = ServiceProcess(
@@ -47,8 +49,8 @@ def main(folder: Path, wanted: list[str]) -> int:
             for scheme in ("light", "dark"):
                 context = browser.new_context(viewport=viewport, color_scheme=scheme, base_url=service.url)
                 page = context.new_page()
-                page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
-                page.on("pageerror", lambda error: said.append(str(error)))
+                page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
+                page.on("pageerror", lambda error: errors.append(str(error)))
                 for view, path in VIEWS.items():
                     if view == "signin":
                         sign_in(page, folder / f"{size}-{scheme}-signin.png")
@@ -61,16 +63,16 @@ def main(folder: Path, wanted: list[str]) -> int:
                         wide = page.evaluate(
                             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                         )
-                        said.extend([f"{size} {view} scrolls sideways by {wide}"] if wide > 0 else [])
+                        errors.extend([f"{size} {view} scrolls sideways by {wide}"] if wide > 0 else [])
                 context.close()
         browser.close()
         service.kill()
-    print("\n".join(said) or "nothing was said")
-    return 1 if said else 0
+    print("\n".join(errors) or "no errors")
+    return 1 if errors else 0
 
 
 def sign_in(page: Page, picture: Path) -> None:
-    """With the token, as a person does it."""
+    """Sign in with the token, as a user does."""
     page.goto("/")
     page.get_by_label("Token").wait_for()
     page.screenshot(path=picture)

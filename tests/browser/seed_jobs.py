@@ -1,4 +1,4 @@
-"""How jobs went, in a few words each."""
+"""Short descriptions of jobs and their attempts, from which rows are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAGES = (("warm-32", 32, 256, 14), ("grow-64", 64, 64, 22), ("augmented-32", 32
 
 @dataclass(frozen=True)
 class Held:
-    """One attempt: until which epoch (None: still held), and how it ended."""
+    """One attempt: the epoch at which it ended (None: it is still held), and how it ended."""
 
     until: float | None
     state: str = "running"
@@ -23,9 +23,9 @@ class Held:
 
 @dataclass
 class SeedJob:
-    """A job as it went. `held`: its attempts in order; `goes_on`: state of a job that has not ended.
+    """A job and its attempts. `held`: the attempts in order. `goes_on`: the state of a job that has not ended.
 
-    `silent`: how long its worker has not been heard.
+    `silent`: how long ago its worker sent the last heartbeat. `series`: it has metrics by step and system metrics.
     """
 
     name: str
@@ -40,3 +40,4 @@ class SeedJob:
     message: str | None = None
     results: dict[str, float] = field(default_factory=dict)
     silent: timedelta = timedelta(0)
+    series: bool = False

@@ -1,4 +1,4 @@
-"""One job's story as rows and files: what a service would have after it, without the hours of training."""
+"""The rows and files of one job, as a service would have them after hours of training."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ from service.db.tables import (
 )
 from service.db.unit_of_work import new_id
 from tests.browser.seed_jobs import HOSTILE, Held, SeedJob
+from tests.browser.seed_series import add_series
 
 STEPS = 200
 LEASE = timedelta(days=365)
 LONG_LEASE = {"BATON_LEASE_SECONDS": "1800"}
-"""Settings of a service that shows what is told: it cuts leases to its own, and nobody beats here.
+"""Settings of a service that keeps these rows as they are. It shortens leases to its own, and no worker sends
+heartbeats.
 
-A worker is lost after two leases: less than the silence of the gallery's lost worker.
+A worker is lost after two leases, which is less than the silence of the gallery's lost worker.
 """
 
 STARTUP = 40.0
@@ -41,7 +43,7 @@ REPORT = Path(__file__).with_name("report.html")
 
 
 class SeedRows:
-    """Writes one story's rows."""
+    """Writes the rows of one job."""
 
     def __init__(self, session: Session, story: SeedJob, store_url: str) -> None:
         self.session, self.story, self.store = session, story, open_store(store_url)
@@ -56,7 +58,10 @@ class SeedRows:
         self.done = 0
 
     def spec(self) -> dict[str, Any]:
-        """As it would have been submitted: the service lets no name in that means harm, so it has none here."""
+        """The spec as it could have been submitted.
+
+        Hostile names are left out, because the service would refuse them.
+        """
         stages = [
             {"image_size": size, "batch_size": batch, "epochs": epochs, "steps_per_epoch": STEPS,
              "schedule": {"name": "reduce_on_plateau"}, **({} if name[0] == "<" else {"name": name})}
@@ -66,8 +71,8 @@ class SeedRows:
         spec = {"name": name, "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": stages}
         return dump_spec(parse_spec(spec))
 
-    def tell(self) -> str:
-        """All of it; the job's id."""
+    def write(self) -> str:
+        """Write all rows, and return the job's id."""
         self.session.add(self.job)
         self.session.flush()
         for key, value in self.story.labels.items():
@@ -77,10 +82,12 @@ class SeedRows:
         for held in self.story.held:
             self.attempt(held)
         self.end()
+        if self.story.series:
+            add_series(self.session, self.job, self.done * STEPS, self.job.created_at, self.now)
         return self.job.id
 
     def stages(self) -> None:
-        """Those that have begun get their times with their epochs."""
+        """Add the stages. `epoch` sets the times of a stage."""
         self.rows = [
             Stage(job_id=self.job.id, stage=k, name=name, epochs=epochs, image_size=size, batch_size=batch)
             for k, (name, size, batch, epochs) in enumerate(self.story.stages, start=1)
@@ -88,7 +95,7 @@ class SeedRows:
         self.session.add_all(self.rows)
 
     def event(self, kind: str, actor: str, message: str, **data: Any) -> None:
-        """One line of the log, now."""
+        """Add an event with the current time."""
         self.job.events += 1
         self.job.version += 1
         self.session.add(
@@ -104,7 +111,7 @@ class SeedRows:
         )
 
     def attempt(self, held: Held) -> None:
-        """One worker's hold, epoch by epoch."""
+        """Add one attempt, epoch by epoch."""
         self.job.attempts += 1
         self.job.fence += 1
         queued, number = self.now, self.job.attempts
@@ -127,7 +134,7 @@ class SeedRows:
         self.train(held)
 
     def train(self, held: Held) -> None:
-        """Epochs until it ends, or until now."""
+        """Add epochs until the attempt ends, or until now."""
         here = self.done
         until = self.total if held.until is None else held.until
         latest = datetime.now(UTC) if held.until is None else None
@@ -147,7 +154,7 @@ class SeedRows:
             self.close(held)
 
     def close(self, held: Held) -> None:
-        """The attempt is over."""
+        """End the attempt."""
         self.row.finished_at = self.now
         number = self.row.number
         self.job.preemptions += held.state in ("preempted", "lost")
@@ -158,7 +165,7 @@ class SeedRows:
         self.log(number, held)
 
     def log(self, number: int, held: Held) -> None:
-        """What its training process printed."""
+        """Write the log of the training process."""
         lines = [
             f"2026-03-01 10:{k // 60:02}:{k % 60:02} epoch {k} of {self.total}: \x1b[32mloss\x1b[0m {3 / (k + 1):.4f}"
             for k in range(1, 90)
@@ -170,7 +177,7 @@ class SeedRows:
             self.store.put(log_segment(self.job.id, number, self.job.fence, len(content)), b"")
 
     def epoch(self) -> None:
-        """One more, with its checkpoint."""
+        """Add an epoch and its checkpoint."""
         self.done += 1
         self.now += timedelta(seconds=EPOCH_SECONDS + self.random.uniform(-2, 3))
         stage, within = self.place(self.done)
@@ -224,7 +231,7 @@ class SeedRows:
             )
 
     def place(self, epoch: int) -> tuple[int, int]:
-        """(stage, epochs before in it), from 0."""
+        """(stage, number of epochs before in the stage), both from 0."""
         before = epoch - 1
         for k, (_, _, _, epochs) in enumerate(self.story.stages):
             if before < epochs:
@@ -233,7 +240,7 @@ class SeedRows:
         raise AssertionError(epoch)
 
     def save(self, stage: int, within: int) -> None:
-        """A checkpoint; all but the newest three are gone."""
+        """Add a checkpoint. All but the newest three are deleted."""
         step = self.done * STEPS
         kept = self.done > self.total - 3 or self.done % 11 == 0
         row = Checkpoint(
@@ -249,7 +256,7 @@ class SeedRows:
         self.event("checkpoint", f"worker:{self.held.worker}", f"checkpoint at step {step} committed", global_step=step)
 
     def end(self) -> None:
-        """Where it stands now."""
+        """Set the current state of the job."""
         story = self.story
         if story.held:
             stage, _ = self.place(max(1, min(self.done + (story.state != "succeeded"), self.total)))
@@ -263,7 +270,7 @@ class SeedRows:
             self.files()
         if story.state == "running":
             self.job.phase = self.row.phase = "training"
-            # Ahead, as a worker that was heard in the future does not fall silent while a test looks.
+            # This time is in the future, so that the worker does not become silent during a test.
             heard = -story.silent if story.silent else LEASE
             self.row.beat_at = datetime.now(UTC) + heard
             if story.silent:
@@ -291,7 +298,7 @@ class SeedRows:
             self.event("queued", "conductor", f"attempt {self.job.attempts} queued", attempt=self.job.attempts)
 
     def files(self) -> None:
-        """What people can fetch; of the report there are bytes too."""
+        """Add the published files. Only the report has contents."""
         report = REPORT.read_bytes()
         for name, kind, size in (
             ("best.keras", "application/zip", 20_412_311),

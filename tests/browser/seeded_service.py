@@ -1,6 +1,6 @@
-"""Jobs to look at: a service that has seen something, made without training.
+"""A service with jobs that look trained, made without training.
 
-`python -m tests.browser.screenshots FOLDER` photographs them.
+`python -m tests.browser.screenshots FOLDER` takes screenshots of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STORIES = (
             Held(None, worker="spot-a100-3"),
         ),
         labels={"team": "vision", "user": "ada", "sweep": "width"},
-        began=timedelta(minutes=80),
+        began=timedelta(minutes=80), series=True,
     ),
     SeedJob(
         "silent-sweep", "running", (Held(None, worker="spot-a100-7"),), labels={"team": "vision"},
@@ -35,7 +35,7 @@ STORIES = (
     SeedJob(
         "digits-demo", "succeeded", (Held(17.0, "preempted", "preempted"), Held(30.0, "succeeded")),
         stages=(("warm-16", 16, 32, 8), ("grow-32", 32, 32, 6), ("augmented-16", 16, 32, 8), ("polish-32", 32, 32, 8)),
-        best=0.981, began=timedelta(hours=7), labels={"team": "docs"},
+        best=0.981, began=timedelta(hours=7), labels={"team": "docs"}, series=True,
         results={"val_accuracy": 0.9812, "val_top5": 0.9991, "test_accuracy": 0.9777, "test_f1": 0.9771},
     ),
     SeedJob(
@@ -63,7 +63,10 @@ STORIES = (
 
 
 def fill(database_url: str, store_url: str, stories: Sequence[SeedJob] = STORIES, *, more: int = 29) -> dict[str, str]:
-    """Makes the database and what lies in the store; ids of the jobs by their names. `more`: short jobs, for pages."""
+    """Create the database and the objects in the store, and return the ids of the jobs by their names.
+
+    `more`: the number of additional short jobs, which fill pages.
+    """
     migrate(database_url)
     engine = open_engine(database_url)
     small = [
@@ -73,7 +76,7 @@ def fill(database_url: str, store_url: str, stories: Sequence[SeedJob] = STORIES
     ]  # fmt: skip
     with Database(engine).write() as session:
         found = {
-            story.name: SeedRows(session, story, store_url).tell() for story in [*reversed(small), *reversed(stories)]
+            story.name: SeedRows(session, story, store_url).write() for story in [*reversed(small), *reversed(stories)]
         }
         session.add_all(_workers())
     engine.dispose()
@@ -81,7 +84,7 @@ def fill(database_url: str, store_url: str, stories: Sequence[SeedJob] = STORIES
 
 
 HOUR = 3600
-"""Ahead: however slow a test is, a worker that was seen in the future is not lost."""
+"""Workers were last seen this far in the future: none is lost, however slow a test is."""
 
 
 def _workers() -> Iterator[Worker]:

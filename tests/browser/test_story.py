@@ -1,4 +1,6 @@
-"""Jobs by clicks alone: submitted by the form, watched, their worker killed, resumed, finished; cancelled."""
+"""Jobs by clicks alone: submitted with the form, watched, resumed after their worker was killed, finished, and
+cancelled.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ RIGHT = """name: mine
 network: {name: network-2, width: 0.02}
 dataset: {name: digits}
 stages: [{image_size: 8, epochs: 1, steps_per_epoch: 3}]"""
-# Of a step: the job must not be done before it was killed, resumed and paused, however slow this machine is.
+# Seconds per step: the job must not end before it was killed, resumed and paused, even on a slow machine.
 SLOW = "0.3"
 LEASE = {"BATON_LEASE_SECONDS": "8", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.2"}
 
@@ -54,7 +56,7 @@ def watcher(browser: Browser, stack: Stack) -> Iterator[Tab]:
     with browser.new_context(base_url=stack.service.url, viewport={"width": 1280, "height": 900}) as context:
         tab = signed_in(context)
         yield tab
-        assert tab.complaints() == []
+        assert tab.unexpected_errors() == []
 
 
 def status(page: Page, text: str) -> None:
@@ -86,7 +88,7 @@ def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, sta
     job = job_of(page)
     status(page, "running")
     expect(page.locator(".head .labels")).to_contain_text("vision")
-    # Curves grow while nobody touches anything.
+    # The curves are updated without any input.
     expect(page.locator('[data-plot="accuracy"] canvas')).to_be_visible()
     page.get_by_text("The curves as a table").click()
     rows = page.get_by_role("region", name="Epochs").locator("tbody tr")
@@ -101,7 +103,7 @@ def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, sta
     expect(page.locator(".stats")).to_contain_text("1 time")
     confirmed(page, "Pause")
     status(page, "paused")
-    # A faster machine takes it from here.
+    # From here on a worker without the delay trains the job.
     stack.workers.all[-1].kill_group()
     stack.workers.start()
     confirmed(page, "Resume")
@@ -112,7 +114,7 @@ def test_submitted_by_the_form_watched_killed_resumed_finished(watcher: Tab, sta
     expect(page.locator('tr[data-kind="succeeded"]')).to_be_visible()
     page.get_by_role("link", name="Overview").click()
     expect(rows).to_have_count(30)
-    # No epoch is missing, and none there twice.
+    # No epoch is missing, and none is repeated.
     assert [int(text) for text in rows.locator("td:first-child").all_inner_texts()] == list(range(30, 0, -1))
 
 
@@ -138,7 +140,7 @@ def test_what_the_service_refuses_is_said_in_the_dialog(watcher: Tab, jobs: Jobs
     status(page, "running")
     page.locator(".head").get_by_role("button", name="Pause").click()
     page.route("**/pause", lambda route: route.fulfill(status=409, json={"detail": "it ended a moment ago"}))
-    watcher.forgive("status of 409")
+    watcher.allow("status of 409")
     page.get_by_role("dialog").get_by_role("button", name="Pause the job").click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("it ended a moment ago")
     page.keyboard.press("Escape")
@@ -147,7 +149,7 @@ def test_what_the_service_refuses_is_said_in_the_dialog(watcher: Tab, jobs: Jobs
 
 def test_fields_show_what_is_wrong_with_them(watcher: Tab) -> None:
     page = watcher.page
-    watcher.forgive("status of 422")
+    watcher.allow("status of 422")
     page.goto("/submit")
     epochs = page.locator('[name="stages.0.epochs"]')
     expect(page.get_by_role("region", name="Preview", exact=True)).to_contain_text("30")
@@ -174,7 +176,7 @@ def test_fields_show_what_is_wrong_with_them(watcher: Tab) -> None:
 
 def test_an_own_spec_is_refused_with_its_fields_and_accepted_when_right(watcher: Tab, jobs: Jobs) -> None:
     page = watcher.page
-    watcher.forgive("status of 4(00|22)")
+    watcher.allow("status of 4(00|22)")
     page.goto("/submit?of=spec")
     box = page.get_by_label("Spec, as YAML or JSON")
     box.fill("name: mine\nnetwork: {name: network-2")
@@ -194,7 +196,7 @@ def test_an_own_spec_is_refused_with_its_fields_and_accepted_when_right(watcher:
 
 def test_a_service_that_goes_away_is_waited_for(watcher: Tab, stack: Stack, jobs: Jobs) -> None:
     page = watcher.page
-    watcher.forgive("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    watcher.allow("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     job = jobs.submit(fast("patient", epochs=2000, fake={"step-seconds": 0.02}))
     page.goto(f"/jobs/{job}")
     status(page, "running")

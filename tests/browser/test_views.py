@@ -1,4 +1,4 @@
-"""The views of the dashboard, with jobs that have seen something."""
+"""The views of the dashboard, with jobs in many states."""
 
 from __future__ import annotations
 
@@ -10,25 +10,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Gallery, Tab, opened, signed_in
+from tests.browser.job_pages import JOB, open_job
 from tests.support.service import TOKEN
-
-JOB = "paper-network-2"
 
 
 def names(page: Page) -> list[str]:
     return page.locator("table.jobs .name").all_inner_texts()
 
 
-def open_job(page: Page, gallery: Gallery, name: str = JOB, tab: str = "") -> None:
-    page.goto(f"/jobs/{gallery.ids[name]}{tab}")
-    expect(page.get_by_role("heading", level=1)).to_have_text(name)
-
-
 def test_signing_in_and_out(stranger: Tab, gallery: Gallery) -> None:
     page = stranger.page
     page.goto(f"/jobs/{gallery.ids[JOB]}")
     page.get_by_label("Token").fill("not-the-token")
-    stranger.forgive("status of 401")
+    stranger.allow("status of 401")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("unknown")
     page.get_by_label("Token").fill(TOKEN)
@@ -46,14 +40,14 @@ def test_a_link_signs_in_once_and_leaves_no_code_behind(browser: Browser, galler
     command = [sys.executable, "-m", "baton.cli", "dashboard"]
     done = subprocess.run(command, env=gallery.service.environment, capture_output=True, text=True, check=True)
     link = done.stdout.strip()
-    for heading, forgiven in (("Jobs", "^$"), ("Sign in", "status of 401")):
+    for heading, allowed in (("Jobs", "^$"), ("Sign in", "status of 401")):
         with browser.new_context() as context:
             tab = opened(context)
-            tab.forgive(forgiven)
+            tab.allow(allowed)
             tab.page.goto(link)
             expect(tab.page.get_by_role("heading", level=1)).to_have_text(heading)
             assert tab.page.url == f"{gallery.service.url}/"
-            assert tab.complaints() == []
+            assert tab.unexpected_errors() == []
             assert ("this link was used" in tab.page.inner_text("#content")) == (heading == "Sign in")
 
 
@@ -65,7 +59,7 @@ def test_a_session_that_may_only_look_is_offered_nothing_else(browser: Browser, 
         page.goto(f"/jobs/{gallery.ids[JOB]}")
         expect(page.get_by_text("looker")).to_be_visible()
         expect(page.get_by_role("heading", name=JOB)).to_be_visible()
-        for name in ("Pause", "Cancel", "Submit again"):
+        for name in ("Pause", "Cancel", "Edit", "Clone", "Submit again"):
             assert page.get_by_text(name, exact=True).count() == 0
         assert page.get_by_role("link", name="New job").count() == 0
         page.goto("/submit")
@@ -116,7 +110,7 @@ def test_each_job_has_its_curve_in_words_too(page: Page) -> None:
 def test_jobs_are_compared(page: Page) -> None:
     page.goto("/")
     for name in (JOB, "digits-demo"):
-        page.get_by_label(f"Compare {name}").check()
+        page.get_by_label(f"Select {name}").check()
     page.get_by_role("button", name="Compare 2").click()
     expect(page.locator(".uplot canvas")).to_be_visible()
     expect(page.locator(".u-legend .u-series")).to_have_count(3)
@@ -124,7 +118,7 @@ def test_jobs_are_compared(page: Page) -> None:
 
 
 def drawn(page: Page, name: str) -> int:
-    """Points of the canvas that are not empty."""
+    """The number of pixels of the canvas that are not empty."""
     script = """canvas => {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.reduce((count, value) => count + (value > 0), 0);
@@ -261,8 +255,8 @@ def test_a_silent_worker_is_told_and_counted_on(page: Page, gallery: Gallery) ->
     open_job(page, gallery, "silent-sweep")
     note = page.locator("[data-silent]")
     expect(note).to_contain_text(re.compile(r"Worker spot-a100-7 silent for \d+ (s|min); its lease ends in"))
-    said = note.inner_text()
-    expect(note).not_to_have_text(said)  # no answer of the service is needed for that
+    before = note.inner_text()
+    expect(note).not_to_have_text(before)  # the time is updated without a response of the service
     stats = page.locator(".stats")
     expect(stats).to_contain_text("silent for")
     expect(stats).not_to_contain_text("872/s")
@@ -273,6 +267,6 @@ def test_a_silent_worker_is_told_and_counted_on(page: Page, gallery: Gallery) ->
 
 
 def test_what_is_not_there_is_said(tab: Tab) -> None:
-    tab.forgive("status of 404")
+    tab.allow("status of 404")
     tab.page.goto(f"/jobs/{'0' * 32}")
     expect(tab.page.get_by_text("There is no such job.")).to_be_visible()

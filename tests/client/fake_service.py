@@ -1,4 +1,4 @@
-"""A small HTTP service that answers as Baton's does, and misbehaves when told to."""
+"""A small HTTP service with the responses of Baton's. Tests can make it misbehave."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import google_crc32c
 
 TOKEN = "a-token"
 NOW = "2026-01-02T03:04:05Z"
+SERIES_CSV = b"name,step,value,at\nloss,0,2.0,1800000000.0\n"
 
 
 def progress(step: int = 50) -> dict[str, Any]:
@@ -51,6 +52,14 @@ def attempt(number: int, state: str, start: int | None, **changes: Any) -> dict[
     return {**base, **changes}
 
 
+def series(name: str, **changes: Any) -> dict[str, Any]:
+    base = {
+        "name": name, "count": 3, "width": 1, "first_step": 0, "last_step": 40, "last": 0.5, "last_at": 1.8e9,
+        "minimum": 0.25, "maximum": 2.0, "points": [],
+    }  # fmt: skip
+    return {**base, **changes}
+
+
 def worker(name: str, **changes: Any) -> dict[str, Any]:
     base = {
         "name": name, "host": "here", "pid": 1, "version": "1", "device": "cpu", "queues": ["default"],
@@ -67,7 +76,7 @@ def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None
 
 
 class FakeService:
-    """State that tests set, and requests that they read."""
+    """The state that tests set, and the requests that they read."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -80,6 +89,7 @@ class FakeService:
         self.logs: dict[str, bytes] = {}
         self.log_step = 1 << 20
         self.requests: list[tuple[str, str, Any]] = []
+        self.bulk: list[dict[str, Any]] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.drop_after_submit = 0
         self.foreign = 0
@@ -129,7 +139,7 @@ class FakeService:
             return 422, problem(422, "the spec is not right", [{"field": "stages.0.epochs", "message": "at least 1"}])
         if key in self.keys:
             return 200, self.jobs[self.keys[key]]
-        made = job(f"{len(self.jobs):08x}" + "0" * 24, body.get("name", body.get("plan")))
+        made = job(f"{len(self.jobs):08x}" + "0" * 24, body.get("name") or body.get("plan", "made"))
         self.keys[key] = made["id"]
         self.jobs[made["id"]] = made
         return 201, made
@@ -158,6 +168,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle(None)
 
+    def do_DELETE(self) -> None:
+        self._handle(None)
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         self._handle(json.loads(self.rfile.read(length) or b"null"))
@@ -184,10 +200,12 @@ class _Handler(BaseHTTPRequestHandler):
         parts = path.strip("/").split("/")
         if path == "/v1/session":
             self._send(200, {"name": "user", "scopes": ["read", "submit"], "expires_at": None, "csrf": None})
-        elif path == "/v1/jobs" and self.command == "POST":
-            self._submit(body)
+        elif path == "/v1/jobs:bulk" or self.command == "PATCH":
+            self._send(200, self.fake.bulk.pop(0) if self.command == "POST" else self.fake.jobs[parts[2]])
         elif path == "/v1/jobs":
-            self._send(200, self.fake.page(query))
+            self._jobs(query, body)
+        elif path == "/v1/prune" or self.command == "DELETE":
+            self._remove(parts, query)
         elif len(parts) == 3:
             self._send(*self.fake.show(parts[2]))
         elif self.command == "POST":
@@ -199,7 +217,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers["Accept"] == "text/event-stream":
             self._stream(int(self.headers["Last-Event-ID"]), ended=self.fake.jobs[parts[2]]["status"] == "succeeded")
         else:
-            self._send(200, {"items": self.fake.listing(path), "next_after": None})
+            self._list(path)
+
+    def _list(self, path: str) -> None:
+        if self.headers["Accept"] == "text/csv":
+            return self._raw(200, SERIES_CSV, {"Content-Type": "text/csv; charset=utf-8"})
+        return self._send(200, {"items": self.fake.listing(path), "next_after": None})
+
+    def _jobs(self, query: dict[str, list[str]], body: Any) -> None:
+        if self.command == "POST":
+            self._submit(body)
+        else:
+            self._send(200, self.fake.page(query))
 
     def _stream(self, last: int, ended: bool) -> None:
         events = [event for event in self.fake.lists.get("events", []) if event["sequence"] > last]
@@ -233,6 +262,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         return self._send(*answer)
+
+    def _remove(self, parts: list[str], query: dict[str, list[str]]) -> None:
+        if parts[1] == "prune":
+            return self._send(200, {"dry_run": "dry_run" in query, "items": self.fake.lists.get("prune", [])})
+        job_id, forced = parts[2], "force" in query
+        if job_id not in self.fake.jobs:
+            return self._send(404, problem(404, "no such job"))
+        if self.fake.jobs[job_id]["status"] == "running" and not forced:
+            return self._send(409, problem(409, "the job is running: give force=true"))
+        return self._send(202, self.fake.jobs.pop(job_id))
 
     def _steer(self, job_id: str, action: str) -> None:
         found = self.fake.jobs[job_id]

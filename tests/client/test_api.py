@@ -18,7 +18,7 @@ from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
 QUICK = RetryPolicy(tries=3, first_delay=0.01)
 
 
-def test_a_lost_answer_to_a_submission_doubles_nothing(fake: FakeService, client: Client) -> None:
+def test_a_submission_that_is_repeated_after_a_lost_response_makes_one_job(fake: FakeService, client: Client) -> None:
     fake.drop_after_submit = 1
     made = client.submit({"name": "mine"})
     assert list(fake.jobs) == [made.id]
@@ -161,7 +161,7 @@ def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: Client)
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 502])
 def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, tmp_path: Path) -> None:
-    """A proxy, an ingress or a sign-in page that answers says that the service is away, whatever its status."""
+    """A response of a proxy, an ingress or a sign-in page counts as an unavailable service, whatever its status."""
     fake.foreign = status
     with Client(fake.url, TOKEN, patience=QUICK) as client:
         for call in (
@@ -171,7 +171,7 @@ def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, t
             lambda: list(client.events_stream("nothing", outage=0.0)),
             lambda: client.download("nothing", "best.keras", tmp_path / "best.keras"),
         ):
-            with pytest.raises(Unreachable, match="does not come from a Baton service, check BATON_URL"):
+            with pytest.raises(Unreachable, match="does not come from a Baton service: check BATON_URL"):
                 call()
     assert not (tmp_path / "best.keras").exists()
 
@@ -189,7 +189,7 @@ def test_an_ingress_that_answers_for_the_service_is_an_outage(fake: FakeService)
 def test_the_store_may_refuse_a_download(fake: FakeService, client: Client, tmp_path: Path) -> None:
     fake.files = {"best.keras": b"weights"}
     fake.link_expired = True
-    with pytest.raises(DownloadError, match="the store gave HTTP 403"):
+    with pytest.raises(DownloadError, match="the store answered 403"):
         client.download("j1", "best.keras", tmp_path / "best.keras")
 
 
@@ -198,7 +198,8 @@ def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: Clien
     found = client.job("j1")
     with pytest.raises(TimeoutError, match="j1"):
         found.wait(timeout=0.2)
-    assert [found.pause().status, found.cancel().status, found.resume().status] == ["pausing", "cancelling", "queued"]
+    asked = [found.pause(), found.cancel(), found.resume(), found.retry()]
+    assert [job.status for job in asked] == ["pausing", "cancelling", "queued", "queued"]
     fake.jobs["j1"] = job("j1", status="succeeded", version=9)
     assert (found.status, found.refresh().status) == ("running", "succeeded")
     assert [seen.status for seen in found.follow()] == ["succeeded"]

@@ -1,4 +1,4 @@
-"""Which browser the tests of the dashboard drive, and what is said where there is none."""
+"""The browser that the tests of the dashboard use, and the message if there is none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if [ "$1" = install ]; then printf '#!/bin/sh\\n' > "$(dirname "$0")/chromium"; 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A PATH without a browser, of somebody who is not root."""
+    """A PATH without a browser, for a user who is not root."""
     for name in (*NEEDED, "dirname"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     put(tmp_path, "id", "echo 1000")

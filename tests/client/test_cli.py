@@ -11,12 +11,15 @@ from tests.client.fake_service import TOKEN, FakeService, job
 
 def test_help_names_every_promised_command(baton: Baton) -> None:
     text = baton("--help").stdout
-    promised = "up serve worker demo submit list status watch pause resume cancel history events logs artifacts"
-    promised += " plans plan doctor fetch report evaluate token audit dashboard workers notify"
+    promised = "up serve worker demo submit list status watch pause resume cancel retry history events logs artifacts"
+    promised += " clone plans plan doctor fetch report evaluate token audit dashboard workers notify delete prune"
+    promised += " label edit"
     assert [name for name in promised.split() if f" {name} " not in text] == []
 
 
-@pytest.mark.parametrize(("command", "status"), [("pause", "pausing"), ("resume", "queued"), ("cancel", "cancelling")])
+@pytest.mark.parametrize(
+    ("command", "status"), [("pause", "pausing"), ("resume", "queued"), ("cancel", "cancelling"), ("retry", "queued")]
+)
 def test_steering(baton: Baton, fake: FakeService, command: str, status: str) -> None:
     fake.jobs["j1"] = job("j1")
     assert status in baton(command, "j1").stdout
@@ -32,6 +35,25 @@ def test_refusals_have_status_4(baton: Baton, fake: FakeService, monkeypatch: py
     monkeypatch.setenv("BATON_TOKEN", "wrong")
     stranger = baton("list")
     assert (stranger.exit_code, "BATON_TOKEN" in stranger.stderr) == (4, True)
+
+
+def test_delete_takes_several_jobs_and_force(baton: Baton, fake: FakeService) -> None:
+    for job_id, status in (("j1", "succeeded"), ("j2", "failed"), ("j3", "running")):
+        fake.jobs[job_id] = job(job_id, name=f"name-{job_id}", status=status)
+    assert baton("delete", "j1", "name-j2").exit_code == 0
+    refused = baton("delete", "j3")
+    assert (refused.exit_code, "force=true" in refused.stderr) == (4, True)
+    assert [one["id"] for one in json.loads(baton("delete", "j3", "--force", "--json").stdout)] == ["j3"]
+    assert fake.jobs == {}
+
+
+def test_prune_shows_what_is_due_and_what_is_left(baton: Baton, fake: FakeService) -> None:
+    fake.lists["prune"] = [{"kind": "jobs", "number": 1200, "bytes": 5_000_000, "more": False, "left": 200}]
+    shown = baton("prune", "--dry-run")
+    assert ("1,200" in shown.stdout, "5.00 MB" in shown.stdout, "left" in shown.stdout) == (True, True, False)
+    done = baton("prune")
+    assert ("200" in done.stdout, "within an hour" in done.stderr) == (True, True)
+    assert json.loads(baton("prune", "--json").stdout)["items"][0]["left"] == 200
 
 
 def test_nobody_there_has_status_3(baton: Baton, fake: FakeService) -> None:

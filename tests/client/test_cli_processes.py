@@ -1,4 +1,4 @@
-"""The command line as a process, and the processes that it becomes."""
+"""The command line as a process, and the programs that it starts in its place."""
 
 import json
 import os

@@ -68,3 +68,31 @@ def test_watch_prints_a_line_of_json_a_change(baton: Baton, fake: FakeService) -
     fake.jobs["j1"] = job("j1", status="succeeded")
     shown = baton("watch", "j1", "--json")
     assert [json.loads(line)["status"] for line in shown.stdout.splitlines()] == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("given", "point"),
+    [("first", "latest"), ("first@best", "best"), (f"{'1' * 32}@latest", "latest"), ("first@1200", 1200)],
+)
+def test_a_start_from_another_job_is_asked_for_by_id(
+    baton: Baton, fake: FakeService, given: str, point: str | int
+) -> None:
+    source = {"kind": "from", "job": "1" * 32, "name": "first", "checkpoint": {"role": None, "global_step": 1200}}
+    fake.jobs["1" * 32] = job("1" * 32, name="first", source={**source, "deleted": True})
+    result = baton("submit", "--from", given, "--set", "stages.0.epochs=9", "--name", "second")
+    assert result.exit_code == 0, result.output
+    body = {"from": {"job": "1" * 32, "checkpoint": point}, "set": {"stages.0.epochs": 9}, "name": "second"}
+    assert fake.requests[-1][2] == body
+    assert f"made from   step 1,200 of first  {'1' * 32} (deleted)" in baton("status", "first").stdout
+
+
+def test_a_clone_is_asked_for_by_id(baton: Baton, fake: FakeService) -> None:
+    fake.jobs["1" * 32] = job("1" * 32, name="first")
+    assert baton("clone", "first", "--set", "seed=7").exit_code == 0
+    assert fake.requests[-1][2] == {"clone": "1" * 32, "set": {"seed": 7}, "name": None}
+
+
+@pytest.mark.parametrize("arguments", [[], ["digits-demo", "--from", "first"], ["--from", "first@newest"]])
+def test_a_submission_has_one_source(baton: Baton, fake: FakeService, arguments: list[str]) -> None:
+    result = baton("submit", *arguments)
+    assert (result.exit_code, fake.requests) == (2, []), result.output

@@ -1,4 +1,4 @@
-"""The link to the dashboard, where there is no service that makes one."""
+"""The link to the dashboard, if the service cannot create one."""
 
 import pytest
 from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""What the demo checks, draws and sweeps away."""
+"""What the demo checks, draws and removes."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -88,7 +88,10 @@ def saved(step: int) -> dict[str, object]:
 
 
 def test_the_worker_is_killed_only_where_it_hurts() -> None:
-    """Stage 2 begins at step 100: five epochs of twenty steps lie before it."""
+    """Stage 2 begins at step 100, after five epochs of twenty steps.
+
+    The demo kills the worker only if that loses steps.
+    """
     inside = {**progress(110), "stage": 2, "epoch": 6, "step": 10}
     assert stage_start(view(progress=inside)) == 100
     assert kill_now(view(progress=inside, checkpoint=saved(105)))

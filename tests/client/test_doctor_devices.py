@@ -1,4 +1,4 @@
-"""`baton doctor` says what a worker would say of its GPU."""
+"""`baton doctor` reports the same about a GPU as a worker does."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from baton.cli import doctor
 def test_what_a_worker_would_say(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, object], verdict: str, words: str
 ) -> None:
-    said = "a warning\n" + json.dumps({"version": "2.21.0", **told}) + "\n"
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=said, stderr=""))
+    printed = "a warning\n" + json.dumps({"version": "2.21.0", **told}) + "\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=printed, stderr=""))
     (finding,) = doctor.tensorflow()
     assert finding.verdict == verdict
     assert words in finding.text

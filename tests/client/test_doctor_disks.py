@@ -1,4 +1,4 @@
-"""`baton doctor` looks at the disks that are written to, not at the folder that it is started in."""
+"""`baton doctor` checks the disks that Baton writes to, not the disk of the current folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from baton.cli import disk_checks as module
 from baton.cli.disk_checks import Disk, disks, places
-from baton.cli.doctor import disk_space
+from baton.cli.doctor import disk_space, fetched_data
+from baton.system.data_cache import data_folder
+from baton.system.file_locks import shared
 
 
 def test_what_the_settings_name_is_looked_at(tmp_path: Path) -> None:
@@ -73,3 +75,15 @@ def test_little_room_is_told_before_there_is_none(monkeypatch: pytest.MonkeyPatc
     (found,) = disk_space()
     assert (found.verdict, found.text.startswith("1.0 GB free for store /store")) == ("note", True)
     assert disk.free > module.LEAST_FREE
+
+
+def test_fetched_data_in_the_cache_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_CACHE", str(tmp_path))
+    assert list(fetched_data()) == []
+    folder = data_folder(tmp_path)
+    for key in ("a" * 64, "b" * 64 + ".part"):
+        (folder / key / "folder").mkdir(parents=True)
+        (folder / key / "folder" / "1.bin").write_bytes(bytes(60_000_000))
+    with shared(folder / f"{'b' * 64}.use"):
+        (found,) = fetched_data()
+    assert (found.verdict, found.text) == ("ok", f"0.1 GB of 2 fetched data sets, 1 in use, in {folder}")

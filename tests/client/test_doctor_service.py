@@ -45,7 +45,7 @@ def test_doctor_says_what_the_service_lacks(baton: Baton, fake: FakeService, mon
     monkeypatch.setattr(Client, "ready", full)
     told = baton("doctor")
     assert (told.exit_code, "baton up" in told.stdout) == (3, False)
-    assert f"answers at {fake.url} and cannot work: store: The disk of the store /s is full" in told.stdout
+    assert f"answers at {fake.url}, but cannot work: store: The disk of the store /s is full" in told.stdout
 
 
 def doctor_checks(*names: str) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""`baton fetch`: a data set for people and for the workers of a machine, without any service."""
+"""`baton fetch` downloads a data set for a user or for the workers of a machine, without a service."""
 
 import hashlib
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def test_wrong_bytes_end_in_words(baton: Baton, mirror: FileServer, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["digits"], "there is no download of 'digits'; there are: tiny-imagenet-200"),
+        (["digits"], "'digits' is no data set to download; choose one of: tiny-imagenet-200"),
         (["tiny-imagenet-200", "--url", "file:///etc/passwd"], "must begin with http"),
         (["tiny-imagenet-200", "--checksum", "abc"], "must be md5:"),
     ],

@@ -1,4 +1,4 @@
-"""Lock files, the Makefile and the scripts behind it."""
+"""Lock files, the Makefile and the scripts that it runs."""
 
 import os
 import re

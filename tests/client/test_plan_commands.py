@@ -29,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 @pytest.fixture
 def baton(service: ServiceProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Baton:
-    """The command line as it is typed, in a terminal of 80 columns."""
+    """The command line in a terminal of 80 columns."""
     monkeypatch.chdir(tmp_path)
     for name, value in {"BATON_URL": service.url, "BATON_TOKEN": TOKEN, "COLUMNS": "80"}.items():
         monkeypatch.setenv(name, value)
@@ -45,7 +45,7 @@ def lines(result: Result) -> list[str]:
 
 
 def rows(found: list[str]) -> list[str]:
-    """The table's lines whose first cell is a number, with single spaces."""
+    """The lines of the table whose first cell is a number, with single spaces."""
     return [" ".join(line.split()) for line in found if line.strip()[:1].isdigit()]
 
 
@@ -126,3 +126,20 @@ def test_submit_with_changes_records_the_changed_plan(baton: Baton) -> None:
     assert [(stage["epochs"], stage["steps_per_epoch"]) for stage in spec["stages"]] == [(1, 2)] * 6
     assert [stage["published"]["best_val_accuracy"] for stage in spec["stages"]][-1] == 0.6273
     assert spec["published"] == {"best_val_accuracy": 0.6273}
+
+
+def test_a_plan_of_a_program_shows_what_it_would_run(baton: Baton, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "name: own\nprogram: {command: [python, train.py, --lr, '3e-4']}\nparams: {lr: 3e-4}\n"
+        "monitor: {metric: val_loss, mode: min}\n"
+    )
+    found = lines(baton("plan own.yaml --set program.environment.SEED=\"'7'\""))
+    shown = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in found}
+    assert shown["command"] == "python train.py --lr 3e-4"
+    assert (shown["environment"], shown["params"], shown["best by"]) == ("SEED=7", '{"lr": 0.0003}', "val_loss, min")
+    again = baton("plan own.yaml --yaml").stdout
+    assert yaml.safe_load(again)["program"]["command"][3] == "3e-4"
+    (tmp_path / "own.yaml").write_text(again)
+    assert baton("plan own.yaml").exit_code == 0
+    refused = baton("plan own.yaml --set params=1")
+    assert "params: must be a mapping" in refused.stderr

@@ -1,4 +1,4 @@
-"""`baton report` and `baton evaluate`, up to where a worker's code begins."""
+"""`baton report` and `baton evaluate`, without the code of the worker that they call."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ def test_it_opens_in_the_browser(baton: Baton, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("missing", "arguments", "changes", "said"),
+    ("missing", "arguments", "changes", "message"),
     [
-        (["report.html", "report.md"], [], {}, "some seconds after the first finished epoch"),
+        (["report.html", "report.md"], [], {}, "after the first finished epoch, on a busy machine"),
         (["report.html", "report.md"], [], {"status": "failed", "finished_at": NOW}, "none was written"),
         (["report.md"], ["--markdown"], {}, "Markdown is written when the job ends"),
     ],
 )
 def test_a_report_that_is_not_there_is_explained(
-    baton: Baton, fake: FakeService, missing: list[str], arguments: list[str], changes: dict[str, Any], said: str
+    baton: Baton, fake: FakeService, missing: list[str], arguments: list[str], changes: dict[str, Any], message: str
 ) -> None:
     fake.jobs["j1"] |= changes
     for name in missing:
         del fake.files[name]
     result = baton("report", "mine", *arguments)
     assert result.exit_code == 4
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_evaluating_says_what_is_missing(baton: Baton, fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

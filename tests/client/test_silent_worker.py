@@ -1,4 +1,4 @@
-"""What the CLI says of a worker that is not heard: its age, not the speed of a minute ago; and when and why."""
+"""The CLI shows a silent worker: the age of its last heartbeat, no outdated speed, and times and reasons of changes."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def test_watch_in_a_pipe_says_when_and_why(baton: Baton, story: list[dict[str, A
     assert f"digits-demo: recovering: {LOST} (lease_expired)" in lines[2]
     assert lines[2].endswith("interrupted 1 time")
     assert "digits-demo: succeeded" in lines[3]
+
+
+def test_watch_in_a_pipe_says_what_a_queued_job_waits_for(baton: Baton, fake: FakeService) -> None:
+    queued = job("j1", status="queued", worker=None, progress=None, waiting_for="a worker of queue default")
+    fake.jobs["j1"] = queued
+    fake.stories["j1"] = [queued, queued, job("j1", status="succeeded", version=2)]
+    assert "digits-demo: queued, waits for a worker of queue default" in baton("watch", "j1").stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The embedded stack with real child processes: tiny scripts stand in for service and worker."""
+"""The embedded stack with real child processes: small scripts replace service and worker."""
 
 import json
 import os
@@ -17,7 +17,6 @@ import redis
 from baton.cli.demo.stack_processes import processes_of
 from baton.client.connection import read_connection
 from baton.local.data_directory import DataDirectory
-from baton.local.ports import free_port, url_of
 from baton.local.redis_server import SYSTEM_SERVERS, bundled_binary
 from tests.client.waiting import eventually
 
@@ -276,9 +275,3 @@ def test_every_redis_here_can_be_started(binary: str, tmp_path: Path) -> None:
         child.ask_to_stop()
         eventually(lambda: child.ended is not None, "it ends")
     assert child.ended == 0
-
-
-def test_addresses_for_clients() -> None:
-    assert url_of("0.0.0.0", 80) == "http://127.0.0.1:80"
-    assert url_of("::1", 80) == "http://[::1]:80"
-    assert free_port() != 0

@@ -1,4 +1,4 @@
-"""Following events and logs through whatever cuts them."""
+"""The client follows events and logs although the connection is cut."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ STREAM = (
 FRAMES = [Frame("note", '{"a": "\u2028 \x85 \x0b é"}'), Frame("message", "one\ntwo"), Frame("end", "x")]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_frames_are_the_same_however_they_arrive(cuts: list[int]) -> None:
     ends = sorted({0, *cuts, len(STREAM)})

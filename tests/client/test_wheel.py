@@ -1,4 +1,4 @@
-"""What `pip install .` installs: beside packages of the user's that have common names."""
+"""What `pip install .` installs, next to packages of the user with common names."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 @pytest.fixture(scope="module")
 def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with this wheel, and the dependencies of the one that runs the tests."""
+    """The Python of an environment with this wheel and the dependencies of the environment that runs the tests."""
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     wheel.extractall(packages)
-    # A folder that a .pth file names has its own .pth files ignored: the checkout stays out.
+    # Python ignores .pth files in a folder that a .pth file names, so the checkout is not importable.
     (packages / "dependencies.pth").write_text(f"{get_path('purelib')}\n")
     return folder / "bin/python"
 

@@ -18,7 +18,7 @@ def four(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seen(workers: int | None, **environment: str) -> list[str | None]:
-    """The GPUs of each worker."""
+    """The value of CUDA_VISIBLE_DEVICES for each worker."""
     return [own.get("CUDA_VISIBLE_DEVICES") for own in worker_gpus.environments(workers, environment)]
 
 
@@ -63,7 +63,7 @@ def test_only_those_that_the_user_offers() -> None:
 
 
 @pytest.mark.usefixtures("four")
-@pytest.mark.parametrize(("each", "words"), [("5", "offers 4 GPUs"), ("two", "whole number"), ("-1", "whole number")])
+@pytest.mark.parametrize(("each", "words"), [("5", "has 4 GPUs"), ("two", "whole number"), ("-1", "whole number")])
 def test_what_cannot_be_is_said(each: str, words: str) -> None:
     with pytest.raises(StackError, match=words):
         worker_gpus.environments(None, {"BATON_GPUS": each})

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def eventually(ask: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """The first true answer."""
+    """Call `ask` until its value is true, and return that value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = ask()

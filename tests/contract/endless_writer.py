@@ -1,4 +1,4 @@
-"""Replaces one object for ever, each time with another byte, until it is killed: `python -m ... URL NAME SIZE`."""
+"""Overwrites one object forever, each time with another byte, until it is killed: `python -m ... URL NAME SIZE`."""
 
 import itertools
 import sys

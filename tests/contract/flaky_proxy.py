@@ -1,4 +1,4 @@
-"""An HTTP proxy before the emulator that fails on demand, as networks and Google's servers do."""
+"""An HTTP proxy in front of the emulator. It fails on demand, as networks and Google's servers do."""
 
 import contextlib
 import http.client
@@ -10,15 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-DROP_ANSWER = -1  # the request arrives, its answer is lost
-FLIP_BYTE = -2  # the answer's body arrives with its first byte changed
-CUT_BODY = -3  # the connection breaks in the middle of the answer's body
+DROP_ANSWER = -1  # the request arrives, its response is lost
+FLIP_BYTE = -2  # the body of the response arrives with its first byte changed
+CUT_BODY = -3  # the connection is cut in the middle of the response's body
 
 
 class FlakyProxy(ThreadingHTTPServer):
-    """Forwards to `upstream`; each planned fault hits the next request of its method about objects.
+    """Forwards to `upstream`. Each planned fault applies to the next request about objects with its method.
 
-    `left_out`: fields that no answer in JSON has; "size=0" and the like: only where they have this value.
+    `left_out`: fields that are removed from all JSON responses. An entry like "size=0" removes a field with this value.
+    `ignored`: the beginnings of names of request headers, in lower case, that are not forwarded.
     """
 
     daemon_threads = True
@@ -30,19 +31,22 @@ class FlakyProxy(ThreadingHTTPServer):
         self.seen: list[str] = []
         self.before: Callable[[str], None] = lambda method: None
         self.left_out: Collection[str] = ()
+        self.ignored: tuple[str, ...] = ()
         self._faults: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
     def plan(self, method: str, *faults: int) -> None:
-        """Fail the next requests of the method: an HTTP status, or one of this module's constants, or 0 for none."""
+        """Plan faults for the next requests with this method: an HTTP status, a constant of this module, or 0 for
+        no fault.
+        """
         self._faults[method] = list(faults)
 
     def left(self, method: str) -> int:
-        """How many planned faults have not happened yet."""
+        """The number of planned faults that have not happened yet."""
         return len(self._faults.get(method, []))
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that went away: that is what these tests make them do."""
+        """Ignore closed connections, because these tests close them on purpose."""
 
     def next_fault(self, method: str) -> int:
         with self._lock:
@@ -67,21 +71,23 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(status, headers, answer, fault)
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        if name.startswith("do_"):  # every method is forwarded alike
+        if name.startswith("do_"):  # every method is forwarded in the same way
             return self._handle
         raise AttributeError(name)
 
     def _fault(self) -> int:
         if re.search(r"/b/[^/?]+(\?|$)", self.path):
-            return 0  # the library asks for the bucket's own metadata whenever it likes, from a thread
+            return 0  # a thread of the library requests the bucket's metadata at any time
         self.server.before(self.command)
         return self.server.next_fault(self.command)
 
     def _forwarded(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         with contextlib.closing(http.client.HTTPConnection(urlsplit(self.server.upstream).netloc, timeout=10)) as line:
-            line.request(self.command, self.path, body, dict(self.headers))
+            ignored = self.server.ignored
+            sent = {k: v for k, v in self.headers.items() if not k.lower().startswith(ignored)}
+            line.request(self.command, self.path, body, sent)
             answer = line.getresponse()
-            # a resumable upload's session must come through here too
+            # the session of a resumable upload must use this proxy too
             headers = {k: v.replace(self.server.upstream, self.server.host) for k, v in answer.getheaders()}
             return answer.status, headers, self._thinned(headers, answer.read())
 
@@ -98,13 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
         for key, value in headers.items():
             if key.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
                 self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
+        length = next((value for key, value in headers.items() if key.lower() == "content-length"), "0")
+        self.send_header("Content-Length", length if self.command == "HEAD" else str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
+        if self.command != "HEAD":  # an answer to HEAD has no body, even if the proxy makes the answer
+            self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
         self.close_connection = self.close_connection or fault == CUT_BODY
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the tests' own output matters."""
+        """Log nothing, so that the output of the tests stays readable."""
 
 
 def _without(found: Any, fields: Collection[str]) -> Any:
@@ -118,7 +126,7 @@ def _without(found: Any, fields: Collection[str]) -> Any:
 
 @contextlib.contextmanager
 def flaky_proxy(upstream: str) -> Iterator[FlakyProxy]:
-    """Run a proxy before `upstream` until the block ends."""
+    """Run a proxy in front of `upstream` until the block ends."""
     proxy = FlakyProxy(upstream)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

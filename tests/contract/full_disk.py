@@ -1,4 +1,4 @@
-"""Fills the disk below a directory store, in a mount namespace of its own: `unshare -rm python -m ... DIRECTORY`."""
+"""Fills the disk below a directory store, in a private mount namespace: `unshare -rm python -m ... DIRECTORY`."""
 
 import subprocess
 import sys
@@ -14,11 +14,11 @@ def expect_full(act: Callable[[], object]) -> None:
     except StoreFull as error:
         assert "make room" in str(error)
     else:
-        raise AssertionError("no StoreFull")
+        raise AssertionError("no StoreFull was raised")
 
 
 def scenario(store: BlobStore, root: Path, too_much: int) -> None:
-    """A disk that has no room for `too_much` bytes twice: what was there stays, and nothing half is left."""
+    """A disk with space for `too_much` bytes only once: existing objects stay, and no partial object is left."""
     store.put("a", b"before")
     expect_full(lambda: store.put("a", bytes(2 * too_much)))
     expect_full(lambda: store.put("b", bytes(2 * too_much), if_absent=True))
@@ -36,7 +36,7 @@ def main(root: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(root)], check=True)
     store = open_store(root.as_uri())
     scenario(store, root, 600_000)
-    expect_full(store.check)  # no checkpoint fits
+    expect_full(store.check)  # the disk has no space for a checkpoint
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A big object, and the names of what a store has."""
+"""A big object, and the names of all objects of a store."""
 
 from baton.storage import BlobStore
 
-BIG = bytes(range(256)) * (12 * 2**20 // 256)  # over 8 MiB: a resumable upload on GCS
+BIG = bytes(range(256)) * (12 * 2**20 // 256)  # over 8 MiB, which GCS uploads in a resumable session
 
 
 def names(store: BlobStore, prefix: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""One of several processes that put the same name at the same moment: `python -m ... URL NAME CONTENT`."""
+"""One of several processes that write the same name at the same moment: `python -m ... URL NAME CONTENT`."""
 
 import sys
 

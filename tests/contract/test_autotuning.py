@@ -1,4 +1,4 @@
-"""Autotuning results in every kind of store: each content once, and read back as it was."""
+"""Autotuning results in every kind of store: each content is stored once, and is read back unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_another_process_has_what_one_process_sends(store: BlobStore, tmp_path: 
     here.file.write_bytes(DATA)
     one = transfer(store, here, tmp_path)
     sent = [one.send(one.found()) for _ in range(2)]
-    # A try whose answer got lost is made again, by another process too.
+    # After a lost response the write is repeated, also by another process.
     sent.append(transfer(store, here, tmp_path).send(here.found()))
     assert sent == [sent[0]] * 3
     assert [blob.name for blob in store.list(programs_prefix("j" * 32) + "/")] == [sent[0].files[0].object]

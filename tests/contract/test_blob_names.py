@@ -97,6 +97,7 @@ def test_bad_names_are_refused_by_every_method(store: BlobStore, name: str, tmp_
         lambda: store.copy(name, "b"),
         lambda: store.copy("ok", name),
         lambda: store.signed_url(name, timedelta(hours=1)),
+        lambda: store.signed_put(name, timedelta(hours=1), if_absent=True, content_type="text/csv", size=1),
     ]
     for call in calls:
         with pytest.raises(InvalidName):

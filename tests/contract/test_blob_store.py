@@ -1,11 +1,13 @@
-"""What every blob store promises for reads, writes, copies and deletes."""
+"""The guarantees of every blob store for reads, writes, copies and deletes."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from baton.storage import AlreadyExists, BlobStore, LocalFileError, NotFound, StoreError, crc32c_of, open_store
+from baton.storage.trial import missing_abilities
 from tests.contract.objects import BIG, names
 
 
@@ -17,6 +19,11 @@ def test_url_opens_the_same_store(store: BlobStore, store_url: str) -> None:
 
 def test_check_passes_on_an_empty_store(store: BlobStore) -> None:
     store.check()
+    assert names(store) == []
+
+
+def test_nothing_is_missing(store: BlobStore) -> None:
+    assert missing_abilities(store) == []
     assert names(store) == []
 
 
@@ -39,7 +46,7 @@ def test_stat_and_list_tell_what_put_told(store: BlobStore) -> None:
         assert found is not None
         assert (found.name, found.size, found.content_type) == ("history.csv", 4, "text/csv")
         assert found.crc32c in (put.crc32c, None)
-        for updated in (found.updated, put.updated):  # a store may keep whole seconds
+        for updated in (found.updated, put.updated):  # a store may keep whole seconds only
             assert before - second < updated < after + second
 
 
@@ -163,11 +170,36 @@ def test_copy_onto_itself_changes_nothing(store: BlobStore) -> None:
     assert store.get("a") == b"hello"
 
 
-def test_no_signed_url_without_somebody_to_honour_it(store: BlobStore) -> None:
-    assert store.signed_url("a", timedelta(hours=1)) is None
+HOUR = timedelta(hours=1)
+UNSIGNED = ("file:", "gs:")
+"""Stores that sign nothing in these tests: nobody would honour the signature of a directory or of Google's emulator."""
+
+
+def test_a_signed_upload_stores_and_a_signed_url_reads(store: BlobStore) -> None:
+    upload = store.signed_put("a/b", HOUR, if_absent=True, content_type="text/csv", size=5)
+    url = store.signed_url("a/b", HOUR)
+    if store.url.startswith(UNSIGNED):
+        assert (upload, url) == (None, None)
+        return
+    assert upload is not None
+    assert url is not None
+    sent = [httpx.put(upload.url, content=content, headers=dict(upload.headers)) for content in (b"hello", b"again")]
+    assert sent[0].is_success, sent[0].text
+    assert sent[1].status_code in (409, 412)
+    found = store.stat("a/b")
+    assert found is not None
+    assert (found.size, found.content_type, found.crc32c) == (5, "text/csv", None)
+    assert httpx.get(url).content == store.get("a/b") == b"hello"
+
+
+def test_what_cannot_be_signed_is_refused(store: BlobStore) -> None:
     for expires in (timedelta(0), timedelta(days=8)):
         with pytest.raises(ValueError, match="signed URL"):
             store.signed_url("a", expires)
+        with pytest.raises(ValueError, match="signed URL"):
+            store.signed_put("a", expires, if_absent=True, content_type="text/csv", size=5)
+    with pytest.raises(ValueError, match="0 bytes or more"):
+        store.signed_put("a", HOUR, if_absent=True, content_type="text/csv", size=-1)
 
 
 def test_every_error_has_its_own_code() -> None:

@@ -1,4 +1,6 @@
-"""Jobs of the tests' own, beside those that users order: a backlog that no worker takes, and rows that are damaged."""
+"""Jobs that the tests make themselves, in addition to the orders of users: a backlog that no worker takes, and
+damaged rows.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from service.db.tables import Attempt, Job
 from tests.support.fast_jobs import fast
 
 OWN_PREFIX = "own-"
-"""How the names of such jobs begin; no order of a user has such a name."""
+"""The prefix of the names of these jobs. No order of a user has such a name."""
 
 IS_ORDERED = ~Job.name.startswith(OWN_PREFIX)
 NOBODYS_QUEUE = "nobodys"
@@ -22,9 +24,10 @@ CHUNK = 2_000
 
 
 def plant_backlog(http: httpx.Client, database: Database, jobs: int) -> None:
-    """Fill the queues: half of the jobs in a queue that no worker serves, half with a need that no worker has.
+    """Fill the queues: half of the jobs are in a queue without workers, the other half needs something that no worker
+    has.
 
-    The first one comes over REST. The others are copies of its rows, as 20,000 requests would take minutes.
+    The first job is submitted over REST. The others are copies of its rows, because 20,000 requests would take minutes.
     """
     answer = http.post("/v1/jobs", json=fast(f"{OWN_PREFIX}backlog", queue=NOBODYS_QUEUE, priority="high"))
     answer.raise_for_status()

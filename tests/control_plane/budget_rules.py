@@ -1,4 +1,4 @@
-"""Rules of what a job may cost: failures, preemptions, attempts without progress; and of its history."""
+"""Rules for the budget of a job (failures, preemptions, attempts without progress) and for its history."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ COUNTED = ("attempt_preempted", "attempt_lost", "attempt_failed")
 
 @dataclass
 class Budget:
-    """What was spent so far."""
+    """What the job has used up so far. `forgiven`: the failures before the last retry, which count only in totals."""
 
     failures: int = 0
+    forgiven: int = 0
+    retries: int = 0
     preemptions: int = 0
     without_progress: int = 0
     furthest: Position | None = None
     progressed: bool = False
 
     def follow(self, event: Event, positions: dict[str, Position]) -> None:
-        """Takes an event in."""
+        """Process the next event."""
         if event.kind == "claimed":
             self.progressed = False
         elif event.kind == "checkpoint" and event.data["checkpoint"] in positions:
@@ -36,6 +38,8 @@ class Budget:
             self.without_progress += not self.progressed
         elif event.kind == "succeeded":
             self.without_progress = 0
+        elif event.kind == "retried":
+            self.forgiven, self.without_progress, self.retries = self.failures, 0, self.retries + 1
         self.preemptions += event.kind in COUNTED and event.data.get("reason") in INTERRUPTIONS
 
     def _reach(self, position: Position) -> None:
@@ -44,7 +48,10 @@ class Budget:
 
 
 def budgets_are_right(record: Record) -> Iterator[Violation]:
-    """The job counts what its log tells; it goes on within its budget, and ends for want of it when it is spent."""
+    """The counters of the job equal those of its log.
+
+    The job continues within its budget and ends when the budget is used up.
+    """
     spent, retry = Budget(), record.spec.retry
     positions = {row.id: row.position for row in record.checkpoints}
     if any(_untold(event) for event in record.events):
@@ -61,33 +68,34 @@ def budgets_are_right(record: Record) -> Iterator[Violation]:
 
 
 def _untold(event: Event) -> bool:
-    """What the budget becomes by it is not told by the log alone: which checkpoints were still kept when one turned out
-    bad, and how long a store was away.
+    """Whether the log alone does not determine the budget after this event.
+
+    It does not contain which checkpoints still existed when one was quarantined, and how long a store was unavailable.
     """
     return event.kind == "quarantined" or event.data.get("reason") == Reason.STORE_UNAVAILABLE
 
 
 def _spent(spent: Budget, max_failures: int, max_without_progress: int) -> list[str]:
-    found = [Reason.TOO_MANY_FAILURES] * (spent.failures > max_failures)
+    found = [Reason.TOO_MANY_FAILURES] * (spent.failures - spent.forgiven > max_failures)
     return [*found, *[Reason.NO_PROGRESS] * (spent.without_progress >= max_without_progress)]
 
 
 def _other_counts(record: Record, spent: Budget) -> Iterator[Violation]:
     job = record.job
-    counted = (job.failures, job.preemptions, job.without_progress)
-    told = (spent.failures, spent.preemptions, spent.without_progress)
+    counted = (job.failures, job.preemptions, job.without_progress, job.retries)
+    told = (spent.failures, spent.preemptions, spent.without_progress, spent.retries)
     if counted != told:
-        yield Violation(f"failures, preemptions, without progress: the job counts {counted}, the log {told}")
+        yield Violation(f"failures, preemptions, without progress, retries: the job counts {counted}, the log {told}")
 
 
 def history_is_complete(record: Record) -> Iterator[Violation]:
-    """Epochs count from 1 without a gap, each at its step; a job that succeeded has all of them."""
+    """Epochs are numbered from 1 without a gap, each at its step. A job that succeeded has all of them."""
     numbers, planned = [row.epoch for row in record.epochs], list(_planned(record))
     if numbers != list(range(1, len(numbers) + 1)):
         yield Violation(f"epochs {numbers}")
     for row, plan in zip(record.epochs, planned, strict=False):
-        said = (row.epoch, row.stage, row.stage_epoch, row.global_step)
-        if said != (plan.epoch, plan.stage, plan.stage_epoch, plan.global_step or row.global_step):
+        recorded = (row.epoch, row.stage, row.stage_epoch, row.global_step)
+        if recorded != (plan.epoch, plan.stage, plan.stage_epoch, plan.global_step or row.global_step):
             yield Violation(f"epoch {row} is not as planned: {plan}")
     if record.job.state == JobState.SUCCEEDED:
         if len(numbers) != len(planned):
@@ -97,7 +105,7 @@ def history_is_complete(record: Record) -> Iterator[Violation]:
 
 
 def _planned(record: Record) -> Iterator[Epoch]:
-    """The epochs of the spec; their step is 0 where only the data could tell it."""
+    """The epochs of the spec. Their step is 0 if only the data determines it."""
     epoch = steps = 0
     known = all(stage.steps_per_epoch for stage in record.spec.stages)
     for number, stage in enumerate(record.spec.stages, start=1):

@@ -1,4 +1,4 @@
-"""The history checker: what must hold for every job at every moment, looked for in what the database says about it."""
+"""The history checker: checks rules that hold for every job at every moment, in the job's rows and log."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(record: Record) -> list[Violation]:
-    """Everything that is wrong with a job's record; pure."""
+    """All violations in a job's record. It is a pure function."""
     return [replace(found, rule=rule.__name__) for rule in RULES for found in rule(record)]

@@ -1,4 +1,4 @@
-"""All that Baton runs on, as real processes, with a proxy in each line between two of them."""
+"""All parts of Baton as real processes, with a proxy in each connection between two parts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from sqlalchemy import URL, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from baton.domain.states import ACTIVE_JOBS
+from baton.domain.states import ACTIVE_JOBS, HELD_ATTEMPTS
 from baton.storage import BlobStore, open_store
 from service.db.engine import Database, open_engine
-from service.db.tables import Job
+from service.db.tables import Attempt, Job
 from tests.control_plane.backlog import IS_ORDERED
 from tests.control_plane.shifted_clock import install_clock, shift_clock
 from tests.support.gcs import GcsEmulator, gcs_emulator, until
@@ -34,20 +35,24 @@ SETTINGS = {
     "BATON_DISPATCH_AGAIN_SECONDS": "5",
     "BATON_LEADER_SECONDS": "2",
     "BATON_SWEEP_SECONDS": "5",
-    # Shorter than a store can hang here, and longer than a worker that is well takes to obey.
+    # Shorter than the store can hang here, and longer than a healthy worker needs to obey.
     "BATON_CANCEL_SECONDS": "8",
     "BATON_PAUSE_SECONDS": "20",
     "BATON_GRACE": "8",
+    "BATON_RETENTION_JOBS": "succeeded=3h",
 }
+RETENTION = timedelta(hours=3)
+"""How long succeeded jobs are kept. The clock is set by at most an hour during the run, so nothing is deleted early."""
+
 QUEUES = ("--queue", "default", "--queue", "other")
 ROADS: tuple[tuple[str, ...], ...] = ((), (), ("--poll",))
-"""How each worker gets its work: by Redis, by Redis, by asking the service."""
+"""The arguments of each worker: two get work by Redis, the third polls the service."""
 
 WARM_SECONDS = 120.0
 
 
 class Link(StrEnum):
-    """The lines. FRONT: whoever speaks to the service, worker or user, comes to one of the replicas."""
+    """The connections. FRONT: requests of workers and users, which go to one of the replicas."""
 
     FRONT = "front"
     WORKER_REDIS = "worker to redis"
@@ -62,7 +67,10 @@ COUNT_SECONDS = 0.3
 
 @dataclass
 class Cluster:
-    """Its members. `database_url` goes straight to the database, which is `postgres` unless it is a SQLite file."""
+    """The members of the cluster.
+
+    `database_url` bypasses the proxies. `postgres` is None if the database is a SQLite file.
+    """
 
     folder: Path
     database_url: str
@@ -86,17 +94,17 @@ class Cluster:
         return f"http://{self.links[Link.FRONT].address}"
 
     def open_jobs(self) -> int:
-        """How many jobs have not ended, as of a moment ago."""
+        """The number of jobs that have not ended, at most a moment old."""
         if time.monotonic() > self._counted_at + COUNT_SECONDS:
             query = select(func.count()).select_from(Job).where(Job.state.in_([*ACTIVE_JOBS]), IS_ORDERED)
-            # While the database is stopped the last count is good enough.
+            # While the database is stopped, the last count is used.
             with contextlib.suppress(OperationalError), self.database.read() as session:
                 self._open = session.scalar(query) or 0
             self._counted_at = time.monotonic()
         return self._open
 
     def start(self) -> None:
-        """Everybody up, and the workers warm."""
+        """Start all members, and wait until the workers are ready."""
         for service in self.services:
             service.spawn()
         for worker in self.workers:
@@ -107,17 +115,27 @@ class Cluster:
             until(lambda log=worker.log: b"warm" in log.read_bytes(), WARM_SECONDS, f"{worker.name} is warm")
 
     def start_worker(self, worker: WorkerProcess) -> None:
-        """Start it, for the first time or again."""
+        """Start the worker, for the first time or again."""
         worker.start(*ROADS[self.workers.index(worker)], *QUEUES)
 
     def step_clock(self, seconds: float) -> None:
-        """Let the database's clock be so far ahead of the real one, or behind it. Needs PostgreSQL."""
+        """Set the database's clock this many seconds ahead of the real one.
+
+        A negative number sets it behind. Needs PostgreSQL.
+        """
         assert self.postgres is not None
         with self.postgres.connect(make_url(self.database_url).database or "") as connection:
             shift_clock(connection, seconds)
 
+    def held_attempts(self, worker: str) -> set[str]:
+        """The ids of the attempts that a worker holds. Empty while the database is unavailable."""
+        query = select(Attempt.id).where(Attempt.worker == worker, Attempt.state.in_([*HELD_ATTEMPTS]))
+        with contextlib.suppress(OperationalError), self.database.read() as session:
+            return set(session.scalars(query))
+        return set()
+
     def open_store(self) -> BlobStore:
-        """The store, straight."""
+        """The store, without the proxies."""
         os.environ.update(self.store.environ)
         try:
             return open_store(self.store.store_url())
@@ -127,7 +145,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Cluster]:
-    """A cluster, gone at the end. On SQLite there is one replica of the service, and no line to the database."""
+    """A cluster that is stopped at the end. On SQLite it has one replica, and no proxy in front of the database."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running_postgres()) if postgres else None
         url = make_url(server.url(_made(server)) if server else f"sqlite:///{folder}/baton.db")
@@ -163,7 +181,7 @@ def running_town(folder: Path, seed: int, *, postgres: bool) -> Iterator[Cluster
 
 
 def _made(server: PostgresServer) -> str:
-    """A database whose clock can be shifted; its name."""
+    """Create a database whose clock can be shifted, and return its name."""
     name = server.create()
     with server.connect(name) as connection:
         install_clock(connection, name)

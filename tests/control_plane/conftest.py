@@ -1,4 +1,7 @@
-"""The service in this process, for records of real jobs without waiting. What judges records knows no database."""
+"""The service in this process, which makes records of real jobs quickly.
+
+The rules that check records use no database.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import api, redis_server, settings, start, template
+from tests.service.conftest import api, redis_client, redis_server, settings, start, template
 
-__all__ = ["api", "database_url", "redis_server", "settings", "start", "template"]
+__all__ = ["api", "database_url", "redis_client", "redis_server", "settings", "start", "template"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Rules of what workers do to a job: one writer at a time, each going on where the last one's word was accepted."""
+"""Rules for the effects of workers: one writer at a time, and each attempt starts from the last committed state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FENCED = ("checkpoint", "epoch", "artifact", "quarantined")
 
 
 def fences_grow(record: Record) -> Iterator[Violation]:
-    """Each claim gets a fence above all before it; attempts and job know them."""
+    """Each claim gets a fencing token above all earlier ones. The attempt and the job record it."""
     newest = 0
     given: dict[int, int] = {}
     for event in record.events:
@@ -32,7 +32,7 @@ def fences_grow(record: Record) -> Iterator[Violation]:
 
 
 def only_the_holder_writes(record: Record) -> Iterator[Violation]:
-    """Whatever a worker does, it does while its attempt is held, with the fence of that very claim."""
+    """A worker acts only while its attempt is held, with the fencing token of its claim."""
     for now, event in replay(record):
         if event.actor.startswith("worker:") and event.kind not in ("queued", "claimed"):
             yield from _not_the_holder(now, event)
@@ -49,7 +49,7 @@ def _not_the_holder(now: Moment, event: Event) -> Iterator[Violation]:
 
 
 def rows_are_those_of_the_log(record: Record) -> Iterator[Violation]:
-    """Each checkpoint, epoch and file has the event that made it, with the same fence."""
+    """Each checkpoint, epoch and file has the event that created it, with the same fencing token."""
     yield from _checkpoints_logged(record)
     logged = {event.data["epoch"]: event for event in record.events if event.kind == "epoch"}
     for row in record.epochs:
@@ -88,13 +88,13 @@ def _artifacts_logged(record: Record) -> Iterator[Violation]:
 
 @dataclass
 class _Course:
-    """The checkpoints that can be resumed from, as they are committed and quarantined."""
+    """The checkpoints from which the job can resume, updated as they are committed and quarantined."""
 
     good: list[Checkpoint] = field(default_factory=list)
     quarantines: int = 0
 
     def follow(self, event: Event, rows: dict[str, Checkpoint]) -> None:
-        """Takes the event in."""
+        """Process the next event."""
         row = rows.get(event.data.get("checkpoint", ""))
         if event.kind == "checkpoint" and row is not None:
             self.good.append(row)
@@ -104,17 +104,19 @@ class _Course:
 
     @property
     def newest(self) -> int:
-        """Step of the newest; 0 where there is none."""
+        """The step of the newest checkpoint, or 0 if there is none."""
         return self.good[-1].global_step if self.good else 0
 
     def allows(self, step: int) -> bool:
-        """Whether an attempt may begin there: at the newest, or further back once a checkpoint turned out bad."""
+        """Whether an attempt may start there: at the newest checkpoint, or at an earlier one after a quarantine."""
         further_back = {row.global_step for row in self.good} | {0}
         return step == self.newest or (self.quarantines > 0 and step in further_back and step <= self.newest)
 
 
 def attempts_go_on_at_the_newest_checkpoint(record: Record) -> Iterator[Violation]:
-    """No step that was committed is lost to the next attempt, and none that was not is taken for granted."""
+    """The next attempt starts at the newest checkpoint: no committed step is lost, and no uncommitted step is
+    assumed.
+    """
     course, rows = _Course(), {row.id: row for row in record.checkpoints}
     attempts = {row.number: row for row in record.attempts}
     moved = {event.data["attempt"] for event in record.events if event.kind == "claimed" and _fell_back(record, event)}
@@ -127,7 +129,7 @@ def attempts_go_on_at_the_newest_checkpoint(record: Record) -> Iterator[Violatio
 
 
 def _fell_back(record: Record, claimed: Event) -> bool:
-    """Whether the attempt quarantined a checkpoint itself: its start moved after its claim."""
+    """Whether the attempt quarantined a checkpoint itself, so that its start moved back after its claim."""
     following = (event for event in record.events if event.sequence > claimed.sequence)
     for event in following:
         if event.kind == "claimed":
@@ -151,10 +153,10 @@ def _restored_another(event: Event, course: _Course) -> Iterator[Violation]:
 
 
 def steps_go_forward(record: Record) -> Iterator[Violation]:
-    """Within an attempt the steps of checkpoints only grow, from where it began, and so do those of rows.
+    """Within an attempt, the steps of checkpoints only increase, from its start on, and so do the steps of rows.
 
-    So no two fences commit a step in two ways. A checkpoint may overtake rows, and the next attempt records such rows
-    again: rows may lie before a checkpoint.
+    So a step is never committed by two attempts in two ways. A checkpoint may be committed before waiting rows, and the
+    next attempt records those rows again: rows may lie before a checkpoint.
     """
     saved: dict[int, int] = defaultdict(int)
     told: dict[int, int] = defaultdict(int)

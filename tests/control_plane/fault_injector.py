@@ -1,4 +1,4 @@
-"""Hurts the members of a cluster as drawn, and has each of them back in the end."""
+"""Injects the scheduled faults into the members of a cluster, and repairs all of them at the end."""
 
 from __future__ import annotations
 
@@ -25,26 +25,30 @@ from tests.support.service import ServiceProcess
 from tests.support.worker import WorkerProcess
 
 GONE_SECONDS = 60.0
-"""How long a worker that was asked to end may take, beyond its grace of 8 s, on a machine with no time."""
+"""The time that a worker may take to end on a slow machine, including its grace of 8 s."""
 
 ORPHAN_SECONDS = 60.0
+
+FROZEN_SECONDS = 30.0
+"""The longest time beyond the drawn one until a service that is available ends the attempt of a frozen worker."""
+
 _Act = Callable[[], None]
-_Heal = Callable[[], object]
-"""What ends a fault; False: not yet, to be called again."""
+_Repair = Callable[[], object]
+"""A function that ends a fault. If it returns False, it could not yet, and is called again."""
 
 _Member = ServiceProcess | WorkerProcess | Proxy | str
 
 
 class _NotNow(Exception):
-    """The target is hurt already, or not there: nothing happens."""
+    """The target is faulty already, or does not exist: nothing is done."""
 
 
 @dataclass
 class FaultInjector:
-    """Follows a list of faults.
+    """Carries out a list of faults.
 
-    `counts`: what happened; `wrong`: what members did that they must not do; `poisoned`: jobs with a damaged row,
-    and how it is mended.
+    `counts`: what happened. `wrong`: forbidden things that members did. `poisoned`: jobs with a damaged row, and the
+    function that repairs each.
     """
 
     cluster: Cluster
@@ -53,11 +57,11 @@ class FaultInjector:
     poisoned: dict[str, _Act] = field(default_factory=dict)
     _agenda: list[tuple[float, int, _Act]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
-    _hurt: set[int] = field(default_factory=set)
+    _faulty: set[int] = field(default_factory=set)
     _began: dict[int, int] = field(default_factory=dict)
 
-    def rage(self, faults: list[ScheduledFault], until: float) -> None:
-        """Until a point of time.monotonic; what is hurt then is healed."""
+    def inject_all(self, faults: list[ScheduledFault], until: float) -> None:
+        """Inject faults until a time of time.monotonic. Members that are faulty then are repaired later."""
         begun = time.monotonic()
         for fault in faults:
             self._at(begun + fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
@@ -67,16 +71,16 @@ class FaultInjector:
             time.sleep(0.02)
 
     def calm(self) -> None:
-        """Everybody is whole again, now or as soon as it can be."""
+        """Repair all members, now or as soon as possible."""
         deadline = time.monotonic() + GONE_SECONDS + ORPHAN_SECONDS
         while self._agenda and time.monotonic() < deadline:
             self._run_until(float("inf"))
             time.sleep(0.02)
         for proxy in self.cluster.links.values():
-            proxy.heal()
+            proxy.repair()
 
     def watch(self) -> None:
-        """To be called while nothing is hurt: whoever ends now does so by itself."""
+        """Call this while no member is faulty: a member that ends now does so without a fault."""
         self._find_the_dead()
 
     def _at(self, when: float, act: _Act) -> None:
@@ -91,35 +95,35 @@ class FaultInjector:
 
     def _strike(self, fault: ScheduledFault) -> None:
         try:
-            heal = _STRIKES[fault.kind](self, fault)
+            repair = _STRIKES[fault.kind](self, fault)
         except _NotNow:
             self.counts["came to nothing"] += 1
             return
         self.counts[fault.kind] += 1
-        self._at(time.monotonic() + fault.seconds, heal)
+        self._at(time.monotonic() + fault.seconds, repair)
 
-    def hit(self, member: _Member, heal: _Heal) -> _Act:
-        """Marks a member as hurt until it is healed."""
-        self._hurt.add(id(member))
+    def hit(self, member: _Member, repair: _Repair) -> _Act:
+        """Mark a member as faulty until it is repaired."""
+        self._faulty.add(id(member))
 
-        def healed() -> None:
-            if heal() is False:
-                self._at(time.monotonic() + 0.1, healed)
+        def repaired() -> None:
+            if repair() is False:
+                self._at(time.monotonic() + 0.1, repaired)
             else:
-                self._hurt.discard(id(member))
+                self._faulty.discard(id(member))
 
-        return healed
+        return repaired
 
-    def is_hurt(self, member: _Member) -> bool:
-        """Whether it is."""
-        return id(member) in self._hurt
+    def is_faulty(self, member: _Member) -> bool:
+        """Whether a fault of this member has not been repaired."""
+        return id(member) in self._faulty
 
     def nothing(self) -> NoReturn:
-        """This fault finds no target."""
+        """Report that this fault has no target."""
         raise _NotNow
 
     def whole(self, member: _Member) -> None:
-        if self.is_hurt(member):
+        if self.is_faulty(member):
             raise _NotNow
 
     def _service(self, fault: ScheduledFault) -> ServiceProcess:
@@ -132,16 +136,23 @@ class FaultInjector:
         self.whole(worker)
         return worker
 
+    def _busy_worker(self, fault: ScheduledFault) -> WorkerProcess:
+        """A worker that holds an attempt: a fault of another has no effect. The drawn one if none holds any."""
+        workers = self.cluster.workers
+        others = (workers[(fault.target + k) % len(workers)] for k in range(len(workers)))
+        busy = (one for one in others if not self.is_faulty(one) and self.cluster.held_attempts(one.name))
+        return next(busy, None) or self._worker(fault)
+
     # --- services ---
 
     def kill_service(self, fault: ScheduledFault) -> _Act:
-        """SIGKILL, and a new one on its port."""
+        """Send SIGKILL, and start a new process on the same port."""
         service = self._service(fault)
         service.kill()
         return self.hit(service, service.spawn)
 
     def stop_service(self, fault: ScheduledFault) -> _Act:
-        """SIGTERM, and a new one once it is gone."""
+        """Send SIGTERM, and start a new process when the old one has ended."""
         service = self._service(fault)
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
@@ -158,7 +169,7 @@ class FaultInjector:
         return True
 
     def freeze_service(self, fault: ScheduledFault) -> _Act:
-        """SIGSTOP, then SIGCONT."""
+        """Send SIGSTOP, then SIGCONT."""
         service = self._service(fault)
         assert service.process is not None
         service.process.send_signal(signal.SIGSTOP)
@@ -167,7 +178,7 @@ class FaultInjector:
     # --- workers ---
 
     def kill_worker(self, fault: ScheduledFault) -> _Act:
-        """SIGKILL to the parent alone: its training process must go with it."""
+        """Send SIGKILL to the parent only: its training process must end with it."""
         worker = self._worker(fault)
         worker.process.kill()  # type: ignore[union-attr]
         worker.process.wait()  # type: ignore[union-attr]
@@ -184,12 +195,12 @@ class FaultInjector:
         return True
 
     def start_worker(self, worker: WorkerProcess) -> None:
-        """Start it anew. What its log has until then is about an earlier process."""
+        """Start the worker again. The earlier lines of its log belong to an earlier process."""
         self._began[id(worker)] = worker.log.stat().st_size
         self.cluster.start_worker(worker)
 
     def stop_worker(self, fault: ScheduledFault) -> _Act:
-        """SIGTERM to the parent, and a new one once it is gone."""
+        """Send SIGTERM to the parent, and start a new worker when it has ended."""
         worker = self._worker(fault)
         worker.terminate()
         give_up = time.monotonic() + GONE_SECONDS
@@ -207,24 +218,38 @@ class FaultInjector:
         return self._replace(worker, time.monotonic())
 
     def _has_worked(self, worker: WorkerProcess) -> bool:
-        """One that is asked to end while it still imports does so as any program does."""
+        """Whether the worker has received work.
+
+        A worker that is stopped while it still imports ends like any program.
+        """
         with worker.log.open("rb") as log:
             log.seek(self._began.get(id(worker), 0))
             return b"goes to training process" in log.read()
 
     def freeze_worker(self, fault: ScheduledFault) -> _Act:
-        """SIGSTOP to worker and training process, beyond the lease; then SIGCONT."""
-        worker = self._worker(fault)
+        """Send SIGSTOP to a worker and its training process. Send SIGCONT when its attempt is no longer its own.
+
+        The service may extend a lease because of another fault, so a fixed time would not be enough.
+        """
+        worker = self._busy_worker(fault)
         os.killpg(worker.pid, signal.SIGSTOP)
-        return self.hit(worker, lambda: wake_group(worker))
+        held = self.cluster.held_attempts(worker.name)
+        give_up = time.monotonic() + fault.seconds + FROZEN_SECONDS
+        return self.hit(worker, lambda: self._wake(worker, held, give_up))
+
+    def _wake(self, worker: WorkerProcess, held: set[str], give_up: float) -> bool:
+        if time.monotonic() < give_up and held & self.cluster.held_attempts(worker.name):
+            return False
+        wake_group(worker)
+        return True
 
     def kill_training(self, fault: ScheduledFault) -> _Act:
-        """SIGKILL to the training process alone."""
+        """Send SIGKILL to the training process only."""
         send(self._training(fault), signal.SIGKILL)
         return lambda: None
 
     def freeze_training(self, fault: ScheduledFault) -> _Act:
-        """SIGSTOP to the training process alone, then SIGCONT."""
+        """Send SIGSTOP to the training process only, then SIGCONT."""
         pid = self._training(fault)
         send(pid, signal.SIGSTOP)
         return lambda: send(pid, signal.SIGCONT)
@@ -237,30 +262,33 @@ class FaultInjector:
                 return children[0]
         raise _NotNow
 
-    # --- whoever ends uncalled ---
+    # --- members that end without a fault ---
 
     def _find_the_dead(self) -> None:
         for service in self.cluster.services:
-            if id(service) not in self._hurt and is_dead(service):
+            if id(service) not in self._faulty and is_dead(service):
                 if not self._had_no_database(service):
                     self._found_dead(service.log.stem, service)
                 service.spawn()
         for worker in self.cluster.workers:
-            if id(worker) not in self._hurt and is_dead(worker):
+            if id(worker) not in self._faulty and is_dead(worker):
                 self._found_dead(worker.name, worker)
                 worker.kill_group()
                 self.start_worker(worker)
 
     def _had_no_database(self, service: ServiceProcess) -> bool:
-        """One that starts while its database is away says so, and whoever started it starts it again."""
+        """Whether the service ended because its database was unavailable at its start.
+
+        It reports this, and is started again.
+        """
         assert service.process is not None
-        said = service.log.read_text(errors="replace").splitlines()[-1:]
-        return service.process.returncode == 2 and any("baton: BATON_DATABASE_URL:" in line for line in said)
+        last_lines = service.log.read_text(errors="replace").splitlines()[-1:]
+        return service.process.returncode == 2 and any("baton: BATON_DATABASE_URL:" in line for line in last_lines)
 
     def _found_dead(self, name: str, member: ServiceProcess | WorkerProcess) -> None:
         assert member.process is not None
-        said = member.log.read_text(errors="replace").splitlines()[-8:]
-        self.wrong.append(f"{name} ended by itself with status {member.process.returncode}:\n" + "\n".join(said))
+        last_lines = member.log.read_text(errors="replace").splitlines()[-8:]
+        self.wrong.append(f"{name} ended by itself with status {member.process.returncode}:\n" + "\n".join(last_lines))
 
 
 _STRIKES: dict[Kind, Callable[[FaultInjector, ScheduledFault], _Act]] = {

@@ -1,4 +1,4 @@
-"""What befalls whom and when, drawn from a seed before anything starts."""
+"""The schedule of faults: which member, which fault and when. A seed draws it before the run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SETTLED = 6.0
-"""Seconds in which nothing is hurt: all are up, the first jobs train."""
+"""The first seconds, without faults: all members start, and the first jobs train."""
 
 
 class Kind(StrEnum):
-    """What can befall a member of the cluster."""
+    """The kinds of faults."""
 
     KILL_SERVICE = "kill service"
     STOP_SERVICE = "stop service"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Draw:
-    """How often a kind is drawn beside others, and for how many seconds it lasts."""
+    """The weight of a kind in the draw, and its shortest and longest duration in seconds."""
 
     weight: int
     shortest: float
@@ -49,7 +49,7 @@ DRAWS = {
     Kind.FREEZE_SERVICE: Draw(2, 0.5, 6),
     Kind.KILL_WORKER: Draw(3, 0.2, 2),
     Kind.STOP_WORKER: Draw(3, 0.2, 2),
-    # Beyond the lease: somebody else has the job when it wakes.
+    # Longer than the lease: another worker has the job when this one wakes.
     Kind.FREEZE_WORKER: Draw(4, 4, 8),
     Kind.KILL_TRAINING: Draw(5, 0, 0),
     Kind.FREEZE_TRAINING: Draw(2, 0.5, 8),
@@ -58,9 +58,9 @@ DRAWS = {
     Kind.STALL_LINK: Draw(3, 0.5, 5),
     Kind.REFUSE_LINK: Draw(3, 0.5, 4),
     Kind.LOSE_ON_LINK: Draw(6, 1, 4),
-    # Beyond a lease: another replica leads when it goes on.
+    # Longer than the leader's lease: another replica leads when this one continues.
     Kind.FREEZE_LEADER: Draw(1, 4, 8),
-    # Two leases: no replica can take a heartbeat.
+    # As long as two leases: no replica can accept a heartbeat during this time.
     Kind.STOP_DATABASE: Draw(1, 6, 7),
     Kind.HANG_STORE: Draw(1, 60, 60),
     Kind.STEP_CLOCK: Draw(2, 4, 12),
@@ -68,12 +68,12 @@ DRAWS = {
     Kind.OLD_WORKER: Draw(1, 15, 30),
 }
 SHARE = 1 / 8
-"""The longest part of a run that one fault takes: a short run has short faults."""
+"""The largest share of a run that one fault may take: a short run has short faults."""
 
 
 @dataclass(frozen=True)
 class ScheduledFault:
-    """One of them, `at` so many seconds from the start. `target` is taken modulo the members there are."""
+    """One fault, `at` this many seconds from the start. `target` is taken modulo the number of members."""
 
     at: float
     kind: Kind
@@ -86,7 +86,7 @@ class ScheduledFault:
 
 
 def faults(seed: int, seconds: float, every: float) -> list[ScheduledFault]:
-    """What befalls the cluster in so many seconds, one thing every so many on average."""
+    """The faults of a run of this many seconds, on average one every `every` seconds."""
     draw, found = random.Random(f"faults of {seed}"), list[ScheduledFault]()
     at, bag = SETTLED, list[Kind]()
     while (at := at + draw.expovariate(1 / every)) < seconds:
@@ -98,7 +98,7 @@ def faults(seed: int, seconds: float, every: float) -> list[ScheduledFault]:
 
 
 def _bag(draw: random.Random) -> list[Kind]:
-    """Each kind as often as it weighs: none stays away for long."""
+    """Each kind as often as its weight, in random order. So no kind is left out for long."""
     bag = [kind for kind, one in DRAWS.items() for _ in range(one.weight)]
     draw.shuffle(bag)
     return bag

@@ -1,4 +1,4 @@
-"""What can happen to a job, told by a user and workers in few words, and its record."""
+"""Short calls by which a user and workers do everything that can happen to a job, and the job's record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def position(stage: int, epoch: int, step: int, total: int) -> dict[str, int]:
 
 
 def long_story(api: Api) -> Record:
-    """Succeeded in the fifth attempt: preempted, lost, failed, paused before; a checkpoint of each, three epochs."""
+    """A job that succeeded in attempt 5.
+
+    The attempts before were preempted, lost, failed and paused, each with a checkpoint. It has three epochs.
+    """
     hand = api.running(**spec())
     job = hand.job_id
     hand.checkpoint(5, position=position(0, 0, 5, 5))
@@ -106,6 +109,18 @@ def cancelled_while_it_ran(api: Api) -> str:
     return hand.job_id
 
 
+def retried(api: Api) -> str:
+    """A job that failed, was retried, cancelled and retried again, and runs out of its budget again."""
+    job = failed_for_good(api)
+    api.ask(job, "retry")
+    api.ask(job, "cancel")
+    api.ask(job, "retry")
+    for _ in range(2):
+        hand = api.claim(job)
+        hand.finish("failed", reason="exception", message="a bug")
+    return job
+
+
 def asked(*wishes: str) -> Callable[[Api], str]:
     def make(api: Api) -> str:
         job = str(api.submit(**spec())["id"])
@@ -121,6 +136,7 @@ GOOD = {
     "without progress": without_progress,
     "quarantined": quarantined,
     "cancelled": cancelled_while_it_ran,
+    "retried": retried,
     "paused": asked("pause"),
     "paused, resumed, cancelled": asked("pause", "resume", "cancel"),
     "running": lambda api: api.running(**spec()).job_id,

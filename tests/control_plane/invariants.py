@@ -1,30 +1,32 @@
-"""What must hold once the fault injection is over: of each job's end, its history, its checkpoints and its files."""
+"""Checks after the fault injection: the end of each job, its history, its checkpoints and its files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from baton.domain.manifest import artifact_name
+from baton.domain.manifest import artifact_name, job_prefix
 from baton.domain.states import TERMINAL_JOBS, JobState
 from baton.storage import BlobStore, NotFound
 from service.db.engine import Database
 from tests.control_plane.backlog import IS_ORDERED
 from tests.control_plane.checker import check
-from tests.control_plane.orders import Order
+from tests.control_plane.orders import Kind, Order
 from tests.control_plane.record import Record, job_ids, load
 from tests.support.fake_trainer import ARTIFACT, after
 from worker.checkpointing.checkpoint_files import CorruptCheckpoint, read_checkpoint
 
+JOBS_PREFIX = job_prefix("").rstrip("/")
+
 
 class Chain:
-    """The state after each number of steps of a run that nothing interrupts."""
+    """The states of an uninterrupted run after each number of steps."""
 
     def __init__(self) -> None:
         self._states = [b"start"]
 
     def at(self, steps: int) -> bytes:
-        """After so many."""
+        """The state after this many steps."""
         while len(self._states) <= steps:
             self._states.append(after(self._states[-1], len(self._states) - 1))
         return self._states[steps]
@@ -32,7 +34,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Invariants:
-    """Looks at everything. All methods say what is wrong."""
+    """Checks all jobs. All methods return descriptions of what is wrong."""
 
     database: Database
     store: BlobStore
@@ -40,7 +42,7 @@ class Invariants:
     chain: Chain
 
     def records(self) -> list[Record]:
-        """Of all jobs that users ordered."""
+        """The records of all jobs that users ordered."""
         with self.database.read() as session:
             return [load(session, job) for job in job_ids(session, IS_ORDERED)]
 
@@ -61,8 +63,19 @@ class Invariants:
             for text in self._of_job(record):
                 yield f"{record.job.name} ({record.job.id}): {text}"
 
+    def left_of(self, deleted: Collection[str]) -> list[str]:
+        """What is left of deleted jobs: rows, and objects of jobs that have no row."""
+        with self.database.read() as session:
+            there = set(job_ids(session))
+        left = [f"the row of job {job_id}" for job_id in there & set(deleted)]
+        objects = (blob.name for blob in self.store.list(f"{JOBS_PREFIX}/"))
+        return left + [f"the object {name}" for name in objects if name.split("/")[1] not in there]
+
     def _of_job(self, record: Record) -> Iterator[str]:
-        yield from map(str, check(record))
+        if record.job.source_job is None:  # the rules of the log do not know copied checkpoints and rows
+            yield from map(str, check(record))
+        if record.job.deleted_at is not None:
+            return  # its objects are deleted, and later its rows: see `left_of`
         yield from self._end(record)
         yield from self._checkpoints(record)
         if record.job.state == JobState.SUCCEEDED:
@@ -70,7 +83,9 @@ class Invariants:
 
     def _end(self, record: Record) -> Iterator[str]:
         order = self.orders.get(record.job.id)
-        if order is not None and (record.job.state != order.state or record.job.reason not in order.reasons):
+        if order is not None and order.kind is Kind.DELETED:
+            yield "it was not deleted"
+        elif order is not None and (record.job.state != order.state or record.job.reason not in order.reasons):
             job = record.job
             yield f"a job that {order.kind} ended as {job.state}, {job.reason}: {job.message}"
 
@@ -83,7 +98,8 @@ class Invariants:
             except CorruptCheckpoint as error:
                 yield f"a committed checkpoint cannot be read: {error}"
                 continue
-            if (manifest.job_id, manifest.fence, manifest.position) != (record.job.id, row.fence, row.position):
+            owners = (record.job.id, record.job.source_job)
+            if manifest.job_id not in owners or (manifest.fence, manifest.position) != (row.fence, row.position):
                 yield f"the manifest of {row.prefix} is of {manifest}"
             if snapshot.arrays["state"].tobytes() != self.chain.at(row.global_step):
                 yield f"{row.prefix} is not the state after {row.global_step} steps: one is lost, or done twice"

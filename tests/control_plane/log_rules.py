@@ -1,4 +1,4 @@
-"""Rules of the log itself: its numbers, the states, the attempts, the end."""
+"""Rules for the log itself: sequence numbers, states, attempts, and the end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from tests.control_plane.record import Record
 from tests.control_plane.replay import ENDINGS, last_moment, replay
 from tests.control_plane.violations import Violation, at
 
+USER = "user"
+
 
 def sequence_is_gapless(record: Record) -> Iterator[Violation]:
-    """Events count from 1 without a gap, and the job knows how many there are."""
+    """Events are numbered from 1 without a gap, and the job has the right count of them."""
     numbers = [event.sequence for event in record.events]
     if numbers != list(range(1, len(numbers) + 1)):
         yield Violation(f"the numbers are {numbers}")
@@ -21,21 +23,21 @@ def sequence_is_gapless(record: Record) -> Iterator[Violation]:
 
 
 def log_begins_with_the_submission(record: Record) -> Iterator[Violation]:
-    """A job is submitted once, and first of all."""
+    """A job has one `submitted` event, and it is the first."""
     places = [event.sequence for event in record.events if event.kind == "submitted"]
     if places != [1]:
         yield Violation(f"submitted at events {places}")
 
 
 def states_follow_the_table(record: Record) -> Iterator[Violation]:
-    """No event happens in a state in which it is not possible."""
+    """Every event is allowed in the state in which it happens."""
     for now, event in replay(record):
         for text in now.illegal:
             yield at(event, text)
 
 
 def rows_are_where_the_log_ends(record: Record) -> Iterator[Violation]:
-    """Job, attempts and stages are in the states that the log leads to."""
+    """Job, attempts and stages are in the states that follow from the log."""
     end = last_moment(record)
     if (record.job.state, record.job.desired) != (end.job, end.desired):
         yield Violation(f"the job is {record.job.state}/{record.job.desired}, its log says {end.job}/{end.desired}")
@@ -48,7 +50,7 @@ def rows_are_where_the_log_ends(record: Record) -> Iterator[Violation]:
 
 
 def one_attempt_lives_at_a_time(record: Record) -> Iterator[Violation]:
-    """An attempt is queued when the one before it has ended; their numbers have no gap."""
+    """An attempt is queued only after the previous one has ended. Their numbers have no gap."""
     for now, event in replay(record):
         if event.kind != "queued":
             continue
@@ -61,7 +63,7 @@ def one_attempt_lives_at_a_time(record: Record) -> Iterator[Violation]:
 
 
 def every_attempt_ends_once(record: Record) -> Iterator[Violation]:
-    """By one event; and none outlives its job."""
+    """Every attempt is ended by one event, and none is live after the end of its job."""
     endings = Counter(event.data["attempt"] for event in record.events if event.kind in ENDINGS)
     end = last_moment(record)
     for row in record.attempts:
@@ -71,14 +73,17 @@ def every_attempt_ends_once(record: Record) -> Iterator[Violation]:
 
 
 def terminal_is_final(record: Record) -> Iterator[Violation]:
-    """Nothing is logged after the end, but that an upkeep of the job's files failed: it goes on, without an event."""
+    """Nothing is logged after the end, except a retry by a user, and failures of the upkeep of the job's files, which
+    continues. The table of states says which jobs can be retried.
+    """
     for now, event in replay(record):
-        if now.ended and event.kind != "item_failed":
+        by_user = event.kind == "retried" and event.actor == USER
+        if now.ended and event.kind != "item_failed" and not by_user:
             yield at(event, f"the job was {now.job} before")
 
 
 def owner_is_obeyed(record: Record) -> Iterator[Violation]:
-    """Who asked for the end of a job gets it, and nobody else does."""
+    """A job is cancelled if and only if its owner asked for it."""
     for now, event in replay(record):
         if event.kind == "cancelled" and now.desired is not DesiredState.CANCEL:
             yield at(event, "nobody asked for it")

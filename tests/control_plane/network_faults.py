@@ -1,4 +1,4 @@
-"""Faults of the lines between members, and of Redis."""
+"""Faults of the connections between members, and of Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Act = Callable[[], None]
 
 
 def kill_redis(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """SIGKILL, and an empty one in its place."""
+    """Kill Redis, and start an empty one in its place."""
     redis = injector.cluster.redis
     injector.whole("redis")
     redis.stop()
@@ -24,20 +24,20 @@ def kill_redis(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def reset_link(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """All connections of a line break."""
+    """Reset all connections through a proxy."""
     _link(injector, fault).reset_all()
     return lambda: None
 
 
 def stall_link(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """Nothing gets through."""
+    """Hold back all bytes."""
     proxy = _link(injector, fault)
     proxy.stall()
     return injector.hit(proxy, proxy.flow)
 
 
 def refuse_link(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """Nobody gets through: open connections break, and new ones are refused."""
+    """Reset open connections, and refuse new ones."""
     proxy = _link(injector, fault)
     proxy.refuse()
     proxy.reset_all()
@@ -45,10 +45,10 @@ def refuse_link(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def lose_on_link(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """Requests and answers get lost."""
+    """Lose requests and responses."""
     proxy = _link(injector, fault)
-    proxy.hurt(LOSSES)
-    return injector.hit(proxy, lambda: proxy.hurt({}))
+    proxy.inject(LOSSES)
+    return injector.hit(proxy, lambda: proxy.inject({}))
 
 
 def _link(injector: FaultInjector, fault: ScheduledFault) -> Proxy:

@@ -1,4 +1,4 @@
-"""Faults of what all members stand on: the leading replica, the database, its clock, the store, single rows."""
+"""Faults of shared parts: the leading replica, the database, its clock, the store, single rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POISONS: tuple[tuple[type[Job | Attempt], dict[str, Any]], ...] = (
 
 
 def freeze_leader(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """SIGSTOP to the replica that leads, beyond a lease; then SIGCONT."""
+    """Send SIGSTOP to the leading replica for longer than its lease, then SIGCONT."""
     injector.whole("database")
     with injector.cluster.database.read() as session:
         holder = session.scalar(select(Leader.holder))
@@ -53,7 +53,7 @@ def freeze_leader(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def stop_database(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """The server ends as an operator ends it, and is started again."""
+    """Stop the server cleanly, and start it again."""
     server = injector.cluster.postgres
     if server is None:
         injector.nothing()
@@ -63,7 +63,7 @@ def stop_database(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def step_clock(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """The database's clock jumps by an hour, forward or back, and later as far the other way."""
+    """Set the database's clock by an hour, forward or back, and later set it back to the right time."""
     if injector.cluster.postgres is None:
         injector.nothing()
     injector.whole("database")
@@ -73,25 +73,25 @@ def step_clock(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def hang_store(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """Nothing gets through to the store, from anybody."""
+    """Hold back all requests to the store."""
     lines = [injector.cluster.links[Link.WORKER_STORE], injector.cluster.links[Link.SERVICE_STORE]]
     for line in lines:
         injector.whole(line)
     for line in lines:
         line.stall()
-    healed = [injector.hit(line, line.flow) for line in lines]
+    repaired = [injector.hit(line, line.flow) for line in lines]
 
-    def heal() -> None:
-        for one in healed:
+    def repair() -> None:
+        for one in repaired:
             one()
 
-    return heal
+    return repair
 
 
 def poison_row(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """A job whose worker is gone gets a row that cannot be read, for as long as jobs of users are open.
+    """Damage a row of a job whose worker is gone, for as long as jobs of users are open.
 
-    So whatever the row holds up is found open at the end. Then the row is mended, and its owner cancels the job.
+    If the row blocks other jobs, these are still open at the end. Then the row is repaired, and the job is cancelled.
     """
     injector.whole("database")
     table, values = POISONS[fault.target % len(POISONS)]
@@ -102,7 +102,10 @@ def poison_row(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def _poisoned(database: Database, table: type[Job | Attempt], values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A copy of a steady worker's job, its lease over. Its id, and what the damaged columns had before."""
+    """A copy of a steady worker's job with an expired lease.
+
+    Return its id, and the old values of the damaged columns.
+    """
     job_id = uuid.uuid4().hex
     with database.write() as session:
         steady = session.scalars(select(Job).where(Job.name.startswith(f"{OWN_PREFIX}steady")).limit(1)).one()
@@ -138,16 +141,16 @@ def _row(row: Any) -> dict[str, Any]:
 
 
 def old_worker(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """A worker of the last release takes the place of one for a while; both are ended as a crash does."""
+    """Replace a worker by one of the previous release for a while. Both are killed at their end."""
     worker = injector.cluster.workers[fault.target % len(injector.cluster.workers)]
     injector.whole(worker)
     worker.kill_group()
     worker.settings["BATON_FAKE_OLD"] = "1"
     injector.start_worker(worker)
 
-    def heal() -> None:
+    def repair() -> None:
         worker.kill_group()
         del worker.settings["BATON_FAKE_OLD"]
         injector.start_worker(worker)
 
-    return injector.hit(worker, heal)
+    return injector.hit(worker, repair)

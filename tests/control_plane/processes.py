@@ -1,4 +1,4 @@
-"""Small things that can be done to a process, or known of it."""
+"""Small functions that control or inspect a process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wake_group(worker: WorkerProcess) -> None:
 
 
 def group_is_empty(group: int) -> bool:
-    """Whether all have ended; one that its parent has not taken notice of has."""
+    """Whether all processes of the group have ended. A zombie process has ended."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _parent, of = stat.read_text().rpartition(")")[2].split()[:3]

@@ -1,9 +1,10 @@
-"""All that the database says about one job, as plain data: what the checker looks at."""
+"""Everything that the database contains about one job, as plain data: the input of the checker."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, select
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the log."""
+    """One event of the log."""
 
     sequence: int
     kind: str
@@ -57,7 +58,7 @@ class Checkpoint:
 
     @property
     def position(self) -> Position:
-        """Where it stands."""
+        """The position of the checkpoint."""
         return Position(stage=self.stage, epoch=self.epoch, step=self.step, global_step=self.global_step)
 
 
@@ -75,7 +76,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file for people."""
+    """One published file."""
 
     name: str
     object: str
@@ -106,12 +107,15 @@ class Job:
     preemptions: int
     failures: int
     without_progress: int
+    retries: int
+    deleted_at: datetime | None
+    source_job: str | None
     spec: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One job as it was in one moment. Everything in the order in which it happened."""
+    """One job at one moment. All lists are in the order in which things happened."""
 
     job: Job
     events: tuple[Event, ...]
@@ -123,12 +127,12 @@ class Record:
 
     @property
     def spec(self) -> JobSpec:
-        """What was asked for."""
+        """The spec of the job."""
         return parse_spec(self.job.spec)
 
 
 def load(session: Session, job_id: str) -> Record:
-    """The record of a job; the session's transaction should see one state of the database."""
+    """The record of a job. The session's transaction should see one state of the database."""
 
     def rows(kind: type[_T], table: Any, order: Any) -> tuple[_T, ...]:
         found = session.scalars(select(table).where(table.job_id == job_id).order_by(order))
@@ -146,7 +150,7 @@ def load(session: Session, job_id: str) -> Record:
 
 
 def job_ids(session: Session, *conditions: ColumnElement[bool]) -> Sequence[str]:
-    """The jobs that fulfil the conditions, oldest first."""
+    """The ids of the jobs that match the conditions, oldest first."""
     return session.scalars(select(tables.Job.id).where(*conditions).order_by(tables.Job.number)).all()
 
 

@@ -1,4 +1,4 @@
-"""The event log of a job played again, by the table of states: where job, attempts and stages were at each event."""
+"""Replays the event log of a job with the table of states: the states of job, attempts and stages at each event."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ JOB_EVENTS = {
     "cancelled": JobEvent.CANCELLED,
     "failed": JobEvent.FAILED,
     "succeeded": JobEvent.FINISHED,
+    "retried": JobEvent.RETRIED,
 }
 ENDINGS = {
     "attempt_succeeded": AttemptEvent.FINISHED,
@@ -51,12 +52,13 @@ WISHES = {
     "pause_requested": DesiredState.PAUSE,
     "cancel_requested": DesiredState.CANCEL,
     "resumed": DesiredState.RUN,
+    "retried": DesiredState.RUN,
 }
 
 
 @dataclass
 class Moment:
-    """Where everything is before an event; `illegal`: what the table of states says against the event."""
+    """All states before an event. `illegal`: the reasons why the table of states does not allow the event."""
 
     job: JobState = JobState.QUEUED
     desired: DesiredState = DesiredState.RUN
@@ -67,22 +69,22 @@ class Moment:
 
     @property
     def live(self) -> list[int]:
-        """Numbers of the attempts that have not ended."""
+        """The numbers of the attempts that have not ended."""
         return [number for number, state in self.attempts.items() if state in LIVE_ATTEMPTS]
 
     @property
     def held(self) -> int | None:
-        """Number of the attempt that may write now."""
+        """The number of the attempt that may write now."""
         return next((number for number, state in self.attempts.items() if state in HELD_ATTEMPTS), None)
 
     @property
     def ended(self) -> bool:
-        """Whether the job has."""
+        """Whether the job has ended."""
         return self.job in TERMINAL_JOBS
 
 
 def replay(record: Record) -> Iterator[tuple[Moment, Event]]:
-    """Each event with the moment before it. The one moment object changes on the way."""
+    """Each event with the states before it. The same `Moment` object is changed and returned each time."""
     now = Moment(stages={row.stage: StageState.WAITING for row in record.stages})
     for event in record.events:
         now.illegal = []
@@ -92,7 +94,7 @@ def replay(record: Record) -> Iterator[tuple[Moment, Event]]:
 
 
 def last_moment(record: Record) -> Moment:
-    """Where everything is after the last event."""
+    """The states after the last event."""
     now = Moment(stages={row.stage: StageState.WAITING for row in record.stages})
     for event in record.events:
         now = _after(now, event)

@@ -1,4 +1,7 @@
-"""Workers without faults. They send heartbeats all the time, and an outage of the service must cost them nothing."""
+"""Workers without faults.
+
+They send heartbeats all the time, and an outage of the service must not cost them their leases.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ from tests.support.fast_jobs import fast
 from tests.support.service import TOKEN
 
 QUEUE = "steady"
-# One replica may be frozen and the other slow for one answer: the third try comes within the lease of 3 s.
+# One replica may be frozen and the other slow in one response: the third try still comes within the lease of 3 s.
 BEAT_SECONDS, ANSWER_SECONDS, RETRY_SECONDS = 0.4, 0.7, 0.1
 PATIENCE_SECONDS = 120.0
 
 
 @dataclass
 class SteadyWorkers:
-    """So many attempts, each held by a thread that beats at the replicas' own ports.
+    """Holds `number` attempts. For each attempt a thread sends heartbeats to the replicas' own ports.
 
-    `wrong`: what the service did that it must not do. A refused heartbeat is such a thing: these workers never stop.
+    `wrong`: errors of the service, such as a refused heartbeat, because these workers never stop.
     """
 
     urls: Sequence[str]
@@ -39,7 +42,7 @@ class SteadyWorkers:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Submit a job for each, claim it, and beat from now on."""
+        """Submit and claim a job for each worker, and send heartbeats from now on."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=self.urls[0], headers=headers, timeout=30.0) as http:
             for number in range(self.number):
@@ -54,7 +57,7 @@ class SteadyWorkers:
                 thread.start()
 
     def end(self) -> None:
-        """Their owner cancels them, and each obeys."""
+        """Cancel the jobs. Each worker must obey."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=self.urls[0], headers=headers, timeout=30.0) as http:
             for job in self.jobs:
@@ -72,7 +75,7 @@ class SteadyWorkers:
                 time.sleep(BEAT_SECONDS)
 
     def _beat(self, http: httpx.Client, grant: dict[str, Any]) -> str:
-        """What the service wants; empty once the attempt is over."""
+        """Send a heartbeat, and return the directive of the response, or "" when the attempt is over."""
         answer = self._ask(http, grant, "heartbeat", {"phase": "training"})
         if answer is None:
             return ""

@@ -1,4 +1,6 @@
-"""Two minutes of `make chaos-control`: a hundred jobs in a cluster whose members are killed, frozen and cut off."""
+"""Two minutes of `make chaos-control`: a hundred jobs in a cluster whose members are killed, frozen and
+disconnected.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def test_a_hundred_jobs_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
     again = f"make chaos-control MINUTES={STORM_SECONDS / 60:g} SEED={SEED} JOBS={JOBS}; logs in {tmp_path}"
     assert not outcome.wrong, "\n".join([again, *outcome.wrong])
     assert outcome.states.total() == JOBS
-    # Faults happened: members fell, leases ran out, answers were lost, and somebody was refused.
+    # Check that faults had an effect: members ended, leases expired, responses were lost, and calls were refused.
     assert sum(outcome.faults[kind] for kind in DRAWS) >= 20, outcome
     assert outcome.attempts[AttemptState.LOST], outcome
     assert outcome.losses.total(), outcome

@@ -1,4 +1,6 @@
-"""The checker finds each thing that must not be in a log broken by hand, and nothing in the logs of real jobs."""
+"""The checker finds every kind of error in records that were broken on purpose, and finds nothing in records of
+real jobs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _told: list[Record] = []
 
 @pytest.fixture
 def long_story(request: pytest.FixtureRequest) -> Record:
-    """The same one for all, made once."""
+    """The same record for all tests, made once."""
     if not _told:
         _told.append(histories.long_story(request.getfixturevalue("api")))
     return _told[0]
@@ -37,13 +39,13 @@ def test_nothing_is_found_in_a_long_story(long_story: Record) -> None:
     assert check(long_story) == []
 
 
-# --- records broken by hand ---
+# --- records that are broken on purpose ---
 
 Break = Callable[[Record], Record]
 
 
 def numbered(record: Record, events: Iterable[Event]) -> Record:
-    """With these events, counted anew: broken in nothing but what was broken."""
+    """The record with these events, numbered again, so that the numbers are no extra error."""
     counted = tuple(replace(event, sequence=k) for k, event in enumerate(events, start=1))
     return replace(record, events=counted, job=replace(record.job, events=len(counted)))
 
@@ -71,7 +73,7 @@ def without(kind: str, nth: int = 0) -> Break:
 
 
 def moved(kind: str, nth: int, before: str, before_nth: int = 0) -> Break:
-    """An event happens before another one."""
+    """A change: an event happens before another one."""
 
     def make(record: Record) -> Record:
         events = list(record.events)
@@ -83,7 +85,7 @@ def moved(kind: str, nth: int, before: str, before_nth: int = 0) -> Break:
 
 
 def again(kind: str, nth: int = 0) -> Break:
-    """An event happens twice."""
+    """A change: an event happens twice."""
 
     def make(record: Record) -> Record:
         events = list(record.events)
@@ -94,7 +96,7 @@ def again(kind: str, nth: int = 0) -> Break:
 
 
 def late(kind: str, nth: int = 0) -> Break:
-    """An event happens once more, after the end."""
+    """A change: an event happens again after the end."""
 
     def make(record: Record) -> Record:
         return numbered(record, [*record.events, record.events[index(record, kind, nth)]])
@@ -135,7 +137,7 @@ def repeated_number(record: Record) -> Record:
 
 
 def by_the_zombie(kind: str, nth: int, attempt: int, fence: int) -> Break:
-    """A write of an older attempt got through."""
+    """A change: a write of an older attempt was accepted."""
     return changed(kind, nth, attempt=attempt, fence=fence)
 
 
@@ -221,13 +223,37 @@ BROKEN: dict[str, tuple[str, Break]] = {
 def test_what_is_broken_is_found(long_story: Record, name: str) -> None:
     rule, breaks = BROKEN[name]
     found = check(breaks(long_story))
-    assert rule in {violation.rule for violation in found}, "\n".join(map(str, found)) or "nothing was found"
+    assert rule in {violation.rule for violation in found}, "\n".join(map(str, found)) or "the checker found nothing"
 
 
 def test_failing_for_want_of_a_budget_that_is_left_is_found(api: Api) -> None:
     good = record(api, histories.failed_for_good(api))
     found = check(job(spec={**good.job.spec, "retry": {"max_failures": 5}})(good))
     assert {violation.rule for violation in found} == {"budgets_are_right"}
+
+
+RETRIED: dict[str, tuple[str, Break]] = {
+    "a retry is not told": ("states_follow_the_table", without("retried")),
+    "a retry by nobody": (
+        "terminal_is_final",
+        lambda record: replace(
+            record, events=tuple(replace(e, actor="conductor") if e.kind == "retried" else e for e in record.events)
+        ),
+    ),
+    "a retry of a job that runs": ("states_follow_the_table", moved("retried", 1, "attempt_failed", 3)),
+    "the job counts another number of retries": ("budgets_are_right", job(retries=1)),
+    "the failures before the retry count for its budget": (
+        "budgets_are_right",
+        lambda record: job(spec={**record.job.spec, "retry": {"max_failures": 3}})(record),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_what_is_broken_about_a_retry_is_found(api: Api, name: str) -> None:
+    rule, breaks = RETRIED[name]
+    found = check(breaks(record(api, histories.retried(api))))
+    assert rule in {violation.rule for violation in found}, "\n".join(map(str, found)) or "the checker found nothing"
 
 
 def test_ending_a_job_without_or_against_its_owners_wish_is_found(api: Api) -> None:

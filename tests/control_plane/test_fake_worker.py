@@ -1,4 +1,4 @@
-"""A real worker around the fake trainer does what it is told to."""
+"""A real worker with the fake trainer follows the variables and labels that control it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from tests.support.redis import running_redis
 from tests.support.service import running_service
 from tests.support.worker import workers
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    """Of a service with one fake worker."""
+    """The jobs of a service with one fake worker."""
     folder: Path = tmp_path_factory.mktemp("fake")
     with (
         running_redis() as redis,

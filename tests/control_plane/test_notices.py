@@ -1,4 +1,4 @@
-"""Notices and deadlines with real workers around the fake trainer."""
+"""Notices and deadlines with real workers and the fake trainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from tests.support.worker import workers as make_workers
 NEVER = 10**8
 EPOCHS, STEPS, STEP_SECONDS = 6, 1400, 0.005
 SESSION_SECONDS, GRACE_SECONDS = 25.0, 5.0
-"""A session has room for a slow start, and the margin for a slow hand-over; the job takes more than two sessions."""
+"""A session is long enough for a slow start, and the margin for a slow handover.
+
+The job takes more than two sessions.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +72,9 @@ def test_a_job_of_many_sessions_is_handed_over_before_each_ends(jobs: Jobs, work
     for attempt in attempts[:-1]:
         assert datetime.fromisoformat(attempt["finished_at"]) < deadlines[int(attempt["worker"].split("-")[1]) - 1]
     assert all(a["message"] == f"deadline: the worker's session of {SESSION_SECONDS:g}s ends" for a in attempts[:-1])
-    # Who has handed over begins nothing any more.
+    # After a handover a worker starts no other attempt.
     assert len({a["worker"] for a in attempts}) == len(attempts)
-    # Not one step was redone, and none is missing.
+    # No step was trained twice, and none is missing.
     assert [a["start_step"] for a in attempts] == [0, *(a["end_step"] for a in attempts[:-1])]
     assert jobs.download(job, ARTIFACT).decode() == final_state(EPOCHS * STEPS).hex()
 
@@ -85,7 +88,7 @@ def test_a_session_too_short_for_any_attempt_takes_none(jobs: Jobs, workers: Wor
 
 
 def test_after_its_last_attempt_a_worker_ends_with_its_session(jobs: Jobs, workers: Workers) -> None:
-    """It waits for work as long as work would be worth its start, and no longer."""
+    """The worker waits for work as long as an attempt would be worth starting, and no longer."""
     worker = workers.start("--queue", "idle", "--deadline", "40s", BATON_GRACE="4")
     job = jobs.submit(fast(queue="idle", epochs=1, steps=5))
     assert jobs.await_end(job)["status"] == "succeeded"

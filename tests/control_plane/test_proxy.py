@@ -1,4 +1,4 @@
-"""The proxy does to connections what it says."""
+"""The proxy injects the faults that its methods describe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.proxy import Fault, Proxy, Way, running_proxy
 
 
 class Echo(socketserver.ThreadingTCPServer):
-    """Answers each line in capitals, and keeps what it got."""
+    """Sends each line back in capitals, and keeps what it received."""
 
     daemon_threads, allow_reuse_address = True, True
 
@@ -65,7 +65,7 @@ def say(line: socket.socket, text: bytes) -> bytes:
     return line.recv(100)
 
 
-def test_it_forwards_and_is_seen(proxy: Proxy, seen: list[tuple[int, Way, bytes]]) -> None:
+def test_it_forwards_and_the_tap_sees_all_bytes(proxy: Proxy, seen: list[tuple[int, Way, bytes]]) -> None:
     with connect(proxy) as one, connect(proxy) as other:
         assert (say(one, b"hello\n"), say(other, b"you\n")) == (b"HELLO\n", b"YOU\n")
     lines = {chunk: number for number, _, chunk in seen}
@@ -123,21 +123,22 @@ def test_an_exchange_breaks_where_it_was_planned(
         with pytest.raises(ConnectionResetError):
             while chunk := line.recv(100):
                 got += chunk
-    assert (echo.got, got) in ((delivered, answered), (delivered, b""))  # RST may overtake what was sent
+    # RST may arrive before bytes that were sent earlier.
+    assert (echo.got, got) in ((delivered, answered), (delivered, b""))
     assert proxy.happened[fault] == 1
     with connect(proxy) as line:
         assert say(line, b"x\n") == b"X\n"
 
 
 def test_odds_are_drawn_from_the_seed(echo: Echo) -> None:
-    def fates(seed: int) -> list[bool]:
+    def outcomes(seed: int) -> list[bool]:
         with running_proxy(("127.0.0.1", echo.server_address[1]), seed=seed) as proxy:
-            proxy.hurt({Fault.LOSE_ANSWER: 0.5})
+            proxy.inject({Fault.LOSE_ANSWER: 0.5})
             return [_answered(proxy) for _ in range(12)]
 
-    assert fates(1) == fates(1)
-    assert len(set(fates(1))) == 2
-    assert fates(1) != fates(2)
+    assert outcomes(1) == outcomes(1)
+    assert len(set(outcomes(1))) == 2
+    assert outcomes(1) != outcomes(2)
 
 
 def _answered(proxy: Proxy) -> bool:

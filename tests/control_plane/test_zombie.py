@@ -1,4 +1,7 @@
-"""A worker that stood still beyond its lease wakes while another trains, and can change nothing: in real processes."""
+"""A worker is suspended beyond its lease and resumes while another one trains.
+
+It can change nothing. All processes are real.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,8 @@ from tests.support.service import ServiceProcess, running_service
 from tests.support.worker import WorkerProcess, Workers, workers
 from worker.checkpointing.checkpoint_files import read_checkpoint
 
+pytestmark = pytest.mark.process
+
 SETTINGS = {
     "BATON_LEASE_SECONDS": "6",
     "BATON_HEARTBEAT_SECONDS": "0.5",
@@ -45,7 +50,7 @@ PATIENCE = 120.0
 
 @dataclass
 class Stage:
-    """Where it is played. `calls`: of the zombie alone."""
+    """The service and the workers of a test. `calls`: those of the suspended worker only."""
 
     service: ServiceProcess
     database: Database
@@ -57,7 +62,7 @@ class Stage:
     go: Path
 
     def zombie(self, **settings: str) -> WorkerProcess:
-        """A worker that is about to become one, quicker than others, and waits in its second epoch to be stopped."""
+        """A worker that the test will suspend. It is faster than others, and waits in its second epoch."""
         return self.made.start(
             BATON_URL=self.zombies_url,
             BATON_FAKE_STEP_SECONDS="0.01",
@@ -77,7 +82,7 @@ class Stage:
         return there - known
 
     def let_sweep(self, job: str) -> None:
-        """Have the job looked at again at once, where one would have to wait for minutes."""
+        """Make the job's next sweep due now, which would otherwise take minutes."""
         with self.database.write() as session:
             session.execute(update(Job).where(Job.id == job).values(sweep_at=db_now()))
 
@@ -104,7 +109,7 @@ def lit(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def stage(lit: Stage) -> Iterator[Stage]:
-    """With nobody on it."""
+    """The stage without workers."""
     yield lit
     for worker in lit.made.all:
         worker.kill_group()
@@ -112,15 +117,17 @@ def stage(lit: Stage) -> Iterator[Stage]:
 
 
 def frozen_and_woken(stage: Stage, job: str, zombie: WorkerProcess) -> str:
-    """The id of the first attempt, whose worker stood still until another one trained the job for a while."""
+    """The id of the first attempt. Its worker was suspended until another worker had trained the job for a while."""
     stage.jobs.await_step(job, STEPS + 5)
     os.killpg(zombie.pid, signal.SIGSTOP)
     stage.go.touch()
     first = stage.jobs.items(job, "attempts")[0]
-    heir = stage.made.start(BATON_FAKE_STEP_SECONDS="0.06")
-    stage.jobs.await_job(job, lambda view: (view["status"], view["worker"]) == ("running", heir.name))
-    # The service has accepted something of the second one when the first one wakes.
-    until(lambda: any(row.fence == 2 for row in stage.record(job).checkpoints), PATIENCE, "a checkpoint of the heir")
+    successor = stage.made.start(BATON_FAKE_STEP_SECONDS="0.06")
+    stage.jobs.await_job(job, lambda view: (view["status"], view["worker"]) == ("running", successor.name))
+    # The first worker resumes after the service has accepted a checkpoint of the second one.
+    until(
+        lambda: any(row.fence == 2 for row in stage.record(job).checkpoints), PATIENCE, "a checkpoint of the successor"
+    )
     os.killpg(zombie.pid, signal.SIGCONT)
     return str(first["id"])
 
@@ -129,10 +136,12 @@ def test_whatever_a_zombie_writes_is_refused_and_swept_away(stage: Stage) -> Non
     job = stage.jobs.submit(fast(epochs=EPOCHS, steps=STEPS, every=4))
     attempt = frozen_and_woken(stage, job, stage.zombie(BATON_FAKE_STUBBORN="1"))
     until(lambda: set(WRITES) <= set(stage.calls.refused(attempt)), PATIENCE, "all kinds of writes are refused")
-    assert stage.jobs.show(job)["status"] == "running", "the zombie was to wake, and to end, while the other one trains"
+    assert stage.jobs.show(job)["status"] == "running", (
+        "the first worker must resume and stop while the second one trains"
+    )
     assert _refused_to_the_end(stage.calls, attempt)
-    _assert_the_heirs_result(stage, job)
-    assert stage.stray(job), "a zombie that writes on leaves objects"
+    _assert_the_successors_result(stage, job)
+    assert stage.stray(job), "a worker that keeps writing leaves objects in the store"
     assert {checkpoint_parts(prefix)[2] for prefix in stage.stray(job)} == {1}  # type: ignore[index]
     until(lambda: _swept(stage, job), PATIENCE, "the zombie's objects are collected")
     _assert_readable(stage, job)
@@ -142,17 +151,17 @@ def test_a_zombie_that_is_told_stops_and_its_worker_goes_on_with_other_jobs(stag
     job = stage.jobs.submit(fast(epochs=EPOCHS, steps=STEPS, every=4))
     zombie = stage.zombie()
     attempt = frozen_and_woken(stage, job, zombie)
-    until(lambda: bool(stage.calls.refused(attempt)), PATIENCE, "the zombie is told")
+    until(lambda: bool(stage.calls.refused(attempt)), PATIENCE, "the zombie gets a refusal")
     other = stage.jobs.submit(fast(epochs=1, steps=5))
     assert stage.jobs.await_end(other)["status"] == "succeeded"
     assert stage.jobs.items(other, "attempts")[0]["worker"] == zombie.name
     assert _refused_to_the_end(stage.calls, attempt)
-    assert sum(stage.calls.refused(attempt).values()) <= 3, "one that knows does not go on asking"
-    _assert_the_heirs_result(stage, job)
+    assert sum(stage.calls.refused(attempt).values()) <= 3, "after a refusal the worker must stop calling"
+    _assert_the_successors_result(stage, job)
 
 
 def _refused_to_the_end(calls: Calls, attempt: str) -> bool:
-    """Whether no call was granted after the first refusal."""
+    """Whether all calls after the first refusal were refused too."""
     statuses = [status for _, status in calls.statuses(attempt)]
     return set(statuses[statuses.index(409) :]) == {409}
 
@@ -162,7 +171,7 @@ def _swept(stage: Stage, job: str) -> bool:
     return not stage.stray(job)
 
 
-def _assert_the_heirs_result(stage: Stage, job: str) -> None:
+def _assert_the_successors_result(stage: Stage, job: str) -> None:
     view = stage.jobs.await_end(job)
     assert (view["status"], view["reason"], view["preemptions"]) == ("succeeded", None, 1)
     record = stage.record(job)
@@ -173,7 +182,7 @@ def _assert_the_heirs_result(stage: Stage, job: str) -> None:
     assert late == []
     assert [row.fence for row in record.epochs[1:]] == [2, 2, 2]
     assert [(row.name, row.fence) for row in record.artifacts] == [(ARTIFACT, 2)]
-    until(lambda: _published(stage, job) == final_state(TOTAL).hex(), PATIENCE, "the heir's file is published")
+    until(lambda: _published(stage, job) == final_state(TOTAL).hex(), PATIENCE, "the successor's file is published")
     _assert_readable(stage, job)
 
 

@@ -1,4 +1,4 @@
-"""Users at the service's front: they submit, and wish, until they are answered, whatever is lost on the way."""
+"""Users of the service: they submit jobs and control them, and repeat each request until it gets a response."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import httpx
 
-from tests.control_plane.orders import Order, Wish
+from baton.domain.states import JobState
+from tests.control_plane.orders import DELETE, RETRY, Order, Wish
 from tests.support.service import TOKEN
 
 TRY_SECONDS, PATIENCE_SECONDS = 5.0, 120.0
 CROWD, LATER_SECONDS = 40, 0.5
-"""Who finds so many jobs open comes later: fault injection is no test of how much three workers get through."""
+"""A user waits while this many jobs are open, because fault injection does not test how fast three workers are."""
 
 
 @dataclass
 class Users:
-    """Order as told, while there are few jobs open. Once there were `enough`, only the first `least` orders are made.
+    """Sends the orders at their times, while few jobs are open. When `enough` is set, only the first `least` orders are
+    sent.
 
-    `open_jobs`: how many have not ended. `accepted`: the job of each order that got its 201; `wrong`: answers that must
-    not be.
+    `open_jobs`: returns the number of jobs that have not ended. `accepted`: the job of each order that got a 201.
+    `wrong`:
+    responses that must not happen.
     """
 
     url: str
@@ -40,7 +44,7 @@ class Users:
     _numbers: count[int] = field(default_factory=count)
 
     def start(self) -> threading.Thread:
-        """In a thread that ends when all is asked."""
+        """Start a thread that ends when all requests were sent."""
         thread = threading.Thread(target=self._run, name="users", daemon=True)
         thread.start()
         return thread
@@ -68,7 +72,11 @@ class Users:
             self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
             return
         headers = {"Idempotency-Key": f"{self.seed}-{order.number}"}
-        answer = self._ask("/v1/jobs", headers, order.spec)
+        answer = self._ask("/v1/jobs", headers, self._request(order))
+        if order.source is not None and answer.status_code == 422 and "from" in answer.text:
+            # The other job is not accepted yet, or has no checkpoint yet.
+            self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
+            return
         if answer.status_code not in (200, 201):
             self.wrong.append(f"order {order.number} was answered {answer.status_code}: {answer.text}")
             return
@@ -76,18 +84,39 @@ class Users:
         for wish in order.wishes:
             self._at(time.monotonic() + wish.after, lambda wish=wish: self._wish(job, wish))  # type: ignore[misc]
 
+    def _request(self, order: Order) -> dict[str, Any]:
+        if order.source is None:
+            return order.spec
+        return {**order.spec, "from": {"job": self.accepted.get(order.source, "0" * 32), "checkpoint": "latest"}}
+
     def _wish(self, job: str, wish: Wish) -> None:
+        if wish.action == DELETE:
+            self._delete(job)
+            return
         answer = self._ask(f"/v1/jobs/{job}/{wish.action}", {}, None)
-        # 409: the job has ended meanwhile, or the try before this one was heard and its answer was lost.
+        if wish.action == RETRY and answer.status_code == 409 and not self._succeeded(job):
+            self._at(time.monotonic() + LATER_SECONDS, lambda: self._wish(job, wish))
+        # 409: the job has ended in the meantime, or an earlier try was carried out and its response was lost.
         if answer.status_code not in (202, 409):
             self.wrong.append(f"{wish.action} of {job} was answered {answer.status_code}: {answer.text}")
 
-    def _ask(self, path: str, headers: dict[str, str], body: object) -> httpx.Response:
+    def _delete(self, job: str) -> None:
+        answer = self._ask(f"/v1/jobs/{job}?force=true", {}, None, "DELETE")
+        # 204: an earlier try was carried out and its response was lost.
+        if answer.status_code not in (202, 204):
+            self.wrong.append(f"the deletion of {job} was answered {answer.status_code}: {answer.text}")
+        elif self._ask(f"/v1/jobs/{job}", {}, None, "GET").status_code != 404:
+            self.wrong.append(f"job {job} is shown although it is deleted")
+
+    def _succeeded(self, job: str) -> bool:
+        return bool(self._ask(f"/v1/jobs/{job}", {}, None, "GET").json()["status"] == JobState.SUCCEEDED)
+
+    def _ask(self, path: str, headers: dict[str, str], body: object, method: str = "POST") -> httpx.Response:
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             self.tries += 1
             try:
-                answer = self._http.post(self.url + path, headers=headers, json=body)
+                answer = self._http.request(method, self.url + path, headers=headers, json=body)
                 if answer.status_code < 500:
                     return answer
                 problem = f"{answer.status_code} {answer.text}"

@@ -1,4 +1,4 @@
-"""What a rule says when it is broken."""
+"""A violation of a rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.control_plane.record import Event, Record
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that must not be. `rule` is filled in by the checker."""
+    """One thing that is wrong. The checker sets `rule`."""
 
     text: str
     sequence: int | None = None

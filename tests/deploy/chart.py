@@ -1,4 +1,4 @@
-"""The Helm chart as Helm renders it, for the tests: values, and the objects that come out."""
+"""The Helm chart, rendered by Helm for the tests: values, and the resulting objects."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any
 
 
 def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each pod's template, with the name of what makes it."""
+    """The template of each pod, with the name of the object that creates it."""
     for name, one in of_kind(objects, "Deployment").items():
         yield name, one["spec"]["template"]["spec"]
     for name, one in of_kind(objects, "ScaledJob").items():
@@ -62,7 +62,7 @@ def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def workers(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those of them that train."""
+    """The pods that train."""
     return ((name, one) for name, one in pods(objects) if name not in ("baton", "baton-migrate"))
 
 
@@ -75,7 +75,7 @@ def environment(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def templates(objects: list[dict[str, Any]]) -> Iterator[tuple[dict[str, str], str]]:
-    """The labels of each pod, and which part of Baton it is."""
+    """The labels of each pod, and the part of Baton that it runs."""
     for kind in ("Deployment", "ScaledJob"):
         for one in of_kind(objects, kind).values():
             spec = one["spec"]

@@ -1,4 +1,4 @@
-"""docker-compose.yml as Compose reads it: merged, with variables filled in."""
+"""docker-compose.yml as Compose reads it: merged, and with its variables replaced."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Compose:
         return dict(self.data["services"])
 
     def environment(self, service: str) -> dict[str, str]:
-        """What the container gets; a variable without a value only if it is given."""
+        """The environment of the container. A variable without a value is in it only if it is given."""
         named = self.services[service].get("environment", {})
         return {
             name: str(self.given.get(name, "") if value is None else value)
@@ -44,7 +44,7 @@ class Compose:
 
 
 def read_compose(given: Mapping[str, str]) -> Compose:
-    """Raises KeyError with the file's own words for a variable that must be set and is not."""
+    """Raises KeyError with the message in the file if a required variable is not set."""
     return Compose(_filled(yaml.safe_load(FILE.read_text()), given), given)
 
 

@@ -11,5 +11,5 @@ from tests.deploy.chart import FULL, rendered
 
 @pytest.fixture(scope="session")
 def full() -> list[dict[str, Any]]:
-    """The objects that come out of the chart with all that it has. Not to be changed."""
+    """The objects of the chart with all its features enabled. Do not change them."""
     return rendered(FULL)

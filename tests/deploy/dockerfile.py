@@ -1,4 +1,6 @@
-"""What the Dockerfile says of an image, without an engine: each stage's instructions, those it is built from first."""
+"""Reads the Dockerfile without a container engine: the instructions of each stage, after those of the stage it is
+built from.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ FILE = ROOT / "Dockerfile"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: what it is built from, and its instructions in order, e.g. ("USER", "10001:10001")."""
+    """A stage: its base, and its instructions in order, e.g. ("USER", "10001:10001")."""
 
     name: str
     base: str
@@ -21,7 +23,7 @@ class Stage:
 
 
 def stages() -> dict[str, Stage]:
-    """All of them, by name."""
+    """All stages, by name."""
     text = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", FILE.read_text(), flags=re.M))
     found: dict[str, Stage] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
@@ -35,18 +37,18 @@ def stages() -> dict[str, Stage]:
 
 
 def instructions(target: str) -> list[tuple[str, str]]:
-    """Of a target, with those of all stages that it is built from."""
+    """The instructions of a target, after those of all stages that it is built from."""
     stage = stages()[target]
     return [*(instructions(stage.base) if stage.base in stages() else []), *stage.instructions]
 
 
 def last(target: str, word: str) -> str:
-    """The instruction that holds: the last one of its kind."""
+    """The last instruction of a kind, which is the one that counts."""
     return [rest for name, rest in instructions(target) if name == word][-1]
 
 
 def environment(target: str) -> dict[str, str]:
-    """What ENV sets."""
+    """The variables that ENV sets."""
     pairs = [pair for name, rest in instructions(target) if name == "ENV" for pair in rest.split()]
     return dict(pair.split("=", 1) for pair in pairs)
 
@@ -58,6 +60,6 @@ def health_command(target: str) -> list[str]:
 
 
 def command(target: str) -> list[str]:
-    """What is run: ENTRYPOINT and CMD."""
+    """The command that is run: ENTRYPOINT and CMD."""
     parts = [rest for word in ("ENTRYPOINT", "CMD") for name, rest in instructions(target) if name == word][-2:]
     return [word for part in parts for word in json.loads(part)]

@@ -1,4 +1,4 @@
-"""The Helm chart: linted and rendered by Helm itself, and what comes out held to Kubernetes' and KEDA's own schemas."""
+"""The Helm chart: Helm lints and renders it, and the objects are validated with Kubernetes' and KEDA's own schemas."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cloudcoil.models.prometheus_operator import v1 as prometheus
 
 from service.settings import Settings
 from tests.deploy.chart import BASE, CHART, ENVIRONMENTS, FULL, environment, of_kind, pod, pods, rendered, workers
-from tests.deploy.settings import SERVICE, WORKER
+from tests.deploy.settings import NOT_OF_A_FLEET, SERVICE, WORKER
 
 VERSIONS = ("1.27", "1.31", "1.37")
 OPERATORS = ("keda.sh/", "monitoring.coreos.com/")
-"""Whose objects Kubernetes' own schemas do not know."""
+"""API groups whose objects are not in Kubernetes' own schemas."""
 
 
 @pytest.mark.parametrize("values", ENVIRONMENTS, ids=["least", "full"])
@@ -48,7 +48,7 @@ def test_kubernetes_takes_the_pods_that_keda_makes(full: list[dict[str, Any]]) -
 
 
 def test_keda_takes_what_is_its_own(full: list[dict[str, Any]]) -> None:
-    """Its models leave out what they do not know: what comes back must be what went in."""
+    """KEDA's models drop unknown fields, so the parsed object must equal the original."""
     kinds = {"ScaledJob": keda.ScaledJob, "TriggerAuthentication": keda.TriggerAuthentication}
     judged = [one for one in full if one["apiVersion"] == "keda.sh/v1alpha1"]
     assert {one["kind"] for one in judged} == set(kinds)
@@ -68,8 +68,10 @@ def test_the_operator_of_prometheus_takes_the_monitor(full: list[dict[str, Any]]
     assert of_kind(rendered(BASE), "ServiceMonitor") == {}
 
 
-def test_the_monitor_finds_the_replicas_by_what_they_bear(full: list[dict[str, Any]]) -> None:
-    """Its selector is of the Service's labels, its port one of the Service's, its job what the alerts ask for."""
+def test_the_monitor_selects_the_replicas_by_their_labels(full: list[dict[str, Any]]) -> None:
+    """The monitor selects by labels of the Service, uses a port of the Service, and sets the job name that the
+    alerts use.
+    """
     (monitor,) = of_kind(full, "ServiceMonitor").values()
     (service,) = of_kind(full, "Service").values()
     spec, labels = monitor["spec"], service["metadata"]["labels"]
@@ -88,7 +90,7 @@ def test_the_schema_is_brought_up_to_date_before_anything_new_starts(full: list[
     (container,) = spec["containers"]
     assert container["args"] == ["python", "-m", "service.migrate", "--wait", "300"]
     assert container["image"] == pod(full, "baton")["containers"][0]["image"]
-    # A hook runs before the release's own objects are there: it needs only the Secret that is there already.
+    # The hook runs before the release's own objects exist. It only needs the Secret that the operator created before.
     assert environment(spec) == {"BATON_DATABASE_URL": {"secretKeyRef": {"name": "baton", "key": "BATON_DATABASE_URL"}}}
     assert "serviceAccountName" not in spec
     assert environment(pod(full, "baton"))["BATON_MIGRATE"] == "0"
@@ -100,7 +102,10 @@ def test_secret_settings_come_from_the_secret(full: list[dict[str, Any]]) -> Non
 
 
 def without_pod(given: dict[str, Any]) -> dict[str, Any]:
-    """Of a ScaledJob what is KEDA's: its pod is held to Kubernetes' schema above; the models err in its quantities."""
+    """KEDA's part of a ScaledJob.
+
+    The pod is validated with Kubernetes' schema above, because KEDA's models reject valid quantities.
+    """
     found = copy.deepcopy(given)
     if "jobTargetRef" in found["spec"]:
         found["spec"]["jobTargetRef"]["template"]["spec"] = {"containers": [{"name": "worker"}]}
@@ -121,6 +126,7 @@ def known(model: Any, given: dict[str, Any]) -> dict[str, Any]:
         ({"workers": [{"image": "worker-cpu"}]}, "name"),
         ({"workers": [{"name": "x", "maximum": 3}]}, "maximum"),
         ({"ingress": {"enabled": True, "host": "b"}}, "tlsSecret"),
+        ({"ingress": {**FULL["ingress"], "path": "/baton/"}}, "path"),
         ({"serviceMonitor": {"interval": "often"}}, "interval"),
         ({"service": {"secretSettings": ["baton notify"]}}, "secretSettings"),
         ({"workToken": {"secret": ""}}, "workToken"),
@@ -151,7 +157,7 @@ def test_nobody_is_root(full: list[dict[str, Any]]) -> None:
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
 
 
-def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> None:
+def test_workers_know_neither_database_nor_redis_nor_store(full: list[dict[str, Any]]) -> None:
     for name, spec in [("baton", pod(full, "baton")), *workers(full)]:
         secrets = {
             one for one, value in environment(spec).items() if isinstance(value, dict) and "secretKeyRef" in value
@@ -159,7 +165,10 @@ def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> 
         tokens = {"BATON_TOKEN", "BATON_WORK_TOKEN", "BATON_READ_TOKEN"}
         everything = {*tokens, "BATON_DATABASE_URL", "BATON_REDIS_URL", "BATON_NOTIFY_URLS"}
         assert secrets == (everything if name == "baton" else {"BATON_TOKEN"})
-        assert ("--poll" in spec["containers"][0].get("args", [])) == (name != "baton")
+        if name != "baton":
+            assert {"BATON_URL", "BATON_TOKEN"} <= set(environment(spec))
+            assert not NOT_OF_A_FLEET & set(environment(spec))
+            assert all(argument.startswith("--queue=") for argument in spec["containers"][0]["args"])
 
 
 @pytest.mark.parametrize(
@@ -172,7 +181,7 @@ def test_workers_know_neither_database_nor_redis(full: list[dict[str, Any]]) -> 
 def test_nobody_but_the_service_has_the_administrators_token(
     changes: dict[str, Any], work: tuple[str, str], read: tuple[str, str]
 ) -> None:
-    """Workers send the work token, KEDA and Prometheus the read token, and the service learns both."""
+    """Workers send the work token, KEDA and Prometheus send the read token, and the service gets both."""
     objects = rendered({**{name: value for name, value in FULL.items() if name != "readToken"}, **changes})
     service = environment(pod(objects, "baton"))
     for name, (secret, key) in (("WORK", work), ("READ", read), ("", ("baton", "BATON_TOKEN"))):
@@ -204,6 +213,18 @@ def test_behind_its_ingress_the_service_believes_the_proxy(
     assert not {"BATON_TLS_PROXY", "BATON_FORWARDED_ALLOW_IPS"} & set(environment(pod(rendered(BASE), "baton")))
 
 
+def test_the_service_has_the_path_of_its_ingress(full: list[dict[str, Any]]) -> None:
+    objects = rendered({**BASE, "ingress": {**FULL["ingress"], "path": "/tools/baton"}})
+    (rule,) = of_kind(objects, "Ingress")["baton"]["spec"]["rules"]
+    assert rule["http"]["paths"][0]["path"] == "/tools/baton"
+    assert Settings(token="token-of-the-chart", root_path=environment(pod(objects, "baton"))["BATON_ROOT_PATH"]).prefix
+    assert "BATON_ROOT_PATH" not in environment(pod(full, "baton"))
+
+
+def test_the_service_has_addresses_of_every_kind_that_the_cluster_has(full: list[dict[str, Any]]) -> None:
+    assert of_kind(full, "Service")["baton"]["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+
+
 def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
     for name, spec in pods(full):
         (container,) = spec["containers"]
@@ -215,7 +236,7 @@ def test_only_volumes_can_be_written(full: list[dict[str, Any]]) -> None:
         assert all("emptyDir" in one for one in spec["volumes"])
 
 
-def test_what_balances_does_not_ask_for_redis(full: list[dict[str, Any]]) -> None:
+def test_load_balancing_does_not_depend_on_redis(full: list[dict[str, Any]]) -> None:
     (service,) = pod(full, "baton")["containers"]
     paths = {probe: service[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "readiness", "liveness")}
     assert paths == {"startup": "/readyz", "readiness": "/healthz", "liveness": "/healthz"}

@@ -1,4 +1,4 @@
-"""The chart's network policies: who may connect to the pods, and where the pods may connect."""
+"""The chart's network policies: which pods may connect to the pods, and where the pods may connect."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def test_policies_let_in_whom_they_name_and_nobody_else(full: list[dict[str, Any
 
 
 DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+METADATA = ("169.254.169.254/32", "169.254.169.252/32", "169.254.170.23/32", "fd00:ec2::254/128", "fd00:ec2::23/128")
 EXTRA = {"to": [{"ipBlock": {"cidr": "10.20.0.5/32"}}], "ports": [{"protocol": "TCP", "port": 5432}]}
 
 
@@ -56,7 +57,7 @@ def test_egress_is_limited_to_what_each_part_needs() -> None:
     assert service["policyTypes"] == worker["policyTypes"] == ["Egress"]
     web = {"ports": [{"protocol": "TCP", "port": 443}], "to": to("10.0.0.0/8")}
     metadata = service["egress"][2]
-    assert metadata["to"] == to("169.254.169.254/32", "169.254.169.252/32", "169.254.170.23/32")
+    assert metadata["to"] == to(*METADATA)
     redis = {"ports": [{"protocol": "TCP", "port": 6379}], "to": [{"podSelector": {"matchLabels": {"app": "redis"}}}]}
     assert service["egress"] == [DNS, web, metadata, redis, EXTRA]
     served = worker["egress"][3]
@@ -73,7 +74,7 @@ def test_egress_is_limited_to_what_each_part_needs() -> None:
 
 
 def test_no_rule_of_egress_is_without_ports_or_addresses() -> None:
-    """An empty list in a policy means all, not nothing."""
+    """An empty list in a policy allows everything, not nothing."""
     objects = of_kind(rendered(with_egress(ports=[], metadata=None)), "NetworkPolicy")
     assert objects["baton-egress"]["spec"]["egress"][0] == DNS
     assert len(objects["baton-worker-egress"]["spec"]["egress"]) == 2

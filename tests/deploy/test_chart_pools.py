@@ -1,4 +1,4 @@
-"""The chart's pools of workers: GPUs, spot nodes, time to stop, and scaling by KEDA."""
+"""The chart's pools of workers: GPUs, spot nodes, time for a shutdown, and scaling by KEDA."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_keda_asks_the_service_what_each_pool_should_have(full: list[dict[str, A
         for url in asked:
             assert url.netloc == "baton.prod.svc:8080"
             assert parse_qs(url.query) == {"worker": [f"{name}."], **with_extensions(pool)}
-        # Names of one pool's workers never begin as another's: l4 and l4-big.
+        # The dot keeps the workers of the pools "l4" and "l4-big" apart, because one pool name is a prefix of the
+        # other.
         assert environment(spec["jobTargetRef"]["template"]["spec"])["BATON_WORKER_NAME"] == f"{name}.$(POD_NAME)"
         assert spec["maxReplicaCount"] == pool.get("max", 4)
 

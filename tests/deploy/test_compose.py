@@ -1,4 +1,4 @@
-"""docker-compose.yml: of its own schema's form, and sound in what it wires."""
+"""docker-compose.yml follows its schema, and its services are wired correctly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compose_spec import PyCompose
 from service.settings import Settings
 from tests.deploy import dockerfile
 from tests.deploy.compose import FILE, GIVEN, Compose, read_compose
-from tests.deploy.settings import SERVICE, WORKER
+from tests.deploy.settings import NOT_OF_A_FLEET, SERVICE, WORKER
 from worker.settings import WorkerSettings
 
 REPLICAS = ("service-1", "service-2")
@@ -27,7 +27,7 @@ def compose() -> Compose:
 
 
 def validate(data: dict[str, Any]) -> None:
-    """By the rules of the Compose Specification; ValueError names what breaks them."""
+    """Validate with the Compose Specification. Raises ValueError with the violation."""
     PyCompose.from_json(json.dumps(data)).validate()
 
 
@@ -82,10 +82,13 @@ def test_what_the_containers_get_is_accepted(compose: Compose, monkeypatch: pyte
     for name, value in {**compose.environment("service-1"), **dockerfile.environment("service")}.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
-    assert (settings.host, settings.port) == ("0.0.0.0", 8080)
+    assert (settings.host, settings.port) == ("::", 8080)
+    for name in SERVICE:
+        monkeypatch.delenv(name, raising=False)
     for name, value in {**compose.environment("worker"), **dockerfile.environment("worker-cpu")}.items():
         monkeypatch.setenv(name, value)
-    assert WorkerSettings().store == settings.store
+    given = WorkerSettings()  # type: ignore[call-arg]  # from the environment
+    assert (given.url, given.token) == ("http://proxy:8080", GIVEN["BATON_WORK_TOKEN"])
 
 
 def test_what_is_named_is_there(compose: Compose) -> None:
@@ -95,7 +98,7 @@ def test_what_is_named_is_there(compose: Compose) -> None:
     assert all((FILE.parent / name).is_file() for name in used if name.startswith("."))
     for one in services.values():
         for other, how in one.get("depends_on", {}).items():
-            # Those built here have theirs in the Dockerfile.
+            # Images that are built here have their health check in the Dockerfile.
             ends = "service_completed_successfully"
             assert how["condition"] == (ends if other == "migrate" else "service_healthy")
             assert "healthcheck" in services[other] or "build" in services[other]
@@ -150,6 +153,14 @@ def test_nobody_but_the_service_has_the_administrators_token(compose: Compose) -
         }
     for name in WORKERS:
         assert compose.environment(name)["BATON_TOKEN"] == GIVEN["BATON_WORK_TOKEN"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_needs_the_services_url_and_a_token_and_no_store(compose: Compose, name: str) -> None:
+    assert {"BATON_URL", "BATON_TOKEN"} <= set(compose.environment(name))
+    assert not NOT_OF_A_FLEET & set(compose.services[name]["environment"])
+    assert "command" not in compose.services[name]
+    assert [mount.split(":")[0] for mount in compose.services[name]["volumes"]] == ["images"]
 
 
 @pytest.mark.parametrize("name", WORKERS)

@@ -1,4 +1,6 @@
-"""What docker-compose.yml wires, run without containers: commands, environment and proxy, on this machine's ports."""
+"""Runs the services of docker-compose.yml without containers: their commands, environment and proxy, on ports of
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ JOB = tiny(
 
 @dataclass
 class Machine:
-    """Processes in place of containers: each with what Compose and its image give it, and addresses of this machine."""
+    """Processes instead of containers.
+
+    Each gets the environment of Compose and of its image, with addresses of this machine.
+    """
 
     folder: Path
     compose: Compose
@@ -55,13 +60,13 @@ class Machine:
         return self.ports.setdefault(name, free_port())
 
     def environment(self, name: str, target: str = "") -> dict[str, str]:
-        """Of a service of the file, with that of its image."""
+        """The environment of a service in the file, and of its image."""
         given = {**(dockerfile.environment(target) if target else {}), **self.compose.environment(name)}
         given |= {one: self._here(value) for one, value in given.items()}
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **given, "PYTHONPATH": str(ROOT)}
 
     def _here(self, value: str) -> str:
-        """Names of containers and mounted folders as what stands for them."""
+        """Replace names of containers and mounted folders by their equivalents on this machine."""
         value = value.replace("@postgres/baton", f"@/baton?host={self.postgres.folder}")
         value = value.replace("file:///data", (self.folder / "data").as_uri())
         for name, port in (("redis", 6379), ("service-1", 8080), ("service-2", 8080), ("proxy", 8080)):
@@ -75,7 +80,7 @@ class Machine:
             )
 
     def start_redis(self) -> None:
-        """Whatever server there is, with the file's own configuration, on a port and in a folder of its own."""
+        """Start the available Redis with the file's own configuration, on a free port and in a separate folder."""
         redis = self.compose.services["redis"]
         (config,) = redis["configs"]
         assert redis["command"] == ["redis-server", config["target"]]
@@ -85,7 +90,7 @@ class Machine:
         self.start("redis", [redis_binary(), str(file), *options], self.environment("redis"))
 
     def migrate(self) -> None:
-        """The one-shot service, to its end."""
+        """Run the one-shot migration service to its end."""
         command = [sys.executable, *self.compose.services["migrate"]["command"][1:]]
         self.start("migrate", command, self.environment("migrate", "service"))
         assert self.running["migrate"].wait(SECONDS) == 0, self.says("migrate")
@@ -110,7 +115,7 @@ class Machine:
         return {**self.environment("worker", "worker-cpu"), **changed}
 
     def command(self, target: str) -> list[str]:
-        """The image's, with the Python of the tests and without its init."""
+        """The command of the image, with the Python of the tests and without the image's init."""
         return [sys.executable, *dockerfile.command(target)[3:]]
 
     def healthy(self, target: str, environment: dict[str, str]) -> bool:
@@ -121,7 +126,7 @@ class Machine:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def end(self, name: str, seconds: float = 30.0) -> int:
-        """SIGTERM, as the engine sends it, and the exit status."""
+        """Send SIGTERM, as the container engine does, and return the exit status."""
         self.running[name].terminate()
         return self.running[name].wait(seconds)
 
@@ -136,14 +141,14 @@ class Machine:
         return f"https://localhost:{self.port('https')}"
 
     def users(self) -> httpx.Client:
-        """Somebody outside, who trusts the proxy's authority."""
+        """A client outside that trusts the proxy's certificate authority."""
         root = ssl.create_default_context(cafile=self.folder / "caddy/pki/authorities/local/root.crt")
         token = {"Authorization": f"Bearer {GIVEN['BATON_TOKEN']}"}
         return httpx.Client(base_url=self.url, headers=token, verify=root, timeout=30.0)
 
 
 def make_database(server: PostgresServer) -> None:
-    """As the image's entry point does it: a user with a password, who must give it, and a database of its own."""
+    """Do what the entry point of the image does: create a user who must give a password, and the user's database."""
     with server.connect() as connection:
         connection.execute(f"ALTER ROLE {OWNER} PASSWORD '{GIVEN['POSTGRES_PASSWORD']}'")
         connection.execute(f"CREATE DATABASE baton OWNER {OWNER}")
@@ -173,7 +178,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def answers(machine: Machine, name: str) -> bool:
-    """What the file's health checks ask; a process that ended says why."""
+    """Whether the process passes its health check of the file. If the process has ended, fail with its output."""
     assert machine.running[name].poll() is None, machine.says(name)
     with suppress(httpx.HTTPError):
         path = "healthz" if name == "proxy" else "readyz"
@@ -182,7 +187,7 @@ def answers(machine: Machine, name: str) -> bool:
 
 
 def has_certificate(machine: Machine) -> bool:
-    """Whether TLS works; a certificate is made in the background."""
+    """Whether TLS works. The certificate is made in the background."""
     with suppress(httpx.HTTPError, FileNotFoundError), machine.users() as http:
         return http.get("/healthz").status_code == 200
     return False
@@ -239,12 +244,15 @@ def test_a_replica_goes_and_comes_and_nobody_notices(machine: Machine) -> None:
 
 
 def test_heartbeats_get_through_while_redis_is_away(machine: Machine) -> None:
-    """Every replica is unready then; whoever balances by that cuts workers off that need no Redis to train."""
+    """Then every replica is not ready.
+
+    A load balancer that used readiness would disconnect workers, although training needs no Redis.
+    """
     os.kill(machine.running["redis"].pid, signal.SIGSTOP)
     try:
         with machine.users() as http:
-            until(lambda: http.get("/readyz").status_code == 503, SECONDS, "its silence is noticed")
-            until(lambda: http.get("/healthz").status_code == 200, SECONDS, "it is alive")
+            until(lambda: http.get("/readyz").status_code == 503, SECONDS, "the service is not ready without Redis")
+            until(lambda: http.get("/healthz").status_code == 200, SECONDS, "the service is live")
             assert http.get("/v1/workers").status_code == 200
     finally:
         os.kill(machine.running["redis"].pid, signal.SIGCONT)
@@ -255,7 +263,7 @@ def test_a_worker_that_is_stopped_ends_in_its_time(machine: Machine) -> None:
 
 
 def test_the_emulators_profile_has_the_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its command, on another port and folder; the folder of the volume is the bucket."""
+    """Run the profile's command with another port and folder. The folder of the volume is the bucket."""
     compose, port = read_compose(GIVEN), free_port()
     here = {"4443": str(port), "/storage": str(tmp_path), "http://gcs:4443": f"http://127.0.0.1:{port}"}
     words = [here.get(word, word) for word in compose.services["gcs"]["command"]]

@@ -1,4 +1,4 @@
-"""The Dockerfile: hadolint's rules, and what every image promises."""
+"""The Dockerfile follows hadolint's rules, and every image has the documented properties."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_lock_and_the_code_of_its_part_are_in_it_and_nothing_else(target: st
     assert any("--require-hashes --no-deps -r /tmp/lock.txt" in rest for rest in build)
 
 
-def test_where_packages_come_from_is_nobodys_business_but_the_builders() -> None:
+def test_no_image_names_the_package_index_of_its_build() -> None:
     text = FILE.read_text()
     assert "--secret" in text
     assert not any(word in text for word in ("index-url", "INDEX_URL", "proxy=", "PROXY=", "trusted-host"))
@@ -67,7 +67,9 @@ def test_where_packages_come_from_is_nobodys_business_but_the_builders() -> None
 @pytest.mark.process
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_the_health_check_runs_is_in_the_image(target: str, tmp_path: Path) -> None:
-    """That it passes beside a live process is shown by test_compose_runs; here it has nobody to find."""
+    """Here the check must fail, because nothing runs. test_compose_runs shows that it passes next to a running
+    process.
+    """
     command = dockerfile.health_command(target)
     assert command[0] == "python"
     environment = {**os.environ, **dockerfile.environment(target), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
@@ -88,7 +90,7 @@ ENGINES = {
 @pytest.mark.process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_image_can_be_pinned_by_its_digest(tmp_path: Path, engine: str) -> None:
-    """No registry is asked here: a stand-in for the engine answers."""
+    """No registry is used: a replacement of the container engine responds."""
     done, pinned = pin(tmp_path, engine, DIGEST)
     assert done.returncode == 0, done.stderr
     found = dict(line.split("=", 1) for line in pinned.read_text().splitlines())
@@ -121,7 +123,7 @@ def pin(folder: Path, engine: str, digest: str) -> tuple[subprocess.CompletedPro
     return done, folder / "images.env"
 
 
-def test_every_stage_that_is_not_built_here_stands_on_the_image_that_is_pinned() -> None:
+def test_every_external_base_image_is_pinned() -> None:
     found = dockerfile.stages()
     assert {stage.base for stage in found.values() if stage.base not in found} == {"${BASE}"}
     compose = read_compose(GIVEN | {"BASE": f"python@{DIGEST}"})

@@ -1,4 +1,4 @@
-"""The Grafana dashboard and the alerts: well formed, and of metrics that a running service really has."""
+"""The Grafana dashboard and the alerts are well formed, and use metrics that a running service has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/baton.json").read
 ALERTS: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
 SCRAPING: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 REFERENCE = (ROOT / "docs/how-to/observe.md").read_text()
-# Prometheus' own; every other name must be in the scrape.
+# Prometheus itself adds this metric. All others must be in the scrape.
 SYNTHETIC = {"up"}
 FUNCTIONS = {"sum", "max", "min", "rate", "increase", "absent", "histogram_quantile"}
 WORDS = FUNCTIONS | {"by", "and", "on", "unless", "or"}
@@ -33,7 +33,7 @@ Metrics = dict[str, set[frozenset[str]]]
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metrics]:
-    """Names of samples, and the sets of labels that they were seen with, of a service that something happened in."""
+    """The names of samples with the sets of their labels, from a service that has processed some jobs."""
     with (
         running_redis() as redis,
         running_service(tmp_path_factory.mktemp("scraped"), redis.url) as service,
@@ -65,7 +65,7 @@ EXPRESSIONS = {
 
 
 def used(expression: str) -> dict[str, set[str]]:
-    """Metrics of a PromQL expression, and the labels by which it chooses them."""
+    """The metrics of a PromQL expression, with the labels that it selects by."""
     found: dict[str, set[str]] = {}
     bare = re.sub(r"\b(by|on)\s*\([^)]*\)", "", expression)
     for name, choice in re.findall(r"\b([a-z_:][a-z0-9_:]*)\b(?!\s*\()(?:\{([^}]*)\})?", _without_strings(bare)):
@@ -106,7 +106,7 @@ def test_expressions_are_closed_and_group_by_what_there_is(metrics: Metrics, nam
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_no_replica_is_counted_twice(name: str) -> None:
-    """What the rows say is the same at each replica: no sum of it that is not one of max()."""
+    """All replicas report the same values of these metrics, so a sum must be over max()."""
     own = r"baton_(jobs|workers|queue_\w+|running_\w+|live_jobs_seconds)\b(?!_ended|_submitted)"
     for found in re.finditer(own, EXPRESSIONS[name]):
         if not re.match(r"baton_jobs_(ended|submitted)", EXPRESSIONS[name][found.start() :]):
@@ -124,7 +124,7 @@ def test_a_wrong_name_is_seen(metrics: Metrics) -> None:
 def test_the_dashboard_can_be_imported() -> None:
     assert DASHBOARD["schemaVersion"] >= 36
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", DASHBOARD["uid"])
-    assert "id" not in DASHBOARD  # Grafana gives it
+    assert "id" not in DASHBOARD  # Grafana assigns the id
     ids = [one["id"] for one in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))
     variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}

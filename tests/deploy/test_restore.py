@@ -1,4 +1,4 @@
-"""Backup and restore as docs/how-to/backup-and-upgrade.md has them: its commands, on a real PostgreSQL and a store."""
+"""Backup and restore with the commands of docs/how-to/backup-and-upgrade.md, on a real PostgreSQL and a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = {"epochs": 1, "steps": 2000, "every": 100, "fake": {"step-seconds": "0.00
 
 
 def documented(start: str) -> list[str]:
-    """The words of the command of the page that begins so."""
+    """The words of the page's command that begins with `start`."""
     (found,) = re.findall(rf"^ *({start} [^\n<>]*)", PAGE, re.M)
     return str(found).split()
 
@@ -49,7 +49,7 @@ class Site:
         )
 
     def run(self, command: list[str], **more: Any) -> bytes:
-        """A program of PostgreSQL's, as the administrator."""
+        """Run a program of PostgreSQL as the administrator."""
         known = ["--host", str(self.server.folder), "--username", ADMIN]
         words = [str(self.server.binaries / command[0]), *known, *command[1:]]
         return subprocess.run(words, check=True, stdout=subprocess.PIPE, **more).stdout
@@ -64,7 +64,7 @@ def site(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Site]:
 
 
 def trained(site: Site, job: str | None, least: int) -> str:
-    """Trains for a while, and stops worker and service as one stops them for a backup; the job's id."""
+    """Train for a while, stop worker and service as before a backup, and return the job's id."""
     service = site.service
     with make_workers(service, site.folder, "tests.support.fake_worker") as workers:
         try:
@@ -88,7 +88,7 @@ def step_of(view: dict[str, Any]) -> int:
 
 
 def restored(site: Site, dump: bytes) -> None:
-    """An empty database from the dump, and what the page says to do before the service starts."""
+    """Restore the dump into an empty database, and do what the page says before the service starts."""
     site.server.drop(site.database)
     site.database = site.server.create()
     site.run([*documented("pg_restore"), "--role", "baton", "--dbname", site.database], input=dump)
@@ -103,12 +103,12 @@ def test_a_job_goes_on_from_a_backup(site: Site) -> None:
     store, copy = site.folder / "store", site.folder / "copy"
     shutil.copytree(store, copy)
     assert trained(site, job, 900) == job
-    # The store as it is now: what the backup knows of was deleted since.
+    # With the current store: the objects that the backup refers to were deleted since.
     restored(site, dump)
     view, attempts = ended(site, job)
     assert attempts[0]["end_step"] < 900
     assert (view["status"], view["reason"], "restarted" in kinds(site)) == ("failed", "wrong_store", False)
-    # The store of the time of the backup: what was trained since is trained again, under fences that nobody has had.
+    # With the store from the time of the backup: later steps are trained again, with new fencing tokens.
     shutil.rmtree(store)
     copy.rename(store)
     restored(site, dump)
@@ -124,7 +124,7 @@ def kinds(site: Site) -> set[str]:
 
 
 def ended(site: Site, job: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Trains the job to its end; how it ended, and its attempts."""
+    """Train the job to its end, and return the job and its attempts."""
     service = site.service
     with make_workers(service, site.folder, "tests.support.fake_worker") as workers:
         try:

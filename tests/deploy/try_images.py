@@ -1,7 +1,7 @@
-"""`python -m tests.deploy.try_images`: runs what the images run, by buildah in a chroot, and trains a job with it.
+"""`python -m tests.deploy.try_images`: runs the images with buildah in a chroot, and trains a job with them.
 
 For a machine without a container engine: `buildah run` gives a container the image's files, user and environment, and
-this machine's network and processes. Redis is the tests' own. Needs root, and the images of `make images`.
+this machine's network and processes. Redis is the tests' own. It needs root, and the images of `make images`.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ LONG = tiny(stages=[{"image_size": 8, "batch_size": 16, "epochs": 200, "steps_pe
 
 
 def say(text: str) -> None:
-    """A line of the report."""
+    """Print a line of the report."""
     print(f"==> {text}", flush=True)
 
 
 def buildah(*words: str) -> str:
-    """What it prints. Raises CalledProcessError."""
+    """Run buildah, and return its output. Raises CalledProcessError."""
     return subprocess.run(["buildah", *words], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 @dataclass
 class Container:
-    """A container of an image, and the processes that run in it."""
+    """A container of an image, and its processes."""
 
     name: str
     config: dict[str, Any]
@@ -50,18 +50,18 @@ class Container:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, settings: dict[str, str], *arguments: str) -> None:
-        """Run what the image runs."""
+        """Run the command of the image."""
         words = [*(self.config.get("Entrypoint") or []), *(arguments or self.config.get("Cmd") or [])]
         self.process = subprocess.Popen(self._run(settings, words), start_new_session=True)
 
     def health(self, settings: dict[str, str]) -> int:
-        """Exit status of the image's health check."""
+        """The exit status of the image's health check."""
         test = self.config["Healthcheck"]["Test"]
         assert test[0] == "CMD", test
         return subprocess.run(self._run(settings, test[1:]), check=False, stderr=subprocess.DEVNULL).returncode
 
     def says(self, settings: dict[str, str], *words: str) -> str:
-        """What a command prints."""
+        """The output of a command in the container."""
         return subprocess.run(self._run(settings, words), check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def _run(self, settings: dict[str, str], words: Any) -> list[str]:
@@ -70,25 +70,25 @@ class Container:
         return ["buildah", "run", "--isolation", "chroot", *volume, *pairs, self.name, "--", *words]
 
     def stop(self, seconds: float = 60.0) -> int:
-        """SIGTERM to the init of the image, as an engine sends it; the exit status."""
+        """Send SIGTERM to the init of the image, as an engine does, and return the exit status."""
         assert self.process is not None
         os.kill(self._init(), signal.SIGTERM)
         return self.process.wait(seconds)
 
     def _init(self) -> int:
-        """The process id of tini among those below ours."""
+        """The process id of tini among our child processes."""
         assert self.process is not None
         below = [self.process.pid]
         for pid in below:
             if Path(f"/proc/{pid}/comm").read_text().strip() == "tini":
                 return pid
-            # Whichever thread started them: buildah has many.
+            # The children of all threads, because buildah has many.
             children = Path(f"/proc/{pid}/task").glob("*/children")
             below += [int(child) for file in children for child in file.read_text().split()]
         raise AssertionError(f"no tini among {below}")
 
     def close(self) -> None:
-        """End what runs and forget the container."""
+        """Kill the processes, and remove the container."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -98,7 +98,7 @@ class Container:
 
 @contextmanager
 def container(image: str, mount: Path) -> Iterator[Container]:
-    """One of an image; gone at the end."""
+    """A container of an image, removed at the end."""
     config = json.loads(buildah("inspect", "--type", "image", image))["Docker"]["config"]
     made = Container(buildah("from", "--pull-never", image), config, str(mount))
     try:
@@ -108,14 +108,14 @@ def container(image: str, mount: Path) -> Iterator[Container]:
 
 
 def ready(url: str) -> bool:
-    """Whether /readyz says 200."""
+    """Whether /readyz returns 200."""
     with suppress(httpx.HTTPError):
         return httpx.get(f"{url}/readyz", timeout=5.0).status_code == 200
     return False
 
 
 def try_service(service: Container, settings: dict[str, str], url: str) -> None:
-    """It answers, as nobody in particular, and its health check agrees."""
+    """The service responds, and its health check succeeds."""
     assert service.health(settings) != 0
     service.start(settings)
     until(lambda: ready(url), SECONDS, "the service is ready")
@@ -125,7 +125,7 @@ def try_service(service: Container, settings: dict[str, str], url: str) -> None:
 
 
 def try_worker(worker: Container, settings: dict[str, str], jobs: Jobs) -> None:
-    """It trains a job, gives another one back when it is stopped, and its health check agrees."""
+    """The worker trains a job, gives another one back when it is stopped, and its health check succeeds."""
     assert worker.health(settings) != 0
     worker.start(settings)
     done = jobs.await_end(jobs.submit(JOB), SECONDS)
@@ -141,7 +141,7 @@ def try_worker(worker: Container, settings: dict[str, str], jobs: Jobs) -> None:
 
 
 def main(target: str = "worker-cpu") -> int:
-    """Tries baton-service and one worker's image; raises what goes wrong."""
+    """Run the images of the service and of one worker. Raises an error if something is wrong."""
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The fenced blocks of a page, with what an HTML comment before one says about it."""
+"""The fenced blocks of a page, with the HTML comment before each."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ COMMANDS = ("sh", "console")
 
 
 class BadMarker(ValueError):
-    """A comment before a block that says nothing, or what nobody knows."""
+    """A comment before a block that is empty or unknown."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """`marker`: one of KINDS or "", `said`: what stands behind its colon. `line` counts from 1."""
+    """A fenced block. `marker`: one of KINDS or "". `argument`: the text after the marker's colon. `line`: from 1."""
 
     page: str
     line: int
     language: str
     text: str
     marker: str = ""
-    said: str = ""
+    argument: str = ""
 
     @property
     def id(self) -> str:
-        """For people."""
+        """The page and the line, for messages."""
         return f"{self.page}:{self.line}"
 
     @property
     def script(self) -> str:
-        """What a shell would be given: of a console the lines behind the prompt."""
+        """The commands for a shell. Of a console block, these are the lines after the prompt."""
         return self.text if self.language != "console" else "\n".join(_typed(self.text))
 
 
@@ -55,10 +55,10 @@ def blocks_of(page: str, text: str) -> list[Block]:
     """All blocks of a page. Raises BadMarker."""
     found = []
     for match in FENCE.finditer(text):
-        marker, said = _marker(page, text[: match.start()])
+        marker, argument = _marker(page, text[: match.start()])
         line = text.count("\n", 0, match.start()) + 1
         body = textwrap.dedent(match[3])
-        found.append(Block(page, line, match[2].strip(), body, marker, said))
+        found.append(Block(page, line, match[2].strip(), body, marker, argument))
     return found
 
 
@@ -66,25 +66,25 @@ def _marker(page: str, before: str) -> tuple[str, str]:
     comment = COMMENT.search(before)
     if comment is None:
         return "", ""
-    kind, _, said = (part.strip() for part in comment[1].partition(":"))
+    kind, _, argument = (part.strip() for part in comment[1].partition(":"))
     if kind not in KINDS:
         return "", ""
-    if kind in NEEDS_WORDS and len(said) < 5:
+    if kind in NEEDS_WORDS and len(argument) < 5:
         raise BadMarker(f"{page}: {comment[1]!r} says nothing behind a colon")
-    return kind, said
+    return kind, argument
 
 
 def pages() -> list[str]:
-    """Every page that people read, by its path; the decisions tell of the past and are not held to the present."""
+    """The paths of all pages. Decisions are left out, because they describe the past."""
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
     return ["README.md", *(page for page in found if not page.startswith("docs/decisions/"))]
 
 
 def all_blocks() -> list[Block]:
-    """Of all pages."""
+    """The blocks of all pages."""
     return [block for page in pages() for block in blocks_of(page, read(page))]
 
 
 def read(page: str) -> str:
-    """Its text."""
+    """The text of a page."""
     return (Path(ROOT) / page).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What can be said of a block without running it. Each function gives what is wrong, in words."""
+"""Checks of a block without running it. Each function returns descriptions of what is wrong."""
 
 from __future__ import annotations
 
@@ -26,10 +26,15 @@ OTHERS = {
     "BATON_ADDRESS": "docker-compose.yml",
     "BATON_DOMAIN": "docker-compose.yml",
     "BATON_CHAOS_SEED": "tests/control_plane/test_chaos.py",
+    "BATON_PARAMS": "baton/program/local.py",
+    "BATON_PROGRAM_SECRET": "baton/program/protocol.py",
+    "BATON_PROGRAM_SOCKET": "baton/program/protocol.py",
+    "BATON_SAVE_EVERY": "baton/program/local.py",
+    "BATON_SAVE_KEEP": "baton/program/local.py",
     "BATON_TAG": "docker-compose.yml",
     "BATON_GPU": "docker-compose.yml",
 }
-"""Variables that no settings class has, with the file that reads each."""
+"""Variables that are in no settings class, with the file that reads each."""
 VARIABLE = re.compile(r"\bBATON_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 HEREDOC = re.compile(r"<<-?\s*'?(\w+)'?[^\n]*\n.*?^\s*\1$", re.DOTALL | re.MULTILINE)
 BEGINS = {"&&", "||", "|", ";", "&", "(", "exec", "then", "do"}
@@ -42,11 +47,11 @@ BASE: dict[str, Any] = {
 }
 DATASET = {"name": "tiny-imagenet-200", "path": "."}
 EXTENSIONS = ("network/small-cnn", "dataset/squares", "augmentation/mirror")
-"""Of examples/own_network, which the pages name."""
+"""The extensions of examples/own_network, which the pages use."""
 
 
 def shell(block: Block) -> list[str]:
-    """Syntax, and whether the command line takes each `baton ...`."""
+    """Check the syntax, and whether the command line accepts each `baton ...`."""
     checked = subprocess.run(["bash", "-n"], input=block.script, capture_output=True, text=True, check=False)
     wrong = [checked.stderr] if checked.returncode else []
     return wrong + [found for words in invocations(block.script) if (found := usage(words))]
@@ -61,7 +66,7 @@ def invocations(script: str) -> Iterator[list[str]]:
         lexer.commenters, lexer.whitespace_split = "#", True
         try:
             words = list(lexer)
-        except ValueError:  # a quotation that goes on
+        except ValueError:  # a quotation that continues in the next line
             begun += line + "\n"
             continue
         begun = ""
@@ -78,7 +83,7 @@ def _of_line(words: list[str]) -> Iterator[list[str]]:
 
 
 def usage(words: list[str]) -> str:
-    """What the command line says against these arguments, or nothing. Nothing is run."""
+    """The error of the command line for these arguments, or "". Nothing is run."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("baton", [], resilient_parsing=True)
     rest = words
@@ -99,7 +104,7 @@ def variables(text: str) -> list[str]:
 
 
 def python(block: Block) -> list[str]:
-    """Syntax, and whether what is imported from Baton is there."""
+    """Check the syntax, and whether the names that are imported from Baton exist."""
     try:
         tree = ast.parse(block.text)
     except SyntaxError as error:
@@ -118,7 +123,7 @@ def _ours(module: str | None) -> bool:
 
 
 def specs(block: Block) -> list[str]:
-    """What the job spec's own model says against each spec, or part of one."""
+    """The errors of the spec's model for each spec, or part of a spec."""
     wrong = []
     for text in block.text.splitlines() if block.marker == "one a line" else [block.text]:
         try:
@@ -130,12 +135,12 @@ def specs(block: Block) -> list[str]:
 
 def _whole(block: Block, part: Any) -> dict[str, Any]:
     if block.marker == "part of":
-        return {**BASE, block.said: {**DATASET, **part}}
-    return {**BASE, **part}
+        return {**BASE, block.argument: {**DATASET, **part}}
+    return {"name": "page", **part} if "program" in part else {**BASE, **part}
 
 
 def findings(block: Block) -> list[str]:
-    """All that is wrong with a block."""
+    """Everything that is wrong with a block."""
     if block.language in COMMANDS:
         return shell(block)
     if block.language == "python":

@@ -1,4 +1,4 @@
-"""The service, but with plans of seconds: all its code is the real one, only the folder of plans is another."""
+"""The service with plans that take seconds. Only the folder of plans differs from the real service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STAGE = {"image_size": 8, "batch_size": 16, "epochs": 1, "steps_per_epoch": 3}
 
 
 def small_plans(folder: Path) -> Path:
-    """A copy of the plans in which the one that the pages submit trains twelve steps on a few images."""
+    """A copy of the plans, in which the plan that the pages submit trains twelve steps on a few images."""
     shutil.copytree(plans.plans_folder(), folder, dirs_exist_ok=True)
     path = folder / "digits-demo.yaml"
     plan = yaml.safe_load(path.read_text())

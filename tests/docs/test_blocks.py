@@ -1,4 +1,6 @@
-"""Every block of README.md and docs/: what can be known without running it, and that a mark has its reason."""
+"""Every block of README.md and docs/ is right as far as can be checked without running it, and a marker has a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ LANGUAGES = {*COMMANDS, "python", "pycon", "yaml", "json", "text", "toml", "sql"
 
 @pytest.mark.parametrize("block", ALL, ids=lambda block: block.id)
 def test_a_block_says_what_is_true(block: Block) -> None:
-    assert block.language in LANGUAGES, f"{block.id}: say which language this is; `text` is not checked"
+    assert block.language in LANGUAGES, f"{block.id}: name the language of this block (`text` is not checked)"
     assert checks.findings(block) == []
     if block.language == "toml":
         tomllib.loads(block.text)
@@ -45,12 +47,12 @@ def test_commands_within_sentences_are_commands(page: str) -> None:
     inline = re.findall(r"(?<!`)`(baton [a-z][^`\n]*)`(?!`)", re.sub(r"```.*?```", "", read(page), flags=re.DOTALL))
     told = [one for one in inline if not re.search(r"COMMAND|\.\.\.|…|\|", one)]
     wrong = [found for one in told for words in checks.invocations(one) if (found := checks.usage(words))]
-    # A sentence may name a command or an option alone.
+    # A sentence may name a command or an option without its arguments.
     assert [one for one in wrong if not re.search("Missing parameter|requires an argument", one)] == []
 
 
 def test_a_mark_that_names_a_test_names_one_that_is_there() -> None:
-    named = {path for one in ALL for path in re.findall(r"\btests/[\w/]+(?:\.py)?", one.said)}
+    named = {path for one in ALL for path in re.findall(r"\btests/[\w/]+(?:\.py)?", one.argument)}
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 

@@ -1,4 +1,4 @@
-"""The files for contributors: what they name exists, and forms and workflow can be read."""
+"""The files for contributors: everything that they name exists, and forms and workflow are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages' commands, Python and specs, run in their order, against one stack like that of `baton up`."""
+"""Runs the commands, Python code and specs of the pages in their order, with one stack like that of `baton up`."""
 
 from __future__ import annotations
 
@@ -37,27 +37,30 @@ SETTINGS = {
     "BATON_AUGMENTATION_PROCESSES": "1",
     "BROWSER": "true",
 }
-"""Faster heartbeats than by default, because some pages kill a worker or pause a job; and a browser that is `true`."""
+"""Faster heartbeats than by default, because some pages kill a worker or pause a job.
+
+The browser is the command `true`.
+"""
 PRELUDE = "import os\nurl, token, job_id = (os.environ[name] for name in ('BATON_URL', 'BATON_TOKEN', 'JOB'))\n"
 RUN = (*COMMANDS, "python")
 BLOCKS = [one for one in all_blocks() if one.marker == "write" or (one.marker == "" and one.language in RUN)]
 PAGES = list(dict.fromkeys(one.page for one in BLOCKS if one.language in RUN))
 NEEDS_JOB = re.compile(r"\$JOB\b|\bjob_id\b|baton (?!submit|plan)[a-z]+ digits-demo|all_jobs")
-"""What a page can only show once a digits-demo has been trained."""
+"""A pattern for blocks that need a trained digits-demo job."""
 SECONDS = 600
 
 
 @dataclass
 class House:
-    """A folder like that of a clone in which `make up` runs."""
+    """A folder like a clone in which `make up` runs."""
 
     folder: Path
     connection: Connection
 
     def run(self, block: Block, state: Path, job: str) -> None:
-        """Runs a block; what it exports is there for the next one of its page."""
+        """Run a block. The variables that it exports are set for the next block of the page."""
         if block.marker == "write":
-            (self.folder / block.said).write_text(block.text)
+            (self.folder / block.argument).write_text(block.text)
             return
         text = block.script.replace("http://127.0.0.1:8080", self.connection.url)
         command = [sys.executable, "-c", PRELUDE + text] if block.language == "python" else ["bash", "-c", _sh(text)]
@@ -67,13 +70,13 @@ class House:
         assert done.returncode == 0, f"{block.id} ended with {done.returncode}:\n{block.script}\n{told}"
 
     def finished(self) -> str:
-        """The id of a digits-demo that has succeeded: of a page before this one, or else trained now."""
+        """The id of a digits-demo job that has succeeded: an existing one, or one that is trained now."""
         with Client(self.connection.url, self.connection.token) as baton:
             ready = (job.id for job in baton.all_jobs(status="succeeded") if job.name == "digits-demo")
             return next(ready, None) or baton.submit_plan("digits-demo").wait(timeout=SECONDS).id
 
     def environment(self, state: Path, job: str) -> dict[str, str]:
-        """What a person's shell has, with the variables that the pages say are set."""
+        """The environment of a user's shell, with the variables that the pages expect."""
         path = f"{self.folder / '.venv/bin'}:{os.environ['PATH']}"
         url, token = self.connection.url, self.connection.token
         named = {"BATON_URL": url, "BATON_TOKEN": token, "JOB": job, "STATE": str(state)}
@@ -85,7 +88,7 @@ def _sh(text: str) -> str:
 
 
 def packages() -> str:
-    """Baton's folder before whatever the tests were given."""
+    """PYTHONPATH with Baton's folder first."""
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
@@ -104,7 +107,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     up = subprocess.Popen([sys.executable, "-c", UP], cwd=folder, env=outside(folder), stdout=log, stderr=log)
     try:
         eventually(lambda: read_connection(folder / ".baton"), "the stack", seconds=120)
-        yield House(folder, read_connection(folder / ".baton") or pytest.fail("no stack"))
+        yield House(folder, read_connection(folder / ".baton") or pytest.fail("the stack has not started"))
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0, (folder / "up.log").read_text()

@@ -1,4 +1,6 @@
-"""The site: built without a warning, whole, without anything from elsewhere, and as the code says."""
+"""The built documentation: no warnings, no broken links, no files from other servers, and generated pages are
+current.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src")
 
 
 class Page(HTMLParser):
-    """What a page of the site names: `ids` of its places, `links` to follow, `loads` that a browser asks for."""
+    """A page of the site: `ids` of its elements, `links`, and the files that a browser `loads`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -45,7 +47,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
-    """All pages of a site that was built by the command of `make docs`, a warning of which is an error."""
+    """All pages of the site, built with the command of `make docs`. A warning is an error."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "docs"]
     built = subprocess.run([*command, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -90,7 +92,7 @@ def test_a_browser_asks_nobody_else(site: dict[Path, Page]) -> None:
 
 def test_what_the_code_can_tell_is_told_as_it_is() -> None:
     stale = [name for name, text in generated(ROOT).items() if (ROOT / name).read_text() != text]
-    assert stale == [], "make docs"
+    assert stale == [], "run `make docs`"
 
 
 def test_the_generated_pages_hold_every_command_call_and_field() -> None:
@@ -116,5 +118,5 @@ def test_a_page_begins_with_what_it_is_for(page: str) -> None:
     first = rest.lstrip().partition("\n\n")[0]
     assert re.fullmatch(r"# .+", title)
     assert len(first.split()) >= 8, f"{page}: the first paragraph is {first!r}"
-    assert not first.startswith(("```", "#", "|")), f"{page}: say first what it is for"
+    assert not first.startswith(("```", "#", "|")), f"{page}: begin with a sentence about its purpose"
     assert blocks_of(page, first) == []

@@ -1,4 +1,4 @@
-"""A real service without workers: the tests are the workers."""
+"""A real service without workers: the tests act as the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempts of a real run that fail at an exact step, or are paused there, against a real service."""
+"""Attempts of a real run that fail or are paused at an exact step, against a real service."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_run_that_fails_twice_at_its_step_fails_fast(service: ServiceProcess, 
     assert f"at step {ODD}" in ended["message"]
     assert ended["message"].endswith("ValueError: image 7 is broken")
     assert "before_step" in ended["message"]
-    assert trainer.started_at[1] < ODD  # it went on from a checkpoint and came to the very step again
+    assert trainer.started_at[1] < ODD  # it resumed from a checkpoint and reached the same step again
 
 
 @pytest.mark.parametrize("second", [ODD + 1, ODD - 1])
@@ -96,8 +96,9 @@ def test_a_pause_takes_effect_at_the_next_step_with_its_state_saved(
     def pause(step: int) -> None:
         if step == ODD:
             version = ask(service, job, "pause")["version"]
-            # Each heartbeat is a version. The third begins once the second, which began after the wish, is answered.
-            until(lambda: jobs.show(job)["version"] >= version + 3, 60, "heartbeats after the wish")
+            # Each heartbeat increases the version. The worker sent the second heartbeat after the pause. It sends the
+            # third heartbeat after the response to the second.
+            until(lambda: jobs.show(job)["version"] >= version + 3, 60, "heartbeats after the pause")
             assert jobs.show(job)["status"] == "pausing"
 
     job = jobs.submit(SPEC)

@@ -1,4 +1,6 @@
-"""Whatever is damaged of the newest checkpoint, the one before it is used, and the result is that of a whole run."""
+"""Whatever part of the newest checkpoint is damaged, the one before it is used, and the result equals an
+uninterrupted run's.
+"""
 
 from __future__ import annotations
 
@@ -117,6 +119,8 @@ def test_a_whole_checkpoint_of_another_step_is_not_taken(service: ServiceProcess
         store.copy(f"{rows[1]['prefix']}/{name}", f"{rows[0]['prefix']}/{name}")
     trainer = FakeTrainer()
     assert runner(service, store, trainer).run(queued_attempt(jobs, job))
+    states = {row["prefix"]: row["state"] for row in jobs.items(job, "checkpoints")}
+    assert states[rows[0]["prefix"]] == "quarantined"
     assert trainer.started_at == [rows[1]["global_step"]]
     assert trainer.state == final_state(STEPS)
 
@@ -131,8 +135,8 @@ def test_with_none_left_it_starts_from_the_beginning_and_says_so(
     assert runner(service, store, trainer).run(queued_attempt(jobs, job))
     assert trainer.started_at == [0]
     assert trainer.state == final_state(STEPS)
-    said = [event["message"] for event in jobs.items(job, "events") if event["kind"] == "restarted"]
-    assert said == ["no checkpoint can be read: starting from the beginning"]
+    messages = [event["message"] for event in jobs.items(job, "events") if event["kind"] == "restarted"]
+    assert messages == ["no checkpoint can be read: starting from the beginning"]
 
 
 def test_where_all_are_missing_the_job_ends_and_says_so(service: ServiceProcess, jobs: Jobs, store: BlobStore) -> None:

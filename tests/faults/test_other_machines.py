@@ -1,4 +1,4 @@
-"""A resume on another kind of machine is allowed, and said."""
+"""A resume on another kind of machine is allowed and reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEC = tiny(stages=[{"image_size": 8, "batch_size": 1, "epochs": 1, "steps_per_e
 
 
 def resumed_with(service: ServiceProcess, jobs: Jobs, environment: dict[str, str]) -> list[str]:
-    """What the log says of exactness, after a first half with 2 threads on OpenCV 4.14."""
+    """The events about exactness, after the first half ran with 2 threads on OpenCV 4.14."""
     store, notice = open_store(service.store_url), Notice()
     job = jobs.submit(SPEC)
     first = runner(service, store, FakeTrainer(lambda step: notice.give("test") if step == 5 else None), notice)
@@ -31,5 +31,5 @@ def test_the_same_kind_of_machine_says_nothing(service: ServiceProcess, jobs: Jo
 
 
 def test_what_differs_is_named(service: ServiceProcess, jobs: Jobs) -> None:
-    (said,) = resumed_with(service, jobs, {"threads": "8", "opencv": "4.14", "gpu": "none"})
-    assert said == "resumed inexactly: gpu absent -> none, threads 2 -> 8"
+    (event_text,) = resumed_with(service, jobs, {"threads": "8", "opencv": "4.14", "gpu": "none"})
+    assert event_text == "resumed inexactly: gpu absent -> none, threads 2 -> 8"

@@ -1,4 +1,4 @@
-"""What a user got wrong ends a job with words about it, and never in a loop."""
+"""A mistake of the user ends a job with an explanation, and is not retried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def worker(service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Two classes of twelve images each."""
+    """A folder with two classes of twelve images each."""
     noise = np.random.default_rng(1)
     for label in ("cat", "dog"):
         folder = tmp_path / "images" / label
@@ -106,7 +106,7 @@ def test_a_zip_of_ones_own_trains(jobs: Jobs, worker: Workers, images: Path, tmp
 
 
 def renamed(path: Path, name: bytes) -> Path:
-    """The file or folder under a name that need not be UTF-8."""
+    """Rename the file or folder. The new name need not be UTF-8."""
     return path.rename(os.fsdecode(os.fsencode(path.parent) + b"/" + name))
 
 
@@ -124,4 +124,4 @@ def test_a_broken_image_whose_name_is_not_utf8_fails_the_job_by_its_name(
 ) -> None:
     renamed(images / "dog" / "05.jpg", b"caf\xe9.jpg").write_bytes(b"no image")
     message = failed(jobs, {"name": "image-folder", "path": str(images)})["message"]
-    assert message == rf"{images}/dog/caf\xe9.jpg: no image that can be read"
+    assert message.startswith(rf"{images}/dog/caf\xe9.jpg: no image that can be read. Replace or remove it")

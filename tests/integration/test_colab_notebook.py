@@ -1,166 +1,116 @@
-"""examples/colab_worker.ipynb: its cells run as they stand, in a folder of their own, against a real service."""
+"""The one cell of examples/colab_worker.ipynb: a fresh machine with nothing but a URL and a token trains a job."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
+import signal
+import tomllib
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from baton.local.notebook import notebook_cell
+from tests.service.helpers import eventually
 from tests.support.fast_jobs import fast
 from tests.support.jobs import Jobs
-from tests.support.service import ROOT, TOKEN, ServiceProcess
+from tests.support.redis import free_port
+from tests.support.service import ROOT
+from tests.support.shared_stack import Machine, SharedStack, running_share, with_fields
 
+pytestmark = pytest.mark.process
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 NOTEBOOK = ROOT / "examples/colab_worker.ipynb"
-COLAB = {
-    "auth.py": "import os\ndef authenticate_user():\n    os.environ['AUTHENTICATED'] = 'yes'\n",
-    "userdata.py": f"def get(name):\n    return {{'BATON_TOKEN': {TOKEN!r}}}[name]\n",
-}
-UV = "import os, sys\nopen(os.environ['UV_LOG'], 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
-BATON = """#!/bin/sh
-[ "$1" = worker ] && shift && exec {python} -m tests.support.fake_worker "$@" --once
-"""
 
 
-def cells() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(NOTEBOOK.read_text())["cells"]
-    return found
-
-
-def source(number: int, **fields: str) -> str:
-    """A cell as plain Python, with its form filled in, and `!` run by bash as IPython does it."""
-    text = "".join(cells()[number]["source"])
-    for name, value in fields.items():
-        text, count = re.subn(
-            rf'^{name} = "[^"]*"  # @param ', lambda m, v=value, n=name: f"{n} = {v!r}  # ", text, flags=re.M
-        )
-        assert count == 1, f"no field {name}"
-    shell = "__import__('subprocess').run({!r}, shell=True, executable='/bin/bash', check=True)"
-    return re.sub(r"^!(.*)$", lambda m: shell.format(m[1]), text, flags=re.M)
-
-
-def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
-    path = f"{folder / 'modules'}:{ROOT}"
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**clean, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedStack]:
+    with running_share(tmp_path_factory.mktemp("share")) as stack:
+        yield stack
 
 
 @pytest.fixture
-def colab(tmp_path: Path) -> Path:
-    """A folder with what Colab has: google.colab."""
-    for name, text in COLAB.items():
-        file = tmp_path / "modules/google/colab" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return tmp_path
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "machine")
 
 
-def test_it_is_a_notebook_of_three_cells_that_were_never_run() -> None:
+@pytest.fixture
+def cell(share: SharedStack) -> str:
+    return with_fields(share.await_cell(1), device="cpu")
+
+
+def test_the_notebook_is_that_cell_with_empty_fields() -> None:
     book = json.loads(NOTEBOOK.read_text())
     assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
-    assert set(book) == {"cells", "metadata", "nbformat", "nbformat_minor"}
-    assert book["metadata"]["kernelspec"]["name"] == "python3"
-    assert len(book["cells"]) == 3
-    assert len({cell["id"] for cell in book["cells"]}) == 3
-    for cell in book["cells"]:
-        assert (cell["cell_type"], cell["outputs"], cell["execution_count"]) == ("code", [], None)
-        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", cell["id"])
-        assert isinstance(cell["metadata"], dict)
-        assert all(line.endswith("\n") for line in cell["source"][:-1])
-        assert not cell["source"][-1].endswith("\n")
+    (only,) = book["cells"]
+    assert (only["cell_type"], only["outputs"], only["execution_count"]) == ("code", [], None)
+    assert only["metadata"] == {"cellView": "form"}
+    assert "".join(only["source"]) == notebook_cell().rstrip("\n")
+    assert book["metadata"]["accelerator"] == "GPU"
 
 
-def test_the_first_cell_installs_what_the_lock_says(colab: Path) -> None:
-    repository = colab / "repository"
-    shutil.copytree(ROOT / "requirements", repository / "requirements")
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(repository)]
-    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", str(repository)], check=True)
-    subprocess.run([*git, "add", "."], check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message", "x"], check=True)
-    for name in ("uv", "pip"):
-        (colab / f"modules/{name}.py").write_text(UV)
-    code = source(0, repository=str(repository), device="gpu") + "\nprint(os.environ['BATON_HOME'])"
-    done = run(code, colab, UV_LOG=str(colab / "log"))
-    home = colab / "baton-worker"
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == str(home)
-    log = (colab / "log").read_text()
-    (lock,) = re.findall(r"--require-hashes --requirement (\S+)", log)
-    assert Path(lock).samefile(home / "requirements/worker-gpu.txt")
-    assert re.search(rf"pip install .*--no-deps .*{home}$", log, re.M)
+def test_a_fresh_machine_becomes_a_worker_and_trains(share: SharedStack, machine: Machine, cell: str) -> None:
+    # In Colab the machine has no access to the laptop's store. Here the directory is on the same machine.
+    through = {"BATON_STORE": "service", "BATON_REPORTS": "0"}
+    with share.client() as http, machine.start(cell, COLAB_RELEASE_TAG="release", **through) as notebook:
+        try:
+            jobs = Jobs(http)
+            (listed,) = eventually(jobs.workers)
+            assert listed["device"] == "cpu"
+            assert [words[0] for words in machine.installations()] == ["venv", "pip", "pip"]
+            _, lock, wheel = machine.installations()
+            assert "--require-hashes" in lock
+            assert Path(lock[-1]).read_text() == (ROOT / "requirements/worker-cpu.txt").read_text()
+            assert "--no-deps" in wheel
+            job = jobs.submit(fast(epochs=2))
+            jobs.await_job(job, lambda view: view["status"] == "succeeded")
+            assert "best.keras" in {one["name"] for one in jobs.items(job, "artifacts")}
+        finally:
+            notebook.send_signal(signal.SIGINT)  # Colab's stop button
+            text, _ = notebook.communicate(timeout=60)
+    assert "this is Colab: using --deadline 11h30m" in text
+    assert "Interrupted: the worker saves its job" in text
+    assert text.endswith("The worker has ended.\n")
+    with machine.start(cell, **through) as again:
+        assert again.stdout is not None
+        lines = [next(again.stdout) for _ in range(3)]
+        again.send_signal(signal.SIGINT)
+        again.communicate(timeout=60)
+    assert f"Baton {VERSION} is installed in" in lines[1]
+    assert len(machine.installations()) == 3
 
 
 @pytest.mark.parametrize(
-    ("number", "fields", "complaint"),
+    ("fields", "sentence"),
     [
-        (0, {}, "Fill in `repository`"),
-        (0, {"repository": "/nowhere/at/all"}, "git clone"),
-        (1, {"store": "gs://b/p"}, "Fill in `service_url`"),
-        (1, {"store": "gs://b/p", "service_url": "http://127.0.0.1:1"}, "cannot be reached from here"),
+        ({"service_url": ""}, "Fill in service_url: the https address of the service."),
+        ({"service_url": "http://example.org"}, "Fill in service_url: the https address of the service."),
+        ({"token": ""}, "Fill in token, or the secret BATON_TOKEN with notebook access"),
+        ({"token": "wrong"}, "does not accept this token"),
+        ({"script_sha256": "0" * 64}, "worker.py has another SHA-256 than script_sha256"),
+        ({"device": "gpu"}, "No GPU is visible here (nvidia-smi lists none). In Colab choose one"),
     ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )
-def test_what_is_missing_is_said(colab: Path, number: int, fields: dict[str, str], complaint: str) -> None:
-    done = run(source(number, **fields), colab)
-    assert (done.returncode, complaint in done.stderr) == (1, True), done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_installed(
+    machine: Machine, cell: str, fields: dict[str, str], sentence: str
+) -> None:
+    done = machine.run(with_fields(cell, **fields))
+    assert sentence in done.stdout
+    assert "Traceback" not in done.stdout
+    assert machine.installations() == []
 
 
-def test_a_wrong_token_is_said_before_anything_is_trained(colab: Path, service: ServiceProcess) -> None:
-    (colab / "modules/google/colab/userdata.py").write_text("def get(name):\n    return 'wrong'\n")
-    done = run(source(1, service_url=service.url, store=service.store_url), colab)
-    assert (done.returncode, "answered 401" in done.stderr) == (1, True), done.stderr
+def test_a_service_that_is_not_there_is_said(machine: Machine, cell: str) -> None:
+    nobody = machine.run(with_fields(cell, service_url=f"http://127.0.0.1:{free_port()}"))
+    assert "cannot be reached from here" in nobody.stdout
+    assert "is `baton up --share` still running?" in nobody.stdout
 
 
-def test_a_token_that_may_not_work_is_said_too(colab: Path, service: ServiceProcess) -> None:
-    with service.client() as http:
-        made = http.post("/v1/tokens", json={"name": f"reader-{uuid.uuid4().hex[:8]}", "scopes": ["read"]}).json()
-    (colab / "modules/google/colab/userdata.py").write_text(f"def get(name):\n    return {made['token']!r}\n")
-    done = run(source(1, service_url=service.url, store=service.store_url), colab)
-    assert (done.returncode, "may not work" in done.stderr) == (1, True), done.stderr
-
-
-def test_the_second_and_the_third_cell_train_a_job(colab: Path, service: ServiceProcess, jobs: Jobs) -> None:
-    baton = colab / "home/.venv/bin/baton"
-    baton.parent.mkdir(parents=True)
-    baton.write_text(BATON.format(python=sys.executable))
-    baton.chmod(0o755)
-    job = jobs.submit(fast(queue="colab"))
-    fields = {"service_url": service.url + "/", "store": service.store_url, "queue": "colab"}
-    settings = {"BATON_HOME": str(colab / "home"), "BATON_WORKER_NAME": "notebook", "BATON_CACHE": str(colab / "cache")}
-    done = run(source(1, **fields) + "\n" + source(2), colab, **settings)
-    assert done.returncode == 0, done.stderr
-    view = jobs.show(job)
-    assert (view["status"], view["attempts"]) == ("succeeded", 1)
-    assert "--deadline 11h30m" in done.stderr
-    assert jobs.items(job, "attempts")[0]["worker"] == "notebook"
-
-
-def test_only_a_bucket_asks_for_an_account(colab: Path, service: ServiceProcess) -> None:
-    tell = "\nprint(os.environ.get('AUTHENTICATED'), os.environ['BATON_TOKEN'])"
-    told = [
-        run(source(1, service_url=service.url, store=store) + tell, colab).stdout.splitlines()[-1]
-        for store in ("gs://bucket/prefix", service.store_url)
-    ]
-    assert told == [f"yes {TOKEN}", f"None {TOKEN}"]
-
-
-def test_in_another_notebook_the_token_comes_from_the_environment(colab: Path, service: ServiceProcess) -> None:
-    shutil.rmtree(colab / "modules/google")
-    code = source(1, service_url=service.url, store="gs://bucket/prefix")
-    done = run(code, colab, BATON_TOKEN=TOKEN)
-    assert (done.returncode, "Go on with the next cell" in done.stdout) == (0, True), done.stderr
+def test_a_token_of_a_person_is_not_taken(share: SharedStack, machine: Machine, cell: str) -> None:
+    with share.client() as http:
+        body = {"name": f"t-{uuid.uuid4().hex[:8]}", "scopes": ["read", "submit"]}
+        token = http.post("/v1/tokens", json=body).json()["token"]
+    done = machine.run(with_fields(cell, token=token))
+    assert "This token is not for workers: use one that has only the scope work." in done.stdout

@@ -1,4 +1,4 @@
-"""Data that changes between two attempts: what changed is told, nothing is trained on it, and nothing is lost."""
+"""Data that changes between two attempts: the change is reported, nothing is trained on it, and no work is lost."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_a_class_that_was_renamed_and_renamed_back(jobs: Jobs, worker: Workers, 
     assert ended["checkpoint"]["global_step"] == at
     attempt = jobs.items(job, "attempts")[-1]
     assert (attempt["state"], attempt["reason"]) == ("failed", "data_changed")
-    assert kinds(jobs, job).count("started") == 1  # it trained not a step on what changed
+    assert kinds(jobs, job).count("started") == 1  # no step was trained on the changed data
 
-    # The same data under another path on another machine, as it were: only the times differ.
+    # The same data as it would be on another machine: only the times of the files differ.
     shutil.rmtree(root)
     image_folder(root, classes=CLASSES, each=20)
     jobs.ask(job, "resume")
@@ -94,7 +94,7 @@ def test_going_on_with_changed_data_is_told(jobs: Jobs, worker: Workers, tmp_pat
 def test_a_worker_with_a_stale_copy_does_not_get_in_the_way(
     jobs: Jobs, worker: Workers, service: ServiceProcess, tmp_path: Path
 ) -> None:
-    """`~` is another folder on each worker."""
+    """`~` is a different folder on each worker."""
     good, stale = tmp_path / "good", tmp_path / "stale"
     image_folder(good / "images", classes=CLASSES, each=20)
     shutil.copytree(good / "images", stale / "images")
@@ -107,7 +107,7 @@ def test_a_worker_with_a_stale_copy_does_not_get_in_the_way(
         first.kill_group()
         second = made.start(HOME=str(stale), BATON_CACHE=str(stale / "cache"))
         jobs.await_job(job, lambda view: view["reason"] == "data_changed")
-        assert jobs.show(job)["status"] == "recovering"  # the first worker was seen lately, and may come again
+        assert jobs.show(job)["status"] == "recovering"  # the first worker was seen recently and may return
         second.kill_group()
         made.start(HOME=str(good), BATON_CACHE=str(good / "cache"))
         assert jobs.await_end(job)["status"] == "succeeded"

@@ -1,4 +1,6 @@
-"""A job whose data set its worker downloads: its owner sees how far it is, and a stop in the middle costs little."""
+"""A worker downloads the data set of a job: the owner sees the progress, and a stop during the download loses
+little.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ def test_a_stop_while_downloading_is_heard_and_the_next_worker_goes_on(
         first.terminate()
         jobs.await_job(job, lambda view: view["status"] != "running" and view["message"] != words)
         (attempt,) = [one for one in jobs.items(job, "attempts") if one["attempt"] == 1]
-        assert (attempt["state"], attempt["message"]) == ("preempted", "SIGTERM")  # it was not ended by force
+        # The worker stopped by itself, it was not killed.
+        assert (attempt["state"], attempt["message"]) == ("preempted", "SIGTERM")
         server.stalls = False
         workers.start(**settings)
         ended = jobs.await_end(job)
@@ -54,4 +57,4 @@ def test_a_source_that_is_not_there_is_the_owners_to_know(jobs: Jobs, workers: W
         workers.start(BATON_TINY_IMAGENET_URL=server.url)
         ended = jobs.await_end(jobs.submit(tiny(dataset=DATASET, stages=STAGES)))
     assert (ended["status"], ended["reason"], ended["attempts"]) == ("failed", "bad_data", 1)
-    assert f"{server.url}: HTTP 404 Not Found; BATON_TINY_IMAGENET_URL names a mirror" in ended["message"]
+    assert f"{server.url}: HTTP 404 Not Found; set BATON_TINY_IMAGENET_URL to a mirror" in ended["message"]

@@ -1,4 +1,6 @@
-"""A package of a user's own beside the worker: its network, data set and augmentation, trained with exact resume."""
+"""A user's package that is installed beside the worker: its network, data set and augmentation, trained with exact
+resume.
+"""
 
 from __future__ import annotations
 
@@ -79,20 +81,20 @@ def test_a_worker_without_it_leaves_the_job_to_another(jobs: Jobs, workers: Work
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"network": {"name": "small-cnn", "options": {"depth": 3}}}, "depth"),
         ({"dataset": {"name": "squares", "split": "official", "options": {"each": "many"}}}, "invalid literal"),
     ],
 )
 def test_its_errors_are_told(
-    jobs: Jobs, workers: Workers, installed: dict[str, str], change: dict[str, Any], said: str
+    jobs: Jobs, workers: Workers, installed: dict[str, str], change: dict[str, Any], expected: str
 ) -> None:
     workers.start(**installed)
     await_known(jobs, "squares")
     ended = jobs.await_end(jobs.submit({**SPEC, **change, "retry": {"max_failures": 0}}))
     assert ended["status"] == "failed"
-    assert said in ended["message"]
+    assert expected in ended["message"]
     assert "squares.py" in ended["message"] or "networks.py" in ended["message"]
 
 
@@ -109,4 +111,4 @@ def test_a_model_that_plain_keras_cannot_load_is_told(jobs: Jobs, workers: Worke
     assert jobs.await_end(job)["status"] == "succeeded"
     (event,) = [e for e in jobs.items(job, "events") if e["kind"] == "file_unreadable"]
     assert "Python lambda" in event["message"]
-    assert "The job goes on" in event["message"]
+    assert "The job continues" in event["message"]

@@ -1,4 +1,6 @@
-"""Where the time of a real job went, through a kill, a warned stop and a pause: measured, told, and all of it there."""
+"""The time of a real job with a kill, a stop on notice and a pause: it is measured, reported, and adds up to the
+whole.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,9 @@ def test_every_second_of_an_interrupted_job_is_accounted_for(jobs: Jobs, workers
     for attempt in attempts:
         assert spent(attempt["seconds"]) == pytest.approx(between(attempt, "created_at"), rel=0.01)
     lost, warned, last = (attempt["seconds"] for attempt in attempts)
-    assert lost["other"] >= 2  # from the worker's last word until its lease of 8 s ran out
+    assert lost["other"] >= 2  # from the worker's last heartbeat until its lease of 8 s expired
     assert (warned["redone"], last["redone"]) == (pytest.approx(0, abs=2), 0)
-    # What the workers measured themselves is nearly all of what the service saw; a busy machine costs some of it.
+    # The workers measured nearly all of the time that the service measured, but less of it on a busy machine.
     for attempt, seconds in ((attempts[1], warned), (attempts[2], last)):
         assert seconds["other"] <= 0.2 * between(attempt, "claimed_at") + 2
     assert min(last[name] for name in ("startup", "restore", "training", "validation", "evaluation")) > 0

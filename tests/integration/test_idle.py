@@ -1,4 +1,7 @@
-"""Workers that find no work end by themselves, by both roads, and show meanwhile that they live."""
+"""Workers that find no work end by themselves, with Redis and with polling.
+
+Until then their liveness file is updated.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ from worker.log_shipping.shipper import Logs
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.rq_source import BatonWorker, listen
 from worker.supervisor.supervisor import Supervisor
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def test_without_work_they_end_after_what_there_was(jobs: Jobs, workers: Workers
 
 
 def test_between_two_waits_for_a_message_it_shows_that_it_lives(redis_url: str, tmp_path: Path) -> None:
-    """RQ waits in one call to Redis; what it does before each is the sign."""
+    """RQ waits in one call to Redis. Before each wait, the worker updates the file."""
     file, connection = tmp_path / "health", redis.Redis.from_url(redis_url)
     client = ServiceClient("http://127.0.0.1:1", "token")
     supervisor = Supervisor(client, grace=1.0, logs=Logs(tmp_path.as_uri()), liveness=LivenessFile(file))

@@ -1,4 +1,4 @@
-"""A worker whose log a machine reads: all of it is JSON, while the attempt's own log stays as it was printed."""
+"""A worker with JSON logs: every line is JSON, while the log of the attempt stays as it was printed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_the_worker_speaks_json_and_the_attempt_text(workers: Workers, jobs: Job
     lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
     assert {one["worker"] for one in lines} == {"worker-1"}
     assert all({"ts", "level", "logger", "message"} <= one.keys() for one in lines)
-    said = [one for one in lines if one["logger"] == "worker.attempt"]
-    (began,) = [one for one in said if "attempt 1 of job" in one["message"]]
+    of_attempts = [one for one in lines if one["logger"] == "worker.attempt"]
+    (began,) = [one for one in of_attempts if "attempt 1 of job" in one["message"]]
     given = next(one for one in lines if "goes to training process" in one["message"])
     assert given["attempt_id"] == began["attempt_id"]
     known = [one for one in lines if "job" in one]

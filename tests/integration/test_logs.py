@@ -1,4 +1,4 @@
-"""Logs of real workers: readable while they run, whole after every kind of end, whatever the store does."""
+"""Logs of real workers: readable while they run, and complete after every kind of end, whatever the store does."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def client(service: ServiceProcess) -> Iterator[Client]:
 
 
 def text_of(client: Client, job: str, attempt: int = 1) -> str:
-    """The whole log of an attempt, once it is whole."""
+    """The whole log of an attempt, when it is complete."""
     return "".join(client.log_stream(job, attempt))
 
 
-def said(attempt: int, first: int, last: int) -> list[str]:
+def expected_lines(attempt: int, first: int, last: int) -> list[str]:
     return [f"attempt {attempt} says: step {n} für alle" for n in range(first, last)]
 
 
-def talk(text: str) -> list[str]:
+def step_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if " says: " in line]
 
 
@@ -57,15 +57,15 @@ def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: Clie
     gate = tmp_path / "gate"
     worker = workers.start("--once", BATON_TALK_GATE=str(gate))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
+    until(lambda: b"200 KB printed" in client.log(job, 1).data, 60, "the output before the gate")
     part = client.log(job, 1)
     assert not part.complete
-    assert talk(part.data.decode()) == said(1, 0, STEPS // 2 + 1)
+    assert step_lines(part.data.decode()) == expected_lines(1, 0, STEPS // 2 + 1)
     assert client.job(job).status == "running"
     gate.touch()
     text = text_of(client, job)
     assert jobs.await_end(job)["status"] == "succeeded"
-    assert talk(text) == said(1, 0, STEPS)
+    assert step_lines(text) == expected_lines(1, 0, STEPS)
     assert text.startswith(part.data.decode())
     assert "x" * MUCH in text
     for line in ("warm: waiting for an attempt", "attempt 1 of job", "succeeded: done"):
@@ -73,7 +73,7 @@ def test_a_log_is_read_while_it_grows(workers: Workers, jobs: Jobs, client: Clie
     assert worker.process is not None
     assert worker.process.wait(60) == 0
     on_stderr = worker.log.read_text()
-    assert talk(on_stderr) == said(1, 0, STEPS)
+    assert step_lines(on_stderr) == expected_lines(1, 0, STEPS)
     for secret in (text, on_stderr):
         assert TOKEN not in secret
 
@@ -95,8 +95,8 @@ def test_a_log_says_how_its_process_ended(workers: Workers, jobs: Jobs, client: 
     for end, job in submitted.items():
         assert jobs.await_end(job)["status"] == "succeeded"
         first, second = text_of(client, job), text_of(client, job, 2)
-        assert talk(first) == said(1, 0, STEPS // 2 + 1)
-        assert talk(second)[-1] == said(2, STEPS - 1, STEPS)[0]
+        assert step_lines(first) == expected_lines(1, 0, STEPS // 2 + 1)
+        assert step_lines(second)[-1] == expected_lines(2, STEPS - 1, STEPS)[0]
         assert "attempt 1 says" not in second
         for words in ENDS[end]:
             assert words in first
@@ -109,25 +109,27 @@ def test_a_stopped_worker_does_not_stop_its_training(
     gate = tmp_path / "gate"
     worker = workers.start(BATON_TALK_GATE=str(gate))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
+    until(lambda: b"200 KB printed" in client.log(job, 1).data, 60, "the output before the gate")
     os.kill(worker.pid, signal.SIGSTOP)
     gate.touch()
-    assert jobs.await_end(job)["status"] == "succeeded"  # and 200 KB were more than a pipe holds
+    # The process printed 200 KB, more than a pipe holds, and did not block.
+    assert jobs.await_end(job)["status"] == "succeeded"
     os.kill(worker.pid, signal.SIGCONT)
-    assert talk(text_of(client, job)) == said(1, 0, STEPS)
+    assert step_lines(text_of(client, job)) == expected_lines(1, 0, STEPS)
 
 
 def test_what_a_lost_worker_shipped_stays(workers: Workers, jobs: Jobs, client: Client, tmp_path: Path) -> None:
     worker = workers.start(BATON_TALK_GATE=str(tmp_path / "never"))
     job = jobs.submit(spec(gate="yes"))
-    until(lambda: b"much was said" in client.log(job, 1).data, 60, "what was said before the gate")
+    until(lambda: b"200 KB printed" in client.log(job, 1).data, 60, "the output before the gate")
     worker.kill_group()
     (tmp_path / "gate").touch()
     workers.start(BATON_TALK_GATE=str(tmp_path / "gate"))
     assert jobs.await_end(job)["status"] == "succeeded"
-    first, second = text_of(client, job), text_of(client, job, 2)  # nobody waits for more of the first
-    assert talk(first) == said(1, 0, STEPS // 2 + 1)
-    assert talk(second)[-1] == said(2, STEPS - 1, STEPS)[0]
+    # The log of attempt 1 is complete: the second call does not wait for it.
+    first, second = text_of(client, job), text_of(client, job, 2)
+    assert step_lines(first) == expected_lines(1, 0, STEPS // 2 + 1)
+    assert step_lines(second)[-1] == expected_lines(2, STEPS - 1, STEPS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +163,12 @@ def test_a_store_that_is_away_for_a_while_loses_no_line(
         made.start(BATON_TALK_GATE=str(gate), STORAGE_EMULATOR_HOST=proxy.host)
         jobs = Jobs(http)
         job = jobs.submit(spec(gate="yes"))
-        until(lambda: b"attempt 1 says: step 0" in client.log(job, 1).data, 60, "the first words")
+        until(lambda: b"attempt 1 says: step 0" in client.log(job, 1).data, 60, "the first output")
         proxy.before = away
         gate.touch()
-        until(lambda: len(refused) >= 4, 60, "some tries in vain")
+        until(lambda: len(refused) >= 4, 60, "four failed tries")
         proxy.before = lambda _method: None
         assert jobs.await_end(job)["status"] == "succeeded"
         text = text_of(client, job)
-        assert talk(text) == said(1, 0, STEPS)
+        assert step_lines(text) == expected_lines(1, 0, STEPS)
         assert "x" * MUCH in text

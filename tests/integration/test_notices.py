@@ -1,4 +1,4 @@
-"""A long job goes from worker to worker, each sent away by another kind of notice: not one step is lost or redone."""
+"""A long job moves from worker to worker, each stopped by another kind of notice: no step is lost or trained twice."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.support.worker import WorkerProcess, Workers
 from tests.support.worker import workers as make_workers
 
 STAGES = [{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 1_000_000}]
-# Nothing is saved but on notice.
+# A checkpoint is only saved on notice.
 LONG = tiny(stages=STAGES, checkpoint={"every": "100000000 steps"})
 STEPS_A_LEG = 5
-# Start, some training, the margin, on a machine with other things to do.
+# Enough for the start, some training and the margin, on a busy machine.
 SESSION_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of notice: who gives it how, and what the job's log says of it."""
+    """A kind of notice: how the test gives it, and what the job's log says about it."""
 
     name: str
     give: Callable[[Any, WorkerProcess], None]
@@ -36,7 +36,7 @@ class Kind:
     source: str = "signal"
     cause: str = ""
     seconds: tuple[float, float] = (25.0, 25.0)
-    # The machine shuts down once the notice is out: its init system sends SIGTERM to everything.
+    # The machine shuts down after the notice: its init system sends SIGTERM to all processes.
     shuts_down: bool = False
 
 
@@ -86,20 +86,21 @@ def long_job(service: ServiceProcess, session: Session) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def session(service: ServiceProcess, cache: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """A worker whose session ends while the others relay, on a job of its own."""
+    """A worker whose session ends while other workers train `long_job`. It trains its own job."""
     with service.client() as http, make_workers(service, tmp_path_factory.mktemp("session")) as made:
         jobs, given = Jobs(http), {"BATON_GRACE": "2", "BATON_CACHE": cache}
         job = jobs.submit({**LONG, "queue": "session"})
         worker = made.start("--queue", "session", "--deadline", f"{SESSION_SECONDS}s", **given)
         deadline = datetime.now(UTC) + timedelta(seconds=SESSION_SECONDS)
-        await_steps(jobs, job)  # two that import TensorFlow at once would leave too little of the session
+        # If two workers imported TensorFlow at the same time, too little of the session would be left.
+        await_steps(jobs, job)
         yield Session(job, worker, deadline)
         assert http.post(f"/v1/jobs/{job}/cancel").status_code == 202
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for all: the data set is decoded once."""
+    """One cache for all workers, so that the data set is decoded once."""
     return str(tmp_path_factory.mktemp("cache"))
 
 
@@ -108,7 +109,7 @@ def last_attempt(jobs: Jobs, job: str) -> dict[str, Any]:
 
 
 def await_steps(jobs: Jobs, job: str) -> dict[str, Any]:
-    """The attempt of a worker, once it has trained a little."""
+    """Wait until the worker has trained some steps, and return its attempt."""
 
     def trained() -> bool:
         view, attempt = jobs.show(job), last_attempt(jobs, job)
@@ -136,12 +137,13 @@ def test_a_notice_costs_no_step(jobs: Jobs, workers: Workers, long_job: str, cac
         attempt = await_steps(jobs, long_job)
         kind.give(cloud, worker)
         if kind.shuts_down:
-            # Until the training process has heard the notice, the signal could be first, and the cause that is kept.
+            # Wait until the training process has received the notice. Otherwise the signal could be the first cause,
+            # which is kept.
             until(lambda: bool(notices(jobs, long_job, attempt)), 60, "the notice to arrive")
             os.killpg(worker.pid, signal.SIGTERM)
         assert worker.process is not None
         assert worker.process.wait(60) == 0
-    # It took up what the one before it committed, and committed what it had itself.
+    # It resumed from the checkpoint of the worker before, and committed its own.
     assert attempt["start_step"] == (before["global_step"] if before else 0)
     ended = next(a for a in jobs.items(long_job, "attempts") if a["id"] == attempt["id"])
     assert (ended["state"], ended["reason"]) == ("preempted", "preempted")
@@ -165,7 +167,7 @@ def assert_told(jobs: Jobs, job: str, attempt: dict[str, Any], kind: Kind) -> No
 
 
 def test_the_end_of_a_session_costs_no_step_either(jobs: Jobs, workers: Workers, session: Session, cache: str) -> None:
-    """The real trainer hands over before the deadline, and another worker goes on at that very step."""
+    """The real trainer stops before the deadline, and another worker continues at that exact step."""
     job = session.job
     assert session.worker.process is not None
     assert session.worker.process.wait(SESSION_SECONDS + 10) == 0

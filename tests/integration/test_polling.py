@@ -1,4 +1,4 @@
-"""Workers that ask the service for work over HTTP: real processes, real signals, and no Redis on their side."""
+"""Workers that poll the service for work over HTTP: real processes, real signals, and no Redis on the worker's side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
 
 @pytest.fixture
 def without_redis(tmp_path: Path) -> dict[str, str]:
-    """A machine from which no Redis can be reached, and on which its libraries cannot be imported."""
+    """The environment of a machine that cannot reach Redis and cannot import its libraries."""
     for name in ("redis", "rq"):
         (tmp_path / "broken").mkdir(exist_ok=True)
         (tmp_path / f"broken/{name}.py").write_text(f"raise ImportError('{name} is not on this machine')\n")
@@ -42,7 +42,7 @@ def ended(worker: WorkerProcess, seconds: float = 60.0) -> int:
     return worker.process.wait(seconds)
 
 
-def said(worker: WorkerProcess, text: str) -> None:
+def await_log(worker: WorkerProcess, text: str) -> None:
     until(lambda: text in worker.log.read_text(), 60, f"{text!r} in the log of {worker.name}")
 
 
@@ -50,9 +50,9 @@ def states(jobs: Jobs, job: str) -> list[Any]:
     return [attempt["state"] for attempt in jobs.items(job, "attempts")]
 
 
-def test_it_trains_where_nothing_of_redis_is(jobs: Jobs, workers: Workers, without_redis: dict[str, str]) -> None:
+def test_it_trains_on_a_machine_without_redis(jobs: Jobs, workers: Workers, without_redis: dict[str, str]) -> None:
     worker = workers.start("--poll", "--once", "--queue", "far", **without_redis)
-    said(worker, ASKING)
+    await_log(worker, ASKING)
     near, far = jobs.submit(fast()), jobs.submit(fast(queue="far"))
     view = jobs.await_end(far)
     assert (view["status"], view["attempts"]) == ("succeeded", 1), view
@@ -91,15 +91,15 @@ def test_warned_while_it_trains_it_hands_over(jobs: Jobs, workers: Workers) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_warned_while_it_waits_it_ends_at_once(workers: Workers, number: signal.Signals) -> None:
     worker = workers.start("--poll", "--queue", "nothing")
-    said(worker, "warm: waiting")
+    await_log(worker, "warm: waiting")
     assert worker.process is not None
     worker.process.send_signal(number)
-    assert ended(worker, 20) == 0  # a long poll would go on for 25 s
+    assert ended(worker, 20) == 0  # the long poll itself would last 25 s
 
 
 def test_warned_while_it_warms_up_it_ends_at_once(workers: Workers) -> None:
     worker = workers.start("--poll", "--queue", "nothing", BATON_FAKE_START_SECONDS="600")
-    said(worker, ASKING)
+    await_log(worker, ASKING)
     worker.terminate()
     assert ended(worker) == 0
 
@@ -113,9 +113,9 @@ def test_a_session_that_is_too_short_takes_nothing(jobs: Jobs, workers: Workers)
 
 def test_it_outlives_the_service(jobs: Jobs, workers: Workers, service: ServiceProcess) -> None:
     worker = workers.start("--poll", "--queue", "patient")
-    said(worker, "warm: waiting")
+    await_log(worker, "warm: waiting")
     service.kill()
-    said(worker, "trying again in")
+    await_log(worker, "trying again in")
     service.start()
     job = jobs.submit(fast(queue="patient"))
     assert jobs.await_end(job)["status"] == "succeeded"
@@ -123,7 +123,7 @@ def test_it_outlives_the_service(jobs: Jobs, workers: Workers, service: ServiceP
 
 def test_warned_while_the_service_is_away_it_ends_at_once(workers: Workers) -> None:
     worker = workers.start("--poll", BATON_URL="http://127.0.0.1:1")
-    said(worker, "worker.retry: trying again in")
+    await_log(worker, "worker.retry: trying again in")
     worker.terminate()
     assert ended(worker) == 0
 
@@ -133,14 +133,14 @@ def test_a_wrong_token_ends_it_with_a_word_and_status_4(workers: Workers) -> Non
     assert ended(worker) == 4
     log = worker.log.read_text()
     assert "answered 401" in log
-    assert "Set BATON_TOKEN to a token that this service knows" in log
+    assert "Set BATON_TOKEN to a valid token of this service" in log
     assert "Traceback" not in log
 
 
 def test_a_worker_that_cannot_train_takes_nothing(jobs: Jobs, workers: Workers) -> None:
     broken = workers.start("--poll", "--queue", "broken", BATON_FAKE_START_SECONDS="never")
     job = jobs.submit(fast(queue="broken"))
-    said(broken, "does not become ready")
+    await_log(broken, "does not become ready")
     assert states(jobs, job) == ["queued"]
     workers.start("--poll", "--queue", "broken")
     assert jobs.await_end(job)["status"] == "succeeded"
@@ -149,7 +149,7 @@ def test_a_worker_that_cannot_train_takes_nothing(jobs: Jobs, workers: Workers) 
 def test_both_roads_lead_to_each_job_once(jobs: Jobs, workers: Workers) -> None:
     both = [workers.start(), workers.start("--poll")]
     for worker in both:
-        said(worker, "warm: waiting")
+        await_log(worker, "warm: waiting")
     made = [jobs.submit(fast(f"race-{n}", epochs=1, steps=5)) for n in range(20)]
     for job in made:
         assert jobs.await_end(job)["status"] == "succeeded"

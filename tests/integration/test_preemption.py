@@ -65,7 +65,7 @@ def test_warned_it_commits_and_the_next_goes_on_at_that_very_step(jobs: Jobs, wo
     assert jobs.await_end(job)["status"] == "succeeded"
     attempts = jobs.items(job, "attempts")
     assert [a["state"] for a in attempts] == ["preempted", "succeeded"]
-    assert attempts[0]["message"] == "SIGTERM"  # it was not ended by force
+    assert attempts[0]["message"] == "SIGTERM"  # the worker stopped by itself, it was not killed
     assert attempts[0]["end_step"] == attempts[1]["start_step"] == stopped
     assert_whole(jobs, job)
 

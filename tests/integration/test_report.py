@@ -1,4 +1,4 @@
-"""A real job's evaluation and report, made by a real worker, fetched over REST and by the command line."""
+"""Evaluation and report of a real job, made by a real worker, and downloaded over REST and with the command line."""
 
 from __future__ import annotations
 

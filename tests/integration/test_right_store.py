@@ -1,4 +1,4 @@
-"""Real workers against a service with another store, and a store whose objects vanish between two attempts."""
+"""Real workers and a service with another store, and a store whose objects disappear between two attempts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tests.support.jobs import Jobs, tiny
 from tests.support.service import ServiceProcess, running_service
 from tests.support.worker import Workers, workers
 
+pytestmark = pytest.mark.process
+
 FAKE = "tests.support.fake_worker"
 REFUSED = 4
 SPEC = tiny(
@@ -23,7 +25,7 @@ SPEC = tiny(
 
 @pytest.fixture
 def alone(tmp_path: Path, redis_url: str) -> Iterator[ServiceProcess]:
-    """A service of the test's own: its store is changed under it."""
+    """A service for this test alone, which changes its store."""
     with running_service(tmp_path, redis_url, **LEASE) as process:
         until((tmp_path / "store" / IDENTITY).exists, 60, "the identity")
         yield process
@@ -47,13 +49,13 @@ def test_a_worker_with_another_store_is_refused_and_one_on_another_way_to_the_sa
             wrong = fakes.start(*arguments, BATON_STORE=other)
             assert wrong.process is not None
             assert wrong.process.wait(60) == REFUSED
-            said = wrong.log.read_text()
-            assert other in said
-            assert f"BATON_STORE={alone.store_url}" in said
+            log_text = wrong.log.read_text()
+            assert other in log_text
+            assert f"BATON_STORE={alone.store_url}" in log_text
         assert jobs.show(job)["status"] == "queued"
         fakes.start(BATON_STORE=(tmp_path / "link").as_uri())
         assert jobs.await_end(job)["status"] == "succeeded"
-        # No attempt was spent on those that were refused.
+        # The refused workers used up no attempt.
         assert len(jobs.items(job, "attempts")) == 1
 
 

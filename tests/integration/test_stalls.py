@@ -1,4 +1,4 @@
-"""A training process that makes no progress is ended with its stacks in the log, and the job goes on elsewhere."""
+"""A training process that makes no progress is killed, its stacks are in the log, and the job resumes elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers
 
 STALL = 6
-"""Seconds. The lease is longer: native code that holds the interpreter's lock sends no heartbeats."""
+"""In seconds. The lease is longer, because native code that holds the interpreter's lock sends no heartbeats."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def hanging(how: str, stall: float = STALL, **changes: Any) -> dict[str, Any]:
 
 
 def hung(pids: Path) -> list[int]:
-    """The processes, once they hang."""
+    """Wait until the training process hangs, and return the ids of its processes."""
     until(pids.exists, 60, "the training process to hang")
     return [int(pid) for pid in pids.read_text().split()]
 
@@ -82,7 +82,7 @@ def test_a_stall_ends_the_attempt_and_another_worker_goes_on(
     assert "--- stalled: the stacks of process" in log
     assert "most recent call first" in log
     assert frame in log
-    assert f"process {processes[-1]} thread {processes[-1]}: " in log  # the kernel's view
+    assert f"process {processes[-1]} thread {processes[-1]}: " in log  # the kernel's view of the thread
     workers.start("--poll", **{PIDS: str(pids)})
     assert jobs.await_end(job)["status"] == "succeeded"
     assert [one["worker"] for one in jobs.items(job, "attempts") if one["attempt"] == 2] == ["worker-2"]
@@ -97,7 +97,7 @@ def test_a_cancellation_does_not_wait_for_what_hangs(jobs: Jobs, workers: Worker
     view = jobs.await_end(job)
     assert view["status"] == "cancelled"
     until(lambda: all(gone(pid) for pid in processes), 60, "all processes to be gone")
-    assert "did not carry out" not in view["message"]  # the service had not to do it
+    assert "did not carry out" not in view["message"]  # the worker cancelled the job, so the service did not have to
     assert worker.process is not None
     assert worker.process.poll() is None
 

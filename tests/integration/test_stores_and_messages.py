@@ -1,4 +1,4 @@
-"""The same job on Google Cloud Storage's emulator, and messages that are none of Baton's."""
+"""The same job on Google Cloud Storage's emulator, and messages in Redis that are not Baton's."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_job_on_cloud_storage_survives_a_kill(
     for name, value in emulator.environ.items():
         monkeypatch.setenv(name, value)
     store = open_store(emulator.store_url("prefix"))
-    # the plain name follows the row at the service's next round, and may hold an older best until then
+    # The service updates the plain name in its next pass. Until then it may hold an earlier best model.
     plain = f"jobs/{job}/best.keras"
     until(lambda: store.stat(plain) is not None and store.get(plain) == served, 60, "the best under its plain name")
 
@@ -70,7 +70,7 @@ def test_foreign_messages_run_nothing(service: ServiceProcess, redis_url: str, t
         jobs = Jobs(http)
         job = jobs.submit(tiny(stages=[{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 2}]))
         assert jobs.await_end(job)["status"] == "succeeded"
-        # RQ's commands, which end a worker or its job: nobody hears them.
+        # No worker listens to RQ's commands, which could end a worker or its job.
         assert connection.pubsub_channels("rq:pubsub:*") == []
     assert not trap.exists()
     assert not {"f" * 32, "e" * 32, "0" * 32, "1" * 32} & set(queue.job_ids)

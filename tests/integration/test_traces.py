@@ -1,4 +1,4 @@
-"""Spans of requests and attempts, as a collector that speaks OTLP over HTTP really gets them."""
+"""Spans of requests and attempts, as a collector for OTLP over HTTP receives them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from tests.support.jobs import Jobs, tiny
 from tests.support.service import ROOT, TOKEN, running_service
 from tests.support.worker import workers
 
+pytestmark = pytest.mark.process
+
 
 @dataclass
 class Collector:
-    """What came, span by span."""
+    """The received spans."""
 
     url: str = ""
     spans: list[dict[str, Any]] = field(default_factory=list)
@@ -98,10 +100,10 @@ def test_an_attempt_and_what_it_asked_are_one_trace(tmp_path: Path, redis_url: s
 
 def test_without_the_packages_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    said = traces.set_up("x", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
-    assert said is not None
-    assert "http://collector:4318" in said
-    assert "baton-train[otel]" in said
+    problem = traces.set_up("x", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+    assert problem is not None
+    assert "http://collector:4318" in problem
+    assert "baton-train[otel]" in problem
     with traces.span("anything", baton__x=1) as span:
         assert span.trace_id is None
     assert traces.carrier() == {}

@@ -1,4 +1,4 @@
-"""The training process beside its worker: what it does not get, it does not die of."""
+"""The training process next to its worker: signals and failures that must not end it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_only_a_warm_worker_takes_an_attempt(jobs: Jobs, workers: Workers) -> No
     job = jobs.submit(tiny(queue="warm", stages=SHORT))
     worker = workers.start("--queue", "warm")
     assert jobs.await_end(job)["status"] == "succeeded"
-    # By the times in them: what the training process says comes into the worker's log a moment later.
+    # Compare the times in the lines: lines of the training process reach the worker's log a moment later.
     warm, given = (
         next(line for line in worker.log.read_text().splitlines() if words in line)[:23]
         for words in ("warm: waiting for an attempt", "goes to training process")

@@ -1,4 +1,6 @@
-"""Real workers in the service's list: one row each, whatever processes train for them, and an end that is no loss."""
+"""Real workers in the service's list: one row for each worker, whatever processes it has, and a regular end is not
+a loss.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def by_pid(jobs: Jobs) -> dict[int, dict[str, Any]]:
 
 
 def test_a_worker_is_one_row_until_it_says_that_it_ends(jobs: Jobs, workers: Workers) -> None:
-    """Over both roads, without a name of their own: three training processes each make no row."""
+    """With Redis and with polling, without a configured name.
+
+    The three training processes of each worker have no rows.
+    """
     roads = {"redis": workers.start("--queue", "redis", BATON_WORKER_NAME="")}
     roads["http"] = workers.start("--poll", "--queue", "http", BATON_WORKER_NAME="")
     pids = {worker.pid for worker in roads.values()}
@@ -46,5 +51,5 @@ def test_a_worker_is_one_row_until_it_says_that_it_ends(jobs: Jobs, workers: Wor
         assert row["queues"] == [road]
     for worker in roads.values():
         worker.terminate()
-    until(lambda: {row["state"] for row in jobs.workers()} == {"ended"}, 60, "the word of both workers")
+    until(lambda: {row["state"] for row in jobs.workers()} == {"ended"}, 60, "the last reports of both workers")
     assert set(by_pid(jobs)) == pids

@@ -1,4 +1,6 @@
-"""Real workers whose tokens may work and nothing else: they train, hand over, report deaths, and stop when revoked."""
+"""Real workers whose tokens have only the scope `work`: they train, stop on notice, report deaths, and end when
+revoked.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def test_it_trains_and_reports_the_death_of_its_training(
     worker = workers.start(*road, "--queue", queue, BATON_TOKEN=draw()["token"])
     assert jobs.await_end(job)["status"] == "succeeded"
     first, second = jobs.items(job, "attempts")
-    # Its parent said so at once, with the token of an attempt that another process had claimed.
+    # The parent reported the death immediately, with the token of the attempt that the training process had claimed.
     assert (first["state"], first["reason"]) == ("failed", "process_died")
     assert (second["state"], second["worker"]) == ("succeeded", worker.name)
     log = worker.log.read_text()
@@ -63,14 +65,14 @@ def test_it_stops_when_its_token_is_revoked_and_another_takes_over(
     jobs.await_step(job, 6)
     with service.client() as http:
         assert http.post(f"/v1/tokens/{made['id']}/revoke").status_code == 200
-    # It is not heard any more: its lease runs out, and it leaves the messages to those that may work.
+    # The revoked worker is refused: its lease expires, and it takes no messages from other workers.
     until(lambda: jobs.items(job, "attempts")[0]["state"] == "lost", PATIENCE, "the lease of the revoked one runs out")
     assert shut_out.process is not None
     assert shut_out.process.wait(PATIENCE) == 4
     assert "was revoked" in shut_out.log.read_text().splitlines()[-2]
-    heir = workers.start("--queue", "revoked", BATON_TOKEN=another["token"], BATON_FAKE_STEP_SECONDS="0.001")
+    successor = workers.start("--queue", "revoked", BATON_TOKEN=another["token"], BATON_FAKE_STEP_SECONDS="0.001")
     assert jobs.await_end(job)["status"] == "succeeded"
     first, *others = jobs.items(job, "attempts")
     assert first["worker"] == shut_out.name
-    assert {one["worker"] for one in others} == {heir.name}
+    assert {one["worker"] for one in others} == {successor.name}
     assert others[0]["start_step"] > 0

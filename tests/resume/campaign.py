@@ -1,4 +1,4 @@
-"""Many schedules on one harness, two at a time, each compared with the uninterrupted run of its job."""
+"""Runs many schedules on one harness, two at a time, and compares each with the uninterrupted run of its job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIGNALS = ("SIGKILL", "SIGTERM", STALL)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a schedule. `differences` is empty where it ended as the uninterrupted run did, to the bit."""
+    """The result of a schedule. `differences` is empty if the job ended exactly as the uninterrupted run did."""
 
     schedule: Schedule
     differences: list[str]
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass
 class Campaign:
-    """Runs schedules; keeps what an uninterrupted run of each job ended with."""
+    """Runs schedules, and keeps the results of the uninterrupted run of each job."""
 
     harness: Harness
     outcomes: list[Outcome] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Campaign:
     _lock: Lock = field(default_factory=Lock)
 
     def run(self, schedules: Iterable[Schedule]) -> Iterator[Outcome]:
-        """The outcomes, in the order in which they come."""
+        """The outcomes, in the order in which the schedules end."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for done in as_completed([pool.submit(self._one, schedule) for schedule in schedules]):
                 self.outcomes.append(done.result())
@@ -53,15 +53,17 @@ class Campaign:
 
     @property
     def references(self) -> int:
-        """Uninterrupted runs so far."""
+        """The number of uninterrupted runs so far."""
         return len(self._whole)
 
     def _one(self, schedule: Schedule) -> Outcome:
-        begun, run = time.monotonic(), Run("", schedule.helpers)
+        begun, run = time.monotonic(), Run("", schedule.helpers, schedule.through_service)
         try:
             whole = self._reference(schedule)
             begun = time.monotonic()
-            run = self.harness.run(schedule.spec, schedule.kills, schedule.helpers)
+            run = self.harness.run(
+                schedule.spec, schedule.kills, schedule.helpers, through_service=schedule.through_service
+            )
             differences = whole.differences(self.harness.ending(run))
         except Exception:
             differences = [traceback.format_exc()]
@@ -80,7 +82,7 @@ class Campaign:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """How often which shot was planned and fell."""
+    """How many shots of each kind were planned, and how many were fired."""
     planned = Counter((shot.point, shot.signal) for one in outcomes for shot in one.planned)
     fell = Counter((shot.point, shot.signal) for one in outcomes for shot in one.run.fired)
     head = f"{'point':<30}" + "".join(f"{name:>16}" for name in SIGNALS) + "   (fell of planned)"
@@ -103,5 +105,5 @@ def _sum(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 
 def share_that_fell(outcomes: list[Outcome]) -> float:
-    """Of the shots that were planned."""
+    """The share of the planned shots that were fired."""
     return sum(len(one.run.fired) for one in outcomes) / max(1, sum(len(one.planned) for one in outcomes))

@@ -1,33 +1,36 @@
-"""`make chaos N=200`: drawn jobs, killed as drawn, each to end as if nothing had happened.
+"""`make chaos N=200`: random jobs that are killed at random points. Each must end as if nothing had happened.
 
-Exit status 1 if one did not; `make chaos SEED=...` runs that one again.
+The exit status is 1 if a job did not. `make chaos SEED=...` runs that job again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.resume.campaign import Campaign, Outcome, share_that_fell, table
 from tests.resume.draws import SPECS, schedule
 from tests.resume.harness import running_stand
+from tests.support.store_servers import KINDS, store_server
 from tests.support.zygote import running_zygote
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the schedules, and return the exit status."""
     options = _arguments()
     number = options.n or (1 if options.seed is not None else 20)
     first = options.seed if options.seed is not None else int(time.time())
     folder = Path(tempfile.mkdtemp(prefix="baton-chaos-"))
     print(f"{number} schedules of {options.specs} jobs, seeds {first} to {first + number - 1}", flush=True)
-    failed = _run([first + k for k in range(number)], options.specs, folder)
+    failed = _run([first + k for k in range(number)], options.specs, folder, options.store)
     if failed:
         print(f"service, store and logs are left in {folder}")
         return 1
@@ -40,12 +43,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-n", type=int, help="how many schedules")
     parser.add_argument("--seed", type=int, help="of the first schedule; alone it runs that one")
     parser.add_argument("--specs", type=int, default=SPECS, help="how many different jobs (%(default)s)")
+    parser.add_argument("--store", choices=("directory", *KINDS), default="directory", help="(%(default)s)")
     return parser.parse_args()
 
 
-def _run(seeds: list[int], specs: int, folder: Path) -> int:
+def _run(seeds: list[int], specs: int, folder: Path, store: str) -> int:
     begun, failed = time.monotonic(), 0
-    with running_zygote(folder) as zygote, running_stand(folder, zygote) as harness:
+    with ExitStack() as stack:
+        settings: dict[str, str] = {}
+        if store != "directory":
+            server = stack.enter_context(store_server(store))
+            settings = {**server.environ, "BATON_STORE": server.store_url("chaos")}
+            os.environ.update(settings)
+        zygote = stack.enter_context(running_zygote(folder))
+        harness = stack.enter_context(running_stand(folder, zygote, **settings))
+        harness.service.store_url = settings.get("BATON_STORE", harness.service.store_url)
         campaign = Campaign(harness)
         for k, outcome in enumerate(campaign.run(schedule(seed, specs) for seed in seeds), start=1):
             failed += bool(outcome.differences)

@@ -1,4 +1,4 @@
-"""One zygote and one harness for all tests of this folder: importing TensorFlow is paid for once."""
+"""One zygote and one harness for all tests of this folder, so that TensorFlow is imported only once."""
 
 from __future__ import annotations
 

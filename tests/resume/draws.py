@@ -1,4 +1,4 @@
-"""What is drawn: a small job of a bounded set, and what is done to its attempts. A seed gives the same again."""
+"""Draws small jobs from a limited set, and the faults of their attempts. A seed always gives the same."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.resume.harness import Kill
 from tests.support.fault_points import FILES_FAIL, STALL, STORE_FULL, Shot
 
 SPECS = 40
-"""Different jobs, each of which needs one uninterrupted run to be compared with."""
+"""The number of different jobs. Each needs one uninterrupted run for the comparison."""
 TEST_SPECS = 5
-"""Of these, the jobs that the tests draw from."""
+"""The number of these jobs from which the tests draw."""
 
 PATIENT = {"max_failures": 1000, "max_attempts_without_progress": 1000, "backoff": 0}
 _T = TypeVar("_T")
@@ -23,20 +23,26 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Schedule:
-    """One job and its kills. `spec_number` names the job among `SPECS`; `helpers` augment."""
+    """One job and its kills.
+
+    `spec_number`: the number of the job in `SPECS`. `helpers`: the number of augmentation processes.
+    `through_service`: the workers have no store of their own, and read and write objects through the service.
+    """
 
     seed: int
     spec_number: int
     spec: dict[str, Any]
     kills: tuple[Kill, ...]
     helpers: int
+    through_service: bool
 
 
 def schedule(number: int, specs: int = SPECS) -> Schedule:
     """The schedule of this seed."""
     spec_number = _draw(st.integers(0, specs - 1), number)
     spec = job(spec_number)
-    return Schedule(number, spec_number, spec, _draw(kills(spec), number), helpers=int(number % 4 == 0))
+    drawn = _draw(kills(spec), number)
+    return Schedule(number, spec_number, spec, drawn, helpers=int(number % 4 == 0), through_service=number % 2 == 1)
 
 
 @cache
@@ -46,7 +52,7 @@ def job(number: int) -> dict[str, Any]:
 
 
 def _draw(strategy: st.SearchStrategy[_T], number: int) -> _T:
-    """One value. The first ones that hypothesis makes are the simplest there are, so a later one is taken."""
+    """Draw one value. Hypothesis generates the simplest values first, so a later one is taken."""
     drawn: list[_T] = []
 
     @seed(number)
@@ -64,10 +70,10 @@ def _draw(strategy: st.SearchStrategy[_T], number: int) -> _T:
 
 @st.composite
 def jobs(draw: st.DrawFn) -> dict[str, Any]:
-    """A job of a few seconds: either network, 1 to 3 stages, each schedule, augmentation and optimizer."""
+    """A job of a few seconds: either network, 1 to 3 stages, any schedule, augmentation and optimizer."""
     name = draw(st.sampled_from(["network-1", "network-2"]))
     dropout = draw(st.sampled_from([0.0, 0.3]))
-    # Each size costs a compilation in each process.
+    # Each size needs one compilation in each process.
     sizes = draw(st.sampled_from([(8,), (8,), (16,), (8, 16)]))
     stages = [draw(_stage(k, sizes)) for k in range(draw(st.integers(1, 3)))]
     return {
@@ -111,7 +117,7 @@ def _schedules() -> st.SearchStrategy[dict[str, Any]]:
             "monitor": st.sampled_from(["val_loss", "val_accuracy", "loss"]),
             "patience": st.integers(0, 1),
             "cooldown": st.integers(0, 1),
-            # With 10 no epoch is an improvement: the rate falls after the last step of a stage too.
+            # With 10, no epoch is an improvement: the rate also falls after the last step of a stage.
             "min_delta": st.sampled_from([1e-4, 10.0]),
         }
     )
@@ -163,7 +169,7 @@ MOST_KILLS = 4
 
 @st.composite
 def kills(draw: st.DrawFn, spec: dict[str, Any]) -> tuple[Kill, ...]:
-    """One to four kills, in an order in which most of them find their point."""
+    """One to four kills, in an order in which most of them reach their point."""
     possible = [f for f in _FAMILIES if f != "stage" or len(spec["stages"]) > 1]
     families = st.sampled_from([family for family in possible for _ in range(_WEIGHTS[family])])
     chosen = draw(st.lists(families, min_size=1, max_size=MOST_KILLS))
@@ -177,7 +183,7 @@ def kills(draw: st.DrawFn, spec: dict[str, Any]) -> tuple[Kill, ...]:
 
 
 def _put_first(drawn: list[tuple[str, Kill]], nth: int) -> None:
-    """Puts first what leaves a checkpoint behind: there must be something to restore."""
+    """Move a kill that comes after a checkpoint to the front: later attempts must have something to restore."""
     saving = next((one for one in drawn if one[0] in ("step", "save", "epoch")), None)
     if saving is not None:
         drawn.remove(saving)
@@ -187,7 +193,11 @@ def _put_first(drawn: list[tuple[str, Kill]], nth: int) -> None:
 
 
 def _lateness(drawn: tuple[str, Kill]) -> int:
-    """What comes but once, or last, is left to the later attempts: after it there is little to be killed in."""
+    """The sort key of a kill.
+
+    Points that are reached only once, or near the end, come in later attempts, because little training is left after
+    them.
+    """
     family, kill = drawn
     shot = kill.shots[0]
     warned_late = shot.signal == "SIGTERM" and shot.point in ("after evaluation", "before finishing")
@@ -195,10 +205,10 @@ def _lateness(drawn: tuple[str, Kill]) -> int:
 
 
 def _often(spec: dict[str, Any], family: str, shared: int) -> int:
-    """How often a point is reached for sure in an attempt, where so many share the job between them."""
+    """How many times an attempt reaches the point at least, if this many attempts share the job."""
     epochs = sum(stage["epochs"] for stage in spec["stages"])
     steps = sum(stage["epochs"] * stage["steps_per_epoch"] for stage in spec["stages"])
-    # A save that waits is replaced by a newer one: only some of those that are due are written.
+    # A waiting save is replaced by a newer one, so only some of the due saves are written.
     saves = steps // int(spec["checkpoint"]["every"].split()[0]) // 3
     return max(1, min(5, {"step": steps, "save": saves, "epoch": epochs}.get(family, 1) // (shared + 1)))
 
@@ -208,6 +218,6 @@ def _kill(draw: st.DrawFn, family: str, often: int) -> Kill:
     point = draw(st.sampled_from(_FAMILIES[family]))
     shots = [Shot(point, draw(st.integers(1, often)), draw(st.sampled_from(_SIGNALS)))]
     if shots[0].signal == "SIGTERM" and family in ("step", "save", "epoch") and draw(st.integers(0, 3)) == 0:
-        # The machine goes away while the process that was warned hands over.
+        # The machine disappears while the warned process saves its state.
         shots.append(Shot(draw(st.sampled_from(_FAMILIES["save"])), 1, "SIGKILL"))
     return Kill(tuple(shots), draw(st.integers(0, 5)) > 0, draw(st.sampled_from(_FAULTS)))

@@ -1,4 +1,4 @@
-"""What is left of a job when it has ended, and in what two of them differ."""
+"""The final state of a job, and the differences between two final states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Bytes = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 @dataclass(frozen=True)
 class Ending:
-    """All that an interrupted run must have in common with an uninterrupted one."""
+    """Everything that an interrupted run must have in common with an uninterrupted one."""
 
     status: str
     position: tuple[int, ...]
@@ -38,7 +38,7 @@ class Ending:
     history_csv: list[list[str]]
 
     def differences(self, other: Ending) -> list[str]:
-        """In words; none means equal to the bit."""
+        """The differences in words. An empty list means that both are exactly equal."""
         return [
             found
             for name in self.__dataclass_fields__
@@ -61,7 +61,7 @@ def _values(one: dict[str, Any], other: dict[str, Any], odd: list[str]) -> str:
 
 
 def ending(jobs: Jobs, job: str, store: BlobStore) -> Ending:
-    """What the service and the store hold of a job that has ended."""
+    """The state that the service and the store hold of a job that has ended."""
     view = jobs.show(job)
     latest = next(c for c in jobs.items(job, "checkpoints") if "latest" in c["roles"] and c["state"] == "committed")
     return Ending(
@@ -84,7 +84,9 @@ def _bytes(arrays: dict[str, Any]) -> Bytes:
 
 
 def _timeless(data: Any) -> Any:
-    """JSON data without what differs from run to run: clock columns, and prefixes with job and fence in them."""
+    """JSON data without values that differ between runs: clock columns, and prefixes, which contain job and fencing
+    token.
+    """
     if isinstance(data, dict):
         return {name: _timeless(value) for name, value in data.items() if name not in (*CLOCK_COLUMNS, "prefix")}
     return [_timeless(value) for value in data] if isinstance(data, list) else data

@@ -1,4 +1,6 @@
-"""Where schedules are run: a real service, a real store, and a training process for each attempt, killed as asked."""
+"""Runs schedules: a real service, a real store, and for each attempt a training process that is killed as the
+schedule says.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,14 @@ from worker.api_client.client import Refused, ServiceClient
 
 SECONDS_A_JOB = 240.0
 # Short enough to wait for, long enough for a busy machine.
-LEASE = {"BATON_LEASE_SECONDS": "5", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.2"}
+LEASE = {"BATON_LEASE_SECONDS": "5", "BATON_HEARTBEAT_SECONDS": "0.5", "BATON_CONDUCTOR_SECONDS": "0.4"}
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What happens to one attempt. `reported`: its death is told by a parent that lives on, and not by the lease.
+    """The fault of one attempt. `reported`: a parent process reports the death; otherwise the lease expires.
 
-    `fault`: what its process cannot write, see tests.support.fault_points.
+    `fault`: what the process cannot write, see tests.support.fault_points.
     """
 
     shots: tuple[Shot, ...]
@@ -41,10 +43,14 @@ class Kill:
 
 @dataclass
 class Run:
-    """A job on its way. `fired`: the shots that fell. `expired`: deaths that nobody told but the lease."""
+    """A job that is being trained.
+
+    `fired`: the shots that were fired. `expired`: the number of deaths that only the lease showed.
+    """
 
     job: str
     helpers: int = 0
+    through_service: bool = False
     fired: list[Shot] = field(default_factory=list)
     attempts: int = 0
     expired: int = 0
@@ -52,9 +58,9 @@ class Run:
 
 @dataclass
 class Harness:
-    """Takes the place of the workers: gives each queued attempt to a training process. For several threads.
+    """Replaces the workers: runs each queued attempt in a training process. It can be used from several threads.
 
-    `settings`: of the workers, beside the usual ones.
+    `settings`: of the workers, in addition to the usual ones.
     """
 
     service: ServiceProcess
@@ -62,30 +68,32 @@ class Harness:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
 
-    def run(self, spec: dict[str, Any], kills: Sequence[Kill] = (), helpers: int = 0) -> Run:
-        """A job from its submission to its end, with one kill for each attempt until there are none left.
+    def run(
+        self, spec: dict[str, Any], kills: Sequence[Kill] = (), helpers: int = 0, *, through_service: bool = False
+    ) -> Run:
+        """Run a job from its submission to its end, with one kill for each attempt until no kill is left.
 
-        `helpers`: processes for augmentation.
+        `helpers`: the number of augmentation processes. `through_service`: the workers have no store of their own.
         """
         with self.service.client() as http:
-            run = Run(Jobs(http).submit(spec), helpers)
+            run = Run(Jobs(http).submit(spec), helpers, through_service)
         self.go_on(run, kills)
         return run
 
     def go_on(self, run: Run, kills: Sequence[Kill], *, pause: bool = False) -> None:
-        """Attempts until the job ends; or, to pause, until the kills are used up."""
+        """Run attempts until the job ends; with `pause`, until all kills are used."""
         left = list(kills)
         with self.service.client() as http:
             jobs = Jobs(http)
             while (attempt := _next_attempt(jobs, run.job)) is not None and not (pause and not left):
                 kill = left.pop(0) if left else None
                 run.attempts += 1
-                ended = self._attempt(attempt, kill, run.helpers)
+                ended = self._attempt(attempt, kill, run)
                 run.fired += ended.fired
                 run.expired += bool(ended.status and kill and not kill.reported)
 
     def watch(self, spec: dict[str, Any]) -> Run:
-        """A job that somebody else trains."""
+        """Submit a job that another process trains, and wait for its end."""
         with self.service.client() as http:
             jobs = Jobs(http)
             run = Run(jobs.submit(spec))
@@ -93,19 +101,20 @@ class Harness:
         return run
 
     def ending(self, run: Run) -> Ending:
-        """What a job that has ended left behind."""
+        """The final state of a job that has ended."""
         with self.service.client() as http:
             return ending(Jobs(http), run.job, open_store(self.service.store_url))
 
-    def _attempt(self, attempt_id: str, kill: Kill | None, helpers: int) -> Ended:
+    def _attempt(self, attempt_id: str, kill: Kill | None, run: Run) -> Ended:
         environment = {
             **self.service.environment,
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_THREADS": str(THREADS),
-            "BATON_AUGMENTATION_PROCESSES": str(helpers),
+            "BATON_AUGMENTATION_PROCESSES": str(run.helpers),
             "BATON_REPORTS": "0",
-            # Each attempt has a worker of its own: one on which training stalled is passed over for a while.
+            # Each attempt has its own worker name, because a worker whose training stalled is passed over for a while.
             "BATON_WORKER_NAME": f"stand-{attempt_id}",
+            **({"BATON_STORE": "service"} if run.through_service else {}),
             **self.settings,
         }
         shots, fault = (kill.shots, kill.fault) if kill else ((), "")
@@ -115,7 +124,7 @@ class Harness:
         return ended
 
     def _report(self, attempt_id: str, fence: int, ended: Ended) -> None:
-        """What the parent of a training process does when that one dies."""
+        """Report the end of a training process, as its parent does."""
         text = f"the training process ended with {ended.status}"
         reason = Reason.STALLED if ended.stalled else Reason.PROCESS_DIED
         client = ServiceClient(self.service.url, TOKEN)
@@ -127,7 +136,7 @@ class Harness:
 
 
 def _next_attempt(jobs: Jobs, job: str) -> str | None:
-    """The attempt to run next; None once the job has ended."""
+    """The next attempt to run, or None when the job has ended."""
     deadline, pause = time.monotonic() + SECONDS_A_JOB, threading.Event()
     while time.monotonic() < deadline:
         if jobs.show(job)["status"] in TERMINAL:
@@ -141,6 +150,9 @@ def _next_attempt(jobs: Jobs, job: str) -> str | None:
 
 @contextlib.contextmanager
 def running_stand(folder: Path, zygote: Zygote, **settings: str) -> Iterator[Harness]:
-    """A stand on SQLite and a directory store, gone at the end. `settings`: of the service, see `running_service`."""
+    """A harness on SQLite and a directory store, stopped at the end.
+
+    `settings`: of the service, see `running_service`.
+    """
     with running_redis() as redis, running_service(folder, redis.url, **{**LEASE, **settings}) as service:
         yield Harness(service, zygote, folder)

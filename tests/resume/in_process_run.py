@@ -1,4 +1,4 @@
-"""Runs the attempts of one job in this process, stopped at chosen steps, and compares how two runs end."""
+"""Runs the attempts of one job in this process, stops them at chosen steps, and compares how two runs end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def run(
     notes: list[tuple[str, str]] | None = None,
     self_check: str = "auto",
 ) -> Ending:
-    """`notes`: takes kinds and messages of the events; None where there must be none."""
+    """Run the job with a stop at each of `stops`.
+
+    `notes` collects kinds and messages of events; None: no event is allowed.
+    """
     store = open_store(f"file://{folder}/store")
     workspace = Workspace(folder.parent / "cache", threads=2, processes=0, self_check=self_check)
     rows: dict[int, EpochRow] = {}
@@ -76,16 +79,22 @@ def run(
             results = train(job, control, workspace, snapshot)
         except Stopped:
             newest = control.newest
-            if control.stood_at is not None:  # stopped in the loop, not while it loads
+            if control.stood_at is not None:  # the attempt was stopped in the loop, not while it loaded
                 assert newest is not None
                 assert control.stood_at == read_checkpoint(store, newest)[0].position.global_step
             continue
-        assert control.newest is not None
-        final = read_checkpoint(store, control.newest)[0]
-        history = [rows[e].model_dump(exclude=set(CLOCK_COLUMNS)) for e in sorted(rows)]
-        control.files["evaluation.json"](folder / "evaluation.json")
-        return Ending(final.arrays, history, results, (folder / "evaluation.json").read_bytes(), control.asked)
+        return ending(control, results, folder)
     raise AssertionError("the last attempt ends the job")
+
+
+def ending(control: Recorder, results: dict[str, float], folder: Path) -> Ending:
+    """What a finished run left with its last attempt's control."""
+    assert control.newest is not None
+    final = read_checkpoint(control.store, control.newest)[0]
+    rows = control.rows
+    history = [rows[e].model_dump(exclude=set(CLOCK_COLUMNS)) for e in sorted(rows)]
+    control.files["evaluation.json"](folder / "evaluation.json")
+    return Ending(final.arrays, history, results, (folder / "evaluation.json").read_bytes(), control.asked)
 
 
 def assert_equal(one: Ending, other: Ending) -> None:

@@ -1,6 +1,7 @@
-"""`make published DATA=...`: the four published plans, small, through service and worker, each killed twice on the way.
+"""`make published DATA=...`: trains the four published plans, made small, with service and worker. Each is killed
+twice.
 
-DATA is Tiny ImageNet's directory or zip. The reports are left in a folder, to be looked at.
+DATA is Tiny ImageNet's directory or zip. The reports are kept in a folder for inspection.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ PATIENCE_SECONDS = 1800.0
 
 
 def submitted(http: httpx.Client, plan: str, data: str) -> str:
-    """The id of the plan's job."""
+    """Submit the plan's job, and return its id."""
     answer = http.post("/v1/jobs", json={"plan": plan, "set": {**SMALL, "dataset.path": data}})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
 def run(jobs: Jobs, made: Workers, job: str) -> dict[str, Any]:
-    """Trains it to its end, with SIGKILL to the whole worker at each of KILLS. The job as it ended."""
+    """Train the job to its end, with SIGKILL to the whole worker at each of KILLS. Return the job."""
     for share in KILLS:
         worker = made.start(BATON_REPORTS="1")
         jobs.await_job(job, lambda view, share=share: done(view) >= share, PATIENCE_SECONDS)  # type: ignore[misc]
@@ -52,12 +53,12 @@ def run(jobs: Jobs, made: Workers, job: str) -> dict[str, Any]:
 
 
 def done(view: dict[str, Any]) -> float:
-    """Share of all steps; none before the first checkpoint."""
+    """The share of all steps that is done. It is 0 before the first checkpoint."""
     return float(view["progress"]["fraction"]) if view["progress"] and view["checkpoint"] else 0.0
 
 
 def findings(jobs: Jobs, job: str, ended: dict[str, Any]) -> list[str]:
-    """What is not as it must be."""
+    """Descriptions of everything that is wrong."""
     epochs = [row["epoch"] for row in jobs.items(job, "history")]
     wanted = list(range(1, 2 * len(ended["spec"]["stages"]) + 1))
     found = [] if ended["status"] == "succeeded" else [f"it ended as {ended['status']}: {ended['message']}"]
@@ -66,7 +67,7 @@ def findings(jobs: Jobs, job: str, ended: dict[str, Any]) -> list[str]:
 
 
 def keep(jobs: Jobs, job: str, folder: Path) -> None:
-    """The report and its figures."""
+    """Save the report and its figures."""
     folder.mkdir(parents=True)
     for one in jobs.items(job, "artifacts"):
         if one["name"].startswith(("report", "evaluation")):
@@ -89,7 +90,7 @@ def _all(service: ServiceProcess, folder: Path, plans: list[str], data: str) -> 
 
 
 def main() -> int:
-    """The exit status: 0 if all is as it must be."""
+    """Run the plans. The exit status is 0 if nothing is wrong."""
     parser = argparse.ArgumentParser(prog="make published DATA=...", description=__doc__)
     parser.add_argument("data", help="Tiny ImageNet's directory or zip")
     parser.add_argument("--plan", action="append", choices=PLANS, help="only this one")

@@ -1,4 +1,4 @@
-"""A training loop that goes on finds other data: not a step is trained and nothing is evaluated on it."""
+"""A training loop that resumes finds other data: it trains no step and evaluates nothing on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.training.loop import train
 
 @dataclass
 class UntilEvaluation(Recorder):
-    """Stops once all steps are trained and saved."""
+    """Stops when all steps are trained and saved."""
 
     evaluates: bool = False
 

@@ -1,4 +1,4 @@
-"""Drawn jobs in real processes, killed as drawn, end with the bits of a run that was left alone."""
+"""Random jobs in real processes that are killed at random points end exactly like uninterrupted runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEDULES = 12
 
 
 def drawn() -> list[Schedule]:
-    """The same in every run."""
+    """The schedules, which are the same in every run."""
     return [schedule(number, TEST_SPECS) for number in range(SCHEDULES)]
 
 
@@ -27,8 +27,11 @@ def drawn() -> list[Schedule]:
 def test_killed_as_drawn_the_bits_are_those_of_an_uninterrupted_run(harness: Harness) -> None:
     campaign = Campaign(harness)
     for outcome in campaign.run(drawn()):
-        said = json.dumps(asdict(outcome.schedule))
-        assert not outcome.differences, [f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {TEST_SPECS}'", said]
+        schedule_json = json.dumps(asdict(outcome.schedule))
+        assert not outcome.differences, [
+            f"make chaos SEED={outcome.schedule.seed} ARGS='--specs {TEST_SPECS}'",
+            schedule_json,
+        ]
     assert share_that_fell(campaign.outcomes) >= 0.8, table(campaign.outcomes)
     assert any(outcome.run.expired for outcome in campaign.outcomes)
 

@@ -1,4 +1,4 @@
-"""Compiled steps on a processor: a resumed job compiles again, and its bits are equal without autotuning results."""
+"""Compiled steps on a CPU: a resumed job compiles again, and its results are exact without autotuning results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.resume.harness import Harness, Kill, Run
 from tests.support.fault_points import Shot
 from tests.support.jobs import Jobs
 
-pytestmark = pytest.mark.timeout(900)  # two compilations in each test
+pytestmark = pytest.mark.timeout(900)  # each test compiles twice
 SPEC: dict[str, Any] = {
     "name": "compiled",
     "network": {"name": "network-2", "width": 0.02, "dropout": 0.2},
@@ -22,19 +22,19 @@ SPEC: dict[str, Any] = {
     "checkpoint": {"every": "1 steps", "keep": 10},
     "retry": {"backoff": 0},
 }
-# Before a validation: the next process begins with that, so it compiles in another order.
+# Killed before a validation: the next process begins with the validation, so it compiles in another order.
 KILL = Kill((Shot("validation", 2, "SIGTERM"),))
 
 
 @pytest.fixture(scope="module")
 def compiling(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    """A stand whose workers compile."""
+    """A harness whose workers compile."""
     return replace(harness, settings={"BATON_XLA": "on", "BATON_CACHE": str(tmp_path_factory.mktemp("cache"))})
 
 
 @pytest.fixture(scope="module")
 def stopped(compiling: Harness) -> Run:
-    """A job in two processes."""
+    """A job that was trained by two processes."""
     return compiling.run(SPEC, [KILL])
 
 
@@ -44,12 +44,13 @@ def items(harness: Harness, run: Run, what: str) -> list[dict[str, Any]]:
 
 
 def test_a_processor_carries_nothing_and_says_nothing(compiling: Harness, stopped: Run) -> None:
-    """XLA measures nothing on a processor: no results are needed, and no event may say that they lack."""
+    """On a CPU XLA does no autotuning: no results are needed, and no event may report that they are missing."""
     store = open_store(compiling.service.store_url)
     rows = items(compiling, stopped, "checkpoints")
-    manifests = [Manifest.model_validate_json(store.get(f"{row['prefix']}/{MANIFEST}")) for row in rows]
     assert {row["fence"] for row in rows} == {1, 2}
-    assert [manifest.programs for manifest in manifests] == [None] * len(rows)
+    kept = [row for row in rows if row["state"] == "committed"]  # a job that succeeded keeps few
+    manifests = [Manifest.model_validate_json(store.get(f"{row['prefix']}/{MANIFEST}")) for row in kept]
+    assert [manifest.programs for manifest in manifests] == [None] * len(kept) != []
     kinds = {event["kind"] for event in items(compiling, stopped, "events")}
     assert kinds & {"restored", "resumed_inexactly", "exact_resume_not_promised"} == {"restored"}
 

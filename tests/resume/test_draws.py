@@ -1,4 +1,4 @@
-"""What can be drawn is what has to be: every kind of job and every point, and the same again for the same seed."""
+"""The draws cover every kind of job and every point, and the same seed gives the same draw."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ BEST = "best.keras"
 
 @dataclass
 class FullDisk(Recorder):
-    """No file can be written for the first time."""
+    """The first write of each file fails."""
 
     tries: list[str] = field(default_factory=list)
 

@@ -1,9 +1,11 @@
-"""The second half of a job on another store, another service process, another training process: the same bits."""
+"""The second half of a job runs on another store, another service process or another training process: the results
+are exact.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from baton.storage import open_store
 from tests.resume.final_states import Ending
 from tests.resume.harness import LEASE, Harness, Kill, Run, running_stand
 from tests.support.fault_points import Shot
-from tests.support.gcs import GcsEmulator, gcs_emulator
 from tests.support.jobs import Jobs
+from tests.support.store_servers import store_server
 from tests.support.zygote import Zygote
 
 SPEC: dict[str, Any] = {
@@ -35,7 +37,7 @@ SPEC: dict[str, Any] = {
     "checkpoint": {"every": "2 steps"},
     "retry": {"backoff": 0},
 }
-# In the middle of the second epoch, and once more in the second stage.
+# The stops are in the middle of the second epoch and in the second stage.
 FIRST = Kill((Shot("before a step", 9, "SIGKILL"),))
 SECOND = Kill((Shot("after entering a stage", 1, "SIGTERM"),))
 
@@ -45,21 +47,13 @@ def whole(harness: Harness) -> Ending:
     return harness.ending(harness.run(SPEC))
 
 
-@pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsEmulator]:
-    with gcs_emulator() as running:
-        for name, value in running.environ.items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
 def move(harness: Harness, store_url: str) -> None:
-    """Stops the service, copies all objects, and starts it on the other store and the same database."""
+    """Stop the service, copy all objects, and start it with the other store and the same database."""
     assert harness.service.terminate() == 0
     source, target = open_store(harness.service.store_url), open_store(store_url)
     for blob in list(source.list("")):
         target.put(blob.name, source.get(blob.name))
-        source.delete(blob.name)  # nothing may come from there any more
+        source.delete(blob.name)  # nothing may be read from the old store any more
     harness.service.store_url = store_url
     harness.service.settings = {**harness.service.settings, "BATON_STORE": store_url}
     harness.service.start()
@@ -75,15 +69,24 @@ def trained_in_two_halves(harness: Harness, second_store: str) -> Run:
     return run
 
 
-@pytest.mark.parametrize("to_the_cloud", [True, False], ids=["directory-then-bucket", "bucket-then-directory"])
+@pytest.mark.parametrize(("first", "second"), [("directory", "s3"), ("azure", "gcs")])
 def test_moved_to_another_store_between_two_attempts(
-    to_the_cloud: bool, whole: Ending, zygote: Zygote, emulator: GcsEmulator, tmp_path: Path
+    first: str, second: str, whole: Ending, zygote: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stores = [(tmp_path / "store").as_uri(), emulator.store_url("chaos")]
-    first, second = stores if to_the_cloud else reversed(stores)
-    with running_stand(tmp_path, zygote, BATON_STORE=first, **emulator.environ) as harness:
-        harness.service.store_url = first
-        run = trained_in_two_halves(harness, second)
+    with ExitStack() as stack:
+        urls, environ = [], dict[str, str]()
+        for kind in (first, second):
+            if kind == "directory":
+                urls.append((tmp_path / "store").as_uri())
+                continue
+            server = stack.enter_context(store_server(kind))
+            urls.append(server.store_url("chaos"))
+            environ |= server.environ
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        harness = stack.enter_context(running_stand(tmp_path, zygote, BATON_STORE=urls[0], **environ))
+        harness.service.store_url = urls[0]
+        run = trained_in_two_halves(harness, urls[1])
         assert whole.differences(harness.ending(run)) == []
 
 
@@ -92,7 +95,7 @@ def test_the_service_is_killed_and_started_again_while_a_process_trains(
 ) -> None:
     spec = {**SPEC, "stages": [{**stage, "steps_per_epoch": 40} for stage in SPEC["stages"]]}
     whole = harness.ending(harness.run(spec))
-    # A lease that no restart outlives: it is the same attempt that goes on.
+    # The lease is longer than the restart, so the same attempt continues.
     with running_stand(tmp_path, zygote, **{**LEASE, "BATON_LEASE_SECONDS": "60"}) as other:
         with other.service.client() as http:
             jobs = Jobs(http)

@@ -1,4 +1,4 @@
-"""Each published plan, made small by `--set` alone, trains to its end on images in Tiny ImageNet's layout."""
+"""Each published plan, made small with `--set` alone, trains to its end on images in Tiny ImageNet's layout."""
 
 from __future__ import annotations
 

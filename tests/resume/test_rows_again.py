@@ -1,4 +1,4 @@
-"""Rows of the history that waited when their checkpoint was written are recorded by the attempt that goes on."""
+"""Rows of the history that were not sent when their checkpoint was written are recorded by the attempt that resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEP = 6
 
 @dataclass
 class UntilStep(Recorder):
-    """Stops at the first boundary after the job has told in this phase that it has reached STEP."""
+    """Stops at the first boundary after the job has reported STEP in this phase."""
 
     phase: Phase = Phase.TRAINING
     reached: bool = False
@@ -32,7 +32,7 @@ class UntilStep(Recorder):
         return Stop.PREEMPTED if self.reached else None
 
 
-# Four epochs of two steps. It stops in the validation of the third, or after it.
+# The job has four epochs of two steps. It stops during the validation of the third epoch, or after it.
 @pytest.mark.parametrize(("phase", "ended"), [(Phase.VALIDATING, 2), (Phase.TRAINING, 3)])
 def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended: int) -> None:
     job = parse_spec(

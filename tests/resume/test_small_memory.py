@@ -1,4 +1,4 @@
-"""A device too small for a batch of the evaluation. The error is TensorFlow's own; who raises it is the test."""
+"""A device too small for a batch of the evaluation. The error is TensorFlow's own, but the test raises it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.training.step.engine import Engine
 
 MOST = 16
-"""Images that fit."""
+"""The number of images that fit."""
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
@@ -32,7 +32,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ending, list[tuple[str, str]], Path]:
-    """A run that nothing interrupts, its events and its folder."""
+    """An uninterrupted run, its events and its folder."""
     notes: list[tuple[str, str]] = []
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -44,7 +44,7 @@ def test_it_goes_on_with_smaller_batches_and_says_so(whole: tuple[Ending, list[t
     _, notes, _ = whole
     assert {kind for kind, _ in notes} == {"evaluation_batch_halved"}
     assert "at a time do not fit on the device" in notes[0][1]
-    assert len(set(notes)) == len(notes)  # each batch of each size is tried once
+    assert len(set(notes)) == len(notes)  # each size is tried once for each batch
 
 
 def test_the_size_is_saved_before_anything_comes_of_it(whole: tuple[Ending, list[tuple[str, str]], Path]) -> None:

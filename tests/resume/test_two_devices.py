@@ -1,4 +1,4 @@
-"""A job on two devices under XLA, killed twice, ends with the bits of a run that was not interrupted."""
+"""A job on two devices with XLA that is killed twice ends exactly like an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tests.support.zygote import DEVICES
 
 pytestmark = pytest.mark.slow
 
-# Compiling is what takes time here. The bits of two processes are compared, not those of two levels of optimisation.
+# Compilation takes most of the time here, so optimisation is off. Both runs use the same flags, so they are comparable.
 QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 FLIPS = {"order": "random", "augmenters": [{"name": "fliplr", "p": 0.5}, {"name": "flipud", "p": 0.5}]}
-# Both points are reached whatever the timing is: no job ends without a commit, nor without reaching its end.
+# Both points are always reached: every job commits a checkpoint and reaches its end.
 KILLS = (
-    Kill((Shot("after the commit", 1, "SIGKILL"),)),  # of the first checkpoint, as a rule in the first stage
+    Kill((Shot("after the commit", 1, "SIGKILL"),)),  # of the first checkpoint, usually in the first stage
     Kill((Shot("before the end", 1, "SIGKILL"),)),  # after the last step
 )
 
 
 def spec(network: str) -> dict[str, Any]:
-    """Two stages of one epoch. The devices pick and augment the images, in an order that is drawn for each batch.
+    """Two stages of one epoch. The devices select and augment the images, in a random order for each batch.
 
-    Both stages have images of one size, so that each process compiles one step only.
+    Both stages have the same image size, so each process compiles only one step.
     """
     stage = {"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 3, "augmentation": FLIPS}
     cyclic = {"name": "cyclic", "base_lr": 1e-4, "max_lr": 1e-2, "step_size": 2}
@@ -43,7 +43,7 @@ def spec(network: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def two_devices(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    """A stand whose workers train on two virtual devices and compile with XLA."""
+    """A harness whose workers train on two virtual devices and compile with XLA."""
     cache = str(tmp_path_factory.mktemp("cache"))
     return replace(harness, settings={"BATON_XLA": "on", "BATON_CACHE": cache, DEVICES: "2", "XLA_FLAGS": QUICK_XLA})
 

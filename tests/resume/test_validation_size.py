@@ -1,4 +1,4 @@
-"""A stage may train at one size and validate at another, as the paper's network 1 does: always at 64 pixels."""
+"""A stage can train at one image size and validate at another, as network 1 of the paper does: always at 64 pixels."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeyp
     monkeypatch.setattr(evaluate_split, "in_order", watched)
     ending = run(parse_spec(apply_overrides(dump_spec(spec("network-1")), changes)), tmp_path / "run")
     assert [row["image_size"] for row in ending.history] == [8, 16]
-    # After each of the two epochs, and at the end the best model on validation and test images.
+    # After each of the two epochs, and at the end for the best model on validation and test images.
     assert seen == [16, 16, 16, 16]

@@ -1,4 +1,4 @@
-"""One real service for each module, with secrets that are looked for afterwards, and little patience with the slow."""
+"""One real service for each module. It has secrets that the tests search for, and short timeouts for slow clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
 
 @pytest.fixture(scope="module")
 def api(service: ServiceProcess) -> Iterator[Api]:
-    # A connection each: a service that makes a mistake closes it, and the next test must not see that.
+    # A new connection for each request: if an attack made the service close a connection, the next test must not
+    # notice.
     with service.client() as http:
         http.headers["Connection"] = "close"
         yield Api(http)
@@ -37,14 +38,14 @@ def api(service: ServiceProcess) -> Iterator[Api]:
 
 @pytest.fixture
 def stranger(service: ServiceProcess) -> Iterator[httpx.Client]:
-    """Somebody on the network."""
+    """A client without credentials."""
     with httpx.Client(base_url=service.url, timeout=30.0) as http:
         yield http
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder that jobs may read, beside `secret`, which they may not."""
+    """A folder that jobs may read, next to `secret`, which they may not read."""
     for name in ("given/cat", "given/dog", "secret/cat", "secret/dog"):
         folder = tmp_path / name
         folder.mkdir(parents=True)

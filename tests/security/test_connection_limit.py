@@ -1,4 +1,4 @@
-"""More connections than the service may have, all of them in use."""
+"""More connections than the service allows, all of them in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: baton.example.org\r\n\r\n"
 
 
 class Waiting:
-    """An app whose answers wait for `released`."""
+    """An app whose responses wait for `released`."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
@@ -58,7 +58,7 @@ async def exchange() -> None:
             app.released.set()
             for reader in served:
                 assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200")
-            # both are idle now, and the oldest one makes room
+            # both are idle now, and the older one is closed for a new connection
             newest = await connect(stack)
             assert (await newest.readuntil(b"done")).startswith(b"HTTP/1.1 200")
             assert await served[0].read() == b""

@@ -1,4 +1,4 @@
-"""What lies in files: paths that lead elsewhere, links, pickles, models with code, and where downloads come from."""
+"""Dangerous files: paths and links that lead outside, pickles, models with code, and download sources."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from baton.domain.data_sources import DataSources
 from baton.domain.errors import JobFailure, SpecError
 from baton.domain.spec import DatasetSpec, parse_spec
 from baton.storage import InvalidName, open_store
 from tests.service.helpers import Api, assert_problem, spec
 from worker.settings import WorkerSettings
-from worker.training.data import load_images
+from worker.training.data import RemoteData, load_images
 
 
 def load(path: object, cache: Path, roots: Sequence[Path]) -> int:
-    """How many images train."""
+    """The number of training images."""
     dataset = DatasetSpec(name="image-folder", path=str(path))
     return len(load_images(dataset, size=8, cache=cache, seed=1, roots=roots).train)
 
@@ -120,7 +121,7 @@ def test_no_object_lies_outside_of_the_store(tmp_path: Path) -> None:
 
 
 class Trap:
-    """Pickled, it leaves a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -142,6 +143,7 @@ def test_a_pickle_in_the_cache_is_not_loaded(files: Path, tmp_path: Path) -> Non
     assert not trap.exists()
 
 
+@pytest.mark.process  # loads TensorFlow, which make check does not
 def test_a_model_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     import keras
 
@@ -167,7 +169,7 @@ def _refused(load_model: Any, file: Path, trap: Path) -> None:
 
 
 def _renamed(file: Path, module: str, name: str, other: str, function: str) -> None:
-    """The same file with another class named in its config."""
+    """Replace the name of a class in the config of the model file."""
     with zipfile.ZipFile(file) as content:
         members = {one: content.read(one) for one in content.namelist()}
     config = json.loads(members["config.json"])
@@ -180,14 +182,33 @@ def _renamed(file: Path, module: str, name: str, other: str, function: str) -> N
             out.writestr(one, json.dumps(config) if one == "config.json" else data)
 
 
-URLS = ("http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "gs://bucket/x", "//169.254.169.254/x")
+URLS = {
+    "//169.254.169.254/x": "is no directory on this worker",
+    "file:///etc/passwd": "must be a path on the worker",
+    "http://169.254.169.254/latest/meta-data/": "needs #sha256=HEX",
+    f"http://169.254.169.254/x#sha256={'0' * 64}": "BATON_DATA_SOURCES",
+    "https://169.254.169.254/latest/meta-data/": "BATON_DATA_SOURCES",
+    "https://example.org@169.254.169.254/sets/x.zip": "a user name or password is not allowed",
+    "https://example.org\\@169.254.169.254/sets/x.zip": "a backslash",
+    "https://example.org/sets/%2e%2e/secret.zip": "must not contain '.' or '..'",
+    "https://example.org.evil.net/sets/x.zip": "BATON_DATA_SOURCES",
+    "https://example.org:8443/sets/x.zip": "BATON_DATA_SOURCES",
+    "gs://bucket/x": "BATON_DATA_SOURCES",
+    "s3://photos2/x": "BATON_DATA_SOURCES",
+}
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_spec_makes_a_worker_fetch_what_it_names(url: str, tmp_path: Path) -> None:
-    """A spec says `download: true`, and no more: the catalog and the worker's settings say from where."""
-    with pytest.raises(JobFailure, match="is no directory on this worker"):
-        load(url, tmp_path / "cache", [])
+def test_no_spec_makes_a_worker_fetch_what_its_operator_did_not_allow(url: str, tmp_path: Path) -> None:
+    """Nothing by default. For `download: true` the catalog and the worker's settings say from where."""
+    for sources in ("", "https://example.org/sets/, s3://photos"):
+        remote = RemoteData(tmp_path / "cache", sources=DataSources.parse(sources))
+        with pytest.raises((JobFailure, ValidationError)) as refused:
+            load_images(
+                DatasetSpec(name="image-folder", path=url), size=8, cache=tmp_path / "cache", seed=1, remote=remote
+            )
+        assert URLS[url] in str(refused.value)
+    assert not list((tmp_path / "cache").glob("data/*"))
     with pytest.raises(SpecError, match=r"dataset\.download"):
         parse_spec(spec(dataset={"name": "tiny-imagenet-200", "download": url}))
     with pytest.raises(SpecError, match="is not a known field"):

@@ -1,4 +1,4 @@
-"""Which client a request behind proxies comes from, and what a client can invent of that."""
+"""The client address of a request behind proxies, and which parts of it a client can forge."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def seen(trusted: tuple[str, ...], peer: str, *forwarded: str, proto: str = "") 
         (PRIVATE, "10.1.2.3", (), "10.1.2.3"),
         (PRIVATE, "fd00::7", ("[2001:db8::5]:4711",), "2001:db8::5"),
         (PRIVATE, "::ffff:10.1.2.3", ("203.0.113.9:80",), "203.0.113.9"),
+        ((), "::ffff:203.0.113.9", (), "203.0.113.9"),
         (PRIVATE, "testclient", ("203.0.113.9",), "testclient"),
         (("*",), "203.0.113.7", ("192.0.2.1, 203.0.113.9",), "203.0.113.9"),
         ((), "127.0.0.1", ("203.0.113.9",), "127.0.0.1"),
@@ -66,7 +67,7 @@ def test_the_scheme_is_what_the_nearest_proxy_says() -> None:
 
 @pytest.fixture
 def start(tmp_path: Any, redis_server: RedisServer) -> Callable[..., TestClient]:
-    """A service that a proxy at 10.1.2.3 asks."""
+    """A function that makes a service whose requests come from a proxy at 10.1.2.3."""
     url = f"sqlite:///{tmp_path}/baton.db"
     migrate(url)
 
@@ -79,7 +80,7 @@ def start(tmp_path: Any, redis_server: RedisServer) -> Callable[..., TestClient]
 
 
 def test_behind_an_ingress_the_cookie_is_secure(start: Callable[..., TestClient]) -> None:
-    """As the chart sets it, with the proxy trusted; and by the chart's other setting alone."""
+    """With the proxy trusted, as in the chart's settings, and with the chart's other setting alone."""
     for changes in ({"forwarded_allow_ips": "10.0.0.0/8"}, {"tls_proxy": True}):
         http = start(**changes)
         answer = http.post("/v1/session", json={"token": TOKEN}, headers={"X-Forwarded-Proto": "https"})

@@ -1,4 +1,4 @@
-"""What holders of tokens may write into a spec, a filter, a message, and what becomes of it."""
+"""Input that holders of tokens may write into a spec, a filter or a message, and its effect."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ def test_what_workers_write_gives_a_terminal_no_commands(api: Api, service: Serv
     body = {"claim_id": "c" * 8, "worker": {**worker_info(), "name": COMMANDS, "device": COMMANDS}}
     grant = api.http.post(f"/v1/attempts/{api.attempt(job)['id']}/claim", json=body).json()
     url, headers = f"/v1/attempts/{grant['attempt_id']}", {"Authorization": f"Bearer {grant['token']}"}
-    said = {"fence": grant["fence"], "kind": "hello", "message": COMMANDS, "data": {}}
-    assert api.http.post(f"{url}/notes", json=said, headers=headers).status_code == 201
+    note = {"fence": grant["fence"], "kind": "hello", "message": COMMANDS, "data": {}}
+    assert api.http.post(f"{url}/notes", json=note, headers=headers).status_code == 201
     beat = {"fence": grant["fence"], "phase": "training", "metrics": {COMMANDS: 1.0}, "doing": COMMANDS}
     assert api.http.post(f"{url}/heartbeat", json=beat, headers=headers).status_code == 200
     for arguments in (["status", job], ["events", job], ["list"]):
@@ -162,8 +162,8 @@ def test_what_workers_write_gives_a_terminal_no_commands(api: Api, service: Serv
 
 @pytest.mark.process
 def test_a_log_gives_a_terminal_colours_and_nothing_else() -> None:
-    said = json.dumps("\x1b[31mred\x1b[0m 50%\r\t\x1b]0;owned\x07\x1b[2J\x1b]52;c;eA==\x07\x9b\x08\n")
-    code = f"from baton.cli.follow import _write; _write({said})"
+    hostile = json.dumps("\x1b[31mred\x1b[0m 50%\r\t\x1b]0;owned\x07\x1b[2J\x1b]52;c;eA==\x07\x9b\x08\n")
+    code = f"from baton.cli.follow import _write; _write({hostile})"
     master, slave = pty.openpty()
     try:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=slave, check=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Whoever reaches the port, with and without a token: slow, many, large, oddly said."""
+"""Clients that reach the port, with and without a token: slow, many, large or malformed requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_head_that_never_ends_is_left(service: ServiceProcess, stranger: httpx
 def test_a_later_head_that_never_ends_is_left_too(service: ServiceProcess) -> None:
     with Wire(service, "GET /healthz HTTP/1.1", HOST) as slow:
         answer = slow.receive()
-        while not answer.endswith(b"}"):  # head and body may come apart
+        while not answer.endswith(b"}"):  # head and body may arrive separately
             answer += slow.receive()
         assert answer.startswith(b"HTTP/1.1 200")
         slow.send(b"GET /healthz HTTP/1.1\r\n")
@@ -50,7 +50,7 @@ def test_a_stranger_is_refused_before_the_body_has_come(service: ServiceProcess)
         slow.send(b"{")
         assert slow.receive().startswith(b"HTTP/1.1 401")
         while slow.drip(b" "):
-            pass  # the rest of the answer, and then nothing: the connection is closed
+            pass  # read the rest of the response, until the connection is closed
 
 
 def test_idle_connections_make_room_for_those_who_ask(service: ServiceProcess) -> None:
@@ -62,7 +62,7 @@ def test_idle_connections_make_room_for_those_who_ask(service: ServiceProcess) -
 
 
 def test_streams_of_one_token_leave_room_for_others(service: ServiceProcess, api: Api) -> None:
-    """Of 40 connections a token may use 20 at once."""
+    """A token may use 20 of 40 connections at the same time."""
     job = api.submit()["id"]
     other = api.token("read")["token"]
     stream = (f"GET /v1/jobs/{job}/events HTTP/1.1", HOST, BEARER, "Accept: text/event-stream")
@@ -119,7 +119,7 @@ def test_deep_json_is_refused(api: Api, depth: int) -> None:
     ],
 )
 def test_no_two_readers_see_two_requests(service: ServiceProcess, lines: tuple[str, ...]) -> None:
-    """What a proxy and the service could read differently, so that one's body is the other's next request."""
+    """Requests that a proxy and the service could split differently, so that a body becomes the next request."""
     smuggled = b"GET /v1/tokens HTTP/1.1\r\nHost: x\r\n\r\n"
     with Wire(service, *POST, BEARER, *lines, "Connection: close", body=b"0\r\n\r\n" + smuggled) as wire:
         answer = wire.rest()
@@ -144,7 +144,7 @@ def test_no_answer_leads_to_the_host_of_the_request(stranger: httpx.Client, path
 
 
 def test_a_page_under_another_name_is_a_stranger(service: ServiceProcess, stranger: httpx.Client) -> None:
-    """DNS rebinding: a page of evil.example.org, whose name was made to mean this machine."""
+    """DNS rebinding: a page of evil.example.org, whose name was made to resolve to this machine."""
     for path in ("/v1/jobs", "/v1/tokens", "/v1/session"):
         answer = stranger.get(path, headers={"Host": f"evil.example.org:{service.port}"})
         assert_problem(answer, 401, "unauthorized")
@@ -152,13 +152,13 @@ def test_a_page_under_another_name_is_a_stranger(service: ServiceProcess, strang
     assert TOKEN not in shown
 
 
-def test_whose_word_about_addresses_is_believed(service: ServiceProcess, stranger: httpx.Client) -> None:
-    """Wrong tokens are counted by address: a client that invents addresses must reach the service by a proxy's."""
+def test_only_a_trusted_proxy_may_forward_addresses(service: ServiceProcess, stranger: httpx.Client) -> None:
+    """Wrong tokens are counted by address. So only the address that a trusted proxy reports counts."""
     assert "forwarded_allow_ips" not in service.environment
     for number in range(25):
         headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": f"192.0.2.1, 192.0.2.{number}, 203.0.113.9"}
         answer = stranger.get("/v1/jobs", headers=headers)
     assert_problem(answer, 429, "too-many-failures")
-    # The right one is answered from there too: an institute shares one address.
+    # The right token is still accepted from that address, because many users may share one address.
     good = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "203.0.113.9"}
     assert stranger.get("/v1/jobs", headers=good).status_code == 200

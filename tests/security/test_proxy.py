@@ -1,4 +1,4 @@
-"""What the proxy of docker-compose.yml bounds, as Caddy itself reads its file."""
+"""The limits of the proxy in docker-compose.yml, as Caddy itself reads them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tests.support.service import ROOT
 pytestmark = pytest.mark.process
 
 SECOND = 10**9
+UPLOAD_SECONDS, MAX_UPLOAD = 600, 128 << 20
+UPLOADS = ["*/objects/*", "*/v1/packs/*", "*/v1/manifests/*", "*/v1/code/*"]
 
 
 def test_the_proxy_is_patient_with_readers_alone() -> None:
@@ -26,17 +28,29 @@ def test_the_proxy_is_patient_with_readers_alone() -> None:
     assert len(servers) == 2
     for server in servers.values():
         assert 0 < server["read_header_timeout"] <= 60 * SECOND
-        assert 0 < server["read_timeout"] <= 120 * SECOND
+        assert UPLOAD_SECONDS * SECOND < server["read_timeout"] <= 900 * SECOND
         assert 0 < server["idle_timeout"] <= 600 * SECOND
         assert "write_timeout" not in server  # streams of events last for days
         assert server["max_header_bytes"] <= 1 << 16
-        assert MAX_BODY <= largest_body(server) <= 4 * MAX_BODY
+        uploads, others = limits(server)
+        assert uploads["match"] == [{"method": ["PUT"], "path": UPLOADS}]
+        assert others["match"] == [{"not": uploads["match"]}]
+        assert MAX_UPLOAD <= max_size(uploads) <= 2 * MAX_UPLOAD
+        assert MAX_BODY <= max_size(others) <= 4 * MAX_BODY
     assert json.loads(done.stdout)["admin"]["disabled"]
 
 
-def largest_body(node: Any) -> int:
-    """The greatest limit that stands somewhere below; 0 without one."""
-    if isinstance(node, dict) and node.get("handler") == "request_body":
-        return int(node["max_size"])
-    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return max(map(largest_body, below), default=0)
+def limits(node: Any) -> list[dict[str, Any]]:
+    """The routes that limit bodies, in their order."""
+    if isinstance(node, dict):
+        here = (
+            [node] if "match" in node and "request_body" in [one["handler"] for one in node.get("handle", ())] else []
+        )
+        return here + [one for below in node.values() for one in limits(below)]
+    return [one for below in node for one in limits(below)] if isinstance(node, list) else []
+
+
+def max_size(route: dict[str, Any]) -> int:
+    """The most bytes of a body."""
+    (handler,) = route["handle"]
+    return int(handler["max_size"])

@@ -1,4 +1,6 @@
-"""Whoever reaches Redis: messages that name functions, callbacks, webhooks, or hold pickles run nothing in a worker."""
+"""Messages from an attacker who reaches Redis: function names, callbacks, webhooks and pickles run nothing in a
+worker.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def queue(redis_server: RedisServer) -> Iterator[Queue]:
 
 
 class Planted:
-    """Pickled, it calls the trap."""
+    """An object that calls the trap when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         from tests.security.trap import spring
@@ -43,7 +45,7 @@ class Planted:
 
 
 def plant(queue: Queue) -> None:
-    """Everything that RQ would act on."""
+    """Write every kind of message that would make RQ run code."""
     connection: redis.Redis = queue.connection
     queue.enqueue_call("os.system", args=["touch $BATON_TRAP"], job_id="a" * 32)
     queue.enqueue_call(TRAP, args=["x"], job_id="b" * 32)
@@ -56,7 +58,7 @@ def plant(queue: Queue) -> None:
 
 
 def abandon(queue: Queue) -> None:
-    """A message that looks as if its worker had died: RQ's next worker would call what it names."""
+    """Write a message that looks as if its worker had died: RQ's own worker would call the function that it names."""
     job = queue.enqueue_call(FUNCTION, args=["e" * 32], job_id="e" * 32, on_failure=Callback(TRAP))
     queue.connection.lrem(queue.key, 0, job.id)
     queue.connection.hset(job.key, "status", "started")
@@ -73,11 +75,11 @@ def test_planted_messages_run_nothing(service: ServiceProcess, queue: Queue, tmp
     assert not trap.exists()
     assert queue.job_ids == []
     spring(queue, trap)
-    assert trap.exists(), "the trap is none: RQ's own worker would not have run it either"
+    assert trap.exists(), "the trap does not work: RQ's own worker did not run it either"
 
 
 def spring(queue: Queue, trap: Path) -> None:
-    """What RQ's own worker does with what was abandoned."""
+    """Let RQ's own worker process the abandoned message."""
     code = (
         "import sys; from redis import Redis; from rq import Queue; from rq.registry import clean_registries; "
         "from rq.serializers import JSONSerializer; "

@@ -1,4 +1,4 @@
-"""Secrets that are planted where the service and its workers get them, and looked for in all that comes out."""
+"""Secrets are put into the settings of service and workers, and must not appear in any output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "planted-7f3a9c"
 
 @pytest.mark.process
 def test_no_secret_is_in_what_comes_out(tmp_path: Path) -> None:
-    """Of BATON_TOKEN and the password of Redis: in answers, problems, logs, the store and the database."""
+    """BATON_TOKEN and the password of Redis are not in responses, error bodies, logs, the store or the database."""
     token, password = f"{SECRET}-token-of-the-owner", f"{SECRET}-of-redis"
     with running_redis() as redis:
         redis.client().config_set("requirepass", password)
@@ -61,6 +61,7 @@ BAD = [
     ("BATON_REDIS_URL", f"http://:{SECRET}@127.0.0.1/0"),
     ("BATON_REDIS_URL", f"redis://:{SECRET}@127.0.0.1:port/0"),
     ("BATON_STORE", f"s3://key:{SECRET}@bucket"),
+    ("BATON_STORE", f"ftp://key:{SECRET}@bucket"),
     ("BATON_LEASE_SECONDS", "0"),
 ]
 
@@ -75,7 +76,7 @@ def test_a_bad_setting_is_told_without_its_secret(tmp_path: Path, module: str, n
         "BATON_DATABASE_URL": f"sqlite:///{tmp_path}/x.db",
         "BATON_STORE": (tmp_path / "store").as_uri(),
         "BATON_PORT": "0",
-        "BATON_URL": "ftp://nowhere",  # so that a worker ends at once, whatever else is right
+        "BATON_URL": "ftp://nowhere",  # makes a worker end immediately, even if everything else is right
         name: value,
     }
     command = [sys.executable, "-m", module]
@@ -100,7 +101,7 @@ PUBLIC = ("token_id", ".id", "shown.cookie", "status_code", "error.code")
 
 
 def comparisons(path: Path) -> Iterator[tuple[int, str]]:
-    """Each == and != with a name in it that sounds like a secret."""
+    """Each == and != that compares a name which sounds like a secret."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Compare) and any(isinstance(one, ast.Eq | ast.NotEq) for one in node.ops):
             for side in (node.left, *node.comparators):

@@ -1,4 +1,4 @@
-"""Crowds of workers and readers that share the connections of one replica."""
+"""Many workers and readers share the connections of one replica."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def poll(name: str) -> bytes:
 
 @asynccontextmanager
 async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[bytes]]:
-    """So many polls at once, one worker each, with one token; and the answers of those that ended."""
+    """`number` concurrent polls with one token, each of another worker. Yields the responses of those that ended."""
     ended: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 
     async def one(name: str) -> None:
         answer = b""
-        with suppress(ConnectionError):  # an idle connection is cut where another one needs its room
+        with suppress(ConnectionError):  # an idle connection is closed if another one needs its place
             reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
             writers.append(writer)
             writer.write(poll(name))
@@ -78,7 +78,9 @@ async def pollers(service: ServiceProcess, number: int) -> AsyncIterator[list[by
 
 
 def test_a_crowd_of_pollers_shuts_out_nobody_else(service: ServiceProcess) -> None:
-    """1,100 workers poll with one token, of which 40 may wait: claims, heartbeats, users and the admin are answered."""
+    """1,100 workers poll with one token, of which 40 may wait: claims, heartbeats, users and the administrator get
+    responses.
+    """
 
     async def crowd() -> None:
         async with pollers(service, POLLERS) as ended:
@@ -113,7 +115,7 @@ def test_one_worker_that_never_ends_its_polls_leaves_room_for_the_others(service
         polls = [held.enter_context(Wire(service)) for _ in range(9)]
         for one in polls:
             one.send(poll("greedy"))
-        # Requests of different connections are read in any order: one of them is refused, and it need not be the last.
+        # Requests of different connections are read in any order, so the refused request need not be the last one.
         (refused, *_) = eventually(lambda: [one for one in polls if one.answered()])
         assert refused.receive().startswith(b"HTTP/1.1 429")
         report = json.dumps({**worker_info("modest"), "queues": ["default"]}).encode()

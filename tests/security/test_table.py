@@ -1,4 +1,4 @@
-"""The table of attacks in the documentation and the tests are the same."""
+"""The table of attacks in the documentation names exactly the tests of this folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROW = re.compile(r"^\| (?P<attack>[^|]+) \| (?P<got>[^|]+) \| (?P<tests>(?:`test
 
 
 def named() -> list[str]:
-    """All tests that the table's rows name."""
+    """All tests that the rows of the table name."""
     return [one for row in ROW.finditer(TABLE.read_text()) for one in re.findall(r"`([^`]+)`", row["tests"])]
 
 
@@ -27,7 +27,7 @@ def test_each_row_names_tests_that_are_there() -> None:
     assert len(named()) > 60
     for one in named():
         path, _, name = one.partition("::")
-        assert name in names_in(ROOT / path), f"{one} is no test"
+        assert name in names_in(ROOT / path), f"{one} is not a test"
 
 
 def test_each_row_of_the_tables_can_be_read() -> None:

@@ -1,4 +1,4 @@
-"""Tokens where they do not belong, on every route of a worker that the contract has."""
+"""Tokens on routes where they must be refused, for every route of a worker in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "/v1/attempts/{attempt_id}/"
 
 @pytest.fixture(scope="module")
 def routes(api: Api) -> list[str]:
-    """What an attempt's own token opens and writes."""
+    """The routes that accept the attempt's token and write."""
     document: dict[str, Any] = api.http.get("/openapi.json").json()["paths"]
     found = [path for path, calls in document.items() if path.startswith(PREFIX) and opens(calls.get("post", {}))]
     assert {path.removeprefix(PREFIX) for path in found} >= {"heartbeat", "checkpoints", "finish", "notes"}
@@ -48,7 +48,7 @@ def test_a_token_of_another_attempt_writes_nothing_anywhere(api: Api, routes: li
 
 
 def test_a_token_is_shown_in_the_header_alone(service: ServiceProcess) -> None:
-    """Addresses stand in logs and histories."""
+    """URLs appear in logs and in the browser's history."""
     token = BEARER.removeprefix("Authorization: Bearer ")
     for target in (
         f"/v1/jobs?token={token}",

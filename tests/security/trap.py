@@ -1,4 +1,7 @@
-"""What a planted message names: being imported or called leaves a file, whose name is in the environment."""
+"""The module that attack messages name.
+
+When it is imported or called, it creates the file that the environment names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes on a connection to the service, said as nobody's HTTP library would say them."""
+"""Raw bytes on a connection to the service, which HTTP libraries would not send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wire:
     """One connection."""
 
     def __init__(self, service: ServiceProcess, *lines: str, body: bytes = b"") -> None:
-        """`lines`: a whole head, sent at once; none: nothing is sent yet."""
+        """`lines`: a complete head, which is sent immediately. Without lines nothing is sent yet."""
         self._socket = socket.create_connection(("127.0.0.1", service.port), WAIT_SECONDS)
         if lines:
             self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
@@ -36,25 +36,25 @@ class Wire:
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """What comes next; nothing once the other side has closed."""
+        """The next bytes. They are empty after the other side has closed the connection."""
         try:
             return self._socket.recv(1 << 16)
         except ConnectionError:
             return b""
 
     def rest(self) -> bytes:
-        """Everything until the service closes."""
+        """All bytes until the service closes the connection."""
         found = b""
         while chunk := self.receive():
             found += chunk
         return found
 
     def answered(self) -> bool:
-        """Whether something has arrived."""
+        """Whether bytes have arrived."""
         return bool(select.select([self._socket], [], [], 0)[0])
 
     def drip(self, piece: bytes, seconds: float = WAIT_SECONDS) -> bytes:
-        """Send a piece again and again until the service answers or closes, and what it said."""
+        """Send a piece repeatedly until the service responds or closes, and return the response."""
         self._socket.settimeout(SLOW_SECONDS / 8)
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
@@ -65,11 +65,11 @@ class Wire:
                 continue
             except ConnectionError:
                 return b""
-        raise AssertionError(f"the service listened for {seconds} s")
+        raise AssertionError(f"the service did not respond or close the connection within {seconds} s")
 
 
 def ask(service: ServiceProcess, *lines: str, body: bytes = b"") -> tuple[int, str]:
-    """The status and the whole answer, 0 without one."""
+    """The status and the whole response. The status is 0 if there is none."""
     with Wire(service, *lines, "Connection: close", body=body) as wire:
         answer = wire.rest().decode("latin-1")
     return int(answer.split(" ", 2)[1]) if answer else 0, answer

@@ -1,4 +1,4 @@
-"""Many queued jobs at once, and what reading them costs: rows by hand, and a count of the database's work."""
+"""Creates many queued jobs directly in the database, and counts the rows and steps that a read costs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tests.service.helpers import Api
 
 
 def plant(api: Api, like: str, count: int, **changes: Any) -> None:
-    """Add so many jobs like the job `like`, whose first attempt is queued; `changes` of their attempts."""
+    """Insert `count` copies of the job `like` and of its first attempt, which is queued.
+
+    `changes` are columns of the attempts.
+    """
     with api.services.database.write() as session:
         job = _values(Job, session.scalars(select(Job).where(Job.id == like)).one())
         attempt = _values(Attempt, session.scalars(select(Attempt).where(Attempt.job_id == like)).one())
@@ -42,7 +45,7 @@ def _values(table: type[Any], row: Any) -> dict[str, Any]:
 
 @dataclass
 class Work:
-    """`rows` that were fetched; `steps` of SQLite's machine, in hundreds."""
+    """`rows`: rows fetched from the database. `steps`: instructions of SQLite's virtual machine, in hundreds."""
 
     rows: int = 0
     steps: int = 0
@@ -50,7 +53,7 @@ class Work:
 
 @contextmanager
 def counted(*engines: Engine) -> Iterator[Work]:
-    """What SQLite does meanwhile for connections that are taken from these engines."""
+    """Count what SQLite does, while the context is open, for connections that are taken from these engines."""
     work = Work()
 
     def row(_cursor: Any, found: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,21 +1,21 @@
-"""A browser: it keeps cookies and sends the headers of its page."""
+"""A browser that keeps cookies and sends the headers of its page."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import httpx
-from fastapi.testclient import TestClient
 
 from tests.service.helpers import Api
 from tests.support.service import TOKEN
+from tests.support.service_client import another_client
 
 
 class Browser:
-    """Keeps cookies and sends the headers with which a browser names the page of a request."""
+    """An HTTP client that keeps cookies and sends the headers by which a browser identifies the page of a request."""
 
     def __init__(self, api: Api, url: str = "http://testserver") -> None:
-        self.http = TestClient(api.http.app, base_url=url, raise_server_exceptions=False)  # type: ignore[union-attr]
+        self.http = another_client(api.http, base_url=url)
         self.csrf = ""
 
     def log_in(self, token: str = TOKEN, site: str = "same-origin") -> httpx.Response:

@@ -1,15 +1,20 @@
-"""A service on SQLite and on PostgreSQL, made by the migrations, with a real Redis and a directory store."""
+"""Fixtures: a service on SQLite or PostgreSQL whose schema the migrations made, with a real Redis and a directory
+store.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from redis import Redis
 
 from service.app import create_app
 from service.db.engine import Database, open_engine
@@ -18,13 +23,15 @@ from service.db.operation_tables import Replica
 from service.db.unit_of_work import Unit
 from service.settings import Settings
 from tests.service.clock import MovedClock
-from tests.service.helpers import DATABASES, Api, eventually
+from tests.service.helpers import Api, eventually
+from tests.support import shared_statements
 from tests.support.listener import Listener, listening
 from tests.support.moved_clock import MovedClock as DatabaseClock
 from tests.support.moved_clock import moved_clock
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import TOKEN
+from tests.support.service_client import ServiceClient
 
 
 @pytest.fixture(scope="session")
@@ -33,27 +40,42 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_statements() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        shared_statements.share(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, to be copied: the same bytes for each test, once made."""
+    """A migrated SQLite file. It is made once, and each test gets a copy."""
     path = tmp_path_factory.mktemp("template") / "baton.db"
     migrate(f"sqlite:///{path}")
     return path
 
 
-@pytest.fixture(params=DATABASES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each database that its mark `databases` names."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    for fixture in {"database_url", "new_database_url"} & set(metafunc.fixturenames):
+        if mark is not None:
+            metafunc.parametrize(fixture, mark.args, indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> str:
-    """A migrated database of the test's own, on SQLite and on PostgreSQL."""
-    if request.param == "postgresql":
+    """A migrated database for this test. It is SQLite unless the mark `databases` names another."""
+    if getattr(request, "param", "sqlite") == "postgresql":
         return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{shutil.copy(template, tmp_path / 'baton.db')}"
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture
 def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Makes databases without any table."""
+    """A function that makes databases without tables."""
     made: list[str] = []
-    if request.param == "sqlite":
+    if getattr(request, "param", "sqlite") == "sqlite":
         yield lambda: f"sqlite:///{tmp_path}/new-{made.append('') or len(made)}.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -64,7 +86,7 @@ def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 
 @pytest.fixture
 def empty_database_url(new_database_url: Callable[[], str]) -> str:
-    """A database without any table, on SQLite and on PostgreSQL."""
+    """A database without tables."""
     return new_database_url()
 
 
@@ -84,20 +106,34 @@ def settings(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Ca
 
 
 def served_until_now(database_url: str) -> None:
-    """Leave the row of a replica that took heartbeats for two hours, until now."""
-    engine = open_engine(database_url)
+    """Insert the row of a replica that has taken heartbeats for two hours, until now."""
     now = datetime.now(UTC)
     row = {"name": "before", "started_at": now - timedelta(hours=2), "last_write_at": now}
-    # As the service writes: on SQLite with the lock from the start, for another service may be writing its own row.
+    if database_url.startswith("sqlite:///"):
+        _insert_replica(database_url.removeprefix("sqlite:///"), row)
+        return
+    engine = open_engine(database_url)
+    # Write as the service does. On SQLite that takes the write lock first, because another service may be writing its
+    # own row.
     with Database(engine).write() as session:
         session.merge(Replica(**row))
     engine.dispose()
 
 
+def _insert_replica(path: str, row: dict[str, Any]) -> None:
+    """Almost each test does this. An engine of its own would cost more than the rest of the set-up."""
+    values = [one.replace(tzinfo=None).isoformat(" ") if isinstance(one, datetime) else one for one in row.values()]
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"INSERT OR REPLACE INTO replicas ({', '.join(row)}) VALUES (?, ?, ?)", values)
+
+
 @pytest.fixture
 def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
-    """Makes a service with other settings. It takes the place of another that served until now, so that leases count
-    at once; `after_outage`: there was none.
+    """A function that starts a service with other settings.
+
+    By default it follows a replica that served until now, so leases can expire immediately. With `after_outage=True`
+    no replica served before.
     """
     clients: list[TestClient] = []
 
@@ -106,7 +142,7 @@ def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
         if not after_outage:
             served_until_now(made.database_url)
         app = create_app(made)
-        client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False)
+        client = ServiceClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
         client.__enter__()
         clients.append(client)
         readiness = app.state.services.readiness
@@ -118,15 +154,20 @@ def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Api]]:
         client.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="session")
+def redis_client(redis_server: RedisServer) -> Redis:
+    return redis_server.client()
+
+
 @pytest.fixture
-def api(start: Callable[..., Api], redis_server: RedisServer) -> Api:
-    redis_server.client().flushall()
+def api(start: Callable[..., Api], redis_client: Redis) -> Api:
+    redis_client.flushall()
     return start()
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
-    """What the service takes for the time, moved by hand."""
+    """The time that the service uses. Tests set it."""
     moved = MovedClock()
     monkeypatch.setattr(Unit, "now", lambda _unit: moved.now)
     return moved
@@ -134,7 +175,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
 
 @pytest.fixture
 def moved(api: Api) -> Iterator[DatabaseClock]:
-    """The clock of the service's database. Unlike `clock`, it runs on, and the service sees that it is set."""
+    """The clock of the service's database. Unlike `clock` it keeps running, and the service notices that it was set."""
     services = api.services
     databases = (services.database, services.leases, services.reconciler._database)
     with moved_clock(*(one.engine for one in databases)) as clock:
@@ -142,18 +183,18 @@ def moved(api: Api) -> Iterator[DatabaseClock]:
 
 
 @pytest.fixture
-def ear() -> Iterator[Listener]:
-    """An endpoint for notifications."""
+def listener() -> Iterator[Listener]:
+    """An endpoint that receives notifications."""
     with listening() as found:
         yield found
 
 
 @pytest.fixture
-def tell(start: Callable[..., Api], ear: Listener) -> Callable[..., Api]:
-    """A service with one target, `ops`, that is tried again soon."""
+def notifying(start: Callable[..., Api], listener: Listener) -> Callable[..., Api]:
+    """A function that starts a service with one notification target, `ops`, and a short delay before a retry."""
     return lambda **changes: start(
         **{
-            "notify_urls": f"ops={ear.url('ops')}",
+            "notify_urls": f"ops={listener.url('ops')}",
             "notify_timeout_seconds": 60,
             "notify_backoff_seconds": 0.001,
             "notify_tries": 3,
@@ -164,6 +205,6 @@ def tell(start: Callable[..., Api], ear: Listener) -> Callable[..., Api]:
 
 @pytest.fixture
 def known(api: Api) -> Api:
-    """A service that knows its store."""
+    """A service that knows the identity of its store."""
     eventually(lambda: api.services.own_store.id)
     return api

@@ -1,4 +1,4 @@
-"""The messages in Redis, and the time of their dispatch."""
+"""The messages in Redis, and the time at which each was dispatched."""
 
 from __future__ import annotations
 

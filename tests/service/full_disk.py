@@ -1,4 +1,4 @@
-"""A service whose disks fill up, on file systems of its own: `unshare -rm python -m tests.service.full_disk ...`.
+"""Fills the disks of a service, on private file systems: `unshare -rm python -m tests.service.full_disk ...`.
 
 Arguments: a folder, and the URL of a Redis. The database is in the folder's `data`, the store in its `store`.
 """
@@ -20,7 +20,7 @@ from tests.support.service import TOKEN
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all room of the disk."""
+    """Write a file that takes all free space of the disk."""
     path = folder / "filler"
     with path.open("wb", buffering=0) as file:
         try:
@@ -31,13 +31,13 @@ def fill(folder: Path) -> Path:
 
 
 def not_ready(api: Api) -> dict[str, str]:
-    """What /readyz finds wrong, by part."""
+    """The message of each part that /readyz reports as not ready."""
     answer = api.http.get("/readyz")
     return {} if answer.status_code == 200 else {one["field"]: one["message"] for one in answer.json()["errors"]}
 
 
 def refused(api: Api, hand: WorkerHand, where: Path) -> None:
-    """A write is refused by the disk's name, and what reads goes on."""
+    """A write fails with 503 `disk-full`, and the error names the disk. Reads still work."""
     answer = hand.beat("training")
     problem = assert_problem(answer, 503, "disk-full")
     assert str(where) in problem["detail"]
@@ -47,7 +47,7 @@ def refused(api: Api, hand: WorkerHand, where: Path) -> None:
 
 
 def scenario(api: Api, data: Path, store: Path) -> None:
-    """Each disk fills up and is made room on, one after the other."""
+    """Fill each disk, check the service, and free the space, one disk after the other."""
     hand = api.running()
     hand.artifact("a.txt", b"a")
     eventually(lambda: not_ready(api) == {})

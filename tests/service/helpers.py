@@ -1,7 +1,8 @@
-"""A user and a worker at the service's HTTP surface, in few words."""
+"""Short calls for a user and a worker of the HTTP API."""
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from service.api.context import Services
 from service.db.auth_tables import ApiToken
 from service.db.tables import Attempt
 
-DATABASES = ("sqlite", "postgresql")
-# For what is SQLite's own, and for what no database has a part in: once is enough.
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+# Tests run on SQLite unless a mark names another database; the nearest mark counts. Use ON_BOTH for a test that depends
+# on the database: locks, races, its clock, unique keys, query plans, migrations.
+ON_SQLITE = pytest.mark.databases("sqlite")
+ON_POSTGRESQL = pytest.mark.databases("postgresql")
+ON_BOTH = pytest.mark.databases("sqlite", "postgresql")
 STREAM = {"Accept": "text/event-stream"}
 SPEC: dict[str, Any] = {
     "name": "small",
@@ -40,13 +42,13 @@ def spec(**changes: Any) -> dict[str, Any]:
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The condition's first true value."""
+    """Call the condition until its value is true, and return that value."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, "did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not true in time"
         time.sleep(0.02)
 
 
@@ -54,7 +56,7 @@ TIMES = ("goodput", "seconds", "as_of", "beat_at", "silent_seconds", "lease_expi
 
 
 def timeless(view: dict[str, Any]) -> dict[str, Any]:
-    """A job or an attempt without what changes by itself as time passes."""
+    """A job or an attempt without the fields that change as time passes."""
     found = {name: value for name, value in view.items() if name not in TIMES}
     if found.get("checkpoint"):
         found["checkpoint"] = {name: value for name, value in found["checkpoint"].items() if name != "age_seconds"}
@@ -71,18 +73,21 @@ def worker_info(name: str = "w1") -> dict[str, Any]:
 
 @dataclass
 class Api:
-    """The service as its users see it."""
+    """The HTTP API of a service, and its parts for tests that look inside."""
 
     http: TestClient | httpx.Client
     services: Services = field(repr=False, default=None)  # type: ignore[assignment]
     store: BlobStore | None = None
 
     def put(self, name: str, content: bytes) -> str:
-        """Write an object as a worker does it; its CRC32C. `store` is that of a service in another process."""
+        """Write an object as a worker does, and return its CRC32C.
+
+        Set `store` if the service runs in another process.
+        """
         return str((self.store or self.services.store).put(name, content).crc32c)
 
     def token(self, *scopes: str, name: str | None = None, **more: Any) -> dict[str, Any]:
-        """A new token; its secret is in `token`."""
+        """Create a token. The field `token` of the result is its secret."""
         body = {"name": name or f"t-{uuid.uuid4().hex[:8]}", "scopes": list(scopes), **more}
         answer = self.http.post("/v1/tokens", json=body)
         assert answer.status_code == 201, answer.text
@@ -113,7 +118,10 @@ class Api:
         return self.items(job_id, "attempts")[-1]
 
     def claim(self, job_id: str, name: str = "w1", token: str | None = None) -> WorkerHand:
-        """`token`: the worker's own; without one it has all scopes."""
+        """Claim the job's attempt.
+
+        `token`: the worker's token. Without one, the worker uses the administrator's token, which has all scopes.
+        """
         hand = WorkerHand(self, self.attempt(job_id)["id"], job_id, name, token=token)
         answer = hand.claim()
         assert answer.status_code == 200, answer.text
@@ -121,13 +129,13 @@ class Api:
         return hand
 
     def running(self, name: str = "w1", **changes: Any) -> WorkerHand:
-        """A new job that a worker trains."""
+        """Submit a job, and claim it with a worker that reports the phase `training`."""
         hand = self.claim(self.submit(**changes)["id"], name)
         hand.beat("training")
         return hand
 
     def set_attempt(self, attempt_id: str, **values: Any) -> None:
-        """Move a row by hand, where a test would have to wait."""
+        """Change the row of an attempt directly, where a test would otherwise have to wait."""
         with self.services.database.write() as session:
             session.execute(update(Attempt).where(Attempt.id == attempt_id).values(**values))
 
@@ -144,13 +152,13 @@ class Api:
         self.services.authenticator.forget()
 
     def conduct(self) -> None:
-        """One pass of the reconciler."""
+        """Run one pass of the reconciler."""
         self.services.reconciler.run_once()
 
 
 @dataclass
 class WorkerHand:
-    """One claim of one worker."""
+    """One worker with one claim."""
 
     api: Api
     attempt_id: str
@@ -167,7 +175,7 @@ class WorkerHand:
 
     @property
     def headers(self) -> dict[str, str]:
-        """With the attempt's own token, once it is claimed."""
+        """After the claim: the header with the attempt's token."""
         return bearer(self.grant["token"]) if "token" in self.grant else {}
 
     def post(self, verb: str, **body: Any) -> httpx.Response:
@@ -187,7 +195,10 @@ class WorkerHand:
         return checkpoint_prefix(self.job_id, step, self.fence, self.saves)
 
     def checkpoint(self, step: int, *roles: str, written: bool = True, **more: Any) -> httpx.Response:
-        """Write its manifest, unless the name is no checkpoint's, and commit it."""
+        """Commit a checkpoint.
+
+        Its manifest is written first, unless `written` is false or the prefix is not a checkpoint's.
+        """
         prefix = more.pop("prefix", None) or self.prefix(step)
         there = written and checkpoint_parts(prefix) is not None
         body = {
@@ -222,12 +233,24 @@ class WorkerHand:
         return self.post("epochs", row=row, **more)
 
     def artifact(self, name: str = "best.keras", content: bytes = b"model", **more: Any) -> httpx.Response:
-        """Write the object and commit it."""
+        """Write the object and commit the artifact."""
         self.saves += 1
         target = more.pop("object", None) or artifact_object(self.job_id, self.fence, self.saves, name)
         crc32c = self.api.put(target, content)
         body = {"name": name, "object": target, "size": len(content), "crc32c": crc32c}
         return self.post("artifacts", **{**body, "content_type": "application/octet-stream", **more})
+
+    def series(self, **series: list[tuple[int, float]]) -> httpx.Response:
+        """Send points, as (step, value), of these series."""
+        points = [
+            {"name": name, "step": step, "value": value if math.isfinite(value) else str(value), "at": 1.8e9}
+            for name, values in series.items()
+            for step, value in values
+        ]
+        return self.post("series", points=points)
+
+    def roll_back(self, after_step: int) -> httpx.Response:
+        return self.post("series/rollback", after_step=after_step)
 
     def note(self) -> httpx.Response:
         return self.post("notes", kind="hello", message="from the worker", data={"a": 1})
@@ -237,7 +260,7 @@ class WorkerHand:
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The answer is this problem, in the one form that all errors have."""
+    """The response has this status and this error code, and the form that all error bodies have."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = dict(answer.json())

@@ -1,4 +1,4 @@
-"""Jobs that end, and the rows of the notifications that tell of them."""
+"""Jobs that end, and the rows of their notifications."""
 
 from __future__ import annotations
 

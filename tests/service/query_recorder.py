@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def asked() -> Iterator[dict[str, Any]]:
-    """Each statement that is sent to a database meanwhile, with its last parameters."""
+    """Record each statement that is sent to a database while the context is open, with its last parameters."""
     found: dict[str, Any] = {}
 
     def heard(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:

@@ -1,4 +1,4 @@
-"""Rows for every table, by hand and in SQL: what a database holds before a migration moves it."""
+"""Rows for every table, inserted with SQL. They are the contents of a database before a migration."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ _CHECKPOINT = {
 }  # fmt: skip
 _EPOCH = {
     "epoch": 1, "fence": 1, "stage": 1, "stage_epoch": 1, "global_step": 2**40, "image_size": 16, "batch_size": 64,
-    "learning_rate": 1e-3, "loss": None, "accuracy": 0.1, "attempt": 1, "finished_at": TIME,
+    "learning_rate": 1e-3, "loss": None, "accuracy": 0.1, "val_loss": 1 / 3, "attempt": 1, "finished_at": TIME,
+    "metrics": {"loss": "NaN", "dice": 0.5},
 }  # fmt: skip
-# Parents before children. A column that a revision does not have yet is left out.
+# Parents come before children. A column that a revision does not have yet is left out.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "jobs": [
-        {**_JOB, "id": JOBS[0], "state": "paused", "desired": "pause"},
-        {**_JOB, "id": JOBS[1], "state": "running", "desired": "run"},
+        {**_JOB, "id": JOBS[0], "state": "paused", "desired": "pause", "source_job": JOBS[1],
+         "source": {"kind": "from"}},
+        {**_JOB, "id": JOBS[1], "state": "running", "desired": "run", "data": "photos@sha256:" + "1" * 64},
     ],
     "job_labels": [{"job_number": 1, "key": "a", "value": "b"}],
+    "job_data": [{"job_number": 1, "name": "train", "reference": "photos@sha256:" + "2" * 64}],
     "idempotency_keys": [{"key": "k", "body": "d" * 64, "job_id": JOBS[0], "created_at": TIME}],
     "stages": [
         {"job_id": job, "stage": 1, "name": "one", "state": "active", "epochs": 2, "image_size": 16, "batch_size": 64}
@@ -46,7 +49,22 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "checkpoints": [{**_CHECKPOINT, "id": "c" * 32, "job_id": JOBS[1], "attempt_id": "a" * 32, "prefix": "p"}],
     "pointers": [{"job_id": JOBS[1], "role": "latest", "checkpoint_id": "c" * 32}],
+    "checkpoint_copies": [
+        {
+            "job_id": JOBS[0], "source_job": JOBS[1], "checkpoints": [{"prefix": "p"}], "state": "pending",
+            "asked_at": TIME,
+        }
+    ],
     "epochs": [{**_EPOCH, "job_id": JOBS[1]}],
+    "series": [
+        {
+            "number": 1, "job_id": JOBS[1], "name": "train/loss", "width": 1, "count": 2, "first_step": 0,
+            "last_step": 2**40, "last": None, "last_at": 1.8e9, "minimum": 0.5, "maximum": 0.5,
+        }
+    ],
+    "series_points": [
+        {"series": 1, "step": 0, "value": 0.5, "at": 1.8e9}, {"series": 1, "step": 2**40, "value": None, "at": 1.8e9}
+    ],
     "events": [
         {"job_id": JOBS[0], "sequence": number, "kind": "paused", "actor": "user", "message": "x", "data": {}, "at": at}
         for number, at in ((1, TIME), (2, "2026-01-02 00:00:00.000000"))
@@ -58,6 +76,24 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "garbage": [{"object": "old", "not_before": TIME}],
+    "data_objects": [
+        {"number": 1, "name": "data/manifests/" + "1" * 64, "size": 9, "used_at": TIME, "seen_at": TIME, "holders": 1},
+        {"number": 2, "name": "data/packs/" + "2" * 64, "size": 2**24, "used_at": TIME, "holders": 1},
+        {"number": 3, "name": "code/" + "3" * 64 + ".tar", "size": 2**20, "used_at": TIME, "holders": 0},
+    ],
+    "code_bundles": [
+        {
+            "digest": "3" * 64, "object": 3, "files": 2, "bytes": 2**20, "created_at": TIME, "created_by": "user",
+            "last_used_at": TIME,
+        }
+    ],
+    "data_parts": [{"whole": 1, "part": 2}],
+    "data_versions": [
+        {
+            "name": "photos", "digest": "1" * 64, "manifest": 1, "kind": "folder", "files": 3, "bytes": 2**40,
+            "created_at": TIME, "created_by": "user", "last_used_at": TIME,
+        }
+    ],
     "workers": [
         {
             "name": "w1", "host": "box", "pid": 2**40, "version": "1", "device": "cpu", "queues": ["default"],
@@ -71,7 +107,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "replicas": [{"name": "box:7", "started_at": TIME, "last_write_at": TIME}],
     "stores": [{"id": "ab" * 16, "url": "file:///store", "first_used_at": TIME, "last_used_at": TIME}],
     "probes": [{"id": 1, "at": TIME}],
-    # The migrations write its row.
+    # The migrations write the row of this table.
     "schema_compatibility": [],
     "notifications": [
         {
@@ -94,14 +130,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 
 def tables(connection: Connection) -> list[str]:
-    """The tables that there are, Alembic's own left out."""
+    """The names of all tables except Alembic's."""
     return [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
 
 
 def fill(connection: Connection) -> None:
-    """Put rows into every table."""
+    """Insert rows into every table."""
     there = tables(connection)
-    assert set(there) <= set(ROWS), "a table without rows: give it some here, and its migration is tested with them"
+    assert set(there) <= set(ROWS), "ROWS has no rows for a table: add some, so that its migration is tested with them"
     for name, rows in ROWS.items():
         if name in there:
             columns = {column["name"] for column in inspect(connection).get_columns(name)}
@@ -133,7 +169,7 @@ def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
 
 
 def schema(connection: Connection) -> dict[str, Any]:
-    """All that the database says of its tables, by name."""
+    """The columns, keys, checks and indexes of each table, by name of the table."""
     look = inspect(connection)
     facts = ("get_pk_constraint", "get_check_constraints", "get_indexes", "get_unique_constraints", "get_foreign_keys")
     return {

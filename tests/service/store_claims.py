@@ -1,4 +1,4 @@
-"""Claims of workers that say which store they use."""
+"""Claims of workers that name the store they use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints with objects in the store, and a pass that collects them."""
+"""Checkpoints with objects in the store, and a garbage collection of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.service.helpers import Api, WorkerHand
 
 
 def save(api: Api, hand: WorkerHand, step: int, *roles: str, **more: Any) -> str:
-    """A checkpoint with an object in the store."""
+    """Commit a checkpoint whose manifest is in the store, and return its prefix."""
     prefix = hand.prefix(step)
     api.services.store.put(f"{prefix}/manifest.json", b"{}")
     assert hand.checkpoint(step, *roles, prefix=prefix, **more).status_code == 201

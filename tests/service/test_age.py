@@ -1,4 +1,4 @@
-"""What a job has behind it makes no call dearer: rows that are over are not read again."""
+"""A long history of a job makes no call slower: rows of ended attempts and deleted checkpoints are not read again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from sqlalchemy import event, insert, select
 
 from service.db.tables import Attempt, Checkpoint
 from service.db.types import db_now
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import ON_BOTH, Api, WorkerHand
+
+pytestmark = ON_BOTH
 
 RETIRED = 150
 
 
 @contextmanager
 def loaded(kind: type) -> Iterator[list[object]]:
-    """The rows of a table that are read meanwhile."""
+    """The rows of a table that are loaded while the context is open."""
     found: list[object] = []
 
     def load(row: object, _context: object) -> None:
@@ -30,7 +32,7 @@ def loaded(kind: type) -> Iterator[list[object]]:
 
 
 def copies(api: Api, table: Any, row_id: str, many: int, **changes: Any) -> None:
-    """Rows like this one, as time would have left them; `changes` may be functions of the copy's number."""
+    """Insert copies of a row. Each value of `changes` is a function of the copy's number."""
     with api.services.database.write() as session:
         row = session.execute(select(table.__table__).where(table.id == row_id)).one()._asdict()
         row.pop("number", None) if table is Checkpoint else None
@@ -41,7 +43,7 @@ def copies(api: Api, table: Any, row_id: str, many: int, **changes: Any) -> None
 
 
 def with_retired(api: Api, many: int = RETIRED) -> WorkerHand:
-    """A job that keeps two checkpoints and has so many behind it."""
+    """A running job that keeps two checkpoints and has this many deleted checkpoints."""
     hand = api.running(checkpoint={"keep": 2})
     first = hand.checkpoint(1).json()["id"]
     with api.services.database.read() as session:
@@ -69,7 +71,7 @@ def test_a_claim_reads_only_the_checkpoints_that_are_kept(api: Api) -> None:
     assert len(rows) <= 2
 
 
-def test_the_list_has_what_exists_and_the_newest_of_what_is_over(api: Api) -> None:
+def test_the_list_has_existing_checkpoints_and_the_newest_deleted_ones(api: Api) -> None:
     hand = api.running(checkpoint={"keep": 2})
     for step in (1, 2):
         hand.checkpoint(step)
@@ -82,7 +84,7 @@ def test_the_list_has_what_exists_and_the_newest_of_what_is_over(api: Api) -> No
         found = api.items(hand.job_id, "checkpoints")
     assert len(rows) <= 110
     assert [row["global_step"] for row in found if row["state"] == "committed"] == [3, 2]
-    # It is older than the newest hundred, and its objects are still there.
+    # The checkpoint is older than the newest hundred, but its objects still exist.
     assert [row["id"] for row in found if row["state"] == "quarantined"] == [bad["id"]]
     deleted = [row["prefix"] for row in found if row["state"] == "deleted"]
     assert deleted == [f"old-{k}" for k in reversed(range(RETIRED - 100, RETIRED))]

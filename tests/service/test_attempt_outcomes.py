@@ -1,4 +1,6 @@
-"""How attempts end and what follows: the retry policy, repeats, backoff, the no-progress cap."""
+"""The outcomes of attempts and what follows: retries, repeated calls, backoff, and the cap on attempts without
+progress.
+"""
 
 from __future__ import annotations
 
@@ -90,10 +92,10 @@ def test_attempts_that_commit_nothing_end_the_job(api: Api) -> None:
     api.claim(job_id).finish("preempted")
     hand = api.claim(job_id)
     hand.checkpoint(5)
-    hand.finish("preempted")  # made progress: the count begins anew
+    hand.finish("preempted")  # this attempt made progress: the count starts again at 0
     for expected in ("recovering", "recovering", "failed"):
         hand = api.claim(job_id)
-        hand.checkpoint(5)  # no step beyond the furthest
+        hand.checkpoint(5)  # no step after the furthest one
         hand.finish("preempted")
         assert api.job(job_id)["status"] == expected
     assert api.job(job_id)["reason"] == "no_progress"
@@ -105,7 +107,7 @@ def test_a_repeated_epoch_of_a_later_stage_is_progress(api: Api) -> None:
     hand.finish("preempted")
     hand = api.claim(hand.job_id)
     position = {"stage": 0, "epoch": 1, "step": 0, "global_step": 10}
-    hand.checkpoint(10, position=position)  # the same step, validated now
+    hand.checkpoint(10, position=position)  # the same step, but after validation
     hand.finish("preempted")
     api.claim(hand.job_id).finish("preempted")
     assert api.job(hand.job_id)["status"] == "recovering"
@@ -116,8 +118,8 @@ def test_the_next_attempt_starts_where_the_last_one_saved(api: Api) -> None:
     hand.checkpoint(10)
     hand.checkpoint(20)
     hand.finish("preempted", progress=None)
-    heir = api.claim(hand.job_id, "w2")
-    assert [c["position"]["global_step"] for c in heir.grant["checkpoints"]] == [20, 10]
+    successor = api.claim(hand.job_id, "w2")
+    assert [c["position"]["global_step"] for c in successor.grant["checkpoints"]] == [20, 10]
     assert api.attempt(hand.job_id)["start_step"] == 20
     assert api.items(hand.job_id, "attempts")[0]["end_step"] == 20
 
@@ -150,7 +152,7 @@ def test_what_the_owner_wants_takes_effect_at_the_end(
 
 
 @pytest.mark.parametrize(("wish", "status"), [("pause", "paused"), ("cancel", "cancelled")])
-def test_a_worker_that_dies_on_the_way_out_does_no_harm(api: Api, wish: str, status: str) -> None:
+def test_a_pause_or_cancellation_takes_effect_if_the_worker_is_lost(api: Api, wish: str, status: str) -> None:
     hand = api.running()
     api.ask(hand.job_id, wish)
     api.let_lease_run_out(hand.attempt_id)
@@ -174,7 +176,7 @@ def test_nobody_but_the_owner_cancels(api: Api) -> None:
     assert api.job(hand.job_id)["status"] == "running"
 
 
-def test_pauses_are_no_lack_of_progress(api: Api) -> None:
+def test_pauses_do_not_count_as_attempts_without_progress(api: Api) -> None:
     job_id = api.submit(retry={"max_attempts_without_progress": 1})["id"]
     for _ in range(3):
         hand = api.claim(job_id)

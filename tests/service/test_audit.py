@@ -1,26 +1,22 @@
-"""The audit log: who made and revoked tokens, who steered jobs, who logged in."""
+"""The audit log records who created and revoked tokens, who controlled jobs and who logged in."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
+from tests.service.audit_log import lines
 from tests.service.browser import Browser
-from tests.service.helpers import Api, bearer
+from tests.service.helpers import ON_BOTH, Api, bearer
 from tests.service.query_recorder import asked
 
-
-def lines(api: Api, **params: Any) -> list[dict[str, Any]]:
-    answer = api.http.get("/v1/audit", params=params)
-    assert answer.status_code == 200, answer.text
-    return list(answer.json()["items"])
+pytestmark = ON_BOTH
 
 
 def test_it_tells_who_did_what(api: Api) -> None:
     made = api.token("read", "submit", name="ada", expires_seconds=60)
     headers = bearer(made["token"])
     job = api.http.post("/v1/jobs", json={"plan": "digits-demo"}, headers=headers).json()["id"]
-    for verb in ("pause", "pause", "resume", "cancel"):
+    for verb in ("pause", "pause", "resume", "cancel", "retry"):
         api.http.post(f"/v1/jobs/{job}/{verb}", headers=headers)
     Browser(api).log_in(made["token"])
     api.http.post(f"/v1/tokens/{made['id']}/revoke")
@@ -28,9 +24,10 @@ def test_it_tells_who_did_what(api: Api) -> None:
     assert [(one["kind"], one["actor"], one["token_id"], one["subject"]) for one in found] == [
         ("token_created", "user", None, made["id"]),
         ("job_submitted", "ada", made["id"], job),
-        ("job_pause_requested", "ada", made["id"], job),  # once: the second changed nothing
+        ("job_pause_requested", "ada", made["id"], job),  # only one row: the second request changed nothing
         ("job_resume_requested", "ada", made["id"], job),
         ("job_cancel_requested", "ada", made["id"], job),
+        ("job_retry_requested", "ada", made["id"], job),
         ("session_opened", "ada", made["id"], None),
         ("token_revoked", "user", None, made["id"]),
     ]
@@ -40,7 +37,7 @@ def test_it_tells_who_did_what(api: Api) -> None:
     assert made["token"] not in str(found)
 
 
-def test_what_was_refused_is_no_deed(api: Api) -> None:
+def test_refused_requests_are_not_recorded(api: Api) -> None:
     job = api.submit()["id"]
     key = {"Idempotency-Key": "again"}
     for _ in range(2):
@@ -51,7 +48,7 @@ def test_what_was_refused_is_no_deed(api: Api) -> None:
     assert [one["kind"] for one in lines(api)] == ["job_cancel_requested", "job_submitted", "job_submitted"]
 
 
-def test_it_comes_in_pages_of_an_index(api: Api) -> None:
+def test_the_audit_log_is_read_in_pages_by_an_index(api: Api) -> None:
     for _ in range(7):
         api.submit()
     seen, cursor = [], {}

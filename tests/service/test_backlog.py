@@ -1,4 +1,4 @@
-"""A backlog, however long and of whatever kind, makes nothing dearer and hides nobody's work."""
+"""A long backlog, of any kind of job, makes no request slower and does not keep other jobs from starting."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from service.reconciler.dispatch_window import WINDOW
 from service.usecases import worker_demand
 from tests.service.backlog import Work, counted, plant
 from tests.service.dispatched import listed
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, worker_info
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, worker_info
 from tests.support.redis import RedisServer
 
-FEW, MANY = 600, 4000
+pytestmark = ON_BOTH
+
+FEW, MANY = 600, 2000
 LATER = {"not_before": datetime.now(UTC) + timedelta(hours=1), "urgency": None, "needs_key": None}
 NET = {"name": "my-net"}
 
@@ -39,7 +41,7 @@ def know_net(api: Api) -> None:
 
 
 def work(api: Api, action: Callable[[], Any]) -> Work:
-    """The most that it does in several times: some steps go through the rows in parts, and the last part is small."""
+    """The most work of several calls: some steps process the rows in batches, and the last batch is small."""
     most = Work()
     for _ in range(8):
         with counted(api.services.database.engine, api.services.reconciler._database.engine) as found:
@@ -56,7 +58,7 @@ def a_pass(api: Api) -> None:
 
 
 def poll_two(api: Api) -> None:
-    """One who asks for a busy and an empty queue."""
+    """A worker asks for an attempt of a busy queue and of an empty queue."""
     body = {"worker": worker_info(), "queues": ["default", "empty"], "wait_seconds": 0}
     answer = api.http.post("/v1/attempts:next", json=body).json()
     api.services.offers.take_back(answer["attempt_id"])
@@ -85,10 +87,10 @@ def test_nothing_costs_more_with_a_backlog(api: Api, monkeypatch: pytest.MonkeyP
         assert len(listed_all(api)) == WINDOW
         found.append({name: work(api, lambda act=act: act(api)) for name, act in ACTIONS.items()})
         scraped = work(api, lambda: api.http.get("/metrics"))
-        found[-1]["scrape"] = Work(rows=scraped.rows)  # it counts in the index, and is kept for a while
+        found[-1]["scrape"] = Work(rows=scraped.rows)  # the scrape counts index entries, and its result is cached
     few, many = found
     for name, one in few.items():
-        # some rows are written by time, not by attempt: a slow machine has a few more
+        # Some rows are written once per period, not once per attempt: a slow machine writes a few more.
         assert many[name].rows <= one.rows + (MANY - FEW) // 100, name
         assert many[name].steps <= 1.2 * one.steps + (MANY - FEW) // 100, name
 
@@ -98,7 +100,7 @@ def listed_all(api: Api) -> list[str]:
 
 
 def behind(start: Callable[..., Api], what: str) -> Api:
-    """A service with many attempts before all others that cannot start."""
+    """A service in which many attempts that cannot start are queued before all others."""
     api = start(label_limits={"user:*": 1}, queue_limits={"closed": 0})
     know_net(api)
     changes: dict[str, Any] = {
@@ -117,7 +119,9 @@ def behind(start: Callable[..., Api], what: str) -> Api:
 
 
 @pytest.mark.parametrize("what", ["unfulfillable", "full label", "full queue", "backoff"])
-def test_what_cannot_start_hides_nothing(start: Callable[..., Api], redis_server: RedisServer, what: str) -> None:
+def test_attempts_that_cannot_start_hide_no_others(
+    start: Callable[..., Api], redis_server: RedisServer, what: str
+) -> None:
     redis_server.client().flushall()
     api = behind(start, what)
     job = api.submit(labels={"user": "bob"})["id"]
@@ -137,7 +141,7 @@ def test_redis_holds_a_window(api: Api, redis_server: RedisServer) -> None:
     before = listed(redis_server)
     assert len(before) == WINDOW
     assert before[0] == api.attempt(first)["id"]
-    # What is more urgent, in another list or recovering, does not wait for the window.
+    # An urgent job, a job of another queue and a recovering job do not wait for the window.
     high, other = api.submit(priority="high")["id"], api.submit(queue="other")["id"]
     hand = api.claim(first)
     hand.finish("preempted")
@@ -146,7 +150,7 @@ def test_redis_holds_a_window(api: Api, redis_server: RedisServer) -> None:
     again = listed(redis_server)
     assert again[0] == api.attempt(first)["id"]
     assert again[1:WINDOW] == before[1:]
-    # A message that was claimed makes room for the next.
+    # A claim removes a message from the list, so that the next one is sent.
     api.conduct()
     assert len(listed(redis_server)) == WINDOW + 1
     assert listed(redis_server)[: len(again)] == again
@@ -178,11 +182,11 @@ def test_demand_is_counted_up_to_a_bound(api: Api, monkeypatch: pytest.MonkeyPat
     assert api.http.get("/v1/queues/default").json()["wanted"] == 50
 
 
-# --- placing ---
+# --- filling the columns by which waiting attempts are sorted ---
 
 
 def forget_places(api: Api) -> None:
-    """As a release before these columns queues attempts."""
+    """Clear the columns that an older release does not know, as if it had queued these attempts."""
     with api.services.database.write() as session:
         none = {"queue": None, "needs_key": None, "urgency": None, "job_number": None}
         session.execute(update(Attempt).values(**none))
@@ -212,7 +216,7 @@ def test_a_malformed_job_is_placed_alone_later(api: Api) -> None:
     assert [(row.job_id, row.tries) for row in rows] == [(broken, 1)]
 
 
-def test_columns_of_another_form_say_nothing(start: Callable[..., Api], redis_server: RedisServer) -> None:
+def test_malformed_columns_are_ignored(start: Callable[..., Api], redis_server: RedisServer) -> None:
     redis_server.client().flushall()
     api = start(label_limits={"user:*": 9})
     job = api.submit()["id"]
@@ -225,7 +229,7 @@ def test_columns_of_another_form_say_nothing(start: Callable[..., Api], redis_se
 
 
 @ON_SQLITE
-def test_a_malformed_job_that_was_placed_hides_nobody(start: Callable[..., Api], redis_server: RedisServer) -> None:
+def test_a_malformed_job_hides_no_other_job(start: Callable[..., Api], redis_server: RedisServer) -> None:
     redis_server.client().flushall()
     api = start(label_limits={"user:*": 9})
     broken, whole = (api.submit(labels={"user": "ada"})["id"] for _ in range(2))
@@ -258,7 +262,7 @@ def test_limits_that_changed_hold_for_what_was_queued_before(
     with api.services.database.read() as session:
         old = set(session.scalars(select(Attempt.needs_key)))
     assert old == {""}
-    # At once, before they are placed anew.
+    # The limits apply immediately, before the next pass fills the columns again.
     assert [offered(api), offered(api), offered(api)] == [ada, bob, None]
     for _ in range(2):
         api.conduct()

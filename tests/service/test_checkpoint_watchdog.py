@@ -1,15 +1,17 @@
-"""The cadence of checkpoints in a job's status, and what it says when they stay away."""
+"""The job status shows how often checkpoints are saved, and reports when a checkpoint is overdue."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import ON_BOTH, Api, WorkerHand
+
+pytestmark = ON_BOTH
 
 
 def saving(api: Api, every: float = 30.0) -> WorkerHand:
-    """A job that trains since second 0 and tells its interval."""
+    """A job that trains since second 0 and reports the interval of its checkpoints."""
     hand = api.running()
     hand.beat("training", interval_seconds=every)
     return hand
@@ -36,7 +38,7 @@ def test_the_status_says_what_saving_costs_and_how_often_it_happens(api: Api, cl
     assert api.job(hand.job_id)["checkpoint"]["age_seconds"] == 12.0
 
 
-def test_checkpoints_that_stay_away_are_said_once_and_once_that_they_are_back(api: Api, clock: MovedClock) -> None:
+def test_overdue_checkpoints_and_the_next_checkpoint_have_one_event_each(api: Api, clock: MovedClock) -> None:
     hand = saving(api)
     hand.checkpoint(1)
     clock.to(90)
@@ -67,15 +69,15 @@ def test_a_short_interval_is_given_a_minute(api: Api, clock: MovedClock) -> None
     assert alarms(api, hand) == ["checkpoint_overdue"]
 
 
-def test_the_wait_for_a_worker_is_not_held_against_the_store(api: Api, clock: MovedClock) -> None:
+def test_the_wait_for_a_worker_does_not_count_as_overdue(api: Api, clock: MovedClock) -> None:
     hand = saving(api)
     hand.checkpoint(1)
     hand.finish("preempted")
     clock.to(1000)
     api.conduct()
-    heir = api.claim(hand.job_id)
+    successor = api.claim(hand.job_id)
     clock.to(1050)
-    heir.beat("training", interval_seconds=30.0)
+    successor.beat("training", interval_seconds=30.0)
     clock.to(1140)
     api.conduct()
     assert alarms(api, hand) == []
@@ -85,7 +87,7 @@ def test_the_wait_for_a_worker_is_not_held_against_the_store(api: Api, clock: Mo
 
 
 @pytest.mark.parametrize("phase", ["evaluating", "stopping"])
-def test_what_saves_nothing_misses_nothing(api: Api, clock: MovedClock, phase: str) -> None:
+def test_phases_without_checkpoints_are_not_overdue(api: Api, clock: MovedClock, phase: str) -> None:
     hand = saving(api)
     hand.beat(phase)
     clock.to(1000)
@@ -93,7 +95,7 @@ def test_what_saves_nothing_misses_nothing(api: Api, clock: MovedClock, phase: s
     assert alarms(api, hand) == []
 
 
-def test_a_cadence_that_nobody_told_cannot_be_missed(api: Api, clock: MovedClock) -> None:
+def test_without_a_reported_interval_nothing_is_overdue(api: Api, clock: MovedClock) -> None:
     hand = api.running()
     clock.to(1000)
     api.conduct()

@@ -1,4 +1,4 @@
-"""Claiming and keeping an attempt: one winner, repeatable, on the database's clock."""
+"""An attempt is claimed by exactly one worker. The claim can be repeated, and leases use the database's clock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from baton.domain.protocol_versions import PROTOCOL
 from baton.domain.spec import granted_spec
+from baton.domain.wire import Claim, WorkerInfo
+from service.db.tables import Attempt
 from service.db.types import db_now
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
+from service.db.unit_of_work import Unit
+from service.errors import Conflict
+from service.usecases.leases import Terms, claim
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, assert_problem, worker_info
 from tests.service.progress import PROGRESS
+
+pytestmark = ON_BOTH
 
 
 def test_a_claim_gives_all_a_worker_needs(api: Api) -> None:
@@ -63,6 +70,22 @@ def test_exactly_one_of_many_racing_claims_wins(api: Api) -> None:
     assert api.kinds(job["id"]).count("claimed") == 1
 
 
+@ON_SQLITE
+def test_a_claim_without_the_lock_takes_no_attempt_that_another_claim_has(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt_id = api.attempt(api.submit()["id"])["id"]
+    claimed = update(Attempt).where(Attempt.id == attempt_id).values(state="starting")
+    message = Claim(claim_id="0" * 32, worker=WorkerInfo.model_validate(worker_info()))
+    with api.services.database.write() as session:
+        unit = Unit(session)
+        stale = unit.lock_attempt(attempt_id)
+        session.execute(claimed, execution_options={"synchronize_session": False})
+        monkeypatch.setattr(unit, "lock_attempt", lambda _attempt_id: stale)
+        with pytest.raises(Conflict, match="claimed by another worker"):
+            claim(unit, attempt_id, message, Terms(lease=30, heartbeat=10))
+
+
 def test_a_claim_before_its_time_is_refused(api: Api) -> None:
     job = api.submit()
     attempt_id = api.attempt(job["id"])["id"]
@@ -104,16 +127,16 @@ def test_the_first_training_heartbeat_starts_the_attempt(api: Api) -> None:
     hand.beat("training", progress=PROGRESS, metrics={"loss": 2.5})
     assert api.attempt(hand.job_id)["state"] == "running"
     job = api.job(hand.job_id)
-    assert job["progress"] == {**PROGRESS, "fraction": 0.25, "metrics": {"loss": 2.5}}
+    assert job["progress"] == {**PROGRESS, "fraction": 0.25, "files_left_out": 0, "metrics": {"loss": 2.5}}
     assert (job["metrics"], job["phase"]) == ({}, "training")
     assert [stage["state"] for stage in api.items(hand.job_id, "stages")] == ["active", "waiting"]
     hand.beat("validating")
     kinds = api.kinds(hand.job_id)
     assert (kinds.count("started"), kinds.count("stage_started")) == (1, 1)
-    assert api.job(hand.job_id)["progress"]["step"] == 5  # a heartbeat without progress takes none away
+    assert api.job(hand.job_id)["progress"]["step"] == 5  # a heartbeat without progress keeps the old progress
 
 
-def test_what_an_attempt_is_about_stands_in_the_status_until_it_is_done(api: Api) -> None:
+def test_the_status_shows_the_activity_of_an_attempt_until_it_ends(api: Api) -> None:
     hand = api.claim(api.submit()["id"])
     words = "downloading tiny-imagenet-200.zip: 120 MB of 248 MB"
     hand.beat("loading", doing=words)
@@ -151,7 +174,7 @@ def test_each_heartbeat_grows_the_version_and_the_lease(api: Api) -> None:
     assert api.job(hand.job_id)["version"] > version
 
 
-def test_numbers_that_are_none_survive(api: Api) -> None:
+def test_nan_and_infinity_are_kept(api: Api) -> None:
     hand = api.running()
     odd = {"loss": "NaN", "rate": "Infinity"}
     assert hand.beat("training", progress=PROGRESS, metrics=odd).status_code == 200

@@ -1,4 +1,7 @@
-"""The clock is set after a pass compared the clocks and before it acts: it measures nothing that is newer."""
+"""The clock is set after a pass has compared the clocks and before the pass acts.
+
+The pass must not apply its old comparison to newer times.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,17 @@ from service.db.unit_of_work import Unit
 from service.reconciler import checkpoint_watchdog, enforcement
 from service.reconciler.silent_workers import SilentWorkers
 from service.usecases.attempt_outcomes import OrderTimeouts
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import ON_BOTH, Api, WorkerHand
 from tests.support.moved_clock import MovedClock
+
+pytestmark = ON_BOTH
 
 LEASE, HEARTBEAT = 30.0, 10.0
 Look = Callable[[], Served]
 
 
 def silent_for(api: Api, hand: WorkerHand, seconds: float) -> None:
-    """The worker was heard of last so many seconds ago."""
+    """Set the worker's last heartbeat to this many seconds ago."""
     with api.services.database.read() as session:
         beat = Unit(session).now() - timedelta(seconds=seconds)
     begun = beat - timedelta(seconds=200)
@@ -32,7 +37,7 @@ def silent_for(api: Api, hand: WorkerHand, seconds: float) -> None:
 
 
 def followed_by(api: Api, act: Callable[[], object]) -> Look:
-    """A comparison of the clocks in a service that has been up for an hour, followed by an action."""
+    """A comparison of the clocks in a service that has run for an hour. It calls `act` after the comparison."""
 
     def look() -> Served:
         found = api.services.reconciler.guard.look()
@@ -64,7 +69,7 @@ def test_a_clock_that_is_set_forward_ends_no_lease(api: Api, moved: MovedClock) 
 
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
-def test_a_new_order_has_its_whole_time(api: Api, moved: MovedClock, seconds: float) -> None:
+def test_a_new_pause_or_cancellation_has_its_whole_grace_period(api: Api, moved: MovedClock, seconds: float) -> None:
     hand, services = api.running(), api.services
     api.ask(hand.job_id, "pause")
     with services.database.write() as session:

@@ -1,4 +1,4 @@
-"""Checkpoints, pointers, retention, quarantine, the history and artifacts."""
+"""Checkpoints, their roles, retention, quarantine, the history of epochs, and artifacts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import service
 from baton.domain.manifest import artifact_object, checkpoint_prefix
 from baton.domain.service_events import SERVICE_EVENTS
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api, WorkerHand, assert_problem
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, assert_problem
+
+pytestmark = ON_BOTH
 
 
 def checkpoints(api: Api, job_id: str, state: str = "committed") -> list[dict[str, Any]]:
@@ -21,7 +23,7 @@ def checkpoints(api: Api, job_id: str, state: str = "committed") -> list[dict[st
 
 
 def roles(api: Api, job_id: str) -> dict[str, int]:
-    """Role -> step of the checkpoint that has it."""
+    """The step of the checkpoint that has each role."""
     return {role: c["global_step"] for c in api.items(job_id, "checkpoints") for role in c["roles"]}
 
 
@@ -71,7 +73,8 @@ def test_the_last_ones_the_best_and_what_they_need_are_kept(api: Api) -> None:
         hand.checkpoint(step, "latest", needs=[best])
     assert {c["global_step"] for c in checkpoints(api, hand.job_id)} == {2, 7, 8}
     hand.checkpoint(9, "latest", "best", "stage_best")
-    assert {c["global_step"] for c in checkpoints(api, hand.job_id)} == {2, 8, 9}  # 8 still needs 2
+    # Checkpoint 8 still needs checkpoint 2.
+    assert {c["global_step"] for c in checkpoints(api, hand.job_id)} == {2, 8, 9}
     hand.checkpoint(10)
     assert {c["global_step"] for c in checkpoints(api, hand.job_id)} == {9, 10}
 
@@ -102,20 +105,29 @@ def test_a_quarantined_checkpoint_is_never_offered_again(api: Api) -> None:
     hand.checkpoint(2, "latest", "best")
     bad = hand.checkpoint(3, "latest").json()["prefix"]
     hand.finish("preempted")
-    heir = api.claim(hand.job_id, "w2")
-    answer = heir.post("quarantine", prefix=bad, message="state.safetensors: checksum differs")
+    successor = api.claim(hand.job_id, "w2")
+    answer = successor.post("quarantine", prefix=bad, message="state.safetensors: checksum differs")
     assert answer.json()["state"] == "quarantined"
     assert roles(api, hand.job_id) == {"latest": 2, "best": 2}
     assert api.job(hand.job_id)["checkpoint"]["global_step"] == 2
-    worse = heir.grant["checkpoints"][1]["prefix"]
-    heir.post("quarantine", prefix=worse, message="again")
+    worse = successor.grant["checkpoints"][1]["prefix"]
+    successor.post("quarantine", prefix=worse, message="again")
     assert roles(api, hand.job_id) == {"latest": 1, "best": 1}
-    again = heir.post("quarantine", prefix=worse, message="again")
+    again = successor.post("quarantine", prefix=worse, message="again")
     assert again.status_code == 200
     assert api.kinds(hand.job_id).count("quarantined") == 2
-    heir.finish("preempted")
+    successor.finish("preempted")
     third = api.claim(hand.job_id, "w3")
     assert [c["position"]["global_step"] for c in third.grant["checkpoints"]] == [1]
+
+
+@ON_SQLITE
+def test_any_checkpoint_can_become_the_latest(api: Api) -> None:
+    hand = api.running()
+    hand.checkpoint(1, "best")
+    bad = hand.checkpoint(2, "latest").json()["prefix"]
+    hand.post("quarantine", prefix=bad, message="bad")
+    assert roles(api, hand.job_id) == {"best": 1, "latest": 1}
 
 
 def test_what_needs_a_quarantined_one_is_not_offered_either(api: Api) -> None:
@@ -172,7 +184,10 @@ def test_an_epoch_again_replaces_its_row(api: Api) -> None:
 
 
 def test_the_database_says_when_an_epoch_was_finished(api: Api, clock: MovedClock) -> None:
-    """The worker's clock is a year off; a call that is repeated later changes nothing, an epoch done again does."""
+    """The worker's clock is a year ahead.
+
+    A repeated call keeps the recorded time. If an epoch is trained again, its time is recorded again.
+    """
     hand = api.running()
     for moment in (10, 20):
         clock.to(moment)
@@ -244,7 +259,10 @@ def post_artifact(hand: WorkerHand, name: str, target: str) -> Any:
 
 
 def test_the_largest_that_each_message_may_hold_fits(api: Api) -> None:
-    """Columns have bounds on PostgreSQL: none is narrower than what a message may carry."""
+    """PostgreSQL limits the length of columns.
+
+    No column may be shorter than the longest value that a message may have.
+    """
     most, last, wide = 2**53, 2**31 - 1, "\U0001f600"
     hand = api.running(name="n" * 100, labels={"k" * 63: "v" * 63})
     position = {"stage": 1000, "epoch": last, "step": most, "global_step": most}
@@ -273,12 +291,12 @@ def test_a_worker_cannot_say_what_only_the_service_may(api: Api, kind: str) -> N
 
 
 def test_the_events_of_the_service_are_known() -> None:
-    said = {
+    written_kinds = {
         kind
         for source in Path(service.__file__).parent.rglob("*.py")
         for found in re.findall(r'\.event\(\s*[^,"]+,\s*"(\w+)"|^EVENT = "(\w+)"', source.read_text(), re.M)
         for kind in found
         if kind
     }
-    assert said
-    assert said == {kind for kind in SERVICE_EVENTS if not kind.startswith("attempt_")}
+    assert written_kinds
+    assert written_kinds == {kind for kind in SERVICE_EVENTS if not kind.startswith("attempt_")}

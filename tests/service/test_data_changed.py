@@ -1,4 +1,7 @@
-"""A worker finds other data than the checkpoint says: another worker comes first, and then the owner decides."""
+"""A worker has other data than the checkpoint records.
+
+The job goes to another worker first. If that fails too, the job pauses for its owner.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ RETRY = {"max_failures": 0, "max_attempts_without_progress": 1, "backoff": 0}
 
 
 def there(api: Api, *names: str, **more: Any) -> None:
-    """These workers wait for work."""
+    """Report these workers as idle, waiting for work."""
     for name in names:
         body = {**worker_info(name), "queues": ["default"], "busy": False, **more}
         assert api.http.post("/v1/workers", json=body).status_code == 204
 
 
 def started(api: Api) -> str:
-    """A job with a checkpoint, whose worker was preempted."""
+    """A job with a checkpoint whose worker was preempted."""
     hand = api.running("w0", retry=RETRY)
     hand.checkpoint(5)
     hand.finish("preempted")
@@ -75,7 +78,7 @@ def test_another_worker_comes_first_and_goes_on(api: Api) -> None:
     assert "other than the last one" in job["waiting_for"]
     refused = assert_problem(offer(api, job_id, "w1").claim(), 409, "passed-over")
     assert "attempt 2 ended there with data_changed: other workers come first" in refused["detail"]
-    # Sent again a moment later, as for any worker that cannot have it.
+    # The message is sent again after a moment, as for any worker that is refused the job.
     eventually(lambda: offer(api, job_id, "w2").claim().status_code == 200)
     assert api.job(job_id)["reason"] is None
 
@@ -86,13 +89,13 @@ def test_two_stale_copies_pause_it_and_cost_no_budget(api: Api) -> None:
     assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
     assert finds_other_data(api, job_id, "w2")["status"] == "paused"
     api.ask(job_id, "resume")
-    # The owner restored the data: what was found before does not count.
+    # The owner restored the data, so what workers found before does not count.
     assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
     hand = api.claim(job_id, "w3")
     hand.beat("training")
     hand.checkpoint(9)
     hand.finish("preempted")
-    # Nor does it after an attempt that trained: its worker's data is the right one.
+    # It also does not count after an attempt that trained, because the data of that worker is right.
     assert finds_other_data(api, job_id, "w1")["status"] == "recovering"
 
 
@@ -107,7 +110,7 @@ def test_where_no_other_worker_takes_it_in_time_the_first_decides(api: Api) -> N
 
 
 def crowd(api: Api, count: int, **columns: Any) -> None:
-    """So many workers that were seen later than all others."""
+    """Insert this many workers that were seen later than all others."""
     with api.services.database.write() as session:
         now = Unit(session).now()
         row = {**worker_info(), "busy": False, "last_seen_at": now + timedelta(seconds=1), "extensions": [], **columns}
@@ -151,8 +154,8 @@ def test_what_the_owner_wants_comes_first(api: Api) -> None:
 
 
 def test_each_pause_is_told_of(start: Callable[..., Api]) -> None:
-    with listening() as ear:
-        api = start(notify_urls=f"ops={ear.url('ops')}")
+    with listening() as listener:
+        api = start(notify_urls=f"ops={listener.url('ops')}")
         there(api, "w1")
         job_id = started(api)
         for _ in range(2):
@@ -161,11 +164,11 @@ def test_each_pause_is_told_of(start: Callable[..., Api]) -> None:
         hand = api.claim(job_id)
         assert hand.finish("failed", reason="bad_data").status_code == 200
         api.conduct()
-        assert ear.titles == ["Baton: small failed to go on and is paused"] * 2 + ["Baton: small failed"]
+        assert listener.titles == ["Baton: small could not continue and is paused"] * 2 + ["Baton: small failed"]
 
 
 def test_the_notification_says_that_the_job_is_paused() -> None:
     job = Job(id="0" * 32, name="small", state="paused")
-    assert title(job, NotificationKind.FAILED) == "Baton: small failed to go on and is paused"
+    assert title(job, NotificationKind.FAILED) == "Baton: small could not continue and is paused"
     job.state = "failed"
     assert title(job, NotificationKind.FAILED) == "Baton: small failed"

@@ -1,4 +1,7 @@
-"""PostgreSQL that is slow, restarted or at odds with a request: 503 with advice, and all is well when it is back."""
+"""PostgreSQL is slow, restarts or refuses a request.
+
+The service responds with 503 and a hint, and recovers when PostgreSQL works again.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def assert_away(answer: httpx.Response) -> None:
     assert "repeat the request" in problem["detail"]
 
 
-def test_what_may_go_well_next_time_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_errors_are_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     again = ["40001", "40P01", "55P03", "57014", "57P01", "57P03", "53300", "08006", "25006", "25P03", "58030"]
     for state in again:
         monkeypatch.setattr(views, "list_jobs", raising(state))
@@ -65,7 +68,7 @@ def test_connections_that_were_cut_are_replaced_unnoticed(api: Api, postgres_ser
             assert api.ask(job["id"], "resume").status_code == 202
 
 
-def test_a_row_that_somebody_holds_too_long_is_waited_for_in_vain(
+def test_a_row_that_stays_locked_ends_the_request(
     start: Callable[..., Api], database_url: str, postgres_server: PostgresServer
 ) -> None:
     api = start(database_url=f"{database_url}&options=-c%20lock_timeout%3D100ms")
@@ -77,15 +80,13 @@ def test_a_row_that_somebody_holds_too_long_is_waited_for_in_vain(
     assert api.ask(job_id, "pause").status_code == 202
 
 
-def test_a_replica_that_stands_still_with_a_row_in_its_hand_is_cut_off(
-    start: Callable[..., Api], database_url: str
-) -> None:
+def test_a_stalled_replica_that_holds_a_row_lock_is_disconnected(start: Callable[..., Api], database_url: str) -> None:
     stuck = start(database_url=f"{database_url}&options=-c%20idle_in_transaction_session_timeout%3D300ms")
     other = start()
     job_id = other.submit()["id"]
     session = stuck.services.database._writers()
     session.execute(select(Job).with_for_update()).all()
-    assert other.ask(job_id, "pause").status_code == 202  # within the others' lock_timeout
+    assert other.ask(job_id, "pause").status_code == 202  # within the lock_timeout of the other replica
     with pytest.raises(Exception, match=r"idle-in-transaction|closed|terminat"):
         session.execute(select(Job))
     session.close()

@@ -1,4 +1,4 @@
-"""What a queue could use of workers, as an autoscaler is told."""
+"""The number of workers that a queue could use, as an autoscaler reads it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.service.helpers import Api, assert_problem, worker_info
+from tests.service.helpers import ON_BOTH, Api, assert_problem, worker_info
+
+pytestmark = ON_BOTH
 
 QUEUE = "/v1/queues/default"
 
 
 def asked(api: Api, query: str = "", queue: str = QUEUE) -> tuple[int, int, int]:
-    """Waiting, held, wanted."""
+    """The counts `waiting`, `held` and `wanted` of a queue."""
     answer = api.http.get(queue + query)
     assert answer.status_code == 200, answer.text
     view: dict[str, Any] = answer.json()
@@ -53,7 +55,7 @@ def test_a_pool_counts_what_its_own_workers_hold(api: Api) -> None:
     api.submit()
     assert asked(api) == (1, 2, 3)
     assert asked(api, "?worker=gpu_pool-") == (1, 1, 2)
-    # What SQL would take for any sign is one here.
+    # `_` stands for itself, not for any character as in SQL's LIKE.
     assert asked(api, "?worker=gpu-pool-") == (1, 0, 1)
 
 

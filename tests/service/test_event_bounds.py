@@ -1,4 +1,4 @@
-"""What workers may put into a job's log, and how much of it one answer holds."""
+"""Limits of the events that workers add to a job's log, and of the size of a page of the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import update
 
 from service.authn.write_rates import WriteRate
+from service.db import unit_of_work
 from service.db.tables import Artifact, Event
 from service.db.types import db_now
 from service.errors import TooManyWrites
 from service.usecases.artifacts import MAX_ARTIFACTS
 from service.usecases.events import PAGE_BYTES
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem
+from tests.service.helpers import Api, WorkerHand, assert_problem
 
 LARGE = {"a": "x" * 16_000}
 SLACK = 64 << 10
@@ -37,7 +38,10 @@ def test_a_note_has_a_bound_and_the_answer_names_the_field(api: Api) -> None:
 
 
 def test_pages_are_bounded_by_bytes_and_lose_nothing(api: Api) -> None:
-    """As many as fit, `next_after` goes on where the page ended, and the last one says that nothing follows."""
+    """A page holds as many events as fit.
+
+    `next_after` continues where the page ended. The last page has no `next_after`.
+    """
     hand = api.running()
     notes(hand, 150)
     sequences, sizes, after = [], [], 0
@@ -55,8 +59,8 @@ def test_pages_are_bounded_by_bytes_and_lose_nothing(api: Api) -> None:
     assert min(sizes[:-1]) >= PAGE_BYTES // 2
 
 
-def test_an_old_event_that_is_larger_than_a_page_goes_alone(api: Api) -> None:
-    """Older services took notes of up to 1 MiB."""
+def test_an_old_event_larger_than_a_page_has_its_own_page(api: Api) -> None:
+    """Older services accepted events of up to 1 MiB."""
     hand = api.running()
     notes(hand, 3)
     huge = {"a": "x" * 1_500_000}
@@ -90,7 +94,31 @@ def test_pieces_of_a_stream_are_bounded_too(api: Api) -> None:
     assert max(sizes) <= PAGE_BYTES + SLACK
 
 
-@ON_SQLITE
+def test_a_job_keeps_its_first_and_its_newest_events(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader can continue after any number, even if the event with this number was deleted.
+
+    Older services kept all events of a job.
+    """
+    hand = api.running()
+    for _ in range(20):
+        hand.note()
+    for name, value in (("FIRST_EVENTS", 3), ("LAST_EVENTS", 5), ("FORGET_EVERY", 2)):
+        monkeypatch.setattr(unit_of_work, name, value)
+    for _ in range(30):
+        hand.note()
+    hand.finish("succeeded")
+    total = api.job(hand.job_id)["events"]
+    kept = [event["sequence"] for event in api.items(hand.job_id, "events")]
+    assert kept[:3] == [1, 2, 3]
+    assert kept[3:] == list(range(kept[3], total + 1))
+    assert 5 <= len(kept[3:]) <= 7
+    page = api.http.get(f"/v1/jobs/{hand.job_id}/events", params={"after": 9, "limit": 1}).json()
+    assert [event["sequence"] for event in page["items"]] == [page["next_after"]] == [kept[3]]
+    piece = asyncio.run(api.services.feed.piece(hand.job_id, 2))
+    assert (piece.last, piece.ended) == (total, "succeeded")
+    assert piece.data.count(b"id: ") == len(kept) - 2
+
+
 def test_notes_beyond_the_allowance_wait_and_heartbeats_do_not(api: Api) -> None:
     hand, other = api.running(), api.running("w2")
     api.services.lease_authenticator.notes = WriteRate("notes", 3, 30.0)
@@ -138,7 +166,6 @@ def test_a_job_has_so_many_artifacts_and_no_more(api: Api) -> None:
     assert hand.artifact("report.html", b"a newer version").status_code == 200
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("field", "send"),
     [

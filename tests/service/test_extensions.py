@@ -1,4 +1,6 @@
-"""What workers have installed beside Baton: named in specs, listed, and brought together with the jobs that need it."""
+"""Extensions that workers have installed: specs name them, the API lists them, and jobs go only to workers that have
+them.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,9 @@ def test_only_a_worker_that_has_it_gets_the_job(api: Api) -> None:
     report(api, "w1", "network/my-net")
     attempt = api.attempt(api.submit(network=NET)["id"])["id"]
     refused = assert_problem(claim(api, attempt, "w2", "network/their-net"), 409, "not-installed")
-    assert refused["detail"] == "attempt 1 needs what is not installed here: network my-net"
+    assert refused["detail"] == "attempt 1 needs extensions that are not installed on this worker: network my-net"
     has = ("network/my-net", "network/their-net")
-    assert_problem(claim(api, attempt, "w1", *has), 409, "conflict")  # not before it is sent again
+    assert_problem(claim(api, attempt, "w1", *has), 409, "conflict")  # refused until the attempt is sent again
     eventually(lambda: claim(api, attempt, "w1", *has).status_code == 200)
 
 

@@ -1,4 +1,4 @@
-"""Turns: one at a time, in the order of arrival."""
+"""A lock whose waiters are served one at a time, in the order of their arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk is called by its name: by problems, by /readyz, in the log; and nothing says ready meanwhile."""
+"""Error bodies, /readyz and the log name a full disk, and the service is not ready while the disk is full."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from service.api.readiness import OK, check_database, check_store
 from service.db import disk_space
 from service.usecases import views
 from tests.service.full_disk import not_ready
-from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually, spec
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually, spec
 from tests.service.query_errors import raising
 from tests.support.mounts import can_unshare
 from tests.support.redis import RedisServer
+
+pytestmark = ON_BOTH
 
 
 @pytest.mark.process
@@ -34,7 +36,7 @@ def test_disks_fill_up_and_are_made_room_on(
         command = ["unshare", "-rm", sys.executable, "-m", "tests.service.full_disk", str(root), redis_server.url]
         answer = subprocess.run(command, check=False, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr[-3000:]
-    else:  # no mounts of our own here: let the system call say it
+    else:  # this machine does not allow private mounts: simulate a full disk
         monkeypatch.setattr(disk_space, "free_bytes", lambda _path: 0)
         assert "is full: make room" in check_database(api.services.leases)
 
@@ -43,7 +45,7 @@ def test_disks_fill_up_and_are_made_room_on(
 def test_a_database_that_takes_no_further_page(
     start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """The small write of a check still fits then: what requests met counts too."""
+    """The small write of the readiness check still succeeds then, so readiness must also use the errors of requests."""
     monkeypatch.setattr("service.api.problems._said_at", float("-inf"))
     monkeypatch.setitem(readiness.EVERY, "database", 0.05)
     api = start()
@@ -58,7 +60,8 @@ def test_a_database_that_takes_no_further_page(
     problem = assert_problem(answer, 503, "disk-full")
     file = f"the disk of the database {tmp_path}/baton.db"
     assert problem["detail"].startswith(file)
-    assert "temporary files" in problem["detail"]  # this disk has room, in truth
+    # The disk of this machine has space: the error must name the other cause.
+    assert "temporary files" in problem["detail"]
     assert check_database(api.services.leases) == OK
     assert not_ready(api)["database"] == problem["detail"]
     told = [r.getMessage() for r in caplog.records if r.getMessage().startswith(file)]
@@ -74,7 +77,7 @@ def submitted(api: Api) -> Any:
 
 
 @ON_SQLITE
-def test_an_error_below_the_file_is_told_as_what_it_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_io_error_is_not_reported_as_a_full_disk(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3
 
     from sqlalchemy.exc import OperationalError

@@ -1,4 +1,4 @@
-"""Publishing artifacts, and deleting from the store what nobody needs."""
+"""Artifacts are published, and objects that are not needed any more are deleted from the store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from baton.domain.manifest import artifact_object, checkpoint_prefix, program_ob
 from baton.storage.port import BlobInfo
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
-from service.reconciler import artifact_publishing, orphaned_objects
-from tests.service.helpers import Api
+from service.reconciler import artifact_publishing
+from service.usecases.deletion import LAST_WRITE
+from tests.service.helpers import ON_BOTH, Api
 from tests.service.stored_checkpoints import save, stored, sweep
+
+pytestmark = ON_BOTH
 
 
 def test_artifacts_get_their_plain_name(api: Api) -> None:
@@ -29,7 +32,7 @@ def test_artifacts_get_their_plain_name(api: Api) -> None:
         row = session.execute(select(Artifact)).scalar_one()
         assert row.published == row.object
         old = session.execute(select(Garbage)).scalar_one()
-    assert store.get(old.object) == b"one"  # somebody may still read it
+    assert store.get(old.object) == b"one"  # a reader may still be using it
     with api.services.database.write() as session:
         session.execute(update(Garbage).values(not_before=db_now()))
     api.conduct()
@@ -38,7 +41,7 @@ def test_artifacts_get_their_plain_name(api: Api) -> None:
 
 
 def test_a_copy_that_came_late_does_not_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reconciler stands still between its look at the row and its copy, while another publishes what is newer."""
+    """A reconciler pauses between reading the row and copying, while another reconciler publishes a newer artifact."""
     hand = api.running()
     hand.artifact("best.keras", b"old")
     store, copy = api.services.store, api.services.store.copy
@@ -92,10 +95,10 @@ def test_what_a_dead_attempt_never_committed_is_swept(api: Api) -> None:
     for name in (f"{orphan}/state.safetensors", version, f"{future}/x", f"jobs/{dead.job_id}/logs/1.txt"):
         store.put(name, b"x")
     api.conduct()
-    assert orphan in stored(api, dead)  # its attempt lives and may commit it
+    assert orphan in stored(api, dead)  # the attempt is live and may still commit the object
     dead.finish("preempted")
-    heir = api.claim(dead.job_id)
-    mine = heir.prefix(3)
+    successor = api.claim(dead.job_id)
+    mine = successor.prefix(3)
     store.put(f"{mine}/state.safetensors", b"x")
     with api.services.database.write() as session:
         session.execute(update(Job).values(sweep_at=db_now()))
@@ -113,10 +116,27 @@ def test_autotuning_results_stay_until_nobody_can_go_on_with_them(api: Api) -> N
     sweep(api)
     assert store.stat(program) is not None
     hand.finish("succeeded")
-    sweep(api)  # a process that lost its lease may still write a checkpoint that names it
+    sweep(api)  # a process that lost its lease may still write a checkpoint that names this object
     assert store.stat(program) is not None
-    sweep(api, finished_at=datetime.now(UTC) - 2 * orphaned_objects.SWEEP_AFTER_END)
+    sweep(api, finished_at=datetime.now(UTC) - 2 * LAST_WRITE)
     assert store.stat(program) is None
     assert stored(api, hand) == {kept}
     with api.services.database.read() as session:
         assert session.scalar(select(Job.sweep_at)) is None
+
+
+def test_the_autotuning_results_of_a_failed_job_stay_for_a_retry(api: Api) -> None:
+    hand = api.running()
+    save(api, hand, 1)
+    store, program = api.services.store, program_object(hand.job_id, "cpu-1", "abc", "step.pb")
+    store.put(program, b"x")
+    hand.finish("failed", reason="bad_data")
+    sweep(api, finished_at=datetime.now(UTC) - 2 * LAST_WRITE)
+    assert store.stat(program) is not None
+    api.ask(hand.job_id, "retry")
+    successor = api.claim(hand.job_id)
+    orphan = successor.prefix(4)
+    store.put(f"{orphan}/files/deep/er/state.bin", b"x")
+    successor.finish("succeeded")
+    sweep(api)  # the claim made the job due again
+    assert store.stat(f"{orphan}/files/deep/er/state.bin") is None

@@ -1,4 +1,4 @@
-"""Where a job's time went: from rows, to the second, whatever becomes of its attempts."""
+"""How the time of a job is divided, computed from rows to the second, for all outcomes of its attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from baton.domain.goodput import PRODUCTIVE, Bucket
 from tests.service.clock import MovedClock
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem
+from tests.service.helpers import Api, WorkerHand, assert_problem
 
 
 def spent(seconds: dict[str, float]) -> dict[str, float]:
@@ -18,7 +18,9 @@ def spent(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def whole(job: dict[str, Any]) -> bool:
-    """The buckets add up to the job's time from submission to end, and each attempt's to its own."""
+    """The buckets add up to the job's time from submission to end, and the buckets of each attempt to the attempt's
+    time.
+    """
     begun, ended = (datetime.fromisoformat(job[name]) for name in ("created_at", "finished_at"))
     total = (ended - begun).total_seconds()
     return sum(job["goodput"][bucket] for bucket in Bucket) == pytest.approx(total, rel=0.01, abs=1e-2)
@@ -136,6 +138,25 @@ def test_the_buckets_of_every_finished_job_add_up(api: Api, clock: MovedClock, e
     assert {name: job["goodput"][name] for name in expected} == pytest.approx(expected, abs=0.2)
 
 
+@pytest.mark.parametrize("end", ["failed", "cancelled while it waits", "cancelled while paused"])
+def test_the_time_between_an_end_and_a_retry_is_a_pause(api: Api, clock: MovedClock, end: str) -> None:
+    act, _, expected = ENDS[end]
+    job_id = api.submit()["id"]
+    clock.to(30)
+    act(api, job_id, clock)
+    clock.to(1090)
+    assert api.ask(job_id, "retry").status_code == 202
+    clock.to(1100)
+    hand = api.claim(job_id)
+    clock.to(1150)
+    hand.finish("succeeded", seconds={"training": 50.0})
+    job = api.job(job_id)
+    assert whole(job)
+    told = {**{"paused": 0, "training": 0}, **expected, "recovery": 0, "total": 1150}
+    told |= {"paused": told["paused"] + 1000, "waiting": told["waiting"] + 10, "training": told["training"] + 50}
+    assert {name: job["goodput"][name] for name in told} == pytest.approx(told, abs=0.2)
+
+
 def test_a_running_job_counts_on_in_the_phase_that_it_told(api: Api, clock: MovedClock) -> None:
     hand = api.running()
     clock.to(10)
@@ -154,17 +175,17 @@ def test_a_worker_that_tells_nothing_is_no_error(api: Api, clock: MovedClock) ->
     assert spent(api.job(hand.job_id)["goodput"]) == {"other": 10, "total": 10}
 
 
-def test_what_a_bad_checkpoint_held_is_to_be_redone(api: Api, clock: MovedClock) -> None:
+def test_training_after_the_last_good_checkpoint_counts_as_redone(api: Api, clock: MovedClock) -> None:
     hand = api.running()
     hand.checkpoint(10, trained_seconds=10.0)
     bad = hand.checkpoint(20, trained_seconds=18.0).json()
     clock.to(25)
     hand.finish("preempted", seconds={"training": 20.0})
     assert api.items(hand.job_id, "attempts")[0]["seconds"]["training"] == 18
-    heir = api.claim(hand.job_id)
-    worse = heir.checkpoint(30, trained_seconds=4.0).json()
+    successor = api.claim(hand.job_id)
+    worse = successor.checkpoint(30, trained_seconds=4.0).json()
     clock.to(31)
-    heir.finish("preempted", seconds={"training": 4.0})
+    successor.finish("preempted", seconds={"training": 4.0})
     third = api.claim(hand.job_id)
     for one in (worse, bad):
         third.post("quarantine", prefix=one["prefix"], message="flipped bit")
@@ -174,7 +195,6 @@ def test_what_a_bad_checkpoint_held_is_to_be_redone(api: Api, clock: MovedClock)
 
 
 @pytest.mark.parametrize("seconds", [{"training": -1}, {"training": "NaN"}, {"training": "Infinity"}, {"x": 1e300}])
-@ON_SQLITE
 def test_seconds_that_make_no_sense_are_refused(api: Api, seconds: dict[str, Any]) -> None:
     hand = api.running()
     assert_problem(hand.beat("training", seconds=seconds), 422, "invalid-request")

@@ -1,4 +1,4 @@
-"""What every answer tells a browser, and which pages elsewhere may ask."""
+"""The security headers of every response, and which origins may send requests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import pytest
 
 from service.api.headers import ALL_ANSWERS
 from service.api.request_limits import MAX_BODY
-from tests.service.helpers import ON_SQLITE, Api
+from tests.service.helpers import Api
 
 DASHBOARD = "https://dashboard.example.org"
-pytestmark = ON_SQLITE
 
 
 def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.Response]:
-    """One of each kind."""
+    """One response of each kind."""
     hand = api.running()
     hand.artifact("report.html", b"<script>alert(1)</script>", content_type="text/html")
     url = f"/v1/jobs/{hand.job_id}"
@@ -61,7 +60,7 @@ def test_every_answer_is_private_and_of_its_own_type(api: Api, monkeypatch: pyte
 def test_what_a_worker_wrote_runs_no_script_in_the_services_name(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = answers(api, monkeypatch)["file"].headers
     policy = [one.strip() for one in headers["content-security-policy"].split(";")]
-    assert "sandbox" in policy  # without allow-scripts, and without allow-same-origin
+    assert "sandbox" in policy  # without allow-scripts and allow-same-origin
     assert not [one for one in policy if one.startswith(("script-src", "default-src")) and "'none'" not in one]
     assert headers["content-type"].startswith("text/html")
     assert headers["content-disposition"].startswith("attachment")
@@ -91,6 +90,6 @@ def test_pages_that_are_named_may_ask_with_a_token(start: Callable[..., Api]) ->
     for status, path in ((200, "/v1/jobs"), (404, "/v1/jobs/nonesuch")):
         answer = api.http.get(path, headers={"Origin": DASHBOARD})
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, DASHBOARD)
-        # No cookie goes along, whatever the page asks for.
+        # No cookie is sent with the request, whatever the page asks for.
         assert "access-control-allow-credentials" not in answer.headers
         assert "ETag" in answer.headers["access-control-expose-headers"]

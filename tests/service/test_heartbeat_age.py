@@ -1,4 +1,7 @@
-"""What heartbeats say, and what their absence says: at once, in order, and never older than the history."""
+"""The status that heartbeats report, and the status when heartbeats are late.
+
+It is current, in order, and never older than the history.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from sqlalchemy import update
 
 from service.db.tables import Job
 from tests.service.clock import MovedClock
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand
 from tests.service.progress import PROGRESS
+
+pytestmark = ON_BOTH
 
 
 def at(epoch: int, step: int, **more: Any) -> dict[str, Any]:
@@ -55,8 +60,11 @@ def test_a_late_heartbeat_shows_without_a_new_version(api: Api, clock: MovedCloc
     assert attempt(api, hand)["silent_seconds"] is None
 
 
-def test_an_outage_of_the_service_is_nobodys_silence(api: Api, clock: MovedClock) -> None:
-    """The lease was renewed when the service was back; until the worker could be heard again it is not silent."""
+def test_no_worker_is_silent_because_of_an_outage_of_the_service(api: Api, clock: MovedClock) -> None:
+    """The lease was renewed when the service returned.
+
+    The worker is not silent until it has had time for a heartbeat.
+    """
     hand = api.running()
     clock.to(300)
     api.set_attempt(hand.attempt_id, lease_expires_at=clock.now + timedelta(seconds=25))
@@ -75,7 +83,7 @@ def test_a_long_poll_ends_when_the_worker_falls_silent(start: Callable[..., Api]
         waiting = pool.submit(api.http.get, url)
         silent = waiting.result(45).json()
         assert (silent["version"], silent["silent_seconds"] >= 0.3) == (job["version"], True)
-        # Nothing new happens from here on but a heartbeat.
+        # Nothing more happens except a heartbeat.
         waiting = pool.submit(api.http.get, url)
         hand.beat("training")
         assert waiting.result(45).json()["version"] > job["version"]
@@ -133,7 +141,7 @@ def test_metrics_are_those_of_the_newest_row_whatever_heartbeats_bring(api: Api)
         newest = api.items(hand.job_id, "history")[-1]
         assert {name: newest[name] for name in job["metrics"]} == job["metrics"]
         assert (job["metrics"]["loss"], job["progress"]["metrics"]) == (0.5, metrics)
-    # Sent late or once more, or done again by another attempt: the newest row stays the newest.
+    # An epoch that is sent late, sent again, or trained again by another attempt does not replace the newest row.
     hand.epoch(1, 1, 1)
     hand.finish("preempted")
     api.claim(hand.job_id, "w2").epoch(1, 1, 1, row={"loss": 99.0})
@@ -148,9 +156,9 @@ def test_progress_never_goes_back_within_an_attempt(api: Api) -> None:
     assert api.job(hand.job_id)["progress"]["global_step"] == 15
     hand.beat("training", progress=at(2, 6))
     hand.finish("preempted")
-    heir = api.claim(hand.job_id, "w2")
+    successor = api.claim(hand.job_id, "w2")
     assert api.job(hand.job_id)["progress"]["global_step"] == 16
-    heir.beat("training", progress=at(1, 2))  # it restored the checkpoint of that step
+    successor.beat("training", progress=at(1, 2))  # the attempt restored the checkpoint of that step
     assert api.job(hand.job_id)["progress"]["global_step"] == 2
 
 

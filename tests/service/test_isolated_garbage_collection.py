@@ -1,4 +1,6 @@
-"""Housekeeping with a bad row in each table that it reads, and on a store that fails: all others are handled."""
+"""Garbage collection with a bad row in each table that it reads, and with a failing store: all other items are
+processed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def let_retry(api: Api) -> None:
 
 
 def assert_told(api: Api, step: str, job_id: str, words: str, tries: int = 1) -> None:
-    """The item's failure is a row with the time of its next try, and an event of its job."""
+    """The failure of the item has a row with the time of its next try, and an event in the log of its job."""
     row = failures(api)[step]
     assert (row.job_id, row.tries) == (job_id, tries)
     assert words in row.error
@@ -42,7 +44,7 @@ def assert_told(api: Api, step: str, job_id: str, words: str, tries: int = 1) ->
 
 
 def source_of(api: Api) -> str:
-    """The object of the one artifact."""
+    """The object of the only artifact."""
     with api.services.database.read() as session:
         return session.execute(select(Artifact.object)).scalar_one()
 
@@ -58,7 +60,7 @@ def test_an_artifact_whose_source_is_missing(api: Api) -> None:
     assert [store.get(f"jobs/{hand.job_id}/{name}") for name in ("b.txt", "c.txt")] == [b"b.txt", b"c.txt"]
     assert_told(api, "publish", hand.job_id, "NotFound")
     api.conduct()
-    assert failures(api)["publish"].tries == 1  # its time has not come
+    assert failures(api)["publish"].tries == 1  # the time of the next try has not come
     let_retry(api)
     api.conduct()
     assert_told(api, "publish", hand.job_id, "NotFound", tries=2)
@@ -129,7 +131,7 @@ def test_a_checkpoint_whose_prefix_is_no_name(api: Api, prefix: str) -> None:
         first = session.scalars(select(Checkpoint.id).where(Checkpoint.state == "deleted").limit(1)).one()
         session.execute(update(Checkpoint).where(Checkpoint.id == first).values(prefix=prefix))
     api.conduct()
-    assert len(stored(api, hand)) == 2  # the newest, and that of the row which lost its name
+    assert len(stored(api, hand)) == 2  # the newest checkpoint, and the one whose row lost its prefix
     assert_told(api, "delete_checkpoint", hand.job_id, "InvalidName")
 
 
@@ -236,7 +238,7 @@ def test_a_store_that_hangs_ends_the_turn_and_holds_few_threads(api: Api, monkey
         with pytest.raises(StoreUnavailable, match="not answered"):
             artifact_publishing.publish(api.services.database, store)
         assert len(hung()) == left_behind
-    # No call is made a second time while the first one hangs, and each one waits for its next try.
+    # No second call is made while the first one hangs. Each item waits for its next try.
     artifact_publishing.publish(api.services.database, store)
     assert set(failures(api)) == {"publish"}
     let_retry(api)
@@ -264,7 +266,7 @@ def test_a_full_batch_is_followed_by_the_next_at_once(api: Api, monkeypatch: pyt
 
 
 def backlog(api: Api) -> dict[str, float]:
-    """As Prometheus is told."""
+    """The backlog as Prometheus reads it."""
     api.http.app.state.scrape._last = None  # type: ignore[union-attr]
     lines = api.http.get("/metrics").text.splitlines()
     found = (line.split() for line in lines if line.startswith("baton_garbage_backlog{"))

@@ -1,4 +1,6 @@
-"""One bad row keeps nothing else from being handled: in each table that a pass reads, and wherever it is read."""
+"""One bad row does not keep other rows from being processed, in any table that a pass reads and in any step that reads
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ from service.reconciler import clock_repairs, enforcement
 from service.reconciler.isolation import ready
 from service.usecases import attempt_outcomes
 from tests.service.failing import due_again, failures, metric, set_job
-from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, WorkerHand, eventually
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api, WorkerHand, eventually
 from tests.support.listener import listening
+
+pytestmark = ON_BOTH
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, key: str, name: str = "expire") -> None:
-    """Handling this one raises, whatever is in its rows."""
+    """Make the processing of this item raise, whatever its rows contain."""
     real = getattr(attempt_outcomes, name)
 
     def act(unit: Unit, attempt_id: str, *rest: Any) -> Any:
@@ -49,7 +53,7 @@ def test_one_that_cannot_be_handled_is_tried_again_later_and_said(api: Api, monk
             "item_failed", "conductor", {"step": "expiry", "tries": 1},
         )  # fmt: skip
         assert "KeyError: 'stages'" in event["message"]
-        api.conduct()  # it waits
+        api.conduct()  # the time of the next try has not come
         assert failures(api)["expiry", bad.attempt_id].tries == 1
         for tries in (2, 3):
             due_again(api)
@@ -63,7 +67,8 @@ def test_one_that_cannot_be_handled_is_tried_again_later_and_said(api: Api, monk
     api.conduct()
     assert api.job(bad.job_id)["status"] == "recovering"
     assert failures(api) == {}
-    assert api.kinds(bad.job_id).count("item_failed") == 2  # the first, then each doubling
+    # An event for the first failure, and one each time that the number of failures has doubled.
+    assert api.kinds(bad.job_id).count("item_failed") == 2
 
 
 def test_items_that_wait_are_counted(api: Api) -> None:
@@ -91,7 +96,7 @@ def test_waits_from_before_the_clock_was_set_end_in_batches(api: Api, monkeypatc
 
 
 def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the first of more than a batch: the next batch is without it."""
+    """The item is the first of more items than one batch holds. The next batch leaves it out."""
     crowd(api, api.running(), 1_199)
     with api.services.database.read() as session:
         keys = list(session.scalars(select(Attempt.id).order_by(Attempt.lease_expires_at)))
@@ -113,7 +118,7 @@ def test_one_poisoned_item_among_1200(api: Api, monkeypatch: pytest.MonkeyPatch)
 
 
 def crowd(api: Api, pattern: WorkerHand, count: int) -> None:
-    """So many attempts like this one, each of a job of its own, whose leases ran out."""
+    """Insert this many copies of an attempt, each in its own job, with expired leases."""
     with api.services.database.write() as session:
         job = session.execute(select(Job.__table__).where(Job.id == pattern.job_id)).mappings().one()
         attempt = session.execute(select(Attempt.__table__).where(Attempt.id == pattern.attempt_id)).mappings().one()
@@ -129,17 +134,17 @@ def crowd(api: Api, pattern: WorkerHand, count: int) -> None:
 
 @pytest.mark.parametrize("step", ["expiry", "orders", "repair", "checkpoints", "silence"])
 def test_each_step_handles_one_by_one(api: Api, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Whatever fails for the first of two jobs, in any step, is done for the second."""
+    """In each step: when it fails for the first of two jobs, it is still done for the second."""
     hands = [api.running(name) for name in ("bad", "good")]
     prepare, done = STEPS[step]
     for hand in hands:
         prepare(api, hand)
     of_job, of_attempt = Unit.lock_job, Unit.lock_attempt
 
-    def lock_job(self: Unit, job_id: str) -> Job:
+    def lock_job(self: Unit, job_id: str, *, doomed: bool = False) -> Job:
         if job_id == hands[0].job_id:
             raise ValueError("its row cannot be read")
-        return of_job(self, job_id)
+        return of_job(self, job_id, doomed=doomed)
 
     def lock_attempt(self: Unit, attempt_id: str) -> tuple[Job, Attempt]:
         if attempt_id == hands[0].attempt_id:
@@ -202,8 +207,8 @@ STEPS: dict[str, tuple[Callable[[Api, WorkerHand], None], str]] = {
 def test_a_notification_that_cannot_be_sent_holds_up_no_other_of_its_target(
     start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with listening() as ear:
-        api = start(notify_urls=f"ops={ear.url('ops')}", notify_backoff_seconds=0.001)
+    with listening() as listener:
+        api = start(notify_urls=f"ops={listener.url('ops')}", notify_backoff_seconds=0.001)
         for name in ("bad", "odd", "good"):
             api.claim(api.submit(name=name)["id"]).finish("succeeded")
         with api.services.database.write() as session:
@@ -220,12 +225,12 @@ def test_a_notification_that_cannot_be_sent_holds_up_no_other_of_its_target(
         with monkeypatch.context() as patch:
             patch.setattr(post, "send", broken)
             api.conduct()
-        assert ear.titles == ["Baton: odd succeeded", "Baton: good succeeded"]
+        assert listener.titles == ["Baton: odd succeeded", "Baton: good succeeded"]
         assert [step for step, _ in failures(api)] == ["notifications"]
         due_again(api)
         with api.services.database.write() as session:
             session.execute(update(Notification).values(next_at=db_now()))
-        eventually(lambda: api.conduct() or len(ear.titles) == 3)
+        eventually(lambda: api.conduct() or len(listener.titles) == 3)
         assert failures(api) == {}
 
 
@@ -238,13 +243,13 @@ def test_a_pass_does_not_wait_for_a_row_that_another_holds(api: Api) -> None:
         session.execute(select(Job).where(Job.id == held.job_id).with_for_update()).all()
         api.conduct()
         assert api.job(free.job_id)["status"] == "recovering"
-        assert failures(api) == {}  # nothing is wrong with it
+        assert failures(api) == {}  # nothing failed: the row was locked
     api.conduct()
     assert api.job(held.job_id)["status"] == "recovering"
 
 
 @ON_SQLITE
-def test_a_pass_is_cut_short_by_nothing_for_ever(start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_raises_does_not_end_its_thread(start: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
     api = start(conductor_seconds=0.01)
     reconciler = api.services.reconciler
     calls: list[int] = []

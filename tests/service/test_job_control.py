@@ -55,7 +55,7 @@ STATES = {
     "succeeded": succeeded,
     "failed": failed,
 }
-# State -> what each wish makes of it; None: 409.
+# State -> the state after each request. None: the request gets 409.
 AFTER = {
     "queued": {"pause": "paused", "resume": None, "cancel": "cancelled"},
     "running": {"pause": "pausing", "resume": None, "cancel": "cancelling"},
@@ -99,7 +99,7 @@ def test_an_unclaimed_attempt_ends_with_its_job(api: Api, wish: str, state: str)
     api.conduct()
     api.ask(job_id, wish)
     assert api.attempt(job_id)["state"] == state
-    assert_problem(hand.claim(), 409, "conflict")  # the message is still in Redis, and harmless
+    assert_problem(hand.claim(), 409, "conflict")  # the message is still in Redis and has no effect
 
 
 def test_a_resumed_job_goes_on_from_its_checkpoint(api: Api) -> None:
@@ -109,8 +109,8 @@ def test_a_resumed_job_goes_on_from_its_checkpoint(api: Api) -> None:
     hand.finish("paused")
     assert api.job(hand.job_id)["reason"] == "paused"
     assert api.ask(hand.job_id, "resume").json()["status"] == "queued"
-    heir = api.claim(hand.job_id)
-    assert heir.grant["checkpoints"][0]["position"]["global_step"] == 7
+    successor = api.claim(hand.job_id)
+    assert successor.grant["checkpoints"][0]["position"]["global_step"] == 7
     assert api.job(hand.job_id)["reason"] is None
     assert (api.job(hand.job_id)["preemptions"], api.job(hand.job_id)["failures"]) == (0, 0)
 

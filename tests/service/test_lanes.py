@@ -1,4 +1,4 @@
-"""A store that hangs delays what needs the store and nothing else: heartbeats, claims and /readyz are answered."""
+"""A store that hangs delays only the requests that need the store: heartbeats, claims and /readyz get responses."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from baton.storage import open_store
 from service.api import readiness
 from service.api.readiness import NOT_YET, OK, Check, Readiness
 from service.lanes import Lane, LaneFull
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, assert_problem, eventually, worker_info
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.hanging_store import hanging_store
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, running_service
+
+pytestmark = ON_BOTH
 
 READYZ, FILES = 200, 100
 
 
 @dataclass(frozen=True)
 class Stuck:
-    """A running attempt with files, a queued one, and a store no call of which returns until it is `released`."""
+    """A running attempt with files, a queued attempt, and a store whose calls return only after `released` is set."""
 
     hand: WorkerHand
     other: dict[str, Any]
@@ -51,7 +53,7 @@ def stuck(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
 
 @asynccontextmanager
 async def many(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the same app, for requests at the same time."""
+    """An asynchronous client of the same app, which can send concurrent requests."""
     transport = httpx.ASGITransport(app=api.http.app)  # type: ignore[union-attr]
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers, timeout=60) as http:
@@ -59,13 +61,13 @@ async def many(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def reads(job_id: str, number: int) -> str:
-    """A request that needs the store."""
+    """The path of a request that needs the store."""
     kinds = ("artifacts/best.keras", "report", "attempts/1/log")
     return f"/v1/jobs/{job_id}/{kinds[number % len(kinds)]}"
 
 
 async def beside_a_store_that_hangs(http: httpx.AsyncClient, hand: Any, other: Mapping[str, Any]) -> list[int]:
-    """Statuses of heartbeats and a claim that are answered while each of FILES requests for the store is not."""
+    """Statuses of heartbeats and a claim, sent while FILES requests wait for the store."""
     files = [asyncio.create_task(http.get(reads(hand.job_id, k))) for k in range(FILES)]
     ready = await asyncio.gather(*(http.get("/readyz") for _ in range(READYZ)))
     assert {answer.status_code for answer in ready} <= {200, 503}
@@ -84,7 +86,7 @@ async def beside_a_store_that_hangs(http: httpx.AsyncClient, hand: Any, other: M
 
 
 READS_REFUSED = 40
-"""16 calls hang and 64 wait; the others are told at once."""
+"""16 calls hang and 64 wait. The service refuses the others immediately."""
 
 
 def prepared(api: Api) -> tuple[Any, dict[str, Any]]:
@@ -132,7 +134,7 @@ def test_a_real_process_beside_a_bucket_that_never_answers(
 
 @ON_SQLITE
 def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every thread of the default pool and every connection of the default engine is taken."""
+    """All threads of the default pool and all connections of the default engine are in use."""
     hand, other = prepared(api)
     released, taken = threading.Event(), threading.Semaphore(0)
 
@@ -150,7 +152,7 @@ def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: 
             for _ in range(20):
                 assert await anyio.to_thread.run_sync(taken.acquire, limiter=anyio.CapacityLimiter(1))
             beat = {"fence": hand.fence, "phase": "training"}
-            api.services.authenticator.forget()  # each token must be looked up
+            api.services.authenticator.forget()  # each token must be looked up again
             url = f"/v1/attempts/{hand.attempt_id}/heartbeat"
             answers = [await http.post(url, json=beat, headers=hand.headers)]
             claim = {"claim_id": "c" * 32, "worker": worker_info("w2")}
@@ -222,9 +224,33 @@ def test_a_place_in_a_lane_is_not_waited_for_without_end() -> None:
     asyncio.run(run())
 
 
+@ON_SQLITE
+def test_an_upload_waits_for_a_place_and_not_without_end() -> None:
+    """Only a limited number of bodies of uploads is in memory at the same time."""
+
+    async def run() -> None:
+        lane = Lane("a few", 1, waiting=1, patience=0.05)
+        async with lane.place():
+            with pytest.raises(LaneFull):
+                async with lane.place():
+                    raise AssertionError("there is one place")
+        waits = Lane("one", 1, waiting=1)
+        async with anyio.create_task_group() as tasks, waits.place():
+            tasks.start_soon(held, waits)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(LaneFull):  # the line is full
+                await held(waits)
+
+    async def held(lane: Lane) -> None:
+        async with lane.place():
+            pass
+
+    asyncio.run(run())
+
+
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Readiness]]:
-    """Makes a readiness with one check of ours, by a clock of ours."""
+    """A function that makes a `Readiness` with one given check and a given clock."""
     made: list[Readiness] = []
     monkeypatch.setitem(readiness.EVERY, "store", 0.001)
     monkeypatch.setattr(readiness, "AGAIN_SECONDS", 0.001)
@@ -249,7 +275,7 @@ def test_a_check_that_hangs_takes_one_thread_and_its_age_is_told(watched: Callab
     readiness = watched(ask, lambda: now[0])
     assert readiness.states()["store"].text == NOT_YET
     readiness.start()
-    eventually(lambda: len(begun) == 2)  # the second one hangs
+    eventually(lambda: len(begun) == 2)  # the second check hangs
     assert readiness.states()["store"].text == OK
     now[0] = 12.0
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""Who conducts: one replica at a time, for as long as its lease lasts."""
+"""Leader election: one replica leads at a time, for as long as its lease lasts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from service.db.leader_table import Leader
 from service.db.sqlite_lock import DatabaseTaken, exclusive_use
 from service.db.types import db_now
 from service.reconciler.leader_election import Alone, Elected, leadership
-from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, eventually
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api, eventually
+
+pytestmark = ON_BOTH
 
 
 class Clock:
-    """A replica's own clock."""
+    """The clock of a replica."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -124,14 +126,14 @@ def test_a_database_that_is_away_costs_leadership_only_when_the_lease_is_over(
     assert one.leads()
 
 
-def test_what_was_given_back_can_be_had_at_once(database: Database) -> None:
+def test_a_released_lease_can_be_acquired_immediately(database: Database) -> None:
     one, two = Elected(database, 300), Elected(database, 300)
     one.ask()
     two.ask()
     one.stop()
     two.ask()
     assert (one.leads(), two.leads(), row(database).term) == (False, True, 2)
-    one.stop()  # gives nothing back that it does not hold
+    one.stop()  # the lease is not its own, so nothing is released
     two.ask()
     assert row(database).term == 2
 
@@ -149,7 +151,7 @@ def test_of_many_who_ask_at_once_one_leads(database: Database) -> None:
 
 
 def test_nobody_waits_for_a_replica_that_stands_still_while_it_asks(database: Database) -> None:
-    """The row is changed in one statement outside of any transaction, so that there is no lock to stand still with."""
+    """One statement outside of a transaction changes the row, so a replica that stalls in this moment holds no lock."""
     one = Elected(database, 60)
     one.ask()
     with one._row._engine.connect() as connection:

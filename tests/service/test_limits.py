@@ -1,15 +1,18 @@
-"""Limits by queue and label: what is sent, what is granted, and what a waiting job says."""
+"""Limits by queue and label: which attempts are sent, which claims are granted, and what a waiting job reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from service.db.types import db_now
 from service.settings import SettingsError, load_settings
+from service.usecases import leases
+from tests.service.clock import MovedClock
 from tests.service.dispatched import listed
 from tests.service.helpers import Api, WorkerHand, assert_problem, worker_info
 from tests.support.redis import RedisServer
@@ -19,7 +22,7 @@ QUEUE = "rq:queue:baton:default:normal"
 
 @pytest.fixture
 def limited(start: Callable[..., Api], redis_server: RedisServer) -> Iterator[Callable[..., Api]]:
-    """A service with limits."""
+    """A function that starts a service with limits."""
 
     def make(queues: dict[str, int] | None = None, labels: dict[str, int] | None = None) -> Api:
         redis_server.client().flushall()
@@ -93,9 +96,9 @@ def test_a_message_used_up_by_a_refused_claim_is_sent_in_the_next_pass(
     api = limited({"default": 1})
     second = api.submit(priority="low")["id"]
     api.conduct()
-    holder = api.claim(api.submit()["id"])  # faster than the one that was sent first
+    holder = api.claim(api.submit()["id"])  # claimed before the attempt that was sent first
     late = hand(api, second, "w2")
-    redis_server.client().lpop("rq:queue:baton:default:low")  # RQ's own record of it stays
+    redis_server.client().lpop("rq:queue:baton:default:low")  # RQ keeps its record of the message
     assert_problem(late.claim(), 409, "limit-reached")
     holder.finish("succeeded")
     api.conduct()
@@ -107,8 +110,8 @@ def test_every_end_frees_the_place(limited: Callable[..., Api], end: str) -> Non
     api = limited({"default": 1})
     holder, second = api.claim(api.submit()["id"]), api.submit()["id"]
     holder.beat("stopping")
-    assert_problem(hand(api, second).claim(), 409, "limit-reached")  # what stops still trains
-    assert holder.claim().status_code == 200  # its own claim again
+    assert_problem(hand(api, second).claim(), 409, "limit-reached")  # an attempt that is stopping still counts
+    assert holder.claim().status_code == 200  # the holder repeats its claim
     if end == "lost":
         api.let_lease_run_out(holder.attempt_id)
         api.conduct()
@@ -128,6 +131,17 @@ def test_one_of_many_racing_claims_gets_the_last_place(limited: Callable[..., Ap
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 11
     codes = {answer.json()["code"] for answer in answers if answer.status_code == 409}
     assert codes == {"limit-reached"}
+
+
+def test_the_lease_begins_after_the_wait_for_other_claims(
+    limited: Callable[..., Api], clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = limited({"default": 1})
+    claimed = hand(api, api.submit()["id"])
+    monkeypatch.setattr(leases, "full", lambda *_: clock.forward(20))
+    assert claimed.claim().status_code == 200
+    expires = datetime.fromisoformat(api.attempt(claimed.job_id)["lease_expires_at"])
+    assert expires == clock.now + timedelta(seconds=30)
 
 
 def test_claims_that_need_several_places_do_not_wait_for_each_other(limited: Callable[..., Api]) -> None:
@@ -187,7 +201,7 @@ def test_a_job_says_what_it_waits_for(api: Api) -> None:
     api.http.post("/v1/workers", json={**worker_info(), "queues": ["default"]})
     assert api.job(job)["waiting_for"] == "a worker of queue default"
     seen = api.http.get(f"/v1/jobs/{job}", headers={"If-None-Match": tag})
-    assert seen.status_code == 200  # no new version, but other news
+    assert seen.status_code == 200  # the version is the same, but the reason for waiting has changed
     worker = api.claim(job)
     assert api.job(job)["waiting_for"] is None
     worker.finish("failed")

@@ -1,4 +1,4 @@
-"""Links that sign a browser in: once, soon, as who made them."""
+"""Links that sign a browser in. A link works once, for a short time, with the rights of its creator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from service.db.auth_tables import BrowserSession
 from service.db.types import db_now
 from tests.service.helpers import Api, assert_problem, bearer
+from tests.support.service_client import another_client
 
 
 def code_of(api: Api, **headers: str) -> str:
@@ -22,7 +23,7 @@ def code_of(api: Api, **headers: str) -> str:
 
 
 def stranger(api: Api) -> TestClient:
-    return TestClient(api.http.app, raise_server_exceptions=False)  # type: ignore[union-attr]
+    return another_client(api.http)
 
 
 def test_a_link_opens_one_session_of_who_made_it(api: Api) -> None:

@@ -48,7 +48,7 @@ def served(
 
 @dataclass
 class Log:
-    """The log of a held attempt, as its worker ships it and as others read it."""
+    """The log of a held attempt, with the worker's side and the reader's side."""
 
     hand: WorkerHand
     text: bytes = b""
@@ -95,13 +95,13 @@ def test_it_is_read_from_any_byte(served: Api) -> None:
     assert log.read(offset=size + 5, wait=30) == (b"", size, True)
 
 
-def test_part_by_part_it_is_the_whole(served: Api) -> None:
+def test_the_parts_of_a_log_add_up_to_the_whole(served: Api) -> None:
     log = held(served)
     for n in range(service.live.log_reader.WALK + 5):
         log.ship(f"{n}é\n".encode())
     log.ship(b"")
     found, offset, complete = log.read(offset=len("0é\n".encode()))
-    assert not complete  # so many segments at a time
+    assert not complete  # one response reads a limited number of segments
     rest, _, complete = log.read(offset=offset)
     assert complete
     assert b"0\xc3\xa9\n" + found + rest == log.text
@@ -215,7 +215,7 @@ def test_nobody_sweeps_logs_away(api: Api) -> None:
     api.services.store.put(stray, b"an orphan")
     log.hand.finish("succeeded")
     api.conduct()
-    eventually(lambda: api.services.store.stat(stray) is None)  # the sweep was there
+    eventually(lambda: api.services.store.stat(stray) is None)  # the sweep has run
     assert log.read()[0] == b"kept"
 
 

@@ -1,4 +1,4 @@
-"""GET /metrics: what it tells is so, who may ask, and what asking costs."""
+"""GET /metrics: its numbers are right, its scope is checked, and reading it is cheap."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api import metrics_collector
 from service.api.readiness import State
 from service.metrics.database_numbers import OTHERS, QUEUES, Queue, few
-from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually
 from tests.support.redis import RedisServer
+
+pytestmark = ON_BOTH
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -50,7 +52,7 @@ def test_jobs_queues_and_workers_are_counted_from_the_rows(start: Callable[..., 
     found = scraped(api)
     jobs = {"queued": 2, "running": 2, "recovering": 0, "cancelling": 0, "pausing": 0, "paused": 1}
     assert {status: value(found, "baton_jobs", status=status) for status in jobs} == jobs
-    parts = {"queued": 1, "waiting": 0, "held": 1}  # its one place is taken
+    parts = {"queued": 1, "waiting": 0, "held": 1}  # the only place of the queue is taken
     assert {part: value(found, f"baton_queue_{part}", queue="tight") for part in parts} == parts
     assert value(found, "baton_queue_waiting", queue="default") == 1
     assert value(found, "baton_queue_oldest_seconds", queue="default") >= 0
@@ -69,8 +71,8 @@ def test_what_happens_is_counted_where_it_is_committed(api: Api) -> None:
     api.let_lease_run_out(hand.attempt_id)
     api.conduct()
     assert_problem(hand.beat(), 409, "lease-lost")
-    heir = api.claim(hand.job_id, "w2")
-    assert heir.finish("succeeded").status_code == 200
+    successor = api.claim(hand.job_id, "w2")
+    assert successor.finish("succeeded").status_code == 200
     after = scraped(api)
 
     def grown(name: str, **labels: str) -> float:
@@ -134,7 +136,8 @@ def test_what_was_read_is_told_again_for_a_while(api: Api, monkeypatch: pytest.M
     api.submit()
     again = scraped(api)
     assert value(again, "baton_jobs", status="queued") == 0
-    assert value(again, "baton_jobs_submitted_total") == 1  # what it counts itself is always new
+    # The counters that the service keeps in memory are always current.
+    assert value(again, "baton_jobs_submitted_total") == 1
 
 
 @ON_SQLITE

@@ -1,4 +1,6 @@
-"""A PostgreSQL database is migrated while others use it: they go on, and one that does not let go is named."""
+"""A PostgreSQL database is migrated while other processes use it: they continue, and the error names a process that
+keeps a lock.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def connection_to(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def writing(url: str) -> Iterator[list[int]]:
-    """What a service does all the time: one row after the other, each in a transaction of its own."""
+    """Insert rows as a service does, one after the other, each in its own transaction.
+
+    The value is the number of rows written.
+    """
     written, over = [0], threading.Event()
 
     def write() -> None:
@@ -74,13 +79,13 @@ def writing(url: str) -> Iterator[list[int]]:
             yield written
         finally:
             over.set()
-        done.result()  # no write failed
+        done.result()  # raises if a write failed
 
 
 @contextmanager
-def migrating(url: str, said: list[str]) -> Iterator[Future[Standing]]:
+def migrating(url: str, lines: list[str]) -> Iterator[Future[Standing]]:
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(lambda: migrate(url, seconds=60, say=said.append))
+        yield pool.submit(lambda: migrate(url, seconds=60, say=lines.append))
 
 
 def wait_for_writes(written: list[int], more: int = 5) -> None:
@@ -88,16 +93,16 @@ def wait_for_writes(written: list[int], more: int = 5) -> None:
     eventually(lambda: written[0] >= wanted)
 
 
-@pytest.mark.parametrize("revision", ["0007", "0008"])  # the first changes tables, the second only builds indexes
+@pytest.mark.parametrize("revision", ["0007", "0008"])  # 0007 changes tables, 0008 only builds indexes
 def test_writers_go_on_while_a_lock_is_waited_for(url: str, revision: str) -> None:
     at(url, revision)
-    said: list[str] = []
+    lines: list[str] = []
     with connection_to(url) as holder, writing(url) as written:
         pid = holder.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
         holder.execute(text("SELECT count(*) FROM jobs"))
         holder.execute(text("UPDATE workers SET version = version WHERE name = 'nobody'"))
-        with migrating(url, said) as done:
-            eventually(lambda: any(f"waiting for locks: process {pid} of" in line for line in said))
+        with migrating(url, lines) as done:
+            eventually(lambda: any(f"waiting for locks: process {pid} of" in line for line in lines))
             wait_for_writes(written)
             assert not done.done()
             holder.rollback()
@@ -123,7 +128,7 @@ def test_who_does_not_let_go_is_named_and_nothing_is_changed(url: str) -> None:
 def test_an_index_that_was_left_half_built_is_built_again(url: str) -> None:
     at(url, "0008")
     with connection_to(url) as holder:
-        # Its snapshot is older than the index, so that the build waits for its end.
+        # The snapshot is older than the index, so the build waits until this transaction ends.
         holder.execution_options(isolation_level="REPEATABLE READ")
         holder.execute(text("SELECT count(*) FROM workers"))
         with pytest.raises(UnfitDatabase, match="others held locks"):
@@ -139,12 +144,12 @@ def test_an_index_that_was_left_half_built_is_built_again(url: str) -> None:
 def test_another_migration_is_waited_for_and_named(url: str) -> None:
     with connection_to(url) as other:
         pid = other.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
-        # As the last release holds it.
+        # The previous release takes its migration lock like this.
         other.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
         with pytest.raises(UnfitDatabase, match=f"another process has been migrating it .* process {pid} of"):
             migrate(url, seconds=0.2)
-        said: list[str] = []
-        with migrating(url, said) as done:
-            eventually(lambda: any("waiting for another migration" in line for line in said))
+        lines: list[str] = []
+        with migrating(url, lines) as done:
+            eventually(lambda: any("waiting for another migration" in line for line in lines))
             other.rollback()
             assert done.result(60).behind

@@ -1,4 +1,4 @@
-"""`baton migrate`: a step of its own, with exit statuses that scripts can rely on."""
+"""`baton migrate` as a separate command, with exit statuses that scripts can use."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from service.db.migrate import migrate, standing
+from tests.service.helpers import ON_BOTH
 from tests.support.service import ROOT, TOKEN
 
-pytestmark = pytest.mark.process
+pytestmark = [ON_BOTH, pytest.mark.process]
 
 
 def run(module: str, url: str, *arguments: str, **settings: str) -> tuple[int, str]:
-    """Exit status, and what was said."""
+    """Run a module, and return its exit status and its output."""
     environment = {**os.environ, "BATON_DATABASE_URL": url, **settings}
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -27,8 +28,8 @@ def run(module: str, url: str, *arguments: str, **settings: str) -> tuple[int, s
 def test_a_schema_is_brought_up_to_date_as_a_step_of_its_own(new_database_url: Callable[[], str]) -> None:
     url = new_database_url()
     newest = standing(url).wanted
-    status, said = run("baton.cli", url, "migrate", "--check")
-    assert (status, said) == (1, f"the schema is at revision none, behind {newest}: run `baton migrate`\n")
+    status, printed = run("baton.cli", url, "migrate", "--check")
+    assert (status, printed) == (1, f"the schema is at revision none, behind {newest}: run `baton migrate`\n")
     assert run("service.migrate", url) == (0, f"migrated from revision none to {newest}\n")
     up_to_date = (0, f"the schema is at revision {newest}: up to date\n")
     assert run("service.migrate", url) == up_to_date
@@ -40,10 +41,10 @@ def test_a_schema_is_brought_up_to_date_as_a_step_of_its_own(new_database_url: C
     [("mysql://x", "names mysql"), ("postgresql+psycopg://x@127.0.0.1:1/x", "cannot be migrated")],
 )
 def test_what_is_wrong_ends_with_status_2(url: str, advice: str) -> None:
-    status, said = run("service.migrate", url)
+    status, printed = run("service.migrate", url)
     assert status == 2
-    assert "BATON_DATABASE_URL" in said
-    assert advice in said
+    assert "BATON_DATABASE_URL" in printed
+    assert advice in printed
 
 
 def test_a_service_told_not_to_migrate_refuses_an_older_schema(tmp_path: Path) -> None:
@@ -51,8 +52,8 @@ def test_a_service_told_not_to_migrate_refuses_an_older_schema(tmp_path: Path) -
     migrate(url)
     migrate(url, "0007")
     settings = {"BATON_MIGRATE": "0", "BATON_TOKEN": TOKEN, "BATON_PORT": "0", "BATON_STORE": tmp_path.as_uri()}
-    status, said = run("service", url, **settings)
+    status, printed = run("service", url, **settings)
     assert status == 2
-    assert "revision 0007" in said
-    assert "run `baton migrate`" in said
+    assert "revision 0007" in printed
+    assert "run `baton migrate`" in printed
     assert standing(url).found == "0007"

@@ -1,7 +1,9 @@
-"""Each migration carries the rows that are there, up and down, on SQLite and on PostgreSQL."""
+"""Each migration keeps the existing rows, up and down, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
+import importlib
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.db.engine import open_engine
@@ -22,8 +24,12 @@ from service.db.migrate import (
     require_current,
     standing,
 )
+from service.db.tables import Epoch
+from tests.service.helpers import ON_BOTH
 from tests.service.rows import everything, fill, schema
 from tests.support.service import ROOT
+
+pytestmark = ON_BOTH
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -47,14 +53,14 @@ def layout(url: str) -> dict[str, Any]:
 
 
 def revisions() -> list[str]:
-    """Oldest first."""
+    """All revisions, oldest first."""
     with create_engine("sqlite://").connect() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))
         return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def common(before: Rows, after: Rows) -> tuple[Rows, Rows]:
-    """What both have, tables and columns."""
+    """Both arguments, reduced to the tables and columns that both have."""
 
     def cut(rows: Rows, others: Rows) -> Rows:
         return {
@@ -103,6 +109,37 @@ def test_rows_get_their_new_columns(old: str) -> None:
         )
     checkpoint = after["checkpoints"][0]
     assert (checkpoint["stall_seconds"], checkpoint["trained_seconds"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_rows_of_the_history_get_their_metrics_in_batches(
+    old: str, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`begun`: an earlier migration was interrupted after it had added the column and filled one row."""
+    script = importlib.import_module("migrations.versions.0016_metrics_of_epochs")
+    monkeypatch.setattr(script, "BATCH", 2)
+    with connected(old) as connection:
+        row = "job_id, fence, stage, stage_epoch, global_step, image_size, batch_size, attempt, finished_at"
+        for epoch in range(2, 7):
+            connection.execute(
+                text(f"INSERT INTO epochs (epoch, {row}) SELECT {epoch}, {row} FROM epochs WHERE epoch = 1")
+            )
+        change = text("UPDATE epochs SET loss = :loss, val_accuracy = :accuracy WHERE epoch = 6")
+        connection.execute(change, {"loss": math.inf, "accuracy": 0.1 + 0.2})
+    if begun:
+        migrate(old, "0001")
+        with connected(old) as connection:
+            connection.execute(text("ALTER TABLE epochs ADD COLUMN metrics JSON"))
+            connection.execute(text("UPDATE epochs SET metrics = '{}' WHERE epoch = 3"))
+    migrate(old)
+    with connected(old) as connection:
+        found = connection.execute(select(Epoch.epoch, Epoch.metrics).order_by(Epoch.epoch)).all()
+    nothing = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), "NaN")
+    wanted = [{**nothing, "accuracy": 0.1, "val_loss": 1 / 3}, nothing, nothing, nothing, nothing]
+    wanted.append({**nothing, "loss": "Infinity", "val_accuracy": 0.1 + 0.2})
+    if begun:
+        wanted[2] = {}
+    assert [row.metrics for row in found] == wanted
 
 
 def test_up_and_down_again_loses_nothing_that_was_there_before(old: str) -> None:
@@ -165,14 +202,18 @@ def test_a_migration_that_fails_leaves_all_as_it_was(old: str) -> None:
 
 
 def brought_to_9999(url: str, oldest: str) -> None:
-    """As a newer version leaves it, which says that code of `oldest` runs on it."""
+    """Mark the database as if a newer version had migrated it to revision 9999, with `oldest` as the oldest code that
+    runs on it.
+    """
     with connected(url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         connection.execute(text("UPDATE schema_compatibility SET oldest_revision = :oldest"), {"oldest": oldest})
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(full: str) -> None:
-    """Going back over a contraction is a restore: an older service does not touch what it does not know."""
+    """To go back to before an incompatible change, restore a backup: an older service does not change a schema that it
+    does not know.
+    """
     brought_to_9999(full, oldest="9998")
     rows = content(full)
     for target in ("head", "0001"):
@@ -189,7 +230,7 @@ def test_a_newer_schema_that_only_adds_serves_an_older_version(full: str) -> Non
     rows = content(full)
     assert migrate(full) == standing(full) == Standing("9999", newest, newer=True)
     require_current(full)
-    with pytest.raises(UnfitDatabase, match="9999"):  # but it cannot go down from what it does not know
+    with pytest.raises(UnfitDatabase, match="9999"):  # it cannot migrate down from a revision that it does not know
         migrate(full, "0001")
     assert content(full) == rows
 

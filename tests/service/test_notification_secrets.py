@@ -1,4 +1,4 @@
-"""The URLs of targets are secrets: they reach their endpoints and nothing else."""
+"""The URLs of targets are secrets: only their endpoints receive them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from baton.cli import app
 from service.notifications.sender import Sender
 from service.notifications.targets import chosen, load_urls
 from service.settings import Settings, SettingsError
-from tests.service.helpers import ON_SQLITE, Api, eventually
+from tests.service.helpers import Api, eventually
 from tests.support.listener import Listener, listening
 from tests.support.redis import RedisServer, free_port
 from tests.support.service import TOKEN, ServiceProcess
@@ -36,7 +36,7 @@ def planted(port: int) -> str:
 
 @contextmanager
 def started(folder: Path, redis_url: str, settings: dict[str, str]) -> Iterator[ServiceProcess]:
-    """With more patience than most: with targets it loads Apprise first."""
+    """Start a service and wait longer than usual, because a service with targets loads Apprise first."""
     store, log = (folder / "store").as_uri(), folder / "service.log"
     service = ServiceProcess(f"sqlite:///{folder}/baton.db", redis_url, store, log, settings=settings)
     try:
@@ -58,9 +58,9 @@ def submit_and_end(api: Api) -> str:
 def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secrets(
     tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ear = Listener()
+    listener = Listener()
     settings = {
-        "BATON_NOTIFY_URLS": f"ops={planted(ear.port)}\nnobody={planted(free_port())}",
+        "BATON_NOTIFY_URLS": f"ops={planted(listener.port)}\nnobody={planted(free_port())}",
         "BATON_NOTIFY_BACKOFF_SECONDS": "0.1",
         "BATON_NOTIFY_TRIES": "3",
         "BATON_NOTIFY_TIMEOUT_SECONDS": "30",
@@ -70,19 +70,19 @@ def test_a_service_that_is_killed_before_it_sends_sends_later_and_keeps_its_secr
         api = Api(http)
         job = submit_and_end(api)
         service.kill()
-        ear.start()
+        listener.start()
         service.settings = {**settings, "BATON_CONDUCTOR_SECONDS": "0.1"}
         service.spawn()
         service.await_ready(PATIENCE)
-        eventually(lambda: ear.titles == ["Baton: small succeeded"], PATIENCE)
-        assert ear.paths[0] == f"/{SECRET}/hook?token={SECRET}"
+        eventually(lambda: listener.titles == ["Baton: small succeeded"], PATIENCE)
+        assert listener.paths[0] == f"/{SECRET}/hook?token={SECRET}"
         eventually(lambda: "notification_failed" in api.kinds(job), PATIENCE)
         shown = cli(service.url, monkeypatch)
         answers = [http.get(path).text for path in everything(job)]
         answers.append(http.post("/v1/notifications:test", json={"target": "nonesuch"}).text)
         answers.append(http.post("/v1/plans:preview", json={"notify": {"targets": ["x"]}}).text)
         service.terminate()
-        ear.stop()
+        listener.stop()
         dump = "\n".join(sqlite3.connect(tmp_path / "baton.db").iterdump())
     assert "notification_failed" in dump
     for text in (dump, shown, service.log.read_text(), *answers):
@@ -98,7 +98,7 @@ def everything(job: str) -> list[str]:
 
 
 def cli(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What `baton notify` prints."""
+    """The output of `baton notify`."""
     monkeypatch.setenv("BATON_URL", url)
     monkeypatch.setenv("BATON_TOKEN", TOKEN)
     listed = CliRunner().invoke(app, ["notify", "list"])
@@ -113,7 +113,9 @@ def cli(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def garbler() -> Iterator[int]:
-    """The port of a server whose headers are none, of which urllib3 warns with the whole URL."""
+    """The port of a server with malformed response headers. urllib3 logs a warning with the whole URL for such a
+    response.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -127,7 +129,8 @@ def garbler() -> Iterator[int]:
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\n no header\r\n\tat all\r\n\r\n")
                     connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):  # closed with a body unread, it would take back its answer
+                    # Closing with unread data would reset the connection and lose the response.
+                    while connection.recv(65536):
                         pass
 
         threading.Thread(target=serve, daemon=True).start()
@@ -137,11 +140,11 @@ def garbler() -> Iterator[int]:
 
 def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler: int) -> None:
     caplog.set_level(1)
-    with listening() as ear, listening(status=401) as wrong:
-        ports = {"good": ear.port, "wrong": wrong.port, "away": free_port(), "odd": garbler}
+    with listening() as listener, listening(status=401) as wrong:
+        ports = {"good": listener.port, "wrong": wrong.port, "away": free_port(), "odd": garbler}
         post = Sender({name: SecretStr(planted(port)) for name, port in ports.items()}, 60.0)
         found = {name: post.send(name, "title", "body") for name in ports}
-        assert ear.titles == ["title"]
+        assert listener.titles == ["title"]
         assert found == {
             "good": None,
             "wrong": "the endpoint answered with HTTP status 401",
@@ -149,8 +152,8 @@ def test_no_log_has_a_url_at_any_level(caplog: pytest.LogCaptureFixture, garbler
             "odd": "the endpoint answered with HTTP status 500",
         }
         assert SECRET not in caplog.text
-        # What the same library says of others' calls: the test would see it.
-        requests.post(f"http://127.0.0.1:{ear.port}/{SECRET}", json={"title": ""}, timeout=10)
+        # The same library does log other URLs: this proves that the test would see a leak.
+        requests.post(f"http://127.0.0.1:{listener.port}/{SECRET}", json={"title": ""}, timeout=10)
         assert SECRET in caplog.text
 
 
@@ -168,14 +171,14 @@ def test_a_plugin_that_breaks_says_nothing_of_its_url(caplog: pytest.LogCaptureF
 
 
 def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None:
-    with listening(hold=threading.Event()) as deaf:
-        post = Sender({"ops": SecretStr(deaf.url())}, 0.3)
+    with listening(hold=threading.Event()) as hanging:
+        post = Sender({"ops": SecretStr(hanging.url())}, 0.3)
         assert post.send("ops", "one", "x") == "no answer within 0.3 s"
         assert post.send("ops", "two", "x") == "the message before this one still waits for an answer"
         (thread,) = [one for one in threading.enumerate() if one.name == "notification ops"]
         assert thread.daemon
-        assert deaf.hold is not None
-        deaf.hold.set()
+        assert hanging.hold is not None
+        hanging.hold.set()
         eventually(lambda: post.send("ops", "three", "x") is None)
 
 
@@ -188,10 +191,10 @@ def test_one_that_hangs_is_left_to_itself_and_keeps_nobody_from_ending() -> None
     ],
 )
 def test_a_message_is_escaped_as_its_target_wants_it(form: str, shown: str) -> None:
-    with listening() as ear:
-        post = Sender({"ops": SecretStr(ear.url(f"?format={form}"))}, 60.0)
+    with listening() as listener:
+        post = Sender({"ops": SecretStr(listener.url(f"?format={form}"))}, 60.0)
         assert post.send("ops", "title", "a <b> & *c*") is None
-        assert ear.posts[0]["message"] == shown
+        assert listener.posts[0]["message"] == shown
 
 
 def settings(**values: Any) -> Settings:
@@ -243,7 +246,6 @@ def test_what_is_wrong_is_said_without_the_secret(
         assert SECRET not in text
 
 
-@ON_SQLITE
 def test_a_bad_target_ends_the_start(start: Callable[..., Api]) -> None:
     with pytest.raises(SettingsError, match="Apprise cannot use the URL of target 'ops'"):
         start(notify_urls="ops=nonesuch://x")

@@ -1,4 +1,4 @@
-"""People are told of jobs by Apprise: what, when, how often, and what an endpoint that is away costs."""
+"""Notifications by Apprise: their content, their time, their number, and the effect of an unreachable endpoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.service.helpers import Api, assert_problem, eventually
+from tests.service.helpers import ON_BOTH, Api, assert_problem, eventually
 from tests.service.notification_checks import end, rows
 from tests.support.listener import Listener
+
+pytestmark = ON_BOTH
 
 RETRY = {"max_failures": 100, "max_attempts_without_progress": 100, "backoff": 0}
 
@@ -19,8 +21,8 @@ AT_STEP = {
 
 
 @pytest.fixture
-def api(tell: Callable[..., Api]) -> Api:
-    return tell()
+def api(notifying: Callable[..., Api]) -> Api:
+    return notifying()
 
 
 def interrupt(api: Api, job_id: str, times: int) -> None:
@@ -30,16 +32,18 @@ def interrupt(api: Api, job_id: str, times: int) -> None:
         assert hand.finish("preempted").status_code == 200
 
 
-def test_a_job_that_succeeded_is_told_with_all_that_one_wants_to_know(tell: Callable[..., Api], ear: Listener) -> None:
-    api = tell(public_url="https://baton.example.org/")
+def test_a_job_that_succeeded_is_told_with_all_that_one_wants_to_know(
+    notifying: Callable[..., Api], listener: Listener
+) -> None:
+    api = notifying(public_url="https://baton.example.org/")
     hand = api.running()
     best = {"metric": "val_accuracy", "value": 0.625, "stage": 1, "epoch": 2}
     assert hand.epoch(1, 1, 1, best=best).status_code == 200
     hand.beat("training", progress=AT_STEP)
     hand.finish("succeeded")
-    assert ear.posts == []  # no request waits for it
+    assert listener.posts == []  # no request waits for the sending
     api.conduct()
-    (post,) = ear.posts
+    (post,) = listener.posts
     assert (post["title"], post["type"]) == ("Baton: small succeeded", "success")
     lines = post["message"].splitlines()
     assert lines[0] == f"Job small ({hand.job_id[:8]}) succeeded."
@@ -50,15 +54,15 @@ def test_a_job_that_succeeded_is_told_with_all_that_one_wants_to_know(tell: Call
         f"https://baton.example.org/jobs/{hand.job_id}",
     ]
     api.conduct()
-    assert len(ear.posts) == 1
+    assert len(listener.posts) == 1
     assert rows(api) == [("succeeded", 0, "ops", "sent", 1)]
 
 
-def test_a_job_that_failed_is_told_with_its_reason_and_calls_nobody(api: Api, ear: Listener) -> None:
+def test_a_job_that_failed_is_told_with_its_reason_and_calls_nobody(api: Api, listener: Listener) -> None:
     hand = api.running(retry={**RETRY, "max_failures": 0})
     hand.finish("failed", message="ValueError: <b>@everyone</b> <!channel>\u202e\x1b[31m\n" + "x" * 5000 + " the end")
     api.conduct()
-    (post,) = ear.posts
+    (post,) = listener.posts
     assert (post["title"], post["type"]) == ("Baton: small failed", "failure")
     assert "Reason: too_many_failures" in post["message"]
     assert "@\u200beveryone</b> <\u200b!channel> \ufffd[31m\n" in post["message"]
@@ -66,31 +70,31 @@ def test_a_job_that_failed_is_told_with_its_reason_and_calls_nobody(api: Api, ea
     assert len(post["message"]) < 2500
 
 
-def test_a_lost_lease_in_the_conductor_is_told_too(api: Api, ear: Listener) -> None:
+def test_a_lost_lease_in_the_conductor_is_told_too(api: Api, listener: Listener) -> None:
     hand = api.running(retry={**RETRY, "max_attempts_without_progress": 1})
     api.let_lease_run_out(hand.attempt_id)
     api.conduct()
-    eventually(lambda: ear.titles == ["Baton: small failed"])
+    eventually(lambda: listener.titles == ["Baton: small failed"])
 
 
-def test_recovering_is_told_first_above_the_limit_and_then_as_it_doubles(api: Api, ear: Listener) -> None:
+def test_recovering_is_told_first_above_the_limit_and_then_as_it_doubles(api: Api, listener: Listener) -> None:
     job = api.submit(retry=RETRY)["id"]
     interrupt(api, job, 3)
     api.conduct()
-    assert ear.posts == []
+    assert listener.posts == []
     interrupt(api, job, 5)
     api.conduct()
-    assert [post["message"].splitlines()[0] for post in ear.posts] == [
+    assert [post["message"].splitlines()[0] for post in listener.posts] == [
         f"Job small ({job[:8]}) is recovering from interruption {count}." for count in (4, 8)
     ]
-    assert ear.posts[0]["type"] == "warning"
-    assert "Reason: preempted" in ear.posts[0]["message"]
+    assert listener.posts[0]["type"] == "warning"
+    assert "Reason: preempted" in listener.posts[0]["message"]
     assert [row[:2] for row in rows(api)] == [("recovering", 4), ("recovering", 8)]
 
 
-def test_a_spec_says_whom_and_of_what(tell: Callable[..., Api], ear: Listener) -> None:
-    urls = f"ops={ear.url('ops')}, {ear.url('me')}\n# nobody\nml={ear.url('ml')}"
-    api = tell(notify_urls=urls, notify_targets="default", notify_recoveries=0)
+def test_a_spec_says_whom_and_of_what(notifying: Callable[..., Api], listener: Listener) -> None:
+    urls = f"ops={listener.url('ops')}, {listener.url('me')}\n# nobody\nml={listener.url('ml')}"
+    api = notifying(notify_urls=urls, notify_targets="default", notify_recoveries=0)
     job = api.submit(
         notify={"targets": ["ml", "ops"], "when": ["cancelled", "recovering"], "recoveries": 1}, retry=RETRY
     )
@@ -103,12 +107,20 @@ def test_a_spec_says_whom_and_of_what(tell: Callable[..., Api], ear: Listener) -
     assert [row[:3] for row in rows(api)] == [
         ("recovering", 2, "ml"),
         ("recovering", 2, "ops"),
-        ("cancelled", 0, "ml"),
-        ("cancelled", 0, "ops"),
+        ("cancelled", 3, "ml"),
+        ("cancelled", 3, "ops"),
         ("succeeded", 0, "default"),
     ]
     api.conduct()
-    assert sorted(ear.paths) == ["/me", "/ml", "/ml", "/ops", "/ops"]
+    assert sorted(listener.paths) == ["/me", "/ml", "/ml", "/ops", "/ops"]
+
+
+def test_a_second_end_after_a_retry_is_told_too(api: Api) -> None:
+    job_id = end(api, "failed", retry={**RETRY, "max_failures": 0})
+    for outcome in ("failed", "succeeded"):
+        assert api.ask(job_id, "retry").status_code == 202
+        assert api.claim(job_id).finish(outcome).status_code == 200
+    assert [row[:2] for row in rows(api)] == [("failed", 1), ("failed", 2), ("succeeded", 0)]
 
 
 def test_a_service_without_targets_writes_nothing(start: Callable[..., Api]) -> None:

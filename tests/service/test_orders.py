@@ -1,4 +1,4 @@
-"""A pause and a cancellation take effect although the worker never carries them out."""
+"""A pause and a cancellation take effect even if the worker never carries them out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_STEP = {
 
 
 def wanted_for(api: Api, hand: WorkerHand, seconds: float) -> None:
-    """As if the order had been given so long ago."""
+    """Set the time of the request to this many seconds ago."""
     with api.services.database.write() as session:
         earlier = Unit(session).now() - timedelta(seconds=seconds)
         session.execute(update(Job).where(Job.id == hand.job_id).values(desired_at=earlier))
@@ -86,12 +86,12 @@ def test_a_pause_that_a_worker_ignores_goes_on_at_the_last_checkpoint(api: Api) 
     api.conduct()
     job = api.job(hand.job_id)
     assert (job["status"], job["reason"], job["failures"], job["preemptions"]) == ("paused", "paused", 0, 0)
-    assert job["message"].endswith("the job goes on at its last checkpoint, step 120: 35 steps are done again")
+    assert job["message"].endswith("the job continues at its last checkpoint, step 120: 35 steps are repeated")
     assert api.items(hand.job_id, "events")[-1]["message"] == f"job paused: {job['message']}"
     every_write_is_refused(hand)
     assert api.ask(hand.job_id, "resume").status_code == 202
-    heir = api.claim(hand.job_id, "w2")
-    assert heir.grant["checkpoints"][0]["position"]["global_step"] == 120
+    successor = api.claim(hand.job_id, "w2")
+    assert successor.grant["checkpoints"][0]["position"]["global_step"] == 120
     assert api.job(hand.job_id)["message"] is None
 
 
@@ -100,7 +100,7 @@ def test_a_pause_of_what_saved_nothing_yet_says_so(api: Api) -> None:
     api.ask(hand.job_id, "pause")
     wanted_for(api, hand, 600)
     api.conduct()
-    assert api.job(hand.job_id)["message"].endswith("the job goes on at its last checkpoint, step 0")
+    assert api.job(hand.job_id)["message"].endswith("the job continues at its last checkpoint, step 0")
 
 
 @pytest.mark.parametrize(("order", "ended"), [("cancel", "cancelled"), ("pause", "paused")])
@@ -117,7 +117,7 @@ def test_a_silent_worker_is_not_waited_for(start: Callable[..., Api], order: str
     assert re.search(r"last heartbeat \d+ s ago", api.attempt(hand.job_id)["message"])
 
 
-def test_an_answer_just_in_time_is_the_workers_own(api: Api) -> None:
+def test_a_worker_that_reports_in_time_decides_the_outcome(api: Api) -> None:
     hand = api.running()
     api.ask(hand.job_id, "pause")
     wanted_for(api, hand, 1000)
@@ -128,12 +128,12 @@ def test_an_answer_just_in_time_is_the_workers_own(api: Api) -> None:
     assert api.items(hand.job_id, "events")[-1]["actor"] == "worker:w1"
 
 
-def test_a_second_order_has_a_time_of_its_own(api: Api) -> None:
+def test_a_second_request_starts_a_new_grace_period(api: Api) -> None:
     hand = api.running()
     api.ask(hand.job_id, "pause")
     wanted_for(api, hand, 500)
     before = desired_at(api, hand)
-    api.ask(hand.job_id, "pause")  # the same again changes nothing
+    api.ask(hand.job_id, "pause")  # a repeated request keeps the time of the first request
     assert desired_at(api, hand) == before
     api.ask(hand.job_id, "cancel")
     assert desired_at(api, hand) > before

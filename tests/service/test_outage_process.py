@@ -1,11 +1,14 @@
-"""A service process that is stopped, and one that is started again, beyond a lease: whoever went on beating goes on."""
+"""A service process is suspended, or ended and started again, for longer than a lease.
+
+A worker that kept sending heartbeats keeps its lease.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -15,43 +18,41 @@ from sqlalchemy import select
 from service.db.engine import Database, open_engine
 from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
-from tests.service.helpers import Api, WorkerHand, bearer, eventually
+from tests.service.helpers import ON_BOTH, Api, WorkerHand, bearer, eventually
 from tests.support.redis import RedisServer
 from tests.support.service import ServiceProcess, running_service
 
-pytestmark = pytest.mark.process
+pytestmark = [ON_BOTH, pytest.mark.process]
 
 LEASE, HEARTBEAT, WORKERS = 3.0, 0.5, 5
 PATIENCE = 60
 
 
 class Beating:
-    """A worker that renews its lease whatever happens, until it is told that it lost it."""
+    """A worker that sends heartbeats, whatever happens, until a response says that it lost the lease."""
 
     def __init__(self, service: ServiceProcess, hand: WorkerHand) -> None:
         self._service, self._hand = service, hand
         self.answered, self.lost = 0, False
 
     def run(self, over: threading.Event) -> None:
-        """Until all is over."""
-        while not over.is_set() and not self.lost:
-            try:
-                answer = httpx.post(
-                    f"{self._service.url}/v1/attempts/{self._hand.attempt_id}/heartbeat",
-                    json={"fence": self._hand.fence, "phase": "training"},
-                    headers=bearer(self._hand.grant["token"]),
-                    timeout=2.0,
-                )
-                self.answered += answer.status_code == 200
-                self.lost = answer.status_code == 409
-            except httpx.HTTPError:
-                pass
-            over.wait(HEARTBEAT)
+        """Send heartbeats until the test ends or the lease is lost."""
+        beat = {"fence": self._hand.fence, "phase": "training"}
+        with httpx.Client(headers=bearer(self._hand.grant["token"]), timeout=2.0) as http:
+            while not over.is_set() and not self.lost:
+                self._beat(http, beat)
+                over.wait(HEARTBEAT)
+
+    def _beat(self, http: httpx.Client, beat: dict[str, object]) -> None:
+        with suppress(httpx.HTTPError):
+            answer = http.post(f"{self._service.url}/v1/attempts/{self._hand.attempt_id}/heartbeat", json=beat)
+            self.answered += answer.status_code == 200
+            self.lost = answer.status_code == 409
 
 
 @contextmanager
 def beating(service: ServiceProcess, hands: list[WorkerHand]) -> Iterator[list[Beating]]:
-    """All of them, in threads."""
+    """Send the heartbeats of all workers, each in a thread."""
     over, workers = threading.Event(), [Beating(service, hand) for hand in hands]
     threads = [threading.Thread(target=one.run, args=(over,)) for one in workers]
     for thread in threads:
@@ -65,7 +66,7 @@ def beating(service: ServiceProcess, hands: list[WorkerHand]) -> Iterator[list[B
 
 
 def all_expired(database: Database) -> bool:
-    """Whether by the rows alone each lease ran out."""
+    """Whether all leases have expired, if only the times in the database are considered."""
     with database.read() as session:
         leases = list(session.scalars(select(Attempt.lease_expires_at).where(Attempt.claimed_at.is_not(None))))
         now = Unit(session).now()
@@ -116,6 +117,6 @@ def test_no_worker_that_went_on_beating_is_lost(tmp_path: Path, redis_server: Re
 
 
 def conducts(api: Api) -> None:
-    """A pass was made from beginning to end."""
+    """Wait until one pass has run from beginning to end."""
     job = api.submit()
     eventually(lambda: "dispatched" in api.kinds(job["id"]))

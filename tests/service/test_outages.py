@@ -1,4 +1,4 @@
-"""Time in which the service could take no heartbeat costs no lease; a worker that died is found nevertheless."""
+"""A time in which the service could take no heartbeats ends no lease. A worker that died is still found."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
 from service.reconciler.leader_election import boot_clock
 from service.reconciler.lease_guard import LeaseGuard
-from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, eventually
+from service.usecases.leases import renew_after_outage
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, Api, WorkerHand, eventually
 from tests.support.moved_clock import MovedClock
 from tests.support.postgres import PostgresServer
+
+pytestmark = ON_BOTH
 
 LEASE, HEARTBEAT = 30.0, 10.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +34,7 @@ def span(begun: float, ended: float) -> Span:
 
 
 class Local:
-    """A replica's own clock, which is moved by hand."""
+    """A replica's own clock, which tests set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -45,23 +48,28 @@ def db_time(api: Api) -> datetime:
         return Unit(session).now()
 
 
-def expires_in(api: Api, hand: WorkerHand) -> float:
-    """Seconds until the lease ends."""
+def expiry(api: Api, hand: WorkerHand) -> datetime:
+    """The end of the lease."""
     with api.services.database.read() as session:
-        unit = Unit(session)
-        query = select(Attempt.lease_expires_at).where(Attempt.id == hand.attempt_id)
-        return float((session.execute(query).scalar_one() - unit.now()).total_seconds())
+        found = session.scalar(select(Attempt.lease_expires_at).where(Attempt.id == hand.attempt_id))
+    assert found is not None
+    return found
+
+
+def expires_in(api: Api, hand: WorkerHand) -> float:
+    """Seconds until the lease expires."""
+    return (expiry(api, hand) - db_time(api)).total_seconds()
 
 
 def run_out(api: Api, hand: WorkerHand, ago: float = 1.0) -> None:
-    """The worker was heard of last a lease and `ago` seconds ago."""
+    """Set the worker's last heartbeat to a lease and `ago` seconds ago."""
     now = db_time(api)
     beat = now - timedelta(seconds=LEASE + ago)
     api.set_attempt(hand.attempt_id, lease_expires_at=now - timedelta(seconds=ago), beat_at=beat, claimed_at=beat)
 
 
 def spans(api: Api, *pairs: tuple[float, float]) -> None:
-    """The service served in these times, in seconds before now."""
+    """Record that the service ran in these periods, given in seconds before now."""
     now = db_time(api)
     with api.services.database.write() as session:
         session.execute(delete(Replica))
@@ -70,7 +78,7 @@ def spans(api: Api, *pairs: tuple[float, float]) -> None:
             session.add(Replica(name=f"r{n}", started_at=begin, last_write_at=end))
 
 
-# -- the arithmetic ---------------------------------------------------------------------------------------------------
+# -- computing the served time -------------------------------------------------------------------------------------
 
 
 def test_a_gap_that_leaves_no_time_for_a_heartbeat_counts() -> None:
@@ -112,7 +120,7 @@ def test_a_lease_is_over_when_the_time_that_counts_is() -> None:
     assert not long.passed(at(71), 30)
 
 
-# -- a service that begins --------------------------------------------------------------------------------------------
+# -- a service that starts ----------------------------------------------------------------------------------------
 
 
 def test_a_service_that_begins_after_an_outage_gives_every_worker_a_whole_lease(start: Callable[..., Api]) -> None:
@@ -122,7 +130,7 @@ def test_a_service_that_begins_after_an_outage_gives_every_worker_a_whole_lease(
         run_out(api, hand, ago=100)
     api.conduct()
     assert [api.job(hand.job_id)["status"] for hand in hands] == ["running"] * 3
-    assert all(0 < expires_in(api, hand) <= LEASE for hand in hands)  # the truth, for people too
+    assert all(0 < expires_in(api, hand) <= LEASE for hand in hands)  # the expiry that users see is the renewed one
     assert all(hand.beat().status_code == 200 for hand in hands)
 
 
@@ -135,30 +143,41 @@ def test_a_service_that_takes_the_place_of_another_gives_nobody_more_time(start:
 
 
 def test_a_crash_loop_does_not_keep_a_dead_worker(start: Callable[..., Api]) -> None:
-    """Each life is shorter than a lease; together they are more than three."""
+    """Each run is shorter than a lease. Together the runs are longer than three leases."""
     api = start(after_outage=True)
     dead, slow, guard = api.running("dead"), api.running("slow"), api.services.reconciler.guard
     guard.stop()
-    spans(api, *[(10 + 40.0 * n, 40.0 * n) for n in range(1, 11)])  # lives of 10 s, 30 s apart
+    spans(api, *[(10 + 40.0 * n, 40.0 * n) for n in range(1, 11)])  # runs of 10 s, 30 s apart
     run_out(api, dead, ago=400)
-    run_out(api, slow, ago=300)  # 80 s of those were served
-    guard._last = None  # the next life begins
+    run_out(api, slow, ago=300)  # the service ran for 80 of these seconds
+    guard._last = None  # the next run begins
     api.conduct()
     assert api.job(dead.job_id)["status"] == "recovering"
     assert api.job(slow.job_id)["status"] == "running"
 
 
-# -- a service that goes on -------------------------------------------------------------------------------------------
+def test_a_renewed_lease_is_counted_from_the_end_of_the_outage(api: Api) -> None:
+    dead, ahead, now = api.running("dead"), api.running("ahead"), db_time(api)
+    run_out(api, dead, ago=100)
+    hour = timedelta(hours=1)
+    api.set_attempt(ahead.attempt_id, lease_expires_at=now + hour)  # written before the clock was set back
+    with api.services.database.write() as session:
+        assert renew_after_outage(session, Served(now, now - timedelta(seconds=20)), LEASE) == 2
+    assert expiry(api, dead) == now + timedelta(seconds=LEASE - 20)
+    assert now + timedelta(seconds=LEASE) <= expiry(api, ahead) < now + hour
+
+
+# -- a service that keeps running -----------------------------------------------------------------------------------
 
 
 def test_a_process_that_stood_still_gives_a_whole_lease(api: Api) -> None:
     guard = api.services.reconciler.guard
-    guard.stop()  # only the pass looks from here on
+    guard.stop()  # from here on only the pass calls `look`
     hand = api.running()
-    assert guard.look().has_served(LEASE)  # it took the place of another one
+    assert guard.look().has_served(LEASE)  # the service follows another one that served until now
     run_out(api, hand)
     with api.services.database.write() as session:
-        # Long ago: what the guard wrote since its start joins what lies less than a gap before that.
+        # Five minutes ago, so that the rows of this guard are not joined with this one: only short gaps are joined.
         session.execute(update(Replica).values(last_write_at=db_time(api) - timedelta(minutes=5)))
     guard._clock = lambda: boot_clock() + 11
     api.conduct()
@@ -199,16 +218,20 @@ def test_a_clock_that_was_set_costs_nobody_a_lease_and_hides_no_death(
     assert (api.job(alive.job_id)["status"], api.job(dead.job_id)["status"]) == ("running", "recovering")
 
 
-@pytest.mark.parametrize("every", [0.0, 5.0], ids=["by-its-write", "by-its-question"])
+@pytest.mark.parametrize(
+    ("every", "seconds"),
+    [(0.0, 3600.0), (5.0, 3600.0), (0.0, HEARTBEAT / 2)],
+    ids=["by-its-write", "by-its-question", "by-less-than-a-gap"],
+)
 def test_a_clock_that_was_set_is_told_from_a_process_that_stood_still(
-    api: Api, moved: MovedClock, every: float
+    api: Api, moved: MovedClock, every: float, seconds: float
 ) -> None:
     local = Local()
     guard = LeaseGuard(api.services.reconciler._database, LEASE, HEARTBEAT, local)
     guard._every = every
     api.running()
     guard.look()
-    moved.move(3600)
+    moved.move(seconds)
     local.now += 1
     look = guard.look()
     assert (guard.clock_sets, look.has_served(1.0)) == (1, False)
@@ -219,7 +242,7 @@ def test_a_clock_that_was_set_is_told_from_a_process_that_stood_still(
 
 
 def served_long(api: Api) -> None:
-    """As if a lease had passed in which heartbeats were taken."""
+    """Pretend that the service has taken heartbeats for longer than a lease."""
     guard = api.services.reconciler.guard
     assert guard._since is not None
     guard._since -= timedelta(seconds=LEASE + 1)
@@ -270,7 +293,7 @@ def test_a_database_that_was_away_for_two_leases_costs_nobody_a_lease(
 
 
 def silent_for(api: Api, seconds: float) -> None:
-    """Until the guard of the service has written nothing for so long."""
+    """Wait until the service's guard has written nothing for this time."""
     guard = api.services.reconciler.guard
     assert guard._last is not None
     eventually(lambda: guard._last is not None and guard._clock() - guard._last.ended > seconds)

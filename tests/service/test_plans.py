@@ -1,4 +1,4 @@
-"""The published plans, line by line: what is written here was computed by hand from the papers' tables."""
+"""The published plans, line by line. The expected numbers were computed by hand from the tables of the papers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from baton.domain.plan_summary import describe
 from baton.domain.plan_views import PlanStageView, PlanView
 from service.usecases.plans import list_plans, load_plan
-from tests.service.helpers import ON_SQLITE, Api, assert_problem
+from tests.service.helpers import Api, assert_problem
 
 PLATEAU, CONSTANT = "plateau", "constant"
 
@@ -22,7 +22,7 @@ def facts(plan: str) -> tuple[PlanView, Any]:
 
 def sizes(stage: PlanStageView) -> tuple[int, int, int, int, int | None]:
     whole = (stage.image_size, stage.validation_image_size, stage.batch_size, stage.epochs, stage.steps_per_epoch)
-    # What is published of the whole must not hide in a wrong product.
+    # Check the products too, so that a wrong product cannot hide an error in its factors.
     assert stage.steps == stage.epochs * (stage.steps_per_epoch or 0)
     assert stage.images == stage.steps * stage.batch_size
     return whole
@@ -35,7 +35,7 @@ def published(stage: PlanStageView) -> tuple[float | None, float | None]:
 
 def plateau_or_constant(stage: PlanStageView) -> str:
     if stage.schedule["name"] == "constant":
-        assert stage.schedule["learning_rate"] is None, "the rate of the stage before it stays"
+        assert stage.schedule["learning_rate"] is None, "the stage keeps the learning rate of the stage before"
         return CONSTANT
     assert stage.schedule == {
         "name": "reduce_on_plateau",
@@ -55,7 +55,8 @@ def cyclic(stage: PlanStageView) -> tuple[float, float, int]:
     return stage.schedule["base_lr"], stage.schedule["max_lr"], stage.schedule["step_size"]
 
 
-PAPER_1 = [  # image, validation, batch, epochs, steps an epoch; augmentation; schedule; at the end, at best
+# Image, validation image, batch, epochs, steps per epoch; augmentation; schedule; val. accuracy (end, best).
+PAPER_1 = [
     ((32, 64, 256, 15, 200), "none", PLATEAU, (0.2562, 0.2562)),
     ((64, 64, 64, 15, 200), "none", PLATEAU, (0.4429, 0.4429)),
     ((64, 64, 64, 15, 200), "none", CONSTANT, (0.4893, 0.4893)),
@@ -94,13 +95,13 @@ def test_paper_network_1() -> None:
     assert totals.stages == 17
     assert totals.epochs == 15 + 15 + 15 + 10 + 15 + 7 * 15 + 4 * 15 + 10 == 245
     assert totals.steps == 245 * 200 == 49_000
-    # Stages 1 and 4 have batches of 256, the 220 epochs of the others batches of 64.
+    # The batch size is 256 in stages 1 and 4, and 64 in the 220 epochs of the other stages.
     assert (
         totals.images == 15 * 200 * 256 + 10 * 200 * 256 + 220 * 200 * 64 == 768_000 + 512_000 + 2_816_000 == 4_096_000
     )
 
 
-PAPER_2 = [  # epochs, steps an epoch; base, max, step_size; at best
+PAPER_2 = [  # image, validation, batch, epochs, steps per epoch; base, max, step_size; checkpoint; best accuracy
     ((64, 64, 128, 24, 781), (1e-4, 6e-4, 4686), "latest", 0.5326),
     ((64, 64, 128, 24, 781), (1e-5, 6e-5, 4686), "best", 0.6086),
     ((64, 64, 128, 24, 782), (1e-5, 6e-5, 3128), "best", 0.6174),
@@ -148,7 +149,7 @@ def test_report_model_1() -> None:
     assert totals.images == 118 * 200 * 128 == 3_020_800
 
 
-REPORT_2 = [  # the row of epochs 50-83 is two stages: its steps an epoch change after epoch 80
+REPORT_2 = [  # the paper's row of epochs 50-83 is two stages, because the steps per epoch change after epoch 80
     ((64, 64, 256, 25, 200), (1e-4, 6e-4, 1200), "latest", 0.1667),
     ((64, 64, 256, 25, 200), (1e-4, 6e-4, 1200), "best", 0.3305),
     ((64, 64, 256, 30, 200), (1e-4, 6e-4, 1200), "best", None),
@@ -180,19 +181,17 @@ def test_every_plan_has_a_title_a_name_of_its_own_and_nothing_open_but_its_path(
         assert plan == describe(plan.name, plan.title, plan.spec)
 
 
-@ON_SQLITE
 def test_a_plan_whose_images_are_not_given_is_refused_by_that_field(api: Api) -> None:
     problem = assert_problem(api.http.post("/v1/jobs", json={"plan": "paper-network-1"}), 422, "invalid-spec")
     assert [error["field"] for error in problem["errors"]] == ["dataset.path"]
 
 
-@ON_SQLITE
 def test_a_preview_of_a_changed_plan(api: Api) -> None:
     changes = {"width": 0.05, "stages.*.epochs": 1, "stages.*.steps_per_epoch": None, "dataset.classes": 10}
     answer = api.http.post("/v1/plans:preview", json={"plan": "paper-network-1", "set": changes})
     assert answer.status_code == 200, answer.text
     found = answer.json()
-    # 10 classes of 500 images: 19 batches of 256 in stages 1 and 4, 78 of 64 in the other 15.
+    # 10 classes of 500 images: 19 batches of 256 in stages 1 and 4, 78 batches of 64 in the other 15 stages.
     assert found["totals"]["steps"] == 2 * 19 + 15 * 78 == 1208
     assert found["totals"]["images"] == 2 * 19 * 256 + 15 * 78 * 64 == 84_608
     assert (found["totals"]["classes"], found["totals"]["training_images"]) == (10, 5000)
@@ -200,14 +199,12 @@ def test_a_preview_of_a_changed_plan(api: Api) -> None:
     assert [one["field"] for one in found["missing"]] == ["dataset.path"]
 
 
-@ON_SQLITE
 def test_a_preview_of_a_spec_of_ones_own(api: Api) -> None:
     spec = {"name": "own", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 2}]}
     found = api.http.post("/v1/plans:preview", json=spec).json()
     assert (found["name"], found["totals"]["steps"], found["totals"]["images"]) == ("own", 2 * 9, 2 * 9 * 128)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "field"),
     [

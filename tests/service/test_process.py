@@ -1,10 +1,11 @@
-"""The service as a process: its start, its end, its death, and two of it."""
+"""The service as a process: start, shutdown, kill, and two processes on one database."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from baton.storage import open_store
 from service.__main__ import _listen, main
 from service.db.sqlite_lock import exclusive_use
-from tests.service.helpers import Api, eventually, spec
+from tests.service.helpers import ON_BOTH, Api, eventually, spec
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
+
+pytestmark = ON_BOTH
 
 
 @pytest.mark.parametrize(
@@ -70,10 +73,10 @@ def test_a_missing_token_and_a_taken_port_are_said(tmp_path: Path) -> None:
         service.spawn()
         assert service.process is not None
         assert service.process.wait(60) == 2
-        said = service.log.read_text()
-        assert said.startswith(f"baton: cannot listen on 127.0.0.1 port {service.port}")
-        assert "BATON_PORT" in said
-        assert len(said.splitlines()) == 1
+        log_text = service.log.read_text()
+        assert log_text.startswith(f"baton: cannot listen on 127.0.0.1 port {service.port}")
+        assert "BATON_PORT" in log_text
+        assert len(log_text.splitlines()) == 1
         service.settings = {"BATON_TOKEN": ""}
         service.spawn()
         assert service.process.wait(60) == 2
@@ -92,14 +95,20 @@ def test_a_database_that_cannot_hold_every_name_is_refused(
     for name, value in settings.items():
         monkeypatch.setenv(f"BATON_{name}", value)
     assert main() == 2
-    said = capsys.readouterr().err
-    assert said.startswith("baton: BATON_DATABASE_URL: the database's encoding is LATIN1")
+    log_text = capsys.readouterr().err
+    assert log_text.startswith("baton: BATON_DATABASE_URL: the database's encoding is LATIN1")
     postgres_server.drop("odd")
 
 
 def hanging_poll(service: ServiceProcess, job: dict[str, Any]) -> socket.socket:
-    """A long poll that was sent and will not be answered for a minute."""
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=60)
+    """Send a long poll that gets no response for a minute.
+
+    Its connection has served a request before, so the service reads the poll before any later request.
+    """
+    first = HTTPConnection("127.0.0.1", service.port, timeout=60)
+    first.request("GET", "/healthz")
+    first.getresponse().read()
+    connection = first.sock
     path = f"/v1/jobs/{job['id']}?wait=60&version={job['version'] + 1000}"
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
     return connection
@@ -113,7 +122,8 @@ def test_it_ends_at_once_with_long_polls_open(tmp_path: Path, redis_server: Redi
     ):
         job = http.post("/v1/jobs", json=spec()).json()
         polls = [hanging_poll(service, job) for _ in range(3)]
-        assert http.get("/healthz").status_code == 200  # what was sent before this has arrived before this
+        # The polls were sent before this request, so they have arrived when it returns.
+        assert http.get("/healthz").status_code == 200
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(45) == 0  # the polls would last 60 s
@@ -146,9 +156,9 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path, redis_server: RedisSe
             assert [job["id"] for job in http.get("/v1/jobs").json()["items"]] == jobs[::-1]
             eventually(lambda: api.job(jobs[0])["status"] == "recovering")
             assert hand.beat("training").json()["code"] == "lease-lost"
-            heir = api.claim(jobs[0], "w2")
-            assert heir.grant["checkpoints"][0]["position"]["global_step"] == 7
-            assert heir.finish("succeeded").status_code == 200
+            successor = api.claim(jobs[0], "w2")
+            assert successor.grant["checkpoints"][0]["position"]["global_step"] == 7
+            assert successor.finish("succeeded").status_code == 200
             api.kinds(jobs[0])
 
 
@@ -161,15 +171,17 @@ def test_a_second_service_on_a_file_is_refused(
         monkeypatch.setenv(f"BATON_{name}", value)
     with exclusive_use(url):
         assert main() == 2
-    said = capsys.readouterr().err.strip()
-    assert said.startswith(f"baton: BATON_DATABASE_URL: another service (process {os.getpid()}) uses {tmp_path}/x.db")
-    assert "postgresql+psycopg://" in said
-    assert len(said.splitlines()) == 1
+    log_text = capsys.readouterr().err.strip()
+    assert log_text.startswith(
+        f"baton: BATON_DATABASE_URL: another service (process {os.getpid()}) uses {tmp_path}/x.db"
+    )
+    assert "postgresql+psycopg://" in log_text
+    assert len(log_text.splitlines()) == 1
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """Asyncio switches Nagle's algorithm off for sockets that say that they are TCP, and for no others."""
-    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    """Asyncio disables Nagle's algorithm only on sockets whose protocol is given as TCP."""
+    with _listen("127.0.0.1", 0, "BATON_PORT") as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.proto == socket.IPPROTO_TCP

@@ -1,100 +1,35 @@
-"""What is asked is found by an index, however many rows a year of use leaves: no statement reads a table that grows.
-
-On SQLite the plan is taken as it is: without ANALYZE it depends on the schema alone. On PostgreSQL reading whole tables
-and joining them whole is switched off: a statement that still does has no index that serves it.
-"""
+"""Every statement finds its rows by an index, however many rows there are: no statement scans a table that grows."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import Connection
 
-from service.db.tables import Base
 from service.usecases.job_filters import Status
-from tests.service.helpers import ON_POSTGRESQL, Api, WorkerHand, worker_info
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, Api, WorkerHand, worker_info
+from tests.service.pushes import Push, submit
 from tests.service.query_recorder import asked
+from tests.service.query_scans import whole_tables
+from tests.service.starting_points import longer, saved, start_from, trained
+from tests.support.bundles import bundle, digest_of
 from tests.support.listener import listening
 
-FEW = {"leaders", "replicas", "signing_keys", "stores"}
-"""Tables of as many rows as there are replicas, keys, or stores: a replica that ended is forgotten within a day."""
+pytestmark = ON_BOTH
 
-COUNTED = "SELECT pass_failures.step, count(*)"
-"""For the metrics: what fails now is counted, and no more than that is kept."""
-
-GROWING = {table.name for table in Base.metadata.sorted_tables} - FEW
-SCAN = re.compile(r"SCAN (\w+)(?: AS \w+)?(?: USING (?:COVERING )?INDEX (\w+))?")
-# The newest of a table are its last rows by primary key: the scan ends with the page.
-NEWEST = re.compile(
-    r"FROM (\w+) WHERE \1\.number < \S+ ORDER BY \1\.number DESC\s+LIMIT|FROM (\w+) ORDER BY \2\.number DESC\s+LIMIT"
-)
 LISTS = ["", *(f"?status={status}" for status in get_args(Status)), "?label=team:red", "?label=team:red&status=running"]
-
-
-def whole_tables(api: Api, statements: dict[str, Any]) -> dict[str, list[str]]:
-    """Of the statements those that look at every row of a table that grows, and how."""
-    engine, found = api.services.database.engine, {}
-    with engine.connect() as connection:
-        look = _of_postgresql if engine.dialect.name == "postgresql" else _of_sqlite
-        partial = _partial_indexes(connection)
-        for statement, parameters in statements.items():
-            fine = NEWEST.search(statement) or statement.startswith(COUNTED)
-            scans = [] if fine else list(look(connection, statement, parameters, partial))
-            if scans:
-                found[" ".join(statement.split())] = scans
-    return found
-
-
-def _partial_indexes(connection: Connection) -> set[str]:
-    """Those hold the few rows that their condition is about: to read one of them whole is what it is for."""
-    indexes = [index for table in Base.metadata.sorted_tables for index in table.indexes]
-    return {str(one.name) for one in indexes if one.dialect_options[connection.dialect.name]["where"] is not None}
-
-
-def _of_sqlite(connection: Connection, statement: str, parameters: Any, partial: set[str]) -> Iterator[str]:
-    for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters):
-        match = SCAN.match(row.detail)
-        if match and match[1] in GROWING and match[2] not in partial:
-            yield row.detail
-
-
-def _of_postgresql(connection: Connection, statement: str, parameters: Any, partial: set[str]) -> Iterator[str]:
-    # Of a few rows PostgreSQL reads all to join them: what it would do with many is to look each one up.
-    for way in ("seqscan", "hashjoin", "mergejoin"):
-        connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
-    growing = {name for name, table in _indexes(connection) if table in GROWING}
-    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()[0]["Plan"]
-    for node in _nodes(plan):
-        table, index = node.get("Relation Name"), node.get("Index Name")
-        if node["Node Type"] == "Seq Scan" and table in GROWING:
-            yield f"Seq Scan {table}"
-        elif index in growing - partial and "Index Cond" not in node:
-            yield f"{node['Node Type']} {index}"
-
-
-def _indexes(connection: Connection) -> list[tuple[str, str]]:
-    rows = connection.exec_driver_sql("SELECT indexname, tablename FROM pg_indexes WHERE schemaname = 'public'")
-    return [(row.indexname, row.tablename) for row in rows]
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
 
 
 @pytest.fixture
 def api(start: Callable[..., Api]) -> Iterator[Api]:
-    """With all that makes a service ask more: limits, and somebody to be told."""
-    with listening() as ear:
-        yield start(notify_urls=f"ops={ear.url('ops')}", queue_limits={"default": 50}, label_limits={"team:*": 50})
+    """A service with the features that need extra queries: limits and a notification target."""
+    with listening() as listener:
+        yield start(notify_urls=f"ops={listener.url('ops')}", queue_limits={"default": 50}, label_limits={"team:*": 50})
 
 
 def a_life(api: Api) -> WorkerHand:
-    """A job with rows in every table: it is held, and one attempt of it is over."""
+    """Fill every table: submit a job, end one attempt and hold the next one."""
     key = {"Idempotency-Key": "once"}
     body = {"plan": "digits-demo", "set": {"labels": {"team": "red"}, "notify": {"targets": ["ops"], "recoveries": 1}}}
     job_id = api.http.post("/v1/jobs", json=body, headers=key).json()["id"]
@@ -132,6 +67,39 @@ def test_a_pass_of_each_thread(api: Api) -> None:
     assert whole_tables(api, statements) == {}
 
 
+def test_pushed_data(start: Callable[..., Api]) -> None:
+    api = start(data_retention=86_400)
+    with asked() as statements:
+        for name in ("photos", "old"):
+            Push().push(api, name)
+        job = submit(api, "photos").json()
+        for url in ("/v1/data", "/v1/data?cursor=7", "/v1/data/photos", "/v1/data/photos?cursor=7"):
+            assert api.http.get(url).status_code == 200
+        assert submit(api, "photo").status_code == 422
+        assert api.http.delete("/v1/data/photos").status_code == 409
+        assert api.http.delete("/v1/data/old").status_code == 200
+        for _ in range(2):
+            api.conduct()
+    assert job["status"] == "queued"
+    assert len(statements) > 20
+    assert whole_tables(api, statements) == {}
+
+
+def test_code(start: Callable[..., Api]) -> None:
+    api = start(code_bytes=0)  # with a limit, a push adds up all bundles
+    kept, other = bundle({"train.py": b"1"}), bundle({"other.py": b"1"})
+    program = {"command": ["python", "train.py"], "code": f"sha256:{digest_of(kept)}"}
+    with asked() as statements:
+        for content in (kept, other, kept):
+            assert api.http.put(f"/v1/code/{digest_of(content)}", content=content).is_success
+        assert api.http.get(f"/v1/code/{digest_of(other)}").status_code == 200
+        api.submit({"name": "mine", "program": program})
+        for _ in range(2):
+            api.conduct()
+    assert len(statements) > 20
+    assert whole_tables(api, statements) == {}
+
+
 def test_passes_polls_and_demand_with_limits_and_all_kinds_of_attempts(start: Callable[..., Api]) -> None:
     api = start(queue_limits={"default": 2}, label_limits={"user:*": 1})
     failed, held = api.running(labels={"user": "ada"}), api.running("w2")
@@ -164,7 +132,7 @@ def test_a_list_is_read_in_the_order_of_an_index(api: Api, query: str) -> None:
 
 @ON_POSTGRESQL
 def test_a_backlog_of_another_status_is_not_read(api: Api) -> None:
-    """PostgreSQL would walk through all jobs, newest first, if that gave the order of the page."""
+    """PostgreSQL would read all jobs by primary key, newest first, if that index gave the order of the page."""
     with asked() as statements:
         assert api.http.get("/v1/jobs?status=succeeded").status_code == 200
     listed = next(one for one in statements if "FROM jobs" in one)
@@ -256,3 +224,17 @@ def test_a_scan_is_seen(api: Api) -> None:
     assert len(whole_tables(api, wrong)) == 3
     right = statements_of("SELECT name FROM workers WHERE last_seen_at > '2026-01-01'", "SELECT name FROM leaders")
     assert whole_tables(api, right) == {}
+
+
+def test_jobs_made_from_other_jobs(api: Api) -> None:
+    with asked() as statements:
+        source, _, _ = trained(api)
+        job = start_from(api, source.job_id, set=longer())["id"]
+        saved(source, (1, 0, 20, 30), "latest")
+        api.submit({"clone": source.job_id})
+        for _ in range(2):
+            api.conduct()
+        for url in ("/v1/jobs", f"/v1/jobs/{source.job_id}/children", f"/v1/jobs/{source.job_id}/children?cursor=9"):
+            assert api.http.get(url).status_code == 200
+    assert api.job(job)["checkpoint"]["global_step"] == 20
+    assert whole_tables(api, statements) == {}

@@ -1,4 +1,6 @@
-"""What happens by itself: leases, messages, repairs, publishing, collecting; with parts of the world away."""
+"""What the reconciler does: leases, messages, repairs, publishing and garbage collection, also when Redis, the store or
+the database fails.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,7 @@ def test_a_message_that_a_dead_worker_took_is_sent_again_after_a_while(api: Api,
     api.conduct()
     redis_server.client().lpop("rq:queue:baton:default:normal")
     api.conduct()
-    assert listed(redis_server) == []  # its worker may be about to claim
+    assert listed(redis_server) == []  # the worker may be about to claim
     dispatched_long_ago(api, attempt_id)
     api.conduct()
     api.conduct()
@@ -252,7 +254,7 @@ def test_a_pass_that_died_between_sending_and_recording(
         api.conduct()
     assert listed(redis_server) == expected[:2]
     api.conduct()
-    assert sorted(listed(redis_server)) == sorted(expected)  # each once
+    assert sorted(listed(redis_server)) == sorted(expected)  # each attempt once
     assert [api.kinds(job).count("dispatched") for job in jobs] == [1, 1, 1]
 
 

@@ -1,4 +1,4 @@
-"""Two service processes on one PostgreSQL: either does for every request, and one of them conducts."""
+"""Two service processes on one PostgreSQL: both serve every request, and one of them runs the reconciler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEADER_SECONDS = 3
 
 
 class Pair:
-    """Two replicas that started at once on an empty database."""
+    """Two replicas that were started at the same time on an empty database."""
 
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
         self.replicas = [
@@ -49,7 +49,7 @@ class Pair:
         return int(eventually(lambda: [n for n in range(2) if self.leads(n)])[0])
 
     def conducts(self, n: int) -> None:
-        """Whether a replica's reconciler works: nobody else sends a new job's message."""
+        """Wait until this replica's reconciler has sent the message of a new job."""
         api = Api(self.clients[n])
         job = api.submit()
         eventually(lambda: "dispatched" in api.kinds(job["id"]))
@@ -116,7 +116,7 @@ def test_an_attempt_is_claimed_once_however_many_ask_at_both(both: list[httpx.Cl
         winner = hands[statuses.index(200)]
         assert apis[1].attempt(job["id"])["worker"] == winner.name
         assert apis[1].kinds(job["id"]).count("claimed") == 1
-        # The answer got lost: the same claim at the other replica is the same grant.
+        # The response was lost: the same claim at the other replica returns the same grant.
         again = WorkerHand(apis[1], attempt_id, job["id"], winner.name, winner.claim_id)
         assert again.claim().json()["fence"] == 1
 
@@ -139,7 +139,9 @@ def test_a_key_that_races_at_both_makes_one_job(both: list[httpx.Client]) -> Non
 
 
 def test_work_at_both_keeps_every_log_whole(pair: Pair, both: list[httpx.Client]) -> None:
-    """A worker that changes the replica with each call, users at both, and the reconciler, all on the same jobs."""
+    """A worker that changes the replica with each call, users at both replicas, and the reconciler work on the same
+    jobs.
+    """
     store = open_store(pair.replicas[0].store_url)
     apis = [Api(one, store=store) for one in both]
     jobs = [apis[n % 2].submit()["id"] for n in range(6)]
@@ -176,7 +178,7 @@ def test_leadership_moves_when_its_holder_stands_still_dies_or_ends(pair: Pair) 
         pair.conducts(second)
     finally:
         signalled(pair.replicas[first], signal.SIGCONT)
-    # It wakes in the belief that it leads, and is told.
+    # The resumed replica believes that it leads, and learns that it does not.
     eventually(lambda: "leadership was lost" in pair.replicas[first].log.read_text())
     eventually(lambda: pair.leads(first) != pair.leads(second))
 
@@ -185,21 +187,21 @@ def test_leadership_moves_when_its_holder_stands_still_dies_or_ends(pair: Pair) 
     eventually(lambda: pair.leads(1 - dying))
     pair.conducts(1 - dying)
 
-    # It comes back with a lease of five minutes, and leads once the other ended.
+    # The killed replica starts again with a leader lease of five minutes. It leads after the other replica has ended.
     settings = pair.replicas[dying].settings
     pair.replicas[dying].settings = {**settings, "BATON_LEADER_SECONDS": "300"}
     pair.replicas[dying].start()
     assert pair.replicas[1 - dying].terminate() == 0
     eventually(lambda: pair.leads(dying))
-    # It ends cleanly: the other need not wait for those five minutes.
+    # A replica that shuts down cleanly releases its lease, so the other replica leads before the five minutes end.
     pair.replicas[1 - dying].start()
     assert not pair.leads(1 - dying)
     assert pair.replicas[dying].terminate() == 0
     eventually(lambda: pair.leads(1 - dying))
     pair.conducts(1 - dying)
-    said = [replica.log.read_text() for replica in pair.replicas]
-    assert "this replica leads now" in said[1 - dying]
-    # The other tests find both replicas, in whatever order they run.
+    logs = [replica.log.read_text() for replica in pair.replicas]
+    assert "this replica leads now" in logs[1 - dying]
+    # The other tests need both replicas, whatever the order of the tests.
     pair.replicas[dying].settings = settings
     pair.replicas[dying].start()
-    assert not any("Traceback" in text for text in said)
+    assert not any("Traceback" in text for text in logs)

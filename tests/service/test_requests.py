@@ -1,4 +1,4 @@
-"""Requests by name: in the answer, in what is refused, and in the log; and nothing secret beside it."""
+"""Request ids: in the response, in error bodies and in the log. No secret is logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from baton.client.client import Client
 from baton.client.errors import ApiError
-from tests.service.helpers import ON_SQLITE, Api, assert_problem, spec
+from tests.service.helpers import Api, assert_problem, spec
 from tests.support.gcs import until
 from tests.support.redis import RedisServer
 from tests.support.service import TOKEN, ServiceProcess, running_service
@@ -24,7 +24,7 @@ MINE = "build-17.a_B"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[ServiceProcess]:
-    """As it is run where a machine reads the log, with passwords in its settings."""
+    """A service with JSON logs and with passwords in its settings."""
     rights = ["+@all"]
     redis_server.client().acl_setuser(
         "logged", True, passwords="+redis-password", commands=rights, keys="*", channels="*"
@@ -41,14 +41,12 @@ def lines(service: ServiceProcess, request: str | None = None) -> list[dict[str,
 
 
 @pytest.mark.parametrize("given", ["", "two words", "x" * 65, "a;b", "ü"])
-@ON_SQLITE
 def test_a_name_that_is_long_or_odd_is_not_taken(api: Api, given: str) -> None:
     answer = api.http.get("/v1/jobs", headers={"X-Request-ID": given.encode()})
     assert answer.headers.get_list("x-request-id") != [given]
     assert len(answer.headers["x-request-id"]) == 16
 
 
-@ON_SQLITE
 def test_every_answer_and_every_problem_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError
@@ -77,7 +75,7 @@ def test_each_line_of_the_log_is_an_object(service: ServiceProcess) -> None:
     with service.client() as http:
         job = http.post("/v1/jobs", json=spec(), headers={"X-Request-ID": MINE}).json()["id"]
         http.get(f"/v1/jobs/{job}?limit=secret-query", headers={"X-Request-ID": "look-1"})
-    # The line is written once the answer is out.
+    # The line is written after the response was sent.
     until(lambda: bool(lines(service, "look-1")), 60, "the last request's line")
     happened, access = [one for one in lines(service, MINE) if one["logger"] != "asyncio"][-2:]
     assert (happened["logger"], happened["event"], happened["job"]) == ("service.events", "queued", job)
@@ -102,7 +100,7 @@ def test_no_secret_is_in_the_log(service: ServiceProcess) -> None:
         cookie = opened.cookies["baton_session"]
         http.get("/readyz")
     until(lambda: "/readyz" in service.log.read_text(), 60, "the last request's line")
-    text = service.log.read_text()  # at the level debug, which hides nothing else
+    text = service.log.read_text()  # the level is debug, so nothing was filtered
     for secret in (TOKEN, drawn, "redis-password", cookie, "secret-query"):
         assert secret not in text
 
@@ -120,7 +118,7 @@ def test_the_sdk_says_which_request_it_was(service: ServiceProcess) -> None:
 def test_a_bug_is_logged_with_its_request_and_traceback(
     start: Callable[..., Api], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """The line itself is uvicorn's: what it is logged in is a context that knows the request."""
+    """Uvicorn writes this line itself. It must be logged in a context that knows the request."""
     from baton.telemetry import log_context
 
     seen: list[str | None] = []

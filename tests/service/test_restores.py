@@ -1,4 +1,4 @@
-"""Restores that fail: so often and no more; and runs that start from the beginning say so."""
+"""Restores that fail are limited in number, and an attempt that starts from the beginning reports it."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def test_one_bad_checkpoint_of_two_is_no_restart(api: Api) -> None:
     hand.checkpoint(10)
     bad = hand.checkpoint(20).json()
     hand.finish("preempted")
-    heir = api.claim(hand.job_id)
-    heir.post("quarantine", prefix=bad["prefix"], message="flipped bit")
+    successor = api.claim(hand.job_id)
+    successor.post("quarantine", prefix=bad["prefix"], message="flipped bit")
     assert api.job(hand.job_id)["message"] is None
     assert api.attempt(hand.job_id)["start_step"] == 10
 
@@ -129,9 +129,9 @@ def test_rows_of_the_history_are_replaced_as_the_run_passes_them_again(api: Api)
     for number in (1, 2):
         hand.epoch(number, 1, number)
     hand.finish("preempted")
-    heir = lose_the_checkpoint(api, hand.job_id)
-    heir.beat("training")
-    heir.epoch(1, 1, 1, row={"loss": 0.25})
+    successor = lose_the_checkpoint(api, hand.job_id)
+    successor.beat("training")
+    successor.epoch(1, 1, 1, row={"loss": 0.25})
     rows = api.items(hand.job_id, "history")
     assert [(row["epoch"], row["attempt"], row["loss"]) for row in rows] == [(1, 2, 0.25), (2, 1, 0.5)]
 
@@ -140,11 +140,11 @@ def test_steps_made_again_after_a_restart_are_progress(api: Api) -> None:
     hand = api.running(retry={**RETRY, "max_attempts_without_progress": 2})
     hand.checkpoint(100)
     hand.finish("preempted")
-    heir = lose_the_checkpoint(api, hand.job_id)
-    heir.checkpoint(10)
-    heir.finish("preempted")
+    successor = lose_the_checkpoint(api, hand.job_id)
+    successor.checkpoint(10)
+    successor.finish("preempted")
     for step in (20, 30):
-        heir = api.claim(hand.job_id)
-        heir.checkpoint(step)
-        heir.finish("preempted")
+        successor = api.claim(hand.job_id)
+        successor.checkpoint(step)
+        successor.finish("preempted")
         assert api.job(hand.job_id)["status"] == "recovering"

@@ -1,4 +1,4 @@
-"""The retry policy with its rows: failures that repeat, that are forgiven, and those that are nobody's."""
+"""The retry policy: failures that repeat, failures that are reset by progress, and failures that do not count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILURE: dict[str, Any] = {
 
 
 def fail(api: Api, job_id: str, **changes: Any) -> dict[str, Any]:
-    """The job after its next attempt has failed."""
+    """Fail the next attempt of the job, and return the job."""
     hand = api.claim(job_id)
     hand.beat("training")
     answer = hand.finish("failed", **{**FAILURE, **changes})
@@ -49,10 +49,10 @@ def test_the_same_failure_at_the_same_step_ends_the_job_at_once(api: Api) -> Non
         {"fault": "builtins.ValueError in decode.py:32 decode"},
         {"fault": None},
         {"reason": "process_died"},
-        {"phase": "loading"},  # it had not begun to train: the machine may be to blame
+        {"phase": "loading"},  # the attempt had not begun to train: the machine may be the cause
     ],
 )
-def test_what_differs_is_tried_again(api: Api, change: dict[str, Any]) -> None:
+def test_different_failures_are_retried(api: Api, change: dict[str, Any]) -> None:
     job_id = api.submit(retry=RETRY)["id"]
     for changes in ({}, change, {}, change):
         assert fail(api, job_id, **changes)["status"] == "recovering"

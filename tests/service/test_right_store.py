@@ -1,4 +1,6 @@
-"""Service and workers use one store: another is refused, nothing is committed unseen, nothing missing passed over."""
+"""Service and workers must use the same store: another store is refused, a commit needs its objects, and a missing
+object is reported.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def test_a_worker_with_another_store_gets_no_work(known: Api) -> None:
         assert "elsewhere/x" in detail
         assert "secret" not in detail
         assert f"BATON_STORE={url}" in detail
-    # It is offered to others a little later.
+    # The attempt is offered to other workers a little later.
     assert known.attempt(job_id)["state"] == "queued"
     with known.services.database.read() as session:
         assert session.get_one(Attempt, attempt_id).not_before > before
@@ -152,7 +154,7 @@ def _away(*_: object) -> None:
 
 
 def test_an_unmounted_store_condemns_nobody(known: Api, tmp_path: Path) -> None:
-    """An empty directory where the store was: neither the attempt nor the job is at fault."""
+    """An empty directory is in the place of the store: neither the attempt nor the job is blamed."""
     hand = known.running()
     prefix = hand.checkpoint(5).json()["prefix"]
     (tmp_path / "store").rename(tmp_path / "away")
@@ -170,17 +172,17 @@ def test_checkpoints_that_are_all_missing_end_the_job(known: Api, told: dict[str
     hand = known.running()
     prefixes = [hand.checkpoint(step).json()["prefix"] for step in (5, 6)]
     hand.finish("preempted")
-    heir = known.claim(hand.job_id, "w2")
+    successor = known.claim(hand.job_id, "w2")
     for prefix in prefixes:
         lose(known, prefix)
-    answer = heir.post("quarantine", prefix=prefixes[1], message="not there", **told)
+    answer = successor.post("quarantine", prefix=prefixes[1], message="not there", **told)
     assert_problem(answer, 409, "lease-lost")
     job = known.job(hand.job_id)
     assert (job["status"], job["reason"]) == ("failed", "wrong_store")
     assert prefixes[1] in job["message"]
     assert known.services.own_store.url in job["message"]
     assert "restarted" not in known.kinds(hand.job_id)
-    # On record still: whoever puts the objects back has them.
+    # The checkpoints stay recorded: they can be used again when the objects are restored.
     assert {row["state"] for row in known.items(hand.job_id, "checkpoints")} == {"committed"}
 
 

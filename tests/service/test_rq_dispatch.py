@@ -1,4 +1,4 @@
-"""Redis keeps a message for as long as it is of use, and loses nothing of anybody else's."""
+"""Redis keeps a message as long as it is needed, and the records of other programs stay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.db.tables import Job
 from service.reconciler import dispatch
 from service.reconciler.rq_dispatch import MESSAGE_TTL
 from tests.service.dispatched import dispatched_long_ago, listed
-from tests.service.helpers import ON_SQLITE, Api
+from tests.service.helpers import Api
 from tests.support.redis import RedisServer
 from worker.supervisor.rq_source import BatonWorker, listen
 
@@ -69,7 +69,7 @@ def test_what_a_worker_took_is_left_to_it_until_it_ends(api: Api, redis: Redis) 
     api.conduct()
     assert records(redis) == [attempt]
     assert 0 < int(redis.ttl(f"rq:job:{attempt}")) <= MESSAGE_TTL  # type: ignore[arg-type]
-    hand.finish("succeeded")  # by then its worker has deleted it, unless it was killed
+    hand.finish("succeeded")  # by now the worker has deleted the message, unless it was killed
     api.conduct()
     assert records(redis) == []
 
@@ -94,7 +94,7 @@ class _Seat:
     class liveness:  # noqa: N801 - an attribute of the real one
         @staticmethod
         def beat() -> None:
-            """Nothing."""
+            """Do nothing."""
 
 
 def test_a_message_that_redis_forgot_is_sent_again(api: Api, redis_server: RedisServer, redis: Redis) -> None:
@@ -108,7 +108,7 @@ def test_a_message_that_redis_forgot_is_sent_again(api: Api, redis_server: Redis
 
 
 def test_what_an_older_release_left_is_removed(api: Api, redis_server: RedisServer, redis: Redis) -> None:
-    """Entries and records of attempts that ended long ago, which nothing in the rows points to."""
+    """Messages and records of attempts that ended long ago. No row refers to them."""
     ended, running = api.running(), api.running("w2")
     ended.finish("succeeded")
     waits = api.attempt(api.submit()["id"])["id"]
@@ -169,10 +169,9 @@ def test_a_list_that_fails_stops_no_other(api: Api, redis_server: RedisServer, r
     assert failed == [rq_queue("bad", "normal")]
 
 
-@ON_SQLITE
 def test_a_job_that_cannot_be_recorded_stops_no_other(api: Api, redis_server: RedisServer) -> None:
     jobs = [api.submit()["id"] for _ in range(3)]
-    with api.services.database.write() as session:  # its next event has a number that is taken
+    with api.services.database.write() as session:  # the number of the job's next event is already taken
         session.execute(update(Job).where(Job.id == jobs[1]).values(events=0))
     api.conduct()
     assert [api.kinds(job)[-1] for job in (jobs[0], jobs[2])] == ["dispatched"] * 2

@@ -1,7 +1,7 @@
-"""Whatever owners, workers, zombies and the reconciler ask for, in any order: the invariants hold.
+"""Owners, workers, workers without a lease and the reconciler call in any order, and the invariants hold.
 
-A hypothesis state machine over the real use cases on a real database. It keeps a small book of its own, by which it
-knows what each call must answer, and what must not change.
+A hypothesis state machine calls the real use cases on a real database. It keeps a small model of each job, from which
+it knows the right result of each call and what must not change.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ from service.errors import Conflict
 from service.reconciler import enforcement
 from service.usecases import attempt_outcomes, checkpoints, job_control, leases
 from service.usecases.leases import Terms
+from service.usecases.retry import retry
 from service.usecases.submit import submit
 from tests.service.helpers import spec
 
-# CI's share; more by BATON_RULE_RUNS=5000.
+pytestmark = pytest.mark.slow
+
+# The number of examples in CI. Set BATON_RULE_RUNS=5000 for a longer run.
 RUNS = int(os.environ.get("BATON_RULE_RUNS", "120"))
 STEPS, JOBS = 40, 2
 LEASE = 30.0
@@ -63,7 +66,7 @@ OUTCOMES = (Outcome.PREEMPTED, Outcome.FAILED, Outcome.SUCCEEDED, Outcome.PAUSED
 
 @dataclass
 class Hold:
-    """One claim that was granted. Its worker may call for ever, whether it still holds anything or not."""
+    """A claim that was granted. Its worker may keep calling, with or without a valid lease."""
 
     attempt_id: str
     claim_id: str
@@ -73,7 +76,7 @@ class Hold:
 
 @dataclass
 class Book:
-    """What must be true of one job."""
+    """The expected state of one job."""
 
     job_id: str
     max_failures: int
@@ -85,6 +88,8 @@ class Book:
     furthest: int = -1
     saves: int = 0
     failures: int = 0
+    forgiven: int = 0
+    retries: int = 0
     preemptions: int = 0
     fruitless: int = 0
     progressed: bool = False
@@ -92,12 +97,12 @@ class Book:
 
     @property
     def held(self) -> Hold | None:
-        """The claim that is good now."""
+        """The claim that is valid now."""
         return next((hold for hold in self.holds if hold.live), None)
 
 
 class Rules(RuleBasedStateMachine):
-    """`database` and the clock are set by the test."""
+    """The state machine. The test sets `database` and the clock."""
 
     database: ClassVar[Database]
     clock: ClassVar[Clock]
@@ -164,7 +169,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(book=books, which=WHICH, fence=st.integers(0, 4))
     def forge(self, book: Book, which: int, fence: int) -> None:
-        """A message under a fence that is not that of its attempt."""
+        """Send a heartbeat with a fencing token that is not the attempt's."""
         hold = self._hold(book, which)
         if hold is None or fence == hold.fence:
             return
@@ -207,7 +212,7 @@ class Rules(RuleBasedStateMachine):
         hold = self._hold(book, which)
         if hold is None:
             return
-        # Said with another text each time: the same message again would be a repetition, which is answered as before.
+        # Each message has another text: the same message again would be a repeated call, which gets the first response.
         message = Finish(fence=hold.fence, outcome=outcome, message=f"at {self.clock.now}, number {book.saves}")
         book.saves += 1
         try:
@@ -220,7 +225,7 @@ class Rules(RuleBasedStateMachine):
             self._ended(book, outcome)
             self._write(
                 lambda unit: attempt_outcomes.finish(unit, hold.attempt_id, message)
-            )  # its answer got lost: once more
+            )  # repeat the call, as after a lost response
 
     # -- the reconciler ------------------------------------------------------------------------------------------------
 
@@ -258,7 +263,7 @@ class Rules(RuleBasedStateMachine):
     def settle(self, book: Book) -> None:
         before = self._state(book)
         self._write(lambda unit: enforcement._repair(unit, book.job_id))
-        assert self._state(book) == before, "nothing was left to settle"
+        assert self._state(book) == before, "the repair changed a state that needed no repair"
 
     # -- the owner ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +283,20 @@ class Rules(RuleBasedStateMachine):
             book.queued = wish == "resume"
             book.ended = "cancelled" if wish == "cancel" else None
 
-    # -- what must be true --------------------------------------------------------------------------------------------
+    @rule(book=books)
+    def ask_for_a_retry(self, book: Book) -> None:
+        before = self._state(book)
+        try:
+            self._write(lambda unit: retry(unit, book.job_id, "user"))
+        except Conflict:
+            assert self._state(book) == before
+            assert book.ended in (None, "succeeded")
+            return
+        assert book.ended in ("failed", "cancelled")
+        book.desired, book.ended, book.final, book.queued = "run", None, None, True
+        book.forgiven, book.fruitless, book.retries = book.failures, 0, book.retries + 1
+
+    # -- invariants ---------------------------------------------------------------------------------------------------
 
     @invariant()
     def every_job_is_as_the_book_says(self) -> None:
@@ -296,13 +314,13 @@ class Rules(RuleBasedStateMachine):
         assert fences == sorted(set(fences)) == [hold.fence for hold in book.holds]
         assert job["fence"] == (fences[-1] if fences else 0)
         assert (job["failures"], job["preemptions"]) == (book.failures, book.preemptions)
-        assert job["without_progress"] == book.fruitless
+        assert (job["without_progress"], job["retries"]) == (book.fruitless, book.retries)
         assert (job["state"] in TERMINAL_JOBS) is (book.ended is not None)
         if book.ended:
             assert job["state"] == book.ended
             assert not live
             book.final = book.final or job
-            assert job == book.final, "terminal is final"
+            assert job == book.final, "a job that had ended changed without a retry"
         assert job["version"] >= self.versions.get(book.job_id, 0)
         self.versions[book.job_id] = job["version"]
 
@@ -310,7 +328,7 @@ class Rules(RuleBasedStateMachine):
         for book in self.all:
             query = select(Event.sequence).where(Event.job_id == book.job_id).order_by(Event.sequence)
             numbers = self._read(lambda unit, query=query: list(unit.session.scalars(query)))
-            assert numbers == list(range(1, len(numbers) + 1)), "the log has no gap"
+            assert numbers == list(range(1, len(numbers) + 1)), "the sequence numbers have a gap"
             fences = select(Checkpoint.fence).where(Checkpoint.job_id == book.job_id)
             assert set(self._read(lambda unit, query=fences: set(unit.session.scalars(query)))) <= {
                 h.fence for h in book.holds
@@ -319,9 +337,10 @@ class Rules(RuleBasedStateMachine):
     # -- helpers ------------------------------------------------------------------------------------------------------
 
     def _hold(self, book: Book, which: int) -> Hold | None:
-        """One of all claims ever granted, the newest first; what waits is claimed for the newest.
+        """One of all claims that were ever granted, newest first. A queued attempt is claimed before the newest is
+        returned.
 
-        So every example gets somewhere: hypothesis switches rules off at random, the claim too.
+        This lets every example make progress, because hypothesis disables rules at random, including the claim.
         """
         if which == 0 and book.held is None and book.queued and not book.ended:
             self.clock.now += timedelta(hours=1)
@@ -329,19 +348,22 @@ class Rules(RuleBasedStateMachine):
         return book.holds[::-1][which % len(book.holds)] if book.holds else None
 
     def _fenced(self, book: Book, hold: Hold, call: Callable[[Unit], Any]) -> Any:
-        """What a call of this worker gives; None if it was refused, as it must be where the claim is over."""
+        """The result of a worker's call, or None if it was refused.
+
+        It must be refused if the claim is not valid any more.
+        """
         before = self._state(book)
         try:
             found = self._write(call)
         except LeaseLost:
             assert not hold.live
-            assert self._state(book) == before, "a zombie changed something"
+            assert self._state(book) == before, "a worker without a lease changed something"
             return None
         assert hold.live
         return found
 
     def _ended(self, book: Book, outcome: Outcome | None) -> None:
-        """Books the end of the attempt that is held; None: its lease ran out."""
+        """Record the end of the held attempt in the model. `outcome` None: the lease expired."""
         assert book.held is not None
         book.held.live = False
         book.failures += outcome is Outcome.FAILED
@@ -352,14 +374,14 @@ class Rules(RuleBasedStateMachine):
             book.fruitless = 0
 
     def _follow(self, book: Book, outcome: Outcome | None) -> tuple[str | None, bool]:
-        """The end of the job, if it is one, and whether another attempt is queued."""
+        """The final state of the job, if it ends, and whether another attempt is queued."""
         if outcome is Outcome.SUCCEEDED:
             return "succeeded", False
         if book.desired == "cancel":
             return "cancelled", False
         if outcome is Outcome.PAUSED:
             return None, book.desired == "run"
-        spent = outcome is Outcome.FAILED and book.failures > book.max_failures
+        spent = outcome is Outcome.FAILED and book.failures - book.forgiven > book.max_failures
         if spent or book.fruitless >= book.patience:
             return "failed", False
         return None, book.desired == "run"
@@ -386,7 +408,7 @@ def _columns(row: Any) -> dict[str, Any]:
 
 
 class Clock:
-    """The service's clock. Ahead of the database's, which the rules do not ask."""
+    """The service's clock. It is ahead of the database's clock, which these rules do not use."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)

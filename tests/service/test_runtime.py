@@ -1,38 +1,20 @@
-"""`limits.max_runtime` ends a job, by its worker or without it; `stalled` is tried again, on another worker first."""
+"""`limits.max_runtime` ends a job, with or without its worker.
+
+A stalled attempt is retried, on another worker first.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from baton.domain.reasons import Reason
 from baton.domain.retry_policy import PASSED_OVER_SECONDS
-from tests.service.helpers import Api, WorkerHand, assert_problem, eventually
+from tests.service.helpers import ON_BOTH, Api, WorkerHand, assert_problem, eventually
+from tests.service.limited_jobs import claim, held_for, running
 
-LIMITS = {"max_runtime": "10m"}
-NEW = {"protocol": 3, "spec_version": 3}
-
-
-def claim(api: Api, job_id: str, name: str = "w1") -> WorkerHand:
-    hand = WorkerHand(api, api.attempt(job_id)["id"], job_id, name)
-    body = {"claim_id": f"claim-of-{name}", "worker": {"name": name, "host": "h", "pid": 1, "version": "0", **NEW}}
-    answer = api.http.post(f"/v1/attempts/{hand.attempt_id}/claim", json=body)
-    assert answer.status_code == 200, answer.text
-    hand.grant = answer.json()
-    return hand
-
-
-def running(api: Api, **changes: Any) -> WorkerHand:
-    hand = claim(api, api.submit(limits=LIMITS, **changes)["id"])
-    hand.beat("training")
-    return hand
-
-
-def held_for(api: Api, hand: WorkerHand, seconds: float) -> None:
-    """As if the worker had claimed so long ago."""
-    api.set_attempt(hand.attempt_id, claimed_at=datetime.now(UTC) - timedelta(seconds=seconds))
+pytestmark = ON_BOTH
 
 
 def test_a_grant_says_how_much_is_left_and_the_queue_and_pauses_do_not_count(api: Api) -> None:
@@ -71,7 +53,7 @@ def test_an_attempt_that_ends_beyond_the_limit_is_the_last(api: Api) -> None:
 
 def test_the_service_ends_it_where_the_worker_does_not(api: Api) -> None:
     hand = running(api)
-    held_for(api, hand, 615)  # it has as long as for a cancellation
+    held_for(api, hand, 615)  # the grace period is that of a cancellation
     api.conduct()
     assert api.job(hand.job_id)["status"] == "running"
     held_for(api, hand, 621)
@@ -95,7 +77,7 @@ def test_a_stall_is_tried_again_elsewhere_first_and_a_single_worker_gets_it_late
     assert "ended there with stalled" in assert_problem(again.claim(), 409, "passed-over")["detail"]
     ended = api.items(hand.job_id, "attempts")[-2]
     api.set_attempt(ended["id"], finished_at=datetime.now(UTC) - timedelta(seconds=PASSED_OVER_SECONDS + 1))
-    eventually(lambda: again.claim().status_code == 200)  # it is offered again a moment later
+    eventually(lambda: again.claim().status_code == 200)  # it is offered again after a moment
 
 
 def test_stalls_again_and_again_end_the_job(api: Api) -> None:

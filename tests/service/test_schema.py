@@ -1,4 +1,4 @@
-"""The schema: made by the migrations alone, the same as the tables say, up and down, and it holds the invariants."""
+"""The schema: the migrations alone make it, it equals the tables in the code, and it enforces the invariants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from sqlalchemy.exc import IntegrityError, InternalError
 from service.db.engine import open_engine
 from service.db.migrate import alembic_config, migrate, migrations_folder
 from service.db.tables import Attempt, Base, Checkpoint, Epoch, Event, Job
-from tests.service.helpers import ON_POSTGRESQL, ON_SQLITE, Api
+from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api
+
+pytestmark = ON_BOTH
 
 
 def test_the_migrations_make_what_the_tables_say(empty_database_url: str) -> None:
@@ -31,14 +33,20 @@ def test_the_migrations_make_what_the_tables_say(empty_database_url: str) -> Non
 
 
 def defaults_differ(_context: Any, column: Any, _other: Any, found: str | None, _said: Any, wanted: str | None) -> Any:
-    """None leaves it to Alembic, which asks PostgreSQL whether two JSON values are equal: it cannot tell."""
+    """None leaves the comparison to Alembic.
+
+    Alembic cannot compare JSON defaults, because it asks PostgreSQL whether they are equal.
+    """
     if not isinstance(column.type, JSON):
         return None
     return (found or "").removesuffix("::json") != (wanted or "")
 
 
 def test_the_checks_and_partial_indexes_are_the_same_too(new_database_url: Callable[[], str]) -> None:
-    """Alembic compares neither; so the tables are made once the other way, only here."""
+    """Alembic compares neither checks nor partial indexes.
+
+    So the tables are also created from the code, only in this test.
+    """
     migrated, made = new_database_url(), new_database_url()
     migrate(migrated)
     with opened(migrated) as one, opened(made) as two:
@@ -139,10 +147,12 @@ def test_the_database_repeats_the_invariants(api: Api) -> None:
     rest = {"progressed": False, "dispatches": 0, "not_before": text(f"'{now}'"), "created_at": text(f"'{now}'")}
     insert = Attempt.__table__.insert()
     assert refused(api, insert.values(**live, **rest))  # two live attempts
-    assert refused(api, insert.values(**{**live, "state": "lost", "number": 1}, **rest))  # a number twice
+    assert refused(api, insert.values(**{**live, "state": "lost", "number": 1}, **rest))  # the same number twice
     assert refused(api, insert.values(**{**live, "state": "lost", "job_id": "0" * 32}, **rest))  # no such job
-    assert refused(api, update(Attempt).where(Attempt.id == first["id"]).values(state="running"))  # revived
-    assert refused(api, update(Attempt).where(Attempt.id == second["id"]).values(fence=1))  # a fence twice
+    # A lost attempt runs again.
+    assert refused(api, update(Attempt).where(Attempt.id == first["id"]).values(state="running"))
+    # The same fencing token twice.
+    assert refused(api, update(Attempt).where(Attempt.id == second["id"]).values(fence=1))
     assert refused(api, update(Attempt).where(Attempt.id == first["id"]).values(state="bored"))
     assert refused(api, update(Job).values(state="bored"))
     assert refused(api, update(Job).values(desired="sleep"))
@@ -166,7 +176,10 @@ def test_a_reader_is_not_blocked_by_a_writer(api: Api) -> None:
 
 @ON_SQLITE
 def test_times_sort_as_text(api: Api, tmp_path: Path) -> None:
-    """The database's clock and times computed from it must have one form, or a lease is compared wrongly."""
+    """The database's clock and times that are computed from it must have the same text form.
+
+    Otherwise leases are compared wrongly.
+    """
     api.running()
     rows = (
         sqlite3.connect(tmp_path / "baton.db").execute("SELECT lease_expires_at, claimed_at FROM attempts").fetchall()

@@ -1,4 +1,4 @@
-"""Sessions of browsers: a cookie that scripts cannot read, writes that other pages cannot make, and how they end."""
+"""Browser sessions: scripts cannot read the cookie, other pages cannot send writes, and sessions end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from service.db.auth_tables import BrowserSession
 from service.db.types import db_now
 from tests.service.browser import Browser
-from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
+from tests.service.helpers import Api, assert_problem, bearer
 from tests.service.rows import everything
 
 
@@ -58,7 +58,6 @@ def test_the_cookie_is_for_this_service_alone(api: Api, start: Callable[..., Api
     ("site", "csrf"),
     [("same-origin", ""), ("same-origin", "0" * 64), ("same-origin", "ü"), ("cross-site", None), ("same-site", None)],
 )
-@ON_SQLITE
 def test_another_page_cannot_write(browser: Browser, site: str, csrf: str | None) -> None:
     browser.log_in()
     browser.csrf = browser.csrf if csrf is None else ""
@@ -68,14 +67,12 @@ def test_another_page_cannot_write(browser: Browser, site: str, csrf: str | None
     assert browser.get().json()["items"] == []
 
 
-@ON_SQLITE
 def test_nobody_is_logged_in_by_another_page(browser: Browser) -> None:
     answer = browser.log_in(site="cross-site")
     assert_problem(answer, 403, "csrf")
     assert "set-cookie" not in answer.headers
 
 
-@ON_SQLITE
 def test_what_opens_no_session(api: Api, browser: Browser) -> None:
     attempt = api.claim(api.submit()["id"]).grant["token"]
     for token in ("wrong", attempt):
@@ -87,7 +84,6 @@ def test_what_opens_no_session(api: Api, browser: Browser) -> None:
     assert_problem(odd, 400, "malformed-body")
 
 
-@ON_SQLITE
 def test_wrong_logins_are_limited(start: Callable[..., Api]) -> None:
     browser = Browser(start(failed_logins=2))
     assert [browser.log_in("wrong").status_code for _ in range(3)] == [401, 401, 429]
@@ -100,7 +96,7 @@ def test_a_header_goes_before_the_cookie(api: Api, browser: Browser) -> None:
     reader = api.token("read")["token"]
     view = browser.get("/v1/session", Authorization=f"Bearer {reader}").json()
     assert (view["scopes"], view["csrf"]) == (["read"], None)
-    # A token in a header is sent by no browser of its own accord: it needs no proof of the page.
+    # A browser never adds a token header by itself, so such a request needs no CSRF token.
     headers = bearer(api.token("submit")["token"])
     assert browser.http.post("/v1/jobs", json={"plan": "digits-demo"}, headers=headers).status_code == 201
 
@@ -127,7 +123,7 @@ def test_a_session_ends_with_its_time_or_its_token(api: Api) -> None:
     problem = assert_problem(browser.get(), 401, "unauthorized")
     assert "expired" in problem["detail"]
     Browser(api).log_in()
-    assert rows(api) == 1  # those that were over were swept away
+    assert rows(api) == 1  # expired sessions were deleted
 
 
 def rows(api: Api) -> int:
@@ -144,9 +140,13 @@ def test_another_first_token_ends_all_sessions(api: Api, start: Callable[..., Ap
     assert [other.get().status_code for other in (same, changed)] == [200, 401]
 
 
-@ON_SQLITE
 def test_who_shows_a_token_learns_what_it_may(api: Api) -> None:
     view = api.http.get("/v1/session").json()
-    assert view == {"name": "user", "scopes": ["read", "submit", "work", "admin"], "expires_at": None, "csrf": None}
+    assert view == {
+        "name": "user",
+        "scopes": ["read", "submit", "data", "programs", "work", "admin"],
+        "expires_at": None,
+        "csrf": None,
+    }
     assert api.http.delete("/v1/session").status_code == 204
     assert api.http.get("/v1/jobs").status_code == 200

@@ -1,4 +1,4 @@
-"""A poll of a job costs one SELECT as long as nothing has changed, and never shows what is over."""
+"""A poll of a job costs one SELECT while nothing changes, and never shows an outdated state."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import pytest
 from service.live.status_cache import StatusCache
 from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatTimes
-from tests.service.helpers import Api
+from tests.service.helpers import ON_BOTH, Api
 from tests.service.progress import PROGRESS
 from tests.support.statements import statements
+
+pytestmark = ON_BOTH
 
 
 def selects(asked: list[str]) -> int:
@@ -53,7 +55,7 @@ def test_seconds_go_on_counting(api: Api, monkeypatch: pytest.MonkeyPatch) -> No
     assert api.services.statuses.show(hand.job_id) is not shown
 
 
-def test_what_has_ended_is_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_of_an_ended_job_is_built_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = api.running()
     hand.finish("succeeded")
     monkeypatch.setattr("service.live.status_cache.FRESH_SECONDS", 0.0)
@@ -62,7 +64,7 @@ def test_what_has_ended_is_made_once(api: Api, monkeypatch: pytest.MonkeyPatch) 
     assert api.services.statuses.show(hand.job_id) is shown
 
 
-def test_what_waits_is_made_anew(api: Api) -> None:
+def test_the_status_of_a_waiting_job_is_rebuilt(api: Api) -> None:
     job_id = api.submit()["id"]
     assert api.services.statuses.show(job_id) is not api.services.statuses.show(job_id)
 

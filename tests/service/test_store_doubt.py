@@ -1,13 +1,16 @@
-"""A service that finds another store than before: what it doubts, and what it says of a store that fails."""
+"""A service finds a different store than before: when it refuses the store, and how it reports a store that fails."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from baton.domain.store_identity import IDENTITY
 from baton.storage import BlobStore
 from baton.storage.directory import DirectoryStore
 from baton.storage.identity import read_identity
+from service.api import readiness
 from service.store.identity import ServiceStore
 from tests.service.clock import MovedClock
 from tests.service.helpers import Api, assert_problem, eventually
@@ -32,7 +35,7 @@ def test_another_store_without_the_jobs_objects_is_doubted(known: Api, tmp_path:
     given_up = settled(known, empty, replaces=before)
     assert given_up.doubt is None
     assert given_up.id not in (None, before)
-    # The right one again, whatever was used meanwhile.
+    # The first store is accepted again, although another one was used in between.
     assert settled(known, known.services.store).id == before
 
 
@@ -69,6 +72,12 @@ def test_a_service_in_doubt_publishes_and_deletes_nothing(known: Api) -> None:
     assert set(before) - set(after)
 
 
+@pytest.fixture
+def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(readiness.EVERY, "store", 0.02)
+
+
+@pytest.mark.usefixtures("frequent_checks")
 def test_a_service_in_doubt_gives_no_work_and_says_so(known: Api) -> None:
     attempt_id = known.attempt(known.submit()["id"])["id"]
     known.services.own_store.doubt = "it is another one"
@@ -85,11 +94,11 @@ def test_trouble_is_told_once_for_each_cause(known: Api) -> None:
         assert hand.beat(trouble=told if cause else None, doing=None).status_code == 200
         return known.job(hand.job_id)["message"]
 
-    assert beat("store_full") == "saving fails for 40 s: the disk is full"
-    assert beat("store_full", 50.0) == "saving fails for 50 s: the disk is full"
+    assert beat("store_full") == "saving has failed for 40 s: the disk is full"
+    assert beat("store_full", 50.0) == "saving has failed for 50 s: the disk is full"
     beat("store_unavailable")
     assert beat(None) is None
-    assert beat("slow") == "saving has been under way for 40 s and is not done"
+    assert beat("slow") == "saving has been running for 40 s and has not finished"
     assert beat(None) is None
     kinds = [kind for kind in known.kinds(hand.job_id) if kind.startswith("store_")]
     assert kinds == ["store_failing", "store_failing", "store_works_again"]
@@ -102,4 +111,4 @@ def test_an_overdue_checkpoint_names_what_fails(known: Api, clock: MovedClock) -
     clock.to(91)
     known.conduct()
     overdue = [event for event in known.items(hand.job_id, "events") if event["kind"] == "checkpoint_overdue"]
-    assert "saving fails for 200 s: the disk is full" in overdue[0]["message"]
+    assert "saving has failed for 200 s: the disk is full" in overdue[0]["message"]

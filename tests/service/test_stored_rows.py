@@ -1,4 +1,6 @@
-"""What is stored is read leniently: one bad row, in any table that a pass reads, keeps nothing else from its turn."""
+"""Stored rows are read leniently: a bad row, in any table that a pass reads, does not keep other rows from being
+processed.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,12 @@ from baton.domain.wire import Finish, Position
 from service.db.tables import Checkpoint, Job
 from service.db.types import db_now
 from tests.service.failing import failures, metric, set_job
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand
+from tests.service.helpers import Api, WorkerHand
 from tests.support.listener import listening
 
 RETRY = {"max_failures": 100, "max_attempts_without_progress": 100, "backoff": 0}
 
 
-@ON_SQLITE
 def test_what_is_stored_is_read_as_far_as_it_can_be(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     data = {"max_failures": 7, "max_attempts_without_progress": "many", "removed_field": 1}
     assert read_stored(RetrySpec, data) == RetrySpec(max_failures=7)
@@ -71,15 +72,15 @@ def bad_checkpoint(**values: Any) -> Callable[[Api, WorkerHand], None]:
 
 
 def bad_end(**values: Any) -> Callable[[Api, WorkerHand], None]:
-    """The attempt before this one ended so."""
+    """End the previous attempt, with these values in its row."""
 
     def plant(api: Api, hand: WorkerHand) -> None:
         assert hand.finish("failed", reason="exception", message="x").status_code == 200
         api.set_attempt(hand.attempt_id, **values)
         api.set_attempt(api.attempt(hand.job_id)["id"], not_before=db_now())
-        heir = api.claim(hand.job_id)
-        heir.beat("training")
-        hand.attempt_id, hand.grant = heir.attempt_id, heir.grant
+        successor = api.claim(hand.job_id)
+        successor.beat("training")
+        hand.attempt_id, hand.grant = successor.attempt_id, successor.grant
 
     return plant
 
@@ -108,9 +109,9 @@ BAD: dict[str, Callable[[Api, WorkerHand], None]] = {
 
 @pytest.mark.parametrize("where", BAD)
 def test_a_bad_row_costs_nobody_anything(start: Callable[..., Api], where: str) -> None:
-    """Nothing of it has to be retried even: what makes no sense is left out."""
-    with listening() as ear:
-        api = start(notify_urls=f"ops={ear.url('ops')}", notify_recoveries=0, label_limits={"team:*": 100})
+    """The bad row does not even cause a retry: values that make no sense are left out."""
+    with listening() as listener:
+        api = start(notify_urls=f"ops={listener.url('ops')}", notify_recoveries=0, label_limits={"team:*": 100})
         bad, good = api.running("bad", retry=RETRY), api.running("good", retry=RETRY)
         BAD[where](api, bad)
         for hand in (bad, good):
@@ -120,7 +121,7 @@ def test_a_bad_row_costs_nobody_anything(start: Callable[..., Api], where: str) 
         with api.services.database.read() as session:
             states = dict(session.execute(select(Job.id, Job.state)).all())
         assert states == {bad.job_id: "recovering", good.job_id: "recovering"}
-        # Its page, its list, and all that is counted, can be read.
+        # The job, the list and all metrics can be read.
         listed = api.http.get("/v1/jobs")
         assert listed.status_code == 200, listed.text
         assert {job["id"]: job["status"] for job in listed.json()["items"]} == states
@@ -129,12 +130,12 @@ def test_a_bad_row_costs_nobody_anything(start: Callable[..., Api], where: str) 
             assert answer.status_code == 200, (part, answer.text)
         assert metric(api, "baton_jobs{") == 2
         if where == "jobs.spec":
-            return  # nobody can train it, until somebody mends it
-        # It is trained to its end.
-        heir = api.claim(bad.job_id)
-        assert heir.beat("training").status_code == 200
-        assert heir.checkpoint(50).status_code == 201
-        assert heir.finish("succeeded").status_code == 200
+            return  # no worker can train the job until its spec is repaired
+        # The job is trained to its end.
+        successor = api.claim(bad.job_id)
+        assert successor.beat("training").status_code == 200
+        assert successor.checkpoint(50).status_code == 201
+        assert successor.finish("succeeded").status_code == 200
 
 
 def test_what_cannot_be_read_is_shown_as_nothing(api: Api) -> None:

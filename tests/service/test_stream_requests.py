@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import service.live.event_stream
-from service.api.events import wants_stream
+from service.api.accepted_types import prefers
 from tests.service.helpers import STREAM, Api, assert_problem
 
 
@@ -55,7 +55,7 @@ def test_a_stream_of_no_job(api: Api) -> None:
     ],
 )
 def test_who_gets_a_stream(accept: str, stream: bool) -> None:
-    assert wants_stream(accept) is stream
+    assert prefers(accept, "text/event-stream") is stream
 
 
 def test_others_get_pages(api: Api) -> None:

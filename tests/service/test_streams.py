@@ -1,4 +1,6 @@
-"""Events as a stream, read from a real service over real connections: no gap, no double, whatever is cut."""
+"""Events as a stream, read from a real service over real connections: no event is missing or repeated, wherever the
+connection is cut.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,15 @@ BIG = {"x": "y" * 15_000}
 
 
 class Stream:
-    """A reader with a socket of its own. Reads a body without HTTP's chunks: it asks as HTTP/1.0."""
+    """A reader with its own socket. It sends HTTP/1.0 requests, so that the body has no chunks."""
 
     def __init__(
         self, url: httpx.URL, job_id: str, last: int | None = None, query: str = "", token: str = TOKEN
     ) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(60)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # so that who does not read is felt soon
+        # A small buffer, so that the service soon notices a reader that stops.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         self._socket.connect((url.host, url.port or 80))
         resume = "" if last is None else f"Last-Event-ID: {last}\r\n"
         self._socket.sendall(
@@ -44,7 +47,7 @@ class Stream:
         self.head: bytes | None = None
 
     def read(self, size: int = 65_536) -> bool:
-        """Reads a bit; False at the end."""
+        """Reads some bytes. False at the end of the stream."""
         with contextlib.suppress(ConnectionResetError):
             if chunk := self._socket.recv(size):
                 self._text += chunk
@@ -54,7 +57,7 @@ class Stream:
         return False
 
     def frames(self) -> list[dict[str, str]]:
-        """What has arrived whole since the last call."""
+        """The complete frames that have arrived since the last call."""
         if self.head is None:
             return []
         *whole, self._text = self._text.split(b"\n\n")
@@ -84,7 +87,7 @@ class Stream:
 def process(
     tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer, postgres_server: PostgresServer
 ) -> Iterator[ServiceProcess]:
-    """On PostgreSQL with two connections: whoever holds one is found out."""
+    """A service on PostgreSQL with two connections: a stream that holds a connection makes the tests fail."""
     folder = tmp_path_factory.mktemp("streams")
     name = postgres_server.create()
     settings = {"BATON_DATABASE_URL": postgres_server.url(name), "BATON_DATABASE_CONNECTIONS": "2"}
@@ -119,7 +122,7 @@ def test_it_replays_follows_and_ends(live: Api) -> None:
     assert got[:-1] == page[-len(got) + 1 :]
     assert got[-2]["kind"] == "succeeded"
     assert got[-1] == {"kind": "end", "status": "succeeded"}
-    assert not stream.read()  # and it hangs up
+    assert not stream.read()  # the service closes the connection
     stream.close()
 
 
@@ -201,7 +204,7 @@ def test_cut_anywhere_and_resumed_it_has_no_gap_and_no_double(live: Api, process
         stream.close()
         cuts += 1
         if stream.head is not None and b" 204 " in stream.head:
-            break  # cut between the last event and the end: who comes again is told that there is nothing more
+            break  # the connection was cut between the last event and the end: 204 says that nothing follows
     writer.thread.join()
     assert cuts > 5
     assert [e for e in seen if e["kind"] != "end"] == live.items(hand.job_id, "events?limit=1000")
@@ -225,16 +228,16 @@ def test_two_hundred_streams_cost_no_thread_and_no_connection(live: Api, process
     streams = [Stream(live.http.base_url, hand.job_id) for _ in range(200)]
     for stream in streams:
         stream.until(lambda events: len(events) >= 4)
-    assert threads_of(process) < 60  # 40 of the pool that serves requests, and the service's own
+    assert threads_of(process) < 60  # 40 threads of the pool that serves requests, and the service's own
     for _ in range(3):
-        assert hand.note().status_code == 201  # an exhausted pool would refuse it after 30 s
+        assert hand.note().status_code == 201  # an exhausted pool would refuse the note after 30 s
     for stream in streams:
         got = stream.until(lambda events: len(events) >= 3)
         assert [e["kind"] for e in got] == ["hello"] * 3
     assert files_of(process) > files + 190
     for stream in streams:
         stream.close()
-    eventually(lambda: files_of(process) < files + 50)  # who left is forgotten: what stays are pooled connections
+    eventually(lambda: files_of(process) < files + 50)  # closed streams are released; pooled connections stay
 
 
 def test_readers_that_do_not_read_hold_nobody_up(live: Api) -> None:
@@ -243,8 +246,8 @@ def test_readers_that_do_not_read_hold_nobody_up(live: Api) -> None:
         hand.post("notes", kind="hello", message="b" * 20_000, data=BIG)
     stuck = [Stream(live.http.base_url, hand.job_id) for _ in range(3)]
     for stream in stuck:
-        eventually(lambda stream=stream: stream.read(1))  # it has begun, and now nobody reads on
-    # If each of them held a connection, none would be left, and each note would be refused after 30 s.
+        eventually(lambda stream=stream: stream.read(1))  # the stream has begun, and from now on nothing reads it
+    # If each stream held a connection, none would be left, and each note would be refused after 30 s.
     for _ in range(10):
         assert hand.note().status_code == 201
     hand.finish("succeeded")
@@ -267,6 +270,6 @@ def test_streams_end_with_the_service(tmp_path: Path, redis_server: RedisServer)
         for stream in streams:
             while stream.read():
                 pass
-            assert list(stream.events()) == []  # no `end`: they are to come again
+            assert list(stream.events()) == []  # no `end` frame: the readers are to reconnect
             stream.close()
         assert service.log.read_text() == f"Baton serves {service.url}\n"

@@ -1,4 +1,4 @@
-"""Submitting: specs, plans, YAML, idempotency, and what is refused."""
+"""Submitting jobs: specs, plans, YAML, idempotency, and invalid input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.service.helpers import ON_SQLITE, SPEC, Api, assert_problem, spec
+from tests.service.helpers import ON_BOTH, ON_SQLITE, SPEC, Api, assert_problem, spec
+
+pytestmark = ON_BOTH
 
 
 def test_a_job_is_recorded_with_its_stages_and_first_attempt(api: Api) -> None:
@@ -87,7 +89,7 @@ def test_a_bad_spec_names_its_field(api: Api, changes: dict[str, Any], field: st
     assert api.http.get("/v1/jobs").json()["items"] == []
 
 
-def test_a_number_that_is_none_names_its_field(api: Api) -> None:
+def test_nan_in_a_spec_names_its_field(api: Api) -> None:
     schedule = {"name": "reduce_on_plateau", "min_delta": 1.25}
     text = json.dumps(spec(stages=[{"epochs": 1, "schedule": schedule}])).replace("1.25", "1e999")
     answer = api.http.post("/v1/jobs", content=text, headers={"content-type": "application/json"})
@@ -158,7 +160,7 @@ def test_a_refused_submission_leaves_its_key_free(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-def test_a_key_that_is_none(api: Api, key: str) -> None:
+def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> None:
     problem = assert_problem(
         api.http.post("/v1/jobs", json=spec(), headers={"Idempotency-Key": key}), 422, "invalid-request"
     )

@@ -1,4 +1,4 @@
-"""`baton token` and `baton audit`, and the SDK's calls behind them, against the service itself."""
+"""`baton token`, `baton audit` and the SDK calls behind them, against the real service."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from baton.cli import app
 from baton.cli import tokens as token_commands
 from baton.client.client import Client
 from baton.client.errors import ApiError
-from tests.service.helpers import ON_SQLITE, Api, bearer
+from tests.service.helpers import Api, bearer
 from tests.support.service import TOKEN
+from tests.support.service_client import another_client
 
 Baton = Callable[..., Result]
-pytestmark = ON_SQLITE
 
 
 def sdk(api: Api, token: str = TOKEN) -> Client:
     """A client that needs no network."""
     made = Client("http://testserver", token)
     made._transport.http.close()
-    made._transport.http = TestClient(api.http.app, headers=bearer(token))  # type: ignore[union-attr]
+    made._transport.http = another_client(api.http, headers=bearer(token))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Tokens: made, shown once, listed, used, revoked, expired; and what knowing them costs."""
+"""Tokens: created, shown once, listed, used, revoked and expired, and the cost of checking them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from service.db.auth_tables import ApiToken
 from service.db.engine import Database, open_engine
 from service.errors import Unauthorized
 from service.principal import BOOTSTRAP
-from tests.service.helpers import ON_SQLITE, Api, assert_problem, bearer
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, assert_problem, bearer
 from tests.service.rows import everything
 from tests.support.service import TOKEN
 from tests.support.statements import statements
+
+pytestmark = ON_BOTH
 
 
 def ask(api: Api, token: str, path: str = "/v1/jobs") -> int:
@@ -58,7 +60,7 @@ def test_a_secret_is_shown_once_and_kept_nowhere(api: Api) -> None:
     ],
 )
 @ON_SQLITE
-def test_what_a_token_cannot_be(api: Api, body: dict[str, Any], field: str) -> None:
+def test_invalid_new_tokens_are_refused(api: Api, body: dict[str, Any], field: str) -> None:
     problem = assert_problem(api.http.post("/v1/tokens", json=body), 422, "invalid-request")
     assert [error["field"] for error in problem["errors"]] == [field]
 
@@ -106,10 +108,10 @@ def test_the_log_of_a_job_names_the_token(api: Api) -> None:
     assert {event["actor"] for event in api.items(job, "events")} == {"night.shift"}
 
 
-def test_a_token_costs_a_question_now_and_then(api: Api) -> None:
+def test_a_token_is_looked_up_only_now_and_then(api: Api) -> None:
     job, made = api.submit()["id"], api.token("read")
     url, headers = f"/v1/jobs/{job}", bearer(made["token"])
-    for _ in range(2):  # its first use is noted, the job's answer is made
+    for _ in range(2):  # the first use is recorded, and the response about the job is cached
         assert api.http.get(url, headers=headers).status_code == 200
     with statements(api.services.database.engine) as found:
         for _ in range(5):
@@ -130,7 +132,7 @@ class Clock:
 
 @pytest.fixture
 def replica(database_url: str, api: Api) -> Iterator[tuple[Authenticator, Clock]]:
-    """Another process's gate, on the same database, with a clock that is moved by hand."""
+    """The authenticator of another process on the same database, with a clock that tests set."""
     engine, clock = open_engine(database_url), Clock()
     yield Authenticator(Database(engine), TOKEN, FailedLogins(0, clock), clock), clock
     engine.dispose()
@@ -189,7 +191,7 @@ def test_the_first_token_is_asked_of_nobody(api: Api) -> None:
     assert api.services.authenticator.known(Credential(TOKEN, cookie=True)) is None
 
 
-# Wrong ones
+# --- wrong tokens ---
 
 
 def test_wrong_tokens_are_limited_and_right_ones_are_not(start: Callable[..., Api]) -> None:
@@ -201,7 +203,8 @@ def test_wrong_tokens_are_limited_and_right_ones_are_not(start: Callable[..., Ap
     assert 1 <= int(answer.headers["retry-after"]) <= 60
     assert ask(api, made["token"]) == 200
     assert ask(api, TOKEN) == 200
-    assert api.http.get("/v1/jobs", headers={"Authorization": "Basic eDp5"}).status_code == 401  # is no token at all
+    # This header contains no token.
+    assert api.http.get("/v1/jobs", headers={"Authorization": "Basic eDp5"}).status_code == 401
 
 
 def test_they_are_told_in_one_line(start: Callable[..., Api]) -> None:

@@ -12,8 +12,11 @@ from sqlalchemy import select
 
 from baton.domain import states
 from service.db.tables import Attempt, Job, Stage
-from tests.service.helpers import Api, WorkerHand
+from tests.service.helpers import ON_BOTH, Api, WorkerHand
+from tests.service.starting_points import longer, start_from, trained
 from tests.support.transitions import Told, told
+
+pytestmark = ON_BOTH
 
 Change = tuple[str, str | None, str]
 CAUSED = ("paused", "cancelled", "failed", "recovering", "attempt_lost", "attempt_preempted", "attempt_failed")
@@ -22,7 +25,7 @@ STEPS = 25
 
 
 def check(api: Api, job_id: str) -> Told:
-    """Hold the log against the rows."""
+    """Compare the log with the rows."""
     log = api.items(job_id, "events?limit=1000")
     found = told(log)
     with api.services.database.read() as session:
@@ -42,7 +45,7 @@ def check(api: Api, job_id: str) -> Told:
 
 
 class Walk:
-    """One job at a time, and whatever can happen to it, allowed or not."""
+    """One job at a time, and random actions on it, valid and invalid."""
 
     def __init__(self, api: Api, draw: random.Random) -> None:
         self.api, self.draw = api, draw
@@ -55,12 +58,15 @@ class Walk:
         self.hand: WorkerHand | None = None
 
     def step(self) -> None:
-        """Something happens; then the rows are what the log tells."""
+        """Do one random action, then compare the rows with the log."""
         self.draw.choice(self.actions())()
         self.changes.update(check(self.api, self.job_id).changes)
 
     def actions(self) -> list[Callable[[], object]]:
-        owner = [lambda wish=wish: self.api.ask(self.job_id, wish) for wish in ("pause", "resume", "resume", "cancel")]
+        owner = [
+            lambda wish=wish: self.api.ask(self.job_id, wish)
+            for wish in ("pause", "resume", "resume", "cancel", "retry")
+        ]
         if self.api.job(self.job_id)["status"] in states.TERMINAL_JOBS:
             return [self.begin, *owner]
         worker = [self.claim, self.claim, self.claim, self.beat, self.beat, self.epoch, self.finish, self.lose]
@@ -102,7 +108,7 @@ ENDINGS = ("succeeded", "preempted", "failed", "bad_data", "paused", "cancelled"
 
 
 def end_held(api: Api, state: str, ending: str, recovering: bool) -> list[Change]:
-    """What the log tells of an attempt that was held in this state and ended so."""
+    """The changes in the log, for an attempt that was held in this state and ended with this outcome."""
     hand = api.claim(api.submit()["id"])
     if recovering:
         hand.beat("training")
@@ -123,7 +129,7 @@ def end_held(api: Api, state: str, ending: str, recovering: bool) -> list[Change
 
 
 def end_unclaimed(api: Api, wish: str, recovering: bool) -> list[Change]:
-    """The same of an attempt that nobody claimed."""
+    """The changes in the log, for an attempt that was never claimed."""
     job_id = api.submit()["id"]
     if recovering:
         hand = api.claim(job_id)
@@ -134,10 +140,30 @@ def end_unclaimed(api: Api, wish: str, recovering: bool) -> list[Change]:
     return check(api, job_id).changes
 
 
+def retry(api: Api) -> list[Change]:
+    job_id = api.submit()["id"]
+    api.ask(job_id, "cancel")
+    api.ask(job_id, "retry")
+    hand = api.claim(job_id)
+    hand.finish("failed", reason="bad_data")
+    api.ask(job_id, "retry")
+    return check(api, job_id).changes
+
+
 def pause_and_resume(api: Api) -> list[Change]:
     job_id = api.submit()["id"]
     api.ask(job_id, "pause")
     api.ask(job_id, "resume")
+    return check(api, job_id).changes
+
+
+def lose_the_source(api: Api, *, paused: bool) -> list[Change]:
+    source, _, latest = trained(api)
+    job_id = start_from(api, source.job_id, set=longer())["id"]
+    if paused:
+        api.ask(job_id, "pause")
+    api.services.store.delete(f"{latest}/manifest.json")
+    api.conduct()
     return check(api, job_id).changes
 
 
@@ -158,7 +184,7 @@ def test_the_log_tells_the_rows(api: Api, seed: int) -> None:
 
 
 def possible() -> set[Change]:
-    """All changes that the tables allow."""
+    """All changes that the tables of states allow."""
     tables = {"job": states._JOB, "attempt": states._ATTEMPT}
     found: set[Change] = {("job", None, "queued"), ("attempt", None, "queued"), ("stage", None, "active")}
     found.add(("stage", "active", "succeeded"))
@@ -168,7 +194,8 @@ def possible() -> set[Change]:
 
 
 def test_every_transition_of_the_tables_is_told(api: Api) -> None:
-    seen = {*pause_and_resume(api), *finish_a_stage(api)}
+    seen = {*pause_and_resume(api), *finish_a_stage(api), *retry(api)}
+    seen |= {*lose_the_source(api, paused=False), *lose_the_source(api, paused=True)}
     for recovering in (False, True):
         for wish in ("pause", "cancel"):
             seen.update(end_unclaimed(api, wish, recovering))

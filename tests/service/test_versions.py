@@ -1,4 +1,4 @@
-"""Workers of other versions: a job goes only to those that can read it, and waits with a clear reason for them."""
+"""Workers of other versions: a job goes only to workers that can read it, and reports what it waits for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOO_OLD = {"outcome": "failed", "reason": "unsupported", "message": CANNOT_READ 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one worker is refused may be claimed by the next without a pause."""
+    """A job that one worker was refused can be claimed by the next one without a delay."""
     monkeypatch.setitem(endpoints.AGAIN_AFTER, WorkerTooOld, 0.0)
 
 
@@ -87,7 +87,7 @@ def test_a_poll_is_not_offered_what_its_worker_cannot_read(api: Api) -> None:
 def test_the_status_says_that_a_newer_worker_is_needed(api: Api) -> None:
     job_id = needs(api, 2)
     report(api, worker_info("old"))
-    text = "a newer worker: those of queue default cannot read its spec; upgrade them"
+    text = "a newer worker: the workers of queue default cannot read the spec of this job; upgrade them"
     assert api.job(job_id)["waiting_for"] == text
     report(api, info("new", 2))
     assert api.job(job_id)["waiting_for"] == "a worker of queue default"
@@ -96,7 +96,7 @@ def test_the_status_says_that_a_newer_worker_is_needed(api: Api) -> None:
 @pytest.mark.parametrize(
     ("worker", "ending"),
     [
-        (worker_info("old"), TOO_OLD),  # as the last release says it
+        (worker_info("old"), TOO_OLD),  # the report of the previous release
         (info("old", 1), {**TOO_OLD, "reason": "worker_too_old"}),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_worker_that_cannot_read_a_spec_costs_the_job_nothing(
     problem = assert_problem(claim(api, job_id, worker), 409, "worker-too-old")
     assert "could not read the job's spec before" in problem["detail"]
     assert api.job(job_id)["waiting_for"].startswith("a newer worker")
-    # The same worker, upgraded, and any other one.
+    # The same worker may claim it after an upgrade, and so may any other one.
     upgraded = hand_of(api, job_id, "old", claim(api, job_id, info("old", 2, PROTOCOL + 1)))
     upgraded.finish("failed", reason="worker_too_old")
     api.set_attempt(api.attempt(job_id)["id"], not_before=datetime(2026, 1, 1, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""Workers and services of earlier releases: their recorded messages are understood here, and ours by them."""
+"""Recorded messages of earlier releases are understood by this release, and messages of this release by them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from baton.domain import wire
 from baton.domain.manifest import checkpoint_prefix
 from baton.domain.protocol_versions import PROTOCOL, reason_for
 from baton.domain.reasons import Reason
-from tests.service.helpers import ON_SQLITE, Api, WorkerHand, spec, worker_info
+from tests.service.helpers import Api, WorkerHand, spec, worker_info
 from tests.support.wire import RELEASES, recorded, samples
 from worker.api_client.client import ServiceClient
 from worker.attempt.lease import Lease
@@ -42,7 +42,7 @@ CLIENT: dict[str, Any] = {"Offer": "next_attempt", "Grant": "claim", "Beat": "he
 
 
 def held(api: Api) -> WorkerHand:
-    """An attempt of a worker that names no version."""
+    """An attempt of a worker that reports no version."""
     hand = api.claim(api.submit()["id"])
     assert hand.fence == 1
     return hand
@@ -54,14 +54,14 @@ def body_for(hand: WorkerHand, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare(hand: WorkerHand, message: str, sample: str, body: dict[str, Any]) -> None:
-    """What must have happened before."""
+    """Do what must have happened before this message."""
     if message == "Quarantine":
         assert hand.checkpoint(7, prefix=body["prefix"]).status_code == 201
     if message == "ArtifactCommit":
         body["crc32c"] = hand.api.put(body["object"], b"model")
     if message == "CheckpointCommit":
         if sample == "extreme":
-            # The recorded name has the greatest step that a name can have.
+            # The recorded name has the largest step that a name can have.
             body["prefix"] = checkpoint_prefix(hand.job_id, 2**53, 1, 10**79)
         body["manifest_crc32c"] = hand.api.put(f"{body['prefix']}/manifest.json", b"{}")
     if message == "Finish" and sample in ("paused", "cancelled"):
@@ -148,8 +148,8 @@ def test_a_recorded_answer_is_read_by_this_worker(
 
 
 NOT_FINITE = re.compile(r'"(NaN|-?Infinity)"')
-"""Numbers that pydantic reads from text, and no schema says so."""
-# What this release writes, as that release reads it: extra fields are ignored there, values are not.
+"""Numbers that pydantic reads from text, although no schema says so."""
+# Messages of this release, as an earlier release reads them: it ignores extra fields, but not extra values.
 OURS: dict[str, list[dict[str, Any]]] = {
     "WorkerReport": [{**worker_info(), "protocol": PROTOCOL, "spec_version": 7, "queues": ["default"]}],
     "NextRequest": [{"worker": {**worker_info(), "protocol": PROTOCOL, "spec_version": 7}}],
@@ -172,11 +172,10 @@ def test_what_this_release_says_is_read_by_that_one(release: str) -> None:
         validator = jsonschema.Draft202012Validator(one.schema)
         message = getattr(wire, name)
         for body in [*one.samples.values(), *OURS.get(name, ())]:
-            said = message.model_validate(body).model_dump_json()
-            validator.validate(json.loads(NOT_FINITE.sub("0.0", said)))
+            written = message.model_validate(body).model_dump_json()
+            validator.validate(json.loads(NOT_FINITE.sub("0.0", written)))
 
 
-@ON_SQLITE
 def test_a_grant_is_read_by_that_release(api: Api) -> None:
     schema = next(one.schema for one in recorded("worker") if one.name == "Grant")
     hand = held(api)
@@ -185,7 +184,6 @@ def test_a_grant_is_read_by_that_release(api: Api) -> None:
     jsonschema.Draft202012Validator(schema).validate(api.claim(hand.job_id).grant)
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(
     ("verb", "body"),
     [

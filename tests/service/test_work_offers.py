@@ -1,4 +1,4 @@
-"""Work by long poll: who is offered what and when, and that waiting costs next to nothing."""
+"""Workers get work by long poll: which attempt is offered to which worker and when. Waiting costs almost nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def waiting(api: Api) -> int:
 
 
 def poll(api: Api, pool: ThreadPoolExecutor, *queues: str, name: str = "w1") -> Future[str | None]:
-    """A long poll that has begun to wait."""
+    """A long poll that is already waiting."""
     before = waiting(api)
     answer = pool.submit(ask, api, *queues, wait=30.0, name=name)
     eventually(lambda: waiting(api) > before or answer.done())
@@ -98,7 +98,7 @@ def test_each_is_offered_another(api: Api, pool: ThreadPoolExecutor, monkeypatch
     expected = attempts(api, *jobs)
     assert [ask(api) for _ in range(3)] == expected
     assert ask(api) is None
-    # Nobody claimed the first one: after a while it is offered to another worker.
+    # No worker claimed the first attempt. After a while it is offered to another worker.
     ahead = 3601.0
     assert ask(api, wait=30.0) == expected[0]
 
@@ -126,7 +126,7 @@ def test_backoff_and_pauses_are_respected(api: Api) -> None:
     api.ask(paused, "pause")
     assert ask(api) is None
     api.set_attempt(attempts(api, hand.job_id)[0], not_before=db_now())
-    api.conduct()  # places what is due
+    api.conduct()  # the pass offers attempts whose time has come
     assert [ask(api)] == attempts(api, hand.job_id)
 
 
@@ -200,7 +200,7 @@ def test_a_database_that_is_away(api: Api, pool: ThreadPoolExecutor, monkeypatch
         patch.setattr(api.services.offers, "_startable", away)
         assert_problem(api.http.post(NEXT, json=request(wait=30.0)), 503, "database-unavailable")
         assert looked.wait(60)
-    assert not waits.done()  # it had begun to wait before: it waits on
+    assert not waits.done()  # this poll began before the failure, and still waits
     job = api.submit()["id"]
     assert [waits.result(60)] == attempts(api, job)
 
@@ -214,7 +214,7 @@ def test_another_replicas_job_is_seen(api: Api) -> None:
         job = await asyncio.to_thread(api.submit)
         assert [await asked] == await asyncio.to_thread(attempts, api, job["id"])
         last = replica._task
-        await asyncio.wait_for(last, 60)  # nobody waits: nobody looks
+        await asyncio.wait_for(last, 60)  # no poll waits, so the replica stops looking
         closing = asyncio.create_task(replica.next(["default"], WORKER, 30.0))
         await asyncio.sleep(0)
         replica.close()
@@ -239,7 +239,7 @@ def threads_of(process: ServiceProcess) -> int:
 
 
 def test_many_wait_without_a_thread_for_each(service: ServiceProcess) -> None:
-    many = 60  # the service's pool has 40 threads: with one for each who waits, nobody else would be answered
+    many = 60  # the service's pool has 40 threads: 60 polls with a thread each would block all other requests
 
     async def work(http: httpx.AsyncClient, name: str) -> str:
         while True:
@@ -266,9 +266,9 @@ def test_many_wait_without_a_thread_for_each(service: ServiceProcess) -> None:
     assert len(set(claimed)) == many
 
 
-def test_who_hung_up_is_offered_nothing(service: ServiceProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_poll_is_offered_nothing(service: ServiceProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     wait, names = 20.0, {f"gone-{n}" for n in range(20)}
-    assert len(names) * work_offers.HOLD_SECONDS > 2 * wait  # each of them would keep the offer for so long
+    assert len(names) * work_offers.HOLD_SECONDS > 2 * wait  # each of them would hold the offer for HOLD_SECONDS
     with service.client() as http, ExitStack() as connections:
         for name in names:
             connection = connections.enter_context(socket.create_connection(("127.0.0.1", service.port)))

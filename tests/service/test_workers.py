@@ -1,4 +1,4 @@
-"""The table of workers: one row for each supervisor, with what it holds, and the truth about its end."""
+"""The table of workers: one row for each supervisor, with the attempt that it holds, and how the worker ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from tests.service.clock import MovedClock
-from tests.service.helpers import Api, worker_info
+from tests.service.helpers import ON_BOTH, Api, worker_info
+
+pytestmark = ON_BOTH
 
 
 def report(api: Api, name: str = "w1", **more: Any) -> None:
@@ -91,7 +93,7 @@ def test_a_restarted_worker_takes_over_the_row_of_its_name(api: Api, clock: Move
     (row,) = listed(api)
     assert (row["state"], row["ended_at"], row["pid"]) == ("idle", None, 8)
     assert row["since"] > clock.begun.isoformat()
-    # What its predecessor says too late is not about it.
+    # A late report of its predecessor does not change it.
     report(api, pid=7, ended=True)
     assert states(api) == {"w1": "idle"}
 

@@ -14,13 +14,15 @@ WRITES: dict[str, Callable[[WorkerHand], httpx.Response]] = {
     "epoch": lambda hand: hand.epoch(1, 1, 1),
     "artifact": lambda hand: hand.artifact(),
     "note": lambda hand: hand.note(),
+    "series": lambda hand: hand.series(loss=[(99, 0.5)]),
+    "rollback": lambda hand: hand.roll_back(0),
     "quarantine": lambda hand: hand.post("quarantine", prefix="jobs/none", message="bad"),
     "finish": lambda hand: hand.finish("succeeded"),
 }
 
 
 def everything(api: Api, job_id: str) -> list[object]:
-    """All that is known of a job."""
-    lists = ("stages", "checkpoints", "history", "events", "artifacts")
+    """Everything that the API shows of a job."""
+    lists = ("stages", "checkpoints", "history", "events", "artifacts", "series")
     attempts = [timeless(attempt) for attempt in api.items(job_id, "attempts")]
     return [timeless(api.job(job_id)), attempts, *(api.items(job_id, what) for what in lists)]

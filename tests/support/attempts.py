@@ -1,4 +1,4 @@
-"""Attempts run by a Runner in this process, against a real service and a real store."""
+"""Runs attempts with a Runner in this process, against a real service and a real store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.preemption.notice import Notice
 
 
 def runner(service: ServiceProcess, store: BlobStore, trainer: Trainer, notice: Notice | None = None) -> Runner:
-    """What a training process makes of its settings."""
+    """A Runner with the settings that a training process would use."""
     return Runner(
         client=ServiceClient(service.url, TOKEN),
         store=store,
@@ -33,7 +33,7 @@ def runner(service: ServiceProcess, store: BlobStore, trainer: Trainer, notice: 
 
 
 def queued_attempt(jobs: Jobs, job: str) -> str:
-    """The id of the attempt that waits for a worker, once there is one."""
+    """Wait for a queued attempt of the job, and return its id."""
     found: list[dict[str, Any]] = []
 
     def there() -> bool:

@@ -1,4 +1,4 @@
-"""HTTP calls as they pass a proxy: which path was asked, and with which status it was answered."""
+"""Records the HTTP calls that pass a proxy: the path and the status of each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _ANSWER = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 @dataclass
 class Calls:
-    """A tap for `Proxy`: the calls of HTTP/1.1 clients, each of which waits for its answer before it asks again."""
+    """A tap for `Proxy`.
+
+    It records the calls of HTTP/1.1 clients that wait for a response before they send the next request.
+    """
 
     answered: list[tuple[str, int]] = field(default_factory=list)
     _open: dict[int, deque[str]] = field(default_factory=dict)
 
     def __call__(self, line: int, way: Way, chunk: bytes) -> None:
-        """Takes a chunk in."""
+        """Process the next bytes of a connection."""
         asked = self._open.setdefault(line, deque())
         if way is Way.REQUEST:
             asked.extend(path.decode() for path in _REQUEST.findall(chunk))
@@ -30,10 +33,10 @@ class Calls:
                 self.answered.append((asked.popleft(), int(status)))
 
     def statuses(self, attempt_id: str) -> Iterator[tuple[str, int]]:
-        """What an attempt's worker asked and was answered, e.g. ("heartbeat", 200), in order."""
+        """The calls of an attempt's worker with their statuses in order, e.g. ("heartbeat", 200)."""
         start = f"/v1/attempts/{attempt_id}/"
         return ((path.removeprefix(start), status) for path, status in list(self.answered) if path.startswith(start))
 
     def refused(self, attempt_id: str) -> Counter[str]:
-        """How often each of an attempt's calls got 409."""
+        """How many times each call of an attempt got 409."""
         return Counter(verb for verb, status in self.statuses(attempt_id) if status == 409)

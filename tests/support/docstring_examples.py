@@ -11,5 +11,8 @@ MODULES = [
     for path in sorted((ROOT / "baton").rglob("*.py"))
     if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
 ]
-NEED_A_SERVICE = {"baton", "baton.client.client", "baton.client.errors", "baton.client.job"}
-"""Run by tests/integration/test_sdk_examples.py."""
+NEED_A_SERVICE = {
+    "baton",
+    *(f"baton.client.{name}" for name in ("changes", "client", "deletion", "errors", "job", "series", "submissions")),
+}
+"""The examples of these modules are run by tests/integration/test_sdk_examples.py."""

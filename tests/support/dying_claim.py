@@ -1,7 +1,7 @@
-"""`python -m tests.support.dying_claim`: a training process that dies with each attempt.
+"""`python -m tests.support.dying_claim`: a training process that dies in each attempt.
 
-An attempt whose id begins with "early" dies before its claim, "late" after it was given back. The
-job has the name of the attempt.
+If the attempt's id begins with "early", the process dies before the claim; with "late", after it gave the attempt
+back. The job's name is the name of the attempt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.ipc.messages import GivenBack, Held, Ready, message_line
 
 
 def main() -> None:
-    """Serve one order."""
+    """Run one attempt."""
     die_with_parent(int(sys.argv[1]))
     report = int(sys.argv[2])
     os.write(report, message_line(Ready("cpu")))

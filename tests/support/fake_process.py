@@ -1,20 +1,20 @@
-"""A training process without TensorFlow: what `python -m worker.training` is, around a trainer of milliseconds.
+"""A training process without TensorFlow: like `python -m worker.training`, with a trainer that takes milliseconds.
 
-`tests.support.fake_worker` is a real worker that has these. Everything but the training is real: claim, lease, beats,
-checkpoints in the store, notices. What the training does is told by environment variables, and for one job by its
-labels, which come first:
+`tests.support.fake_worker` is a real worker that starts these processes. Everything but the training is real: claim,
+lease, heartbeats, checkpoints in the store, notices. Environment variables say what the training does. Labels of a job
+say it for one job and take precedence:
 
 | variable                | label              | meaning                                                            |
 |-------------------------|--------------------|--------------------------------------------------------------------|
-| BATON_FAKE_STEP_SECONDS | fake/step-seconds  | how long a step takes (0.005)                                      |
+| BATON_FAKE_STEP_SECONDS | fake/step-seconds  | the duration of a step (0.005)                                     |
 | BATON_FAKE_FAIL_AT      | fake/fail-at       | the global step, from 0, before which the attempt fails            |
-| BATON_FAKE_FAIL_ATTEMPTS| fake/fail-attempts | fail in attempts up to this number only; without it in every one   |
+| BATON_FAKE_FAIL_ATTEMPTS| fake/fail-attempts | only attempts up to this number fail; unset: all attempts          |
 | BATON_FAKE_FAIL_HOW     | fake/fail-how      | exception, memory, bad-data, killed or exited (exception)          |
-| BATON_FAKE_START_SECONDS| -                  | how long the process takes before it is warm (0)                   |
-| BATON_FAKE_HOLD_AT      | fake/hold-at       | the global step, from 0, before which it waits ...                 |
+| BATON_FAKE_START_SECONDS| -                  | the time that the process takes to start (0)                       |
+| BATON_FAKE_HOLD_AT      | fake/hold-at       | the global step, from 0, before which the attempt waits ...        |
 | BATON_FAKE_HOLD_UNTIL   | fake/hold-until    | ... until this file exists                                         |
-| -                       | fake/hang          | how it hangs in attempt 1 before step 3 (tests.support.hangs)      |
-| BATON_FAKE_STUBBORN     | -                  | 1: it does not believe that its lease is lost, and goes on writing |
+| -                       | fake/hang          | how attempt 1 hangs before step 3 (tests.support.hangs)            |
+| BATON_FAKE_STUBBORN     | -                  | 1: the process ignores that its lease is lost and keeps writing    |
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from baton.domain.wire import Beat, Directive
 from tests.support.fake_trainer import FakeTrainer
 from tests.support.hangs import Hang, hang
 from worker.api_client.client import ServiceClient
+from worker.attempt.process import Loaded, serve
 from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
 from worker.settings import WorkerSettings
-from worker.training.process import Loaded, serve
 
 HANGS_AT = 3
 VARIABLE, LABEL = "BATON_FAKE_", "fake/"
@@ -58,7 +58,7 @@ class How(StrEnum):
 
 
 class Behaviour(BaseModel):
-    """What training does, see above."""
+    """What the training does, see the table above."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -79,7 +79,7 @@ class Behaviour(BaseModel):
 
 
 def behaviour(labels: dict[str, str]) -> Behaviour:
-    """By environment and labels."""
+    """Read the behaviour from the environment and from these labels."""
     told = {k.removeprefix(VARIABLE).lower(): v for k, v in os.environ.items() if k.startswith(VARIABLE)}
     labelled = {k.removeprefix(LABEL).replace("-", "_"): v for k, v in labels.items() if k.startswith(LABEL)}
     return Behaviour.model_validate({**told, **labelled})
@@ -114,35 +114,35 @@ def _fail(how: How, step: int) -> None:
     raise RuntimeError(f"planned to fail at step {step}")
 
 
-def _believe_nothing() -> None:
-    """A worker with a bug: whatever the service refuses it, it goes on as if that had been accepted."""
+def _ignore_refusals() -> None:
+    """Simulate a worker with a bug: it continues as if each refused call had been accepted."""
     for name in ("heartbeat", "commit_checkpoint", "record_epoch", "commit_artifact", "note", "finish"):
-        setattr(ServiceClient, name, _deaf(getattr(ServiceClient, name)))
+        setattr(ServiceClient, name, _ignoring_refusals(getattr(ServiceClient, name)))
 
 
-def _deaf(call: Callable[..., Beat | None]) -> Callable[..., Beat | None]:
-    def deaf(*arguments: Any) -> Beat | None:
+def _ignoring_refusals(call: Callable[..., Beat | None]) -> Callable[..., Beat | None]:
+    def ignoring(*arguments: Any) -> Beat | None:
         try:
             return call(*arguments)
         except LeaseLost as error:
             log.warning("refused and not believed: %s: %s", call.__name__, error)
             return Beat(directive=Directive.CONTINUE, lease_seconds=1.0)
 
-    return deaf
+    return ignoring
 
 
 def load(settings: WorkerSettings) -> Loaded:
-    """Imports nothing more; the time that TensorFlow would take can be asked for."""
+    """Import no TensorFlow. Wait as long as TensorFlow's import would take, if a duration is set."""
     del settings
     if behaviour({}).stubborn:
-        _believe_nothing()
+        _ignore_refusals()
     time.sleep(behaviour({}).start_seconds)
     broken = behaviour({}).device_problem
     return Loaded(train, {"trainer": "fake"}, problem=broken.read_text() if broken and broken.exists() else None)
 
 
 def run() -> NoReturn:
-    """Becomes a training process; its arguments are in sys.argv."""
+    """Run as a training process. Its arguments are in sys.argv."""
     serve(load)
 
 

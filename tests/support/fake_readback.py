@@ -1,6 +1,6 @@
-"""In place of `worker.training.output.readback`: `python -m tests.support.fake_readback PARENT FILE NETWORK`.
+"""A replacement of `worker.training.output.readback`: `python -m tests.support.fake_readback PARENT FILE NETWORK`.
 
-What it does stands in the environment: READER is `loads`, `refuses`, `needs`, `fails` or `hangs`.
+The environment variable READER says what it does: `loads`, `refuses`, `needs`, `fails` or `hangs`.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ if __name__ == "__main__":
     if what == "hangs":
         threading.Event().wait(60)
     print("a line of a library")
-    said = "" if what == "loads" else f"{Path(sys.argv[2]).read_text()} of {sys.argv[3]}: a Python lambda"
-    print(json.dumps({"error": said, "with_package": what == "needs"}))
+    load_error = "" if what == "loads" else f"{Path(sys.argv[2]).read_text()} of {sys.argv[3]}: a Python lambda"
+    print(json.dumps({"error": load_error, "with_package": what == "needs"}))

@@ -1,6 +1,6 @@
-"""In place of `worker.training.output.report`: `python -m tests.support.fake_report PARENT GIVEN MADE`.
+"""A replacement of `worker.training.output.report`: `python -m tests.support.fake_report PARENT GIVEN MADE`.
 
-What it does stands in the environment: PRINTER is `works`, `fails` or `hangs`.
+The environment variable PRINTER says what it does: `works`, `fails` or `hangs`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A trainer of milliseconds for tests of everything around training. Its state tells of a lost or doubled step."""
+"""A trainer that takes milliseconds, for tests of everything around training.
+
+Its state shows a lost or repeated step.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ ARTIFACT = "state.txt"
 
 
 def after(state: bytes, step: int) -> bytes:
-    """The state after one more step: a hash chain, so that every step counts, in its order, once."""
+    """The state after one more step. It is a hash chain, so it depends on every step and on their order."""
     return hashlib.sha256(state + step.to_bytes(8)).digest()
 
 
 def final_state(steps: int) -> bytes:
-    """What an uninterrupted run of so many steps ends with."""
+    """The state at the end of an uninterrupted run of this many steps."""
     state = b"start"
     for step in range(steps):
         state = after(state, step)
@@ -40,10 +43,10 @@ def _write(path: Path, text: str) -> None:
 
 @dataclass
 class FakeTrainer:
-    """Implements worker.attempt.protocols.Trainer. `before_step` may do anything to the world at a global step.
+    """Implements worker.attempt.protocols.Trainer. `before_step` is called before each global step and may do anything.
 
-    `patient`: waits for each checkpoint, where a real trainer would go on and let a newer one replace it.
-    `publishes`: a file for people after each epoch and at the end, with the state in it.
+    `patient`: wait until each checkpoint is saved. A real trainer continues, and a newer checkpoint may replace it.
+    `publishes`: publish a file with the state after each epoch and at the end.
     """
 
     before_step: Callable[[int], None] = lambda _step: None
@@ -56,7 +59,7 @@ class FakeTrainer:
     def __call__(
         self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
     ) -> dict[str, float]:
-        """Steps through all stages; every epoch is the best so far."""
+        """Run all steps of all stages. Every epoch counts as the best so far."""
         plan = StepPlan.of(spec, 1)
         at = snapshot.position if snapshot else plan.start_of(0)
         self.state, self.rows = b"start", []
@@ -76,7 +79,7 @@ class FakeTrainer:
             if control.checkpoint_due(unsaved):
                 self._save(control, at, LATEST)
                 unsaved = 0
-        # Once more: whoever was stopped behind the last checkpoint may not have got to it.
+        # Publish again: an attempt that was stopped after its last checkpoint may not have published it.
         self._publish(control)
         return {"last_byte": float(self.state[-1])}
 
@@ -125,7 +128,7 @@ class FakeTrainer:
         control.epoch(row, best, row.stage_epoch == plan.spec.stages[row.stage - 1].epochs)
 
     def _resume(self, plan: StepPlan, control: Control, snapshot: Snapshot) -> None:
-        """Goes on from a snapshot. Rows that were not recorded when it was written are recorded now."""
+        """Continue from a snapshot. Record the rows that were not recorded when it was written."""
         self.state = snapshot.arrays["state"].tobytes()
         self.rows = [EpochRow.model_validate(row) for row in snapshot.cursor.get("rows", [])]
         if snapshot.rows_from is not None:

@@ -1,7 +1,7 @@
 """`python -m tests.support.fake_worker`: `python -m worker` whose training processes train in milliseconds.
 
-They are forked from it, with all modules imported (see tests.support.forked); BATON_FAKE_EXEC=1 starts an interpreter
-for each of them, as a worker does it.
+They are forked from it, with all modules imported (see tests.support.forked). With BATON_FAKE_EXEC=1 it starts an
+interpreter for each of them, as a real worker does.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from worker.api_client.client import ServiceClient
 
 
 def _import_everything() -> None:
-    """What threads import late: a child forked meanwhile inherits the lock of the module, and waits for ever."""
+    """Import what threads would import later.
+
+    A child that is forked during an import inherits the module's lock and hangs.
+    """
     if os.environ.get("BATON_STORE", "").startswith("gs:"):
         import baton.storage.gcs
     import baton.storage.directory  # noqa: F401
 
     with suppress(httpx.ConnectError):
-        httpx.get("http://127.0.0.1:1")  # httpx imports its transport with the first request
+        httpx.get("http://127.0.0.1:1")  # httpx imports its transport at the first request
 
 
 def _fork_in_place_of_exec() -> None:
@@ -40,11 +43,11 @@ def _fork_in_place_of_exec() -> None:
 
 
 NEW_FIELDS = ("protocol", "spec_version", "store", "problem")
-"""What the messages of a worker of the last release, commit e9172d9, do not have."""
+"""Fields that messages of an earlier release (commit e9172d9) do not have."""
 
 
 def _speak_as_the_last_release() -> None:
-    """Leave the new fields out of all that is sent."""
+    """Leave the new fields out of all messages."""
     send = ServiceClient._post
 
     def post(self: ServiceClient, path: str, message: BaseModel, *more: Any, **options: Any) -> httpx.Response:
@@ -54,7 +57,7 @@ def _speak_as_the_last_release() -> None:
 
 
 class _Older(RootModel[dict[str, Any]]):
-    """A message as it is sent."""
+    """A message without the new fields."""
 
 
 def _without_new(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Jobs for the fake trainer: hundreds of steps a second, told by labels what to do (see fake_process)."""
+"""Jobs for the fake trainer, which runs hundreds of steps a second. Labels control it (see fake_process)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Any
 
 
 def fast(name: str = "fast", *, epochs: int = 3, steps: int = 20, every: int = 5, **changes: Any) -> dict[str, Any]:
-    """A job of epochs x steps steps with a checkpoint every so many. `fake`: labels without their prefix."""
+    """A job of `epochs` times `steps` steps, with a checkpoint every `every` steps.
+
+    `fake`: labels without their prefix.
+    """
     fake = {f"fake/{key}": str(value) for key, value in changes.pop("fake", {}).items()}
     spec: dict[str, Any] = {
         "name": name,

@@ -1,6 +1,6 @@
-"""Sends a signal to its own process, or hangs, at a named point of training, and makes writes fail.
+"""At a named point of training, sends a signal to its own process, hangs or fails. It can also make writes fail.
 
-Production code knows nothing of it.
+Production code does not refer to this module.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 _When = Callable[..., bool]
-STALL = "STALL"
+STALL, DISK_FULL = "STALL", "DISK_FULL"
 FILES_FAIL, STORE_FULL = "files fail", "store full"
-"""Faults of one process: no file for people can be written before the end of training; the store is full for a while.
+"""Faults of one process.
+
+FILES_FAIL: no file can be published before training ends. STORE_FULL: the store is full for a while.
 """
 
 FULL_FROM, FULL_FOR = 4, 4
-"""The first write to a full store that fails, from 1, and how many do."""
+"""The number of the first write, from 1, that fails in a full store, and the number of writes that fail."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A signal to be sent when a point is reached for the `nth` time, from 1, since the process or the last shot.
+    """A signal that is sent when a point is reached for the `nth` time, from 1, since the process start or the last
+    shot.
 
-    `signal`: its name, or STALL: the thread that reaches the point never returns from it.
+    `signal`: the name of a signal. STALL: the thread that reaches the point never returns from it. DISK_FULL: the point
+    raises the error of a full disk.
     """
 
     point: str
@@ -40,7 +44,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Place:
-    """A function of the training process: where it lies, and the points at which it begins and ends."""
+    """A function of the training process: its module, and the points at which it begins and ends."""
 
     module: str
     name: str
@@ -50,7 +54,7 @@ class Place:
 
 
 def _best_file(*args: Any, **_named: Any) -> bool:
-    """Of a call that publishes or commits a file: whether it is about best.keras."""
+    """Whether a call that publishes or commits a file is about best.keras."""
     return any(getattr(word, "name", None) == "best.keras" for word in args)
 
 
@@ -61,7 +65,7 @@ _LOOP, _ENGINE, _CLIENT = (
 )
 PLACES = (
     Place(_CLIENT, "claim", after="claimed"),
-    Place("worker.attempt.restore", "read_checkpoint", "before reading a checkpoint", "after reading a checkpoint"),
+    Place("worker.attempt.restore:Restore", "_read", "before reading a checkpoint", "after reading a checkpoint"),
     Place(_LOOP, "_resume", "before loading the state", "after loading the state"),
     Place(_ENGINE, "train_step", "before a step", "after a step"),
     Place(_ENGINE, "arrays", "host copy", "after the host copy"),
@@ -80,11 +84,25 @@ PLACES = (
     Place("worker.training.loop", "evaluate_splits", "evaluation", "after evaluation"),
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
+_FILES = "worker.checkpointing.checkpoint_files"
+PROGRAM_PLACES = (
+    Place(_CLIENT, "claim", after="claimed"),
+    Place("worker.checkpointing.saved_folder:_File", "fetch", "before restoring a file", "after restoring a file"),
+    Place(_CLIENT, "rollback_series", "before the rollback", "after the rollback"),
+    Place("worker.programs.session:ProgramSession", "_take", "before taking a save", "after taking a save"),
+    Place(_FILES, "_write", "before uploading a file", "after uploading a file"),
+    Place(_FILES, "_write_manifest", "before the manifest", "after the manifest"),
+    Place(_CLIENT, "series", "before sending series", "after sending series"),
+    Place(_CLIENT, "commit_checkpoint", "before the commit", "after the commit"),
+    Place(_CLIENT, "record_epoch", "before an epoch record", "after an epoch record"),
+    Place(_CLIENT, "finish", "before finishing", "after finishing"),
+)
+"""The same for the process that runs a program."""
 POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
 
 
 class FaultPoints:
-    """Counts what is reached in this process, and fires its shots one after another. `tell` hears of each before."""
+    """Counts the points that this process reaches, and fires its shots in order. It calls `tell` before each shot."""
 
     def __init__(self, shots: tuple[Shot, ...], tell: Callable[[Shot], None]) -> None:
         self._shots, self._tell = deque(shots), tell
@@ -92,7 +110,7 @@ class FaultPoints:
         self._lock = threading.Lock()
 
     def reach(self, point: str) -> None:
-        """A point is reached, in whatever thread."""
+        """Call this when a point is reached, from any thread."""
         with self._lock:
             self._reached[point] += 1
             shot = self._shots[0] if self._shots else None
@@ -103,16 +121,18 @@ class FaultPoints:
         self._tell(shot)
         if shot.signal == STALL:
             threading.Event().wait()
+        if shot.signal == DISK_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.kill(os.getpid(), signal.Signals[shot.signal])
 
 
-def install(fault_points: FaultPoints, fault: str = "") -> None:
-    """Wraps every place in this process, and brings in a fault. The modules must not be in use yet."""
+def install(fault_points: FaultPoints, fault: str = "", places: Sequence[Place] = PLACES) -> None:
+    """Wrap every one of the places in this process and add a fault. The modules must not be in use yet."""
     if fault == FILES_FAIL:
         _fail_files()
     elif fault == STORE_FULL:
         _fill_the_store()
-    for place in PLACES:
+    for place in places:
         owner = _owner(place.module)
         setattr(owner, place.name, _wrapped(getattr(owner, place.name), place, fault_points))
 
@@ -150,7 +170,10 @@ def _fill_the_store() -> None:
 
 
 def find_places() -> None:
-    """AttributeError where the training process has no such function any more: better now than in each child."""
+    """Raises AttributeError if the training process has no such function any more.
+
+    So the error comes once, not in each child.
+    """
     for place in PLACES:
         getattr(_owner(place.module), place.name)
 

@@ -1,4 +1,4 @@
-"""A store in a directory that fails or hangs until it is told to work."""
+"""A directory store that fails or hangs until a test lets it work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An HTTP server on the loopback with one file, and every bad habit that a server of files can have."""
+"""A local HTTP server with one file. It can misbehave in the ways in which servers of files do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from typing import Any
 
 @dataclass
 class FileServer:
-    """What it serves and how. A script entry is used up by one request each, in order; then it serves whole files.
+    """What the server sends, and how. Each entry of a script applies to one request, in order; after that, whole files
+    are sent.
 
-    `breaks`: after how many bytes of the body each answer ends; None: not at all. `statuses`: answered instead.
-    `ranges`, `tagged`, `sized`: whether it knows Range, sends an ETag, sends a length. `blind`: answers a Range
-    whatever If-Range says. `stalls`: sends the head and half, then nothing until `released`.
+    `breaks`: the number of bytes of the body after which each response ends, None: it does not break. `statuses`: sent
+    instead of the file. `ranges`, `tagged`, `sized`: whether it supports Range, sends an ETag, sends a length. `blind`:
+    it
+    sends a range whatever If-Range says. `stalls`: it sends the head and half of the body, then nothing until
+    `released`.
     """
 
     content: bytes
@@ -39,12 +42,12 @@ class FileServer:
 
     @property
     def url(self) -> str:
-        """Of the one file."""
+        """The URL of the file."""
         return f"http://127.0.0.1:{self.port}/data.zip"
 
     @property
     def tag(self) -> str:
-        """Another for each content."""
+        """An ETag that depends on the content."""
         return f'"{hash(self.content) & 0xFFFFFFFF:x}"'
 
     @property
@@ -53,7 +56,7 @@ class FileServer:
         return [int(re.sub(r"\D", "", asked.get("range", "0"))) for asked in self.asked]
 
     def answer(self, to: BaseHTTPRequestHandler) -> None:
-        """One GET."""
+        """Respond to one GET."""
         with self.lock:
             self.asked.append({name.lower(): value for name, value in to.headers.items()})
             status = self.statuses.pop(0) if self.statuses else 0
@@ -121,7 +124,7 @@ def serving(content: bytes, **habits: Any) -> Iterator[FileServer]:
             made.answer(self)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quietly."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

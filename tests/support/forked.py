@@ -1,8 +1,8 @@
-"""A stand-in for `subprocess.Popen` that forks instead of starting an interpreter: milliseconds in place of a second.
+"""A replacement of `subprocess.Popen` that forks instead of starting an interpreter: milliseconds instead of a second.
 
-What comes of it is a child of the caller in the caller's process group, as with Popen: it can be killed, stopped and
-waited for, and its parent-death signal works. Only exec is left out, and what exec does is done by hand: signals get
-their default meaning, and of the files only those stay open that are passed on.
+The result is a child of the caller in the caller's process group, as with Popen: it can be killed, stopped and waited
+for, and its parent-death signal works. Only exec is left out. The effects of exec are done in Python: signal handlers
+are reset, and all files are closed except those that are passed on.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import IO, NoReturn
 
 from baton.system.parent_death import PR_SET_PDEATHSIG
 
-# Looked up here: in the fork it would want the loader's lock.
+# Look the function up here, because a look-up in the fork would need the loader's lock.
 _PRCTL = ctypes.CDLL(None).prctl
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Forked:
-    """`[python, -m, module, *arguments]` in a fork of this process; `run` in the module does the work."""
+    """`[python, -m, module, *arguments]` in a fork of this process. `run` in the module does the work."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Forked:
         parent, old = os.getpid(), signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
         self.pid, self.returncode = os.fork(), None  # type: int, int | None
         if self.pid == 0:
-            # Before anything that could wait for a lock which a thread of the parent held at the fork, for ever.
+            # First in the child: later calls may wait forever for a lock that a thread of the parent held at the fork.
             _PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(1)
@@ -58,7 +58,7 @@ class Forked:
         self.stdin: IO[str] | None = os.fdopen(writing, "w")
 
     def poll(self) -> int | None:
-        """The exit status as Popen gives it; None while it runs."""
+        """The exit status as Popen gives it, or None while the process runs."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -66,7 +66,7 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status, once there is one. Raises subprocess.TimeoutExpired."""
+        """Wait for the exit status. Raises subprocess.TimeoutExpired."""
         give_up = None if timeout is None else time.monotonic() + timeout
         while (status := self.poll()) is None:
             if give_up is not None and time.monotonic() > give_up:
@@ -75,12 +75,12 @@ class Forked:
         return status
 
     def send_signal(self, number: int) -> None:
-        """Unless it is known to have ended."""
+        """Send a signal, unless the process is known to have ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
@@ -88,7 +88,7 @@ def _become(
     entry: Callable[[], NoReturn], argv: list[str], standard: tuple[int, int, int], pass_fds: Sequence[int]
 ) -> NoReturn:
     try:
-        gc.freeze()  # objects of the parent must not close what they take for their files
+        gc.freeze()  # objects of the parent must not close files of the child when they are collected
         for number in _TAKEN:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
@@ -97,7 +97,7 @@ def _become(
             os.dup2(file, number)
         _close_all_but({0, 1, 2, *pass_fds})
         sys.stdin, sys.argv = os.fdopen(0), argv
-        sys.stdout.reconfigure(write_through=True)  # as PYTHONUNBUFFERED does it
+        sys.stdout.reconfigure(write_through=True)  # like PYTHONUNBUFFERED
         entry()
     except BaseException:
         import traceback
@@ -111,5 +111,5 @@ def _become(
 def _close_all_but(kept: set[int]) -> None:
     ends = [*sorted(kept), os.sysconf("SC_OPEN_MAX")]
     for last, following in pairwise(ends):
-        if last + 1 < following:  # an empty range would be taken for all files there are
+        if last + 1 < following:  # closerange with an empty range would close all files
             os.closerange(last + 1, following)

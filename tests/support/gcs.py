@@ -29,7 +29,7 @@ class GcsEmulator:
     """A running emulator with one empty bucket."""
 
     host: str
-    """http://127.0.0.1:port, what STORAGE_EMULATOR_HOST should be."""
+    """The value of STORAGE_EMULATOR_HOST: http://127.0.0.1:port."""
     bucket: str
 
     def store_url(self, prefix: str = "") -> str:
@@ -38,13 +38,17 @@ class GcsEmulator:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a process needs in its environment to use this emulator."""
-        return {"STORAGE_EMULATOR_HOST": self.host}
+        """The environment variables with which a process uses this emulator."""
+        return self.environ_at(self.host)
+
+    def environ_at(self, host: str) -> dict[str, str]:
+        """The same with a proxy's address."""
+        return {"STORAGE_EMULATOR_HOST": host}
 
 
 @contextlib.contextmanager
 def gcs_emulator(bucket: str = "baton-tests") -> Iterator[GcsEmulator]:
-    """Run an emulator that keeps its objects in memory, with the bucket made, until the block ends."""
+    """Run an emulator with an empty bucket until the block ends. It keeps its objects in memory."""
     process, host = _started()
     try:
         _make_bucket(host, bucket)
@@ -59,10 +63,10 @@ def gcs_emulator(bucket: str = "baton-tests") -> Iterator[GcsEmulator]:
 
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Poll until `true()`; AssertionError after `seconds`."""
+    """Wait until `true()` is true. Raises AssertionError after `seconds`."""
     ends, pause = time.monotonic() + seconds, threading.Event()
     while not true():
-        assert time.monotonic() < ends, f"waited {seconds} s in vain: {what}"
+        assert time.monotonic() < ends, f"not true within {seconds} s: {what}"
         pause.wait(0.01)
 
 
@@ -79,11 +83,11 @@ def _started() -> tuple[subprocess.Popen[bytes], str]:
         until(partial(_settled, process, host), _START_SECONDS, "the GCS emulator starts")
         if process.poll() is None:
             return process, host
-    raise AssertionError(f"the GCS emulator ended at once, {_START_TRIES} times; run it by hand: {_binary()}")
+    raise AssertionError(f"the GCS emulator ended immediately, {_START_TRIES} times. Run it by hand: {_binary()}")
 
 
 def _settled(process: subprocess.Popen[bytes], host: str) -> bool:
-    """Whether it answers, or has ended."""
+    """Whether the emulator responds or has ended."""
     return process.poll() is not None or _ready(host)
 
 

@@ -1,4 +1,4 @@
-"""A bucket on a server that stops to answer on demand: `gcs_emulator` behind a line that can be held."""
+"""A bucket whose server can be made to hang: `gcs_emulator` behind a proxy that can hold requests back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.gcs import gcs_emulator
 
 @dataclass(frozen=True)
 class HangingStore:
-    """The bucket, and whether its server answers."""
+    """The bucket, and whether its server responds."""
 
     url: str
     proxy: FlakyProxy
@@ -21,25 +21,25 @@ class HangingStore:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a process needs in its environment to use it."""
+        """The environment variables with which a process uses this bucket."""
         return {"STORAGE_EMULATOR_HOST": self.proxy.host}
 
     def wait(self, _method: str) -> None:
-        """For what a request waits."""
+        """Block a request while the server hangs."""
         self.open.wait(300)
 
     def hang(self) -> None:
-        """From now on requests are accepted and not answered."""
+        """From now on, accept requests and send no responses."""
         self.open.clear()
 
     def go_on(self) -> None:
-        """Answer what waits, and whatever comes."""
+        """Respond to waiting and later requests."""
         self.open.set()
 
 
 @contextlib.contextmanager
 def hanging_store() -> Iterator[HangingStore]:
-    """A bucket that answers until it is told to hang."""
+    """A bucket that works until `hang` is called."""
     with gcs_emulator("hanging") as emulator, flaky_proxy(emulator.host) as proxy:
         store = HangingStore(emulator.store_url("baton"), proxy, threading.Event())
         store.go_on()

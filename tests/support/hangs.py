@@ -1,4 +1,4 @@
-"""Ways in which a training process makes no progress any more, for `tests.support.fake_process`."""
+"""Ways in which a training process stops making progress, for `tests.support.fake_process`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from worker.training.data import Split
 from worker.training.input.host_source import BatchSource
 
 PIDS = "BATON_FAKE_PIDS"
-"""Names the file to which the process that hangs, and what it started, are written."""
+"""The file to which the hanging process writes its pid and the pids of the processes that it started."""
 FOREVER = 3600
 
 
 class Hang(StrEnum):
-    """What does not return."""
+    """The call that does not return."""
 
     SLEEP = "sleep"
     NATIVE = "native"
@@ -32,21 +32,21 @@ class Hang(StrEnum):
 
 
 def hang(how: Hang, control: Control) -> None:
-    """Does not return, unless the job is stopped while it loads."""
+    """Never return, unless the job is stopped while it loads."""
     ways = {Hang.SLEEP: _sleep, Hang.NATIVE: _native, Hang.PIPE: _pipe, Hang.LOADING: _loading}
     ways[how](control)
 
 
 def _sleep(_control: Control) -> None:
-    """Waits for ever in Python."""
+    """Wait forever in Python."""
     _say()
     time.sleep(FOREVER)
 
 
 def _native(_control: Control) -> None:
-    """Waits for ever in the C library and holds the interpreter's lock. No signal ends the wait."""
+    """Wait forever in the C library while holding the interpreter's lock. No signal ends this wait."""
     _say()
-    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # zeros: a mutex that is free
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(128)  # zeros: an unlocked mutex
     library.pthread_mutex_lock(mutex)
     library.pthread_mutex_lock(mutex)
 
@@ -64,7 +64,7 @@ def _look(control: Control) -> None:
 
 
 def _pipe(control: Control) -> None:
-    """An augmentation process that was stopped keeps its pipe open and answers nothing."""
+    """Read from a suspended augmentation process: its pipe stays open and nothing comes."""
     split = Split.of(np.zeros((8, 8, 8, 3), np.uint8), np.zeros(8, np.int32))
     settings = {"policy": "paper-1", "seed": 1, "stage": 0, "batch_size": 4, "steps_per_epoch": 1000}
     source = BatchSource(split, **settings, processes=1, waiting=lambda: _look(control))  # type: ignore[arg-type]
@@ -73,11 +73,11 @@ def _pipe(control: Control) -> None:
     os.kill(source.pids[0], signal.SIGSTOP)
     _say(*source.pids)
     for _ in batches:
-        pass  # those that were computed ahead
+        pass  # batches that were computed ahead
 
 
 def _loading(control: Control) -> None:
-    """A read that never returns, as from a mount whose server is gone."""
+    """A read that never returns, like a read from a mount whose server is gone."""
     fifo = Path(os.environ[PIDS]).with_suffix(".fifo")
     os.mkfifo(fifo)
     control.tell(Phase.LOADING)

@@ -1,4 +1,4 @@
-"""Jobs as tests submit and watch them: over REST alone."""
+"""Submits and watches jobs over REST alone."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ TINY: dict[str, Any] = {
 
 
 def tiny(**changes: Any) -> dict[str, Any]:
-    """A job of seconds, changed at its top level."""
+    """The spec of a job that takes seconds. `changes` replace its top-level fields."""
     return {**copy.deepcopy(TINY), **changes}
 
 
 class Jobs:
-    """One service's jobs."""
+    """The jobs of one service."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
 
     def submit(self, spec: dict[str, Any]) -> str:
-        """The id of a new job."""
+        """Submit a job, and return its id."""
         answer = self._http.post("/v1/jobs", json=spec)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -59,22 +59,22 @@ class Jobs:
         return list(self._http.get("/v1/workers").json()["items"])
 
     def ask(self, job: str, action: str) -> None:
-        """Pause, resume or cancel."""
+        """Pause, resume or cancel the job."""
         answer = self._http.post(f"/v1/jobs/{job}/{action}")
         assert answer.is_success, answer.text
 
     def items(self, job: str, what: str) -> list[dict[str, Any]]:
-        """A list below a job: history, attempts, events, checkpoints, artifacts or stages."""
+        """A list of a job: history, attempts, events, checkpoints, artifacts or stages."""
         answer = self._http.get(f"/v1/jobs/{job}/{what}")
         assert answer.status_code == 200, answer.text
         return list(answer.json()["items"])
 
     def extensions(self) -> list[str]:
-        """What workers have installed beside Baton, by name."""
+        """The names of the extensions that workers have installed."""
         return [one["name"] for one in self._http.get("/v1/extensions").json()["items"]]
 
     def download(self, job: str, name: str) -> bytes:
-        """An artifact's bytes."""
+        """The bytes of an artifact."""
         answer = self._http.get(f"/v1/jobs/{job}/artifacts/{name}", follow_redirects=True)
         assert answer.status_code == 200, answer.text
         return answer.content
@@ -82,7 +82,10 @@ class Jobs:
     def await_job(
         self, job: str, condition: Callable[[dict[str, Any]], bool], seconds: float = DEADLINE_SECONDS
     ) -> dict[str, Any]:
-        """The job once the condition holds. Fails with what there is to know when it does not in time."""
+        """Wait until the condition holds, and return the job.
+
+        In case of a timeout, fail with all that is known of the job.
+        """
         deadline = time.monotonic() + seconds
         seen: list[str] = []
         while time.monotonic() < deadline:
@@ -97,9 +100,9 @@ class Jobs:
         raise AssertionError(f"{seen}: {view}\n{self.items(job, 'events')}")
 
     def await_step(self, job: str, step: int) -> dict[str, Any]:
-        """The job once it has told of this step."""
+        """Wait until the job has reported this step, and return the job."""
         return self.await_job(job, lambda view: bool(view["progress"]) and view["progress"]["global_step"] >= step)
 
     def await_end(self, job: str, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
-        """The job once it has ended."""
+        """Wait until the job has ended, and return the job."""
         return self.await_job(job, lambda view: view["status"] in TERMINAL, seconds)

@@ -1,4 +1,4 @@
-"""A local HTTP server that takes what Apprise's json:// posts, or misbehaves as it is told."""
+"""A local HTTP server that receives the posts of Apprise's json:// targets. It can also misbehave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.redis import free_port
 
 @dataclass
 class Listener:
-    """`status`: what it answers. `hold`: it answers nothing until this is set."""
+    """`status`: the status that it sends. `hold`: it sends no response until this event is set."""
 
     port: int = field(default_factory=free_port)
     status: int = 200
@@ -25,12 +25,12 @@ class Listener:
     _server: ThreadingHTTPServer | None = None
 
     def url(self, path: str = "") -> str:
-        """As Apprise takes it, with patience: 4 s, its own, may be short where much else runs."""
+        """The URL for Apprise, with timeouts of 60 s. Apprise's default of 4 s may be too short on a busy machine."""
         return f"json://127.0.0.1:{self.port}/{path}{'&' if '?' in path else '?'}rto=60&cto=60"
 
     @property
     def titles(self) -> list[str]:
-        """Of what came, in order."""
+        """The titles of the received messages, in order."""
         return [post["title"] for post in self.posts]
 
     def start(self) -> Listener:
@@ -51,7 +51,7 @@ class Listener:
                     self.end_headers()
 
             def log_message(self, *_arguments: Any) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
@@ -59,7 +59,7 @@ class Listener:
         return self
 
     def stop(self) -> None:
-        """Be gone: connections are refused."""
+        """Stop listening: connections are refused."""
         if self.hold is not None:
             self.hold.set()
         if self._server is not None:
@@ -70,7 +70,7 @@ class Listener:
 
 @contextlib.contextmanager
 def listening(**given: Any) -> Iterator[Listener]:
-    """One that listens until the end."""
+    """A listener that runs until the block ends."""
     listener = Listener(**given).start()
     try:
         yield listener

@@ -1,4 +1,7 @@
-"""Imitations of the clouds' metadata servers over real HTTP, as strict as theirs: headers, tokens, long polls, 404s."""
+"""Imitations of the clouds' metadata servers over real HTTP.
+
+They are as strict as the real ones: headers, tokens, long polls, 404s.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ RESET = "reset"
 
 
 class Cloud:
-    """What a cloud's metadata server knows.
+    """The state of a cloud's metadata server.
 
     `faults`: what happens to the next requests: a status as int, a delay in seconds as float, or RESET.
     """
@@ -39,7 +42,10 @@ class Cloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Points all adapters here: those of other clouds must find that this is none of theirs."""
+        """The variables that point all adapters to this server.
+
+        Adapters of other clouds must detect that it is not theirs.
+        """
         return {
             "GCE_METADATA_HOST": self.host,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url,
@@ -47,16 +53,16 @@ class Cloud:
         }
 
     def answer(self, request: Request) -> None:
-        """Answers one request."""
+        """Respond to one request."""
         raise NotImplementedError
 
     def give_notice(self, seconds: float) -> None:
-        """The machine goes away."""
+        """Announce that the machine will be preempted."""
         raise NotImplementedError
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request to a cloud."""
+    """One request to a metadata server."""
 
     cloud: ClassVar[Cloud]
     protocol_version = "HTTP/1.1"
@@ -67,7 +73,7 @@ class Request(BaseHTTPRequestHandler):
         self.cloud.asked.append(f"{self.command} {self.path}")
         fault = self.cloud.faults.popleft() if self.cloud.faults else None
         if fault == RESET:
-            linger = struct.pack("ii", 1, 0)  # close sends a reset
+            linger = struct.pack("ii", 1, 0)  # close() then sends a reset
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
         elif isinstance(fault, int):
@@ -203,12 +209,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever gave up waiting is gone."""
+        """Ignore errors of clients that closed their connection."""
 
 
 @contextmanager
 def serving(cloud: Cloud) -> Iterator[Cloud]:
-    """Serves until the end of the block."""
+    """Serve until the block ends."""
     handler = type("Handler", (Request,), {"cloud": cloud})
     server = _Server(("127.0.0.1", 0), handler)
     cloud.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""Whether tests can mount file systems."""
+"""Whether this machine lets tests mount file systems."""
 
 import shutil
 import subprocess

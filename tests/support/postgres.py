@@ -1,7 +1,7 @@
-"""A real PostgreSQL for tests: the system's server if there is one, else the binaries that a wheel brings.
+"""A real PostgreSQL for tests: the system's server if there is one, else the binaries of a wheel.
 
 It listens on a Unix socket in a folder that only its user can enter, so it needs neither a port nor a password.
-PostgreSQL refuses to run as root; there it runs as another user.
+PostgreSQL refuses to run as root, so root starts it as another user.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLACES = (
 )
 USERS = ("postgres", "nobody", "daemon")
 ADMIN, OWNER = "postgres", "baton"
-# The data is gone with the test anyway.
+# Durability is off: the data is only needed during the test.
 OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -50,10 +50,10 @@ OPTIONS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "autovacuum": "off",
-    "timezone": "Pacific/Chatham",  # what depends on it is a mistake
+    "timezone": "Pacific/Chatham",  # an unusual time zone, to find code that depends on it
 }
 
-# Foreign keys are not looked at meanwhile, so the order does not matter.
+# Foreign keys are not checked while the tables are emptied, so the order does not matter.
 EMPTY = """
 DO $$
 DECLARE one text;
@@ -95,14 +95,14 @@ def _wheel_folders() -> list[Path]:
 
 @cache
 def server_user() -> str:
-    """The user that the server runs as, empty for the present one."""
+    """The user that the server runs as. Empty means the current user."""
     if os.geteuid() != 0:
         return ""
     for name in USERS:
         with contextlib.suppress(KeyError):
             as_user(name)
             return name
-    raise RuntimeError(f"PostgreSQL does not run as root, and there is none of the users {', '.join(USERS)}")
+    raise RuntimeError(f"PostgreSQL does not run as root, and this machine has none of these users: {', '.join(USERS)}")
 
 
 def _open_to_all(folder: Path) -> bool:
@@ -110,7 +110,7 @@ def _open_to_all(folder: Path) -> bool:
 
 
 def _make_folder() -> Path:
-    """A folder of the server's user, short enough for the name of a socket."""
+    """A folder that belongs to the server's user, with a path short enough for a socket's name."""
     user = server_user()
     roots = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     fit = [root for root in roots if root.is_dir() and len(str(root)) < 60 and (not user or _open_to_all(root))]
@@ -121,7 +121,10 @@ def _make_folder() -> Path:
 
 
 def _usable(binaries: Path, folder: Path) -> Path:
-    """The binaries where the server's user may run them: those in root's home are copied, libraries and all."""
+    """The binaries in a place where the server's user may run them.
+
+    Binaries in root's home are copied with their libraries.
+    """
     if not server_user() or _open_to_all(binaries):
         return binaries
     installed = binaries.parent
@@ -143,7 +146,7 @@ class PostgresServer:
     _made: int = 0
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         options = {**OPTIONS, "unix_socket_directories": str(self.folder)}
         settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *settings]
@@ -156,20 +159,23 @@ class PostgresServer:
         self._await()
 
     def stop(self, *, crash: bool = False) -> None:
-        """End it, to be started again: as an operator would, or as a crash does."""
+        """Stop the server so that it can be started again: with a clean shutdown, or with a crash."""
         self._order(b"c" if crash else b"s")
 
     def close(self) -> None:
-        """End it and remove what it left."""
+        """Stop the server and remove its folder."""
         self._order(b"")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
-        """What SQLAlchemy takes, as a user without rights beyond this database."""
+        """The URL for SQLAlchemy. Its user has rights only in its own database."""
         return f"postgresql+psycopg://{OWNER}@/{database}?host={self.folder}"
 
     def create(self, template: str = "template1") -> str:
-        """A new database like the template, to which nobody may be connected; its name."""
+        """Create a database as a copy of the template, and return its name.
+
+        No connection to the template may be open.
+        """
         self._made += 1
         name = f"baton_{self._made}"
         text = "CREATE DATABASE {} TEMPLATE {} OWNER {}"
@@ -177,11 +183,14 @@ class PostgresServer:
         return name
 
     def drop(self, name: str) -> None:
-        """Forget a database, whoever is connected."""
+        """Delete a database and close its connections."""
         self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def empty(self, name: str) -> None:
-        """Make a migrated database as good as new, faster than making another. Whoever is connected is sent away."""
+        """Delete all rows of a migrated database, which is faster than creating another one.
+
+        Its connections are closed.
+        """
         with self.connect(name) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
@@ -190,12 +199,12 @@ class PostgresServer:
             connection.execute(EMPTY)
 
     def execute(self, text: str, *names: str) -> None:
-        """A statement of the administrator, with names in place of {}."""
+        """Execute a statement as the administrator. The names replace {} in the text."""
         with self.connect() as connection:
             connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
-        """The administrator's connection; each statement is a transaction."""
+        """A connection of the administrator. Each statement is a transaction."""
         return psycopg.connect(host=str(self.folder), user=ADMIN, dbname=database, autocommit=True)
 
     def _order(self, order: bytes) -> None:
@@ -242,7 +251,7 @@ def _initialise(binaries: Path, data: Path) -> None:
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """A server of one's own, gone at the end, and with its folder when the process that asked for it dies."""
+    """A separate server. It is removed with its folder at the end of the block, or when this process dies."""
     folder = _make_folder()
     server = PostgresServer(folder, folder)
     try:

@@ -1,8 +1,8 @@
-"""Runs a PostgreSQL server for as long as its own standard input is open, and leaves nothing of it behind.
+"""Runs a PostgreSQL server until its own standard input ends, and then removes all that the server left.
 
-`python postgres_keeper.py FOLDER USER COMMAND...`: the end of the input, which is the end of the process that holds its
-other side, stops the server and removes FOLDER. One byte before it keeps the folder: `s` for a shutdown that says
-goodbye to its clients, `c` for a crash. Run by path, it needs nothing but the standard library.
+`python postgres_keeper.py FOLDER USER COMMAND...`: when the input ends, the server is stopped and FOLDER is removed.
+The input also ends when the process that holds the other end dies. A byte before the end keeps the folder: `s` for a
+clean shutdown, `c` for a crash. This file is run by its path, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STOPS = {b"s": signal.SIGINT, b"c": signal.SIGQUIT, b"": signal.SIGQUIT}
 
 
 def as_user(name: str) -> dict[str, Any]:
-    """Arguments of Popen that make the child another user; an empty name is the present one."""
+    """Arguments of Popen that run the child as another user. An empty name means the current user."""
     if not name:
         return {}
     user = pwd.getpwnam(name)
@@ -32,13 +32,16 @@ def as_user(name: str) -> dict[str, Any]:
 
 
 def end_with_keeper() -> None:
-    """Between fork and exec, after the change of user, which would undo it."""
+    """Set the parent-death signal.
+
+    Call it between fork and exec, after the change of the user, which would reset it.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
 
 
 def run(folder: Path, user: str, command: list[str]) -> int:
-    """The server's life."""
+    """Run the server until the input ends."""
     with (folder / "server.log").open("ab") as log:
         server = subprocess.Popen(
             command,
@@ -63,7 +66,10 @@ def run(folder: Path, user: str, command: list[str]) -> int:
 
 
 def wait_for_order(server: subprocess.Popen[bytes]) -> bytes:
-    """What came before the end of the input; a server that ended by itself keeps its folder for who asks why."""
+    """Return the byte that came before the end of the input.
+
+    If the server ended by itself, its folder is kept for debugging.
+    """
     while server.poll() is None:
         ready, _, _ = select.select([0], [], [], 0.5)
         if ready:

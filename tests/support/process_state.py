@@ -1,4 +1,4 @@
-"""The state of a process."""
+"""Whether a process has ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended. A zombie counts as ended."""
+    """Whether a process has ended. A zombie process counts as ended."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,8 +1,8 @@
-"""A TCP proxy for tests: forwards until it is told to hurt. Knows nothing of what it carries.
+"""A TCP proxy for tests. It forwards bytes until a test makes it inject faults, and does not interpret them.
 
-It can refuse connections, reset those that are open, and hold everything back. It can lose a request; or lose its
-answer, so that it was delivered and nobody hears what came of it; or break the answer off in its middle. What happens
-to a chunk is drawn from `odds` with the proxy's own random numbers, or planned by hand.
+It can refuse connections, reset open ones, and hold all bytes back. It can lose a request. It can lose the response,
+so that the request was delivered and the client does not know. It can cut the response in the middle. The fault of
+each chunk is drawn from `odds` with the proxy's own random numbers, or planned by the test.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from enum import StrEnum
 from typing import Any
 
 CHUNK = 64 * 1024
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: closing sends RST, and what was not sent yet is lost
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST, and unsent bytes are lost
 Address = tuple[str, int] | str
 """Host and port, or the path of a Unix socket."""
 
 
 class Way(StrEnum):
-    """Where bytes go."""
+    """The direction of bytes."""
 
     REQUEST = "request"
     ANSWER = "answer"
 
 
 class Fault(StrEnum):
-    """What befalls a chunk of bytes; the connection is reset after each."""
+    """The fault of a chunk of bytes. The connection is reset after each fault."""
 
     NONE = "none"
     LOSE_REQUEST = "lose_request"
-    """The request does not get through."""
+    """The request is not delivered."""
     LOSE_ANSWER = "lose_answer"
-    """The request got through, its answer does not."""
+    """The request is delivered, the response is not."""
     CUT_ANSWER = "cut_answer"
-    """Half of the answer gets through."""
+    """Half of the response is delivered."""
 
 
 _WAYS = {Fault.LOSE_REQUEST: Way.REQUEST, Fault.LOSE_ANSWER: Way.ANSWER, Fault.CUT_ANSWER: Way.ANSWER}
@@ -62,7 +62,7 @@ class _Line:
     server: asyncio.StreamWriter
 
     def reset(self) -> None:
-        """Ends it at once, both ways, with RST."""
+        """Close both sides immediately, with RST."""
         for writer in (self.client, self.server):
             line: socket.socket | None = writer.get_extra_info("socket")
             if line is not None and line.fileno() >= 0:
@@ -73,10 +73,11 @@ class _Line:
 
 @dataclass(eq=False)
 class Proxy:
-    """Forwards from a port of its own to one of `upstreams`, each connection to the first that takes it.
+    """Forwards from its own port to one of `upstreams`: each connection goes to the first one that accepts it.
 
-    `odds`: the probability of each fault for each chunk. `tap` sees every chunk that arrives, before its fate.
-    All methods may be called from any thread.
+    `odds`: the probability of each fault for each chunk. `tap` sees every chunk before a fault is applied. All methods
+    may
+    be called from any thread.
     """
 
     upstreams: Sequence[Address]
@@ -104,47 +105,47 @@ class Proxy:
         """host:port, for a URL."""
         return f"127.0.0.1:{self.port}"
 
-    # --- what the network does to all ---
+    # --- faults of the whole network ---
 
     def accept(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._on_loop(self._listen)
 
     def refuse(self) -> None:
-        """Take no more connections: whoever tries is refused. Open ones stay."""
-        self._on_loop(self._deafen)
+        """Refuse new connections. Open ones stay."""
+        self._on_loop(self._stop_listening)
 
     def reset_all(self) -> None:
-        """Break off every open connection with RST."""
+        """Close every open connection with RST."""
         self._on_loop(self._reset_lines)
 
     def stall(self) -> None:
-        """Hold back all bytes, both ways, until `flow`."""
+        """Hold back all bytes, in both directions, until `flow`."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
     def flow(self) -> None:
         """Let bytes pass again."""
         self._loop.call_soon_threadsafe(self._flowing.set)
 
-    def hurt(self, odds: Mapping[Fault, float]) -> None:
-        """From now on faults are drawn with these odds, for each chunk; none are with an empty mapping."""
+    def inject(self, odds: Mapping[Fault, float]) -> None:
+        """From now on, draw faults with these odds for each chunk. An empty mapping means no faults."""
         self._odds = dict(odds)
 
     def plan(self, *faults: Fault) -> None:
-        """The next chunks of each fault's way meet them, in this order; NONE lets an answer pass."""
+        """Apply these faults, in order, to the next chunks of each fault's direction. NONE lets a response pass."""
         for fault in faults:
             self._planned[_WAYS.get(fault, Way.ANSWER)].append(fault)
 
-    def heal(self) -> None:
-        """No faults any more."""
-        self.hurt({})
+    def repair(self) -> None:
+        """Stop all faults."""
+        self.inject({})
         for planned in self._planned.values():
             planned.clear()
         self.flow()
         self.accept()
 
     def close(self) -> None:
-        """End it with all its connections."""
+        """Stop the proxy and close all connections."""
         self.refuse()
         self.reset_all()
         self._on_loop(_cancel_tasks)
@@ -154,7 +155,7 @@ class Proxy:
         if self._door is not None:
             self._door.close()
 
-    # --- on the loop ---
+    # --- methods that run in the event loop ---
 
     def _on_loop(self, call: Callable[[], Any]) -> Any:
         done: Future[Any] = asyncio.run_coroutine_threadsafe(call(), self._loop)
@@ -166,7 +167,7 @@ class Proxy:
             self.port, self._door = int(door.getsockname()[1]), None
             self._server = await asyncio.start_server(self._carry, sock=door, backlog=256)
 
-    async def _deafen(self) -> None:
+    async def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server, self._door = None, _door(self.port)
@@ -207,7 +208,7 @@ class Proxy:
         while chunk := await reader.read(CHUNK):
             self.tap(line.number, way, chunk)
             await self._flowing.wait()
-            fault = self._fate(way)
+            fault = self._next_fault(way)
             if fault is Fault.CUT_ANSWER:
                 writer.write(chunk[: len(chunk) // 2])
                 await writer.drain()
@@ -219,7 +220,7 @@ class Proxy:
         if writer.can_write_eof():
             writer.write_eof()
 
-    def _fate(self, way: Way) -> Fault:
+    def _next_fault(self, way: Way) -> Fault:
         if self._planned[way]:
             return self._planned[way].popleft()
         for fault, probability in self._odds.items():
@@ -229,7 +230,7 @@ class Proxy:
 
 
 def _door(port: int) -> socket.socket:
-    """A bound socket: until it listens, whoever knocks is refused, and nobody else can take the port."""
+    """A bound socket. Until it listens, connections are refused, and no other process can take the port."""
     door = socket.socket()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("127.0.0.1", port))
@@ -251,7 +252,7 @@ async def _cancel_tasks() -> None:
 
 @contextlib.contextmanager
 def running_proxy(*upstreams: Address, seed: int = 0, tap: Tap | None = None) -> Iterator[Proxy]:
-    """A proxy that is gone at the end."""
+    """A proxy that is closed at the end of the block."""
     proxy = Proxy(upstreams, seed) if tap is None else Proxy(upstreams, seed, tap)
     try:
         yield proxy

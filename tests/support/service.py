@@ -1,4 +1,4 @@
-"""A real service process for tests: `python -m service` on a database, a Redis and a store of the caller's."""
+"""A real service process for tests: `python -m service` on the caller's database, Redis and store."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from baton.system.addresses import host_in_url
 from tests.support.redis import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +24,7 @@ START_SECONDS = 60.0
 
 @dataclass
 class ServiceProcess:
-    """A service that can be stopped and started again on the same port and data."""
+    """A service that can be stopped and started again with the same port and data."""
 
     database_url: str
     redis_url: str
@@ -31,35 +32,39 @@ class ServiceProcess:
     log: Path
     port: int = field(default_factory=free_port)
     settings: Mapping[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    arguments: Sequence[str] = ("-m", "service")
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        """The URL of the service."""
+        return f"http://{host_in_url(self.host)}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a worker or client needs, and the service's own settings."""
+        """The environment of the service, which also suits a worker or a client."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
         return {
             **clean,
             "PYTHONPATH": str(ROOT),
-            "BATON_GPUS": "0",  # tests train on the CPU, also where there is a GPU
+            "BATON_GPUS": "0",  # tests train on the CPU, also on a machine with a GPU
             "BATON_URL": self.url,
             "BATON_TOKEN": TOKEN,
             "BATON_DATABASE_URL": self.database_url,
             "BATON_REDIS_URL": self.redis_url,
             "BATON_STORE": self.store_url,
+            "BATON_HOST": self.host,
             "BATON_PORT": str(self.port),
             **self.settings,
         }
 
     def spawn(self) -> None:
-        """Start the process and wait for nothing."""
+        """Start the process without waiting."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "service"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, *self.arguments], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
@@ -67,37 +72,40 @@ class ServiceProcess:
         self.await_ready()
 
     def await_ready(self, seconds: float = START_SECONDS) -> None:
-        """Wait until /readyz says 200. Raises RuntimeError with the log if it does not in time."""
+        """Wait until /readyz returns 200. Raises RuntimeError with the log after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz", timeout=5.0).status_code == 200:
                     return
             time.sleep(0.05)
-        raise RuntimeError(f"the service did not get ready:\n{self.log.read_text(errors='replace')}")
+        raise RuntimeError(f"the service did not become ready:\n{self.log.read_text(errors='replace')}")
 
     def terminate(self, seconds: float = 15.0) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM, and return the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def client(self) -> httpx.Client:
-        """An HTTP client with the token."""
+        """An HTTP client with the administrator's token."""
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30.0)
 
 
 @contextlib.contextmanager
-def running_service(folder: Path, redis_url: str, **settings: str) -> Iterator[ServiceProcess]:
-    """A service on SQLite and a directory store in `folder`, ready; killed at the end if it still runs.
+def running_service(
+    folder: Path, redis_url: str, arguments: Sequence[str] = ("-m", "service"), **settings: str
+) -> Iterator[ServiceProcess]:
+    """A ready service on SQLite and a directory store in `folder`. It is killed at the end if it still runs.
 
-    `settings`: further environment variables, e.g. BATON_LEASE_SECONDS="2", or BATON_STORE to use another store.
+    `arguments`: of the Python interpreter, to start the service in another way. `settings`: further environment
+    variables, e.g. BATON_LEASE_SECONDS="2", or BATON_STORE to use another store.
     """
     service = ServiceProcess(
         database_url=f"sqlite:///{folder}/baton.db",
@@ -105,6 +113,7 @@ def running_service(folder: Path, redis_url: str, **settings: str) -> Iterator[S
         store_url=(folder / "store").as_uri(),
         log=folder / "service.log",
         settings=settings,
+        arguments=arguments,
     )
     try:
         service.start()

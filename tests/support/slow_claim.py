@@ -1,7 +1,8 @@
-"""`python -m tests.support.slow_claim`: a training process that refuses its first order and claims the second slowly.
+"""`python -m tests.support.slow_claim`: a training process that refuses its first order and claims the second one
+slowly.
 
-BATON_CLAIM_FOLDER: it writes `ordered` there when the second order came, claims once `gate` exists, then writes
-`claimed`. It gives the attempt back when it hears a notice, and writes that to `heard`.
+In BATON_CLAIM_FOLDER it writes the file `ordered` when the second order came, claims once the file `gate` exists, and
+then writes `claimed`. After a notice it gives the attempt back and writes `heard`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from worker.ipc.messages import GivenBack, Held, Message, NotHeld, Ready, messag
 
 
 def main() -> None:
-    """Serve orders."""
+    """Process orders until the input ends."""
     die_with_parent(int(sys.argv[1]))
     report, folder, orders = int(sys.argv[2]), Path(os.environ["BATON_CLAIM_FOLDER"]), 0
 

@@ -1,4 +1,4 @@
-"""What the code under test asks of a database."""
+"""Records the SQL statements of the code under test."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 BACKGROUND = ("check-", "store", "lease guard", "leadership", "housekeeper")
-"""Names of the service's threads that ask at times of their own, whatever a test does."""
+"""The names of the service's background threads. Their queries do not depend on the test."""
 
 
 @contextmanager
 def statements(engine: Engine) -> Iterator[list[str]]:
-    """All that is put to the database meanwhile, but for background threads and the edges of transactions."""
+    """Record all statements while the context is open, except those of background threads and the ends of
+    transactions.
+    """
     found: list[str] = []
 
     def heard(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:

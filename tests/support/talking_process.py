@@ -1,9 +1,9 @@
-"""A training process that talks: a line each step, and an end of whatever kind its job's labels ask for.
+"""A training process that prints a line in each step, and that ends in the way that its job's labels name.
 
 | label     | meaning                                                                                           |
 |-----------|---------------------------------------------------------------------------------------------------|
-| talk/end  | how attempt 1 ends after half of its steps: exception, crash, killed (default: it goes on)         |
-| talk/gate | any: at half of its steps, write 200 KB, and wait for the file that BATON_TALK_GATE names          |
+| talk/end  | how attempt 1 ends after half of its steps: exception, crash, killed (default: it continues)       |
+| talk/gate | any value: after half of the steps, print 200 KB and wait for the file that BATON_TALK_GATE names  |
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from baton.domain.spec import JobSpec
 from tests.support.fake_trainer import FakeTrainer
+from worker.attempt.process import Loaded, serve
 from worker.attempt.protocols import Control, Workspace
 from worker.checkpointing.snapshot import Snapshot
 from worker.settings import WorkerSettings
-from worker.training.process import Loaded, serve
 from worker.training.state.step_plan import StepPlan
 
 MUCH = 200_000
@@ -33,7 +33,7 @@ def train(spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snaps
         print(f"attempt {control.attempt} says: step {step} für alle")
         if step == half and "talk/gate" in spec.labels:
             print("x" * MUCH)
-            print("much was said")
+            print("200 KB printed")
             _await_gate()
         if step == half and control.attempt == 1:
             _end(spec.labels.get("talk/end", ""))
@@ -58,7 +58,7 @@ def _end(how: str) -> None:
 
 
 def load(settings: WorkerSettings) -> Loaded:
-    """Imports nothing more."""
+    """Import no TensorFlow."""
     del settings
     return Loaded(train, {"trainer": "talking"})
 

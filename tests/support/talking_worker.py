@@ -1,4 +1,4 @@
-"""`python -m tests.support.talking_worker`: `python -m worker` whose training processes talk."""
+"""`python -m tests.support.talking_worker`: `python -m worker` whose training processes print a line in each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the log of a job says about its states: a fold over events, to be held against the rows."""
+"""Computes the states of a job from the events in its log, to compare them with the rows."""
 
 from __future__ import annotations
 
@@ -24,36 +24,37 @@ JOBS: Mapping[str, Mapping[str | None, JobState]] = {
     "recovering": {JobState.RUNNING: JobState.RECOVERING},
     "paused": dict.fromkeys((JobState.QUEUED, JobState.RUNNING, JobState.RECOVERING), JobState.PAUSED),
     "resumed": {JobState.PAUSED: JobState.QUEUED},
+    "retried": dict.fromkeys((JobState.FAILED, JobState.CANCELLED), JobState.QUEUED),
     "succeeded": dict.fromkeys((JobState.RUNNING, JobState.RECOVERING), JobState.SUCCEEDED),
-    "failed": dict.fromkeys((JobState.RUNNING, JobState.RECOVERING), JobState.FAILED),
+    "failed": dict.fromkeys((JobState.QUEUED, JobState.RUNNING, JobState.RECOVERING, JobState.PAUSED), JobState.FAILED),
     "cancelled": dict.fromkeys(
         (JobState.QUEUED, JobState.RUNNING, JobState.RECOVERING, JobState.PAUSED), JobState.CANCELLED
     ),
 }
-"""Kind -> the job's state before -> after. In any other state the event is about something else than the job."""
+"""Kind -> the job's state before -> after. In any other state the event does not concern the job's state."""
 
-SAYS_NOTHING_NEW = {
-    ("claimed", JobState.RECOVERING),  # it recovers until the next attempt trains
+NO_CHANGE = {
+    ("claimed", JobState.RECOVERING),  # the job is recovering until the next attempt trains
     ("started", JobState.RUNNING),
-    ("recovering", JobState.RECOVERING),  # that attempt was lost as well
-    ("resumed", JobState.RUNNING),  # a pause was taken back before it happened
+    ("recovering", JobState.RECOVERING),  # that attempt was lost too
+    ("resumed", JobState.RUNNING),  # a pause was withdrawn before it took effect
     ("resumed", JobState.RECOVERING),
 }
 
 
 @dataclass
 class Told:
-    """The states as a log tells them."""
+    """The states and changes according to a log."""
 
     job: str | None = None
     attempts: dict[int, str] = field(default_factory=dict)
     stages: dict[int, str] = field(default_factory=dict)
     changes: list[tuple[str, str | None, str]] = field(default_factory=list)
-    """What changed (job, attempt or stage), from, to."""
+    """The changes: of what (job, attempt or stage), from, to."""
 
 
 def told(events: Iterable[Mapping[str, Any]]) -> Told:
-    """The states at the end of a log. AssertionError for a gap, a missing actor, or a change that is told twice."""
+    """The states at the end of a log. Raises AssertionError for a gap, a missing actor, or a change with two events."""
     states = Told()
     for expected, event in enumerate(events, start=1):
         assert event["sequence"] == expected
@@ -68,7 +69,7 @@ def told(events: Iterable[Mapping[str, Any]]) -> Told:
 
 def _change(states: Told, what: str, known: dict[int, str], which: int, after: str, event: Mapping[str, Any]) -> None:
     before = known.get(which)
-    assert before != after, f"told twice: {event}"
+    assert before != after, f"the log has this change twice: {event}"
     known[which] = after
     states.changes.append((what, before, after))
 
@@ -78,7 +79,7 @@ def _job(states: Told, event: Mapping[str, Any]) -> None:
     if kind not in JOBS:
         return
     after = JOBS[kind].get(before)
-    assert after is not None or (kind, before) in SAYS_NOTHING_NEW, f"cannot be, the job is {before}: {event}"
+    assert after is not None or (kind, before) in NO_CHANGE, f"impossible while the job is {before}: {event}"
     if after is not None:
         states.job = after
         states.changes.append(("job", before, after))

@@ -1,4 +1,4 @@
-"""The messages between worker and service as earlier releases wrote them, recorded by scripts/record_wire.py."""
+"""Messages between worker and service of earlier releases, recorded by scripts/record_wire.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = ROOT / "tests" / "fixtures" / "wire"
 
 @dataclass(frozen=True)
 class Recorded:
-    """One message of a release. `schema`: what that release reads."""
+    """A recorded message of a release. `schema`: what that release accepts."""
 
     release: str
     name: str
@@ -26,14 +26,14 @@ class Recorded:
 def recorded(receiver: str) -> list[Recorded]:
     """All messages to `service` or to `worker`."""
     found = [
-        Recorded(release, file.stem, said["to"], said["samples"], said["schema"])
+        Recorded(release, file.stem, content["to"], content["samples"], content["schema"])
         for release in RELEASES
         for file in sorted((FOLDER / release).glob("*.json"))
-        for said in [json.loads(file.read_text(encoding="utf-8"))]
+        for content in [json.loads(file.read_text(encoding="utf-8"))]
     ]
     return [one for one in found if one.receiver == receiver]
 
 
 def samples(receiver: str) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Release, message, name of the sample, body."""
+    """Release, message, name of the sample, and body of each sample."""
     return [(one.release, one.name, name, body) for one in recorded(receiver) for name, body in one.samples.items()]

@@ -1,4 +1,4 @@
-"""Real worker processes for tests: `python -m worker`, each the leader of a process group of its own."""
+"""Real worker processes for tests: `python -m worker`, each in its own process group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.service import ROOT, ServiceProcess
 
 @dataclass
 class WorkerProcess:
-    """A worker on the service's own environment. `settings`: further environment variables.
+    """A worker with the service's environment. `settings`: further environment variables.
 
     `module`: `worker`, or `tests.support.fake_worker` for one that trains in milliseconds.
     """
@@ -31,17 +31,17 @@ class WorkerProcess:
 
     @property
     def log(self) -> Path:
-        """What it and its training processes print."""
+        """The file with the output of the worker and of its training processes."""
         return self.folder / f"{self.name}.log"
 
     @property
     def pid(self) -> int:
-        """Process id of the parent, and id of the group."""
+        """The process id of the parent, which is also the id of the group."""
         assert self.process is not None
         return self.process.pid
 
     def start(self, *arguments: str) -> WorkerProcess:
-        """Start it, and wait for nothing."""
+        """Start the worker without waiting."""
         environment = {
             **self.service.environment,
             "BATON_CACHE": str(self.folder / "cache"),
@@ -52,7 +52,7 @@ class WorkerProcess:
             **self.settings,
         }
         if not environment["BATON_WORKER_NAME"]:
-            del environment["BATON_WORKER_NAME"]  # it makes one up
+            del environment["BATON_WORKER_NAME"]  # the worker generates a name
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", self.module, *arguments]
             self.process = subprocess.Popen(
@@ -61,25 +61,25 @@ class WorkerProcess:
         return self
 
     def kill_group(self) -> None:
-        """SIGKILL to the worker, its training process and that one's helpers."""
+        """Send SIGKILL to the worker, its training process and the helper processes of that."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def terminate(self) -> None:
-        """SIGTERM to the parent alone, as a cloud's shutdown or `baton up` does it."""
+        """Send SIGTERM to the parent alone, as a cloud's shutdown or `baton up` does."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
 
     def children(self) -> list[int]:
-        """Process ids of its training processes."""
+        """The process ids of its training processes."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
 
 @contextlib.contextmanager
 def workers(service: ServiceProcess, folder: Path, module: str = "worker") -> Iterator[Workers]:
-    """Makes workers, and kills them all at the end. `module`: see WorkerProcess."""
+    """Starts workers, and kills all of them at the end. `module`: see WorkerProcess."""
     made = Workers(service, folder, module)
     try:
         yield made
@@ -99,7 +99,7 @@ class Workers:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def start(self, *arguments: str, **settings: str) -> WorkerProcess:
-        """One more worker."""
+        """Start another worker."""
         worker = WorkerProcess(self.service, self.folder, f"worker-{next(self._numbers)}", dict(settings), self.module)
         self.all.append(worker)
         return worker.start(*arguments)

@@ -1,7 +1,7 @@
-"""Training processes at the price of a fork: one process imports TensorFlow, and a child of it runs each attempt.
+"""Starts training processes by fork: one process imports TensorFlow, and a child of it runs each attempt.
 
-`python -m tests.support.zygote` reads orders as lines of JSON from its standard input and answers each once its child
-has ended. Nothing of TensorFlow runs before the fork: no thread, no context, no operation.
+`python -m tests.support.zygote` reads orders as lines of JSON from its standard input, and writes a response to each
+when its child has ended. Before the fork TensorFlow is only imported: it has no thread, no context and no operation.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from worker.ipc.progress import SharedCell
 from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, StallDetector
 
 THREADS = 1
-"""Of TensorFlow's operations in every run that is compared: the bits depend on it."""
+"""The number of threads for TensorFlow's operations in all runs that are compared. The exact results depend on it."""
 
 DEVICES = "VIRTUAL_DEVICES"
-"""In the environment of an attempt: the number of devices that its process divides the CPU into."""
+"""An environment variable of an attempt: the number of virtual devices into which its process divides the CPU."""
 
 SECONDS_AN_ATTEMPT = 300.0
 LOOK_SECONDS = 0.1
@@ -42,9 +42,9 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training process ended. `status` as subprocess has it; `fence` is None where nothing was claimed.
+    """How a training process ended. `status` is as in subprocess. `fence` is None if no attempt was claimed.
 
-    `stalled`: the watchdog ended it.
+    `stalled`: the watchdog ended the process.
     """
 
     status: int
@@ -54,7 +54,7 @@ class Ended:
 
 
 class Zygote:
-    """The process to fork from, as its parent sees it. Safe to use from several threads."""
+    """The zygote process, as its parent sees it. It can be used from several threads."""
 
     def __init__(self, log: Path) -> None:
         environment, pipe = {**os.environ, "PYTHONPATH": str(ROOT)}, subprocess.PIPE
@@ -70,7 +70,7 @@ class Zygote:
     def run(
         self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path, fault: str = ""
     ) -> Ended:
-        """Runs one attempt in a process of its own, to that one's end. `fault`: see tests.support.fault_points."""
+        """Run one attempt in a new process until that ends. `fault`: see tests.support.fault_points."""
         order = {
             "attempt_id": attempt_id,
             "environment": dict(environment),
@@ -86,7 +86,7 @@ class Zygote:
         return answer.result(SECONDS_AN_ATTEMPT)
 
     def close(self) -> None:
-        """Ends it; what it forked dies with it."""
+        """Kill the zygote. Its children die with it."""
         self._process.kill()
         self._process.wait()
 
@@ -104,7 +104,7 @@ class Zygote:
 
 @contextlib.contextmanager
 def running_zygote(folder: Path) -> Iterator[Zygote]:
-    """A zygote of one's own, gone at the end."""
+    """A separate zygote that is killed at the end of the block."""
     zygote = Zygote(folder / "zygote.log")
     try:
         yield zygote
@@ -112,7 +112,7 @@ def running_zygote(folder: Path) -> Iterator[Zygote]:
         zygote.close()
 
 
-# --- the process itself ---
+# --- the zygote process ---
 
 
 @dataclass
@@ -129,26 +129,27 @@ class _Child:
     stalled: bool = False
 
     def read(self) -> bool:
-        """Takes in what the child says; False at the end of its pipe, which is its own end."""
+        """Read messages of the child. False at the end of its pipe, which means that it has ended."""
         chunk = os.read(self.report, 65536)
         *lines, self.said = (self.said + chunk).split(b"\n")
         self.words += [json.loads(line) for line in lines]
         if any(word.get(KIND_FIELD) == "not_held" for word in self.words):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)  # it would wait for another attempt
+                os.kill(self.pid, signal.SIGKILL)  # otherwise it would wait for another attempt
         if self.watchdog is None and any(word.get("fired", {}).get("signal") == STALL for word in self.words):
-            # From here on time is short: each look counts as much as a look may.
+            # From here on the clock of the watchdog advances by the largest allowed time at each look, to save real
+            # time.
             self.watchdog = StallDetector(self.cell.seen, partial(next, count(step=MOST_BETWEEN_LOOKS)))
         return bool(chunk)
 
     def look(self) -> None:
-        """What the worker's main process does: ends the process once it has stalled."""
+        """Do what the worker's main process does: kill the process when it has stalled."""
         if self.watchdog is not None and not self.stalled and self.watchdog.look() is not None:
             self.stalled = True
             os.kill(self.pid, signal.SIGKILL)
 
     def answer(self) -> dict[str, Any]:
-        """What the harness is told once the child has ended."""
+        """The response to the harness, after the child has ended."""
         os.close(self.report)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         fence = next((word["fence"] for word in self.words if "fence" in word), None)
@@ -158,7 +159,7 @@ class _Child:
 
 
 def main() -> None:
-    """Forks a child for each order until its input ends."""
+    """Fork a child for each order until the input ends."""
     from baton.system.parent_death import die_with_parent
 
     die_with_parent(int(sys.argv[1]))
@@ -179,7 +180,7 @@ def _import_everything() -> None:
         importlib.import_module(name)
     find_places()
     gc.collect()
-    gc.freeze()  # what is there now is shared for good
+    gc.freeze()  # freeze the objects that exist now: their pages stay shared
 
 
 def _serve(selector: selectors.BaseSelector) -> None:
@@ -216,15 +217,16 @@ def _fork(order: dict[str, Any]) -> _Child:
 
 
 def _train(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> NoReturn:
-    """Becomes what `python -m worker.training` is, with the fault injection inside."""
+    """Run as `python -m worker.training` does, with the fault injection."""
     try:
         _move_in(order, zygote, report, cell)
         _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
         install(FaultPoints(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
-        from worker.training.process import serve as train
+        from worker.attempt.process import serve
+        from worker.training.process import tensorflow
 
-        train()
+        serve(tensorflow)
     except BaseException:
         import traceback
 
@@ -239,7 +241,7 @@ def _move_in(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) 
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    # The child holds the writing end itself: its orders end with it, never before.
+    # The child holds the writing end of its own orders, so its input never ends before the child does.
     orders, writing = os.pipe()
     os.write(writing, order_line(order["attempt_id"]).encode() + b"\n")
     sys.stdin = os.fdopen(orders)

@@ -1,4 +1,4 @@
-"""The CPUs of this process, from files as the kernel writes them in containers."""
+"""The number of CPUs of this process, from files as the kernel writes them in containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NESTED, OLD = "0::/a/b\n", "4:cpu,cpuacct:/pods/1\n1:name=systemd:/x\n"
 
 
 def groups(folder: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
-    """A file like /proc/self/cgroup and a folder like /sys/fs/cgroup."""
+    """Make a file like /proc/self/cgroup and a folder like /sys/fs/cgroup."""
     (folder / "own").write_text(own)
     for name, text in files.items():
         file = folder / "root" / name

@@ -1,4 +1,7 @@
-"""What NVIDIA's driver shows, and which library is missing. The driver is a fake: no part of it runs without a GPU."""
+"""The GPUs that NVIDIA's driver reports, and which library is missing.
+
+The driver is a fake, because the real one needs a GPU.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ GIB = 2**30
 
 
 class Driver:
-    """Answers as libcuda does: 0 or an error code, and results by reference."""
+    """Responds as libcuda does: 0 or an error code, and results by reference."""
 
     def __init__(self, *memory: int, init: int = 0) -> None:
         self._memory, self._init = memory, init

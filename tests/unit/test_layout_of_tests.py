@@ -1,4 +1,4 @@
-"""Test modules share code through helper modules alone, and use declared markers alone."""
+"""Test modules share code only through helper modules, and use only declared markers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_PYTEST = {"filterwarnings", "parametrize", "skip", "skipif", "timeout", "usef
 
 
 def imported_test_modules(source: str) -> Iterator[str]:
-    """The test modules that a module imports, also those in strings that are run as code."""
+    """The test modules that a module imports, including imports in strings that are run as code."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             paths = [alias.name for alias in node.names]

@@ -1,4 +1,4 @@
-"""A lock of another process is waited for while that process works, and not for ever."""
+"""A process waits for another process's lock while that process makes progress, but not forever."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_holder_that_does_nothing_is_given_up(tmp_path: Path) -> None:
     lock = tmp_path / "x.lock"
     with held(lock), pytest.raises(LockBusy, match=f"holds {lock}"), held(lock, seconds=0.0):
-        raise AssertionError("two hold it")
+        raise AssertionError("two processes hold the lock")
 
 
 def test_a_holder_that_works_is_waited_for(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_holder_that_works_is_waited_for(tmp_path: Path) -> None:
 
     steps = count()
     with held(lock), pytest.raises(Enough), held(lock, waiting, progress=lambda: next(steps), seconds=0.0):
-        raise AssertionError("two hold it")
+        raise AssertionError("two processes hold the lock")
 
 
 def test_a_cache_whose_lock_is_not_released_says_so(tmp_path: Path) -> None:
@@ -47,5 +47,5 @@ def test_a_cache_whose_lock_is_not_released_says_so(tmp_path: Path) -> None:
         writing(tmp_path, "caching images"),
         held(lock, seconds=0.0),
     ):
-        raise AssertionError("two hold it")
+        raise AssertionError("two processes hold the lock")
     assert caught.value.reason == "cache_unusable"

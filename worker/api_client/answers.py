@@ -26,14 +26,14 @@ class Refused(BatonError):
         super().__init__(f"the service answered {status}: {detail}")
 
 
-def check(response: httpx.Response) -> None:
+def check(response: httpx.Response, expected: str = JSON) -> None:
     """Returns if the service accepted the call. Raises LeaseLost, Refused, or ServiceUnavailable.
 
-    An answer of another server is ServiceUnavailable, with any status: a 404 may come from an ingress while the
-    service is unavailable, and a 200 from a sign-in page.
+    `expected`: the media type of the answer. An answer of another server is ServiceUnavailable, with any status: a 404
+    may come from an ingress while the service is unavailable, and a 200 from a sign-in page.
     """
     content_type, status = response.headers.get("Content-Type"), response.status_code
-    if response.is_success and (media_type(content_type) == JSON or not response.content):
+    if response.is_success and (media_type(content_type) == expected or not response.content):
         return
     found = read_problem(content_type, response.content)
     if found is None or response.is_success:

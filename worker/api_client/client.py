@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -9,7 +10,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from baton.domain.errors import BatonError
-from baton.domain.protocol_versions import FIRST, reason_for
+from baton.domain.protocol_versions import FIRST, TAKES_SERIES, reason_for
+from baton.domain.series import BATCH_POINTS, SeriesPoint, SeriesRecord, SeriesRecorded, SeriesRollback
 from baton.domain.views import AttemptView, JobView, Listing
 from baton.domain.wire import (
     ArtifactCommit,
@@ -37,7 +39,7 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class GrantUnreadable(BatonError):
-    """The service granted the attempt in a format that only a newer worker can read. `head`: enough to give it back."""
+    """Only a newer worker can read the service's grant. `head`: the fields that are needed to return the attempt."""
 
     code = "grant-unreadable"
 
@@ -65,7 +67,7 @@ class ServiceClient:
     """
 
     def __init__(self, url: str, token: str, name: str = "") -> None:
-        """`name`: the worker's name. The service limits the connections of each worker by it."""
+        """`name`: the worker's name. The service limits the number of connections of each name."""
         headers = {"Authorization": f"Bearer {token}"}
         if name:
             headers["Baton-Worker"] = quote(name)[:200]
@@ -99,7 +101,7 @@ class ServiceClient:
             raise GrantUnreadable(head, str(error)) from error
 
     def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
-        """Uses this token for the calls of this attempt. None, from an older service: use the worker's token.
+        """Uses this token for the calls of this attempt. None (from an older service): uses the worker's token.
 
         `protocol`: the service's version.
         """
@@ -112,12 +114,35 @@ class ServiceClient:
         return self._ask(f"/attempts/{attempt_id}/heartbeat", beat, Beat, attempt=attempt_id)
 
     def commit_checkpoint(self, attempt_id: str, commit: CheckpointCommit) -> None:
-        """Commits a checkpoint: from then on it exists."""
+        """Commits a checkpoint. Before the commit, the checkpoint does not exist for the service."""
         self._post(f"/attempts/{attempt_id}/checkpoints", commit, attempt=attempt_id)
 
     def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
         """Records a finished epoch."""
         self._post(f"/attempts/{attempt_id}/epochs", record, attempt=attempt_id)
+
+    def takes_series(self, attempt_id: str) -> bool:
+        """Whether the service stores series. An older one does not, and the calls about series then do nothing."""
+        return self._protocols.get(attempt_id, FIRST) >= TAKES_SERIES
+
+    def series(self, attempt_id: str, fence: int, points: Sequence[SeriesPoint]) -> frozenset[str]:
+        """Stores points of series. Sends more than BATCH_POINTS in several calls. May be repeated.
+
+        Returns the names whose points were left out, because the job has too many series.
+        """
+        left_out: set[str] = set()
+        if self.takes_series(attempt_id):
+            for begin in range(0, len(points), BATCH_POINTS):
+                record = SeriesRecord(fence=fence, points=tuple(points[begin : begin + BATCH_POINTS]))
+                answer = self._ask(f"/attempts/{attempt_id}/series", record, SeriesRecorded, attempt=attempt_id)
+                left_out.update(answer.left_out)
+        return frozenset(left_out)
+
+    def rollback_series(self, attempt_id: str, fence: int, after_step: int) -> None:
+        """Deletes the points after a step, except those of system metrics. -1: all points. May be repeated."""
+        if self.takes_series(attempt_id):
+            rollback = SeriesRollback(fence=fence, after_step=after_step)
+            self._post(f"/attempts/{attempt_id}/series/rollback", rollback, attempt=attempt_id)
 
     def commit_artifact(self, attempt_id: str, commit: ArtifactCommit) -> None:
         """Commits a new version of an artifact."""
@@ -128,11 +153,11 @@ class ServiceClient:
         self._post(f"/attempts/{attempt_id}/notes", note, attempt=attempt_id)
 
     def quarantine(self, attempt_id: str, quarantine: Quarantine) -> None:
-        """Reports an unreadable checkpoint, which is then not used any more."""
+        """Reports an unreadable checkpoint. The service then no longer uses it."""
         self._post(f"/attempts/{attempt_id}/quarantine", quarantine, attempt=attempt_id)
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
-        """Ends the attempt, with a reason that this version of the service knows."""
+        """Ends the attempt. Replaces a reason that is too new for this version of the service by an older one."""
         reason = reason_for(self._protocols.get(attempt_id, FIRST), finish.reason)
         finish = finish.model_copy(update={"reason": reason})
         self._post(f"/attempts/{attempt_id}/finish", finish, attempt=attempt_id)
@@ -148,6 +173,33 @@ class ServiceClient:
     def _headers(self, attempt_id: str | None) -> dict[str, str]:
         token = self._attempt_tokens.get(attempt_id or "")
         return {**traces.carrier(), **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        attempt: str,
+        *,
+        expected: str,
+        headers: Mapping[str, str],
+        seconds: float,
+        content: bytes | memoryview = b"",
+        params: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One call with bytes, for objects of the store. `expected`: the media type of the answer."""
+        try:
+            response = self._http.request(
+                method,
+                path,
+                content=bytes(content),
+                params=params,
+                headers={**self._headers(attempt), **headers},
+                timeout=_timeout(seconds),
+            )
+        except httpx.HTTPError as error:
+            raise ServiceUnavailable(f"no answer from {self._http.base_url}: {error!r}") from error
+        check(response, expected)
+        return response
 
     def _get(self, path: str, answer: type[_Answer], attempt: str) -> _Answer:
         try:

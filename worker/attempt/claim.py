@@ -8,25 +8,32 @@ import uuid
 
 from baton.domain.errors import LeaseLost
 from baton.domain.store_identity import STORE_UNREACHABLE, WRONG_STORE
-from baton.domain.wire import Claim, Grant, WorkerInfo
+from baton.domain.wire import Claim, Grant, GrantHead, WorkerInfo
 from baton.storage import BlobStore
 from worker.api_client.client import GrantUnreadable, Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.failures import failed
 from worker.ipc.progress import advanced
 from worker.retry import retry_call
-from worker.store_identity import describe_in_time
+from worker.store_access.own_store import describe_in_time
 
 CLAIM_SECONDS, FINISH_SECONDS = 60.0, 600.0
 log = logging.getLogger(__name__)
 
 
-def claim_attempt(client: ServiceClient, store: BlobStore, worker: WorkerInfo, attempt_id: str) -> Grant | None:
+def new_claim_id() -> str:
+    """The id of a new claim. A claim that is repeated with the same id gets the same grant, also in another process."""
+    return uuid.uuid4().hex
+
+
+def claim_attempt(
+    client: ServiceClient, store: BlobStore | None, worker: WorkerInfo, attempt_id: str, claim_id: str
+) -> Grant | None:
     """The grant; None if another worker has the attempt, or if the claim failed.
 
-    Each claim describes the store: another store may have been mounted since the worker started.
+    `store`: the worker's own. Each claim describes it: another store may have been mounted since the worker started.
     """
-    described = worker.model_copy(update={"store": describe_in_time(store)})
-    claim = Claim(claim_id=uuid.uuid4().hex, worker=described)
+    described = worker if store is None else worker.model_copy(update={"store": describe_in_time(store)})
+    claim = Claim(claim_id=claim_id, worker=described)
     try:
         return retry_call(lambda: client.claim(attempt_id, claim), seconds=CLAIM_SECONDS)
     except (Refused, ServiceUnavailable) as error:
@@ -34,17 +41,17 @@ def claim_attempt(client: ServiceClient, store: BlobStore, worker: WorkerInfo, a
         log.log(logging.ERROR if wrong else logging.INFO, "did not get attempt %s: %s", attempt_id, error)
     except GrantUnreadable as error:
         log.error("%s", error)
-        _give_back(client, error)
+        give_back(client, error.head, error)
     return None
 
 
-def _give_back(client: ServiceClient, error: GrantUnreadable) -> None:
-    """Gives the attempt back for another worker. Otherwise the job would wait until the lease expires."""
-    finish = failed(error.head.fence, error, None)
+def give_back(client: ServiceClient, held: Grant | GrantHead, error: Exception) -> None:
+    """Gives the attempt to other workers again. Otherwise the job would wait until the lease expires."""
+    finish = failed(held.fence, error, None)
     try:
-        retry_call(lambda: client.finish(error.head.attempt_id, finish), wait=wait_for_service, seconds=FINISH_SECONDS)
+        retry_call(lambda: client.finish(held.attempt_id, finish), wait=wait_for_service, seconds=FINISH_SECONDS)
     except (Refused, ServiceUnavailable, LeaseLost) as answer:
-        log.warning("could not give attempt %s back: %s", error.head.attempt_id, answer)
+        log.warning("could not give attempt %s back: %s", held.attempt_id, answer)
 
 
 def wait_for_service(seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -14,11 +14,10 @@ from baton.domain.checkpoint_cadence import Since, checkpoint_due, interval_seco
 from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.manifest import artifact_object, checkpoint_prefix
 from baton.domain.note_limits import fitting_data, fitting_text
-from baton.domain.spec import JobSpec
+from baton.domain.spec import AnySpec
 from baton.domain.wire import (
     BestMetric,
     CheckpointRole,
-    Directive,
     EpochRecord,
     EpochRow,
     Grant,
@@ -26,25 +25,26 @@ from baton.domain.wire import (
     Phase,
     Progress,
 )
-from baton.storage import BlobStore
+from baton.storage import ObjectAccess
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.lease import Lease
 from worker.attempt.protocols import JobRecord, Stop, Stopped
+from worker.attempt.stops import Stops
 from worker.autotuning.transfer import ResultsTransfer
 from worker.background import LOOK_SECONDS, run_in_background
 from worker.checkpointing.checkpoint_files import Writer, read_checkpoint
 from worker.checkpointing.sender import File, Save, SaveCost, Sender
+from worker.checkpointing.series_buffer import Point, SeriesBuffer
 from worker.checkpointing.snapshot import Snapshot
 from worker.checkpointing.upload_queue import UploadQueue, UploadTask
 from worker.ipc.progress import Waits, advanced
 from worker.preemption.deadline import Pace
 from worker.preemption.notice import Notice
 
-# Estimates until the first save is measured: small, so that it comes soon.
+# Estimates of the cost of a save until the first one is measured. They are small, so that the first save is early.
 FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS = 0.1, 1.0
 WAITS_FOR_STATE, WAITS_FOR_FILES = "waits until the last checkpoint is saved", "waits until the last files are written"
 _T = TypeVar("_T")
-_DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
 
 
 class AttemptContext:
@@ -54,11 +54,11 @@ class AttemptContext:
         self,
         *,
         client: ServiceClient,
-        store: BlobStore,
+        store: ObjectAccess,
         lease: Lease,
         notice: Notice,
         grant: Grant,
-        spec: JobSpec,
+        spec: AnySpec,
         environment: Mapping[str, str],
         pace: Pace,
     ) -> None:
@@ -69,8 +69,7 @@ class AttemptContext:
         self._stall_seconds, self._save_seconds = FIRST_STALL_SECONDS, FIRST_SAVE_SECONDS
         self._last_save = time.monotonic()
         self._lease.interval_seconds = interval_seconds(spec, self._since(0))
-        left = grant.runtime_left
-        self._runtime_ends = math.inf if left is None else time.monotonic() + left
+        self._stops = Stops(lease, notice, pace, grant.runtime_left)
         self._reported: tuple[object, ...] = ()
         self.waits = Waits()
         lease.troubles.answered = self.waits.answered
@@ -78,6 +77,7 @@ class AttemptContext:
         wanted = self.uploads.still_wanted
         self._sender = Sender(client, store, grant, owner, saved=self._measured, wanted=wanted)
         self._lost_files: set[tuple[str, str]] = set()
+        self._series = SeriesBuffer(client, grant, self.uploads.put, self.note)
 
     def use_transfer(self, transfer: ResultsTransfer | None) -> None:
         """Stores the autotuning results with each checkpoint."""
@@ -88,19 +88,18 @@ class AttemptContext:
         self._pace.saved(stall, seconds)
 
     def stopping(self) -> Stop | None:
-        """A cancellation comes first: it needs no save. Then a preemption: the machine does not wait for a pause."""
+        """The most urgent stop: a cancellation (needs no save), else a preemption (has little time), else any other."""
+        self._pace.boundary()
+        return self.wanted_stop()
+
+    def wanted_stop(self) -> Stop | None:
+        """As `stopping`, at any time between two step boundaries. Raises LeaseLost."""
         self._lease.check()
         self.uploads.check()
-        self._pace.boundary()
-        wanted = _DIRECTIVES.get(self._lease.directive)
+        wanted = self._stops.wanted()
         if wanted is Stop.CANCELLED:
             self.uploads.cancel()
-            return wanted
-        if self._pace.over:
-            self._notice.give(self._pace.cause, self._pace.left, source="deadline")
-        if self._notice.given:
-            return Stop.PREEMPTED
-        return Stop.MAX_RUNTIME if wanted is None and time.monotonic() >= self._runtime_ends else wanted
+        return wanted
 
     def tell(
         self,
@@ -122,7 +121,7 @@ class AttemptContext:
         self._lease.stands_at = global_step
 
     def checkpoint_due(self, steps: int) -> bool:
-        """Whether the spec's cadence or a notice asks for a save now."""
+        """Whether a save is due now, by the spec's cadence or because of a notice."""
         self._pace.stepped()
         transfer = self._sender.transfer
         if transfer and steps and (lacking := transfer.check()):
@@ -141,6 +140,11 @@ class AttemptContext:
         return self._lease.watch
 
     @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self._grant.job_id
+
+    @property
     def fence(self) -> int:
         """The fencing token of this attempt."""
         return self._grant.fence
@@ -150,20 +154,54 @@ class AttemptContext:
         """The number of this attempt, from 1."""
         return self._grant.attempt
 
+    @property
+    def store(self) -> ObjectAccess:
+        """The store of the job."""
+        return self._store
+
     def name_checkpoint(self, global_step: int) -> str:
-        """A prefix that no other save has, of this or any other attempt."""
+        """A prefix that no other save of any attempt has."""
         return checkpoint_prefix(self._grant.job_id, global_step, self._grant.fence, next(self._numbers))
 
-    def save(self, prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole]) -> None:
-        """Queues a checkpoint. It replaces a waiting checkpoint if it covers all its roles."""
-        self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap()
+    def save(
+        self,
+        prefix: str,
+        snapshot: Snapshot,
+        roles: frozenset[CheckpointRole],
+        *,
+        stall: float | None = None,
+        last_point: int | None = None,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Queues a checkpoint. The new checkpoint replaces a waiting one if it has all roles of the waiting one.
+
+        `stall`: seconds for which the save stopped the training; None: since the last change of the stopwatch.
+        `last_point`: the points of series up to this step are sent before the commit. `settled`: see UploadTask.
+        """
+        self._last_save, self._stall_seconds = time.monotonic(), self.watch.lap() if stall is None else stall
         cost = SaveCost(self._stall_seconds, self.watch.seconds()[Bucket.TRAINING])
         transfer = self._sender.transfer
-        save = Save(prefix, snapshot, roles, transfer.found() if transfer else None, cost)
+        first = partial(self._series.flush, last_point) if last_point is not None else lambda: None
+        save = Save(prefix, snapshot, roles, transfer.found() if transfer else None, cost, first)
         # Cached, so that a second try writes the same bytes.
         rows_from = cache(self._sender.first_unrecorded)
         covers = frozenset(f"checkpoint:{role}" for role in roles)
-        self.uploads.put(UploadTask(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving"))
+        self.uploads.put(
+            UploadTask(lambda: self._sender.save(save, rows_from()), covers, saves=True, what="saving", settled=settled)
+        )
+
+    def series(self, points: Sequence[Point], *, now: bool = False) -> None:
+        """Queues points of series. They are sent every two seconds, or `now`."""
+        self._series.add(points, now=now)
+
+    def rollback_series(self, after_step: int) -> None:
+        """Deletes the points after this step, which an earlier attempt has sent. Raises LeaseLost and Stopped."""
+        held, fence = self._grant.attempt_id, self._grant.fence
+        self.retry("resetting the series", lambda: self._client.rollback_series(held, fence, after_step))
+
+    def seconds_to_save(self, stop: Stop) -> float | None:
+        """Seconds within which the training must have made its last save for this stop; None: no limit."""
+        return self._stops.seconds_to_save(stop, self._save_seconds)
 
     def load(self, prefix: str) -> Snapshot:
         """Waits until the checkpoint is saved, and reads it. Raises Stopped if the attempt is to end before that."""
@@ -174,7 +212,7 @@ class AttemptContext:
         return self.retry("reading a checkpoint", partial(read_checkpoint, self._store, prefix))[0]
 
     def settle(self, *, files: bool, seconds: float | None = None) -> bool:
-        """Waits until the queue is sent, with or without its files, for at most `seconds`. False: the time was over.
+        """Waits until the queue is sent, with or without its files. Returns False if that takes longer than `seconds`.
 
         Raises Stopped if the attempt is to end before that. Meanwhile the status shows the wait.
         """
@@ -198,9 +236,18 @@ class AttemptContext:
         self.uploads.put(UploadTask(partial(self._sender.record, record), yields=True, what="recording an epoch"))
 
     def publish(
-        self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        make: Callable[[Path], None],
+        content_type: str,
+        lost: Callable[[], None] = lambda: None,
+        *,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """Queues a file for people. It replaces a waiting version. `lost`: called if the file cannot be written."""
+        """Queues a file for users. It replaces a waiting version of this file. `lost`: called if the write fails.
+
+        `settled`: see UploadTask.
+        """
         target = artifact_object(self._grant.job_id, self._grant.fence, next(self._numbers), name)
         self.uploads.put(
             UploadTask(
@@ -210,16 +257,17 @@ class AttemptContext:
                 saves=True,
                 lost=lambda error: self._lost_file(name, error, lost),
                 what=f"writing {name}",
+                settled=settled,
             )
         )
 
     def _lost_file(self, name: str, error: Exception, lost: Callable[[], None]) -> None:
-        """Adds one event for each file and kind of error: the same file is written after each epoch."""
+        """Adds one event for each file and kind of error: a file is written after each epoch, so errors may repeat."""
         lost()
         kind = type(error).__name__
         if (name, kind) not in self._lost_files:
             self._lost_files.add((name, kind))
-            text = f"the file {name} could not be written, training goes on: {error}"
+            text = f"the file {name} could not be written; training continues: {error}"
             self.note("file_failed", text, {"name": name, "error": kind})
 
     def note(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:

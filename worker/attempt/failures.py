@@ -10,7 +10,7 @@ from baton.domain.errors import JobFailure, SpecError
 from baton.domain.note_limits import fitting_text
 from baton.domain.protocol_versions import CANNOT_READ
 from baton.domain.reasons import Reason
-from baton.domain.text import words_of
+from baton.domain.text import safe, words_of
 from baton.domain.wire import Finish, Outcome
 from baton.storage.errors import StoreError, StoreUnavailable
 from worker.api_client.client import GrantUnreadable
@@ -21,6 +21,14 @@ NO_DESCRIPTION = "the training failed, and its exception cannot be described"
 TRACEBACK_LINES = 30
 MAX_FAULT = 300
 log = logging.getLogger(__name__)
+
+
+class ProgramFailure(JobFailure):
+    """A program of a user failed. `fault`: what failed where; None if it is not known."""
+
+    def __init__(self, reason: str, message: str, fault: str | None) -> None:
+        super().__init__(reason, message)
+        self.fault = fault
 
 
 def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
@@ -39,7 +47,7 @@ def failed(fence: int, error: BaseException, at_step: int | None) -> Finish:
 
 
 def minimal_failure(fence: int, at_step: int | None = None) -> Finish:
-    """The failure without text from a user program. Every service accepts it."""
+    """A failure report without any text of the user's program, so that no service refuses it."""
     return _finish(fence, Reason.EXCEPTION, f"{NO_DESCRIPTION}; see the attempt's log", at_step, None)
 
 
@@ -49,6 +57,8 @@ def _finish(fence: int, reason: Reason, message: str, at_step: int | None, fault
 
 
 def _fault(error: BaseException) -> str | None:
+    if isinstance(error, ProgramFailure):
+        return error.fault and safe(error.fault)[:MAX_FAULT]
     try:
         return fault_of(error)
     except Exception:
@@ -90,7 +100,7 @@ def _reason_and_text(error: BaseException) -> tuple[Reason, str]:
 
 
 def _known(reason: str, message: str) -> tuple[Reason, str]:
-    """The reason and the message. An extension may give an unknown reason."""
+    """The reason and the message. An extension may give an unknown reason, which then becomes part of the message."""
     try:
         return Reason(reason), message
     except ValueError:

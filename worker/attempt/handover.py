@@ -1,4 +1,4 @@
-"""The end of an attempt: sends what is still queued, and obeys directives and notices that come meanwhile."""
+"""The end of an attempt: sends all queued data, and obeys directives and notices that arrive meanwhile."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worker.background import LOOK_SECONDS
 from worker.preemption.notice import Notice
 
 FINISH_MARGIN_SECONDS = 2.0
-"""Part of the grace time that is kept for the finish message, which lets the next worker start at once."""
+"""The worker keeps this part of the grace time for the finish message. With it the next worker can start at once."""
 CANCEL_SECONDS = 2.0
-"""A cancelled job saves nothing. Queued history rows have this time."""
+"""Time limit to send the queued history rows of a cancelled job. Such a job saves nothing else."""
 PAUSE_FILE_SECONDS = 10.0
-"""After the state of a paused job is saved, a file that is being sent has this time."""
+"""After the state of a paused job is saved, an upload of a file that is in progress may take this time."""
 FILES_SECONDS = 3600.0
 """A finished job waits this long for its files, after its state is saved."""
 DOING = {
@@ -69,7 +69,7 @@ def handed_over(
 def hand_over(context: AttemptContext, lease: Lease, notice: Notice, grace: float) -> tuple[Stop, bool]:
     """Saves the last state. Meanwhile a cancellation or a notice replaces a pause.
 
-    Returns why the attempt ends, and whether the state is saved. For a cancelled job that is always true.
+    Returns why the attempt ends, and whether the state is saved. For a cancelled job the second value is always True.
     """
     stop = context.stopping() or Stop.PREEMPTED
     while True:
@@ -88,7 +88,7 @@ def _limit(stop: Stop, notice: Notice, grace: float) -> float | None:
 
 
 def _send_state(context: AttemptContext, lease: Lease, stop: Stop, seconds: float | None) -> bool | Stop:
-    """Whether the state is saved, or the stop that replaced this one meanwhile."""
+    """Returns whether the state is saved, or the new stop if another stop replaced `stop` in the meantime."""
     lease.tell(Phase.STOPPING, doing=DOING[stop])
     context.uploads.hurry()
     sent = _wait(context, stop, seconds, lambda left: context.uploads.flush(seconds=left, files=False))
@@ -100,7 +100,7 @@ def _send_state(context: AttemptContext, lease: Lease, stop: Stop, seconds: floa
 
 
 def _wait(context: AttemptContext, stop: Stop, seconds: float | None, wait: Callable[[float], bool]) -> bool | Stop:
-    """Whether `wait` succeeded within `seconds`, or the stop that replaced this one meanwhile."""
+    """Returns whether `wait` succeeded within `seconds`, or the new stop if another stop replaced `stop`."""
     until = None if seconds is None else time.monotonic() + seconds
     while True:
         left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - time.monotonic())

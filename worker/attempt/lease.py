@@ -15,7 +15,7 @@ from worker.checkpointing.store_troubles import StoreTroubles
 from worker.ipc.progress import CELL
 
 MAX_UNANSWERED_LEASES = 40
-"""After this many lease times without an answer another worker must have the job: to go on training is useless."""
+"""After this many lease times without a response, another worker must have the job, so this worker stops training."""
 CANCEL_SECONDS, LOST_SECONDS = 10.0, 30.0
 """The supervisor kills a process that has not ended this long after a cancellation, or after the loss of its lease."""
 LAST_BEAT_SECONDS = 5.0
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Holds an attempt. Training goes on while the service is unavailable. The lease ends with the answer `lease-lost`,
-    or after MAX_UNANSWERED_LEASES lease times without an answer.
+    """The lease on one attempt. Training continues while the service is unavailable. The lease ends with the response
+    `lease-lost`, or after MAX_UNANSWERED_LEASES lease times without a response.
 
     `watch` divides the time since the grant into buckets, and each heartbeat reports the sums. `interval_seconds`: the
     current checkpoint interval; heartbeats report it once it is known. `stands_at`: the global step at which the loop
@@ -97,7 +97,7 @@ class Lease:
             self._changed.wait(self._grant.heartbeat_seconds)
 
     def _beat(self) -> bool:
-        """Sends a heartbeat. Whether the service answered."""
+        """Sends a heartbeat. Returns whether the service answered."""
         with self._lock:
             message = Heartbeat(
                 fence=self._grant.fence,
@@ -115,7 +115,7 @@ class Lease:
             if self.directive is Directive.CANCEL:
                 CELL.end_within(CANCEL_SECONDS, cancelled=True)
         except ServiceUnavailable as error:
-            log.warning("heartbeat not answered, training goes on: %s", error)
+            log.warning("the service did not answer the heartbeat; training continues: %s", error)
             return False
         except (LeaseLost, Refused) as error:
             self.lose(str(error))

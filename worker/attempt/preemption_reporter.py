@@ -1,4 +1,4 @@
-"""Adds an event for a notice at once. It bypasses the upload queue, where it would wait for the state."""
+"""Adds an event for a notice at once. The event bypasses the upload queue, where it would wait for the state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PreemptionReporter:
                 log.warning("could not add the notice to the job's log: %s", error)
 
     def _send(self, details: NoticeDetails) -> None:
-        text = f"{details}: the machine may be preempted, saving now, training goes on"
+        text = f"{details}: the machine may be preempted; saving now, then training continues"
         if details.certain:
             text = f"{details}: the machine goes away in {details.seconds:.0f} s, saving and handing over"
         data = {

@@ -1,22 +1,25 @@
-"""The interface between runner and training loop. The loop knows no HTTP and no leases; the runner no TensorFlow."""
+"""The interface between runner and training loop. The loop uses neither HTTP nor leases, the runner no TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from baton.domain.data_sources import NO_SOURCES, DataSources
 from baton.domain.downloads import Download
 from baton.domain.goodput import Stopwatch
-from baton.domain.spec import JobSpec
 from baton.domain.views import AttemptView, JobView
 from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Progress
+from baton.storage import ObjectAccess
+from worker.checkpointing.series_buffer import Point
 from worker.checkpointing.snapshot import Snapshot
 
+_T = TypeVar("_T")
 STEPS_AHEAD = 256
-"""Steps whose small inputs are copied to a device at once. For 256 steps of 128 images each they take 300 kB."""
+"""Number of steps whose small inputs are copied to a device together. For 256 steps of 128 images they take 300 kB."""
 
 
 class Stop(StrEnum):
@@ -41,15 +44,15 @@ class JobRecord:
 
 
 class Control(Protocol):
-    """What the training loop calls to report, to save, and to learn about stops."""
+    """The methods that the training loop calls to report, to save, and to check for stops."""
 
     @property
     def watch(self) -> Stopwatch:
-        """Measures what the loop spends its time on."""
+        """Measures how much time the loop spends on each activity."""
         ...
 
     def stopping(self) -> Stop | None:
-        """Why to end at this step boundary; None to go on. Raises LeaseLost."""
+        """The reason to stop at this step boundary, or None to continue. Raises LeaseLost."""
         ...
 
     def tell(
@@ -59,7 +62,7 @@ class Control(Protocol):
         metrics: Mapping[str, float] | None = None,
         doing: str | None = None,
     ) -> None:
-        """Sets the job's status. `doing`: the current activity in words, for example how far loading is."""
+        """Sets the job's status. `doing`: the current activity in words, for example the progress of loading."""
         ...
 
     def stands_at(self, global_step: int) -> None:
@@ -73,6 +76,11 @@ class Control(Protocol):
     @property
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
+        ...
+
+    @property
+    def store(self) -> ObjectAccess:
+        """The store of the job, to read the pushed data that the spec names. Everything else goes through `save`."""
         ...
 
     def name_checkpoint(self, global_step: int) -> str:
@@ -94,7 +102,7 @@ class Control(Protocol):
     def publish(
         self, name: str, make: Callable[[Path], None], content_type: str, lost: Callable[[], None] = lambda: None
     ) -> None:
-        """Queues a file for people. `make` writes it to a path, later and in another thread.
+        """Queues a file for users. `make` writes it to a path, later and in another thread.
 
         `lost`: called in that thread if the file could not be written.
         """
@@ -109,14 +117,75 @@ class Control(Protocol):
         ...
 
 
+class ProgramControl(Control, Protocol):
+    """Further methods, for the process that runs a program."""
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        ...
+
+    def wanted_stop(self) -> Stop | None:
+        """As `stopping`, at any time between two step boundaries. Raises LeaseLost."""
+        ...
+
+    def save(
+        self,
+        prefix: str,
+        snapshot: Snapshot,
+        roles: frozenset[CheckpointRole],
+        *,
+        stall: float | None = None,
+        last_point: int | None = None,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Queues a snapshot for saving. See AttemptContext.save."""
+        ...
+
+    def series(self, points: Sequence[Point], *, now: bool = False) -> None:
+        """Queues points of series."""
+        ...
+
+    def publish(
+        self,
+        name: str,
+        make: Callable[[Path], None],
+        content_type: str,
+        lost: Callable[[], None] = lambda: None,
+        *,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Queues a file for users. See AttemptContext.publish."""
+        ...
+
+    def rollback_series(self, after_step: int) -> None:
+        """Deletes the points of series after this step. Raises LeaseLost and Stopped."""
+        ...
+
+    def seconds_to_save(self, stop: Stop) -> float | None:
+        """Seconds within which the last save must be made; None: no limit."""
+        ...
+
+    def raise_if_stopping(self) -> None:
+        """Raises Stopped when asked to stop, and LeaseLost."""
+        ...
+
+    def retry(self, what: str, call: Callable[[], _T], seconds: float | None = None) -> _T:
+        """The result of a call to the store, with retries. Raises LeaseLost and Stopped meanwhile."""
+        ...
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """The resources and settings of the machine. `threads`: of TensorFlow's operations. `processes`: for augmentation.
+    """The resources and settings of the machine. `threads`: number of threads for TensorFlow's operations.
+    `processes`: number of processes for augmentation.
 
     `downloads`: sources of data sets by name; they replace the built-in sources. `reports`: whether to make reports, in
     a separate process. `xla`: whether steps are compiled: on, off or auto. `data_roots`: the directories that a spec's
     paths may be in; none: anywhere. `self_check`: whether the first step of a stage is taken twice and compared: on,
-    off or auto. `steps_ahead`: the small inputs of this many steps are copied to the GPU at once.
+    off or auto. `steps_ahead`: the small inputs of this many steps are copied to the GPU together. `data_sources`: the
+    URL prefixes that a spec's path may have. `cache_bytes`: bytes that fetched data may take in the cache; 0: a share
+    of the free space. `scratch`: the folder of the one attempt of a process that runs a program; None elsewhere.
     """
 
     cache: Path
@@ -128,19 +197,20 @@ class Workspace:
     data_roots: tuple[Path, ...] = ()
     self_check: str = "auto"
     steps_ahead: int = STEPS_AHEAD
+    data_sources: DataSources = NO_SOURCES
+    cache_bytes: int = 0
+    scratch: Path | None = None
 
 
 class Trainer(Protocol):
-    """Trains a job to its end, from a snapshot or from the beginning."""
+    """Trains a job to its end, from a snapshot or from the beginning. `spec`: of the kind that this trainer trains."""
 
-    def __call__(
-        self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None
-    ) -> dict[str, float]:
-        """The results of a finished job.
+    def __call__(self, spec: Any, control: Any, workspace: Workspace, snapshot: Snapshot | None) -> dict[str, float]:
+        """The results of a finished job. `control`: a ProgramControl.
 
         Raises:
-            Stopped: ended at a step boundary as `control.stopping()` asked.
-            JobFailure: the job cannot go on; with the reason.
+            Stopped: ended at a step boundary, because `control.stopping()` returned a stop.
+            JobFailure: the job cannot continue; it has the reason.
             LeaseLost: another worker may have the attempt.
         """
         ...

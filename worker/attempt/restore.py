@@ -5,47 +5,50 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from pathlib import Path
 
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
 from baton.domain.note_limits import fitting_text
 from baton.domain.reasons import Reason
 from baton.domain.wire import CheckpointRef, Grant, Phase, Quarantine
-from baton.storage import BlobStore
+from baton.storage import ObjectAccess
 from baton.storage.errors import StoreUnavailable
 from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.context import AttemptContext
+from worker.attempt.copied_checkpoint import as_own, own_programs
 from worker.autotuning.resume import doubt, resume
 from worker.autotuning.transfer import ResultsTransfer
-from worker.checkpointing.checkpoint_files import CorruptCheckpoint, read_checkpoint
+from worker.checkpointing.checkpoint_files import CheckpointReader, CorruptCheckpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.retry import retry_call
-from worker.store_identity import wrong_store_as_failure
+from worker.store_access.own_store import wrong_store_as_failure
 
 RESTORE_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
 class Restore:
-    """Reads the state from which an attempt goes on.
+    """Reads the state from which an attempt continues.
 
-    `environment`: what the bits of this process depend on. Differences from the checkpoint's environment are reported
-    in an event. `transfer`: loads the autotuning results of the checkpoint; None without a GPU.
+    `environment`: the versions and settings on which the exact results of this process depend. An event reports
+    differences from the checkpoint's environment. `transfer`: loads the autotuning results of the checkpoint; None
+    without a GPU. `folder`: where the files of a program's checkpoint are written; None for a classifier.
     """
 
     def __init__(
         self,
         client: ServiceClient,
-        store: BlobStore,
+        store: ObjectAccess,
         grant: Grant,
         context: AttemptContext,
         environment: Mapping[str, str],
         transfer: ResultsTransfer | None,
+        folder: Path | None = None,
     ) -> None:
         self._client, self._store, self._grant, self._context = client, store, grant, context
-        self._environment, self._transfer = environment, transfer
+        self._environment, self._transfer, self._folder = environment, transfer, folder
 
     def run(self) -> Snapshot | None:
         """The newest usable checkpoint; None: the job starts from the beginning. Corrupt checkpoints are quarantined.
@@ -72,18 +75,25 @@ class Restore:
         return None
 
     def _read(self, found: CheckpointRef) -> Snapshot:
-        read = partial(read_checkpoint, self._store, found.prefix, found.manifest_crc32c)
+        folder = self._folder and self._folder / found.prefix.rpartition("/")[2]
+        reader = CheckpointReader(self._store, found.prefix, found.manifest_crc32c, folder)
         begun = time.monotonic()
         try:
-            snapshot, manifest = self._context.retry("reading a checkpoint", read, RESTORE_SECONDS)
+            snapshot, manifest = self._context.retry("reading a checkpoint", reader.read, RESTORE_SECONDS)
+            snapshot = as_own(snapshot, manifest, self._grant, found)
         except StoreUnavailable as error:
             text = f"no checkpoint could be read for {RESTORE_SECONDS / 60:.0f} min, the store is unavailable: {error}"
             raise JobFailure(Reason.STORE_UNAVAILABLE, text) from error
         step = snapshot.position.global_step
-        doubted = self._doubt(step) if self._transfer else None
-        inexact = resume(self._transfer, manifest.programs, self._fetch, doubted, step)
-        self._compare(manifest.environment, inexact)
         log.info("restored step %d in %.2f s", step, time.monotonic() - begun)
+        if snapshot.start is not None and not snapshot.start.keeps_position:
+            if self._transfer:
+                self._transfer.begin(afresh=self._doubt(0) is not None)
+            return snapshot
+        doubted = self._doubt(step) if self._transfer else None
+        programs = own_programs(manifest.programs, self._grant.job_id)
+        inexact = resume(self._transfer, programs, self._fetch, doubted, step)
+        self._compare(manifest.environment, inexact)
         self._context.note("restored", f"resuming at step {step}", {"prefix": found.prefix})
         return snapshot
 
@@ -108,7 +118,7 @@ class Restore:
 
 
 def quarantine(
-    client: ServiceClient, store: BlobStore, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]
+    client: ServiceClient, store: ObjectAccess, grant: Grant, error: CorruptCheckpoint, wait: Callable[[float], object]
 ) -> None:
     """Reports a corrupt checkpoint, so that no attempt gets it again. Raises JobFailure, LeaseLost, Refused."""
     log.error("a checkpoint cannot be read: %s", error)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
-from baton.domain.errors import LeaseLost
+from baton.domain.errors import JobFailure, LeaseLost
 from baton.domain.goodput import Bucket
-from baton.domain.spec import parse_spec
+from baton.domain.protocol_versions import TAKES_SERIES
+from baton.domain.reasons import Reason
+from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.wire import Finish, Grant, Outcome, WorkerInfo
-from baton.storage import BlobStore
+from baton.storage import BlobStore, ObjectAccess
 from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
-from worker.attempt.claim import FINISH_SECONDS, claim_attempt, wait_for_service
+from worker.attempt.claim import FINISH_SECONDS, claim_attempt, give_back, new_claim_id, wait_for_service
 from worker.attempt.context import AttemptContext
 from worker.attempt.failures import failed, minimal_failure
 from worker.attempt.handover import handed_over, send_the_rest
@@ -28,22 +32,35 @@ from worker.ipc.progress import CELL
 from worker.preemption.deadline import NO_DEADLINE, Cost, Deadline, Pace
 from worker.preemption.notice import Notice
 from worker.retry import retry_call
+from worker.store_access.granted import store_of
+from worker.system_metrics import SystemMetrics, sources
 
 UNPROCESSABLE = 422
+NOT_HERE = {
+    True: "this worker runs no programs: it was started without --programs",
+    False: "this worker runs programs only: TensorFlow is not installed",
+}
+"""Why an attempt is given back, by whether it is of a program."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs attempts. `claimed` is called with the grant. `given_back` is called at the end with the finish message
-    (None: the lease was lost) and the time that the attempt spent in addition to training.
+    """Runs attempts. `store`: the worker's own store; None: the store of the grant. `direct`: whether to use the store
+    of the grant without the service if this machine has access to it.
 
-    `grace`: seconds for a hand-over without a notice that gives a time. `compiler`: gets the kernels of a GPU; None
-    without a GPU.
+    `claimed` is called with the grant. `given_back` is called at the end with the finish message (None: the lease was
+    lost) and the time that the attempt spent in addition to training.
+
+    `grace`: seconds for a hand-over if no notice gives a time. `compiler`: the autotuning settings; None without a GPU.
+
+    `programs`: whether this process runs programs; otherwise it trains classifiers. `wrong_process`: called with the
+    ids of attempt and claim for an attempt of the other kind: another process of this worker repeats the claim. None:
+    the attempt is given back, because this worker runs only one kind.
     """
 
     client: ServiceClient
-    store: BlobStore
+    store: BlobStore | None
     trainer: Trainer
     workspace: Workspace
     worker: WorkerInfo
@@ -53,13 +70,27 @@ class Runner:
     claimed: Callable[[Grant], None]
     given_back: Callable[[Grant, Finish | None, Cost], None] = lambda _grant, _finish, _cost: None
     compiler: Compiler | None = None
+    direct: bool = True
+    programs: bool = False
+    wrong_process: Callable[[str, str], None] | None = None
 
-    def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE) -> bool:
-        """Runs an attempt to its end, or hands it over before the deadline. False if it was not claimed here."""
-        grant = claim_attempt(self.client, self.store, self.worker, attempt_id)
+    def run(self, attempt_id: str, deadline: Deadline = NO_DEADLINE, claim_id: str | None = None) -> bool:
+        """Runs an attempt to its end, or hands it over before the deadline. False if this worker did not claim it.
+
+        `claim_id`: of a claim that this one repeats.
+        """
+        claim_id = claim_id or new_claim_id()
+        grant = claim_attempt(self.client, self.store, self.worker, attempt_id, claim_id)
         if grant is None:
             return False
+        of_program = "program" in grant.spec
+        if of_program is not self.programs and self.wrong_process is not None:
+            self.wrong_process(attempt_id, claim_id)
+            return True
         self.claimed(grant)
+        if of_program is not self.programs:
+            give_back(self.client, grant, JobFailure(Reason.WORKER_TOO_OLD, NOT_HERE[of_program]))
+            return True
         log.info("attempt %s of job %s, fence %d", grant.attempt, grant.job_id, grant.fence)
         pace = Pace(deadline)
         with traces.span("attempt", baton__job=grant.job_id) as span, Lease(self.client, grant) as lease:
@@ -78,30 +109,35 @@ class Runner:
             log.info("%s: %s", finish.outcome, finish.message or "done")
             return finish
         except (LeaseLost, Refused) as error:
-            log.warning("another worker has the job, nothing more is written: %s", error)
+            log.warning("another worker has the job; this worker writes nothing more: %s", error)
             return None
 
     def _end(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
         """Trains, and returns the message that ends the attempt, also after an exception. Raises LeaseLost."""
+        store: ObjectAccess | None = None
         try:
-            return self._train(grant, lease, pace)
+            store = store_of(grant, self.client, self.store, direct=self.direct)
+            return self._train(grant, lease, pace, store)
         except LeaseLost:
             raise
         except BaseException as error:  # a user program may raise SystemExit or a subclass of BaseException
-            if isinstance(error, CorruptCheckpoint):
-                # The best checkpoint of a stage. The next attempt gets no checkpoint that needs it.
-                quarantine(self.client, self.store, grant, error, wait_for_service)
+            if isinstance(error, CorruptCheckpoint) and store is not None:
+                # The restore checked the newest checkpoint, so the corrupt one is the best checkpoint of a stage.
+                # After the quarantine, the next attempt gets no checkpoint that needs it.
+                quarantine(self.client, store, grant, error, wait_for_service)
             finish = failed(grant.fence, error, lease.stands_at)
             log.error("%s: %s", finish.reason, finish.message)
             return finish
 
-    def _train(self, grant: Grant, lease: Lease, pace: Pace) -> Finish:
+    def _train(self, grant: Grant, lease: Lease, pace: Pace, store: ObjectAccess) -> Finish:
         spec = parse_spec(grant.spec, installed())
         CELL.allow(spec.limits.stall)
-        transfer = self.compiler.transfer(self.store, grant.job_id, spec) if self.compiler else None
+        transfer = None
+        if self.compiler is not None and isinstance(spec, JobSpec):
+            transfer = self.compiler.transfer(store, grant.job_id, spec)
         context = AttemptContext(
             client=self.client,
-            store=self.store,
+            store=store,
             lease=lease,
             notice=self.notice,
             grant=grant,
@@ -111,8 +147,10 @@ class Runner:
         )
         context.use_transfer(transfer)
         try:
-            with lease.watch.measure(Bucket.STARTUP):
-                snapshot = Restore(self.client, self.store, grant, context, self.environment, transfer).run()
+            with self._system_metrics(grant), lease.watch.measure(Bucket.STARTUP):
+                scratch = self.workspace.scratch
+                into = scratch and scratch / "restored"
+                snapshot = Restore(self.client, store, grant, context, self.environment, transfer, into).run()
                 results = self.trainer(spec, context, self.workspace, snapshot)
             with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
                 send_the_rest(context)
@@ -123,6 +161,12 @@ class Runner:
         finally:
             context.uploads.close()
 
+    def _system_metrics(self, grant: Grant) -> AbstractContextManager[object]:
+        if grant.protocol < TAKES_SERIES:
+            return nullcontext()
+        send = partial(self.client.series, grant.attempt_id, grant.fence)
+        return SystemMetrics(send, sources(self.workspace.cache))
+
     def _give_back(self, grant: Grant, finish: Finish) -> None:
         try:
             retry_call(
@@ -131,7 +175,7 @@ class Runner:
         except Refused as error:
             if error.status != UNPROCESSABLE or finish.outcome is not Outcome.FAILED:
                 raise
-            # An older service does not know newer reasons. Send a simpler message instead of waiting for the lease.
+            # An older service refuses newer reasons. A simpler message ends the attempt before the lease expires.
             log.warning("the service refuses the description of the failure: %s", error)
             less = minimal_failure(grant.fence, finish.at_step)
             retry_call(

@@ -17,7 +17,7 @@ from baton.system.file_locks import free, held
 # XLA writes text if the name has this ending.
 FILE = "autotuning.textproto"
 ROOM = 64 * 10**6
-"""Bytes that must be free on the disk: a compilation fails if XLA cannot write the file."""
+"""Bytes that must be free on the disk. If XLA cannot write the file, the compilation fails."""
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Folder:
         os.utime(self.file, ns=(0, 0))  # any later time shows that XLA wrote the file
 
     def written(self) -> bool:
-        """Whether XLA has written the file in this process. It does so after each compilation for a GPU."""
+        """Whether XLA has written the file in this process. XLA writes it after each compilation for a GPU."""
         try:
             return self.file.stat().st_mtime_ns > 0
         except OSError:
@@ -88,7 +88,8 @@ class Folder:
     def found(self) -> Results | None:
         """The content of the file, read again only after a change. Call it in the thread that compiles. Raises OSError.
 
-        A damaged file gives the last good one: on several devices two compilations may write at the same time.
+        If the file is damaged, returns the last good content. On several devices, two compilations may write the file
+        at the same time and damage it.
         """
         try:
             status = self.file.stat()

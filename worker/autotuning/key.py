@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from baton.domain.spec import JobSpec
 
 # Fields of a spec that do not change what is compiled. All other fields do.
 IRRELEVANT = {"name", "seed", "checkpoint", "retry", "queue", "priority", "source", "published", "labels"}
 IRRELEVANT_IN_STAGES = {"name", "epochs", "steps_per_epoch", "schedule", "start_from", "published"}
+IRRELEVANT_IN_DATASET = {"data", "nested", "on_broken"}
 SPEC, ABSENT = "spec", "none"
 
 
@@ -26,9 +28,8 @@ class AutotuningKey:
     @classmethod
     def of(cls, spec: JobSpec, machine: Mapping[str, str]) -> AutotuningKey:
         """The key of a job on this machine. `machine`: what the choice depends on in addition to the spec."""
-        data = spec.model_dump(
-            mode="json", exclude={**dict.fromkeys(IRRELEVANT, True), "stages": {"__all__": IRRELEVANT_IN_STAGES}}
-        )
+        parts: dict[str, Any] = {"stages": {"__all__": IRRELEVANT_IN_STAGES}, "dataset": IRRELEVANT_IN_DATASET}
+        data = spec.model_dump(mode="json", exclude={**dict.fromkeys(IRRELEVANT, True), **parts})
         return cls({**machine, SPEC: _digest(data)})
 
     @cached_property

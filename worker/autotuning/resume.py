@@ -13,9 +13,10 @@ from worker.failure_texts import CRASHED
 
 
 def doubt(attempts: Iterable[AttemptView], number: int, step: int) -> str | None:
-    """Why an attempt must not use the results of the checkpoint at `step`: one that used them failed at once.
+    """Why an attempt must not use the results of the checkpoint at `step`; None if it may.
 
-    A kill, a preemption or a failure at a later step says nothing about the results.
+    The reason is an earlier attempt that used these results and failed at once. A kill, a preemption or a failure at a
+    later step is no evidence against the results.
     """
     for one in attempts:
         if one.attempt < number and one.start_step == step and one.end_step in (None, step) and _crashed(one):
@@ -43,7 +44,7 @@ def resume(
         transfer.restore(carried, fetch)
     except UnusableResults as error:
         transfer.begin(afresh=doubted is not None)
-        # Before the first step no kernel has computed anything.
+        # Before the first step no kernel has computed anything, so other kernels cannot make the resume inexact.
         matters = step > 0 and (transfer.needed or isinstance(error, OtherMachine))
         return str(error) if matters else None
     return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from baton.domain.manifest import ProgramFile, ProgramSet, program_object
 from baton.domain.spec import JobSpec
-from baton.storage import BlobStore
-from baton.storage.errors import StoreError
+from baton.storage import ObjectAccess
+from baton.storage.errors import AlreadyExists, StoreError
 from worker.autotuning.folder import FILE, Folder, Results, open_folder
 from worker.autotuning.key import AutotuningKey
 from worker.autotuning.machine_cache import LocalCache
@@ -54,7 +55,7 @@ class Compiler:
             log.warning("cannot keep autotuning results: %s", error)
             return cls(machine, cache, None, f"the cache of the worker cannot hold autotuning results: {error}")
 
-    def transfer(self, store: BlobStore, job_id: str, spec: JobSpec) -> ResultsTransfer:
+    def transfer(self, store: ObjectAccess, job_id: str, spec: JobSpec) -> ResultsTransfer:
         """The transfer of one attempt."""
         return ResultsTransfer(self, store, job_id, spec)
 
@@ -70,7 +71,7 @@ class ResultsTransfer:
     `needed`: whether the kernels depend on the results. With `deterministic: true` XLA does no autotuning.
     """
 
-    def __init__(self, compiler: Compiler, store: BlobStore, job_id: str, spec: JobSpec) -> None:
+    def __init__(self, compiler: Compiler, store: ObjectAccess, job_id: str, spec: JobSpec) -> None:
         self.needed = spec.deterministic is not True
         self._folder, self._lacking = compiler.folder, compiler.lacking
         self._store, self._job_id, self._key = store, job_id, AutotuningKey.of(spec, compiler.machine)
@@ -152,12 +153,15 @@ class ResultsTransfer:
     def _send(self, results: Results) -> ProgramFile:
         name = program_object(self._job_id, self._key.text, results.digest, FILE)
         if name not in self._sent:
-            self._store.put(name, results.data)
+            # The name contains the digest, so an existing object has the same content. The service refuses to replace
+            # an object of another attempt.
+            with suppress(AlreadyExists):
+                self._store.put(name, results.data)
             self._sent[name] = ProgramFile(name=FILE, size=len(results.data), crc32c=results.crc32c, object=name)
         return self._sent[name]
 
     def keep(self, results: Results | None) -> None:
-        """Keeps the results on this machine: a checkpoint was made with them, so they work."""
+        """Keeps the results on this machine. They work, because a checkpoint was made with them."""
         if results and results != self._offered:
             self._offered = results
             if self._sets.give(self._key.text, results, self._begun):

@@ -1,33 +1,32 @@
 """Writes and reads the objects of a checkpoint. Every read verifies the checksums.
 
-A checkpoint has several objects and a row in the database. Neither an object store nor the two together have a
-transaction for that, so the order of the writes makes a checkpoint atomic:
+A checkpoint has several objects in the store and a row in the database. No transaction can include all of them, so the
+order of the writes makes a checkpoint atomic:
 
 1. The payload. The prefix contains the fencing token and the number of the save, so no other save writes these names.
-2. The manifest, with the sizes and checksums of the payload, under the condition that it does not exist. A manifest
-   therefore never changes. A retry whose earlier answer was lost finds its own bytes and succeeds.
-3. The commit at the service (`sender.py`), which the service accepts only with the current fencing token and which
-   contains the checksum of the manifest. From then on the checkpoint exists.
+2. The manifest, with the sizes and checksums of the payload. The write succeeds only if no manifest exists, so a
+   manifest never changes. If the answer to a successful write was lost, the retry finds its own bytes and succeeds.
+3. The commit at the service (`sender.py`). It contains the checksum of the manifest, and the service accepts it only
+   with the current fencing token. After the commit the checkpoint exists.
 
-The price: a worker that dies before its commit leaves objects that no row refers to. The service deletes them after the
-attempt has ended. In return no lock and no listing of the store is needed, and a reader, which only gets prefixes from
-the service, never sees an incomplete checkpoint.
+The disadvantage: a worker that dies before its commit leaves objects that no row refers to. The service deletes them
+after the attempt has ended. The advantage: no lock and no listing of the store is needed. A reader gets prefixes only
+from the service, so it never sees an incomplete checkpoint.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as dump_arrays
 
 from baton.domain.errors import BatonError
 from baton.domain.manifest import (
     CURSOR,
+    FILES,
     FORMAT,
     MANIFEST,
     STATE,
@@ -36,16 +35,17 @@ from baton.domain.manifest import (
     ManifestHead,
     ProgramSet,
 )
-from baton.storage import BlobStore
+from baton.storage import ObjectAccess
 from baton.storage.checksum import crc32c_of
 from baton.storage.errors import AlreadyExists, Corrupted, NotFound
-from worker.checkpointing.snapshot import Snapshot
+from worker.checkpointing.saved_folder import Download, SavedFolder, upload_folder
+from worker.checkpointing.snapshot import Arrays, Snapshot
 
 
 class CorruptCheckpoint(BatonError):
     """A checkpoint does not match its manifest, or has none. Use the checkpoint before it.
 
-    `missing`: the store answered that it holds no manifest of this checkpoint.
+    `missing`: the store answered that there is no manifest of this checkpoint.
     """
 
     code = "corrupt-checkpoint"
@@ -81,22 +81,27 @@ class Written:
 
 
 def write_checkpoint(
-    store: BlobStore,
+    store: ObjectAccess,
     prefix: str,
     snapshot: Snapshot,
     owner: Writer,
     programs: ProgramSet | None = None,
     rows_from: int | None = None,
+    wanted: Callable[[], None] = lambda: None,
 ) -> Written:
-    """Writes payload, then manifest. A retry writes the same bytes: also the time is that of the snapshot.
+    """Writes payload, then manifest. A retry writes the same bytes: even the time in them is that of the snapshot.
 
-    `programs`: the autotuning results that it was made with; they are already in the store. `rows_from`: see Manifest.
+    `programs`: the autotuning results with which the checkpoint was made; they are already in the store. `rows_from`:
+    see Manifest. `wanted`: called before each file of a program; raises if the checkpoint is not needed any more.
 
     Raises:
         StoreError: the store did not accept it.
     """
-    payload = {STATE: dump_arrays(snapshot.arrays), CURSOR: _cursor(snapshot)}
-    files = tuple(_write(store, prefix, name, data) for name, data in payload.items())
+    if isinstance(snapshot.state, SavedFolder):
+        files = upload_folder(snapshot.state, lambda name, path: _write(store, prefix, name, path), wanted)
+    else:
+        files = (_write(store, prefix, STATE, dump_arrays(snapshot.state)),)
+    files = (*files, _write(store, prefix, CURSOR, _cursor(snapshot)))
     manifest = Manifest(
         job_id=owner.job_id,
         attempt_id=owner.attempt_id,
@@ -112,6 +117,24 @@ def write_checkpoint(
     return Written(prefix, _write_manifest(store, prefix, data), len(data) + sum(f.size for f in files))
 
 
+def dump_arrays(arrays: Arrays) -> bytes:
+    """The arrays as a safetensors file."""
+    from safetensors.numpy import save  # not at the top: a process that runs a program needs no NumPy
+
+    return save(arrays)
+
+
+def load_arrays(data: bytes) -> Arrays:
+    """The arrays of a safetensors file. Raises ValueError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
 def _cursor(snapshot: Snapshot) -> bytes:
     """The cursor as JSON. The rows of a long history are already serialised; this only inserts them."""
     rest = json.dumps(snapshot.cursor).encode()
@@ -120,12 +143,12 @@ def _cursor(snapshot: Snapshot) -> bytes:
     return b'{"history": ' + snapshot.history.json() + (b", " + rest[1:] if snapshot.cursor else b"}")
 
 
-def _write(store: BlobStore, prefix: str, name: str, data: bytes) -> FileEntry:
-    store.put(f"{prefix}/{name}", data)
-    return FileEntry(name=name, size=len(data), crc32c=crc32c_of(data))
+def _write(store: ObjectAccess, prefix: str, name: str, data: bytes | Path) -> FileEntry:
+    stored = store.put(f"{prefix}/{name}", data)  # computes the checksum while it reads the data
+    return FileEntry(name=name, size=stored.size, crc32c=stored.crc32c or crc32c_of(data))
 
 
-def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
+def _write_manifest(store: ObjectAccess, prefix: str, data: bytes) -> str:
     try:
         store.put(f"{prefix}/{MANIFEST}", data, if_absent=True)
     except AlreadyExists:
@@ -135,29 +158,60 @@ def _write_manifest(store: BlobStore, prefix: str, data: bytes) -> str:
     return crc32c_of(data)
 
 
-def read_checkpoint(store: BlobStore, prefix: str, manifest_crc32c: str | None = None) -> tuple[Snapshot, Manifest]:
-    """Reads a checkpoint and verifies all bytes: the files by the manifest, the manifest by the committed checksum.
+def read_checkpoint(store: ObjectAccess, prefix: str, manifest_crc32c: str | None = None) -> tuple[Snapshot, Manifest]:
+    """Reads a classifier's checkpoint into memory, and verifies all bytes. See CheckpointReader for the errors."""
+    return CheckpointReader(store, prefix, manifest_crc32c).read()
 
-    Raises:
-        CorruptCheckpoint: it is damaged or incomplete.
-        NewerCheckpoint: a newer worker wrote it.
-        StoreError: the store could not be read; the checkpoint may be good.
+
+class CheckpointReader:
+    """Reads a checkpoint, and verifies all bytes: the files by the manifest, the manifest by the committed checksum.
+
+    `folder`: the files of a program are downloaded into it; not needed for a classifier's checkpoint. After an error of
+    the store, another call of `read` continues the downloads.
     """
-    manifest = _manifest(store, prefix, manifest_crc32c)
-    data = {entry.name: _read(store, prefix, entry) for entry in manifest.files}
-    try:
-        arrays, cursor = load_arrays(data[STATE]), json.loads(data[CURSOR])
-    except (KeyError, ValueError, SafetensorError) as error:
-        raise CorruptCheckpoint(prefix, repr(error)) from error
-    taken, rows_from = manifest.created_at, manifest.rows_from
-    return Snapshot(manifest.position, arrays, cursor, taken_at=taken, rows_from=rows_from), manifest
+
+    def __init__(
+        self, store: ObjectAccess, prefix: str, manifest_crc32c: str | None = None, folder: Path | None = None
+    ) -> None:
+        self._store, self._prefix, self._crc32c, self._folder = store, prefix, manifest_crc32c, folder
+        self._download: Download | None = None
+
+    def read(self) -> tuple[Snapshot, Manifest]:
+        """The checkpoint.
+
+        Raises:
+            CorruptCheckpoint: it is damaged or incomplete.
+            NewerCheckpoint: a newer worker wrote it.
+            StoreError: the store could not be read; the checkpoint may be good.
+        """
+        manifest = _manifest(self._store, self._prefix, self._crc32c)
+        in_folder = [entry for entry in manifest.files if entry.name.startswith(f"{FILES}/")]
+        data = {e.name: _read(self._store, self._prefix, e) for e in manifest.files if e not in in_folder}
+        try:
+            cursor = json.loads(data[CURSOR])
+            state = self._files(in_folder) if self._folder else load_arrays(data[STATE])
+        except (KeyError, ValueError) as error:
+            raise CorruptCheckpoint(self._prefix, repr(error)) from error
+        taken, rows_from = manifest.created_at, manifest.rows_from
+        snapshot = Snapshot(manifest.position, state, cursor, taken_at=taken, rows_from=rows_from, prefix=self._prefix)
+        return snapshot, manifest
+
+    def _files(self, entries: list[FileEntry]) -> SavedFolder:
+        assert self._folder is not None
+        if self._download is None:
+            self._download = Download(self._store, self._prefix, entries, self._folder)
+        try:
+            self._download.run()
+        except (NotFound, Corrupted) as error:
+            raise CorruptCheckpoint(self._prefix, str(error)) from error
+        return SavedFolder(self._folder / FILES)
 
 
-def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
+def _manifest(store: ObjectAccess, prefix: str, crc32c: str | None) -> Manifest:
     try:
         data = store.get(f"{prefix}/{MANIFEST}")
         if crc32c not in (None, crc32c_of(data)):
-            raise CorruptCheckpoint(prefix, f"{MANIFEST} is not the one that was committed")
+            raise CorruptCheckpoint(prefix, f"{MANIFEST} differs from the committed one")
         if (found := ManifestHead.model_validate_json(data).format) > FORMAT:
             raise NewerCheckpoint(f"{prefix}/{MANIFEST} has format {found}; this worker reads formats up to {FORMAT}")
         return Manifest.model_validate_json(data)
@@ -167,7 +221,7 @@ def _manifest(store: BlobStore, prefix: str, crc32c: str | None) -> Manifest:
         raise CorruptCheckpoint(prefix, f"{MANIFEST}: {error}") from error
 
 
-def _read(store: BlobStore, prefix: str, entry: FileEntry) -> bytes:
+def _read(store: ObjectAccess, prefix: str, entry: FileEntry) -> bytes:
     try:
         data = store.get(f"{prefix}/{entry.name}")
     except (NotFound, Corrupted) as error:

@@ -18,7 +18,7 @@ from baton.domain.wire import (
     Grant,
     Note,
 )
-from baton.storage import BlobStore
+from baton.storage import ObjectAccess
 from baton.storage.checksum import crc32c_of
 from baton.telemetry import traces
 from worker.api_client.client import Refused, ServiceClient
@@ -26,7 +26,7 @@ from worker.autotuning.folder import Results
 from worker.autotuning.transfer import ResultsTransfer
 from worker.checkpointing.checkpoint_files import Writer, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
-from worker.store_identity import wrong_store_as_failure
+from worker.store_access.own_store import wrong_store_as_failure
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +41,19 @@ class SaveCost:
 
 @dataclass(frozen=True)
 class Save:
-    """The content of one checkpoint."""
+    """The content of one checkpoint. `first`: what must be stored before its commit, such as points of series."""
 
     prefix: str
     snapshot: Snapshot
     roles: frozenset[CheckpointRole]
     autotuning: Results | None
     cost: SaveCost
+    first: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class File:
-    """A file for people. `target`: its object in the store. `make`: writes it to a path."""
+    """A file for users. `target`: its object in the store. `make`: writes it to a path."""
 
     name: str
     target: str
@@ -63,14 +64,15 @@ class File:
 class Sender:
     """Its methods are called by the threads of the upload queue.
 
-    `saved`: called after the upload of a checkpoint, with the seconds that it stalled the loop, and that the upload
-    took. `wanted`: called between an upload and its commit; raises if the commit must not be sent any more.
+    `saved(stall, seconds)`: called after the upload of a checkpoint and before its commit. `stall`: seconds for which
+    the save stopped the training loop. `seconds`: duration of the upload. `wanted`: called between an upload and its
+    commit; raises if the commit must not be sent any more.
     """
 
     def __init__(
         self,
         client: ServiceClient,
-        store: BlobStore,
+        store: ObjectAccess,
         grant: Grant,
         owner: Writer,
         *,
@@ -80,7 +82,7 @@ class Sender:
         self._client, self._store, self._grant, self._owner = client, store, grant, owner
         self._saved, self._wanted = saved, wanted
         self.transfer: ResultsTransfer | None = None
-        # The trace of the attempt: another thread writes the checkpoints.
+        # Kept here, because the thread that writes the checkpoints does not inherit the trace of the attempt.
         self._trace = traces.carrier()
         self._lock = threading.Lock()
         self._unrecorded: set[int] = set()
@@ -110,13 +112,16 @@ class Sender:
 
     def save(self, save: Save, rows_from: int | None) -> None:
         """Writes and commits a checkpoint. `rows_from`: see Manifest; it must be the same in each try."""
-        # Not measured: each content is sent once, so its time says nothing about the next save.
+        # Not part of the measured time: the results are sent only once, so the next save does not take this time.
         programs = self.transfer.send(save.autotuning) if self.transfer else None
         begun, step = time.monotonic(), save.snapshot.position.global_step
         with traces.span("checkpoint", self._trace, baton__step=step, baton__prefix=save.prefix):
-            written = write_checkpoint(self._store, save.prefix, save.snapshot, self._owner, programs, rows_from)
+            written = write_checkpoint(
+                self._store, save.prefix, save.snapshot, self._owner, programs, rows_from, self._wanted
+            )
             seconds = time.monotonic() - begun
             self._saved(save.cost.stall, seconds)
+            save.first()
             self._wanted()
             commit = CheckpointCommit(
                 fence=self._grant.fence,

@@ -18,9 +18,10 @@ _T = TypeVar("_T")
 
 
 class StoreTroubles:
-    """The troubles of one attempt, by kind of work. `changed`: called once when a failure begins to be reported.
+    """The failures and slow calls of one attempt, by kind of work. `changed`: called once when a failure begins to be
+    reported.
 
-    `answered`: called after each try, whether it failed or not.
+    `answered`: called after each try, successful or not.
     """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:

@@ -15,10 +15,11 @@ log = logging.getLogger(__name__)
 class UploadTask:
     """Something to send. A newer task replaces a waiting one if its `covers` is a superset of the older `covers`.
 
-    `optional` tasks are files for people. They have their own lane and are dropped when time is short. Their
-    failure is reported to `lost` and does not end the attempt. `saves`: it writes to the store. Such a task is
-    dropped when the job is cancelled, and takes turns with those that do not. `yields`: a task that saves may be sent
-    before it. `what`: a description of the work for error reports.
+    `optional` tasks are files for users. They have their own lane and are dropped when time is short. Their
+    failure is reported to `lost` and does not end the attempt. `saves`: this task writes to the store. A task that
+    saves is dropped when the job is cancelled. Tasks that save and other tasks are sent alternately. `yields`: a task
+    that saves may be sent before this one. `what`: a description of the work for error reports. `settled`: called once
+    when the task leaves the queue: it was sent, replaced or dropped. It must be short and must not use the queue.
     """
 
     send: Callable[[], None]
@@ -28,14 +29,15 @@ class UploadTask:
     yields: bool = False
     lost: Callable[[Exception], None] | None = None
     what: str = "saving"
+    settled: Callable[[], None] = lambda: None
 
     def supersedes(self, older: UploadTask) -> bool:
-        """Whether the older task need not be sent any more."""
+        """Whether the older task does not have to be sent any more."""
         return bool(older.covers) and older.covers <= self.covers
 
 
 class UploadLane:
-    """Sends the tasks of one lane in its thread.
+    """Sends the tasks of one lane in a thread of this lane.
 
     `changed` protects all lanes of a queue. `deliver` sends one task and handles its errors. `ready`: whether the next
     task may be sent; called with the lock held.
@@ -74,9 +76,11 @@ class UploadLane:
         for older in self._waiting:
             if not task.supersedes(older):
                 kept.append(older)
-            elif not placed:
+                continue
+            if not placed:
                 kept.append(task)
                 placed = True
+            older.settled()
         if not placed:
             kept.append(task)
         self._waiting = kept
@@ -84,7 +88,12 @@ class UploadLane:
 
     def drop(self, which: Callable[[UploadTask], bool] = lambda _task: True) -> None:
         """Removes waiting tasks. Call it with the lock held."""
-        self._waiting = deque(task for task in self._waiting if not which(task))
+        waiting, self._waiting = self._waiting, deque()
+        for task in waiting:
+            if which(task):
+                task.settled()
+            else:
+                self._waiting.append(task)
         self._changed.notify_all()
 
     def close(self) -> None:
@@ -109,15 +118,16 @@ class UploadLane:
             try:
                 self._deliver(task)
             finally:
+                task.settled()
                 with self._changed:
                     self.sending = None
                     self._changed.notify_all()
 
     def _pick(self) -> UploadTask:
-        """The next task. Tasks that save and tasks that do not alternate; each kind is sent in order.
+        """The next task. Tasks that save alternate with other tasks; each kind is sent in order.
 
-        Rows of short epochs may come faster than they are sent: a checkpoint must not wait until all rows are sent. It
-        overtakes nothing else: an event that was reported before a checkpoint is recorded before it.
+        Rows of short epochs may be queued faster than they are sent, and a checkpoint must not wait until all rows are
+        sent. A checkpoint overtakes only rows. An event that was reported before a checkpoint is recorded before it.
         """
         turn = self._waiting[0]
         if self._saved:

@@ -1,4 +1,4 @@
-"""Sends the training loop's data in the background. State and files for people have separate lanes."""
+"""Sends the training loop's data in the background. State and files for users have separate lanes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class GivenUp(BatonError):
 class UploadQueue:
     """Sends upload tasks in the background: state, rows and notes in one lane, optional files in the other.
 
-    Within a lane checkpoints are sent in order, and so are rows and notes. A checkpoint may overtake rows: its manifest
-    names the first that was not recorded. A file that takes long or fails does not delay the state. Retries during
-    outages of the service or the store while the lease is held. Sends nothing more after a failure that ends the
-    attempt. `troubles`: receives the failures that are retried.
+    Within a lane, checkpoints are sent in order; rows and notes are sent in order too. A checkpoint may overtake rows,
+    so its manifest names the first row that was not recorded. A file that takes long or fails does not delay the state.
+    During outages of the service or the store, the queue retries while the lease is valid. After a failure that ends
+    the attempt, it sends nothing more. `troubles`: receives the failures that are retried.
     """
 
     def __init__(
@@ -50,7 +50,9 @@ class UploadQueue:
         """Queues a task. Tasks that it supersedes are not sent. Raises the failure of an earlier task, if any."""
         with self._changed:
             self.check()
-            if not (self._closed or self._dropped(task)):
+            if self._closed or self._dropped(task):
+                task.settled()
+            else:
                 (self._files if task.optional else self._state).put(task)
 
     def check(self) -> None:
@@ -90,7 +92,7 @@ class UploadQueue:
             return not any(task.saves for task in self._state.unsent)
 
     def flush(self, *, seconds: float | None = None, hurry: bool = False, files: bool = True) -> bool:
-        """Waits until all tasks are sent, at most `seconds`. False: the time was over.
+        """Waits until all tasks are sent, at most `seconds`. False: the time limit was reached.
 
         `hurry`: call `hurry()`, and wait only for the state. `files`: whether to wait for the files too.
         """
@@ -139,12 +141,12 @@ class UploadQueue:
             self._failed(task, error)
 
     def _failed(self, task: UploadTask, error: BaseException) -> None:
-        # A wrong store is not only a failure of this file: everything that follows would go to the wrong store too.
+        # A wrong store ends the attempt, even if only a file failed: all later uploads would go to the wrong store too.
         wrong = isinstance(error, JobFailure) and error.reason == Reason.WRONG_STORE
         if not task.optional or wrong or not isinstance(error, Exception):
             self._fail(error)
             return
-        log.warning("%s failed, training goes on", task.what, exc_info=error)
+        log.warning("%s failed; training continues", task.what, exc_info=error)
         self._report_lost(task, error)
 
     def _report_lost(self, task: UploadTask, error: Exception) -> None:
@@ -155,7 +157,7 @@ class UploadQueue:
             log.exception("could not report the failure of %s", task.what)
 
     def _pause(self, task: UploadTask, seconds: float) -> None:
-        """Waits between two tries. Raises GivenUp if the task is not tried again, and LeaseLost."""
+        """Waits between two tries. Raises GivenUp if there is no further try of the task, and LeaseLost."""
         until = time.monotonic() + seconds
         with self._changed:
             while True:

@@ -1,6 +1,6 @@
 """Messages of a training process to its supervisor: one JSON object per line over a pipe. Both run the same release.
 
-A message about an attempt carries the attempt's id. `Inbox` reads each byte once.
+A message about an attempt contains the attempt's id. `Inbox` reads each byte once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class MessageUnreadable(ValueError):
 
 @dataclass(frozen=True)
 class Ready:
-    """The libraries are imported, the process waits for an attempt. `device`: what it trains on. `problem`: why it
-    cannot train on that device; it takes no attempt then.
+    """The libraries are imported, and the process waits for an attempt. `device`: the device for training. `problem`:
+    why it cannot train on that device; a process with a problem takes no attempt.
     """
 
     device: str
@@ -34,10 +34,11 @@ class Ready:
 
 @dataclass(frozen=True)
 class Held:
-    """The process claimed the attempt. `attempt_id` and `fence` identify it to the service; `job_id`, `attempt`,
-    `fence` to the store.
+    """The process claimed the attempt. Calls of the service need `attempt_id` and `fence`. Names of objects in the
+    store contain `job_id`, `attempt` and `fence`.
 
-    `token`: authorizes the attempt's calls. `protocol`: the service's version.
+    `token`: authorizes the attempt's calls. `protocol`: the service's version. `store_url`: the store that the service
+    hands out; empty if it is older.
     """
 
     attempt_id: str
@@ -46,6 +47,7 @@ class Held:
     attempt: int
     token: str | None = field(default=None, repr=False)
     protocol: int = FIRST
+    store_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ class NotHeld:
     """The process did not get the attempt. It waits for another one."""
 
     attempt_id: str
+
+
+@dataclass(frozen=True)
+class WrongProcess:
+    """The process claimed an attempt that another kind of process runs, and is about to exit. It started no lease.
+
+    A process that repeats the claim with `claim_id` gets the same grant.
+    """
+
+    attempt_id: str
+    claim_id: str
 
 
 @dataclass(frozen=True)
@@ -71,9 +84,9 @@ class GivenBack:
     fault: str | None = None
 
 
-Message = Ready | Held | NotHeld | GivenBack
+Message = Ready | Held | NotHeld | WrongProcess | GivenBack
 _KINDS: Mapping[str, type[Message]] = MappingProxyType(
-    {"ready": Ready, "held": Held, "not_held": NotHeld, "given_back": GivenBack}
+    {"ready": Ready, "held": Held, "not_held": NotHeld, "wrong_process": WrongProcess, "given_back": GivenBack}
 )
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(

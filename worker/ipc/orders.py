@@ -19,16 +19,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """An attempt to claim and train, and the end of the session."""
+    """An attempt to claim and train, and the end of the session. `claim_id`: of a claim to repeat; None: a new one."""
 
     attempt_id: str
     deadline: Deadline
+    claim_id: str | None = None
 
 
-def order_line(attempt_id: str, deadline: Deadline | None = None) -> str:
+def order_line(attempt_id: str, deadline: Deadline | None = None, claim_id: str | None = None) -> str:
     """The line that assigns an attempt."""
     until = None if deadline is None or math.isinf(deadline.ends_at) else deadline.ends_at
-    return json.dumps({"attempt_id": attempt_id, "ends_at": until, "deadline": deadline.text if deadline else ""})
+    order = {"attempt_id": attempt_id, "ends_at": until, "deadline": deadline.text if deadline else ""}
+    return json.dumps(order | {"claim_id": claim_id})
 
 
 def notice_line(details: NoticeDetails) -> str:
@@ -39,7 +41,7 @@ def notice_line(details: NoticeDetails) -> str:
 def read_orders(lines: Iterable[str], notice: Notice, grace: float) -> SimpleQueue[Order]:
     """A queue of the attempts in `lines`. Notices are passed to `notice` at once.
 
-    At the end of `lines` the worker has ended, so this process exits. It also exits after an unreadable line.
+    The end of `lines` means that the worker has ended, so this process exits. It also exits after an unreadable line.
     """
     orders: SimpleQueue[Order] = SimpleQueue()
 
@@ -59,9 +61,14 @@ def _take(order: dict[str, object], orders: SimpleQueue[Order], notice: Notice, 
     match order:
         case {"notice": dict(details)}:
             notice.take(NoticeDetails(**details))
-        case {"attempt_id": str(attempt_id), "ends_at": None}:
-            orders.put(Order(attempt_id, Deadline(grace=grace)))
-        case {"attempt_id": str(attempt_id), "ends_at": float(ends_at), "deadline": str(text)}:
-            orders.put(Order(attempt_id, Deadline(text, ends_at, grace)))
+        case {"attempt_id": str(attempt_id), "ends_at": None, "claim_id": None | str() as claim_id}:
+            orders.put(Order(attempt_id, Deadline(grace=grace), claim_id))
+        case {
+            "attempt_id": str(attempt_id),
+            "ends_at": float(ends_at),
+            "deadline": str(text),
+            "claim_id": None | str() as claim_id,
+        }:
+            orders.put(Order(attempt_id, Deadline(text, ends_at, grace), claim_id))
         case _:
             raise ValueError(f"neither an attempt nor a notice: {order}")

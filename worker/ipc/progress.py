@@ -22,15 +22,15 @@ from worker.ipc.shared_memory import memory_file
 SIZE = 4096
 MAX_TEXT = 400
 _HEAD = struct.Struct("=QddQ")
-"""Number of advances, stall limit, time by which the process must have ended, whether that is a cancellation."""
+"""Number of advances, stall limit, time by which the process must have ended, whether a cancellation set this time."""
 
 
 @dataclass(frozen=True)
 class Seen:
     """The content of a cell. `advances`: how often progress was made. `limit`: allowed seconds without progress.
 
-    `end_by`: the time by `time.monotonic` by which the process must have ended; infinite: no limit. `cancelled`: the
-    reason is a cancellation, not a lost lease. `doing`: the current activity in words.
+    `end_by`: the process must end before this time of `time.monotonic`; infinite: no limit. `cancelled`: the reason for
+    `end_by` is a cancellation, not a lost lease. `doing`: the current activity in words.
     """
 
     advances: int
@@ -41,7 +41,7 @@ class Seen:
 
 
 class Cell:
-    """One process writes, from any thread; another process reads. It may read a text that is only partly written."""
+    """One process writes, from any thread; another process reads. The reader may get a partly written text."""
 
     def __init__(self, memory: mmap.mmap | None = None) -> None:
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Cell:
             self._write(doing)
 
     def doing(self, text: str) -> None:
-        """Sets the text of what is waited for. This is not progress."""
+        """Sets the text that describes the current wait. This is not progress."""
         with self._lock:
             self._write(text)
 
@@ -123,14 +123,14 @@ doing = CELL.doing
 
 
 class Waits:
-    """Whether the training loop waits for another thread. Then each answer that the thread gets counts as progress."""
+    """Whether the training loop waits for another thread. During a wait, each answer to that thread is progress."""
 
     def __init__(self, cell: Cell = CELL) -> None:
         self._cell, self._what = cell, ""
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        """Inside, the loop waits. `what`: for what, in words."""
+        """Within this context the loop waits. `what`: a text that describes what it waits for."""
         self._what = what
         self._cell.advanced(what)
         try:

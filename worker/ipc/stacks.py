@@ -18,7 +18,7 @@ SIGNAL = signal.SIGUSR2
 PYTHON_SECONDS, QUIET_SECONDS = 3.0, 0.3
 """Time limit for the Python stacks, and the pause in the output after which they count as complete."""
 NATIVE_SECONDS = 20.0
-MAX_THREADS = 200
+MAX_THREADS, MAX_CHILDREN = 200, 8
 MAX_NATIVE_BYTES = 200_000
 _FRAME = re.compile(r'^  File "(?P<file>[^"]*)", line (?P<line>\d+) in (?P<name>.*)$')
 _DEBUGGERS = (
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def listen() -> None:
     """From now on SIGUSR2 makes this process write the Python stacks of all threads to its standard error.
 
-    A C signal handler writes them: it needs neither the interpreter's lock nor a free thread.
+    A C signal handler writes them, because it needs neither the interpreter's lock nor a free thread.
     """
     faulthandler.register(SIGNAL, all_threads=True, chain=False)
 
@@ -40,12 +40,15 @@ def listen() -> None:
 def write_stacks(pid: int, children: Sequence[int], output: int, read: Callable[[int], bytes], size: int) -> str:
     """Writes the stacks of a process to the file `output`, which is its own log, in bounded time.
 
-    `read`: returns the bytes of that log from an offset. `size`: its current size in bytes. `children`: processes that
-    it has started. Returns the innermost Python frame of the main thread; empty if unknown. Never raises.
+    `read`: returns the bytes of that log from an offset. `size`: its current size in bytes. `children`: child processes
+    of the process. Returns the innermost Python frame of the main thread; empty if unknown. Never raises.
     """
     try:
         _write(output, f"--- stalled: the stacks of process {pid} follow\n".encode())
         text = _python_stacks(pid, read, size)
+        end = size + len(text)
+        for one in children[:MAX_CHILDREN]:  # a program that called baton.init() listens too
+            end += len(_python_stacks(one, read, end))
         for one in (pid, *children):
             _write(output, kernel_state(one).encode())
         _write(output, native_stacks(pid))
@@ -80,7 +83,7 @@ def _catches(pid: int) -> bool:
 
 
 def innermost(text: str) -> str:
-    """The innermost frame of the main thread in faulthandler's output. It lists the main thread last."""
+    """The innermost frame of the main thread in faulthandler's output, which lists the main thread last."""
     threads = text.split("(most recent call first):")[1:]
     frames = [match for line in (threads[-1].splitlines() if threads else ()) if (match := _FRAME.match(line))]
     return f"{frames[0]['name']} ({Path(frames[0]['file']).name}:{frames[0]['line']})" if frames else ""

@@ -49,7 +49,7 @@ class Backlog:
             self._tail, self._left_out = b"", 0
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes, or as many as there are."""
+        """The next `size` bytes, or fewer if fewer are left."""
         with self._lock:
             taken = bytes(self._waiting[:size])
             del self._waiting[:size]

@@ -30,7 +30,8 @@ class Output:
         self._on_output, self._tee, self._offset = on_output, _Tee(show), 0
         self._file = tempfile.TemporaryFile(prefix="baton-output-", buffering=0)  # noqa: SIM115 - open until close()
         flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
-        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)  # the writer follows a truncation
+        # With O_APPEND the writer continues at the new end after a truncation.
+        fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_APPEND)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
@@ -62,7 +63,7 @@ class Output:
         self._tee.flush()
 
     def _drain(self) -> None:
-        # With pread: the file offset is shared with the writing process.
+        # pread is used because the file offset is shared with the writing process.
         while chunk := os.pread(self._file.fileno(), CHUNK_BYTES, self._offset):
             self._offset += len(chunk)
             self._on_output(chunk)
@@ -73,7 +74,7 @@ class Output:
 
 
 class _Tee:
-    """Writes whole lines to the stderr of the worker, which also has the worker's own lines. `show`: formats them."""
+    """Writes only whole lines, because the worker writes its own lines to the same stderr. `show`: formats them."""
 
     def __init__(self, show: Callable[[bytes], bytes]) -> None:
         self._line, self._format = b"", show
@@ -91,7 +92,7 @@ class _Tee:
     def _show(self, end: int) -> None:
         text, self._line = self._line[:end], self._line[end:]
         if text:
-            # Not through sys.stderr: a fork could inherit the lock of its buffer.
+            # sys.stderr is not used: a forked process could inherit the locked buffer.
             with suppress(OSError):  # a closed stderr must not stop the worker
                 shown = self._format(text)
                 while shown:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from baton.domain.errors import LeaseLost
 from baton.storage import (
     AlreadyExists,
-    BlobStore,
     Corrupted,
+    ObjectAccess,
     StoreError,
     StoreUnavailable,
     open_store,
 )
+from worker.ipc.messages import Held
 from worker.log_shipping.backlog import Backlog
 from worker.log_shipping.records import as_records
 
@@ -30,11 +32,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pace:
-    """How often a segment is shipped, and how large it is. Seconds and bytes.
+    """How often a segment is shipped, in seconds, and how large it is, in bytes.
 
     The pause between two segments grows with the age of the log, from `shortest` to `longest`: a week of training makes
-    about 10,000 objects, not 300,000. `burst` bytes are shipped sooner. `give_up`: how long to retry after the end of
-    the process if the store is unavailable.
+    about 10,000 objects, not 300,000. When `burst` bytes wait, they are shipped sooner. `give_up`: how long to retry
+    after the end of the process if the store is unavailable.
     """
 
     shortest: float = 2.0
@@ -56,14 +58,21 @@ class _GaveUp(Exception):
 
 
 class Shipper:
-    """Ships the log of one process, once its attempt is known. `show`: formats it for the stderr of the worker."""
+    """Ships the log of one process, once its attempt is known.
+
+    `store`: opens the store of the attempt that the process holds. `show`: formats the log for the worker's stderr.
+    """
 
     def __init__(
-        self, store: Callable[[], BlobStore], pace: Pace = Pace(), show: Callable[[bytes], bytes] = lambda text: text
+        self,
+        store: Callable[[Held | None], ObjectAccess],
+        pace: Pace = Pace(),
+        show: Callable[[bytes], bytes] = lambda text: text,
     ) -> None:
         self._store, self._pace, self.show = store, pace, show
         self._backlog = Backlog(pace.limit, pace.tail)
         self._name: Callable[[int], str] | None = None
+        self._held: Held | None = None
         self._news = threading.Condition()
         self._begun = 0.0
         self._last, self._offset = -pace.longest, 0
@@ -76,10 +85,10 @@ class Shipper:
         with self._news:
             self._news.notify()
 
-    def ship(self, name: Callable[[int], str]) -> None:
+    def ship(self, name: Callable[[int], str], held: Held | None = None) -> None:
         """The process has an attempt: starts to ship its log. `name`: of a segment, by the offset of its first byte."""
         if self._name is None:
-            self._name, self._begun = name, time.monotonic()
+            self._name, self._begun, self._held = name, time.monotonic(), held
             self._thread.start()
 
     def end(self, final_line: str = "") -> None:
@@ -90,23 +99,23 @@ class Shipper:
             self._news.notify()
 
     def wait(self, seconds: float) -> bool:
-        """Waits at most `seconds`. Whether everything is shipped or abandoned."""
+        """Waits at most `seconds`. Returns whether everything is shipped or abandoned."""
         if self._name is not None:
             self._thread.join(max(seconds, 0.0))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
-            store = self._retry(self._store)
+            store = self._retry(lambda: self._store(self._held))
             while not self._await_due():
                 self._ship_waiting(store)
             self._ship_waiting(store)
             self._put(store, b"")
-        except (StoreError, _GaveUp) as error:
+        except (StoreError, LeaseLost, _GaveUp) as error:
             log.warning("the log of this attempt is incomplete in the store: %s", error)
 
     def _await_due(self) -> bool:
-        """Waits until a segment is due. Whether the process has ended."""
+        """Waits until a segment is due. Returns whether the process has ended."""
         with self._news:
             while self._ended_at is None:
                 left = self._left() if len(self._backlog) else None
@@ -122,12 +131,12 @@ class Shipper:
             pause = self._pace.shortest / 4
         return self._last + pause - now
 
-    def _ship_waiting(self, store: BlobStore) -> None:
+    def _ship_waiting(self, store: ObjectAccess) -> None:
         self._last = time.monotonic()
         while data := self._backlog.take(self._pace.segment):
             self._put(store, data)
 
-    def _put(self, store: BlobStore, data: bytes) -> None:
+    def _put(self, store: ObjectAccess, data: bytes) -> None:
         # A retry must store the same bytes as the try before it, which may have succeeded.
         assert self._name is not None
         name = self._name(self._offset)
@@ -147,7 +156,7 @@ class Shipper:
             pause = min(2 * pause, LONGEST_RETRY)
 
 
-def _put_once(store: BlobStore, name: str, data: bytes) -> None:
+def _put_once(store: ObjectAccess, name: str, data: bytes) -> None:
     try:
         store.put(name, data, if_absent=True, content_type=CONTENT_TYPE)
     except AlreadyExists:
@@ -157,11 +166,16 @@ def _put_once(store: BlobStore, name: str, data: bytes) -> None:
 
 
 class Logs:
-    """The logs of a worker's training processes. The store is opened when the first log is shipped."""
+    """The logs of a worker's training processes. The store is opened when the first log is shipped.
 
-    def __init__(self, store_url: str, pace: Pace = Pace()) -> None:
-        self._url, self._pace = store_url, pace
-        self._store: BlobStore | None = None
+    `store_url`: the worker's own store. Empty: `granted` opens the store of the attempt that a process holds.
+    """
+
+    def __init__(
+        self, store_url: str, pace: Pace = Pace(), granted: Callable[[Held], ObjectAccess] | None = None
+    ) -> None:
+        self._url, self._pace, self._granted = store_url, pace, granted
+        self._store: ObjectAccess | None = None
         self._shippers: list[Shipper] = []
         self._show: Callable[[bytes], bytes] = lambda text: text
 
@@ -182,7 +196,9 @@ class Logs:
         if not all(one.wait(give_up - time.monotonic()) for one in self._shippers):
             log.warning("the last lines of a log did not reach the store within %.0f s", seconds)
 
-    def _open(self) -> BlobStore:
+    def _open(self, held: Held | None) -> ObjectAccess:
+        if not self._url and self._granted is not None and held is not None:
+            return self._granted(held)
         if self._store is None:
             self._store = open_store(self._url)
         return self._store

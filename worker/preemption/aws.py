@@ -1,4 +1,4 @@
-"""Amazon EC2: a Spot Instance is interrupted (certain, two minutes before) or may be (rebalance recommendation).
+"""Amazon EC2: a Spot Instance is interrupted (certain, two minutes before) or may soon be (rebalance recommendation).
 
 - https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html (spot/instance-action is
   404 until there is a notice; poll every 5 s; hibernation begins at once)
@@ -35,11 +35,11 @@ class AwsSource:
         self._token = ""
 
     def probe(self) -> None:
-        """Requests a token: only the server of this cloud gives tokens."""
+        """Requests a token. Only the metadata server of this cloud gives one, so a token identifies the cloud."""
         self._renew()
 
     def look(self) -> NoticeDetails | None:
-        """The interruption notice, otherwise the recommendation."""
+        """The interruption notice; without one, the recommendation."""
         action = self._get(ACTION)
         if action is not None:
             kind = action.get("action", "")

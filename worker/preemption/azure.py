@@ -2,8 +2,8 @@
 
 - https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events: NotBefore is at least 30 s ahead for
   Preempt, 10 min for Redeploy, 15 min for Reboot, 5 to 15 min (configurable) for Terminate, and empty once the event
-  has begun. Poll once a second. The first call enables the feature and may take up to two minutes. An event names its
-  machines, because events of other machines in the same set are listed too. A Freeze only pauses the machine for
+  has begun. Poll once a second. The first call enables the feature and may take up to two minutes. Events of other
+  machines in the same set are listed too; each event names its machines. A Freeze only pauses the machine for some
   seconds and loses nothing, so it is ignored.
 - https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service (compute/name; no proxies)
 """

@@ -1,4 +1,4 @@
-"""The clouds whose preemption notices a worker can read. A new one: an adapter of `port.Source`, and a line here."""
+"""The clouds whose preemption notices a worker can read. A new cloud needs a `port.Source` and a line here."""
 
 from __future__ import annotations
 

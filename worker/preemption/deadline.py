@@ -36,7 +36,7 @@ class Deadline:
     """When this worker's session ends, and whether there is enough time left to start another attempt.
 
     `text`: the duration as the user wrote it, "" for a session without an end. `grace`: the minimum margin for handing
-    over. `cost`: as measured; before the first attempt, the start-up time is only that of the training process.
+    over. `cost`: the measured cost; before the first attempt, it contains only the start-up of the training process.
     """
 
     text: str = ""
@@ -53,7 +53,7 @@ class Deadline:
     def needed(self) -> float:
         """The time that must be left to start an attempt: twice the overhead.
 
-        So an attempt that starts late in a session trains for at least half of its time.
+        With this limit, an attempt that starts late in a session trains for at least half of its time.
         """
         return 2 * (self.cost.startup + max(self.grace, self.cost.handover))
 
@@ -76,7 +76,7 @@ NO_DEADLINE = Deadline()
 
 
 def read_deadline(given: str | None, environment: Mapping[str, str], started: float, grace: float) -> Deadline:
-    """The deadline from the user's setting. Without one, in Colab, where a session ends after twelve hours: 11h30m.
+    """The deadline from the user's setting. The default in Colab is 11h30m: its sessions end after twelve hours.
 
     Raises:
         ValueError: it is not a duration.
@@ -95,7 +95,7 @@ def read_deadline(given: str | None, environment: Mapping[str, str], started: fl
 
 
 def process_started() -> float:
-    """When this process was started, before the interpreter and imports. Now, if the system does not provide it."""
+    """When this process was started, before the interpreter and imports. If the system has no such time: now."""
     now = time.monotonic()
     try:
         # Field 22: clock ticks since boot. Split at the last bracket: the name, field 2, may contain any character.
@@ -139,12 +139,12 @@ class Pace:
         self._startup = self._longest = self._save = 0.0
 
     def boundary(self) -> None:
-        """The loop is at a step boundary, where it could end."""
+        """Call it at each step boundary, where the loop can end."""
         now = self._clock()
         self._longest, self._boundary = max(self._longest, now - self._boundary), now
 
     def stepped(self) -> None:
-        """A step was taken. The first step ends the start-up."""
+        """Call it after each step. The first step ends the start-up."""
         self._startup = self._startup or self._clock() - self._claimed
 
     def saved(self, stall: float, seconds: float) -> None:
@@ -157,8 +157,13 @@ class Pace:
         return Cost(self._startup or self._clock() - self._claimed, self.margin)
 
     @property
+    def grace(self) -> float:
+        """Seconds that a hand-over may take if no notice says how long."""
+        return self._deadline.grace
+
+    @property
     def margin(self) -> float:
-        """The longest time between two step boundaries, and two saves: the last may have to wait for another one."""
+        """The longest time between two step boundaries, plus two saves: the last save may wait for an earlier one."""
         return max(self._deadline.grace, self._longest + 2 * self._save)
 
     @property
@@ -173,5 +178,5 @@ class Pace:
 
     @property
     def cause(self) -> str:
-        """For the job's log."""
+        """The cause of the hand-over, for the job's log."""
         return f"the worker's session of {self._deadline.text} ends"

@@ -31,7 +31,7 @@ class GceSource:
     ends: Mapping[str, tuple[str, float]]
     host: str = field(default_factory=lambda: os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal")
     name: str = "gce"
-    pause: float = 0.5  # for a server that does not hold requests open; a change meanwhile is returned at once
+    pause: float = 0.5  # for a server that does not hold requests open; a change during the pause is returned at once
     poll_seconds: int = POLL_SECONDS
 
     def __post_init__(self) -> None:

@@ -14,9 +14,9 @@ DEFAULT_GRACE = 25.0
 
 @dataclass(frozen=True)
 class NoticeDetails:
-    """A notice that the machine goes away; if not `certain`, that it may go away.
+    """A notice that the machine will be stopped. If the notice is not `certain`, the machine possibly continues to run.
 
-    `source`: signal, gce, aws, azure or deadline. `seconds`: from the notice until the machine is gone.
+    `source`: signal, gce, aws, azure or deadline. `seconds`: from the notice until the machine stops.
     """
 
     source: str
@@ -35,7 +35,7 @@ class NoticeDetails:
 class Notice:
     """The notices that the training process received. Takes no lock, so signal handlers may call it.
 
-    `news`: a queue of the notices for the job's log, for one reader.
+    `news`: a queue of the notices, from which one reader adds them to the job's log.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Notice:
         return "" if self._first is None else str(self._first)
 
     def left(self) -> float:
-        """Seconds until the machine is gone, by the earliest of the notices; infinite without a notice."""
+        """Seconds until the machine stops, by the earliest of the notices; infinite without a notice."""
         return max(0.0, self._ends - time.monotonic())
 
     def give(self, cause: str, seconds: float = DEFAULT_GRACE, *, source: str = "signal") -> None:

@@ -10,7 +10,7 @@ import httpx
 
 from worker.preemption.notice import NoticeDetails
 
-# Bounds for a time from a notice: the notice may be late, or the clock may be wrong.
+# Bounds for the seconds in a notice. The notice may be late, or the clock may be wrong.
 LEAST_SECONDS, MOST_SECONDS = 10.0, 3600.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from baton.domain.validation import parse_duration
+from baton.domain.durations import parse_duration
 
 
 def read_limit(given: str | None) -> float:

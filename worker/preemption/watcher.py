@@ -1,4 +1,4 @@
-"""Watches the metadata server of the cloud, in threads of the worker. Does nothing if there is none."""
+"""Watches the metadata server of the cloud, in threads of the worker. Does nothing on a machine without one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.preemption.port import Source
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 # Seconds before each probe: a machine that has just booted may reach its metadata server a little later.
 PROBE_AFTER = (0.0, 5.0, 25.0)
-# The errors if another server, or none, answers.
+# The errors of a probe if no server answers, or if the server is not the expected metadata server.
 PROBE_ERRORS = (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError)
 Report = Callable[[NoticeDetails], None]
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def watch(source: Source, report: Report, wait: Callable[[float], object] | None
         except PROBE_ERRORS as error:
             details, failures = None, failures + 1
             level = logging.WARNING if failures == 3 else logging.DEBUG
-            log.log(level, "no notices from %s while its metadata server does not answer: %r", source.name, error)
+            log.log(level, "no notices from %s, because its metadata server does not answer: %r", source.name, error)
         if details is not None and (details.certain or not warned):
             warned = True
             report(details)

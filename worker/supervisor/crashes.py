@@ -16,10 +16,10 @@ from baton.domain.reasons import Reason
 from baton.domain.wire import Outcome, Rest
 
 CRASHES, JOBS = 3, 2
-"""A worker rests after this many consecutive crashes, of at least this many jobs."""
+"""A worker pauses after CRASHES consecutive crashes, if they are of at least JOBS different jobs."""
 
 SHORTEST, LONGEST = 30.0, 900.0
-"""The first rest and the longest rest, in seconds, before jitter."""
+"""The length of the first pause and of the longest pause, in seconds, before jitter."""
 
 MACHINE = frozenset(
     {
@@ -52,7 +52,7 @@ class Crashes:
     def ended(self, job: str, outcome: str | None, reason: str | None, fault: str | None = None) -> None:
         """Records the end of an attempt of `job`.
 
-        A failure that the job caused says nothing about the machine: it is not counted and does not reset the count.
+        A failure that the job caused is no evidence about the machine: it is not counted and does not reset the count.
         """
         if outcome in WORKED:
             self._jobs.clear()
@@ -79,6 +79,6 @@ class Crashes:
         return max(0.0, self._until - self._clock())
 
     def current_rest(self) -> Rest | None:
-        """The current rest, as the worker reports it to the service; None without one."""
+        """The current pause, as the worker reports it to the service; None without one."""
         left = self.left
         return Rest(seconds=left, why=self._why()) if left else None

@@ -27,13 +27,13 @@ REQUEST_SECONDS = WAIT_SECONDS + 60.0
 """The total time limit of a poll. The client's own timeouts do not end a response that arrives byte by byte."""
 
 PROMPT_SECONDS = 1.0
-"""An empty answer within this time means that the service does not hold polls open: the worker backs off."""
+"""An empty answer within this time means that the service does not hold polls open. The worker then polls slower."""
 REPEATED_SIGNAL_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
 class _EndRequested(Exception):
-    """Ends a wait, because the worker is to end."""
+    """Raised to end a wait, because the worker was asked to end."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PollingWorker:
 
     def __init__(self, client: ServiceClient, supervisor: Supervisor, request: NextRequest) -> None:
         self._client, self._supervisor, self._request = client, supervisor, request
-        # A SimpleQueue: a signal handler may write to it at any point of this thread.
+        # Only a SimpleQueue is safe here: a signal handler may write to it at any point of this thread.
         self._answers: SimpleQueue[_Answer | None] = SimpleQueue()
         self._numbers = count(1)
         self._no_work_backoff = Backoff()
@@ -82,7 +82,7 @@ class PollingWorker:
             raise SystemExit(1)
 
     def _work_once(self) -> bool:
-        """Whether an attempt was run here. Offers are requested only once the training process is warm."""
+        """Returns whether an attempt was run here. Requests an offer only when the training process is warm."""
         self._supervisor.liveness.beat()
         if not self._supervisor.await_rest():
             return False
@@ -104,7 +104,7 @@ class PollingWorker:
         return True
 
     def _poll(self) -> Offer:
-        # In a separate thread, which is abandoned when the worker is asked to end.
+        # The request runs in a separate thread, which is abandoned when the worker is asked to end.
         number, give_up = next(self._numbers), time.monotonic() + REQUEST_SECONDS
         threading.Thread(target=self._request_and_answer, args=(number,), name="poll", daemon=True).start()
         while True:

@@ -1,4 +1,7 @@
-"""The training process: a new interpreter that imports TensorFlow, waits for one attempt, and dies with its parent."""
+"""The training process: a new interpreter that imports its libraries, waits for one attempt, and dies with its parent.
+
+It trains with TensorFlow or runs a program (see TRAINER and PROGRAM_RUNNER).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from functools import partial
 
 from baton.domain.manifest import log_segment
 from baton.domain.reasons import Reason
+from baton.system.oom import OomKills
+from baton.system.process_tree import ProcessTree, descendants
 from worker.failure_texts import CRASHED, LESS_MEMORY
 from worker.ipc.messages import (
     GivenBack,
@@ -22,6 +27,7 @@ from worker.ipc.messages import (
     MessageUnreadable,
     NotHeld,
     Ready,
+    WrongProcess,
     read_message,
 )
 from worker.ipc.orders import notice_line, order_line
@@ -31,14 +37,15 @@ from worker.log_shipping.process_output import Output
 from worker.log_shipping.shipper import Shipper
 from worker.preemption.deadline import Deadline
 from worker.preemption.notice import NoticeDetails
-from worker.supervisor.oom import OomKills
-from worker.supervisor.process_tree import ProcessTree, descendants
 
-TRAINER = "worker.training"
+TRAINER, PROGRAM_RUNNER = "worker.training", "worker.programs"
+"""The modules of the two kinds of training processes."""
 OUTPUT_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
-"""No printed line is lost when the process dies, and a native crash writes its Python stack."""
+"""With these variables, no printed line is lost when the process dies, and a native crash writes its Python stack."""
+GUARD_SECONDS = 3.0
+"""How long the guard of a program may take to kill the processes of the program (worker.programs.guard)."""
 KILL_SECONDS = 10.0
-"""How long the kernel may take to end a killed process. It cannot end one in uninterruptible sleep."""
+"""How long the kernel may take to end a killed process. A process in uninterruptible sleep does not end."""
 log = logging.getLogger(__name__)
 
 
@@ -58,34 +65,38 @@ class Assignment:
     held: Held | None = None
     given_back: GivenBack | None = None
     refused: bool = False
+    wrong: WrongProcess | None = None
 
-    def take(self, message: Held | NotHeld | GivenBack) -> None:
+    def take(self, message: Held | NotHeld | WrongProcess | GivenBack) -> None:
         """Stores a message about this attempt."""
         match message:
             case Held():
                 self.held = message
             case NotHeld():
                 self.refused = True
+            case WrongProcess():
+                self.wrong = message
             case GivenBack():
                 self.given_back = message
 
 
 class TrainingProcess:
-    """A child process for one attempt. It imports TensorFlow before it gets the attempt, so that training starts fast.
+    """A child process for one attempt. It imports its libraries before it gets the attempt, so that it starts fast.
 
-    `module`: the module to run, `worker.training` or another one that calls `worker.training.process.serve`. The
+    `module`: the module to run: TRAINER, PROGRAM_RUNNER, or another one that calls `worker.attempt.process.serve`. The
     output of the process is written to the worker's stderr, and passed to `shipper` if there is one.
     """
 
     def __init__(self, module: str = TRAINER, shipper: Shipper | None = None) -> None:
         self._oom_kills = OomKills()
+        self._guarded = module == PROGRAM_RUNNER
         self._shipper = shipper
         self._output = Output(shipper.add_output, shipper.show) if shipper else Output(lambda _data: None)
         self._report, child_end = os.pipe()
         self._cell = SharedCell()
         self.abandoned = False
         command = [sys.executable, "-m", module, str(os.getpid()), str(child_end), str(self._cell.descriptor)]
-        # In the process group of the worker: a signal to the group ends both.
+        # The child is in the worker's process group, so that a signal to the group ends worker and child.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -127,7 +138,7 @@ class TrainingProcess:
 
     @property
     def busy(self) -> bool:
-        """Whether it has an attempt. Only a process that did not get its attempt can take another one."""
+        """Whether the child has an attempt. Only a child that did not get its attempt can take another one."""
         return self._assignment is not None and not self._assignment.refused
 
     @property
@@ -136,16 +147,16 @@ class TrainingProcess:
         self._read()
         return self._ready.problem if self._ready else None
 
-    def assign(self, attempt_id: str, deadline: Deadline | None = None) -> None:
+    def assign(self, attempt_id: str, deadline: Deadline | None = None, claim_id: str | None = None) -> None:
         """Assigns the attempt. The child claims it, and hands it over before the deadline.
 
-        Raises RuntimeError if the child has an attempt.
+        `claim_id`: of a claim that the child repeats. Raises RuntimeError if the child has an attempt.
         """
         self._read()  # messages up to now are about earlier attempts
         if self.busy:
             raise RuntimeError(f"training process {self._process.pid} has an attempt and cannot take {attempt_id}")
         self._assignment = Assignment(attempt_id)
-        self._send(order_line(attempt_id, deadline))
+        self._send(order_line(attempt_id, deadline, claim_id))
         log.info("attempt %s goes to training process %d", attempt_id, self._process.pid)
 
     def notify(self, details: NoticeDetails) -> None:
@@ -172,7 +183,7 @@ class TrainingProcess:
         happened = select.poll()
         happened.register(self._report, select.POLLIN)
         if any(what & select.POLLHUP for _, what in happened.poll(seconds * 1000)):
-            with suppress(subprocess.TimeoutExpired):  # its end of the pipe is closed: it is about to end
+            with suppress(subprocess.TimeoutExpired):  # the child closed its end of the pipe, so it is about to end
                 self._process.wait(seconds)
         self._ship()
         return not self.alive
@@ -182,25 +193,27 @@ class TrainingProcess:
         return self._cell.seen()
 
     def write_stacks(self) -> str:
-        """Writes the stacks of its threads to its log. Returns the innermost Python frame of its main thread, or ""."""
+        """Writes the child's stacks to its log. Returns the innermost Python frame of its main thread, or ""."""
         output = self._output
         return write_stacks(self.pid, descendants(self.pid), output.fileno(), output.read, output.size)
 
     def kill(self) -> None:
-        """Kills it and all its descendants, and reaps it.
+        """Kills the child and all its descendants, and reaps the child.
 
-        `abandoned` is true afterwards if the kernel did not end it: then it still occupies its memory and its GPU.
+        If the kernel did not end the child, `abandoned` is then True: the child still occupies its memory and its GPU.
         """
         if self.abandoned or not self.alive:
             return
         family = ProcessTree(self.pid)
         self._process.kill()
+        if self._guarded:  # its guard also finds processes that are started only now, so it must not be killed yet
+            family.wait(GUARD_SECONDS)
         family.kill()
         try:
             self._process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:
             self.abandoned = True
-            text = "training process %d was killed and has not ended: it waits in the kernel, for example for a mount"
+            text = "training process %d was killed but has not ended: it waits in the kernel, for example for a mount"
             log.error(f"{text}. It is abandoned; it occupies its memory and its GPU until it ends", self.pid)
 
     def close(self) -> None:
@@ -216,12 +229,12 @@ class TrainingProcess:
             try:
                 self._process.stdin.close()
             except OSError:
-                log.debug("the training process did not read its last line")
+                log.debug("the training process did not read its last order")
 
     def _ship(self) -> None:
         held = self.held()
         if self._shipper is not None and held is not None:  # also after the attempt ended
-            self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence))
+            self._shipper.ship(partial(log_segment, held.job_id, held.attempt, held.fence), held)
 
     def held(self) -> Held | None:
         """The child's claim of the attempt that was assigned last."""
@@ -232,6 +245,11 @@ class TrainingProcess:
         """How the attempt that was assigned last ended, once the child has ended it."""
         self._read()
         return self._assignment.given_back if self._assignment else None
+
+    def wrong(self) -> WrongProcess | None:
+        """The message that the attempt needs a process of the other kind. The child then exits."""
+        self._read()
+        return self._assignment.wrong if self._assignment else None
 
     def refused(self) -> bool:
         """Whether the child did not get the attempt that was assigned last. Then it waits for another one."""
@@ -251,7 +269,7 @@ class TrainingProcess:
             elif current is not None and message.attempt_id == current.attempt_id:
                 current.take(message)
             else:
-                log.warning("a message not about the attempt of training process %d: %s", self._process.pid, message)
+                log.warning("training process %d sent a message about another attempt: %s", self._process.pid, message)
 
     def death(self) -> Death | None:
         """How the process died; None if it still runs or exited with status 0."""

@@ -10,13 +10,13 @@ from baton.domain.store_identity import WRONG_STORE
 from baton.domain.wire import WorkerReport
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.settings import WorkerSettings
-from worker.store_identity import WorkerStore
+from worker.store_access.own_store import WorkerStore
 from worker.supervisor.supervisor import Supervisor
 from worker.worker_info import worker_info
 
 REPORT_SECONDS, FIRST_ANSWER_SECONDS = 10.0, 15.0
 GOODBYE_SECONDS = 2.0
-"""Time limit of the last report in seconds. A worker that ends does not wait longer for an unavailable service."""
+"""Time limit of the last report in seconds: a worker that ends does not wait longer for an unavailable service."""
 SHUT_OUT = (401, 403)
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class Registration:
     """Reports every REPORT_SECONDS that this worker is alive, until the process ends.
 
     `retire`: called when the service will never give work to this worker: its token is wrong or revoked, or its store
-    is not the service's store. Such a worker must not take messages from workers that can claim. `refusal`: the error
-    of the service.
+    is not the service's store. Such a worker must not take messages that other workers can use. `refusal`: the error of
+    the service.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Registration:
         settings: WorkerSettings,
         queues: list[str],
         retire: Callable[[str], None],
-        store: WorkerStore,
+        store: WorkerStore | None,
     ) -> None:
         self._client, self._settings, self._queues, self._retire = client, settings, queues, retire
         self._store = store
@@ -57,7 +57,7 @@ class Registration:
     def end(self, supervisor: Supervisor) -> None:
         """Reports that this worker ends, so that it does not count as lost. One try of at most GOODBYE_SECONDS."""
         self._over.set()
-        # A report in progress must not arrive after the last one: the worker would then look alive again.
+        # A report in progress must not arrive after the last one, or the worker would appear alive again.
         if not self._reporting.acquire(timeout=GOODBYE_SECONDS):
             return
         try:
@@ -84,12 +84,13 @@ class Registration:
             self._client.report(self._report(supervisor))
         except Refused as error:
             # Since the last check the store may have been mounted, or the service may have written its identity.
-            if error.problem != WRONG_STORE or self._store.ref == self._store.look():
+            store = self._store
+            if store is None or error.problem != WRONG_STORE or store.ref == store.look():
                 raise
             self._client.report(self._report(supervisor))
 
     def _report(self, supervisor: Supervisor, *, ended: bool = False) -> WorkerReport:
-        update = {"store": self._store.ref, "problem": supervisor.problem}
+        update = {"store": self._store.ref if self._store else None, "problem": supervisor.problem}
         info = worker_info(self._settings, supervisor.device).model_copy(update=update)
         return WorkerReport(
             **info.model_dump(),

@@ -29,7 +29,8 @@ from worker.supervisor.supervisor import BEAT_SECONDS, Supervisor, no_wait
 ATTEMPT_ID = re.compile(r"[0-9a-f]{32}")
 RECONNECT_SECONDS = 1.0
 TTL_SECONDS = 90
-"""RQ keeps a silent worker in its list for this time. RQ waits for a message 15 s less, and then sends a heartbeat."""
+"""RQ keeps a silent worker in its list for this time. RQ waits for a message for 15 s less than this,
+and then sends a heartbeat."""
 log = logging.getLogger(__name__)
 
 
@@ -47,8 +48,8 @@ def attempt_of(job: Job) -> str | None:
 class BatonWorker(Worker):
     """Runs attempts in its supervisor. It never calls the function that a message names.
 
-    `once`: end after the first attempt. `done`: that attempt has ended. A message whose attempt was not claimed here
-    does not count: it was stale, or another worker was faster.
+    `once`: end after the first attempt. `done`: that attempt has ended. Messages whose attempts this worker did not
+    claim do not count: they were stale, or another worker was faster.
     """
 
     def __init__(self, queues: list[Queue], supervisor: Supervisor, *, once: bool = False, **options: Any) -> None:
@@ -57,24 +58,24 @@ class BatonWorker(Worker):
         super().__init__(queues, serializer=JSONSerializer, **options)
 
     def subscribe(self) -> None:
-        """Does nothing. RQ's commands over Redis can end workers; here only the service may stop an attempt.
+        """Does nothing, so that RQ's commands over Redis cannot end this worker. Only the service may stop an attempt.
 
-        Also, redis-py's subscriber thread and RQ both close its connection. This once ended a worker.
+        Another reason: redis-py's subscriber thread and RQ both close the same connection. This once ended a worker.
         """
 
     def run_maintenance_tasks(self) -> None:
         """Does nothing. RQ's maintenance would import and call the callback that a message names, and send webhooks.
 
-        The service sends lost messages again.
+        Baton does not need it, because the service sends lost messages again.
         """
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """Takes a message only when the training process is warm: another worker may be warm and start at once."""
+        """Takes a message only when the training process is warm. Until then, warm workers can take the messages."""
         while not self._supervisor.await_rest() and not self._supervisor.stopping:
             self.heartbeat()
-        # The result is not checked: a process that dies during its imports fails when it is assigned an attempt.
+        # The result is not checked: if the process dies during its imports, the assignment of an attempt fails.
         self._supervisor.await_warm()
         while (
             not (self._supervisor.await_device() and self._supervisor.await_store()) and not self._supervisor.stopping
@@ -122,7 +123,7 @@ class BatonWorker(Worker):
         self._supervisor.kill()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Notifies the training process, so that it saves and hands over. RQ's method leaves the work horse alone."""
+        """Notifies the training process, so that it saves and hands over. RQ's own method would not notify it."""
         del frame
         self._stop_requested, self._shutdown_requested_date = True, datetime.now(UTC)
         signal.signal(signal.SIGINT, self.request_force_stop)
@@ -142,7 +143,7 @@ class BatonWorker(Worker):
             pipeline.execute()
 
     def _ignore_redis_errors(self, call: Callable[[], Any]) -> Any:
-        """Logs errors of Redis and goes on: Redis only carries hints."""
+        """Logs errors of Redis and continues: Redis only carries hints."""
         try:
             return call()
         except (redis.RedisError, OSError) as error:

@@ -15,8 +15,8 @@ from worker.preemption.notice import NoticeDetails
 from worker.supervisor.idle import watch_idleness
 from worker.supervisor.supervisor import Supervisor
 
-# Ends the main thread's wait for work. Not SIGTERM: a preempted machine sends SIGTERM too, and a second SIGTERM ends
-# the worker at once, without saving.
+# Ends the main thread's wait for work. SIGTERM is not used, because a preempted machine sends SIGTERM too, and a second
+# SIGTERM ends the worker at once, without saving.
 WAKE = signal.SIGUSR1
 
 
@@ -24,7 +24,7 @@ WAKE = signal.SIGUSR1
 def watch_for_end(
     supervisor: Supervisor, deadline: Deadline, notices: Choice, idle: float = math.inf
 ) -> Iterator[Callable[[str], None]]:
-    """Starts the watching threads. If the main thread, which must call this, only waits for work, they wake it.
+    """Starts the watching threads. Call it in the main thread: the threads wake the main thread if it waits for work.
 
     `idle`: seconds without an attempt after which the worker ends. Yields a function that retires the worker; other
     threads may call it.

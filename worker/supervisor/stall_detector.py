@@ -29,7 +29,7 @@ class Stall:
 
 
 def effective_limit(stall: float, longest: float) -> float:
-    """The limit in seconds: that of the spec, or a longer one if this attempt had a long pause and went on."""
+    """The limit in seconds: the spec's limit, or a longer one if this attempt continued after a long pause."""
     return max(stall, LONGEST_TIMES * longest)
 
 

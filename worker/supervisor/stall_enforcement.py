@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class StallEnforcement:
-    """Guards the process of one attempt. `ended_it`: it has killed the process."""
+    """Watches and, if necessary, kills the process of one attempt. `ended_it`: whether it has killed the process."""
 
     def __init__(self, training: TrainingProcess) -> None:
         self._training = training

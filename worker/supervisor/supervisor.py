@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from baton.domain.reasons import Reason
 from baton.domain.spec.limits import DEFAULT_STALL
 from baton.domain.wire import Finish, Outcome
 from baton.telemetry import log_context
 from worker.api_client.client import ServiceClient
-from worker.ipc.messages import Held
 from worker.log_shipping.shipper import Logs
 from worker.preemption.deadline import Cost, Deadline
 from worker.preemption.notice import NoticeDetails
 from worker.retry import retry_call
-from worker.store_identity import WorkerStore
+from worker.store_access.own_store import WorkerStore
 from worker.supervisor.crashes import Crashes
+from worker.supervisor.final_message import final_message
 from worker.supervisor.liveness import LivenessFile
 from worker.supervisor.process import TRAINER, TrainingProcess
+from worker.supervisor.program_spare import ProgramSpare
 from worker.supervisor.stall_enforcement import StallEnforcement
 
 POLL_SECONDS = 0.5
@@ -44,11 +44,11 @@ class Supervisor:
 
     `busy`: an attempt is in progress. `stopping`: the worker ends after the current attempt. `grace`: seconds from a
     signal until a training process that does not hand over is killed. `logs`: ships the output of the training
-    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: wakes the
+    processes. `module`: the module that they run. `deadline`: the end of the worker's session. `end_wait`: ends the
     wait for attempts; called in the main thread. `device`: the device that the training process reports.
-    `problem`: why that device cannot be used; no attempt is taken while there is one. `liveness`: the liveness file of
-    the main thread. `store`: no attempt is taken while it is unusable. `crashes`: no attempt is taken while the worker
-    rests after them.
+    `problem`: why that device cannot be used. `liveness`: the liveness file of the main thread. The supervisor takes no
+    attempt while there is a `problem`, while `store` is unusable, or during a pause that `crashes` demands.
+    `program_module`: the module that the processes of programs run; None: this worker runs no programs.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Supervisor:
         deadline: Deadline | None = None,
         liveness: LivenessFile | None = None,
         store: WorkerStore | None = None,
+        program_module: str | None = None,
     ) -> None:
         self._client, self._grace, self._logs, self._module = client, grace, logs, module
+        self._spare = ProgramSpare(None if program_module == module else program_module, logs)
         self._deadline = deadline or Deadline(grace=grace)
         self._training: TrainingProcess | None = None
         self._notice: NoticeDetails | None = None
@@ -83,15 +85,17 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self._spare.close()
         self._logs.close(LAST_LINES_SECONDS)
 
     def warm_up(self) -> None:
-        """Starts a training process if there is none. It imports TensorFlow and waits for an attempt."""
+        """Starts a training process if there is none. The process imports TensorFlow and waits for an attempt."""
         if self._training is None or not self._training.alive:
             self.close()
             self._training = TrainingProcess(self._module, self._logs.new())
             self._started = time.monotonic()
             self._idle_since = self._started + WARM_UP_SECONDS
+        self._spare.warm_up()
 
     def await_warm(self) -> bool:
         """Waits for the training process to become ready. False if it does not, or if the worker is asked to end."""
@@ -131,7 +135,7 @@ class Supervisor:
         return self._wait_until(lambda: self.store is None or self.store.usable, seconds)
 
     def await_rest(self, seconds: float = BEAT_SECONDS) -> bool:
-        """Waits at most `seconds` for the end of a rest after crashes. Returns whether the worker may take work."""
+        """Waits at most `seconds` for the end of a pause after crashes. Returns whether the worker may take work."""
         return self._wait_until(lambda: not self.crashes.left, seconds)
 
     def _wait_until(
@@ -148,7 +152,7 @@ class Supervisor:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """An attempt was offered: inside, a request to end waits until the attempt has ended."""
+        """Call it for an offered attempt. Within this context, a request to end waits until the attempt has ended."""
         self.busy = True
         try:
             yield
@@ -158,11 +162,11 @@ class Supervisor:
 
     @property
     def idle(self) -> float:
-        """Seconds in which the worker was ready for an attempt and got none."""
+        """Seconds for which the worker has been ready for an attempt without getting one."""
         return 0.0 if self.busy else max(0.0, time.monotonic() - self._idle_since)
 
     def train(self, attempt_id: str, beat: Callable[[], object] = lambda: None) -> bool:
-        """Runs an attempt to its end. False if it was not claimed here. Calls `beat` every BEAT_SECONDS."""
+        """Runs an attempt to its end. False if this worker did not claim it. Calls `beat` every BEAT_SECONDS."""
         log_context.for_process(attempt_id=attempt_id)
         try:
             return self._train(attempt_id, beat)
@@ -177,6 +181,12 @@ class Supervisor:
         if not self._assign(training, attempt_id) or not self._watch(training, beat):
             return False
         self._update_device(training)
+        if (wrong := training.wrong()) is not None and (spare := self._spare.take()) is not None:
+            self.close()  # frees the GPU and the memory before the program starts
+            training = self._training = spare
+            if not self._assign(training, attempt_id, wrong.claim_id) or not self._watch(training, beat):
+                self.close()  # it cannot train classifiers
+                return False
         if ended := training.given_back():
             self._deadline.cost = Cost(ended.startup, ended.handover)
         claimed = training.held() is not None
@@ -192,8 +202,8 @@ class Supervisor:
     def handle_notice(self, details: NoticeDetails) -> None:
         """Handles a preemption notice: starts no more attempts, and notifies the training process.
 
-        If the notice is certain, the running attempt is handed over. Otherwise it is saved and goes on. Safe in a
-        signal handler. Of several notices, the first cause and the shortest time count.
+        If the notice is certain, the running attempt is handed over. Otherwise its state is saved and it continues. Of
+        several notices, the first cause and the shortest time count. Safe in a signal handler.
         """
         text = f"{details.seconds:.0f} s left" if details.certain else "the machine may be preempted"
         log.warning("%s: %s", details, text)
@@ -205,7 +215,7 @@ class Supervisor:
             self._training.notify(details)
 
     def retire(self, why: str) -> None:
-        """Starts no more attempts. A running attempt goes on to its end."""
+        """Starts no more attempts. A running attempt continues to its end."""
         if not self.stopping:
             log.info("%s: no more attempts are started", why)
         self.stopping = True
@@ -229,9 +239,9 @@ class Supervisor:
             self._training.close()
             self._training = None
 
-    def _assign(self, training: TrainingProcess, attempt_id: str) -> bool:
+    def _assign(self, training: TrainingProcess, attempt_id: str, claim_id: str | None = None) -> bool:
         try:
-            training.assign(attempt_id, self._deadline)
+            training.assign(attempt_id, self._deadline, claim_id)
         except OSError as error:
             log.error("the training process ended before it got the attempt: %s", error)
             self.close()
@@ -241,11 +251,13 @@ class Supervisor:
         return True
 
     def _watch(self, training: TrainingProcess, beat: Callable[[], object]) -> bool:
-        """Waits for the end of the process. False if it did not get the attempt and waits for another one."""
+        """Waits for the end of the process. Returns False if the process did not get the attempt and still runs."""
         beaten, enforcement = time.monotonic(), StallEnforcement(training)
         self._enforcement = enforcement
         while not training.wait(POLL_SECONDS) and not training.abandoned:
             self.liveness.beat()
+            if training.wrong():
+                return True
             enforcement.look()
             if held := training.held():
                 log_context.for_process(job=held.job_id, attempt=held.attempt)
@@ -262,19 +274,8 @@ class Supervisor:
                 training.kill()
         return True
 
-    def _final_message(self, training: TrainingProcess, held: Held) -> Finish | None:
-        if self._enforcement is not None and self._enforcement.ended_it:
-            return self._enforcement.final_message(held)
-        death = training.death()
-        if death is None and not training.abandoned:
-            return None
-        if self._too_late or death is None:
-            text = f"{self._notice or self._deadline.text}; the last state could not be saved in time"
-            return Finish(fence=held.fence, outcome=Outcome.PREEMPTED, reason=Reason.PREEMPTED, message=text)
-        return Finish(fence=held.fence, outcome=Outcome.FAILED, reason=death.reason, message=death.message)
-
     def _count(self, training: TrainingProcess, attempt_id: str, death: Finish | None) -> None:
-        """Passes the end of the attempt to `crashes`, which counts those that the machine may have caused."""
+        """Passes the end of the attempt to `crashes`, which counts the crashes that the machine may have caused."""
         held, ended = training.held(), death or training.given_back()
         if held is not None and ended is not None:
             self.crashes.ended(held.job_id, ended.outcome, ended.reason, ended.fault)
@@ -284,7 +285,8 @@ class Supervisor:
     def _report_death(self, training: TrainingProcess) -> Finish | None:
         """Ends the attempt of a process that died, and returns the message. None if there is nothing to report."""
         held = None if training.given_back() else training.held()
-        finish = None if held is None else self._final_message(training, held)
+        too_late = f"{self._notice or self._deadline.text}" if self._too_late else None
+        finish = None if held is None else final_message(training, held, self._enforcement, too_late)
         if held is None or finish is None:
             return None
         log.error("%s", finish.message)

@@ -1,6 +1,7 @@
-"""`python -m worker.training`: the training process of a worker. The worker starts it; people do not."""
+"""`python -m worker.training`: the training process of a worker. Only the worker starts it."""
 
-from worker.training.process import serve
+from worker.attempt.process import serve
+from worker.training.process import tensorflow
 
 if __name__ == "__main__":
-    serve()
+    serve(tensorflow)

@@ -26,7 +26,7 @@ _LOG = "start with TF_CPP_MIN_LOG_LEVEL=0 to see TensorFlow's messages about the
 def gpu_problem(wanted: int, environment: Mapping[str, str] = os.environ) -> str | None:
     """Why TensorFlow cannot use the GPU. None if it can, if no GPU is wanted, or if the driver shows none.
 
-    Call it after TensorFlow was configured: it lists the devices. `wanted`: how many GPUs the worker may use.
+    Call it after TensorFlow was configured, because it lists the devices. `wanted`: how many GPUs the worker may use.
     """
     import tensorflow as tf
 

@@ -13,11 +13,11 @@ QUIET = "2"
 NO_GPU = "none"
 DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
 REPEATING_XLA = "--xla_gpu_exclude_nondeterministic_ops=true"
-"""Weaker than DETERMINISTIC_XLA: XLA still selects kernels by measured time, so two machines may differ."""
+"""Weaker than DETERMINISTIC_XLA: XLA still selects kernels by measured time, so results of two machines may differ."""
 
 
 def configure(threads: int, *, nondeterministic: bool = True) -> None:
-    """Sets what TensorFlow reads once, at import. Call it before the first import of TensorFlow.
+    """Sets the variables that TensorFlow reads once, at import. Call it before the first import of TensorFlow.
 
     `nondeterministic`: whether XLA may use nondeterministic operations on a GPU.
 
@@ -61,12 +61,12 @@ def _add_xla_flag(flag: str) -> None:
 
 
 def excluded_ops() -> dict[str, str]:
-    """An entry for the environment if XLA excludes nondeterministic operations, else empty."""
+    """An entry for the environment record if XLA excludes nondeterministic operations, else empty."""
     return {"nondeterministic ops": "excluded"} if REPEATING_XLA in os.environ.get("XLA_FLAGS", "") else {}
 
 
 def describe(threads: int, xla: str) -> dict[str, str]:
-    """Everything that can change a bit: versions, processor, threads, oneDNN, and whether XLA compiles the steps."""
+    """Everything that can change a bit of a result: versions, processor, threads, oneDNN, and the use of XLA."""
     import tensorflow as tf
 
     gpus = [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in _gpus()]
@@ -81,7 +81,7 @@ def describe(threads: int, xla: str) -> dict[str, str]:
         "gpu": ", ".join(gpus) or NO_GPU,
         "threads": str(threads),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""),
-        # Absent where nothing is compiled, as in checkpoints of earlier versions.
+        # Absent if no step is compiled. Checkpoints of earlier versions also lack it.
         **({"xla": "on" if gpus else f"on, for a processor with {_features()}"} if compiles(xla) else {}),
         **(excluded_ops() if gpus else {}),
     }

@@ -1,4 +1,4 @@
-"""`python -m worker.training.evaluate`: evaluates a saved model as its job does at its end.
+"""`python -m worker.training.evaluate`: evaluates a saved model in the same way as its job does at the end.
 
 Prints evaluation.json. `baton evaluate` calls it with the job's model and spec.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
 
+from baton.domain.catalog import MAX_PIXELS
+from baton.domain.data_sources import SETTING, DataSources
 from baton.domain.errors import BatonError, JobFailure
 from baton.domain.evaluation import EvaluatedModel, Evaluation, KerasFile
-from baton.domain.spec import JobSpec, parse_spec
+from baton.domain.spec import JobSpec, parse_classifier
 from baton.system.caches import default_cache
 from baton.system.cpus import cpus
 from worker.extensions import installed
@@ -26,14 +29,15 @@ def evaluate(spec: JobSpec, model: Path, asked: EvaluatedModel, cache: Path) -> 
     """The numbers of a job's final evaluation, for a .keras file of the spec's network.
 
     Raises:
-        JobFailure: bad_data: of the data set, or the file is not a model or is a model of another network.
+        JobFailure: bad_data, if the data set is bad, or if the file is not a model or is a model of another network.
     """
-    from worker.training.data import load_images
+    from worker.training.data import RemoteData, load_images
     from worker.training.output.evaluate_split import evaluate_splits, make_evaluation
     from worker.training.step.engine import Engine
     from worker.training.step.evaluation_batches import EvaluationBatches
 
-    data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed)
+    remote = RemoteData(cache, sources=DataSources.parse(os.environ.get(SETTING, "")))
+    data = load_images(spec.dataset, size=asked.image_size, cache=cache, seed=spec.seed, remote=remote)
     outputs = spec.network.classes or len(data.class_names)
     engine = Engine(spec, outputs)
     _load(engine, model)
@@ -73,6 +77,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epoch", type=int, help="the model's epoch, counted from 1 over the whole job")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="the directory for decoded images")
     parser.add_argument("--threads", type=int, default=cpus())
+    limit = int(os.environ.get("BATON_MAX_PIXELS", MAX_PIXELS))
+    parser.add_argument("--max-pixels", type=int, default=limit, help="the most pixels of an image of the data set")
     return parser.parse_args()
 
 
@@ -86,8 +92,11 @@ def _about(given: argparse.Namespace, spec: JobSpec) -> EvaluatedModel:
 def _main() -> int:
     given = _arguments()
     configure(given.threads)
+    from worker.training.data.decode import limit_pixels
+
+    limit_pixels(given.max_pixels)
     try:
-        spec = parse_spec(json.loads(given.spec.read_text(encoding="utf-8")), installed())
+        spec = parse_classifier(json.loads(given.spec.read_text(encoding="utf-8")), installed())
         print(evaluate(spec, given.model, _about(given, spec), given.cache).model_dump_json())
     except BatonError as error:
         print(error, file=sys.stderr)

@@ -21,9 +21,9 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def kernel_machine() -> dict[str, str]:
-    """The versions by the name of the part, as texts for people.
+    """The version of each part, as readable text, by the name of the part.
 
-    Call it on a machine with a GPU after TensorFlow has listed its devices: it loads the libraries then.
+    Call it on a machine with a GPU, and only after TensorFlow has listed its devices, because that loads the libraries.
     """
     import tensorflow as tf
 
@@ -57,7 +57,7 @@ def libraries() -> dict[str, str]:
 
 
 def driver() -> str:
-    """The version of NVIDIA's driver: from its library, or from the kernel where a container lacks the library."""
+    """The version of NVIDIA's driver: from its library, or from the kernel if the container lacks the library."""
     text = ctypes.create_string_buffer(96)
     try:
         library = ctypes.CDLL("libnvidia-ml.so.1")

@@ -1,4 +1,4 @@
-"""The training loop over stages, epochs and steps. It can stop after any step; another process continues there."""
+"""The training loop over stages, epochs and steps. It can stop after any step, and another process can continue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket
 from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
-from baton.domain.wire import BestMetric, CheckpointRole, EpochRow, Phase, Position
+from baton.domain.wire import BestMetric, CheckpointRole, ClassifierRow, Phase, Position, Progress
 from baton.telemetry import traces
 from worker.attempt.protocols import Control, Stop, Stopped, Workspace
 from worker.checkpointing.snapshot import Snapshot
@@ -21,6 +21,7 @@ from worker.training.input.source import Source, make_source
 from worker.training.output.artifacts import PublishedFiles
 from worker.training.output.epoch_recorder import EpochRecorder
 from worker.training.output.evaluate_split import SplitEvaluation, evaluate_split, evaluate_splits, evaluation_size
+from worker.training.start import position_of, resumed_schedule, take_weights
 from worker.training.state.cursor import BestEpoch, Cursor, improves
 from worker.training.state.schedules import RateSchedule, make_schedule
 from worker.training.state.step_plan import StepPlan
@@ -48,11 +49,11 @@ class TrainingLoop:
     """Trains a job in this process, from its start or from a snapshot, until the end or a stop."""
 
     def __init__(self, spec: JobSpec, control: Control, workspace: Workspace, snapshot: Snapshot | None) -> None:
-        self._spec, self._control, self._workspace = spec, control, workspace
-        self._watch = control.watch
+        self._spec, self._control, self._workspace, self._watch = spec, control, workspace, control.watch
         self._trains = False  # whether the engine holds the state to resume from
-        self._loader = Loader(spec, control, workspace, snapshot)
-        first = self._data(spec.stages[snapshot.position.stage if snapshot else 0].image_size)
+        resumed = position_of(snapshot)
+        self._loader = Loader(spec, control, workspace, resumed)
+        first = self._data(spec.stages[resumed.position.stage if resumed else 0].image_size)
         self._plan = StepPlan.of(spec, len(first.train))
         outputs = network_outputs(spec, len(first.class_names))
         self._engine = Engine(spec, outputs, self._watch, xla=workspace.xla, steps_ahead=workspace.steps_ahead)
@@ -62,8 +63,10 @@ class TrainingLoop:
         self._speed, self._counters, self._reported = ThroughputMeter(), Counters(), 0.0
         self._cursor, self._at = Cursor(), self._plan.start_of(0)
         self._schedule = self._make_schedule()
-        if snapshot is not None:
-            self._resume(snapshot)
+        if resumed is not None:
+            self._resume(resumed)
+        elif snapshot is not None:
+            take_weights(self._engine, snapshot, control)
         self._batches = EvaluationBatches(spec, self._halved, self._cursor.evaluation_batches)
 
     def run(self) -> dict[str, float]:
@@ -79,6 +82,7 @@ class TrainingLoop:
                 return self._finish()
         finally:
             self._files.close()
+            self._loader.close()
             self._control.stands_at(self._at.global_step)
 
     # --- stages ---
@@ -89,8 +93,7 @@ class TrainingLoop:
         self._control.tell(Phase.RESTORING)
         with self._watch.measure(Bucket.RESTORE):
             self._engine.load(snapshot.arrays)
-        self._schedule = self._make_schedule()
-        self._schedule.restore(schedule)
+        self._schedule = resumed_schedule(self._spec, self._engine, self._at.stage, schedule, snapshot, self._control)
         self._recorder.resend(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
@@ -180,11 +183,11 @@ class TrainingLoop:
     def _halved(self, pixels: int, before: int, after: int) -> None:
         note_halved(self._control, self._spec, self._cursor.history, pixels, before, after)
         if self._trains:
-            self._save(LATEST)  # a resumed attempt must use the same batches from here on
+            self._save(LATEST)  # saved at once, because a resumed attempt must use the same batch sizes from here on
 
     def _end_epoch(self, validation: Score) -> None:
         row = self._row(self._engine.train_score(), validation)
-        logs = row.model_dump(include={"loss", "accuracy", "val_loss", "val_accuracy"})
+        logs = dict(row.metrics)
         if (bad := first_bad_value(logs)) is not None:
             self._cursor.history.append(row)
             self._recorder.send(self._cursor, None)
@@ -194,12 +197,12 @@ class TrainingLoop:
         self._engine.reset()
         self._at = Position(stage=self._at.stage, epoch=self._at.epoch + 1, step=0, global_step=self._at.global_step)
         self._recorder.send(self._cursor, self._keep_best(row))
-        self._control.tell(Phase.TRAINING, self._plan.progress(self._at, self._speed.images_per_second), logs)
+        self._control.tell(Phase.TRAINING, self._progress(), logs)
 
-    def _row(self, training: Score, validation: Score) -> EpochRow:
+    def _row(self, training: Score, validation: Score) -> ClassifierRow:
         stage, at, counters = self._spec.stages[self._at.stage], self._at, self._counters
         seconds = time.monotonic() - counters.begun
-        return EpochRow(
+        return ClassifierRow(
             epoch=self._plan.epochs_before(at.stage) + at.epoch + 1,
             stage=at.stage + 1,
             stage_epoch=at.epoch + 1,
@@ -219,7 +222,7 @@ class TrainingLoop:
 
     # --- checkpoints ---
 
-    def _keep_best(self, row: EpochRow) -> Snapshot | None:
+    def _keep_best(self, row: ClassifierRow) -> Snapshot | None:
         prefix = self._control.name_checkpoint(self._at.global_step)
         metric = BestMetric(metric="val_accuracy", value=row.val_accuracy, stage=row.stage, epoch=row.epoch)
         found, roles = BestEpoch(metric=metric, prefix=prefix), set(LATEST)
@@ -232,13 +235,13 @@ class TrainingLoop:
         return self._save(frozenset(roles), prefix) if roles > LATEST else None
 
     def _save(self, roles: frozenset[CheckpointRole], prefix: str | None = None) -> Snapshot:
-        self._engine.wait()  # pending steps must not count as time of the save
+        self._engine.wait()  # so that the time of pending steps does not count as time of the save
         self._check_loss()
         with self._watch.measure(Bucket.CHECKPOINT_STALL):
             cursor = self._cursor.dump(self._schedule.state(), self._loader.record)
             history = self._cursor.history.taken()
             snapshot = Snapshot(self._at, self._engine.arrays(), cursor, self._cursor.needs, history=history)
-            # Check only states that may be kept as a best: summing all arrays takes time.
+            # Summing all arrays takes time, so check only states that may become a best checkpoint or the result.
             checked = roles > LATEST or self._at.global_step == self._plan.total_steps
             if checked and (bad := first_bad_array(snapshot.arrays)) is not None:
                 raise not_finite(f"the state {bad} holds values that are nan or infinite", self._at.global_step)
@@ -256,7 +259,7 @@ class TrainingLoop:
         best = self._cursor.best
         if best is None:
             raise JobFailure(Reason.EXCEPTION, "the job has no finished epoch, so it has no result")
-        # An attempt that was stopped may not have sent these files.
+        # Send these files again: an earlier attempt may have been stopped before it sent them.
         self._files.best(best, self._load_best(best))
         self._files.history(self._cursor.history)
         data = self._data(evaluation_size(self._spec, best.metric.stage))
@@ -274,11 +277,15 @@ class TrainingLoop:
     def _report(self, phase: Phase) -> None:
         now = time.monotonic()
         if phase is not Phase.TRAINING or now - self._reported > REPORT_SECONDS:
-            # Report finished steps only. This also limits the pending work that a stop has to wait for.
+            # Wait, so that only finished steps are reported. A stop then also waits for little pending work.
             self._engine.wait()
             self._check_loss()
             self._reported = time.monotonic()
-            self._control.tell(phase, self._plan.progress(self._at, self._speed.images_per_second))
+            self._control.tell(phase, self._progress())
+
+    def _progress(self) -> Progress:
+        found = self._plan.progress(self._at, self._speed.images_per_second)
+        return found.model_copy(update={"files_left_out": self._loader.left_out.total})
 
     def _check_loss(self) -> None:
         """Raises JobFailure: not_finite, with the step of this epoch at which the loss became nan or infinite."""
@@ -289,5 +296,5 @@ class TrainingLoop:
             raise not_finite("the loss is nan or infinite", self._at.global_step - self._at.step + bad)
 
     def _data(self, size: int) -> ImageData:
-        # Loading a later stage's images takes time: meanwhile stop and save the steps since the last checkpoint.
+        # Loading a later stage's images takes time, so a stop or a save of the last steps must be possible meanwhile.
         return self._loader.at(size, self._stop_or_save if self._trains else self._stop_without_saving)

@@ -15,10 +15,10 @@ TRAINING, VALIDATION, KILL = "#1f77b4", "#d95f02", "#b2182b"
 
 @dataclass(frozen=True)
 class Span:
-    """A stage on the epoch axis, from the end of the epoch before it to the end of its last."""
+    """A stage on the epoch axis, from the end of the previous stage to the end of the last epoch of this stage."""
 
     stage: int
-    pixels: int
+    pixels: int | None
     first: float
     last: float
 
@@ -64,7 +64,7 @@ def _curves(axes: Any, rows: Sequence[EpochRow], names: tuple[str, str], label: 
     for name, shown, color, marker in zip(
         names, ("training", "validation"), (TRAINING, VALIDATION), ("o", "s"), strict=True
     ):
-        axes.plot(epochs, [getattr(row, name) for row in rows], marker=marker, markersize=4, color=color, label=shown)
+        axes.plot(epochs, [row.metrics[name] for row in rows], marker=marker, markersize=4, color=color, label=shown)
     axes.set_ylabel(label)
     axes.grid(visible=True, alpha=0.3)
     axes.set_xlim(0, epochs[-1] + 0.3)

@@ -80,7 +80,7 @@ def _recovery_checks(outcome: Outcome) -> Iterator[Check]:
 
 
 def statuses(events: Sequence[EventView]) -> list[str]:
-    """The job's statuses in order, from its events: unlike polls, these miss none."""
+    """The job's statuses in order, from its events. Polls could miss a short status; the events contain all."""
     return [STATUS_AFTER[event.kind] for event in events if event.kind in STATUS_AFTER]
 
 

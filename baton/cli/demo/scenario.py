@@ -13,7 +13,7 @@ from rich.text import Text
 from baton.cli.demo.chart import draw
 from baton.cli.demo.checks import Check, Outcome, all_checks, statuses
 from baton.cli.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
-from baton.cli.render import history_table
+from baton.cli.history_table import history_table
 from baton.cli.times import duration
 from baton.cli.watch import Watcher
 from baton.client.client import Client
@@ -109,7 +109,7 @@ class Act:
         )
 
     def _print_events(self, job: JobView, say: Callable[[str], None]) -> None:
-        # A waiting worker claims the job within milliseconds: polls of the job would miss states that the events have.
+        # A waiting worker claims the job within milliseconds: polls would miss states that the events contain.
         for event in self._client.events(job.id, after=self._printed):
             self._printed = event.sequence
             if event.kind in NEWS:

@@ -59,10 +59,10 @@ class DemoStack:
         self.child = Child(spec)
 
     def start(self) -> Connection:
-        """Starts it, and returns when it is ready.
+        """Starts `baton up`, and returns when it is ready.
 
         Raises:
-            StackError: it ended or was not ready in time. The message contains the end of its log.
+            StackError: `baton up` ended or was not ready in time. The message contains the end of its log.
         """
         self.child.start(time.monotonic())
         deadline = time.monotonic() + START
@@ -81,7 +81,7 @@ class DemoStack:
         return pid
 
     def stop(self) -> None:
-        """Stops it as Ctrl-C does. Kills it if that takes too long."""
+        """Asks `baton up` to stop, as Ctrl-C does. Kills it if it has not ended after STOP seconds."""
         self.child.ask_to_stop()
         if self.child.process is not None:
             deadline = time.monotonic() + STOP

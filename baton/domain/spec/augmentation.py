@@ -81,7 +81,7 @@ def _read(value: object, info: ValidationInfo) -> object:
 
 
 class _ListToo:
-    """Adds the bare list of augmenters to the schema: `_read` accepts it, and pydantic does not know that."""
+    """Adds the bare list of augmenters to the schema: `_read` accepts it, but pydantic's schema lacks it."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         found = handler(schema)

@@ -159,8 +159,8 @@ class Dropout(_Augmenter):
 
 
 class CoarseDropout(_Augmenter):
-    """Sets rectangles to black: dropout with probability `p` on a mask of `size_percent` of the image's size, at least
-    `min_size` pixels, enlarged to the image.
+    """Sets rectangles to black: dropout with probability `p` on a mask, which is then enlarged to the image's size. The
+    mask has `size_percent` of the image's size, but at least `min_size` pixels.
     """
 
     name: Literal["coarse_dropout"]

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from baton.domain.durations import parse_duration
 from baton.domain.spec.fields import DURATION_SCHEMA, Seconds
-from baton.domain.validation import NUMBER, WHOLE, Model, parse_duration
+from baton.domain.validation import NUMBER, WHOLE, Model
 
 _STEPS = re.compile(r"(\d+)\s*steps?")
 
@@ -69,9 +70,9 @@ class CheckpointSpec(Model):
     """When to save the training state, and how many checkpoints to keep."""
 
     every: Cadence = "auto"
-    """auto, a duration such as 60s, or a number such as 500 steps; auto: from measured costs and interruptions."""
+    """auto, a duration such as 60s, or a number such as 500 steps; auto: computed from costs and interruptions."""
     keep: Annotated[int, Field(ge=1, le=1000), WHOLE] = 3
-    """How many committed checkpoints are kept in addition to that of the best epoch."""
+    """How many committed checkpoints are kept in addition to that of the best epoch, until the job succeeds."""
 
 
 class RetrySpec(Model):

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
 
+from baton.domain.data_reference import REFERENCE_PATTERN, DataReference
+from baton.domain.durations import DURATION_PATTERN, parse_duration
 from baton.domain.extensions import TITLES, Kind, names_of
-from baton.domain.validation import DURATION_PATTERN, NUMBER, WHOLE, parse_duration
+from baton.domain.validation import NUMBER, WHOLE
 
 MAX_IMAGE_SIZE = 1024
 MAX_OPTION = 1000
@@ -59,3 +61,11 @@ Options = Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 """Arguments by name for an extension, which checks them itself."""
 
 ImageSize = Annotated[int, Field(ge=8, le=MAX_IMAGE_SIZE), WHOLE]
+
+
+def _reference(value: str) -> str:
+    return str(DataReference.parse(value))
+
+
+Reference = Annotated[str, AfterValidator(_reference), WithJsonSchema({"type": "string", "pattern": REFERENCE_PATTERN})]
+"""Pushed data: NAME, or NAME@sha256:DIGEST."""

@@ -1,4 +1,4 @@
-"""Notifications of a job. A spec contains names of targets: their URLs are secrets that only the service knows."""
+"""Notifications of a job. A spec contains names of targets: their URLs are secrets that only the service has."""
 
 from __future__ import annotations
 

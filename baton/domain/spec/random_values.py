@@ -20,7 +20,7 @@ MAX_CHOICES = 32
 
 @dataclass(frozen=True)
 class Between:
-    """Annotates `Range`, or `Steps` if `whole`, with bounds. They are checked and are in the schema."""
+    """Annotates `Range`, or `Steps` if `whole`, with bounds. The bounds are checked, and the schema has them."""
 
     low: float
     high: float
@@ -50,13 +50,13 @@ class Between:
         what = "a whole number" if self.whole else "a number"
         number = _as_number(value, self.whole)
         if number is None or not self.low <= number <= self.high:
-            wanted = f"{what} from {self.low:g} to {self.high:g}, or a range [low, high] of such"
+            wanted = f"{what} from {self.low:g} to {self.high:g}, or a range [low, high] of such numbers"
             raise ValueError(f"must be {wanted}, not {value!r:.60}")
         return number
 
 
 def _as_number(value: object, whole: bool) -> float | None:
-    """The number, or None if the value is not one. Text is accepted, because YAML reads 1e-3 as text."""
+    """The number, or None if the value is not one. Text is accepted, because YAML reads 1e5 as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -113,7 +113,7 @@ class _PerChannel:
         share = value if isinstance(value, bool) else _as_number(value, whole=False)
         if share is None or not 0 <= share <= 1:
             raise ValueError(f"must be true, false or the share of images, from 0 to 1, not {value!r:.60}")
-        # 1 and true are equal as cache keys, but imgaug draws a random value only for the number.
+        # 1 and true would be equal cache keys, but imgaug draws a random value for 1. So 0 and 1 become flags.
         return bool(share) if share in {0, 1} else share
 
 

@@ -4,15 +4,16 @@ A worker refuses a spec with an unknown field. So each added field or value name
 and a job needs the highest version of the parts that it uses. Unused parts are not written out, so that older workers
 can still run the job. To add a part:
 
-1. add 1 to `SPEC_VERSION` in baton.domain.protocol_versions, once a release, and say there what the version brings;
+1. add 1 to `SPEC_VERSION` in baton.domain.protocol_versions, at most once a release, and describe the version there;
 2. mark the part: `stall: Annotated[Seconds, Since(2)] = 900.0` for a field,
-   `Annotated[Literal["adam", "lion"], Since(2, "lion")]` for values of a field that is older,
+   `Annotated[Literal["adam", "lion"], Since(2, "lion")]` for values of a field that is older, or
+   `Annotated[str, Since(4, where=is_url)]` for values that a function recognises,
    `since: ClassVar[int] = 2` in the body of a new member of a union.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,10 +21,24 @@ from pydantic.fields import FieldInfo
 
 
 class Since:
-    """Marks a field, or some of its values, as newer than version 1 of the spec."""
+    """Marks a field, or some of its values, as newer than version 1 of the spec.
 
-    def __init__(self, version: int, *values: object) -> None:
-        self.version, self.values = version, values
+    `values`: the newer values. `where`: returns whether a value is newer. Without both, the whole field is newer.
+    """
+
+    def __init__(self, version: int, *values: object, where: Callable[[object], bool] | None = None) -> None:
+        self.version = version
+        self._values, self._where = values, where
+
+    @property
+    def whole_field(self) -> bool:
+        """Whether the field is newer with each of its values."""
+        return not self._values and self._where is None
+
+    def marks(self, value: object) -> bool:
+        """Whether the value, or a member of it, is one of the newer values."""
+        members = value if isinstance(value, tuple | list) else (value,)
+        return any(member in self._values or (self._where is not None and self._where(member)) for member in members)
 
 
 class ForService:
@@ -52,7 +67,7 @@ def _versions(value: object) -> Iterator[int]:
 
 def _of_field(field: FieldInfo, value: object) -> Iterator[int]:
     for mark in _marks(field):
-        used = _among(value, mark.values) if mark.values else not _is_default(field, value)
+        used = not _is_default(field, value) if mark.whole_field else mark.marks(value)
         if used:
             yield mark.version
     yield from _versions(value)
@@ -66,11 +81,6 @@ def _marks(field: FieldInfo) -> list[Since]:
     return _of(field, Since)
 
 
-def _among(value: object, values: tuple[object, ...]) -> bool:
-    members = value if isinstance(value, tuple | list) else (value,)
-    return any(member in values for member in members)
-
-
 def _is_default(field: FieldInfo, value: object) -> bool:
     return not field.is_required() and value == field.get_default(call_default_factory=True, validated_data={})
 
@@ -80,7 +90,7 @@ def unused(spec: BaseModel) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
-        newer = any(not mark.values for mark in _marks(field))
+        newer = any(mark.whole_field for mark in _marks(field))
         inner = True if newer and _is_default(field, value) else _inside(value)
         if inner:
             found[name] = inner

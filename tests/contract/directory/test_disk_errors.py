@@ -1,4 +1,4 @@
-"""A full disk, a missing root and errors of the file system of a directory store."""
+"""A full disk, a missing root, and file system errors of a directory store."""
 
 import errno
 import os
@@ -23,13 +23,13 @@ def test_a_full_disk_is_store_full(root: Path, monkeypatch: pytest.MonkeyPatch) 
     command = ["unshare", "-rm", sys.executable, "-m", "tests.contract.full_disk", str(root)]
     if can_unshare():
         assert subprocess.run(command, check=False).returncode == 0
-    else:  # no mount of our own here: let the system call say it
+    else:  # this machine does not allow private mounts: simulate a full disk
         monkeypatch.setattr(os, "write", full_after(root, 1_000_000))
         scenario(open_store(root.as_uri()), root, 600_000)
 
 
 def full_after(root: Path, room: int) -> Callable[[int, bytes], int]:
-    """An os.write on a disk with room for so many bytes below the root."""
+    """A replacement of os.write for a disk with space for this many bytes below the root."""
     write = os.write
 
     def limited(fd: int, data: bytes) -> int:

@@ -39,7 +39,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_object(store: BlobStore, r
         try:
             until(lambda: store.stat("a") is not None, 60, "the writer's first object")
             until(lambda: store.get("a")[0] > round_, 60, "some more")
-            # in the middle of a write: its temporary file is there and not yet complete
+            # kill it during a write: its temporary file exists and is not complete yet
             until(lambda: any(0 < size_of(temp) < size for temp in temps(root)), 60, "a half-written temporary file")
         finally:
             writer.kill()

@@ -24,6 +24,6 @@ def store(proxy: FlakyProxy, emulator: GcsEmulator, request: pytest.FixtureReque
 
 @pytest.fixture
 def direct(store: GcsStore, emulator: GcsEmulator, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
-    """Another user of the same bucket, whose network is fine."""
+    """A second client of the same bucket, without the proxy."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.host.removeprefix("http://"))
     return open_store(store.url)

@@ -1,4 +1,4 @@
-"""Answers of a server: pages, foreign objects, missing fields and nonsense."""
+"""Responses of a server: pages, foreign objects, missing fields and invalid values."""
 
 from pathlib import Path
 
@@ -48,7 +48,9 @@ OPTIONAL = (
 def test_a_field_that_a_server_leaves_out_of_its_answers_is_not_missed(
     store: GcsStore, proxy: FlakyProxy, left_out: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """As JSON leaves out what is 0, and as other servers know less: Google's own test bench has no size when empty."""
+    """JSON may omit zeros, and some servers have fewer fields: Google's own test server sends no size for an empty
+    object.
+    """
     proxy.left_out = left_out
     for content in (b"", b"hello"):
         told = (len(content), crc32c_of(content))

@@ -1,6 +1,7 @@
 """Credentials of Google Cloud Storage, and signed URLs."""
 
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -30,6 +31,20 @@ def test_credentials_that_can_sign_give_a_url(monkeypatch: pytest.MonkeyPatch) -
     assert url.startswith("https://storage.googleapis.com/bucket/pre/fix/jobs/1/best%20%C3%A9.keras?")
     assert "X-Goog-Signature=" in url
     assert "X-Goog-Expires=3600" in url
+
+
+def test_a_signed_upload_has_its_conditions_in_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = GcsStore("bucket", client=signing_client(monkeypatch))
+    upload = store.signed_put("a", timedelta(hours=1), if_absent=True, content_type="text/csv", size=5)
+    assert upload is not None
+    assert upload.create_only
+    assert upload.headers == {
+        "Content-Type": "text/csv",
+        "x-goog-content-length-range": "5,5",
+        "x-goog-if-generation-match": "0",
+    }
+    signed = parse_qs(urlsplit(upload.url).query)["X-Goog-SignedHeaders"]
+    assert signed == ["content-type;host;x-goog-content-length-range;x-goog-if-generation-match"]
 
 
 def test_credentials_that_cannot_sign_give_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,10 @@ def test_a_reader_of_an_object_that_never_rests_gives_up_in_time(
 
 
 def replace_before_each_read(proxy: FlakyProxy, direct: BlobStore, times: int) -> list[int]:
-    """Replace the object between the look at it and the read of it, so often; the numbers written so far."""
+    """Overwrite the object between its metadata request and its download, this many times.
+
+    Return the numbers written so far.
+    """
     gets, written = itertools.count(1), list[int]()
 
     def before(method: str) -> None:

@@ -47,7 +47,9 @@ def test_a_lost_answer_to_our_own_success_is_success(store: GcsStore, proxy: Fla
 
 
 def test_a_lost_answer_to_anothers_success_is_not_ours(store: GcsStore, proxy: FlakyProxy, direct: BlobStore) -> None:
-    """The same bytes by another writer, who was first while our request came to nothing: we did not win."""
+    """Another writer wrote the same bytes first, and our request failed: the store must not report our write as
+    successful.
+    """
 
     def other_wins(method: str) -> None:
         proxy.before = lambda _: None
@@ -81,7 +83,10 @@ def test_a_resumable_upload_survives_lost_requests(
 def test_an_object_that_the_server_stored_differently_is_an_error_and_goes(
     store: GcsStore, direct: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file changes between its checksum and its upload; the emulator, unlike Google, takes it."""
+    """The file changes between the computation of its checksum and its upload.
+
+    The emulator accepts it, unlike Google.
+    """
     source = tmp_path / "source"
     source.write_bytes(b"before")
     measure = gcs.Upload.__init__

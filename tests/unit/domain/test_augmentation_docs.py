@@ -1,4 +1,4 @@
-"""The reference names every augmenter with every key."""
+"""The reference page documents every augmenter with every key."""
 
 import re
 from pathlib import Path

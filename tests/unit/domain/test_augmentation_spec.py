@@ -1,4 +1,6 @@
-"""Augmentation in a spec: what is wrong is named with its path, and what is right survives being stored."""
+"""Augmentation in a spec: an error names the path of the wrong field, and a valid value is the same after it was
+stored.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.domain.errors import SpecError
@@ -26,7 +28,7 @@ GOOD: dict[str, Any] = {
 
 
 def changed(path: list[str], value: object) -> dict[str, Any]:
-    """GOOD with another value at this place of the second stage's augmentation."""
+    """A copy of GOOD with another value at this path of the second stage's augmentation."""
     made = copy.deepcopy(GOOD)
     node: Any = made["stages"][1]["augmentation"]
     for key in path[:-1]:
@@ -150,7 +152,7 @@ def test_a_bare_list_is_its_augmenters_in_their_order() -> None:
 
 
 def test_equal_specs_have_equal_values_of_equal_types() -> None:
-    """A builder's cache must not take one for the other where imgaug draws differently."""
+    """A cache of built augmenters must distinguish two specs for which imgaug draws differently."""
     one, same = ({"name": "add", "value": 3, "per_channel": share} for share in (1, True))
     assert json.dumps(dump_spec(parse_spec(spec_with([one])))) == json.dumps(dump_spec(parse_spec(spec_with([same]))))
     assert parsed([{"name": "multiply", "mul": "1e-1"}]) == parsed([{"name": "multiply", "mul": 0.1}])
@@ -182,6 +184,7 @@ JUNK = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     JUNK,
     st.sampled_from(sorted(AUGMENTERS)),

@@ -1,4 +1,4 @@
-"""When to save: the interval that a cadence comes to, and when a checkpoint is overdue."""
+"""The interval between checkpoints that a cadence gives, and when a checkpoint is overdue."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_young_daly_is_their_formula_within_bounds() -> None:
     [
         ("auto", {}, 60.0),
         ("auto", {"stall_seconds": 0.0}, 15.0),
-        ("auto", {"save_seconds": 45.0}, 90.0),  # never before twice the time of the save before it
+        ("auto", {"save_seconds": 45.0}, 90.0),  # at least twice the duration of the previous save
         ("auto", {"stall_seconds": 1000.0, "between_interruptions": 1e9}, 1800.0),
         ("auto", {"save_seconds": 1000.0}, 2000.0),
-        ("5s", {"save_seconds": 1000.0}, 5.0),  # what the owner says stays
+        ("5s", {"save_seconds": 1000.0}, 5.0),  # the owner's interval is kept
         ("30 steps", {}, 60.0),
         ("30 steps", {"steps": 0}, None),
     ],

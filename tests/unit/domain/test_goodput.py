@@ -1,4 +1,4 @@
-"""Seconds in buckets: each counts once, and all add up."""
+"""The seconds of a job are divided into buckets: each second counts once, and the buckets add up to the whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.domain.goodput import MEASURED, Bucket, Life, Span, Stopwatch, attempt_seconds, job_seconds
@@ -19,7 +19,7 @@ def at(seconds: float) -> datetime:
 
 
 class Clock:
-    """Moves when told."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -92,7 +92,7 @@ def test_an_attempt_that_nobody_claimed_waits() -> None:
     assert {bucket: s for bucket, s in seconds.items() if s} == {Bucket.WAITING: 7}
 
 
-def test_what_nobody_told_of_is_other_at_the_end_and_the_phases_before() -> None:
+def test_unreported_time_is_other_after_the_end_and_counts_for_the_current_phase_before() -> None:
     told = {"training": 5.0}
     ended = attempt_seconds(Span(at(0), at(1), at(11), told), at(99))
     assert (ended[Bucket.WAITING], ended[Bucket.TRAINING], ended[Bucket.OTHER]) == (1, 5, 5)
@@ -161,7 +161,7 @@ def test_a_job_of_no_time_has_no_goodput() -> None:
 
 @st.composite
 def lives(draw: Callable[..., object]) -> tuple[Life, list[Span], datetime]:
-    """Attempts one after the other, pauses between them, and workers that tell anything."""
+    """Draw a job: attempts one after the other, pauses between them, and workers that report any durations."""
     length = st.floats(0, 1e5)
     moment, paused, spans = 0.0, 0.0, []
     told = st.dictionaries(st.sampled_from([*MEASURED, "odd"]), st.floats(0, 2e5))
@@ -184,6 +184,7 @@ def lives(draw: Callable[..., object]) -> tuple[Life, list[Span], datetime]:
     return Life(at(0), at(moment), paused), spans, at(moment)
 
 
+@settings(deadline=None)
 @given(lives())
 def test_the_buckets_add_up_whatever_workers_tell(drawn: tuple[Life, list[Span], datetime]) -> None:
     life, spans, now = drawn

@@ -1,4 +1,4 @@
-"""Notes that are too long for the service are cut by the worker, and what comes out is always taken."""
+"""The worker shortens notes that are too long for the service, and the service accepts every shortened note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plans come to: parameters, training images, steps; and the paths that change a spec."""
+"""Totals of plans (parameters, training images, steps), and the paths by which a spec is changed."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_the_catalog_tells_the_formulas_result_at_full_width() -> None:
 
 def test_an_epoch_without_steps_is_as_many_whole_batches_as_there_are() -> None:
     assert totals().training_images == 100_000
-    assert totals().steps == 2 * 7 + 3 * 333  # 100,000 // 300
+    assert totals().steps == 2 * 7 + 3 * 333  # 333 = 100,000 // 300
     assert totals().images == (2 * 7 + 3 * 333) * 300
-    assert totals(dataset__per_class=1).steps == 2 * 7 + 3 * 1  # 200 images
+    assert totals(dataset__per_class=1).steps == 2 * 7 + 3 * 1  # 1 = 200 images // 200
 
 
 @pytest.mark.parametrize(

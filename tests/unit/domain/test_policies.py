@@ -1,11 +1,11 @@
-"""Policies: when to save, when to try again, when to give up. Nothing here waits."""
+"""Policies: when to save, when to retry, when to give up. These tests do not wait."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.domain.checkpoint_cadence import seconds_between_interruptions, young_daly
@@ -53,6 +53,7 @@ def test_a_crash_loop_without_progress_ends() -> None:
     assert verdict.reason is Reason.NO_PROGRESS
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 0.999))
 def test_backoff_doubles_within_bounds(failures: int, draw: float) -> None:
     seconds = backoff_seconds(10, failures, draw)

@@ -1,4 +1,4 @@
-"""What the attempts so far say: which failures count, which repeat."""
+"""What follows from the attempts so far: which failures count, and which are repetitions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ KILLED = Trace(Reason.PROCESS_DIED, failed=True)
         ([FAILED], 1),
         ([FAILED, KILLED, FAILED], 3),
         ([FAILED, FAR, FAILED, FAILED], 1),
-        ([replace(FAILED, covered_seconds=FORGIVEN_AFTER), FAILED], 1),  # it got far, and failed in the end
+        # The attempt made enough progress before it failed.
+        ([replace(FAILED, covered_seconds=FORGIVEN_AFTER), FAILED], 1),
         ([replace(FAILED, covered_seconds=FORGIVEN_AFTER - 1), FAILED], 2),
         ([FAILED, AWAY, AWAY, FAILED], 2),
         ([AWAY], 0),
@@ -75,7 +76,7 @@ def test_outages_in_a_row() -> None:
 )
 def test_failures_that_repeat(last: Trace, before: Trace, step: int | None) -> None:
     assert repeated_at([last, before]) == step
-    assert repeated_at([last, FAR, before]) == step  # what was taken away in between failed nowhere
+    assert repeated_at([last, FAR, before]) == step  # a preempted attempt in between changes nothing
     assert repeated_at([last]) is None
 
 

@@ -1,4 +1,4 @@
-"""Specs: whatever is wrong is named by its field, and what is right survives being stored."""
+"""Specs: an error names the wrong field, and a valid value is the same after it was stored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baton.domain.durations import parse_duration
 from baton.domain.errors import SpecError
 from baton.domain.overrides import apply_overrides
 from baton.domain.spec import DatasetSpec, EverySeconds, EverySteps, dump_spec, parse_spec
-from baton.domain.validation import parse_duration
 
 GOOD: dict[str, Any] = {
     "name": "good",
@@ -47,6 +47,8 @@ def test_a_good_spec_survives_being_stored() -> None:
         ("network.classes", 1, "at least 2"),
         ("dataset.name", "cifar", "unknown data set"),
         ("dataset.path", "/data", "takes no path"),
+        ("dataset.data", "photos", "takes no pushed data"),
+        ("dataset.data", "Photos", "must be NAME or NAME@sha256:DIGEST"),
         ("dataset.classes", 11, "has 10 classes"),
         ("dataset.download", True, "no known source"),
         ("dataset.download", "yes", "valid boolean"),
@@ -134,6 +136,7 @@ def test_overrides_that_lead_nowhere(path: str) -> None:
     assert list(errors({path: 1})) == [path]
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5))
 def test_no_value_of_a_field_breaks_the_parser(value: object) -> None:
     for field in ("stages", "network", "checkpoint", "dataset", "labels"):
@@ -149,7 +152,17 @@ def test_a_data_set_that_is_downloaded_needs_no_path() -> None:
 
     assert made(download=True).path is None
     assert made(download=True, path="/data").path == "/data"
-    with pytest.raises(ValueError, match=r"path of its directory or \.zip on the worker, or download: true"):
+    with pytest.raises(ValueError, match=r"path of its directory or \.zip on the worker, or download: true, or pushed"):
         made()
-    with pytest.raises(ValueError, match=r"\.zip on the worker \["):
+    with pytest.raises(ValueError, match=r"\.zip on the worker, or pushed data: data: NAME \["):
         DatasetSpec.model_validate({"name": "image-folder"})
+
+
+def test_pushed_data_stands_alone() -> None:
+    def made(**fields: object) -> DatasetSpec:
+        return DatasetSpec.model_validate({"name": "tiny-imagenet-200", **fields})
+
+    assert made(data=f"photos@sha256:{'0' * 64}").data == f"photos@sha256:{'0' * 64}"
+    for other in ({"path": "/data"}, {"download": True}):
+        with pytest.raises(ValueError, match=f"cannot be combined with {next(iter(other))}"):
+            made(data="photos", **other)

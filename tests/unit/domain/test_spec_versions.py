@@ -1,4 +1,4 @@
-"""What is new in a spec costs only the jobs that use it: others stay readable for older workers."""
+"""A new field of the spec affects only the jobs that use it: older workers can still read all other specs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def made(stage: dict[str, Any] | None = None, **changes: Any) -> Spec:
     ("spec", "version"),
     [
         (made(), 1),
-        (made(limits={"stall": 900.0}), 1),  # written out, and as by default
+        (made(limits={"stall": 900.0}), 1),  # the default value, given explicitly
         (made(limits={"stall": 60.0}), 2),
         (made(optimizer="sgd"), 1),
         (made(optimizer="lion"), 2),
@@ -61,7 +61,7 @@ def made(stage: dict[str, Any] | None = None, **changes: Any) -> Spec:
         (made(stage={"schedule": {"kind": "new"}}), 3),
         (made(checks=["other"]), 1),
         (made(checks=["other", "self"], stage={"mixup": 0.2}), 4),
-        (made(notify={"when": "overdue"}), 1),  # no worker needs it
+        (made(notify={"when": "overdue"}), 1),  # no worker needs this field
     ],
 )
 def test_a_job_needs_the_version_of_what_it_uses(spec: Spec, version: int) -> None:
@@ -109,15 +109,29 @@ def test_a_reason_that_an_older_service_does_not_know_becomes_the_nearest_one_it
     assert reason_for(1, None) is None
 
 
-def test_what_a_version_does_not_know_is_told_from_what_it_knows() -> None:
+def test_a_name_that_this_version_does_not_know_becomes_none() -> None:
     assert known(Phase, "training") is Phase.TRAINING
     assert known(Phase, "dreaming") is None
     assert known(Phase, None) is None
 
 
-def test_a_job_that_goes_on_with_changed_data_needs_a_newer_worker_and_no_other_job_does() -> None:
-    digits = {"name": "x", "network": {"name": "network-2"}, "stages": [{"epochs": 1}]}
-    plain = parse_spec({**digits, "dataset": {"name": "digits"}})
+@pytest.mark.parametrize(
+    ("field", "value", "version"), [("on_change", "continue", 2), ("nested", True, 4), ("on_broken", "skip", 4)]
+)
+def test_a_job_that_uses_a_newer_field_of_the_data_needs_a_newer_worker_and_no_other_job_does(
+    field: str, value: object, version: int
+) -> None:
+    rest = {"name": "x", "network": {"name": "network-2"}, "stages": [{"epochs": 1}]}
+    folder = {"name": "image-folder", "path": "/data"}
+    plain = parse_spec({**rest, "dataset": folder})
     assert spec_version(plain) == 1
-    assert "on_change" not in dump_spec(plain)["dataset"]
-    assert spec_version(parse_spec({**digits, "dataset": {"name": "digits", "on_change": "continue"}})) == 2
+    assert field not in dump_spec(plain)["dataset"]
+    assert spec_version(parse_spec({**rest, "dataset": {**folder, field: value}})) == version
+
+
+def test_a_job_on_pushed_data_needs_a_newer_worker_and_no_other_job_does() -> None:
+    rest = {"name": "x", "network": {"name": "network-2"}, "stages": [{"epochs": 1, "image_size": 16}]}
+    plain = parse_spec({**rest, "dataset": {"name": "image-folder", "path": "/data"}})
+    assert spec_version(plain) == 1
+    assert "data" not in dump_spec(plain)["dataset"]
+    assert spec_version(parse_spec({**rest, "dataset": {"name": "image-folder", "data": "photos"}})) == 4

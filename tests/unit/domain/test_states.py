@@ -1,4 +1,4 @@
-"""The state table: what is not in it is an error, what is terminal stays."""
+"""The table of states: a transition that is not in it is an error, and only a retry leaves a terminal state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from baton.domain.states import (
 
 Q, R, REC, P = JobState.QUEUED, JobState.RUNNING, JobState.RECOVERING, JobState.PAUSED
 S, F, C = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
-# Written out by hand, so that a change of the table has to be meant.
+# Written out by hand, so that a change of the table must be made here too.
 JOBS = {
     (Q, JobEvent.CLAIMED): R,
     (REC, JobEvent.CLAIMED): REC,
@@ -42,10 +42,14 @@ JOBS = {
     (REC, JobEvent.CANCELLED): C,
     (R, JobEvent.CANCELLED): C,
     (P, JobEvent.CANCELLED): C,
+    (Q, JobEvent.FAILED): F,
+    (P, JobEvent.FAILED): F,
     (R, JobEvent.FAILED): F,
     (REC, JobEvent.FAILED): F,
     (R, JobEvent.FINISHED): S,
     (REC, JobEvent.FINISHED): S,
+    (F, JobEvent.RETRIED): Q,
+    (C, JobEvent.RETRIED): Q,
 }
 
 
@@ -59,8 +63,11 @@ def test_every_pair_of_job_state_and_event(state: JobState, event: JobEvent) -> 
             next_job_state(state, event)
 
 
-def test_terminal_is_final() -> None:
-    assert not {state for state, _ in JOBS} & TERMINAL_JOBS
+def test_terminal_is_final_except_for_a_retry() -> None:
+    assert {(state, event) for state, event in JOBS if state in TERMINAL_JOBS} == {
+        (F, JobEvent.RETRIED),
+        (C, JobEvent.RETRIED),
+    }
     ended = set(AttemptState) - LIVE_ATTEMPTS
     for state in ended:
         for event in AttemptEvent:
@@ -90,7 +97,7 @@ def test_an_attempt_is_claimed_once() -> None:
             next_attempt_state(state, AttemptEvent.CLAIMED)
 
 
-def test_only_who_is_held_can_be_lost() -> None:
+def test_only_a_held_attempt_can_be_lost() -> None:
     with pytest.raises(TransitionError):
         next_attempt_state(AttemptState.QUEUED, AttemptEvent.LEASE_EXPIRED)
     for state in HELD_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""Lines of the log: for machines, for people, and never with a secret."""
+"""Log lines in the JSON format and in the text format. No secret appears in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("tests.logs")
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Format], io.StringIO]]:
-    """Has the log of this process written to memory, as it was before afterwards."""
+    """Redirect the log of this process to memory, and restore it afterwards."""
     root = logging.getLogger()
     before, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
 
@@ -113,7 +113,7 @@ def test_no_secret_is_told(start: Callable[[Format], io.StringIO], form: Format)
     digits, drawn = "0123456789abcdef" * 4, "fedcba987654"
     secrets = [
         TOKEN,
-        "a%2Bb%2Fc%3Dd%20e",  # the same in a URL
+        "a%2Bb%2Fc%3Dd%20e",  # the token as it is quoted in a URL
         "hunter2hunter2",
         "redis://:pw@redis:6379/0",
         "postgresql+psycopg://baton:s3@db/baton",

@@ -1,4 +1,4 @@
-"""Every augmenter on offer in every form of its parameters, and the published policies as notebooks build them."""
+"""Every supported augmenter in every form of its parameters, and the published policies as notebooks build them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def spec_of(*forms: Form, **group: Any) -> AugmentationSpec:
 
 
 def waves(n: int, size: int, seed: int = 0) -> np.ndarray:
-    """Smooth colourful images, so that blur, rotation and crops have something to move."""
+    """Smooth colourful images, so that blur, rotation and crops change something."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     phase = rng.uniform(1, 4, (n, 1, 1, 3)) * x[..., None] + rng.uniform(1, 4, (n, 1, 1, 3)) * y[..., None]
@@ -75,7 +75,7 @@ def waves(n: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def fingerprints() -> list[str]:
-    """Of each form of each augmenter alone, and of all together in a random order."""
+    """Fingerprints of each form of each augmenter alone, and of combinations in a random order."""
     specs = [spec_of(form) for form in FORMS]
     specs += [spec_of(*FORMS[k::12][:32], order="random", some_of=(0, 5)) for k in range(12)]
     images = waves(6, 16)
@@ -83,7 +83,7 @@ def fingerprints() -> list[str]:
 
 
 def notebook_1() -> Any:
-    """Network 1's policy, written down from the published plans."""
+    """The policy of network 1, written down from the published plans."""
     return iaa.SomeOf(
         (0, None),
         [
@@ -97,7 +97,10 @@ def notebook_1() -> Any:
 
 
 def notebook_2(pad_modes: Any = ia.ALL, affine_modes: Any = ia.ALL) -> Any:
-    """Network 2's, with `ia.ALL` as there: right in distribution, but of other bytes in each process."""
+    """The policy of network 2.
+
+    With `ia.ALL`, as published, the distribution is right but the bytes differ between processes.
+    """
     return iaa.Sequential(
         [
             iaa.Fliplr(0.5),

@@ -10,5 +10,5 @@ from tests.unit.training.pictures import tiny_imagenet
 
 @pytest.fixture
 def official(tmp_path: Path) -> Path:
-    """A small Tiny ImageNet as the official zip has it: below a top folder."""
+    """A small Tiny ImageNet in the layout of the official zip, which has one top folder."""
     return zip_of(tiny_imagenet(tmp_path / "t"), tmp_path / "tiny.zip", "tiny-imagenet-200/")

@@ -1,4 +1,4 @@
-"""Fills the disk below a cache, in a mount namespace of its own: `unshare -rm python -m ... DIRECTORY`."""
+"""Fills the disk below a cache, in a private mount namespace: `unshare -rm python -m ... DIRECTORY`."""
 
 import shutil
 import subprocess
@@ -21,14 +21,14 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def expect_full(act: Callable[[], object], root: Path, *kept: str) -> None:
-    """No room, told in words, and nothing half is left but `kept`."""
+    """The call fails with `disk_full` and a hint, and no partial file is left except `kept`."""
     try:
         act()
     except JobFailure as error:
         assert error.reason == "disk_full", error
         assert "make room" in str(error)
     else:
-        raise AssertionError("no failure")
+        raise AssertionError("no JobFailure was raised")
     left = {path.name.rpartition(".")[2] for path in root.rglob("*") if path.is_file()}
     assert left <= {"lock", *kept}, left
     for path in root.rglob("*"):
@@ -37,7 +37,7 @@ def expect_full(act: Callable[[], object], root: Path, *kept: str) -> None:
 
 
 def scenario(root: Path, archive: Path) -> None:
-    """Each writer on a disk of 1 MiB, with and without the look at the room that is there."""
+    """Run each writer on a disk of 1 MiB, with and without its check of the free space."""
     large = listing(read=lambda i: np.full((200, 200, 3), i, np.uint8))
     with serving(bytes(3_000_000), sized=False) as server:
         for _ in range(2):

@@ -11,6 +11,7 @@ from baton.domain.data_identity import DataRecord
 from baton.domain.goodput import Stopwatch
 from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.wire import Position
+from baton.storage import BlobStore
 from tests.support.recorder import Listener
 from worker.attempt.protocols import Workspace
 from worker.checkpointing.snapshot import Snapshot
@@ -19,7 +20,9 @@ from worker.training.state.cursor import Cursor
 
 
 class Control(Listener):
-    """Keeps the notes."""
+    """Records the notes. `store`: holds pushed data."""
+
+    store: BlobStore
 
     def __init__(self) -> None:
         self.watch = Stopwatch(time.monotonic)

@@ -9,7 +9,7 @@ WNIDS = ("n02", "n01", "n03")
 
 
 def picture(seed: int, *, size: int = 64, channels: int = 3) -> Image.Image:
-    """A smooth random picture, as JPEG keeps it well."""
+    """A smooth random picture, which JPEG changes little."""
     shape = (4, 4, 3) if channels == 3 else (4, 4)
     small = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     return Image.fromarray(small).resize((size, size), Image.Resampling.BILINEAR)
@@ -28,7 +28,7 @@ def image_folder(root: Path, *, classes: tuple[str, ...] = ("ant", "bee"), each:
 
 
 def tiny_imagenet(root: Path, *, each: int = 10, val: int = 2) -> Path:
-    """Three classes in the official layout; the first image of each is grayscale, as 1.8 % of the real ones are."""
+    """Three classes in the official layout. The first image of each is grayscale, like 1.8 % of the real images."""
     for label, wnid in enumerate(sorted(WNIDS)):
         for k in range(each):
             image = picture(100 * label + k, channels=3 if k else 1)

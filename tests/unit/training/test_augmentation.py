@@ -1,4 +1,4 @@
-"""Augmentation: the published policies, their own declarative form, the same bytes in any process."""
+"""Augmentation: the published policies, their declarative form, and the same bytes in all processes."""
 
 import os
 import pickle
@@ -93,7 +93,7 @@ def _direct(augmenter: Any, images: np.ndarray, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_is_imgaug_as_published_to_the_byte(policy: str, size: int) -> None:
-    """Built in, written in YAML, and built from imgaug directly."""
+    """Compare the built-in policy, the policy written in YAML, and the policy built from imgaug directly."""
     direct = {"paper-1": notebook_1(), "paper-2": notebook_2(list(PAD_MODES), list(AFFINE_MODES))}[policy]
     written = AugmentationSpec.model_validate(PUBLISHED[policy])
     for seed in range(20):
@@ -126,7 +126,7 @@ def test_seed_decides_whatever_was_augmented_before(augmentation: Any) -> None:
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=str)
 def test_given_images_stay_as_they_are(augmentation: Any) -> None:
-    """Writable ones too, and views into others: what is cached must never be augmented in place."""
+    """This includes writable arrays and views: cached images must never be augmented in place."""
     images = waves(12, 32)
     before = images.copy()
     results = [augment(augmentation, images[:6], seed) for seed in range(20)]

@@ -1,8 +1,8 @@
-"""10,000 images through Baton's pipeline, and as many through imgaug as the notebooks call it: the same statistics.
+"""10,000 images through Baton's pipeline have the same statistics as 10,000 through imgaug called as in the notebooks.
 
-Each statistic is a mean over images, and its standard error that of a mean of independent groups of 50 images, because
-imgaug draws an order, and nothing else, for a whole batch. Equal policies differ by z = difference / error of it, which
-is normal with width 1; the seeds are fixed, so a test that holds once holds always.
+Each statistic is a mean over images. Its standard error is computed from the means of independent groups of 50 images,
+because imgaug draws the order of the augmenters once for a whole batch. For equal policies, z = difference / standard
+error is normal with standard deviation 1. The seeds are fixed, so a test that passes once passes always.
 """
 
 import math
@@ -21,12 +21,15 @@ from worker.training.input.host_source import BatchSource
 
 IMAGES, SIZE, BATCH = 10_000, 16, 50
 Z_LIMIT = 4.0
-pytestmark = pytest.mark.filterwarnings("ignore:Function .ContrastNormalization")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Function .ContrastNormalization")]
 
 
 @cache
 def originals() -> Split:
-    """Brighter to the right, and more so to the bottom; no pixel is black, so what is black was made so."""
+    """Images that get brighter to the right and more so to the bottom.
+
+    No pixel is black, so black pixels come from augmenters.
+    """
     rng = np.random.default_rng(11)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1)
     slope = 30 * x + 45 * y
@@ -37,7 +40,7 @@ def originals() -> Split:
 
 
 def statistics(images: np.ndarray, before: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each image, float [n]."""
+    """Statistics of each image: float [n]."""
     exact, half = images.astype(float), SIZE // 2
     black, middle = images == 0, slice(SIZE // 4, -SIZE // 4)
     return {
@@ -45,7 +48,7 @@ def statistics(images: np.ndarray, before: np.ndarray) -> dict[str, np.ndarray]:
         "standard deviation": exact.std(axis=(1, 2, 3)),
         "spread of the channels": exact.mean(axis=(1, 2)).std(axis=1),
         "dropped pixels": black.mean(axis=(1, 2, 3)),
-        # Where neither scaling nor turning nor padding brings in black from outside.
+        # In the middle, neither scaling, rotation nor padding brings in black from outside.
         "dropped pixels in the middle": black[:, middle, middle].mean(axis=(1, 2, 3)),
         "images with dropped pixels": black.any(axis=(1, 2, 3)).astype(float),
         "pixels dropped in some channels": (black.any(axis=3) & ~black.all(axis=3)).mean(axis=(1, 2)),
@@ -59,7 +62,7 @@ def statistics(images: np.ndarray, before: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def baton(augmentation: str | AugmentationSpec) -> dict[str, np.ndarray]:
-    """By Baton's own pipeline, which takes every image once."""
+    """The statistics of Baton's own pipeline, which takes every image once."""
     split, seen = originals(), []
     place: dict[str, Any] = {"seed": 101, "stage": 0, "batch_size": BATCH, "steps_per_epoch": IMAGES // BATCH}
     with BatchSource(split, policy=augmentation, processes=0, **place) as source:
@@ -69,7 +72,7 @@ def baton(augmentation: str | AugmentationSpec) -> dict[str, np.ndarray]:
 
 
 def notebook(augmenter: Any) -> dict[str, np.ndarray]:
-    """By imgaug, one image after another, as the notebooks' generators called it."""
+    """The statistics of imgaug, called for one image after another as in the notebooks."""
     augmenter.seed_(101)
     images = originals().images
     augmented = np.stack([augmenter.augment_image(image) for image in images])
@@ -133,7 +136,7 @@ def test_ten_thousand_images_have_the_statistics_of_imgaug_itself(policy: str) -
 def test_a_policy_that_is_a_little_off_is_found_out(
     policy: str, augmenter: int, change: dict[str, Any], seen_in: str
 ) -> None:
-    """What equality within error is worth: these are the differences that it would not let pass."""
+    """Shows how sensitive the comparison is: it detects these small differences."""
     off = POLICIES[policy].model_dump(mode="json")
     off["augmenters"][augmenter].update(change)
     z = z_scores(baton(AugmentationSpec.model_validate(off)), directly(policy))

@@ -1,4 +1,6 @@
-"""imgaug repaired: every augmenter on offer, in every form, runs on today's NumPy and gives the same bytes anywhere."""
+"""The repaired imgaug: every supported augmenter, in every form, runs on the current NumPy and gives the same bytes
+everywhere.
+"""
 
 import json
 import os
@@ -82,7 +84,7 @@ def test_every_key_is_tested() -> None:
 
 
 def test_modes_are_all_that_imgaug_knows() -> None:
-    """Its "all" in an order of our own."""
+    """Our lists contain all modes of imgaug's "all", in a fixed order."""
     assert set(iaa.CropAndPad(percent=0.1, pad_mode=ia.ALL).pad_mode.a) == set(PAD_MODES)
     assert set(iaa.Affine(rotate=1, mode=ia.ALL).mode.a) == set(AFFINE_MODES)
 
@@ -107,7 +109,7 @@ def _one(name: str, **form: Any) -> Any:
 
 
 def test_augmenters_do_what_their_names_say() -> None:
-    """By formulas of our own: repaired must not mean merely running."""
+    """Compare with our own formulas: a repaired augmenter must also compute the right result."""
     images = waves(4, 32)
     exact = images.astype(int)
     np.testing.assert_array_equal(_one("fliplr", p=1).augment_images(images), images[:, :, ::-1])

@@ -42,13 +42,13 @@ def test_broken_compression_names_the_member(tmp_path: Path, method: int) -> Non
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_zip_that_was_cut_off_is_told(tmp_path: Path, official: Path, share: float) -> None:
     os.truncate(official, int(official.stat().st_size * share))
-    assert "no zip file, or one that was cut off" in refused(official, tmp_path / "cache")
+    assert "not a complete zip file" in refused(official, tmp_path / "cache")
 
 
 def test_no_zip_and_an_empty_one(tmp_path: Path) -> None:
     file = tmp_path / "page.zip"
     file.write_text("<html>not found</html>")
-    assert "no zip file" in refused(file, tmp_path / "cache")
+    assert "not a complete zip file" in refused(file, tmp_path / "cache")
     assert "no files in it" in refused(crafted(tmp_path / "empty.zip"), tmp_path / "cache")
 
 

@@ -1,4 +1,4 @@
-"""A zip as a data set: unpacked once, whole or not at all, and nothing in it leaves its folder."""
+"""A zip as a data set: it is unpacked once and completely, and no file in it can leave its folder."""
 
 import errno
 import io
@@ -39,9 +39,9 @@ def test_the_official_zip_is_the_directory(tmp_path: Path, official: Path) -> No
 
 
 def test_it_is_unpacked_and_decoded_once(tmp_path: Path, official: Path) -> None:
-    said: list[str] = []
-    load(official, tmp_path / "cache", report=said.append)
-    assert said[0].startswith("unpacking tiny.zip: 0 of ")
+    reports: list[str] = []
+    load(official, tmp_path / "cache", report=reports.append)
+    assert reports[0].startswith("unpacking tiny.zip: 0 of ")
     again: list[str] = []
     load(official, tmp_path / "cache", report=again.append)
     assert again == []
@@ -157,15 +157,15 @@ def test_downloaded_unpacked_and_decoded(tmp_path: Path, official: Path) -> None
 
     from baton.domain.downloads import Checksum, Download
 
-    content, said = official.read_bytes(), list[str]()
+    content, reports = official.read_bytes(), list[str]()
     with serving(content) as server:
         known = Download("tiny.zip", server.url, len(content), Checksum("md5", hashlib.md5(content).hexdigest()))
         spec = DatasetSpec(name="tiny-imagenet-200", download=True)
         for _ in range(2):
-            data = load_images(spec, size=16, cache=tmp_path / "cache", seed=1, report=said.append, source=known)
+            data = load_images(spec, size=16, cache=tmp_path / "cache", seed=1, report=reports.append, source=known)
         assert len(server.asked) == 1
     assert len(data.train) == 30
-    kinds = list(dict.fromkeys(text.split()[0] for text in said))
+    kinds = list(dict.fromkeys(text.split()[0] for text in reports))
     assert kinds == ["downloading", "unpacking", "decoding"]
 
 

@@ -1,4 +1,4 @@
-"""The cache of decoded images: written once, whole or not at all, whoever writes at the same time or dies meanwhile."""
+"""The cache of decoded images is written once and completely, even if several processes write or one of them dies."""
 
 import errno
 import os
@@ -111,8 +111,8 @@ def test_processes_at_the_same_time_decode_once(tmp_path: Path) -> None:
     for builder in builders:
         assert builder.stdout is not None
         assert builder.stdout.readline() == "ready\n"
-    said = [builder.communicate("go\n", timeout=60)[0] for builder in builders]
-    assert said == ["True\n"] * 3
+    printed = [builder.communicate("go\n", timeout=60)[0] for builder in builders]
+    assert printed == ["True\n"] * 3
     assert sorted(map(int, (tmp_path / "reads").read_text().split())) == list(range(20))
     assert _files(tmp_path / "cache") == [".lock", ".npy"]
 

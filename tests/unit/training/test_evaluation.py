@@ -1,4 +1,4 @@
-"""Numbers of an evaluation, against small cases by hand and against scikit-learn."""
+"""The numbers of an evaluation, compared with small cases computed by hand and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def drawn(images: int, classes: int, seed: int) -> Answers:
     generator = np.random.default_rng(seed)
     scores = generator.random((images, classes))
     labels = generator.integers(0, classes, images)
-    # Half of them lean to the right answer.
+    # About half of the predictions are moved towards the right class.
     scores[np.arange(images), labels] += generator.random(images)
     order = np.argsort(-scores, axis=1)[:, :5]
     return answers(labels.tolist(), order.tolist())
 
 
 def test_a_case_by_hand() -> None:
-    # ant: 2 of 3 right, one taken for a bee; bee: 1 of 2, one taken for an ant; the third: never right, never said.
+    # ant: 2 of 3 right, one predicted as bee. bee: 1 of 2 right, one predicted as ant. Third class: never right, never
+    # predicted.
     found = evaluated(answers([0, 0, 0, 1, 1, 2], [[0, 1], [0, 1], [1, 0], [1, 2], [0, 2], [1, 2]]), NAMES, 1.25)
     assert found.confusion == ((2, 1, 0), (1, 1, 0), (0, 1, 0))
     assert (found.images, found.loss) == (6, 1.25)

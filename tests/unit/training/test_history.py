@@ -1,4 +1,4 @@
-"""The history of a long job: serialised row by row, and equal to what was written before."""
+"""The history of a long job is serialised row by row, and equals the earlier format."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baton.domain.history_table import COLUMNS
 from baton.domain.manifest import CURSOR
-from baton.domain.wire import BestMetric, EpochRow, Position
+from baton.domain.wire import BestMetric, ClassifierRow, Position
 from baton.storage.directory import DirectoryStore
 from worker.checkpointing.checkpoint_files import Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.state.cursor import BestEpoch, Cursor
-from worker.training.state.history import COLUMNS, History, history_writer
+from worker.training.state.history import History, history_writer
 
 PREFIX, OWNER = "jobs/j/checkpoints/0000000007-1-0", Writer("j", "a", 1, {})
 
 
-def row(epoch: int) -> EpochRow:
-    return EpochRow(
+def row(epoch: int) -> ClassifierRow:
+    return ClassifierRow(
         epoch=epoch,
         stage=1,
         stage_epoch=epoch,
@@ -42,7 +43,7 @@ def row(epoch: int) -> EpochRow:
     )
 
 
-def plain(rows: list[EpochRow]) -> list[dict[str, object]]:
+def plain(rows: list[ClassifierRow]) -> list[dict[str, object]]:
     return [one.model_dump(mode="json") for one in rows]
 
 
@@ -56,7 +57,7 @@ def test_what_was_taken_does_not_change_as_rows_are_added(tmp_path: Path, count:
     history_writer(taken)(tmp_path / "history.csv")
     with (tmp_path / "history.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
-    assert read == [{name: str(value) for name, value in one.items()} for one in plain(rows)]
+    assert read == [{name: str(one[name]) for name in COLUMNS} for one in plain(rows)]
     assert (tmp_path / "history.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
@@ -67,7 +68,7 @@ def snapshot(history: History | None, cursor: dict[str, Any]) -> Snapshot:
 
 
 def test_a_checkpoint_keeps_the_format_of_its_cursor(tmp_path: Path) -> None:
-    """A worker of an older release reads it, and this one reads what an older release wrote."""
+    """A worker of an older release can read it, and this release reads what an older release wrote."""
     store, rows = DirectoryStore(tmp_path), [row(1), row(2)]
     best = BestEpoch(metric=BestMetric(metric="val_accuracy", value=0.5, stage=1, epoch=1), prefix=PREFIX)
     cursor = Cursor(History(rows), best, best)

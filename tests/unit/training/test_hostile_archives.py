@@ -13,7 +13,17 @@ from worker.training.data.zip_checks import Limits
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.txt", "a/../../evil.txt", "/etc/evil.txt", "C:/evil.txt", "C:evil.txt", "..\\evil.txt", "a\\b.txt"],
+    [
+        "../evil.txt",
+        "a/../../evil.txt",
+        "/etc/evil.txt",
+        "C:/evil.txt",
+        "C:evil.txt",
+        "..\\evil.txt",
+        "\\evil.txt",
+        "a\\..\\..\\evil.txt",
+        "C:\\evil.txt",
+    ],
 )
 def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     file = crafted(tmp_path / "evil.zip", ("good.txt", b"good"), (name, b"evil"))
@@ -40,6 +50,11 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
     assert "member 'train/link' is a link or device" in refused(file, tmp_path / "cache")
 
 
+def test_a_backslash_makes_no_second_member_of_the_same_file(tmp_path: Path) -> None:
+    file = crafted(tmp_path / "both.zip", ("a/b.txt", b"1"), ("a\\b.txt", b"2"))
+    assert "occurs twice" in refused(file, tmp_path / "cache")
+
+
 def test_a_member_that_is_there_twice_is_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         file = crafted(tmp_path / "twice.zip", ("a.txt", b"1"), ("a.txt", b"2"))
@@ -64,7 +79,7 @@ def test_a_member_that_is_greater_than_it_says_is_cut_off_and_named(tmp_path: Pa
 
 
 def overlapping(file: Path) -> Path:
-    """Many directory entries over one body, as in Fifield's bomb."""
+    """Many directory entries that refer to the same data, as in Fifield's zip bomb."""
     crafted(file, ("body.bin", bytes(1_000_000)))
     content = file.read_bytes()
     start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")

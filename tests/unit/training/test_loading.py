@@ -1,4 +1,4 @@
-"""The data of a job is compared with what its checkpoint remembers, whenever it is loaded."""
+"""The data of a job is compared with the identity in its checkpoint whenever it is loaded."""
 
 from __future__ import annotations
 
@@ -113,3 +113,23 @@ def test_a_network_has_the_outputs_that_it_has(root: Path, tmp_path: Path, outpu
         text = refused(found)
         assert "1 class added: cow (6 images)" in text
         assert "the network has 2 outputs, not 3" in text
+
+
+def test_files_that_are_left_out_are_told_once_and_not_again_by_an_attempt_that_resumes(
+    root: Path, tmp_path: Path
+) -> None:
+    (root / "bee" / "phone.heic").write_bytes(b"not read")
+    (root / "bee" / "99.jpg").write_bytes(b"no image")
+    what, control = spec(root, on_broken="skip"), Control()
+    first = loader(what, tmp_path, control=control)
+    first.at(8, lambda: None)
+    first.at(16, lambda: None)
+    ((kind, message),) = control.notes
+    assert kind == "files_left_out"
+    assert message.startswith("2 files of the data set left out: 1 file of kinds that are not read: 1 .heic; 1 broken ")
+    assert first.left_out.total == 2
+
+    again = Control()
+    resumed = loader(what, tmp_path, first.record, again)
+    resumed.at(8, lambda: None)
+    assert (again.notes, resumed.left_out.total) == ([], 2)

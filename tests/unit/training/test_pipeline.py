@@ -1,4 +1,6 @@
-"""The batch pipeline: the same batches however computed, and helper processes that neither outlive nor hang anybody."""
+"""The batch pipeline: the same batches with any number of processes, and helper processes that end with the
+training and block nothing.
+"""
 
 import itertools
 import os
@@ -47,7 +49,7 @@ OWN = AugmentationSpec.model_validate(
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[BatchSource]:
-    """Two helpers for all tests that leave them alive; starting them takes seconds."""
+    """Two helpers, shared by all tests that do not end them: starting them takes seconds."""
     with open_source(2) as opened:
         yield opened
 
@@ -119,7 +121,7 @@ def test_a_stop_while_they_start_does_not_kill_helpers() -> None:
 
 
 def test_memory_for_batches_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One slot for each helper at least, whatever a batch takes."""
+    """There is at least one slot for each helper, however large a batch is."""
     monkeypatch.setattr("worker.training.input.pool._MEMORY_BYTES", 1)
     with open_source(1) as tight:
         _same(list(tight.batches(0)), list(open_source(0).batches(0)))
@@ -169,7 +171,7 @@ def test_close_ends_the_helpers_and_can_be_repeated() -> None:
 
 
 def _running(pid: int) -> bool:
-    """Not gone, and not a zombie that waits for whoever adopted it."""
+    """Whether the process runs: it is neither gone nor a zombie."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:

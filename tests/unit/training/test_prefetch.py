@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.support.gcs import until
-from worker.training.data.prefetch import ahead
+from worker.fetched.prefetch import ahead
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -27,7 +27,7 @@ def test_some_are_made_before_they_are_asked_for_and_no_more_than_that() -> None
 
 
 def test_who_waits_for_an_item_that_hangs_can_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.training.data.prefetch.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("worker.fetched.prefetch.LOOK_SECONDS", 0.01)
     hangs = threading.Event()
 
     def give_up() -> None:

@@ -1,4 +1,4 @@
-"""What a report says and shows: the page parsed, never its bytes compared."""
+"""The contents of a report: the page is parsed, its bytes are never compared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VOID = {"meta", "br", "img", "link", "input"}
 
 @dataclass
 class Page(HTMLParser):
-    """What a browser would see: ids, tags, texts, and the cells of each table."""
+    """The page as a browser sees it: ids, tags, texts, and the cells of each table."""
 
     text: str
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> has no opening tag"
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
@@ -71,7 +71,7 @@ class Page(HTMLParser):
         return [str(attributes["id"]) for name, attributes in self.tags if name == tag and "id" in attributes]
 
     def table(self, *columns: str) -> list[list[str]]:
-        """The rows of the first table that begins with these columns."""
+        """The rows of the first table whose header begins with these columns."""
         return next(t[1:] for t in self.tables if tuple(t[0][: len(columns)]) == columns)
 
 
@@ -113,7 +113,7 @@ def test_the_page_has_every_part(ended: Made) -> None:
     assert page.ids("section") == [*SECTIONS, *LAST_SECTIONS]
     sets = {f"{kind}-{name}" for kind in ("confusion", "predictions") for name in ("validation", "test")}
     assert set(page.ids("figure")) == FIGURES | sets == ended.figures
-    assert not page.ids("p")  # no notice that the job goes on
+    assert not page.ids("p")  # no notice that the job is still running
     assert sum(tag == "svg" for tag, _ in page.tags) == len(page.ids("figure"))
 
 
@@ -179,11 +179,12 @@ def test_splits_attempts_and_goodput_are_told(ended: Made) -> None:
     assert [r[2] for r in page.table("attempt", "worker")] == ["preempted", "lost", "running"]
     assert page.table("activity")[0] == ["training", "1 min", "60.0 %"]
     assert "Goodput 60.0 %" in " ".join(page.words)
+    assert "3 files of kinds that are not read: 3 .heic" in " ".join(page.words)
 
 
 def test_interruptions_lie_where_they_happened() -> None:
     marks = timeline_of(material().facts).marks
-    # Step 15 is half through the second of epochs of 10 steps; step 32 two of five into the fourth epoch.
+    # Epochs 1 to 3 have 10 steps, epoch 4 has 5: step 15 is halfway through epoch 2, step 32 is 0.4 into epoch 4.
     assert [(m.epoch, m.attempt, m.kind, m.step) for m in marks] == [(1.5, 1, "preempted", 15), (3.4, 2, "lost", 32)]
 
 

@@ -1,4 +1,4 @@
-"""Reports are made beside the training: whatever becomes of them, it goes on."""
+"""Reports are made in a separate process. Training continues, whatever happens to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 60.0
 
 @dataclass
 class Outside:
-    """The part of a control that reports use. `held`: the service takes its time."""
+    """The part of a control that reports use. `held`: the service delays its responses."""
 
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -63,7 +63,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 def nothing() -> None:
-    """Between two looks."""
+    """Do nothing between two checks."""
 
 
 def test_the_last_report_is_waited_for_and_whole(outside: Outside, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_stop_gives_the_report_up_at_once(outside: Outside, monkeypatch: pytes
     task = made._task
     assert task is not None
     made.close()
-    until(lambda: not task.under_way)  # the process would hang for an hour
+    until(lambda: not task.under_way)  # without the end of `close`, the process would hang for an hour
     assert (outside.files, outside.notes) == ({}, [])
 
 

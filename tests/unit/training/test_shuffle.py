@@ -1,4 +1,7 @@
-"""The order of the images: pure, every image once a pass, passes going on across epochs and batches."""
+"""The order of the images is a pure function.
+
+Each pass has every image once, and passes continue across epochs and batches.
+"""
 
 import subprocess
 import sys
@@ -37,7 +40,10 @@ def test_short_epochs_go_on_through_the_order_as_one_long_epoch() -> None:
     [(64, 200, 100_000), (128, 781, 100_000), (128, 782, 100_000), (256, 312, 80_000)],
 )
 def test_epochs_of_the_published_plans_go_on_where_the_last_one_ended(batch_size: int, steps: int, size: int) -> None:
-    """200 batches of 64 are an eighth of the images, 782 of 128 are 96 more than there are: neither starts anew."""
+    """200 batches of 64 are an eighth of the images, and 782 batches of 128 are 96 images more than one pass.
+
+    Neither epoch starts a new pass.
+    """
     place = {"seed": 101, "stage": 0, "batch_size": batch_size, "steps_per_epoch": steps, "size": size}
     first, last = (batch_indices(epoch=0, batch=b, **place) for b in (0, steps - 1))
     next_one = batch_indices(epoch=1, batch=0, **place)
@@ -67,7 +73,7 @@ def test_seed_and_stage_give_other_orders() -> None:
 
 @pytest.mark.process
 def test_equal_in_another_process_and_for_ever() -> None:
-    """Written down, because a checkpoint of one version must go on with the same order in the next."""
+    """The values are written down, because the next release must continue a checkpoint with the same order."""
     code = (
         "from worker.training.input.shuffle import *;"
         "print(batch_indices(seed=101, stage=2, epoch=3, batch=1, batch_size=6, steps_per_epoch=4, size=9).tolist(),"

@@ -1,4 +1,4 @@
-"""The steps that a worker trains are those that a plan says, and its images those that a plan counts."""
+"""A worker trains the number of steps that a plan gives, with the number of images that a plan counts."""
 
 from pathlib import Path
 from typing import Any

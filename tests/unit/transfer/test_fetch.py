@@ -1,4 +1,6 @@
-"""A file over HTTP from servers with every bad habit: whole and right at the end, or a failure in words."""
+"""Downloads over HTTP from servers that misbehave in many ways: the file is complete and right, or the error
+explains the failure.
+"""
 
 import errno
 import hashlib
@@ -80,11 +82,11 @@ def test_a_server_that_begins_anew_for_ever_is_left(tmp_path: Path) -> None:
     with serving(CONTENT, breaks=[300_000] * 20, ranges=False) as server:
         found = failure(source(server), tmp_path)
         assert (found.reason, len(server.asked)) == ("download_failed", 4)
-    assert "tried 4 times without getting further" in str(found)
+    assert "tried 4 times without progress" in str(found)
     assert "0.30 MB are kept" in str(found)
 
 
-def test_no_validator_and_no_checksum_is_no_ground_to_go_on(tmp_path: Path) -> None:
+def test_without_validator_and_checksum_a_download_starts_again(tmp_path: Path) -> None:
     with serving(CONTENT, breaks=[300_000], tagged=False) as server:
         assert get(source(server, checked=False), tmp_path) == CONTENT
         assert server.starts == [0, 0]
@@ -114,7 +116,7 @@ def test_a_file_that_changes_between_the_halves_is_had_anew(tmp_path: Path, blin
         assert server.starts == ([0, 300_000, 0] if blind else [0, 300_000])
 
 
-def test_halves_of_two_files_that_nothing_tells_apart_are_found_by_the_checksum(tmp_path: Path) -> None:
+def test_mixed_halves_of_two_files_are_found_by_the_checksum(tmp_path: Path) -> None:
     with serving(OTHER, breaks=[300_000], contents=[OTHER, CONTENT], tagged=False) as server:
         assert get(source(server), tmp_path) == CONTENT
         assert server.starts == [0, 300_000, 0]
@@ -154,7 +156,7 @@ def test_a_file_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_busy_server_is_waited_for_as_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(download._Fetching, "_pause", lambda _self, seconds: pauses.append(seconds))
+    monkeypatch.setattr(download, "pause", lambda seconds, _tick: pauses.append(seconds))
     with serving(CONTENT, statuses=[503, 429, 500], headers={"Retry-After": "7"}) as server:
         assert get(source(server), tmp_path) == CONTENT
     assert pauses == [7.0] * 3
@@ -195,7 +197,7 @@ def test_a_stop_ends_a_silent_download_soon_and_the_next_goes_on(tmp_path: Path)
 
         with pytest.raises(KeyboardInterrupt):
             get(source(server), tmp_path, stop)
-        assert len(server.asked) == 1  # a server that ended its silence would have been asked again
+        assert len(server.asked) == 1  # a response that ended would have caused a second request
         server.stalls = False
         assert get(source(server), tmp_path) == CONTENT
         assert server.starts == [0, len(CONTENT) // 2]
@@ -220,7 +222,7 @@ def test_two_at_once_download_once(tmp_path: Path) -> None:
         threads[0].start()
         assert server.halfway.wait(60)
         part = Partial(tmp_path / "sub" / "data.zip")
-        until(lambda: part.size == len(CONTENT) // 2, 60, "what was sent to be on the disk")
+        until(lambda: part.size == len(CONTENT) // 2, 60, "the sent bytes to be on the disk")
         server.stalls = False
         threads[1].start()
         for thread in threads:

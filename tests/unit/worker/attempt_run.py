@@ -24,7 +24,7 @@ ARRAYS = {"x": np.arange(3)}
 
 
 class Trainer:
-    """Trains nothing; remembers what it was given."""
+    """A trainer that trains nothing and keeps its arguments."""
 
     def __init__(self, act: Callable[[Control], None] = lambda _control: None) -> None:
         self.act = act
@@ -37,7 +37,7 @@ class Trainer:
 
 
 class Away(DirectoryStore):
-    """A store that does not answer the first reads."""
+    """A store whose first reads fail."""
 
     failures = 0
 

@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> Away:
 
 @pytest.fixture
 def no_retry_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries do not wait."""
+    """Make retries follow without a delay."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""A client whose requests a function answers."""
+"""A client whose requests are answered by a function."""
 
 from __future__ import annotations
 

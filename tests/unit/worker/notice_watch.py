@@ -23,17 +23,17 @@ def pointed_at(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with serving(cloud):
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
-        # Whatever the machine's proxy is, metadata never goes through it.
+        # Requests for metadata must never go through the machine's proxy.
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         yield
 
 
 class Ended(Exception):
-    """The watch is over."""
+    """Ends the watch."""
 
 
 class Watch:
-    """A source watched in a thread, with pauses of nothing."""
+    """Watches a source in a thread, with pauses of length 0."""
 
     def __init__(self, source: Source) -> None:
         self.words: SimpleQueue[NoticeDetails] = SimpleQueue()
@@ -69,10 +69,10 @@ def watching(source: Source) -> Iterator[Watch]:
 
 
 def asked(cloud: Cloud, times: int) -> None:
-    """Waits until the server was asked so often in all."""
+    """Wait until the server has received this many requests in total."""
     until(lambda: len(cloud.asked) >= times, SOON, f"{times} questions")
 
 
 def asked_again(cloud: Cloud, times: int) -> None:
-    """Waits until the server was asked so often more."""
+    """Wait until the server has received this many more requests."""
     asked(cloud, len(cloud.asked) + times)

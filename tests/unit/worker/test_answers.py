@@ -1,4 +1,4 @@
-"""Only the service's own answers decide anything: what a proxy or an ingress answers is tried again."""
+"""Only the service's own responses have an effect: after a response of a proxy or an ingress the worker tries again."""
 
 from __future__ import annotations
 

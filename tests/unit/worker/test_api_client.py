@@ -1,4 +1,4 @@
-"""The worker's way to the service through what stands in between: a proxy, and a certificate of one's own authority."""
+"""The worker reaches the service through a proxy, and with a certificate of a private authority."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from baton.domain.wire import NextRequest, WorkerInfo
 from worker.api_client.client import ServiceClient, ServiceUnavailable
 
-NAME = "baton.invalid"  # a name that nobody can look up but the proxy
+NAME = "baton.invalid"  # only the proxy can resolve this name
 REQUEST = NextRequest(worker=WorkerInfo(name="w", host="h", pid=1, version="0"), queues=("far",), wait_seconds=25)
 
 
@@ -33,7 +33,7 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class Service(Quiet):
-    """Answers as attempts:next does, with the queue that it was asked for as the attempt."""
+    """Responds as attempts:next does, with the requested queue as the id of the attempt."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -47,7 +47,7 @@ class Service(Quiet):
 
 
 class Proxy(Quiet):
-    """Opens tunnels; whatever name is asked for, they lead to `server.target`."""
+    """Opens tunnels to `server.target`, whatever name the client asks for."""
 
     def do_CONNECT(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -70,7 +70,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Certificate and key of NAME, signed by nobody but itself."""
+    """A self-signed certificate for NAME, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
@@ -103,7 +103,7 @@ def serving(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture
 def service(certificate: Path) -> Iterator[ThreadingHTTPServer]:
-    """A service that speaks TLS alone."""
+    """A service that accepts only TLS."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -137,7 +137,7 @@ def test_it_goes_through_the_proxy_of_the_environment_and_trusts_its_authority(
     assert proxy.asked == [f"{NAME}:443"]  # type: ignore[attr-defined]
 
 
-def test_a_certificate_of_nobody_is_not_trusted(service: ThreadingHTTPServer) -> None:
+def test_a_self_signed_certificate_is_not_trusted(service: ThreadingHTTPServer) -> None:
     client = ServiceClient(f"https://127.0.0.1:{service.server_port}", "secret")
     with pytest.raises(ServiceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         client.next_attempt(REQUEST)

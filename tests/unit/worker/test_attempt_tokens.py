@@ -1,4 +1,4 @@
-"""Which token a worker's calls go with."""
+"""The token that a worker sends with each call."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def grant(attempt: str, token: str | None) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(made.model_dump_json())
     if token is None:
-        found.pop("token")  # as an older service answers
+        found.pop("token")  # the grant of an older service has no token
     return found
 
 

@@ -1,4 +1,4 @@
-"""Autotuning results: the key, the file of a process, what a machine keeps, and doubts."""
+"""Autotuning results: the key, the file of a process, the cache of a machine, and results that are not trusted."""
 
 from __future__ import annotations
 
@@ -92,14 +92,22 @@ def test_other_fields_do_not(changes: dict[str, Any]) -> None:
     assert AutotuningKey.of(spec(**changes), H100).text == AutotuningKey.of(spec(), H100).text
 
 
+def test_another_version_of_pushed_data_does_not_either() -> None:
+    keys = set()
+    for digest in ("0" * 64, "1" * 64):
+        found = spec().model_dump() | {"dataset": {"name": "image-folder", "data": f"photos@sha256:{digest}"}}
+        keys.add(AutotuningKey.of(parse_spec(found), H100).text)
+    assert len(keys) == 1
+
+
 def test_differences_are_named() -> None:
     here = AutotuningKey.of(spec(), {**H100, "GPU": "A100", "cuDNN": "9.5.1"})
     before = AutotuningKey.of(spec(), H100).parts
     assert here.differences(before) == "GPU: NVIDIA H100 80GB HBM3, here A100; cuDNN: 9.3.0, here 9.5.1"
     assert AutotuningKey.of(spec(seed=1, precision="bfloat16"), H100).differences(before) == "spec"
     older = {name: value for name, value in before.items() if name != "cuDNN"} | {"CUDA libraries": "e3b0c44298fc"}
-    said = AutotuningKey.of(spec(), H100).differences(older)
-    assert said == "CUDA libraries: e3b0c44298fc, here none; cuDNN: none, here 9.3.0"
+    explanation = AutotuningKey.of(spec(), H100).differences(older)
+    assert explanation == "CUDA libraries: e3b0c44298fc, here none; cuDNN: none, here 9.3.0"
 
 
 # --- the folder of a process ---
@@ -176,7 +184,7 @@ def test_without_space_or_a_place_to_write_there_is_no_folder(tmp_path: Path, mo
     assert list((tmp_path / "autotuning" / "runs").iterdir()) == []
 
 
-# --- what a machine keeps ---
+# --- the cache of a machine ---
 
 
 @pytest.fixture
@@ -218,7 +226,7 @@ def test_the_results_that_were_not_used_for_the_longest_time_go(
     for number, key in enumerate("ab"):
         assert sets.give(key, results(), None)
         os.utime(tmp_path / "sets" / f"{key}.results", (number, number))
-    assert sets.take("a")  # used now
+    assert sets.take("a")  # "a" is now the most recently used
     assert sets.give("c", results(), None)
     assert [bool(sets.take(key)) for key in "abc"] == [True, False, True]
 
@@ -242,7 +250,7 @@ def test_a_lock_that_a_stopped_process_holds_is_not_waited_for(
     assert sets.take(KEY) == results()
 
 
-# --- doubts ---
+# --- results that are not trusted ---
 
 
 def attempt(number: int, **changes: Any) -> AttemptView:
@@ -262,8 +270,8 @@ KILL = {"reason": Reason.PROCESS_DIED.value, "message": "the training process wa
 
 @pytest.mark.parametrize("how", [{}, CRASH, {"end_step": 40}], ids=["exception", "crash", "after an evaluation"])
 def test_after_an_attempt_that_failed_at_once_the_next_goes_without(how: dict[str, Any]) -> None:
-    said = doubt([attempt(1, **how), attempt(2, state="preempted", reason="preempted"), attempt(3)], 3, 40)
-    assert said == "the autotuning results are not used: attempt 1 failed with them before its first save"
+    explanation = doubt([attempt(1, **how), attempt(2, state="preempted", reason="preempted"), attempt(3)], 3, 40)
+    assert explanation == "the autotuning results are not used: attempt 1 failed with them before its first save"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Autotuning results go with the checkpoints, and the next attempt uses them or reports why not."""
+"""Checkpoints contain autotuning results. The next attempt uses them or reports why it does not."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.usefixtures("no_retry_wait")
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Compiler]]:
-    """Makes what a training process on a GPU has. Each is that of another process."""
+    """A function that makes the `Compiler` of a training process on a GPU. Each call stands for another process."""
     made: list[Folder] = []
     monkeypatch.setenv("XLA_FLAGS", "")
 
     def make(**facts: str) -> Compiler:
         made.append(Folder(tmp_path / "runs"))
-        # A cache of its own: nothing may come from there.
+        # a separate cache, so that the results can only come from the checkpoint
         return Compiler({"GPU": "H100", **facts}, tmp_path / f"cache-{len(made)}", made[-1])
 
     yield make
@@ -43,7 +43,10 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def compiling(compiler: Compiler, *contents: bytes) -> Callable[[Control], None]:
-    """A trainer that compiles, and saves after each step; after each XLA has written this, or nothing."""
+    """A trainer that compiles and saves after each step.
+
+    Each of `contents` is what XLA has written before that step; empty: nothing.
+    """
 
     def act(control: Control) -> None:
         assert compiler.folder is not None
@@ -52,7 +55,7 @@ def compiling(compiler: Compiler, *contents: bytes) -> Callable[[Control], None]
                 compiler.folder.file.write_bytes(content)
             control.checkpoint_due(1)
             control.save(control.name_checkpoint(step), snapshot(step), frozenset({CheckpointRole.LATEST}))
-            control.load(f"jobs/j/checkpoints/{step:010d}-2-{step - 1}")  # waits for it
+            control.load(f"jobs/j/checkpoints/{step:010d}-2-{step - 1}")  # waits until the checkpoint is written
 
     return act
 
@@ -114,7 +117,7 @@ def test_it_is_there_before_the_next_attempt_compiles(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "facts", "said"),
+    ("spoil", "facts", "warning"),
     [
         (b"", {}, "the autotuning results are damaged: they do not match the manifest"),
         (None, {}, "the autotuning results cannot be read: "),
@@ -128,7 +131,7 @@ def test_what_cannot_be_used_is_said_and_the_state_is_restored_all_the_same(
     compiler: Callable[..., Compiler],
     spoil: bytes | None,
     facts: dict[str, str],
-    said: str,
+    warning: str,
 ) -> None:
     ref, second = after_a_compilation(store, tmp_path, compiler, b"step\n"), compiler(**facts)
     (blob,) = store.list(programs_prefix("j"))
@@ -139,7 +142,7 @@ def test_what_cannot_be_used_is_said_and_the_state_is_restored_all_the_same(
     assert run(service, store, trainer, tmp_path, compiler=second).outcome is Outcome.SUCCEEDED
     assert [s and s.position.global_step for s in trainer.snapshots] == [1]
     assert (service.quarantined, service.notes) == ([], ["resumed_inexactly", "restored"])
-    assert service.words[0].startswith(f"resumed inexactly: {said}")
+    assert service.words[0].startswith(f"resumed inexactly: {warning}")
     assert second.folder is not None
     assert list(second.folder.path.iterdir()) == []
 
@@ -156,8 +159,8 @@ def test_after_a_crash_at_once_the_next_attempt_goes_without(
     }  # fmt: skip
     service.before = [AttemptView.model_validate(crashed)]
     run(service, store, Trainer(), tmp_path, compiler=second)
-    said = "resumed inexactly: the autotuning results are not used: attempt 1 failed with them before its first save"
-    assert service.words[0] == said
+    warning = "resumed inexactly: the autotuning results are not used: attempt 1 failed with them before its first save"
+    assert service.words[0] == warning
     assert second.folder is not None
     assert list(second.folder.path.iterdir()) == []
 

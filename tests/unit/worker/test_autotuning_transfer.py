@@ -1,4 +1,6 @@
-"""Autotuning results of one attempt: what a checkpoint carries, what a resume uses, and what is said if they lack."""
+"""Autotuning results of one attempt: what a checkpoint contains, what a resume uses, and what is reported if they
+are missing.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def store(tmp_path: Path) -> Counting:
 
 @pytest.fixture
 def make(store: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
-    """Makes the transfer of another process. `cache`: its machine; `deterministic`: of the spec."""
+    """A function that makes the transfer of another process.
+
+    `cache`: its machine. `deterministic`: a field of the spec.
+    """
     monkeypatch.setenv("XLA_FLAGS", "--before")
     made: list[Folder] = []
 
@@ -67,7 +72,7 @@ def spec(deterministic: bool | str = "auto") -> Any:
 
 
 def compile_with(transfer: ResultsTransfer, data: bytes = TEXT) -> None:
-    """What XLA does after a compilation."""
+    """Write the file as XLA does after a compilation."""
     folder_of(transfer).file.write_bytes(data)
 
 
@@ -77,7 +82,7 @@ def folder_of(transfer: ResultsTransfer) -> Folder:
 
 
 def there(transfer: ResultsTransfer) -> bytes | None:
-    """What XLA finds as it first compiles."""
+    """The data that XLA finds when it first compiles."""
     found = folder_of(transfer).found()
     loads = "--xla_gpu_load_autotune_results_from" in os.environ["XLA_FLAGS"]
     assert loads == (found is not None)
@@ -86,7 +91,7 @@ def there(transfer: ResultsTransfer) -> bytes | None:
 
 @pytest.fixture
 def carried(make: Made, monkeypatch: pytest.MonkeyPatch) -> ProgramSet:
-    """What a first attempt on another machine left in the store."""
+    """The results that a first attempt on another machine left in the store."""
     first = make(cache="first")
     first.begin()
     compile_with(first)
@@ -119,12 +124,23 @@ def test_each_content_is_sent_once(make: Made, store: Counting) -> None:
     assert (store.puts, first.files[0].object != second.files[0].object) == (2, True)
 
 
-# --- what is said ---
+def test_results_that_another_attempt_stored_are_named_too(
+    make: Made, store: Counting, carried: ProgramSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = store.put
+    monkeypatch.setattr(store, "put", lambda *args: put(*args, if_absent=True))  # as the service stores them
+    one = make()
+    one.begin()
+    compile_with(one)
+    assert one.send(one.found()) == carried
+
+
+# --- reports ---
 
 
 @pytest.mark.parametrize("deterministic", ["auto", False, True])
 def test_flags_that_xla_does_not_follow_are_told(make: Made, deterministic: bool | str) -> None:
-    """With deterministic operations XLA measures nothing, and needs no results."""
+    """With deterministic operations XLA measures nothing and needs no results."""
     one = make(deterministic=deterministic)
     one.begin()
     assert one.check() == (None if deterministic is True else NOT_WRITTEN)
@@ -132,7 +148,7 @@ def test_flags_that_xla_does_not_follow_are_told(make: Made, deterministic: bool
 
 
 def test_a_restored_file_does_not_hide_them(make: Made, store: Counting, carried: ProgramSet) -> None:
-    """What XLA did not write is not what it used, so the next checkpoint does not carry it."""
+    """XLA did not write this file, so it did not use it either, and the next checkpoint must not contain it."""
     one = make()
     one.restore(carried, store.get)
     assert one.found() is not None
@@ -144,17 +160,17 @@ def test_a_restored_file_does_not_hide_them(make: Made, store: Counting, carried
 def test_an_empty_set_is_no_exact_resume(make: Made, store: Counting, deterministic: bool | str) -> None:
     before, one = make(deterministic=deterministic), make(deterministic=deterministic)
     empty = before.send(before.found())
-    said = None if deterministic is True else NONE_CARRIED
-    assert [resume(one, carried, store.get, None, STEP) for carried in (empty, None)] == [said, said]
-    assert resume(one, empty, store.get, None, 0) is None  # nothing was computed yet
+    warning = None if deterministic is True else NONE_CARRIED
+    assert [resume(one, carried, store.get, None, STEP) for carried in (empty, None)] == [warning, warning]
+    assert resume(one, empty, store.get, None, 0) is None  # nothing was computed before step 0
 
 
 def test_a_gpu_without_compiled_steps_is_never_exact(store: Counting, tmp_path: Path, carried: ProgramSet) -> None:
     one = Compiler.open(H100, tmp_path, compiled=False).transfer(store, JOB, spec())
     one.begin()
     assert (one.check(), one.found()) == (NOT_COMPILED, None)
-    said = resume(one, carried, store.get, None, STEP)
-    assert said == f"the autotuning results are not used: {NOT_COMPILED}"
+    warning = resume(one, carried, store.get, None, STEP)
+    assert warning == f"the autotuning results are not used: {NOT_COMPILED}"
     assert resume(one, one.send(None), store.get, None, STEP) == NONE_CARRIED
     exact = Compiler.open(H100, tmp_path, compiled=False).transfer(store, JOB, spec(True))
     assert (exact.check(), resume(exact, exact.send(None), store.get, None, STEP)) == (None, None)
@@ -178,8 +194,8 @@ def test_results_that_cannot_be_used_are_named_and_not_used(make: Made, store: C
     assert resume(one, carried, away, None, STEP) == "the autotuning results cannot be read: the bucket is away"
     for damage in (b"", TEXT[:-1], TEXT + b"x"):
         store.put(entry.object, damage)
-        said = resume(one, carried, store.get, None, STEP)
-        assert said == "the autotuning results are damaged: they do not match the manifest"
+        warning = resume(one, carried, store.get, None, STEP)
+        assert warning == "the autotuning results are damaged: they do not match the manifest"
     store.delete(entry.object)
     assert "the autotuning results cannot be read" in (resume(one, carried, store.get, None, STEP) or "")
     assert there(one) is None
@@ -188,8 +204,8 @@ def test_results_that_cannot_be_used_are_named_and_not_used(make: Made, store: C
 @pytest.mark.parametrize("deterministic", ["auto", True])
 def test_another_kind_of_machine_is_named(make: Made, store: Counting, deterministic: bool | str) -> None:
     before, other = make(deterministic=deterministic), make(deterministic=deterministic, GPU="A100")
-    said = "the autotuning results are of another GPU: NVIDIA H100 80GB HBM3, here A100"
-    assert resume(other, before.send(None), store.get, None, STEP) == said
+    warning = "the autotuning results are of another GPU: NVIDIA H100 80GB HBM3, here A100"
+    assert resume(other, before.send(None), store.get, None, STEP) == warning
 
 
 def test_compiled_programs_of_earlier_versions_are_not_fetched(make: Made, carried: ProgramSet) -> None:
@@ -213,7 +229,7 @@ def test_results_that_were_lost_in_the_store_are_sent_again(make: Made, store: C
     assert store.get(entry.object) == TEXT
 
 
-# --- this machine ---
+# --- the cache of this machine ---
 
 
 def test_a_second_job_begins_with_the_results_of_the_first(make: Made) -> None:
@@ -259,9 +275,9 @@ def test_a_cache_that_was_cleared_meanwhile_costs_nothing(make: Made, store: Cou
     assert resume(one, carried, store.get, None, STEP) is None
     assert there(one) == TEXT
     folder.empty()
-    found = one.found()  # what is known still goes with the next checkpoint
+    found = one.found()  # the results in memory still go into the next checkpoint
     assert found is not None
     assert found.data == TEXT
     folder.path.write_bytes(b"")
-    said = "the autotuning results could not be written to the disk of this machine"
-    assert resume(one, carried, store.get, None, STEP) == said
+    warning = "the autotuning results could not be written to the disk of this machine"
+    assert resume(one, carried, store.get, None, STEP) == warning

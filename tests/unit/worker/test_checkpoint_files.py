@@ -1,4 +1,4 @@
-"""Checkpoints are read back as they were written, or not at all."""
+"""A checkpoint is read back exactly as it was written, or the read fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from baton.domain.manifest import CURSOR, MANIFEST, STATE
 from baton.domain.wire import Position
 from baton.storage import AlreadyExists, open_store
 from baton.storage.directory import DirectoryStore
+from baton.storage.errors import StoreUnavailable
+from tests.support.faulty_store import FaultyStore
 from worker.checkpointing.checkpoint_files import CorruptCheckpoint, Writer, read_checkpoint, write_checkpoint
 from worker.checkpointing.snapshot import Snapshot
 
@@ -56,6 +58,26 @@ def test_another_checkpoint_cannot_take_its_name(store: DirectoryStore) -> None:
     write_checkpoint(store, PREFIX, snapshot(), OWNER)
     with pytest.raises(AlreadyExists):
         write_checkpoint(store, PREFIX, snapshot(2.5), OWNER)
+
+
+def test_only_the_committed_manifest_is_taken(store: DirectoryStore) -> None:
+    other = f"{PREFIX}1"
+    committed = write_checkpoint(store, PREFIX, snapshot(), OWNER)
+    write_checkpoint(store, other, snapshot(2.5), OWNER)
+    read_checkpoint(store, PREFIX, committed.manifest_crc32c)
+    for name in (STATE, CURSOR, MANIFEST):
+        store.copy(f"{other}/{name}", f"{PREFIX}/{name}")
+    with pytest.raises(CorruptCheckpoint, match="differs from the committed one"):
+        read_checkpoint(store, PREFIX, committed.manifest_crc32c)
+
+
+@pytest.mark.parametrize("name", [STATE, CURSOR])
+def test_without_a_whole_payload_there_is_no_manifest(tmp_path: Path, name: str) -> None:
+    store = FaultyStore(tmp_path, 0.0)
+    store.fails_for, store.error = name, StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        write_checkpoint(store, PREFIX, snapshot(), OWNER)
+    assert store.stat(f"{PREFIX}/{MANIFEST}") is None
 
 
 @pytest.mark.parametrize("name", [STATE, CURSOR, MANIFEST])

@@ -1,4 +1,4 @@
-"""Metadata servers that fail, and how the cloud is found."""
+"""Metadata servers that fail, and how the cloud is detected."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_resets_errors_and_slow_answers_cost_no_notice(
         until(lambda: not cloud.faults, SOON, "all faults")
         cloud.give_notice(60)
         assert watch.word().certain
-    # Backs off while it fails, and says so once.
+    # While it fails, the source backs off and logs one warning.
     assert max(watch.pauses) > 1
-    said = [r for r in caplog.records if r.levelno >= logging.WARNING and r.name == watcher.__name__]
-    assert len(said) == 1
+    warnings = [r for r in caplog.records if r.levelno >= logging.WARNING and r.name == watcher.__name__]
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize(("make", "source"), SOURCES)
@@ -70,7 +70,7 @@ def test_the_cloud_is_found(make: Callable[[], Cloud], name: str, monkeypatch: p
         assert find(monkeypatch).get(timeout=SOON).source == name
 
 
-def test_a_machine_of_no_cloud_hears_and_says_nothing(
+def test_a_machine_outside_all_clouds_gets_no_notices(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, value in {
@@ -88,7 +88,7 @@ def test_a_machine_of_no_cloud_hears_and_says_nothing(
     assert [r for r in caplog.records if r.levelno > logging.DEBUG and r.name.startswith("worker")] == []
 
 
-def test_none_starts_nothing() -> None:
+def test_with_notices_none_no_source_is_started() -> None:
     before = threading.active_count()
     watch_notices("none", lambda _word: None)
     assert threading.active_count() == before

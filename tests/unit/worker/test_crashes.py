@@ -1,4 +1,4 @@
-"""A worker on which one job after the other crashes takes no work for some time."""
+"""A worker whose jobs crash one after the other takes no work for some time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEVICE = "tensorflow.python.framework.errors_impl.InternalError in execute.py:59
 
 
 class Moved:
-    """A clock that tests move."""
+    """A clock that tests set."""
 
     now = 100.0
 
@@ -109,13 +109,13 @@ def test_an_attempt_that_ends_well_ends_the_row(outcome: str) -> None:
 
 
 class Service:
-    """Hears how attempts end."""
+    """Records how attempts end."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
     def hold(self, *_: object) -> None:
-        """The token of an attempt."""
+        """Ignore the token of an attempt."""
 
     def finish(self, attempt_id: str, finish: Finish) -> None:
         self.heard.append(f"{attempt_id} {finish.reason}")

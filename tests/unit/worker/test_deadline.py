@@ -1,4 +1,4 @@
-"""How the end of a session is read, and when an attempt is worth its start before it."""
+"""How the end of a session is parsed, and whether an attempt is worth starting before it."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_half_of_what_is_left_goes_into_training() -> None:
     deadline.warmed_up(10.0)
     assert deadline.needed == 70.0
     deadline.cost = Cost(startup=40.0, handover=60.0)
-    deadline.warmed_up(10.0)  # what an attempt took says more
+    deadline.warmed_up(10.0)  # the measured duration replaces the estimate
     assert deadline.needed == 200.0
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -81,7 +81,7 @@ def test_the_margin_grows_with_what_is_measured() -> None:
     pace = Pace(Deadline("100s", 100.0, grace=5.0), clock)
     pace.boundary()
     assert (pace.margin, pace.over) == (5.0, False)
-    clock.now = 8.0  # loading and compiling
+    clock.now = 8.0  # time for loading and compiling
     pace.boundary()
     pace.stepped()
     clock.now = 9.0
@@ -107,14 +107,14 @@ def test_without_a_deadline_nothing_is_ever_over() -> None:
 
 
 def test_the_watch_retires_the_worker_when_too_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    watch_deadline(Deadline(grace=25.0), said.append)
-    assert said == []
+    causes: list[str] = []
+    watch_deadline(Deadline(grace=25.0), causes.append)
+    assert causes == []
     clock = Clock()
     monkeypatch.setattr(deadline_module, "time", clock)
-    watch_deadline(Deadline("1m", 60.0, grace=20.0), said.append)
-    until(lambda: bool(said), 60, "the word that it is too late")
-    assert said == ["the session (--deadline 1m) has 40 s left, an attempt needs at least 40 s"]
+    watch_deadline(Deadline("1m", 60.0, grace=20.0), causes.append)
+    until(lambda: bool(causes), 60, "the message that it is too late")
+    assert causes == ["the session (--deadline 1m) has 40 s left, an attempt needs at least 40 s"]
     assert 20.0 < clock.now <= 20.0 + 2 * WATCH_SECONDS
 
 

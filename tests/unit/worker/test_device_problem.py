@@ -1,4 +1,4 @@
-"""A worker whose training process cannot use its device takes no work, says why, and looks again."""
+"""A worker whose training process cannot use its device takes no work, reports the reason, and checks again later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton.domain.wire import WorkerReport
 from worker.api_client.client import ServiceClient
 from worker.log_shipping.shipper import Logs
 from worker.settings import WorkerSettings
-from worker.store_identity import WorkerStore
+from worker.store_access.own_store import WorkerStore
 from worker.supervisor import supervisor as module
 from worker.supervisor.registration import Registration
 from worker.supervisor.supervisor import Supervisor
@@ -23,7 +23,7 @@ WHY = "NVIDIA's driver shows a GPU, and TensorFlow cannot use it: libcudnn.so.9 
 
 
 class Service:
-    """Keeps the last report."""
+    """Records the last report."""
 
     heard: WorkerReport | None = None
 
@@ -36,7 +36,7 @@ class Store:
 
 
 def told(supervisor: Supervisor) -> str | None:
-    """What the service hears of the worker."""
+    """The problem of the worker that the service receives."""
     service, settings = Service(), WorkerSettings(token="t", store="file:///nowhere", worker_name="w1")
     Registration(cast(ServiceClient, service), settings, [], lambda _: None, cast(WorkerStore, Store())).report(
         supervisor
@@ -57,7 +57,7 @@ def test_it_waits_until_the_device_works(tmp_path: Path, monkeypatch: pytest.Mon
         assert not supervisor.await_device(seconds=0)
         assert told(supervisor) == WHY
         problem.unlink()
-        assert not supervisor.await_device(seconds=0)  # the process that waits has not looked again
+        assert not supervisor.await_device(seconds=0)  # the waiting process has not checked again
         monkeypatch.setattr(module, "DEVICE_AGAIN_SECONDS", 0.0)
         assert supervisor.await_device(seconds=60)
         assert told(supervisor) is None

@@ -1,4 +1,4 @@
-"""What exceptions of a training process become for the service."""
+"""How exceptions of a training process are reported to the service."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def test_no_fault_is_too_long_for_the_wire() -> None:
 
 
 class Odd(Exception):
-    """Whose text cannot be had."""
+    """An exception whose text cannot be computed."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
 
 
 class OddName(type):
-    """Of a class that does not tell its name."""
+    """The metaclass of a class whose name cannot be read."""
 
     def __getattribute__(cls, name: str) -> object:
         if name in ("__qualname__", "__name__", "__module__"):
@@ -104,7 +104,7 @@ class OddName(type):
 
 
 class Nameless(Exception, metaclass=OddName):
-    """Of such a class."""
+    """An exception whose class has no readable name."""
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_whatever_a_program_raises_is_told(error: BaseException, told: str) -> N
     assert finish.reason == (Reason.BAD_DATA if "broken" in told else Reason.EXCEPTION)
 
 
-def test_what_breaks_all_that_tells_of_exceptions_still_ends_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_that_cannot_be_formatted_still_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> str:
         raise RecursionError
 

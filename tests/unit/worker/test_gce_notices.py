@@ -48,7 +48,7 @@ def test_a_long_poll_that_ends_without_a_change_is_begun_anew(google: Gce) -> No
         assert watch.word().source == "gce"
 
 
-def test_whoever_does_not_say_google_is_not_google(microsoft: Azure, amazon: Aws) -> None:
+def test_a_server_without_googles_header_is_not_google(microsoft: Azure, amazon: Aws) -> None:
     class Anything(Cloud):
         def answer(self, request: object) -> None:
             request.reply(200, "TRUE")  # type: ignore[attr-defined]

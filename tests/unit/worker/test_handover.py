@@ -1,4 +1,6 @@
-"""How an attempt ends: the state first, orders at once, files if there is time; whatever the store does."""
+"""How an attempt ends: it saves the state first, obeys orders immediately, and uploads files if there is time,
+whatever the store does.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ def store(tmp_path: Path) -> Iterator[FaultyStore]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failures are tried again and reported soon; what hangs is left behind soon."""
+    """Make all delays short: failures are retried and reported soon, and a hanging upload is abandoned soon."""
     monkeypatch.setattr(handover, "CANCEL_SECONDS", 0.1)
     monkeypatch.setattr(upload_queue, "JOIN_SECONDS", 0.05)
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)

@@ -1,4 +1,4 @@
-"""What a polling worker does with answers that no sound service gives for long: it neither floods nor gives up."""
+"""How a polling worker handles responses of a faulty service: it sends no flood of requests and does not give up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTHING = Offer(attempt_id=None)
 
 
 class FakeSeat:
-    """Trains what is not named "taken"."""
+    """Trains every attempt except one named "taken"."""
 
     def __init__(self) -> None:
         self.stopping, self.warm, self.device = False, True, "cpu"
@@ -55,7 +55,7 @@ class FakeSeat:
 
 
 class Script:
-    """A service that answers one thing after another, and ends the worker after the last."""
+    """A service that sends prepared responses in order, and ends the worker after the last one."""
 
     def __init__(self, supervisor: FakeSeat, *answers: Offer | Exception) -> None:
         self.supervisor, self.answers = supervisor, list(answers)
@@ -83,7 +83,7 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The longest that each pause may be; none is waited for."""
+    """The upper limits of all pauses. The pauses themselves are skipped."""
     drawn: list[float] = []
     draw = Backoff.draw
 
@@ -105,7 +105,7 @@ def offer(name: str) -> Offer:
     return Offer(attempt_id=name)
 
 
-def test_once_is_one_attempt_that_was_its_own(pauses: list[float]) -> None:
+def test_with_once_only_a_trained_attempt_counts(pauses: list[float]) -> None:
     supervisor = FakeSeat()
     polling, script = worker(supervisor, NOTHING, offer("taken"), offer("ours"), offer("more"))
     polling.work(once=True)
@@ -187,7 +187,7 @@ def test_a_second_signal_ends_it_without_a_hand_over(monkeypatch: pytest.MonkeyP
         def train(self, attempt_id: str) -> bool:
             for _ in range(2):
                 signal.raise_signal(signal.SIGTERM)
-            raise AssertionError("it went on")
+            raise AssertionError("the second signal did not end the worker")
 
         def kill(self) -> None:
             killed.append(self.stopping)

@@ -1,22 +1,24 @@
-"""The lease: renewed by its thread, lost only by the service's own word."""
+"""The lease: a thread renews it, and only a response of the service ends it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from baton.domain.errors import LeaseLost
 from baton.domain.wire import Beat, Directive, Grant, Heartbeat, Phase
 from worker.api_client.client import ServiceUnavailable
-from worker.attempt.lease import Lease
+from worker.attempt import lease as lease_module
+from worker.attempt.lease import MAX_UNANSWERED_LEASES, Lease
 
 DEADLINE = 60.0
 
 
 class Service:
-    """Answers heartbeats as told, and counts them."""
+    """Sends prepared responses to heartbeats, and counts them."""
 
     def __init__(self, answer: Callable[[int], Beat]) -> None:
         self._answer = answer
@@ -78,7 +80,27 @@ def test_a_service_that_is_away_ends_nothing() -> None:
         assert lease.directive is Directive.PAUSE
 
 
-def test_the_services_word_ends_it() -> None:
+def test_a_service_that_stays_away_ends_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call takes more than half of the longest time without an answer. That time begins at the last answer."""
+    now = 0.0
+
+    def answers_twice(n: int) -> Beat:
+        nonlocal now
+        now += 0.6 * MAX_UNANSWERED_LEASES * grant().lease_seconds
+        if n > 2:
+            raise ServiceUnavailable("away")
+        return go_on(n)
+
+    monkeypatch.setattr(lease_module, "time", SimpleNamespace(monotonic=lambda: now))
+    service = Service(answers_twice)
+    with lease_on(service) as lease:
+        lease._thread.join(DEADLINE)
+        with pytest.raises(LeaseLost, match="has not answered for too long"):
+            lease.check()
+    assert len(service.beats) == 4
+
+
+def test_a_response_of_the_service_ends_the_lease() -> None:
     def refuse(_n: int) -> Beat:
         raise LeaseLost("fence 4 has it")
 

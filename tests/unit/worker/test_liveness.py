@@ -1,4 +1,4 @@
-"""The sign of life of a worker, and who looks at it."""
+"""The liveness file of a worker, and the probe that reads it."""
 
 from __future__ import annotations
 

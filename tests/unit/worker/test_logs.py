@@ -1,4 +1,6 @@
-"""What a process says: read from its file, kept in bounds, shipped in segments that are never written twice."""
+"""The output of a process: it is read from its file, limited in size, and uploaded in segments that are never
+written twice.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def name(offset: int) -> str:
 
 
 class FlakyStore(DirectoryStore):
-    """Raises what it is told to, before or after it did what it was asked."""
+    """Raises given errors, before or after the operation."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -49,7 +51,7 @@ class FlakyStore(DirectoryStore):
         return info
 
     def log(self) -> tuple[bytes, bool]:
-        """The bytes of the log, and whether it is whole."""
+        """The bytes of the log, and whether it is complete."""
         text, whole = b"", False
         for found in self.list("jobs/"):
             assert not whole
@@ -68,7 +70,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlakyStore:
 
 @pytest.fixture
 def shipper(store: FlakyStore) -> Shipper:
-    return Shipper(lambda: store, QUICK)
+    return Shipper(lambda _held: store, QUICK)
 
 
 def test_a_log_grows_while_its_process_runs(store: FlakyStore, shipper: Shipper) -> None:
@@ -132,7 +134,7 @@ def test_after_the_end_it_gives_up_some_time(store: FlakyStore, shipper: Shipper
     shipper.ship(name)
     shipper.end()
     assert shipper.wait(60)
-    assert len(store.puts) > 1  # it tried again for a while
+    assert len(store.puts) > 1  # it retried for a while
     assert store.log() == (b"", False)
 
 
@@ -150,7 +152,7 @@ def test_what_does_not_get_better_ends_it(store: FlakyStore, shipper: Shipper, e
 
 
 def test_much_at_once_comes_in_bounded_segments(store: FlakyStore) -> None:
-    shipper = Shipper(lambda: store, Pace(shortest=60.0, segment=1000, burst=10**9))
+    shipper = Shipper(lambda _held: store, Pace(shortest=60.0, segment=1000, burst=10**9))
     shipper.add_output(b"a" * 3500)
     shipper.ship(name)
     shipper.end()
@@ -229,7 +231,7 @@ def test_a_reader_that_stands_still_does_not_stop_the_writer(heard: list[bytes])
         heard.append(data)
 
     made = Output(hear)
-    assert run(made, "print('x' * 5_000_000)").wait(60) == 0  # a pipe would hold 64 KiB
+    assert run(made, "print('x' * 5_000_000)").wait(60) == 0  # a pipe would hold only 64 KiB
     go.set()
     made.close()
     assert len(b"".join(heard)) == 5_000_001
@@ -243,7 +245,7 @@ def test_its_file_does_not_grow_for_ever(out: Output, heard: list[bytes], monkey
     for n in range(200):
         process.stdin.write(b"%0999d\n" % n)
         process.stdin.flush()
-        if n % 20 == 19:  # what is written in the moment of a cut is lost: let that pass
+        if n % 20 == 19:  # output that is written during a cut is lost, so wait for the cut
             until(lambda: os.fstat(out.fileno()).st_size == 0, 60, "the file is read and cut")
     process.stdin.close()
     process.wait(60)
@@ -263,7 +265,7 @@ def test_the_store_is_opened_when_there_is_something(tmp_path: Path) -> None:
     assert DirectoryStore(tmp_path / "store").get(name(0)) == b"hi"
 
 
-def test_a_store_that_makes_no_sense_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_store_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     made = Logs("ftp://nowhere", QUICK)
     shipper = made.new()
     shipper.ship(name)

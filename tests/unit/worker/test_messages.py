@@ -1,4 +1,4 @@
-"""What a training process tells its supervisor, and which attempt the supervisor takes it for."""
+"""The messages of a training process to its supervisor, and to which attempt the supervisor assigns them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No attempt fails by what is told of it."""
+"""A note that the service refuses does not make an attempt fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.preemption.notice import Notice
 
 
 class Service:
-    """Takes notes, or refuses them."""
+    """Accepts notes, or refuses them."""
 
     def __init__(self) -> None:
         self.taken: list[Note] = []

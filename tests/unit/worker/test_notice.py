@@ -1,4 +1,4 @@
-"""What the training process makes of notices."""
+"""How the training process reacts to notices."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_signals_give_the_grace() -> None:
 
 
 class Service:
-    """Takes notes, once it is there."""
+    """Accepts notes after `failures` failed calls."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures, self.notes = failures, list[Note]()
@@ -96,7 +96,7 @@ def test_the_log_is_told_while_the_state_is_saved(failures: int) -> None:
     )
 
 
-def test_a_notice_from_before_the_attempt_is_told_too_and_a_service_that_is_away_holds_nobody_up() -> None:
+def test_an_earlier_notice_is_reported_and_an_unavailable_service_delays_nothing() -> None:
     service, notice = Service(), Notice()
     notice.give("SIGTERM", 25.0)
     with PreemptionReporter(service, GRANT, notice):  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""A worker meets what only another release knows: it gives the attempt back for others, and breaks nothing."""
+"""A worker gets an unknown value of another release: it gives the attempt back for other workers, and nothing else
+changes.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,11 @@ CHECKPOINT = {
 
 
 class Service:
-    """Grants one attempt, in its own words, and keeps what is posted."""
+    """Grants one attempt with a given response, and records the requests."""
 
     def __init__(self, grant: dict[str, Any]) -> None:
         self.grant = grant
-        self.said: list[tuple[str, str, dict[str, Any]]] = []
+        self.posted: list[tuple[str, str, dict[str, Any]]] = []
         self.client = ServiceClient("http://service", "of-the-worker")
         self.client._http = httpx.Client(
             base_url="http://service/v1",
@@ -46,13 +48,13 @@ class Service:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         verb = request.url.path.rpartition("/")[2]
-        self.said.append((verb, request.headers["Authorization"], json.loads(request.content)))
+        self.posted.append((verb, request.headers["Authorization"], json.loads(request.content)))
         beat = {"directive": "continue", "lease_seconds": 30.0}
         return httpx.Response(200, json={"claim": self.grant, "heartbeat": beat}.get(verb, {}))
 
     def ending(self) -> dict[str, Any]:
-        """Given back with the attempt's own token."""
-        ((_, token, body),) = [one for one in self.said if one[0] == "finish"]
+        """Return the body of the only `finish` request. Assert that the request used the attempt's token."""
+        ((_, token, body),) = [one for one in self.posted if one[0] == "finish"]
         assert token == "Bearer of-the-attempt"
         return body
 
@@ -93,7 +95,7 @@ def test_what_a_newer_service_grants_is_given_back(changes: dict[str, Any], caus
     ending = service.ending()
     assert (ending["outcome"], ending["reason"], ending["fence"]) == ("failed", "worker_too_old", 3)
     assert cause in ending["message"]
-    assert "quarantine" not in [verb for verb, _, _ in service.said]
+    assert "quarantine" not in [verb for verb, _, _ in service.posted]
 
 
 def test_an_older_service_is_told_the_nearest_reason_that_it_knows(tmp_path: Path) -> None:
@@ -102,8 +104,10 @@ def test_an_older_service_is_told_the_nearest_reason_that_it_knows(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("protocol", "reason"), [(1, "process_died"), (PROTOCOL, "worker_too_old")])
-def test_so_is_one_that_hears_of_a_death(protocol: int, reason: str) -> None:
-    """The worker reports for its training process, which alone saw the grant."""
+def test_a_reason_that_an_older_service_does_not_know_is_replaced_in_a_report_of_a_death(
+    protocol: int, reason: str
+) -> None:
+    """The supervisor reports for its training process. Only the training process saw the grant."""
     service = Service(GRANT)
     service.client.hold("a", "of-the-attempt", protocol)
     service.client.finish("a", Finish(fence=3, outcome=Outcome.FAILED, reason="worker_too_old"))

@@ -1,4 +1,4 @@
-"""What a worker says of itself, and its last word."""
+"""The reports of a worker about itself, including the last one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton.domain.store_identity import StoreRef
 from baton.domain.wire import WorkerReport
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.settings import WorkerSettings
-from worker.store_identity import WorkerStore
+from worker.store_access.own_store import WorkerStore
 from worker.supervisor import registration
 from worker.supervisor.crashes import Crashes
 from worker.supervisor.registration import (
@@ -25,7 +25,7 @@ SETTINGS = WorkerSettings(token="a-token", store="file:///nowhere", worker_name=
 
 
 class Service:
-    """Hears reports; `fails` with the first one of these for each."""
+    """Records reports. Each entry of `fails` is raised by one report, in order."""
 
     def __init__(self, *fails: Exception) -> None:
         self.heard: list[WorkerReport] = []
@@ -81,7 +81,9 @@ def test_a_service_that_does_not_hear_it_keeps_nobody_from_ending(error: Excepti
 
 
 def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent beside it: it could arrive later and bring the worker back to life."""
+    """No other report is sent at the same time: the hanging one could arrive later and mark the worker as running
+    again.
+    """
     monkeypatch.setattr(registration, "GOODBYE_SECONDS", 0.05)
     begun, let_go = threading.Event(), threading.Event()
 

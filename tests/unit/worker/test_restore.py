@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from baton.domain.errors import JobFailure
+from baton.domain.manifest import Manifest, ProgramFile, ProgramSet
 from baton.domain.reasons import Reason
-from baton.domain.wire import CheckpointRef, Outcome, Phase
+from baton.domain.start_from import Start
+from baton.domain.wire import CheckpointRef, Claim, Outcome, Phase, Position, WorkerInfo
 from tests.unit.worker.attempt_run import Away, Trainer, damage, run, written
 from tests.unit.worker.fake_service import Service
 from worker.api_client.client import Refused
 from worker.attempt import restore
+from worker.attempt.copied_checkpoint import as_own, own_programs
+from worker.checkpointing.snapshot import Snapshot
 from worker.preemption.notice import Notice
 
 pytestmark = pytest.mark.usefixtures("no_retry_wait")
+WORKER = WorkerInfo(name="w", host="h", pid=1, version="0")
 
 
 def test_the_newest_checkpoint_that_can_be_read_is_taken(store: Away, tmp_path: Path) -> None:
@@ -41,7 +48,7 @@ def test_none_left_means_from_the_beginning_and_loudly(
 
 
 def lost(store: Away, step: int) -> CheckpointRef:
-    """A checkpoint that was committed and is not in the store."""
+    """A committed checkpoint that is not in the store."""
     found = written(store, step)
     for blob in list(store.list(found.prefix)):
         store.delete(blob.name)
@@ -59,7 +66,7 @@ def test_one_that_is_missing_is_told_as_missing_and_the_one_before_it_taken(stor
 
 @pytest.mark.parametrize("problem", ["wrong-store", ""])
 def test_where_all_are_missing_nothing_begins_at_step_0(store: Away, tmp_path: Path, problem: str) -> None:
-    """The service says whether it is this worker that sees another store; an older one says nothing."""
+    """The service reports whether only this worker uses another store. An older service does not report it."""
     service, trainer = Service((lost(store, 30), lost(store, 20))), Trainer()
     service.refuses = Refused(409, problem, "seen in file:///service") if problem else None
     finish = run(service, store, trainer, tmp_path)
@@ -78,7 +85,7 @@ def test_a_store_that_is_away_is_waited_for(store: Away, tmp_path: Path) -> None
     assert service.quarantined == []
 
 
-def test_but_not_for_ever(store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_not_waited_for_without_end(store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore, "RESTORE_SECONDS", -1.0)
     service, trainer = Service((written(store, 10),)), Trainer()
     store.failures = 10**9
@@ -98,3 +105,40 @@ def test_a_notice_ends_the_wait_for_the_store(store: Away, tmp_path: Path) -> No
     store.failures = 10**9
     finish = run(service, store, Trainer(), tmp_path, notice)
     assert (finish.outcome, finish.reason, finish.message) == (Outcome.PREEMPTED, Reason.PREEMPTED, "SIGTERM")
+
+
+def test_a_copy_is_read_with_the_names_of_its_own_job(tmp_path: Path) -> None:
+    source, own = "1" * 32, "2" * 32
+    best = f"jobs/{source}/checkpoints/0000000010-1-0"
+    programs = ProgramSet(key="k", made_for={}, files=(ProgramFile(name="r", size=1, crc32c="0" * 8, object=best),))
+    manifest = Manifest(
+        job_id=source,
+        attempt_id="a",
+        fence=1,
+        position=Position(stage=0, epoch=1, step=0, global_step=10),
+        files=(),
+        environment={},
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        programs=programs,
+    )
+    start = Start(job=source, name="first", global_step=10, fence=1, keeps_position=True)
+    grant = (
+        Service(())
+        .claim("a", Claim(claim_id="c" * 8, worker=WORKER))
+        .model_copy(update={"job_id": own, "start": start})
+    )
+    copy = CheckpointRef(
+        id="c", prefix=best.replace(source, own), manifest_crc32c="0" * 8, position=manifest.position, fence=1
+    )
+    cursor = {"best": {"prefix": best, "metric": 1}, "stage_best": None, "schedule": {}}
+    read = Snapshot(manifest.position, {}, cursor)
+    found = as_own(read, manifest, grant, copy)
+    assert found.cursor == {**cursor, "best": {"prefix": copy.prefix, "metric": 1}}
+    assert (found.start, found.rows_from) == (start, 1)
+    later = as_own(read, manifest.model_copy(update={"job_id": own}), grant, copy.model_copy(update={"fence": 2}))
+    assert later is read
+    assert own_programs(programs, own) == programs.model_copy(
+        update={"files": (programs.files[0].model_copy(update={"object": copy.prefix}),)}
+    )
+    with pytest.raises(JobFailure, match="update all replicas"):
+        as_own(read, manifest, grant.model_copy(update={"start": None}), copy)

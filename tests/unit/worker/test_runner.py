@@ -9,10 +9,12 @@ import pytest
 
 from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket, Stopwatch
+from baton.domain.protocol_versions import TAKES_SERIES
 from baton.domain.reasons import Reason
 from baton.domain.wire import CheckpointRole, Outcome, Phase
 from tests.unit.worker.attempt_run import Away, Trainer, run, snapshot
 from tests.unit.worker.fake_service import OldService, Service
+from worker import system_metrics
 from worker.attempt import lease
 from worker.attempt.protocols import Control, Stopped
 
@@ -43,6 +45,21 @@ def test_a_failure_that_the_service_does_not_know_is_told_all_the_same(store: Aw
     assert finish.message
 
 
+@pytest.mark.parametrize("protocol", [TAKES_SERIES - 1, TAKES_SERIES])
+def test_the_load_of_the_machine_is_sent_to_a_service_that_stores_series(
+    store: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int
+) -> None:
+    monkeypatch.setattr(system_metrics, "SECONDS", 0.01)
+    service = Service((), protocol)
+
+    def wait(_control: Control) -> None:
+        if protocol >= TAKES_SERIES:
+            assert service.measured.wait(60)
+
+    assert run(service, store, Trainer(wait), tmp_path).outcome is Outcome.SUCCEEDED
+    assert service.measured.is_set() == (protocol >= TAKES_SERIES)
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), type("Own", (BaseException,), {})("words")])
 def test_a_program_that_ends_itself_is_told(store: Away, tmp_path: Path, error: BaseException) -> None:
     def fail(_control: Control) -> None:
@@ -71,7 +88,7 @@ def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path, monke
     service = Service(())
     finish = run(service, store, Trainer(act), tmp_path)
     (commit,) = service.commits
-    assert commit.trained_seconds == finish.seconds["training"] == 10.0  # nothing is redone
+    assert commit.trained_seconds == finish.seconds["training"] == 10.0  # no training time is lost
     assert commit.stall_seconds == finish.seconds["checkpoint_stall"] == 2.0
     assert finish.seconds["startup"] == 5.0
     assert finish.phase is Phase.STOPPING

@@ -1,4 +1,4 @@
-"""A worker's settings for what it downloads: a mirror, another file, or words about what is wrong."""
+"""A worker's settings for downloads: a mirror, another file, or an error that explains what is wrong."""
 
 import pytest
 from pydantic import ValidationError

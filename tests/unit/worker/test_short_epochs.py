@@ -1,4 +1,4 @@
-"""Epochs that are shorter than a call to the service: checkpoints are committed all the same, and no row is lost."""
+"""Epochs that are shorter than a call to the service: checkpoints are still committed, and no row is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEADLINE = 60.0
 
 
 class Recording(Service):
-    """Keeps the rows in the order in which they come. The note `gate` waits until it is opened."""
+    """Records the rows in the order in which they come. The note `gate` blocks until the test opens it."""
 
     def __init__(self) -> None:
         super().__init__(())
@@ -59,7 +59,7 @@ def test_a_checkpoint_that_overtakes_rows_names_the_first_of_them(tmp_path: Path
             control.epoch(row(epoch), None, False)
         prefix = save(control, 14)
         service.opened.set()
-        control.load(prefix)  # waits until all is sent
+        control.load(prefix)  # waits until everything is sent
         control.load(save(control, 28))
 
     assert run(service, store, Trainer(act), tmp_path).outcome is Outcome.SUCCEEDED
@@ -68,7 +68,7 @@ def test_a_checkpoint_that_overtakes_rows_names_the_first_of_them(tmp_path: Path
 
 
 def test_checkpoints_do_not_starve_behind_rows(tmp_path: Path) -> None:
-    """Each row that is recorded finds two more waiting: the queue never gets empty."""
+    """Two more rows wait whenever a row is recorded, so the queue is never empty."""
     store, enough = DirectoryStore(tmp_path), threading.Event()
 
     class Rushed(Recording):

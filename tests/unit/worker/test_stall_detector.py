@@ -1,4 +1,6 @@
-"""When an attempt counts as stalled: arithmetic of the limit, suspended machines, and what the process itself says."""
+"""When an attempt counts as stalled: computing the limit, suspended machines, and limits that the process itself
+sets.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,20 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from baton.domain.spec import LimitsSpec, parse_spec, spec_version
-from baton.domain.spec.job import dump_spec
+from baton.domain.spec import LimitsSpec, dump_spec, parse_spec, spec_version
+from baton.system.process_tree import ProcessTree, descendants
 from tests.support.fast_jobs import fast
 from tests.support.gcs import until
 from worker.background import in_background
 from worker.ipc.progress import MAX_TEXT, Cell, Seen, SharedCell, Waits
 from worker.ipc.stacks import innermost, kernel_state
-from worker.supervisor.process_tree import ProcessTree, descendants
 from worker.supervisor.stall_detector import MOST_BETWEEN_LOOKS, StallDetector, effective_limit
 
 SLEEPS = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
 
 
 class Stand:
-    """A process whose progress, and whose supervisor's clock, a test moves by hand."""
+    """A process whose progress, and whose supervisor's clock, the test sets."""
 
     def __init__(self, limit: float) -> None:
         self.now, self.advances, self.limit, self.end_by = 1000.0, 0, limit, math.inf
@@ -35,7 +36,7 @@ class Stand:
         )
 
     def after(self, *pauses: float) -> list[bool]:
-        """Whether it has stalled at each of these looks."""
+        """Whether the process counts as stalled at each check. `pauses`: seconds before each check."""
         found = []
         for pause in pauses:
             self.now += pause
@@ -62,14 +63,14 @@ def test_what_was_slow_and_went_on_may_be_as_slow_again() -> None:
     stand = Stand(limit=4.0)
     stand.after(3.0)
     stand.advances += 1
-    assert stand.after(0.0, 4.0, 4.9) == [False] * 3  # 3 x 3 s
+    assert stand.after(0.0, 4.0, 4.9) == [False] * 3  # the limit is 3 x 3 s
     assert stand.after(0.2) == [True]
 
 
 def test_a_suspended_machine_has_not_stalled() -> None:
     stand = Stand(limit=4 * MOST_BETWEEN_LOOKS)
     assert stand.after(3600.0, 0.5, 86_400.0, 0.5) == [False] * 4
-    # Nor does the suspension make the limit longer.
+    # The suspension does not make the limit longer.
     stand.advances += 1
     assert stand.after(0.5) == [False]
     assert stand.after(*[5.0] * 6) == [False] * 6
@@ -95,7 +96,7 @@ def test_another_process_sees_what_one_writes() -> None:
     before_order = time.monotonic()
     cell.end_within(5, cancelled=True)
     after_order = time.monotonic()
-    cell.end_within(500, cancelled=False)  # the first counts
+    cell.end_within(500, cancelled=False)  # the first call counts
     seen = shared.seen()
     assert (seen.advances, seen.limit, seen.cancelled) == (2, 2.5, True)
     assert seen.doing.startswith("üü")

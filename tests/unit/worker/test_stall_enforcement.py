@@ -1,4 +1,4 @@
-"""A training process is ended from outside: a real one, which waits for an attempt."""
+"""The supervisor ends a training process. The process is real and waits for an attempt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainingProcess]:
 
 
 def says(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """What the process says of its progress from now on."""
+    """Set the progress that the process reports from now on."""
     usual = {"advances": 1, "limit": 1.0, "end_by": math.inf, "cancelled": False, "doing": "training at step 7"}
     said: dict[str, Any] = vars(training).setdefault("said", usual)
     said.update(changes)
@@ -43,7 +43,7 @@ def says(training: TrainingProcess, monkeypatch: pytest.MonkeyPatch, **changes: 
 
 
 def looked(guard: StallEnforcement) -> StallEnforcement:
-    """The guard once it has ended the process."""
+    """Look until the process was ended, and return the enforcement."""
 
     def ended() -> bool:
         guard.look()
@@ -61,7 +61,7 @@ def test_a_stall_is_told_with_its_place(training: TrainingProcess, monkeypatch: 
     assert words is not None
     assert (words.fence, words.outcome, words.reason) == (3, Outcome.FAILED, "stalled")
     assert words.message.startswith("no progress for ")
-    assert "while training at step 7, in " in words.message  # the frame in which it waits for orders
+    assert "while training at step 7, in " in words.message  # the function in which the process waits for orders
 
 
 def test_a_process_that_goes_on_while_its_stacks_are_written_lives(
@@ -89,7 +89,7 @@ def test_a_process_that_was_to_have_ended_is_killed(
     says(training, monkeypatch, limit=900.0, end_by=time.monotonic(), cancelled=cancelled)
     words = looked(StallEnforcement(training)).final_message(HELD)
     assert not training.alive
-    # The attempt is another's where the lease is lost: nothing is said of it.
+    # If the lease is lost, the attempt belongs to another worker: nothing is reported about it.
     assert (words and words.outcome) == (Outcome.CANCELLED if cancelled else None)
 
 
@@ -98,10 +98,10 @@ def test_a_process_that_the_kernel_does_not_let_go_is_left_behind(
 ) -> None:
     monkeypatch.setattr(worker.supervisor.process, "KILL_SECONDS", 0.1)
     real = training._process.kill
-    monkeypatch.setattr(training._process, "kill", lambda: None)  # as in an uninterruptible sleep
+    monkeypatch.setattr(training._process, "kill", lambda: None)  # simulate a process in an uninterruptible sleep
     training.kill()
     assert training.abandoned
     assert "it occupies its memory and its GPU until it ends" in caplog.text
-    training.kill()  # not waited for again
+    training.kill()  # the second call does not wait again
     monkeypatch.setattr(training._process, "kill", real)
     training._process.send_signal(signal.SIGKILL)

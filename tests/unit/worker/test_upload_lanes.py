@@ -1,23 +1,33 @@
-"""State and files have separate lanes: no file delays the state, and nothing is committed once an attempt ends."""
+"""State and files have separate upload lanes: no file delays the state, and nothing is committed after the end of
+an attempt.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from baton.domain.errors import JobFailure
+from baton.domain.manifest import artifact_object, checkpoint_prefix
 from baton.domain.reasons import Reason
+from baton.domain.wire import CheckpointRole, Claim, WorkerInfo
 from baton.storage import StoreFull
+from baton.storage.directory import DirectoryStore
+from baton.storage.port import OCTETS
+from tests.unit.worker.attempt_run import OWNER, snapshot
+from tests.unit.worker.fake_service import Service
 from worker import retry
+from worker.checkpointing.sender import File, Save, SaveCost, Sender
 from worker.checkpointing.upload_queue import GivenUp, UploadQueue, UploadTask
 
 DEADLINE = 60.0
 
 
 class Upload:
-    """An upload that ends when it is told to, and then commits if that is still wanted."""
+    """An upload that ends when the test says so, and then commits if the commit is still wanted."""
 
     def __init__(self, uploads: UploadQueue) -> None:
         self._uploads = uploads
@@ -46,6 +56,33 @@ def upload(uploads: UploadQueue) -> Iterator[Upload]:
     found = Upload(uploads)
     yield found
     found.go_on.set()
+
+
+def not_wanted() -> None:
+    raise GivenUp("the attempt ends")
+
+
+def one_byte(path: Path) -> None:
+    path.write_bytes(b"x")
+
+
+def test_what_is_not_wanted_any_more_is_not_committed(tmp_path: Path) -> None:
+    service = Service(())
+    claim = Claim(claim_id="0" * 32, worker=WorkerInfo(name="w", host="h", pid=1, version="0"))
+    sender = Sender(
+        service,  # type: ignore[arg-type]  # the calls that a sender makes
+        DirectoryStore(tmp_path),
+        service.claim("a", claim),
+        OWNER,
+        saved=lambda _stall, _seconds: None,
+        wanted=not_wanted,
+    )
+    prefix = checkpoint_prefix("j", 7, fence=2, save=0)
+    with pytest.raises(GivenUp):
+        sender.save(Save(prefix, snapshot(7), frozenset({CheckpointRole.LATEST}), None, SaveCost(0.0, 0.0)), None)
+    with pytest.raises(GivenUp):
+        sender.publish(File("best.keras", artifact_object("j", 2, 0, "best.keras"), one_byte, OCTETS))
+    assert service.commits == []
 
 
 def under_way(uploads: UploadQueue, upload: Upload, *, optional: bool) -> None:

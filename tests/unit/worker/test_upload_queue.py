@@ -1,4 +1,7 @@
-"""The upload queue: in order, one at a time, patient with what is away, silent about what is superseded."""
+"""The upload queue runs tasks in order, one at a time.
+
+It retries while the store is unavailable and drops superseded tasks silently.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ DEADLINE = 60.0
 
 
 class Gate:
-    """Holds the upload queue at its first upload task until it is opened."""
+    """Blocks the upload queue at its first task until it is opened."""
 
     def __init__(self) -> None:
         self.reached, self.opened = threading.Event(), threading.Event()
@@ -206,7 +209,7 @@ def test_a_call_that_does_not_return_is_told_and_a_large_one_that_always_takes_l
 
     for seconds in (61.0, 100.0, 190.0):
         told.retry_call("saving", partial(takes, seconds))
-    under_way = "saving has been under way for {} s and is not done"
+    under_way = "saving has been running for {} s and has not finished"
     assert seen == [under_way.format(61), "None", "None"]
     told.retry_call("saving", partial(takes, 571.0))
     assert seen[-1] == under_way.format(571)

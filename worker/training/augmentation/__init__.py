@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-    """The augmented images, uint8 [n, h, w, 3]. The given images are not changed; "none" returns them as given.
+    """The augmented images, uint8 [n, h, w, 3]. The given images are not changed; "none" returns the given images.
 
     The same augmentation, images and seed give the same bytes in any process. `seed` is below 2**31.
 
@@ -27,7 +27,7 @@ def augment(augmentation: str | AugmentationSpec, images: NDArray[np.uint8], see
 
 @cache
 def _resolved(augmentation: str | AugmentationSpec) -> Augment:
-    # Imported late: imgaug takes two seconds to import. Without augmentation, or with helpers, it is not needed.
+    # Imported only here: imgaug takes two seconds to import. Without augmentation, or with helpers, it is not needed.
     from worker.training.augmentation.resolve import resolve
 
     return resolve(augmentation)

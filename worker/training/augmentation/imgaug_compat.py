@@ -1,7 +1,7 @@
 """Imports imgaug 0.4.0, its last release (2020), with current NumPy. All other modules import imgaug from here.
 
-imgaug uses two names that NumPy removed: `np.sctypes` at its import (gone since NumPy 2.0), and `np.bool` when it is
-called (gone in 1.24, back in 2.0 with the same meaning).
+imgaug uses two names that NumPy removed: `np.sctypes` when it is imported (removed in NumPy 2.0), and `np.bool` when it
+is called (removed in 1.24, added again in 2.0 with the same meaning).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes imgaug faster without changing a byte of its results.
 
-imgaug builds four constant matrices again for each image in Affine, and checks for each image and augmenter, with sets
-of strings, whether it supports the type uint8.
+For each image, Affine of imgaug builds four constant matrices again. For each image and augmenter, imgaug checks with
+sets of strings whether it supports the type uint8. The functions here avoid both costs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _rotation_or_identity(rotation: float) -> Any:
 
 
 def _gate_dtypes(kinds: Any, allowed: list[str], disallowed: list[str], augmenter: Any = None) -> None:
-    """Accepts uint8 images at once if they are allowed. imgaug's own function takes longer for the same result."""
+    """Accepts uint8 images immediately if they are allowed. imgaug's own function takes longer for the same result."""
     if getattr(kinds, "dtype", kinds) is not _UINT8 or "uint8" not in allowed:
         _gate(kinds, allowed, disallowed, augmenter)
 

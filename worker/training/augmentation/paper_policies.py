@@ -52,7 +52,7 @@ _PAPER_2: dict[str, Any] = {
             "sometimes": 0.5,
         },
         {"name": "multiply", "mul": [0.8, 1.2], "per_channel": 0.2, "sometimes": 0.5},
-        # The notebooks' ContrastNormalization is imgaug's old name of this.
+        # The authors' notebooks use imgaug's old name of this augmenter, ContrastNormalization.
         {"name": "linear_contrast", "alpha": [0.75, 1.5], "per_channel": 0.5, "sometimes": 0.5},
     ],
 }

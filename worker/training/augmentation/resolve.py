@@ -1,4 +1,4 @@
-"""Turns the augmentation in a spec, a policy's name or augmenters, into a function of images and a seed."""
+"""Turns the augmentation of a spec (a policy's name, or augmenters) into a function of images and a seed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def resolve(augmentation: str | AugmentationSpec) -> Augment:
 
 
 def _checked(name: str, augment: Augment, images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-    """Checks what an extension returns: a batch is written to memory of its size and type."""
+    """Checks the type and shape that an extension returns, because shared memory has room for exactly these."""
     found = np.asarray(augment(images.copy(), seed))
     if found.shape != images.shape or found.dtype != np.uint8:
         raise ValueError(f"augmentation {name} gave {found.dtype} {found.shape} and not uint8 {images.shape}")

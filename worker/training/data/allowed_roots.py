@@ -1,4 +1,4 @@
-"""Restricts dataset.path to some directories, on a worker whose users may not read all that it can read."""
+"""Restricts dataset.path to some directories, for a worker that can read more than its users may read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from worker.ipc.progress import advanced
-from worker.training.data.listing import bad_data
+from worker.training.data.failures import bad_data
 
 
 def check_path(path: Path, roots: Sequence[Path]) -> None:
     """Checks that the path, a directory or a file, and all links below it lead into a root. No roots: no check.
 
-    Raises JobFailure: bad_data. Its text does not reveal what is outside, or whether it exists.
+    Raises JobFailure: bad_data. Its text shows nothing about paths outside of the roots, not even whether they exist.
     """
     if not roots:
         return
@@ -38,7 +38,7 @@ def _inside(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """All symbolic links below a folder, and below the directories that they lead to, each directory once."""
+    """All symbolic links below a folder, and below the directories to which they lead. Reads each directory once."""
     seen: set[str] = set()
     waiting = [str(folder)]
     while waiting:

@@ -9,30 +9,36 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from baton.system.caches import need_room, sync_directory, writing
 from baton.system.file_locks import WORK_SECONDS, held
-from worker.training.data.cache_cleanup import sweep
-from worker.training.data.listing import bad_data
+from worker.fetched.cache_cleanup import sweep
+from worker.training.data.failures import bad_data
 from worker.training.data.regular_files import check_regular
-from worker.training.data.zip_checks import LIMITS, Limits, checked
+from worker.training.data.zip_checks import LIMITS, Limits, checked, plain_name
 
 Progress = Callable[[int, int], None]
 _COPY_BYTES = 1 << 20
 _REPORT_EVERY = 100
-# About what a file takes on disk in addition to its content.
+# The approximate space on disk that a file needs in addition to its content.
 _FILE_OVERHEAD = 4096
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
-def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits = LIMITS) -> Path:
-    """The directory with the archive's content; or the only folder in it, if there is nothing else.
+Room = Callable[[Path, str, int], None]
+"""Called with a folder, an activity in words and the bytes that it needs. Raises JobFailure: disk_full."""
+
+
+def unpacked(
+    archive: Path, *, cache: Path, progress: Progress, limits: Limits = LIMITS, room: Room = need_room
+) -> Path:
+    """The directory with the archive's content. If that is one folder and nothing else, the path of this folder.
 
     A changed file counts as another archive. `progress(done, total)` counts files; an exception that it raises stops
-    the work and leaves nothing.
+    the work and leaves nothing. `room`: checks the free space, or makes room.
 
     Raises:
         JobFailure: bad_data, naming the member; disk_full; cache_unusable.
@@ -44,13 +50,13 @@ def unpacked(archive: Path, *, cache: Path, progress: Progress, limits: Limits =
             lock = folder.parent / f"{folder.name}.lock"
 
             def report(done: int, total: int) -> None:
-                os.utime(lock)  # shows waiting processes that the work makes progress
+                os.utime(lock)  # processes that wait for the lock see from its time that the work makes progress
                 progress(done, total)
 
             with held(lock, lambda: progress(0, 0), progress=lambda: lock.stat().st_mtime_ns, seconds=WORK_SECONDS):
                 if not folder.is_dir():
                     sweep(folder.parent, folder.name)
-                    _unpack(archive, folder, report, limits)
+                    _unpack(archive, folder, report, limits, room)
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
@@ -65,14 +71,18 @@ def _key(archive: Path) -> str:
     return hashlib.sha256(os.fsencode(content)).hexdigest()[:16]
 
 
-def _unpack(archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:
+def _unpack(archive: Path, folder: Path, progress: Progress, limits: Limits, room: Room) -> None:
     """Unpacks to a temporary folder and renames it once it is complete and on disk. Called under the lock."""
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         # Workers of other users share the cache.
         scratch.chmod(0o755)
         with _opened(archive) as content:
-            _extract(content, archive, scratch, progress, limits)
+            files = checked(archive, content.infolist(), limits)
+            if not files:
+                bad_data(f"{archive}: no files in it")
+            room(scratch, f"unpacking {archive}", sum(m.file_size + _FILE_OVERHEAD for m in files))
+            _extract(content, archive, scratch, progress, files)
         # One sync for all files: an fsync for each of 120,000 files takes minutes.
         os.sync()
         scratch.rename(folder)
@@ -88,21 +98,19 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         bad_data(f"{archive}: cannot be read: {error.strerror or error}")
     except _BROKEN as error:
-        bad_data(f"{archive}: no zip file, or one that was cut off: {error}")
+        bad_data(f"{archive}: not a complete zip file: {error}")
     with content:
         yield content
 
 
-def _extract(content: zipfile.ZipFile, archive: Path, folder: Path, progress: Progress, limits: Limits) -> None:
-    files = checked(archive, content.infolist(), limits)
-    if not files:
-        bad_data(f"{archive}: no files in it")
-    need_room(folder, f"unpacking {archive}", sum(m.file_size + _FILE_OVERHEAD for m in files))
+def _extract(
+    content: zipfile.ZipFile, archive: Path, folder: Path, progress: Progress, files: Sequence[zipfile.ZipInfo]
+) -> None:
     made: set[Path] = set()
     for done, member in enumerate(files):
         if done % _REPORT_EVERY == 0:
             progress(done, len(files))
-        target = folder / member.filename
+        target = folder / plain_name(member)
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)

@@ -3,45 +3,106 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from baton.domain.errors import JobFailure
+from baton.domain.catalog import MAX_PIXELS
 from baton.domain.text import words_of
+from worker.training.data.failures import BrokenFile, unreadable
+from worker.training.data.formats import PLUGINS, READABLE, NoDefinedWhite, depth_of, missing_reader
+from worker.training.data.pixels import composited, scaled
 from worker.training.data.regular_files import open_regular
+
+# `decode_rgb` has its own limit. Its error names the file and the setting; the error of Pillow's limit names neither.
+Image.MAX_IMAGE_PIXELS = None
+
+
+class _Limit:
+    """The most pixels of an image in this process."""
+
+    pixels = MAX_PIXELS
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image as uint8 [h, w, 3]. `rule`: names the conversion of its pixels if release 0.2 converted differently.
+
+    The rule is part of the image's content digest. If a job was trained on other pixels of the same file, the digests
+    differ, and the resume reports changed data.
+    """
+
+    pixels: NDArray[np.uint8]
+    rule: bytes = b""
+
+
+def limit_pixels(most: int) -> None:
+    """From now on the whole process refuses images with more pixels: decoding takes 4 bytes of memory per pixel."""
+    _Limit.pixels = most
+
+
+def limits() -> tuple[object, ...]:
+    """The settings that decide, in addition to a file's content, whether this process can decode the file."""
+    return (_Limit.pixels, *READABLE)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """The image as uint8 [h, w, 3]. Converts grayscale and palettes to RGB and applies the EXIF orientation.
+    """The image as uint8 [h, w, 3]: 8 bits, RGB, upright by its EXIF orientation, on white where it is transparent.
 
     Raises:
-        JobFailure: bad_data, the file cannot be read, is empty, is damaged or is not an image.
+        BrokenFile: the file cannot be read, is empty, is damaged or is not an image.
     """
-    return decode_rgb(path, read_content(path))
+    return decode_rgb(path, read_content(path)).pixels
 
 
-def decode_rgb(path: Path, content: bytes) -> NDArray[np.uint8]:
-    """The same from the file's content. `path` is used only in errors.
+def decode_rgb(path: Path, content: bytes) -> Decoded:
+    """Like `read_rgb`, from the file's content. `path` is used only in errors.
 
     Uses Pillow and not OpenCV: for a truncated JPEG, OpenCV returns half an image without an error.
 
     Raises:
-        JobFailure: bad_data, the content is damaged or is not an image.
+        BrokenFile: the content is damaged, is not an image, has too many pixels or no defined white.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
-    except MemoryError:
+        with Image.open(io.BytesIO(content), formats=PLUGINS) as image:
+            if image.width * image.height > _Limit.pixels:
+                raise BrokenFile(path, _too_large(image.width * image.height))
+            return _decoded(image)
+    except (MemoryError, BrokenFile):
         raise
     except UnidentifiedImageError as error:
-        raise JobFailure("bad_data", f"{path}: no image that can be read") from error
-    except Exception as error:  # Pillow raises whatever its decoders do: OSError, SyntaxError, ValueError, zlib.error
-        raise JobFailure("bad_data", f"{path}: broken image: {_text(error)}") from error
+        raise BrokenFile(path, missing_reader(path) or "no image that can be read") from error
+    except NoDefinedWhite as error:
+        raise BrokenFile(path, str(error)) from error
+    except Exception as error:  # of a decoder: OSError, SyntaxError, ValueError, zlib.error
+        raise BrokenFile(path, f"broken image: {_text(error)}") from error
+
+
+def _decoded(image: Image.Image) -> Decoded:
+    depth, plugin = depth_of(image), image.format  # `exif_transpose` returns an image without a format
+    upright = ImageOps.exif_transpose(image)
+    assert upright is not None
+    if depth is None:
+        pixels, transparent = composited(upright)
+        return Decoded(pixels, b"on white" if transparent else b"")
+    pixels, transparent = composited(scaled(upright, depth))
+    as_before = plugin != "PPM" and depth.white == 65535 and not depth.inverted and not transparent
+    return Decoded(pixels, b"" if as_before else b"scaled")
+
+
+def _text(error: Exception) -> str:
+    return words_of(lambda: error) or type(error).__name__
+
+
+def _too_large(pixels: int) -> str:
+    return (
+        f"{pixels:,} pixels, more than the {_Limit.pixels:,} that this worker decodes; make the image smaller, or set "
+        "BATON_MAX_PIXELS of the worker"
+    )
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -53,23 +114,17 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_content(path: Path) -> bytes:
-    """The file's bytes. Raises JobFailure: bad_data, the file cannot be read, is empty or no regular file."""
+    """The file's bytes.
+
+    Raises:
+        BrokenFile: the file is missing, empty or not a regular file.
+        JobFailure: bad_data, the file may not be read, or the disk or the mount fails.
+    """
     try:
         with open_regular(path) as file:
             content = file.read()
     except OSError as error:
-        raise JobFailure("bad_data", f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if not content:
-        raise JobFailure("bad_data", f"{path}: the image file is empty")
+        raise BrokenFile(path, "the image file is empty")
     return content
-
-
-def _eight_bits(image: Any) -> Any:
-    """16-bit grayscale scaled to 8 bits; Pillow's own conversion would clip everything above 255 to white."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-
-
-def _text(error: Exception) -> str:
-    return words_of(lambda: error) or type(error).__name__

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from baton.domain.data_identity import DataIdentity
+from baton.domain.data_identity import DIGEST_BYTES, DataIdentity
 from baton.domain.text import same_everywhere
 from worker.training.data.cache import content_digests
 from worker.training.data.listing import Listing
 from worker.training.data.splits import SplitRows
 
 
-def identity_of(listing: Listing, rows: SplitRows, images: NDArray[np.uint8]) -> DataIdentity:
-    """The identity, equal on all machines that train the same job. `images`: from the cache of decoded images."""
+def identity_of(
+    listing: Listing, rows: SplitRows, images: NDArray[np.uint8], without: Sequence[int] = ()
+) -> DataIdentity:
+    """The identity of the data, equal on all machines for the same job. `images`: from the cache of decoded images.
+
+    `without`: rows of broken files, which are not part of the data. If such a file is repaired, it counts as added.
+    """
+    gone = set(without)
+    kept = [row for row in range(len(listing.labels)) if row not in gone]
+    names = _positional_names(listing) if listing.names is None else listing.names
+    digests, parts = content_digests(images), _parts(len(listing.labels), rows)
+    if gone:
+        digests = b"".join(digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] for row in kept)
     return DataIdentity(
         classes=tuple(map(same_everywhere, listing.class_names)),
-        names=tuple(map(same_everywhere, _positional_names(listing) if listing.names is None else listing.names)),
-        labels=tuple(listing.labels.tolist()),
-        parts=_parts(len(listing.labels), rows),
-        digests=content_digests(images),
+        names=tuple(same_everywhere(names[row]) for row in kept),
+        labels=tuple(listing.labels[kept].tolist()),
+        parts="".join(parts[row] for row in kept),
+        digests=digests,
     )
 
 

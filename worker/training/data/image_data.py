@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baton.domain.data_identity import DataIdentity
+from worker.training.data.left_out import LeftOut
 
 Indices = NDArray[np.int64] | Sequence[int]
 
@@ -19,7 +20,8 @@ Indices = NDArray[np.int64] | Sequence[int]
 class Split:
     """Some of the images, in a fixed order. Pickling replaces a memory-mapped array by its path.
 
-    `images`: uint8 [all, size, size, 3] of every split; `rows`: int64 [n], which of them; `labels`: int32 [n].
+    `images`: uint8 [all, size, size, 3], the images of all splits; `rows`: int64 [n], the rows of `images` that belong
+    to this split; `labels`: int32 [n].
     """
 
     images: NDArray[np.uint8]
@@ -32,7 +34,7 @@ class Split:
         return cls(images, np.arange(len(images), dtype=np.int64), labels.astype(np.int32))
 
     def __len__(self) -> int:
-        """How many images."""
+        """The number of images."""
         return len(self.rows)
 
     def take(self, indices: Indices) -> NDArray[np.uint8]:
@@ -58,7 +60,7 @@ def _reopened(path: Path, rows: NDArray[np.int64], labels: NDArray[np.int32]) ->
 class ImageData:
     """A data set at one size. Labels are indexes into `class_names`, which has the order of the class folders.
 
-    `identity`: what a checkpoint stores about the data. None for generated data.
+    `identity`: what a checkpoint stores about the data. None for generated data. `left_out`: files that are not used.
     """
 
     train: Split
@@ -66,3 +68,4 @@ class ImageData:
     test: Split | None
     class_names: tuple[str, ...]
     identity: DataIdentity | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)

@@ -1,4 +1,4 @@
-"""Provides a data set's files in a directory: as given, unpacked from a zip, or downloaded and unpacked."""
+"""Provides a data set's files in a directory: as given, fetched, unpacked from a zip, or downloaded and unpacked."""
 
 from __future__ import annotations
 
@@ -9,26 +9,37 @@ from pathlib import Path
 from baton.domain.catalog import DATASETS
 from baton.domain.downloads import Download
 from baton.domain.spec import DatasetSpec
-from baton.system.caches import megabytes
+from baton.system.caches import megabytes, need_room
 from baton.transfer import Wants, download_path, fetch
 from worker.training.data.allowed_roots import check_path
-from worker.training.data.archive import unpacked
-from worker.training.data.listing import bad_data
+from worker.training.data.archive import Room, unpacked
+from worker.training.data.failures import bad_data
+from worker.training.data.remote import RemoteData, is_remote
 
 Report = Callable[[str], None]
 """Called with a text about the progress several times a second; may raise to stop."""
 
 
 def on_disk(
-    spec: DatasetSpec, *, cache: Path, report: Report, source: Download | None = None, roots: Sequence[Path] = ()
+    spec: DatasetSpec,
+    *,
+    cache: Path,
+    report: Report,
+    source: Download | None = None,
+    roots: Sequence[Path] = (),
+    remote: RemoteData | None = None,
 ) -> DatasetSpec:
     """The same data set with the path of a directory, if it has files.
 
-    `source`: instead of the one in DATASETS. `roots`: the directories that may contain the path; none: any.
+    `source`: replaces the data set's source in DATASETS. `roots`: the directories that may contain the path; none: any.
+    `remote`: fetches pushed data and URLs; None: only pushed data that is in the cache can be used.
 
     Raises:
-        JobFailure: bad_data, naming the file or the member; download_failed; disk_full; cache_unusable.
+        JobFailure: bad_data, naming the file or the member; download_failed; disk_full; cache_unusable; and what
+            `RemoteData.path` raises.
     """
+    if is_remote(spec):
+        return _remote(spec, remote or RemoteData(cache), report)
     path = None if spec.path is None else Path(spec.path).expanduser().resolve()
     if spec.path is not None:
         check_path(Path(spec.path).expanduser(), roots)
@@ -37,8 +48,25 @@ def on_disk(
         path = _downloaded(spec, cache, report, source or known)
     elif path is None or path.suffix.lower() != ".zip" or path.is_dir():
         return spec
-    folder = unpacked(path, cache=cache, progress=partial(_report_unpacking, report, path.name))
-    return spec.model_copy(update={"path": str(folder), "download": False})
+    return _unpacked(spec, path, cache, report)
+
+
+def _remote(spec: DatasetSpec, remote: RemoteData, report: Report) -> DatasetSpec:
+    path = remote.path(spec, report)
+    entry = remote.entry_of(path)
+    if entry is None:
+        return spec.model_copy(update={"path": str(path), "data": None})
+
+    def room(_folder: Path, doing: str, needed: int) -> None:
+        remote.make_room(path, doing, needed)
+
+    return _unpacked(spec, path, entry, report, room)
+
+
+def _unpacked(spec: DatasetSpec, archive: Path, cache: Path, report: Report, room: Room = need_room) -> DatasetSpec:
+    progress = partial(_report_unpacking, report, archive.name)
+    folder = unpacked(archive, cache=cache, progress=progress, room=room)
+    return spec.model_copy(update={"path": str(folder), "data": None, "download": False})
 
 
 def _downloaded(spec: DatasetSpec, cache: Path, report: Report, source: Download | None) -> Path:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from baton.domain.data_identity import DIGEST_BYTES
 from baton.system.cpus import cpus
+from worker.fetched.prefetch import ahead
 from worker.training.data.decode import resize
+from worker.training.data.failures import BrokenFile
 from worker.training.data.listing import Listing
-from worker.training.data.prefetch import ahead
 
 CHUNK_BYTES = 4 << 20
-Chunk = tuple[NDArray[np.uint8], list[bytes]]
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some images in the listing's order, uint8 [k, size, size, 3], and the digests of their contents.
+
+    `broken`: the rows of the listing that have no image, with their failures; their pixels and digests are zero.
+    """
+
+    images: NDArray[np.uint8]
+    digests: list[bytes]
+    broken: list[tuple[int, str]]
 
 
 class _Tally:
@@ -33,7 +47,7 @@ class _Tally:
 def decode_all(
     listing: Listing, size: int, threads: int | None = None, waiting: Callable[[int], None] = lambda _images: None
 ) -> Iterator[Chunk]:
-    """Chunks of images, uint8 [k, size, size, 3], and the digests of their contents, in the listing's order.
+    """The images of the listing in its order.
 
     Decodes a few chunks ahead of the consumer. `waiting`: called repeatedly while the next chunk is not ready, with the
     number of images decoded so far; an exception that it raises ends the work. Threads that hang are not waited for.
@@ -43,7 +57,7 @@ def decode_all(
     (all of Tiny ImageNet takes about 12 s). For photos they use nearly all cores.
 
     Raises:
-        JobFailure: bad_data, with the first damaged image.
+        JobFailure: bad_data, for other causes than a broken file.
     """
     step = max(1, CHUNK_BYTES // (size * size * 3))
     workers, tally = threads or cpus(), _Tally()
@@ -53,10 +67,15 @@ def decode_all(
 
 
 def _chunk(listing: Listing, step: int, size: int, tally: _Tally, start: int) -> Chunk:
-    images, digests = [], []
+    images, digests, broken = [], [], []
     for i in range(start, min(start + step, len(listing.labels))):
-        image, digest = listing.read_digested(i)
-        images.append(resize(image, size))
+        try:
+            image, digest = listing.read_digested(i)
+            images.append(resize(image, size))
+        except BrokenFile as error:
+            images.append(np.zeros((size, size, 3), np.uint8))
+            digest = bytes(DIGEST_BYTES)
+            broken.append((i, str(error)))
         digests.append(digest)
         tally.count()
-    return np.stack(images), digests
+    return Chunk(np.stack(images), digests, broken)

@@ -1,4 +1,4 @@
-"""Opens regular files only: reading a FIFO or a device could block for ever."""
+"""Opens regular files only: reading a FIFO or a device could block forever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from baton.domain.errors import JobFailure
+from worker.training.data.failures import BrokenFile
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -19,14 +19,14 @@ _KINDS = {
 
 
 def check_regular(file: Path, mode: int) -> None:
-    """Raises JobFailure: bad_data, `mode` is not that of a regular file. Use the mode of a link's target."""
+    """Raises BrokenFile: `mode` is not that of a regular file. Use the mode of a link's target."""
     if not stat.S_ISREG(mode):
         what = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise JobFailure("bad_data", f"{file}: is {what} and not a regular file")
+        raise BrokenFile(file, f"is {what} and not a regular file")
 
 
 def open_regular(file: Path) -> IO[bytes]:
-    """Opens a file for reading. Never waits for the writer of a FIFO. Raises OSError, and JobFailure as above."""
+    """Opens a file for reading. Never waits for the writer of a FIFO. Raises OSError, and BrokenFile as above."""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check_regular(file, os.fstat(descriptor).st_mode)

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from baton.domain.spec import DatasetSpec
-from worker.training.data.listing import Listing, bad_data, image_files, kept_classes, of_files, root_of
+from worker.training.data.failures import bad_data
+from worker.training.data.folders import class_files, content_root
+from worker.training.data.left_out import LeftOut
+from worker.training.data.listing import Listing, kept_classes, of_files, root_of
 from worker.training.data.regular_files import open_regular
 
 SIZE = 64
@@ -15,11 +18,15 @@ SIZE = 64
 def listing(spec: DatasetSpec) -> Listing:
     """Classes in sorted wnid order, named by words.txt; `per_class` limits the training images only."""
     root = root_of(spec)
+    if not (root / "wnids.txt").exists():
+        root = content_root(root)
     known = sorted(set(_lines(root / "wnids.txt")))
     wnids = kept_classes(spec, known, f"{root / 'wnids.txt'}")
-    training = [image_files(root / "train" / wnid / "images")[: spec.per_class] for wnid in wnids]
+    found = [class_files(root / "train" / wnid / "images") for wnid in wnids]
+    training = [files[: spec.per_class] for files, _ in found]
     official = list(_validation(root, wnids, set(known)))
-    return of_files(_names(root, wnids), training, official, size=SIZE, root=root)
+    left_out = sum((left for _, left in found), LeftOut())
+    return of_files(_names(root, wnids), training, official, size=SIZE, root=root, left_out=left_out)
 
 
 def _names(root: Path, wnids: list[str]) -> tuple[str, ...]:

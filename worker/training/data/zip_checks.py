@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from worker.training.data.listing import bad_data
+from worker.training.data.failures import bad_data
 
 _DRIVE = re.compile("[A-Za-z]:")
 _ENCRYPTED = 0x1
@@ -30,15 +30,28 @@ class Limits:
 LIMITS = Limits()
 
 
+def plain_name(member: zipfile.ZipInfo) -> str:
+    """The member's name with `/` between its parts. Some Windows tools write a backslash there.
+
+    Uses the complete name in the archive, because zipfile cuts off `filename` at a NUL.
+    """
+    return member.orig_filename.replace("\\", "/")
+
+
+def is_folder(member: zipfile.ZipInfo) -> bool:
+    """Whether the member is a folder and has no content."""
+    return plain_name(member).endswith("/")
+
+
 def checked(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limits = LIMITS) -> list[zipfile.ZipInfo]:
-    """The files among the members. Raises JobFailure: bad_data, naming the member that must not be unpacked."""
+    """The members that are files. Raises JobFailure: bad_data, naming the member that must not be unpacked."""
     _check_size(archive, members, limits)
-    wanted = [member for member in members if not member.orig_filename.startswith(_JUNK)]
+    wanted = [member for member in members if not plain_name(member).startswith(_JUNK)]
     for member in wanted:
         violation = _violation(member)
         if violation:
             bad_data(f"{archive}: member {_shown(member)} {violation}; nothing was unpacked")
-    files = [member for member in wanted if not member.is_dir()]
+    files = [member for member in wanted if not is_folder(member)]
     _check_distinct(archive, files)
     return files
 
@@ -57,9 +70,8 @@ def _check_size(archive: Path, members: Sequence[zipfile.ZipInfo], limits: Limit
 
 
 def _violation(member: zipfile.ZipInfo) -> str:
-    # The name as stored in the archive: `filename` is cut off at a NUL.
-    name, mode = member.orig_filename, member.external_attr >> 16
-    if not name or "\0" in name or "\\" in name or _DRIVE.match(name):
+    name, mode = plain_name(member), member.external_attr >> 16
+    if not name or "\0" in name or _DRIVE.match(name):
         return "has a name that is not a plain relative path"
     parts = PurePosixPath(name).parts
     if not parts or max(len(part.encode()) for part in parts) > _LONGEST or len(name.encode()) > _LONGEST_PATH:
@@ -69,7 +81,7 @@ def _violation(member: zipfile.ZipInfo) -> str:
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     kind = stat.S_IFMT(mode)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not member.is_dir()):
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not is_folder(member)):
         return "is a link or device, not a file"
     return ""
 
@@ -77,13 +89,13 @@ def _violation(member: zipfile.ZipInfo) -> str:
 def _check_distinct(archive: Path, files: Sequence[zipfile.ZipInfo]) -> None:
     names: set[str] = set()
     for member in files:
-        name = str(PurePosixPath(member.filename))
+        name = str(PurePosixPath(plain_name(member)))
         if name in names:
             bad_data(f"{archive}: member {_shown(member)} occurs twice; nothing was unpacked")
         names.add(name)
     folders = {folder for name in names for folder in _folders(name)}
     for member in files:
-        if str(PurePosixPath(member.filename)) in folders:
+        if str(PurePosixPath(plain_name(member))) in folders:
             bad_data(f"{archive}: member {_shown(member)} is both a file and a folder; nothing was unpacked")
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of a network: its answers to images, and the metrics computed from them."""
+"""Evaluation of a network: its predictions for images, and the metrics computed from the predictions."""
 
 from __future__ import annotations
 

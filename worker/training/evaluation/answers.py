@@ -1,4 +1,4 @@
-"""The answers of a network to images: only the most probable classes of each."""
+"""The answers (predictions) of a network: only the most probable classes of each image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP = 5
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """For n images in order, the most probable classes first; k is TOP, or all classes where there are fewer.
+    """For n images in order, the k most probable classes, most probable first. k is TOP, or fewer if there are fewer.
 
     `labels`: int32 [n]; `classes`: int32 [n, k]; `probabilities`: float32 [n, k].
     """
@@ -38,12 +38,12 @@ class Answers:
 
     @property
     def among_top(self) -> NDArray[np.bool_]:
-        """Whether the true class is among the k, bool [n]."""
+        """Whether the true class is among the k most probable classes, bool [n]."""
         return np.asarray((self.classes == self.labels[:, None]).any(axis=1))
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
-    """The answers to the images of all parts, in order; there is at least one part."""
+    """Joins the answers of all parts in order. There must be at least one part."""
     return Answers(
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.classes for part in parts]),

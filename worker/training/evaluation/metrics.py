@@ -16,12 +16,12 @@ _SHORT = {"validation": "val", "test": "test"}
 
 
 def class_names(names: Sequence[str], outputs: int) -> tuple[str, ...]:
-    """A name for each output of the network, which may have more than the data has classes."""
+    """A name for each output of the network. The network may have more outputs than the data has classes."""
     return (*names, *(f"class {label}" for label in range(len(names), outputs)))
 
 
 def evaluated(answers: Answers, names: Sequence[str], loss: float) -> SetResult:
-    """All metrics of one set. Precision, recall and F1 are 0 where they would be 0 / 0."""
+    """All metrics of one set. Precision, recall and F1 are 0 if the formula gives 0 / 0."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = list(range(len(names)))
@@ -59,7 +59,7 @@ def _classes(names: Sequence[str], columns: NDArray[np.float64], predicted: NDAr
 
 
 def _best_and_worst(classes: Sequence[ClassResult]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The best and the worst by F1: at most LISTED each, and at most half of all classes, so that none is both."""
+    """The best and the worst classes by F1. Each list has at most LISTED classes, and at most half of all classes."""
     order = [c.label for c in sorted(classes, key=lambda c: (-c.f1, -c.recall, c.label))]
     many = min(LISTED, len(order) // 2)
     return tuple(order[:many]), tuple(order[::-1][:many])

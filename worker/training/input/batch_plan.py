@@ -15,7 +15,7 @@ from worker.training.input.shuffle import batch_indices, batch_seed
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """Everything that decides the batches of one stage, apart from epoch and batch. Both are counted from 0."""
+    """Everything that decides a batch of a stage, except the numbers of epoch and batch, which are counted from 0."""
 
     split: Split
     policy: str | AugmentationSpec
@@ -51,5 +51,5 @@ class BatchPlan:
         return self.split.labels[self.indices(epoch, batch)]
 
     def after(self, epoch: int, batch: int) -> tuple[int, int]:
-        """Epoch and number of the next batch. It may be in the next epoch."""
+        """Epoch and number of the next batch, which may be in the next epoch."""
         return (epoch, batch + 1) if batch + 1 < self.steps_per_epoch else (epoch + 1, 0)

@@ -17,10 +17,10 @@ from worker.training.step.batch import Batch
 
 
 class BatchSource:
-    """The batches of one stage. They are the same for any number of processes and from any batch on.
+    """The batches of one stage. They do not depend on the number of processes or on the first batch of an iteration.
 
-    `processes`: helper processes that augment; 0: none. Policy "none" starts none. They start at once and die with the
-    thread that creates the source, so create it in a thread that lasts as long as the stage. `waiting`: called
+    `processes`: helper processes that augment; 0: none. Policy "none" starts none. The helpers start at once and end
+    with the thread that creates the source, so create it in a thread that lasts as long as the stage. `waiting`: called
     repeatedly while a helper does not answer; an exception that it raises ends the wait.
     """
 

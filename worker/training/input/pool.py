@@ -26,7 +26,7 @@ from worker.ipc import progress
 from worker.ipc.shared_memory import memory_file
 from worker.training.input.batch_plan import BatchPlan
 
-# For each process one batch in work and two ready: enough to absorb steps of uneven length.
+# For each process, one batch in progress and two finished: enough to keep the device busy if step times vary.
 _SLOTS_PER_PROCESS = 3
 _MEMORY_BYTES = 1 << 30
 ANSWER_SECONDS = 0.5
@@ -49,9 +49,9 @@ class _Ahead:
 
 
 class BatchPool:
-    """Returns the images of any batch. Computes the batches after it ahead, across the end of an epoch too.
+    """Returns the images of any batch. Meanwhile computes the batches after it, also those of the next epoch.
 
-    Not thread-safe. The thread that creates the pool must live as long as the pool: the helpers die with it.
+    Not thread-safe. The thread that creates the pool must live as long as the pool, because the helpers end with it.
     `waiting`: called repeatedly while a helper does not answer; an exception that it raises ends the wait.
     """
 
@@ -103,7 +103,7 @@ class BatchPool:
         self._ahead.clear()
 
     def _request_from(self, epoch: int, batch: int) -> None:
-        """Fills the free slots with the batches after the last requested one; from this batch on if there is none."""
+        """Fills the free slots with the batches after the last requested one. Without one, starts with this batch."""
         position = (epoch, batch)
         if self._ahead:
             position = self._plan.after(self._ahead[-1].epoch, self._ahead[-1].batch)
@@ -160,7 +160,7 @@ def _reap(process: subprocess.Popen[bytes]) -> int | None:
     try:
         return process.wait(KILL_SECONDS)
     except subprocess.TimeoutExpired:
-        log.error("augmentation process %d was killed and has not ended; it is not waited for any longer", process.pid)
+        log.error("augmentation process %d was killed but has not ended; the wait for it is over", process.pid)
         return None
 
 
@@ -179,9 +179,9 @@ def _start(plan: int, memory: int) -> _Helper:
 
 @contextmanager
 def _stops_blocked() -> Iterator[None]:
-    """Processes started within never get SIGINT or SIGTERM. Ctrl-C reaches all processes; the parent decides to stop.
+    """Processes started within this context never get SIGINT or SIGTERM. Only the parent reacts to Ctrl-C.
 
-    The mask is inherited, so there is no time in which a signal could kill a helper before it ignores signals.
+    The mask is inherited, so a signal cannot kill a helper while it starts.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

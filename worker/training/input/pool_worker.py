@@ -1,7 +1,7 @@
 """A helper process of the batch pipeline: reads images, augments them, and writes them to shared memory.
 
-Started by `worker.training.input.pool` as `python -m`, not by multiprocessing, whose spawn would import the program's
-main module and TensorFlow with it. It starts with SIGINT and SIGTERM blocked.
+`worker.training.input.pool` starts it as `python -m`. multiprocessing is not used: its spawn would import the main
+module of the program, and with it TensorFlow. The process starts with SIGINT and SIGTERM blocked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from baton.system.parent_death import die_with_parent
 
 if __name__ == "__main__":
-    # Before anything slow is imported.
+    # This comes before the slow imports, so that the process also ends with its parent during them.
     die_with_parent(int(sys.argv[1]))
 
 import mmap
@@ -44,7 +44,7 @@ def _answer(plan: BatchPlan, epoch: int, batch: int, slot: np.ndarray) -> str | 
 def _main(plan_file: int, memory_file: int, connection: int) -> None:
     import cv2
 
-    # One thread in each process: the number of processes is what a worker sets.
+    # One thread in each process: a worker sets the number of processes to use its cores.
     cv2.setNumThreads(1)
     with mmap.mmap(plan_file, 0, access=mmap.ACCESS_READ) as content:
         plan: BatchPlan = pickle.loads(content)  # noqa: S301 - written by the parent, in private memory

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Separate random streams: a permutation and an augmentation are never drawn from the same entropy.
+# Separate random streams, so that permutations and augmentations are never drawn from the same entropy.
 _ORDER, _AUGMENTATION, _DEVICE = 1, 2, 4
 
 
@@ -17,8 +17,8 @@ def batch_indices(
     """Which training images make up a batch: int64 [batch_size], each in 0..size-1.
 
     All numbers count from 0. The shuffled order does not restart at an epoch: the next epoch continues where the
-    previous one ended. Each pass over the `size` images is a new permutation and holds every image once. A pass may
-    end within a batch, and a batch may be larger than the data set.
+    previous one ended. Each pass over the `size` images is a new permutation, in which every image occurs once. A pass
+    may end within a batch, and a batch may be larger than the data set.
 
     Raises:
         ValueError: there are no images.
@@ -38,7 +38,7 @@ def batch_seed(seed: int, stage: int, epoch: int, batch: int) -> int:
 
 
 def device_seed(seed: int, stage: int, epoch: int, batch: int) -> NDArray[np.int32]:
-    """The seed of a batch's augmentation on the device, int32 [2], of all 64 bits."""
+    """The seed of a batch's augmentation on the device: 64 bits, as int32 [2]."""
     return np.random.SeedSequence([_DEVICE, seed, stage, epoch, batch]).generate_state(2).view(np.int32)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from baton.domain.errors import JobFailure
 from baton.domain.reasons import Reason
 from baton.domain.spec import JobSpec
+from worker.fetched.prefetch import ahead
 from worker.training.augmentation.device import unsupported
 from worker.training.data.image_data import Split
-from worker.training.data.prefetch import ahead
 from worker.training.input.batch_plan import BatchPlan
 from worker.training.input.host_source import BatchSource
 from worker.training.input.shuffle import device_seed
@@ -37,7 +37,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends the processes that compute them, if any."""
+        """Ends the processes that compute the batches, if any."""
         ...
 
 
@@ -66,12 +66,12 @@ class StepSource:
 
 
 def rows_of(split: Split, indices: np.ndarray, held: Held | None) -> Images:
-    """These images of a split: as rows in device memory, or from the host if `held` is None."""
+    """The images of a split at `indices`: as rows in device memory, or copied from the host if `held` is None."""
     return split.take(indices) if held is None else Rows(held, split.rows[indices].astype(np.int32))
 
 
 def in_turn(make: Callable[[int], Made], numbers: range, *, gathers: bool) -> Iterator[Made]:
-    """`make(number)` for each number. `gathers`: it copies images on the host, so it runs ahead in a thread."""
+    """`make(number)` for each number. `gathers`: `make` copies images on the host, so a thread calls it in advance."""
     return ahead(make, numbers) if gathers else map(make, numbers)
 
 

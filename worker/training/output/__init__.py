@@ -1,1 +1,1 @@
-"""What a training run leaves besides checkpoints: history, model files, evaluation, report."""
+"""The output of a training run in addition to checkpoints: history, model files, evaluation, report."""

@@ -86,7 +86,7 @@ class PublishedFiles:
         self._reports.offer(lambda: self._report_inputs(model, rows, data, {"validation": validation}))
 
     def close(self) -> None:
-        """Cancels a report that is being made and a check of a model file. Nothing more is sent."""
+        """Cancels a report and a check of a model file that are in progress. After that, nothing more is sent."""
         self._reports.close()
         self._readback.close()
 

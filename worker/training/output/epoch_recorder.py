@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from baton.domain.spec import JobSpec
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.attempt.protocols import Control
 from worker.checkpointing.snapshot import Snapshot
 from worker.training.output.artifacts import PublishedFiles
@@ -27,9 +27,9 @@ class EpochRecorder:
         self._files.history(cursor.history)
 
     def resend(self, cursor: Cursor, snapshot: Snapshot) -> None:
-        """Sends again what the attempt that wrote the snapshot may not have sent.
+        """Sends rows again. The attempt that wrote the snapshot may have ended before it sent them.
 
-        These are the rows that were still queued and, if the snapshot is at the end of an epoch, its row and files.
+        These are the rows that were queued at the snapshot. If it is at the end of an epoch: also its row and files.
         """
         ended = snapshot.position.step == 0 and len(cursor.history) > 0
         if snapshot.rows_from is not None:
@@ -38,6 +38,6 @@ class EpochRecorder:
         if ended:
             self.send(cursor, snapshot)
 
-    def _send_row(self, row: EpochRow, best: BestEpoch | None) -> None:
+    def _send_row(self, row: ClassifierRow, best: BestEpoch | None) -> None:
         last = row.stage_epoch == self._spec.stages[row.stage - 1].epochs
         self._control.epoch(row, best.metric if best else None, last)

@@ -31,13 +31,13 @@ class SplitEvaluation:
 def evaluate_split(
     engine: Engine, split: Split, between: Callable[[], None], batches: EvaluationBatches, stage: int
 ) -> SplitEvaluation:
-    """Evaluates the engine's network, of a stage counted from 1, on a split.
+    """Evaluates the engine's network on a split. `stage`: the network's stage, counted from 1.
 
     `between` is called before each batch and may raise to stop. If the device's memory is full, the whole split is
-    evaluated again with half the batch size, so that the sums do not depend on where it happened.
+    evaluated again with half the batch size, so that the sums do not depend on the batch at which the memory was full.
 
     Raises:
-        JobFailure: out_of_memory, not one image fits.
+        JobFailure: out_of_memory, if not even one image fits.
     """
 
     def at_batch() -> None:

@@ -27,7 +27,7 @@ class ModelFiles:
 
     @cached_property
     def _network(self) -> keras.Model:
-        # Built late, so that it does not delay the first step.
+        # Built at the first use, so that it does not delay the first step.
         with tf.device("/CPU:0"):
             return build_network(self._spec, self._classes)
 

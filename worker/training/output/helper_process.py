@@ -1,4 +1,4 @@
-"""Runs a module of Baton in a separate process while training continues. It ends with this process."""
+"""Runs a module of Baton in a separate process while training continues. The helper ends with this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> Mapping[str, str]:
-    """The environment variables: the same module path, and one thread, because training needs the cores."""
+    """The environment variables: the same module path as here, and one thread, because training needs the cores."""
     path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
@@ -32,7 +32,7 @@ def last_line(errors: bytes) -> str:
 
 
 class Helper:
-    """One such process. One thread runs it, and any other thread may cancel it."""
+    """One helper process. One thread runs it; any other thread may cancel it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,7 @@ class Helper:
         self.cancelled = False
 
     def run(self, module: str, *arguments: str, seconds: float) -> bytes:
-        """What the process printed.
+        """The output of the process.
 
         Raises:
             RuntimeError: it failed, or was cancelled. subprocess.TimeoutExpired: it took longer than `seconds`.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from baton.domain.evaluation import EvaluatedModel
 from baton.domain.spec import dump_spec
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.attempt.protocols import Workspace
 from worker.training.data import ImageData, Split
 from worker.training.environment import describe
@@ -28,7 +28,7 @@ _SHOWN = 4
 def gather(
     plan: StepPlan,
     model: EvaluatedModel,
-    rows: Sequence[EpochRow],
+    rows: Sequence[ClassifierRow],
     data: ImageData,
     sets: Mapping[str, SplitEvaluation],
     *,
@@ -44,6 +44,7 @@ def gather(
         environment=describe(workspace.threads, workspace.xla),
         class_names=class_names(data.class_names, outputs),
         splits=_counts(data),
+        left_out=tuple(data.left_out.lines()),
         model=model,
         losses={name: judged.score.loss for name, judged in sets.items()},
         finished=finished,
@@ -79,7 +80,7 @@ def _drawn(generator: np.random.Generator, places: NDArray[np.int64], most: int)
 
 
 def _originals(train: Split, seed: int) -> NDArray[np.uint8]:
-    """One image of each of at most ORIGINALS classes."""
+    """One image per class, for at most ORIGINALS classes."""
     generator = np.random.default_rng([_SHOWN, seed])
     order = generator.permutation(len(train))
     _, first = np.unique(train.labels[order], return_index=True)

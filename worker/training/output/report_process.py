@@ -1,4 +1,4 @@
-"""Makes reports while training continues: one process of low priority at a time. A failure only adds an event."""
+"""Makes reports while training continues, in one process of low priority at a time. A failure only adds an event."""
 
 from __future__ import annotations
 
@@ -44,14 +44,17 @@ class ReportProcess:
         self._next = 0.0
 
     def offer(self, gather: Callable[[], ReportInputs]) -> None:
-        """Starts a report of what `gather` returns, unless one is being made or was just made. Does not wait."""
+        """Starts a report from the result of `gather`. Does nothing if one is in progress or the last one is recent."""
         if not self._enabled or time.monotonic() < self._next or (self._task and self._task.under_way):
             return
         self._next = time.monotonic() + self._every
         self._start(gather, all_files=False)
 
     def finish(self, gather: Callable[[], ReportInputs], between: Callable[[], None]) -> None:
-        """Makes the final report. Calls `between` meanwhile, which may raise to cancel it."""
+        """Makes the final report.
+
+        Calls `between` repeatedly until the report is ready. An exception of `between` cancels the report.
+        """
         if not self._enabled:
             return
         self.close()
@@ -65,7 +68,7 @@ class ReportProcess:
                 self.close()
 
     def close(self) -> None:
-        """Cancels a report that is being made. Does not wait for it."""
+        """Cancels a report in progress. Does not wait for its end."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -89,11 +92,11 @@ class _ReportTask:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is still being made."""
+        """Whether the report is still in progress."""
         return self._thread.is_alive()
 
     def wait(self, seconds: float) -> bool:
-        """Waits at most `seconds`. Returns whether it is still being made."""
+        """Waits at most `seconds`. Returns whether the report is still in progress."""
         self._thread.join(seconds)
         return self._thread.is_alive()
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from baton.domain import epochs
 from baton.domain.data_identity import DataRecord
-from baton.domain.wire import BestMetric, EpochRow
+from baton.domain.wire import BestMetric, ClassifierRow
 from worker.training.state.history import History
 
 
 class BestEpoch(BaseModel):
-    """The best validated epoch so far and the checkpoint that holds its state."""
+    """The best validated epoch so far, and the checkpoint with its state."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
@@ -22,7 +23,7 @@ class BestEpoch(BaseModel):
 
 
 class CursorData(BaseModel):
-    """The cursor as stored in a checkpoint. `data`: None in checkpoints of versions that did not record it.
+    """The cursor as stored in a checkpoint. `data`: None if the checkpoint is of a version that did not record it.
 
     `evaluation_batches`: see EvaluationBatches.
     """
@@ -30,7 +31,7 @@ class CursorData(BaseModel):
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
     schedule: dict[str, float | int]
-    history: list[EpochRow] = []
+    history: list[ClassifierRow] = []
     best: BestEpoch | None
     stage_best: BestEpoch | None
     data: DataRecord | None = None
@@ -39,7 +40,7 @@ class CursorData(BaseModel):
 
 @dataclass
 class Cursor:
-    """The loop's own part of that state. `stage_best`: the best epoch of the current stage."""
+    """The part of the state that the training loop changes. `stage_best`: the best epoch of the current stage."""
 
     history: History = field(default_factory=History)
     best: BestEpoch | None = None
@@ -70,5 +71,5 @@ class Cursor:
 
 
 def improves(accuracy: float, best: BestEpoch | None) -> bool:
-    """Whether an epoch is the new best: its validation accuracy is strictly better, so the first of equals stays."""
-    return best is None or accuracy > best.metric.value
+    """Whether an epoch is the new best. Its accuracy must be higher, so the first of equal epochs stays the best."""
+    return epochs.improves(accuracy, best.metric.value if best else None, "max")

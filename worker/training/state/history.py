@@ -1,4 +1,4 @@
-"""The rows of the finished epochs. Each is serialised once, so a long history does not slow down training."""
+"""The rows of the finished epochs. Each row is serialised once, so a long history does not slow down training."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from baton.domain.wire import EpochRow
+from baton.domain.history_table import COLUMNS
+from baton.domain.wire import ClassifierRow
 
 CSV_FILE = "text/csv; charset=utf-8"
-COLUMNS = tuple(EpochRow.model_fields)
 
 
 class History:
     """Rows in the order of their epochs. Rows are only appended; other threads may read what `taken` returned."""
 
-    def __init__(self, rows: Iterable[EpochRow] = ()) -> None:
-        self._rows: list[EpochRow] = []
+    def __init__(self, rows: Iterable[ClassifierRow] = ()) -> None:
+        self._rows: list[ClassifierRow] = []
         self._json: list[bytes] = []
         self._csv: list[bytes] = []
         for row in rows:
             self.append(row)
 
-    def append(self, row: EpochRow) -> None:
+    def append(self, row: ClassifierRow) -> None:
         """Adds the row of the next epoch."""
         data = row.model_dump(mode="json")
         self._json.append(json.dumps(data).encode())
@@ -36,16 +36,16 @@ class History:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[EpochRow]:
+    def __iter__(self) -> Iterator[ClassifierRow]:
         return iter(self._rows)
 
     @property
-    def last(self) -> EpochRow:
+    def last(self) -> ClassifierRow:
         """The newest row. Raises IndexError if there is none."""
         return self._rows[-1]
 
     def taken(self) -> Taken:
-        """The rows as of now. Takes the same short time for any number of rows."""
+        """The current rows. Takes the same short time for any number of rows."""
         return Taken(len(self._rows), self._json, self._csv)
 
 

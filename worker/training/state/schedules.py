@@ -14,7 +14,7 @@ State = dict[str, float | int]
 
 
 class RateSchedule(Protocol):
-    """The learning rate of one stage. All rates are values of float32, as the optimizer's variable holds them."""
+    """The learning rate of one stage. All rates are values of float32, like the optimizer's variable."""
 
     def rate(self, step_in_stage: int) -> float:
         """The learning rate of this step of the stage, counted from 0."""
@@ -49,7 +49,7 @@ def _float32(value: float) -> float:
 
 
 def _to_bits(value: float) -> int:
-    """The bits of a float64 as an integer: JSON has no NaN and no infinity, and the best value may be either."""
+    """The bits of a float64 as an integer: the best value may be NaN or infinite, and JSON has neither."""
     return int.from_bytes(struct.pack(">d", value))
 
 
@@ -77,7 +77,7 @@ class _Constant:
 class _Plateau:
     """Makes the same decisions as keras.callbacks.ReduceLROnPlateau of Keras 3.15, including its quirks.
 
-    It subtracts in float64 and compares in float32, and if the first value is NaN, it stays the best value forever.
+    It subtracts in float64 and compares in float32. If the first value is NaN, NaN stays the best value forever.
     """
 
     def __init__(self, spec: PlateauSchedule, rate: float) -> None:

@@ -1,4 +1,4 @@
-"""The step counts of a job, from its spec and the number of training images, and the positions in it. Pure."""
+"""The step counts of a job, from its spec and the number of training images, and positions in it. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baton.domain.wire import Position, Progress
 
 @dataclass(frozen=True)
 class StepPlan:
-    """`steps`: the steps per epoch of each stage. Stages and epochs are counted from 0 here."""
+    """The plan of a job's steps. `steps`: the steps per epoch of each stage. Counts stages and epochs from 0."""
 
     spec: JobSpec
     steps: tuple[int, ...]
@@ -36,7 +36,7 @@ class StepPlan:
         return Position(stage=stage, epoch=0, step=0, global_step=done)
 
     def fitted(self, at: Position) -> Position:
-        """The same stage, epoch and step in this plan. The step is limited to the steps of the epoch."""
+        """The position of this stage, epoch and step in this plan. The step is at most the epoch's number of steps."""
         step = min(at.step, self.steps[at.stage])
         done = self.start_of(at.stage).global_step + at.epoch * self.steps[at.stage] + step
         return at.model_copy(update={"step": step, "global_step": done})

@@ -35,13 +35,13 @@ class ThroughputMeter:
 
     @property
     def images_per_second(self) -> float | None:
-        """Images per second over the window. None before time has passed."""
+        """Images per second over the window. None if the window is still empty."""
         (begun, first), (ended, last) = self._marks[0], self._marks[-1]
         return (last - first) / (ended - begun) if ended > begun else None
 
 
 class Pace:
-    """Limits the pending steps on a device. `seconds`: how long a wait for them may take, about."""
+    """Limits the pending steps on a device. `seconds`: about how long a wait for them may take."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
@@ -57,7 +57,7 @@ class Pace:
         return self._begun >= self._most
 
     def waited(self) -> None:
-        """Call it when no step is pending. The steps took at most the time since the last call: it sets the limit."""
+        """Call it when no step is pending. Computes the limit from the time since the last call."""
         now = self._clock()
         if self._begun:
             self._most = max(1, int(self._seconds * self._begun / max(now - self._since, 1e-9)))

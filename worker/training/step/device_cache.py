@@ -1,4 +1,4 @@
-"""Images in device memory: copied there once, selected by row number inside the compiled step."""
+"""Images in device memory: copied to it once, and selected by row number inside the compiled step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.training.step.inputs import Held
 from worker.training.step.memory import MAX_ERROR_TEXT, out_of_memory
 
 SHARE = 0.25
-"""Of a device's memory. The rest is for variables, activations and XLA's autotuning."""
+"""Images may take this share of a device's memory. The rest is for variables, activations and XLA's autotuning."""
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class DeviceCache:
     """Arrays of images in the memory of the devices, at most `capacity` bytes on each.
 
-    A step takes them as arguments: as constants of the compiled program they would take minutes to compile.
+    A step takes the arrays as arguments. If they were constants of the compiled program, it would compile for minutes.
     """
 
     def __init__(self, devices: Sequence[str], capacity: int | None = None) -> None:
@@ -44,7 +44,7 @@ class DeviceCache:
         return tuple(why for _, why in self._refused.values())
 
     def hold(self, images: NDArray[np.uint8]) -> Held | None:
-        """The same images on each device, or None where they do not fit."""
+        """The same images on each device, or None if they do not fit."""
         if id(images) in self._refused:
             return None
         if id(images) not in self._arrays:
@@ -57,7 +57,7 @@ class DeviceCache:
         return self._arrays[id(images)][1]
 
     def _copied(self, images: NDArray[np.uint8]) -> tuple[Held | None, str]:
-        """The copies, or None and why there are none."""
+        """The copies, or None and the reason."""
         if self._held + images.nbytes > self._capacity:
             return None, f"the device has room for {_mb(self._capacity - self._held)} MB more"
         try:
@@ -90,7 +90,7 @@ def _mb(size: int) -> int:
 
 
 def training_devices() -> tuple[str, ...]:
-    """Where steps run: every GPU that TensorFlow may use, or the CPU. Tests divide the CPU into several devices."""
+    """The devices that run steps: all GPUs that TensorFlow may use, or the CPU. Tests divide the CPU into several."""
     gpus = tuple(f"GPU:{k}" for k in range(len(tf.config.get_visible_devices("GPU"))))
     if gpus:
         return gpus
@@ -101,7 +101,7 @@ def training_devices() -> tuple[str, ...]:
 def device_share() -> int:
     """Bytes that images may take on each training device: a share of the memory of the smallest device.
 
-    CUDA reports the memory of this process's own devices, so the number is right for any card and for a MIG instance.
+    CUDA reports the memory of the devices of this process, so the number is correct for every card and MIG instance.
     0 if CUDA does not answer.
     """
     count = len(tf.config.get_visible_devices("GPU"))

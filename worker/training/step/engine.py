@@ -25,6 +25,7 @@ from worker.training.evaluation import TOP, Answers, joined
 from worker.training.state.throughput import Pace
 from worker.training.step.batch import Batch
 from worker.training.step.device_cache import DeviceCache, training_devices
+from worker.training.step.fitting_state import Taken, take_fitting
 from worker.training.step.inputs import Change, Held, Images, Labels, filled_up, picked, tensors
 from worker.training.step.loss import Loss
 from worker.training.step.networks import build_network
@@ -51,8 +52,8 @@ class Score:
 def deterministic_ops(spec: JobSpec, *, on_gpu: bool) -> bool:
     """Whether TensorFlow must use deterministic operations only. "auto": on CPUs, where they cost nothing.
 
-    On a GPU they double the time of a step. There, XLA's autotuning results, stored with the checkpoints, serve the
-    same purpose.
+    On a GPU they double the time of a step. For an exact resume on a GPU, the checkpoints contain XLA's autotuning
+    results instead.
     """
     return not on_gpu if spec.deterministic == "auto" else spec.deterministic
 
@@ -61,7 +62,7 @@ class Engine:
     """Trains and evaluates one network. Images are uint8 [n, h, w, 3] or rows in device memory, labels int32 [n].
 
     `watch` measures the time of compilation. `xla`: "on", "off" or "auto". `devices`: where steps run; None: all.
-    `steps_ahead`: the number of steps whose inputs are copied to the devices at once.
+    `steps_ahead`: the number of steps whose inputs are copied to the devices together.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Engine:
     ) -> None:
         begun = time.monotonic()
         self._watch, self._compiled = watch or Stopwatch(time.monotonic), set[tuple[Any, ...]]()
-        keras.utils.clear_session()  # names that Keras generates are part of the state: restart their numbers
+        keras.utils.clear_session()  # names that Keras generates are part of the state, so their numbers must restart
         keras.utils.set_random_seed(spec.seed)
         devices = devices or training_devices()
         self.on_gpu, compiled = devices[0].startswith("GPU"), compiles(xla)
@@ -98,14 +99,14 @@ class Engine:
         self.network = build_network(spec, classes)
         self._optimizer = make_optimizer(spec.optimizer)
         self._optimizer.build(self.network.trainable_variables)
-        # Of the current epoch: sum of the loss, number of correct answers, number of images.
+        # Sums over the current epoch: the loss, the number of correct answers, the number of images.
         self._train_sums = tf.Variable(np.zeros(3), dtype=tf.float64, aggregation=tf.VariableAggregation.SUM)
         # Not part of the state: it can be computed from the sums.
         self._finite_images = tf.Variable(0.0, dtype=tf.float64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     @property
     def rate(self) -> float:
-        """The learning rate that the optimizer holds."""
+        """The current learning rate of the optimizer."""
         return float(self._optimizer.learning_rate.value.numpy())
 
     @rate.setter
@@ -171,7 +172,7 @@ class Engine:
             self.wait()
 
     def _compiling(self, what: str, images: Images, *more: object) -> AbstractContextManager[None]:
-        """The context of a call. The first call with a shape compiles, and its time counts as start-up."""
+        """The context of a call. The first call with a shape compiles; its time counts as start-up."""
         program = (what, *images.shape, type(images), *more)
         if program in self._compiled:
             return nullcontext()
@@ -209,7 +210,7 @@ class Engine:
         return self.examine(batches, batch_size)[0]
 
     def examine(self, batches: Iterator[tuple[Images, Labels]], batch_size: int) -> tuple[Score, Answers]:
-        """The same, and the network's answers to each image. Does not wait for the device between batches."""
+        """Like `evaluate`, and the network's answers to each image. Does not wait for the device between batches."""
         asked: list[tuple[Labels, tf.Tensor, tf.Tensor]] = []
         sums: list[tf.Tensor] = []
         for images, labels in batches:
@@ -220,7 +221,7 @@ class Engine:
                 part, *found = self._evaluate(*tensors(filled), tf.constant(padded), tf.constant(weights))
             sums.append(part)
             asked.append((labels, *found))
-        # Add up on the host, in order: an XLA program cannot assign to a variable that is on several devices.
+        # The host adds up, in order, because an XLA program cannot assign to a variable that is on several devices.
         total = sum((part.numpy() for part in sums), start=np.zeros(3))
         return _score(total), joined([_answers(*one) for one in asked])
 
@@ -249,8 +250,12 @@ class Engine:
         self._train_sums.assign(sums)
         self._finite_images.assign(sums[2] if np.isfinite(sums[0]) else 0.0)
 
+    def take(self, arrays: Arrays) -> Taken:
+        """Takes what fits from a copy that `arrays` of another job returned: see take_fitting. Raises JobFailure."""
+        return take_fitting(self._variables(), arrays)
+
     def _variables(self) -> dict[str, Any]:
-        # Paths are not unique in Keras; the numbers, by order of creation, are.
+        # Paths are not unique in Keras, so the names begin with numbers in the order of creation.
         named = {f"network/{k:04d}/{v.path}": v for k, v in enumerate(self.network.variables)}
         return named | {f"optimizer/{k:04d}/{v.path}": v for k, v in enumerate(self._optimizer.variables)}
 
@@ -265,7 +270,7 @@ class Engine:
 
 
 def _host_copy(value: Any) -> npt.NDArray[Any]:
-    # As variable.numpy(), without its name scope and its second copy: 2 ms instead of 6 ms for 215 variables.
+    # Like variable.numpy(), but without a name scope and a second copy: 2 ms instead of 6 ms for 215 variables.
     variable = one_of(value)
     return np.asarray(tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype).numpy())
 

@@ -14,7 +14,7 @@ from worker.training.step.memory import MAX_ERROR_TEXT
 
 MOST = 256
 PIXELS = MOST * 128 * 128
-"""Of one batch: a float32 tensor with 64 channels takes 1.1 GB."""
+"""Maximum number of pixels in one batch. A float32 tensor with 64 channels then takes 1.1 GB."""
 
 ONE_TOO_MANY = "take a smaller image_size (or validation_image_size) or network.width, or a device with more memory"
 log = logging.getLogger(__name__)
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 def evaluation_batch(spec: JobSpec, stage: int, pixels: int) -> int:
     """Images per batch when the network of a stage, counted from 1, evaluates images of `pixels` x `pixels`.
 
-    256 up to 128 pixels; for larger images the largest power of two with at most PIXELS. But at least as many pixels as
-    a training batch of the stage has: training fits on the device, and needs several times as much memory per image.
-    A function of the spec alone, because the bits of a sum depend on how it is divided into batches.
+    The number is 256 up to 128 pixels. For larger images it is the largest power of two with at most PIXELS in a batch.
+    A batch has at least as many pixels as a training batch of the stage. Such a batch fits on the device, because
+    training fits and needs several times as much memory per image. The number depends only on the spec, because the
+    bits of a sum depend on its division into batches.
     """
     trained = spec.stages[stage - 1]
     by_pixels = 1 << max(0, (PIXELS // pixels**2).bit_length() - 1)
@@ -36,7 +37,7 @@ def evaluation_batch(spec: JobSpec, stage: int, pixels: int) -> int:
 def note_halved(
     control: Control, spec: JobSpec, rows: Iterable[EpochRow], pixels: int, before: int, after: int
 ) -> None:
-    """Adds the event, and another one if another attempt of the job evaluated images of this size in larger batches."""
+    """Adds an event about the smaller batch; and a second one if an earlier attempt used larger batches."""
     data = {"image_size": pixels, "before": before, "after": after}
     text = f"{before} images of {pixels} px at a time do not fit on the device: evaluating {after} at a time"
     control.note("evaluation_batch_halved", text, data)
@@ -45,8 +46,8 @@ def note_halved(
 
 
 class EvaluationBatches:
-    """The batch sizes of one job. `fitted`: image size in pixels -> the batch size after the device's memory was full.
-    Checkpoints store it, so that a resumed attempt divides its sums in the same way.
+    """The batch sizes of one job. `fitted`: by image size in pixels, the batch size after the device's memory was full.
+    Checkpoints store `fitted`, so that a resumed attempt divides its sums in the same way.
 
     `on_halved(pixels, before, after)`: called when a batch is halved.
     """

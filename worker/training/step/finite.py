@@ -1,4 +1,4 @@
-"""Detects values that are nan or infinite. Such a model is never the best, and the job ends."""
+"""Detects values that are nan or infinite. A model with such values never becomes the best, and the job ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADVICE = (
 
 
 def not_finite(what: str, step: int) -> JobFailure:
-    """The failure that ends the job. `step`: the first global step, counted from 1, at which it was seen."""
+    """The failure that ends the job. `step`: the first global step, counted from 1, at which the value was found."""
     return JobFailure(Reason.NOT_FINITE, f"{what} at step {step}. {ADVICE}")
 
 
@@ -33,7 +33,7 @@ def first_bad_value(values: Mapping[str, float]) -> str | None:
 def first_bad_array(arrays: Arrays) -> str | None:
     """The name of the first float array that holds a non-finite value. None if all values are finite.
 
-    A float64 sum of finite values of float32 or a narrower type is finite. One pass is enough, without a mask.
+    A float64 sum of finite values of float32 or a narrower type is finite, so one sum per array is enough.
     """
     for name, array in arrays.items():
         # numpy treats bfloat16 as a separate type of kind V. Its sum in float64 works the same way.

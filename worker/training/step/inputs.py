@@ -49,7 +49,7 @@ class Share:
 
 
 def source_of(images: Images, device: int = 0) -> tf.Tensor:
-    """The images as a tensor; for `Rows`, all images in the memory of the device."""
+    """The images as a tensor. For `Rows`: all images that are in the memory of the device."""
     return images.held[device] if isinstance(images, Rows) else tf.constant(images)
 
 

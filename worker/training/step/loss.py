@@ -9,7 +9,8 @@ import tensorflow as tf
 class Loss:
     """Loss and answers of one network. Images: uint8 or float 0..255 [n, h, w, 3]; labels: int32 [n].
 
-    Computed on the logits, the cross-entropy avoids the rounding of the softmax. The network has a layer `logits`.
+    The cross-entropy is computed from the logits, which avoids the rounding of the softmax. The network has a layer
+    `logits`.
     """
 
     def __init__(self, network: keras.Model) -> None:

@@ -11,8 +11,8 @@ from baton.domain.errors import JobFailure
 from baton.domain.reasons import Reason
 from worker.failure_texts import LESS_MEMORY
 
-# A compiled program's allocator reports it in the text of an error of another class.
-# The last text comes from a copy to the device.
+# If a compiled program's allocator fails, the error has another class, and only its text shows the cause.
+# The last text comes from a failed copy to the device.
 ERROR_TEXTS = ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY", "Out of memory", "Dst tensor is not initialized")
 MAX_ERROR_TEXT = 2000
 

@@ -17,7 +17,9 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_network(spec: JobSpec, classes: int) -> keras.Model:
-    """Images [n, h, w, 3] float32 in 0..1 -> probabilities [n, classes]. The spec's seed decides the initial weights.
+    """A network from images [n, h, w, 3], float32 in 0..1, to probabilities [n, classes].
+
+    The spec's seed decides the initial weights.
 
     Layer `logits` is the input of the softmax.
 
@@ -50,7 +52,7 @@ def network_outputs(spec: JobSpec, classes: int) -> int:
     """How many outputs the network has for data with `classes` classes.
 
     Raises:
-        JobFailure: bad_data, the spec asks for fewer outputs than that.
+        JobFailure: bad_data, the spec demands fewer outputs than classes.
     """
     wanted = spec.network.classes or classes
     if wanted < classes:

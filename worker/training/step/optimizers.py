@@ -8,7 +8,7 @@ from baton.domain.spec import OptimizerSpec
 
 
 def make_optimizer(spec: OptimizerSpec) -> keras.optimizers.Optimizer:
-    """The optimizer of a spec. Each step sets its learning rate. Its name is part of its variables' names."""
+    """The optimizer of a spec. Each step sets its learning rate. The names of its variables contain its own name."""
     match spec.name:
         case "adam":
             return keras.optimizers.Adam(spec.learning_rate, epsilon=spec.epsilon, name="adam")

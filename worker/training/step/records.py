@@ -1,6 +1,6 @@
 """The small inputs of a training step in one array: learning rate, seed of the augmentation, labels, rows of images.
 
-One array is one copy to the device. A record is an array of 32-bit words, in this order: the rate, the two words of the
+One array needs only one copy to the device. A record is an array of 32-bit words: the rate, the two words of the
 seed, zeros up to HEADER, the labels, the rows. The type is float32, because TensorFlow keeps int32 tensors in the
 memory of the host and would copy them again for each step. A bitcast returns the integers unchanged.
 """
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from worker.training.step.inputs import Rows, Share
 
 HEADER = 16
-"""Words before the labels: 64 bytes. TensorFlow can then take a record out of a table without a copy, if the number of
-images is a multiple of 8."""
+"""Words before the labels: 64 bytes. With this alignment, TensorFlow takes a record out of a table without a copy if
+the number of images is a multiple of 8."""
 
 Records = tuple[tf.Tensor, ...]
 """The record of one step on each device, float32 [words]."""

@@ -1,7 +1,7 @@
 """Augments a batch outside the training step, for augmenters whose order is drawn for each batch.
 
-The host draws the order and calls the compiled augmenters in that order. Within one program the order would be data:
-XLA compiles a conditional for it, and a GPU waits at each conditional until the host has read its index.
+The host draws the order and calls the compiled augmenters in that order. One program for all orders would be slower:
+XLA would compile a conditional for each place, and a GPU waits at a conditional until the host has read its index.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.training.step.records import picked_by, seed_of
 class Reordered:
     """The programs of one augmentation: the first selects images and their augmenters; then one for each augmenter.
 
-    `picks`: it is given all images in device memory and selects the batch. `xla`: whether XLA compiles the programs.
+    `picks`: the first program gets all images in device memory and selects the batch. `xla`: whether XLA compiles.
     """
 
     def __init__(self, augment: DeviceAugment, *, picks: bool, xla: bool) -> None:
@@ -34,7 +34,7 @@ class Reordered:
         return (self._begin, *self._steps)
 
     def __call__(self, images: tf.Tensor, record: tf.Tensor, seed: NDArray[np.int32]) -> tf.Tensor:
-        """The augmented images, uint8 [n, size, size, 3]. `seed`: the one in the record, on the host."""
+        """The augmented images, uint8 [n, size, size, 3]. `seed`: the seed in the record, as an array on the host."""
         images, chosen = self._begin(images, record)
         self._trace(images, chosen, record)
         for place in self._augment.drawn_order(seed):

@@ -16,7 +16,7 @@ from worker.training.step.inputs import Change, Images, Labels, Rows, Share
 
 
 class Replicas:
-    """One device or several; all hold the same variables between two steps."""
+    """One device or several. Between two steps, the variables of all devices are equal."""
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._strategy = tf.distribute.MirroredStrategy(list(devices)) if len(devices) > 1 else None
@@ -27,14 +27,14 @@ class Replicas:
         return self._strategy.scope() if self._strategy else nullcontext()
 
     def shares(self, images: Images, labels: Labels, change: Change | None) -> list[Share]:
-        """The share of each device in a batch, whose size their number divides. Each augments with its own seed."""
+        """The share of each device. The number of devices must divide the batch size. Each device has its own seed."""
         if self.count == 1:
             return [Share(images, labels, change)]
         parts = np.split(np.arange(len(labels)), self.count)
         return [Share(_selected(images, p), labels[p], _with_own_seed(change, k)) for k, p in enumerate(parts)]
 
     def spread(self, arguments: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """One tuple of arguments per device -> the arguments of a step, each with a value for every device."""
+        """Turns one tuple of arguments per device into the arguments of a step, each with a value for every device."""
         if self._strategy is None:
             return arguments[0]
         return [self._distributed(values) for values in zip(*arguments, strict=True)]

@@ -1,4 +1,4 @@
-"""Checks that this device computes the same bits in two runs of a training step: exact resume depends on it."""
+"""Checks that this device computes the same bits in two runs of a training step. Exact resume depends on that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class SelfCheck:
     """Runs the first step of each stage twice more in this process, compares the results, and restores the state.
 
-    `wanted`: "on", "off", or "auto": on GPUs. Its time counts as start-up. If the bits differ, it adds an event.
+    `wanted`: "on", "off", or "auto": on GPUs. The time of the check counts as start-up. If the bits differ, it adds an
+    event.
     """
 
     def __init__(self, wanted: str, engine: Engine, control: Control) -> None:
@@ -30,7 +31,7 @@ class SelfCheck:
         self._done: set[int] = set()
 
     def before(self, stage: int, batch: Batch, rate: float) -> None:
-        """Call it before each step. It checks before the first step of a stage only."""
+        """Call it before each step. Only the call before the first step of a stage does a check."""
         if not self._on or stage in self._done:
             return
         self._done.add(stage)

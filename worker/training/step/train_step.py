@@ -22,16 +22,16 @@ Policy = str | AugmentationSpec | None
 
 @dataclass(frozen=True)
 class _Program:
-    """`step`: the compiled step. `before`: the augmentation that runs before it, if it cannot be a part of the step."""
+    """`step`: the compiled step. `before`: the augmentation that runs before the step, if it cannot be a part of it."""
 
     step: Any
     before: Reordered | None = None
 
 
 class TrainStep:
-    """Updates a network's variables. `xla`: whether it compiles the steps.
+    """Updates a network's variables. `xla`: whether XLA compiles the steps.
 
-    `sums`: of loss, correct answers and images. `finite`: images trained while the sum of the loss was finite.
+    `sums`: the sums of loss, correct answers and images. `finite`: images trained while the sum of the loss was finite.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TrainStep:
         return _Program(self._make(NOTHING, picks=False), Reordered(augment, picks=picks, xla=self._xla))
 
     def _images(self, program: _Program, number: int, device: str, share: Share, record: tf.Tensor) -> tf.Tensor:
-        """The image argument of a device's step. `number`: the number of the device."""
+        """The image argument of the step on a device. `number`: the number of the device."""
         with tf.device(device):
             images = source_of(share.images, number)
             if program.before is None or share.change is None:
@@ -78,14 +78,14 @@ class TrainStep:
             return program.before(images, record, share.change.seed)
 
     def _make(self, augment: DeviceAugment, *, picks: bool) -> Any:
-        """`picks`: the step is given all images in device memory and selects the batch."""
+        """Makes the programs. `picks`: the step gets all images in device memory and selects the batch."""
 
         def gradients(images: Any, record: Any) -> tuple[Any, ...]:
             images = picked_by(record, images) if picks else images
             return self._gradients(augment(images, seed_of(record)), labels_of(record, images.shape[0]))
 
         if self._replicas.count > 1:
-            # XLA compiles the part that each device does alone: one program cannot use variables of two devices.
+            # XLA compiles only the part that each device does alone: one program cannot use variables of two devices.
             alone = tf.function(gradients, jit_compile=self._xla, autograph=False)
             return tf.function(self._shared_step(alone), autograph=False)
 
@@ -108,7 +108,7 @@ class TrainStep:
     def _update(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> None:
         self._optimizer.apply(gradients, self._network.trainable_variables)
         self._sums.assign_add(sums)
-        # Once the sum of the loss is nan or inf, it stays so. The counter shows at which step that began.
+        # When the sum of the loss is nan or inf, it stays nan or inf. The counter shows at which step that began.
         loss, _, images = tf.unstack(self._sums.read_value())
         self._finite.assign(tf.where(tf.math.is_finite(loss), images, self._finite.read_value()))
 

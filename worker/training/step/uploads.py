@@ -1,7 +1,7 @@
-"""Copies the records of steps to the devices, for one step or for many steps at once.
+"""Copies the records of steps to the devices, for one step or for many steps together.
 
-On a GPU each copy from the host waits until the GPU has done all steps before it. A copy for each step therefore keeps
-the host from submitting the next step early, and the GPU is idle while the host prepares it.
+On a GPU each copy from the host waits until the GPU has done all earlier steps. With a copy for each step, the host
+cannot submit the next step early, and the GPU is idle while the host prepares it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.training.step.replicas import Replicas
 
 
 class Uploads:
-    """Copies records, those of at most `steps` steps at once. `wait` returns when the devices are idle."""
+    """Copies the records of at most `steps` steps together. `wait` returns when the devices are idle."""
 
     def __init__(self, replicas: Replicas, steps: int, wait: Callable[[], None]) -> None:
         self._replicas, self._steps, self._wait = replicas, steps, wait
@@ -32,8 +32,8 @@ class Uploads:
     def ahead(self, batches: Iterable[Batch], rates: Iterable[float]) -> Iterator[Batch]:
         """The batches with their records on the devices. `rates`: the learning rate of each.
 
-        Up to `steps` rates and batches must be known before the first of them is trained. Batches whose images
-        come from the host pass through without a record: only one of them at a time is in memory.
+        Takes up to `steps` rates and batches before it yields the first batch. Batches with images from the host are
+        yielded without a record, so that only one of them at a time is in memory.
         """
         group: list[tuple[Batch, float]] = []
         for batch, rate in zip(batches, rates, strict=False):
@@ -48,7 +48,7 @@ class Uploads:
             yield from self._uploaded(group)
 
     def _uploaded(self, group: Sequence[tuple[Batch, float]]) -> Iterator[Batch]:
-        # Prepare first, then wait: meanwhile the devices run pending steps.
+        # The devices run pending steps during the preparation, so the wait comes after it.
         shares = [self._replicas.shares(batch.images, batch.labels, batch.change) for batch, _ in group]
         rates = [rate for _, rate in group]
         tables = [
@@ -67,6 +67,6 @@ def _copy(values: np.ndarray, device: str) -> tf.Tensor:
 
 
 def _split(table: np.ndarray, device: str) -> list[tf.Tensor]:
-    """Copies the table to the device at once. Returns its rows there."""
+    """Copies the whole table to the device in one transfer. Returns the rows of the copy."""
     with tf.device(device):
         return list(tf.unstack(tf.constant(table)))

@@ -33,7 +33,6 @@
 {{- include "baton.secretEnv" (dict "name" "BATON_TOKEN" "secret" .secret "key" .key) }}
 {{- end }}
 - {name: BATON_URL, value: "http://{{ include "baton.name" .root }}:{{ .root.Values.service.port }}"}
-- {name: BATON_STORE, value: {{ .root.Values.store | quote }}}
 - {name: BATON_GRACE, value: {{ .pool.grace | quote }}}
 {{- if eq .pool.scale "keda" }}
 - {name: BATON_IDLE, value: {{ .pool.idle | quote }}}
@@ -41,7 +40,7 @@
 - name: POD_NAME
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
-# A dot ends the pool's part: no pool's name begins with another pool's name and a dot.
+# The dot after the pool's name makes prefixes unique: no pool's name begins with another pool's name and a dot.
 - {name: BATON_WORKER_NAME, value: "{{ .name }}.$(POD_NAME)"}
 {{- include "baton.settings" .pool.settings }}
 {{- end }}
@@ -75,7 +74,6 @@ spec:
       image: {{ include "baton.image" (dict "image" .pool.image "root" .root) }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args:
-        - --poll
         {{- range .pool.queues }}
         - --queue={{ . }}
         {{- end }}

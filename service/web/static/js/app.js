@@ -1,6 +1,7 @@
 // The dashboard: the session, the frame around the views, and the current view.
 import { get, on, send, setCsrf } from "./core/api.js";
 import { drawer, html, nothing } from "./core/html.js";
+import { at } from "./core/root.js";
 import * as router from "./core/router.js";
 import { comparePage } from "./pages/compare.js";
 import { jobPage } from "./pages/job.js";
@@ -19,9 +20,9 @@ const draw = drawer(document.getElementById("app"), () => html`${header()} ${out
 
 function header() {
   const { session, route } = state;
-  const link = (path, name, text) => html`<a href=${path} aria-current=${route.name === name ? "page" : nothing}>${text}</a>`;
+  const link = (path, name, text) => html`<a href=${at(path)} aria-current=${route.name === name ? "page" : nothing}>${text}</a>`;
   return html`<header class="top">
-    <a class="brand" href="/"><svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><rect width="32" height="32" rx="7" fill="currentColor" /><path class="stick" d="M8 24 24 8" /></svg>Baton</a>
+    <a class="brand" href=${at("/")}><svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><rect width="32" height="32" rx="7" fill="currentColor" /><path class="stick" d="M8 24 24 8" /></svg>Baton</a>
     ${session
       ? html`<nav aria-label="Main">${link("/", "jobs", "Jobs")} ${link("/workers", "workers", "Workers")} ${may("submit") ? link("/submit", "submit", "New job") : nothing}</nav>
           <div class="who"><span title=${`May: ${session.scopes.join(", ")}`}>${session.name}</span><button class="button quiet" @click=${signOut}>Sign out</button></div>`
@@ -95,7 +96,7 @@ router.start(() => {
 async function redeem() {
   const code = /^#sign-in=(baton_link_[0-9a-f]+)$/.exec(window.location.hash)?.[1];
   if (!code) return false;
-  router.replace(window.location.pathname + window.location.search);
+  router.dropFragment();
   try {
     signedIn(await send("POST", "/v1/session", { token: code }));
     return true;

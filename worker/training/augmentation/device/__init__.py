@@ -20,7 +20,7 @@ class DeviceAugment:
 
     Images are uint8 [n, h, w, 3] of a static shape, seeds int32 [2] from `shuffle.device_seed`.
     `choose(images, seed)`: the augmenters that apply to each image, bool [n, augmenters].
-    `steps`: for each augmenter a function (images, chosen, seed) -> images.
+    `steps`: for each augmenter a function of (images, chosen, seed) that returns images.
     `order(seed)`: the order of the steps, computed on the host; None: always as they are listed.
     """
 
@@ -45,12 +45,12 @@ class DeviceAugment:
 NOTHING = DeviceAugment(choose=lambda images, _seed: images, steps=())
 
 
-# imgaug draws one of six colour spaces, two of which OpenCV computes with tables of its own.
+# imgaug draws one of six colour spaces, two of which OpenCV computes with private tables.
 _UNSUPPORTED = {"multiply_brightness"}
 
 
 def unsupported(augmentation: str | AugmentationSpec) -> list[str]:
-    """The parts of it that the device does not support, each as a short text. Does not import TensorFlow."""
+    """The parts of the augmentation that the device does not support, as short texts. Does not import TensorFlow."""
     if augmentation == "none":
         return []
     spec = POLICIES.get(augmentation) if isinstance(augmentation, str) else augmentation

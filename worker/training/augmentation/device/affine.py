@@ -1,4 +1,4 @@
-"""Affine, as imgaug does it with warpAffine of OpenCV: computes the source position of each pixel and reads it."""
+"""Affine augmentation, like imgaug's with OpenCV's warpAffine: reads each pixel from its computed source position."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Outside:
 def _source(row: Row, order: Choice, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The source row or column of each pixel, and the distance beyond it in 1/32, both int32 [n, h, w].
 
-    For order 0 it is the nearest one, with distance 0. The parts from x and y are rounded separately, as in OpenCV.
+    For order 0 it is the nearest pixel, with distance 0. The parts from x and y are rounded separately, as in OpenCV.
     """
     a, b, c = (of_images(part, 3) for part in row)
     across = _fixed(a * tf.range(width, dtype=tf.float64))
@@ -106,7 +106,7 @@ def _by_axis(given: Range | _Axes | None, default: float, draws: Draws, n: int) 
 
 
 def _shears(given: Affine, draws: Draws, n: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """imgaug uses a single number for x only, but a number drawn from a range for both axes."""
+    """The shears along x and y. Like imgaug: a fixed number applies to x only; a number from a range, to both axes."""
     if isinstance(given.shear, float):
         return draws.number(given.shear, n), tf.zeros([n])
     return _by_axis(given.shear, 0.0, draws, n)

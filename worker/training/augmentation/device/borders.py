@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def border(index: tf.Tensor, size: int | tf.Tensor, mode: str) -> tf.Tensor:
-    """Which of `size` pixels in a row is read at `index`, int32, which may be outside on either side.
+    """Which of `size` pixels in a row is read at `index`, int32. `index` may be outside of the row on either side.
 
     "reflect" mirrors at the middle of the last pixel, "symmetric" at its outer edge, "wrap" repeats the row. Any other
     mode repeats the last pixel.

@@ -25,7 +25,7 @@ from worker.training.augmentation.device import (
 from worker.training.augmentation.device.random_draws import DRAWS_OF_A_STREAM, Draws, of_images
 
 Augmenter = Callable[[Any, tf.Tensor, Draws], tf.Tensor]
-"""(augmenter in the spec, images uint8 [n, h, w, 3], random numbers) -> images, of the type that imgaug gives."""
+"""A function of (augmenter in the spec, images uint8 [n, h, w, 3], random numbers). Its images have imgaug's type."""
 
 AUGMENTERS: dict[str, Augmenter] = {
     "fliplr": flips.fliplr,
@@ -58,13 +58,13 @@ def build(spec: AugmentationSpec) -> DeviceAugment:
 
 
 def _order(spec: AugmentationSpec, seed: NDArray[np.int32]) -> list[int]:
-    """The draw after those of `_chosen`. The host computes it, so the order is not an input of a program."""
+    """The order of the augmenters: the draw after those of `_chosen`. The host computes it, not a compiled program."""
     place = _CHOICE * DRAWS_OF_A_STREAM + (1 if spec.some_of is None else 3)
     return philox.order(seed, place, len(spec.augmenters))
 
 
 def _chosen(spec: AugmentationSpec, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """The augmenters that apply to each image, bool [n, augmenters]: `some_of` them or all, with chance `sometimes`."""
+    """The augmenters that apply to each image, bool [n, augmenters]: `some_of` or all, with probability `sometimes`."""
     if not images.shape.is_fully_defined():
         raise ValueError(f"augmentation on the device needs images of a static shape, not {images.shape}")
     n, draws = images.shape[0], Draws(seed, _CHOICE)

@@ -1,4 +1,4 @@
-"""Augmenters that change each pixel by its own value only. imgaug uses tables of 256 values, truncated, not rounded."""
+"""Augmenters whose output for a pixel depends on that pixel only. imgaug uses tables of 256 truncated values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def multiply(given: Multiply, images: tf.Tensor, draws: Draws) -> tf.Tensor:
 
 
 def add(given: Add, images: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Adds a number. imgaug draws uniformly and then rounds, so both ends are half as likely as the values between."""
+    """Adds a number. imgaug rounds a uniform draw, so each end of the range is half as likely as the other values."""
     value = tf.round(draws.per_channel(given.value, given.per_channel, images.shape[0]))
     return _cut(tf.cast(images, tf.float32) + value)
 
@@ -92,7 +92,7 @@ def _divided(number: tf.Tensor, by: tf.Tensor, scale: float) -> tf.Tensor:
 
 
 def _rgb(hue: tf.Tensor, saturation: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """uint8 [n, h, w, 3]: each channel is the value, reduced by the saturation as far as the hue is away from it."""
+    """uint8 [n, h, w, 3]: each channel is the value, reduced in proportion to saturation and distance from the hue."""
     way, most = tf.cast(hue, tf.float32) * (6.0 / _HUES), tf.cast(value, tf.float32)
     colours = []
     for corner in (5.0, 3.0, 1.0):

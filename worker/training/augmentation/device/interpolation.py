@@ -20,7 +20,10 @@ Tap = tuple[int, int, tf.Tensor]
 
 
 def taps(order: Choice, below: tf.Tensor, right: tf.Tensor) -> Iterator[Tap]:
-    """The neighbours of a position `below` and `right` of a pixel, in 1/32, int32 [n, h, w]; both are 0 for order 0."""
+    """The neighbours that determine the value at a position, with their weights.
+
+    `below`, `right`: the distance of the position from its pixel, in 1/32 of a pixel, int32 [n, h, w]; 0 for order 0.
+    """
     if 3 not in order.options:
         yield from _linear(below, right)
         return

@@ -1,7 +1,7 @@
 """Crop and pad: crops or pads each side as np.pad and OpenCV's copyMakeBorder do, then resizes as cv2.resize does.
 
-The padded image is never built. An output pixel reads at most two rows and two columns of it. Each of these is a row or
-column of the image, or one that was computed once for the whole border.
+The padded image is never built. An output pixel needs at most two rows and two columns of it. Each of these is a row or
+column of the original image, or one that was computed once for the whole border.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def crop_and_pad(given: CropAndPad, images: tf.Tensor, draws: Draws) -> tf.Tenso
     top, right, bottom, left = (
         tf.cast(tf.round(shares[:, side] * size), tf.int32) for side, size in enumerate((height, width, height, width))
     )
-    # imgaug keeps at least one row and one column; with up to 0.45 per side at most one is missing.
+    # imgaug keeps at least one row and one column. With at most 0.45 cropped per side, at most one is missing.
     top, right = top + _none_left(top, bottom, height), right + _none_left(left, right, width)
     rows, columns = _Side(height, top, bottom), _Side(width, left, right)
     enlarged = (rows.padded < height) | (columns.padded < width)
@@ -40,7 +40,7 @@ def _none_left(before: tf.Tensor, after: tf.Tensor, size: int) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class _Side:
-    """The rows or columns of images, `size` of them. `before`, `after`: int32 [n], added or, if negative, cut."""
+    """The `size` rows or columns of images. `before`, `after`: int32 [n], the number added or, if negative, cut."""
 
     size: int
     before: tf.Tensor
@@ -48,17 +48,17 @@ class _Side:
 
     @property
     def start(self) -> tf.Tensor:
-        """The first one that is kept."""
+        """The first row or column that is kept."""
         return tf.maximum(-self.before, 0)
 
     @property
     def kept(self) -> tf.Tensor:
-        """How many are kept."""
+        """The number of rows or columns that are kept."""
         return self.size + tf.minimum(self.before, 0) + tf.minimum(self.after, 0)
 
     @property
     def padded(self) -> tf.Tensor:
-        """How many there are after padding, before resizing."""
+        """The number of rows or columns after padding, before resizing."""
         return self.size + self.before + self.after
 
     def inside(self) -> tf.Tensor:
@@ -81,7 +81,7 @@ class _Side:
         return way, tf.where(first, before, tf.where(last, after, 1))
 
     def taps(self, enlarged: tf.Tensor, mode: Choice) -> tuple[_Places, _Places, tf.Tensor]:
-        """The two padded rows or columns for each output one, and the weight of the second, float32 [n, size]."""
+        """The two padded rows (or columns) for each output row, and the weight of the second, float32 [n, size]."""
         first, second, share = _between(self, enlarged[:, None])
         both = tf.concat([first, second], axis=1)
         sources, ways, wholes = (tf.split(part, 2, axis=1) for part in (self._source(both, mode), *self._ramp(both)))
@@ -93,8 +93,8 @@ class _Side:
 class _Places:
     """Rows or columns of the padded images, all int32 [n, size].
 
-    `source`: the index in the image; one after its last for the border; the edge for a ramp.
-    `ramp`: the distance from the outer end, and that of the edge; 1 and 1 if there is no ramp.
+    `source`: the index in the image; for the border, the last index plus one; for a ramp, the index of the edge.
+    `ramp`: the distance from the outer end, and the distance between end and edge; 1 and 1 if there is no ramp.
     """
 
     source: tf.Tensor
@@ -103,7 +103,7 @@ class _Places:
 
 @dataclass(frozen=True)
 class _Framed:
-    """Images with one more row and column, which hold the border: int32 [n, h + 1, w + 1, 3]."""
+    """Images with one more row and one more column, which contain the border: int32 [n, h + 1, w + 1, 3]."""
 
     pixels: tf.Tensor
     rows: _Side
@@ -139,7 +139,7 @@ def _added(values: tf.Tensor, kept: tf.Tensor, mode: Choice, colour: tf.Tensor, 
 
 
 def _resized(framed: _Framed, enlarged: tf.Tensor) -> tf.Tensor:
-    """Resized to the image's size, uint8, in OpenCV's integer arithmetic: weights of 11 bits, 4 of them dropped."""
+    """The image resized to its original size, uint8, in OpenCV's arithmetic: weights of 11 bits, 4 bits dropped."""
     (top, bottom, y), (left, right, x) = (side.taps(enlarged, framed.mode) for side in (framed.rows, framed.columns))
     x_weights, y_weights = _weights(x[:, None, :, None]), _weights(y[:, :, None, None])
     rows = [
@@ -155,10 +155,10 @@ def _weights(share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _between(side: _Side, enlarged: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The two padded ones around each output one, int32 [n, size], and its distance beyond the first, float32.
+    """The two padded rows around each output row, int32 [n, size], and its distance beyond the first, float32.
 
-    `enlarged`: bool [n, 1], a side must grow. imgaug then asks for INTER_AREA, which OpenCV computes as a linear
-    interpolation between other positions than INTER_LINEAR.
+    Columns are computed in the same way. `enlarged`: bool [n, 1], whether a side must grow. imgaug then uses
+    INTER_AREA, which OpenCV computes as a linear interpolation between other positions than INTER_LINEAR.
     """
     growth = side.size / tf.cast(side.padded, tf.float64)[:, None]
     scale, place = 1.0 / growth, tf.range(side.size, dtype=tf.float64)

@@ -1,4 +1,4 @@
-"""The random numbers of `random_draws`, computed on the host with the same bits, for the few that the host needs.
+"""Computes on the host the few random numbers of `random_draws` that the host needs. The bits are the same.
 
 Philox4x32 with ten rounds: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """

@@ -1,8 +1,9 @@
 """Random numbers that depend only on the seed of a batch and on the augmenter that draws them.
 
 Philox (Salmon et al., SC 2011) turns a key and a counter into bits. The key is the seed, and each draw has its own
-range of the counter. `tf.random.stateless_uniform` hashes the seed into key and counter first, and does so differently
-under XLA (tensorflow#121243), so a seed would give other images there. With both given, the bits are equal.
+range of the counter. `tf.random.stateless_uniform` first hashes the seed into key and counter. XLA computes another
+hash (tensorflow#121243), so the same seed would give other images with XLA. This module passes key and counter, so the
+bits are equal with and without XLA.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tensorflow as tf
 from baton.domain.spec.random_values import Range, Steps
 
 Draw = Callable[..., tf.Tensor]
-"""A function that draws numbers of a shape, given as its arguments."""
+"""A function that draws numbers. Its arguments are the shape."""
 
 _PHILOX = 1
 DRAWS_OF_A_STREAM = 1 << 16
@@ -71,11 +72,11 @@ class Draws:
         return self.uniform(*shape) < share
 
     def per_channel(self, given: Range, share: bool | float, n: int) -> tf.Tensor:
-        """A number for each image; in a `share` of images one for each channel: float32, broadcast to [n, 1, 1, 3]."""
+        """A number for each image, or for each channel in a `share` of images: float32, broadcast to [n, 1, 1, 3]."""
         return self.colours(partial(self.number, given), share, n, 1, 1)
 
     def colours(self, draw: Draw, share: bool | float, *shape: int) -> tf.Tensor:
-        """`draw` for all channels together; in a `share` of images for each channel: broadcasts to [n, h, w, 3]."""
+        """One draw for all channels, or one for each channel in a `share` of images: broadcasts to [n, h, w, 3]."""
         if share is False:
             return draw(*shape, 1)
         values = draw(*shape, 3)
@@ -91,13 +92,13 @@ def of_images(values: tf.Tensor, rank: int = 4) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Choice:
-    """The option of each image. `index`: int32 [n], into `options`."""
+    """The option of each image. `index`: int32 [n], its index in `options`."""
 
     options: tuple[Any, ...]
     index: tf.Tensor
 
     def of(self, results: Sequence[tf.Tensor]) -> tf.Tensor:
-        """For each image the result of its own option. `results`: one for each option, of equal rank."""
+        """For each image, the result of its drawn option. `results`: one tensor for each option, of equal rank."""
         found = results[0]
         for place, result in enumerate(results[1:], start=1):
             found = tf.where(of_images(self.index == place, len(result.shape)), result, found)

@@ -42,7 +42,7 @@ def _median(values: tf.Tensor, kept: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _ranked(values: tf.Tensor, kept: tf.Tensor, rank: tf.Tensor, axis: int) -> tf.Tensor:
-    """The kept value of rank `rank`, counted from 1. Searches it bit by bit, without sorting."""
+    """The kept value of rank `rank`, counted from 1. Finds it bit by bit, without sorting."""
     found = tf.zeros_like(tf.reduce_max(values, axis, keepdims=True))
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):
         below = _count(kept & (values < found + bit), axis)

@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.05
 KIND = "file_unreadable"
 MODEL = "model.keras"
 ADVICE = (
-    "The job goes on, and its checkpoints are complete. Use Keras's own layers, or a class with "
+    "The job continues, and its checkpoints are complete. Use Keras's own layers, or a class with "
     "keras.saving.register_keras_serializable(), instead of Python lambdas and classes that are not registered"
 )
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """The result. `error`: of plain Keras; empty: none. `with_package`: it loads once the package is imported."""
+    """The result. `error`: the error of plain Keras; empty: none. `with_package`: the file loads with the package."""
 
     error: str
     with_package: bool
@@ -40,7 +40,7 @@ class Found:
 
 
 class Readback:
-    """Checks that the first .keras file of this process can be loaded. A failure of the check itself is only logged."""
+    """Checks that the first .keras file of this process can be loaded. A failed check is only logged."""
 
     def __init__(
         self, control: Control, network: str, *, enabled: bool, module: str = "worker.training.output.readback"
@@ -59,13 +59,13 @@ class Readback:
         return make
 
     def finish(self, between: Callable[[], None]) -> None:
-        """Waits for a check that runs. Calls `between` meanwhile, which may raise to cancel it."""
+        """Waits for a check in progress. Calls `between` meanwhile, which may raise to cancel the check."""
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(LOOK_SECONDS)
             between()
 
     def close(self) -> None:
-        """Cancels a check that runs. Does not wait for it."""
+        """Cancels a check in progress. Does not wait for its end."""
         self._helper.cancel()
 
     def _begin(self, name: str, path: Path) -> None:
@@ -73,7 +73,7 @@ class Readback:
             return
         try:
             folder = _copied(path)
-        except OSError as error:  # a full disk: the next file is tried
+        except OSError as error:  # for example, the disk is full: the next file is checked instead
             log.warning("%s was not checked: %s", name, error)
             return
         self._thread = threading.Thread(target=self._run, args=(name, folder), name="readback", daemon=True)
@@ -99,7 +99,7 @@ class Readback:
 
 
 def _copied(path: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder with a copy of the file: the file itself is gone once it is uploaded. Raises OSError."""
+    """A folder with a copy of the file, because the original is deleted after its upload. Raises OSError."""
     folder = tempfile.TemporaryDirectory(prefix="baton-readback-")
     try:
         shutil.copyfile(path, Path(folder.name) / MODEL)

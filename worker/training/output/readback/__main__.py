@@ -3,7 +3,7 @@
 Usage: `python -m worker.training.output.readback PARENT FILE NETWORK`.
 
 Prints one JSON object, see worker.training.output.readback.Found. NETWORK: the name of the network in the job's
-spec. If the file cannot be loaded, it is loaded again after the import of that network's package.
+spec. If the file cannot be loaded, the package of NETWORK is imported, and the file is loaded once more.
 
 PARENT is the process id of the calling process. This process ends with it.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from baton.system.parent_death import die_with_parent
 
 if __name__ == "__main__":
-    # Before anything slow is imported.
+    # This comes before the slow imports, so that the process also ends with its parent during them.
     die_with_parent(int(sys.argv[1]))
     os.nice(10)  # a lower priority would exceed the time limit while augmentation uses all cores
     # If the machine's memory runs out, the kernel kills this process first.

@@ -11,7 +11,7 @@ import sys
 from baton.system.parent_death import die_with_parent
 
 if __name__ == "__main__":
-    # Before anything slow is imported.
+    # This comes before the slow imports, so that the process also ends with its parent during them.
     die_with_parent(int(sys.argv[1]))
     os.nice(19)
 

@@ -61,7 +61,7 @@ def shortened(text: str, longest: int = SHORT) -> str:
 
 
 def short_names(names: Sequence[str], longest: int = SHORT) -> tuple[str, ...]:
-    """All names shortened. Names that are then equal get their label as a suffix."""
+    """All names, shortened. If two short names are equal, each gets its label as a suffix."""
     short = [shortened(name, longest) for name in names]
     often = Counter(short)
     return tuple(
@@ -75,6 +75,6 @@ def _with_suffix(name: str, suffix: str, longest: int) -> str:
 
 
 def markdown(value: Any) -> Markup:
-    """Any text, escaped so that Markdown shows it as it is: neither HTML nor Markdown in it has an effect."""
+    """Escapes a text, so that Markdown shows it unchanged: HTML and Markdown in it have no effect."""
     text = str(escape("" if value is None else value))
     return Markup("".join(_MARKDOWN.get(character, character) for character in text))  # noqa: S704 - escaped above

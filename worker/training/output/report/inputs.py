@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from baton.domain.evaluation import EvaluatedModel
 from baton.domain.views import AttemptView, JobView
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.training.evaluation import Answers
 
 Images = NDArray[np.uint8]
@@ -25,15 +25,16 @@ _ANSWERS = ("labels", "classes", "probabilities")
 class Facts(BaseModel):
     """All inputs except arrays.
 
-    `steps`: per epoch of each stage; `splits`: images of each class by split; `losses` by set; `job`, `attempts`: from
-    the service, None and empty if it did not answer; `finished`: the model is the best one, evaluated on all sets.
+    `steps`: steps per epoch of each stage; `splits`: images of each class by split; `losses`: by set; `job`,
+    `attempts`: from the service, None and empty if it did not answer; `finished`: whether the model is the best one,
+    evaluated on all sets; `left_out`: files of the data set that are not used, a line for each cause.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     spec: dict[str, Any]
     steps: tuple[int, ...]
-    history: tuple[EpochRow, ...]
+    history: tuple[ClassifierRow, ...]
     environment: dict[str, str]
     class_names: tuple[str, ...]
     splits: dict[str, tuple[int, ...]]
@@ -43,6 +44,7 @@ class Facts(BaseModel):
     made_at: datetime
     job: JobView | None = None
     attempts: tuple[AttemptView, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class ReportInputs:
     originals: Images = field(default_factory=lambda: np.zeros((0, 8, 8, 3), np.uint8))
 
     def with_service_data(self, job: JobView | None, attempts: tuple[AttemptView, ...]) -> ReportInputs:
-        """The same with the service's views of job and attempts."""
+        """A copy with the service's views of job and attempts."""
         return replace(self, facts=self.facts.model_copy(update={"job": job, "attempts": attempts}))
 
     def write(self, folder: Path) -> None:

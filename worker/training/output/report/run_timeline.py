@@ -1,4 +1,4 @@
-"""The timeline of a run in epochs: stages, interruptions, learning rates. Pure."""
+"""The timeline of a run in epochs: stages, interruptions, learning rates. Its functions are pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from baton.domain.spec import CyclicSchedule, JobSpec, parse_spec
+from baton.domain.spec import CyclicSchedule, JobSpec, parse_classifier
 from baton.domain.views import AttemptView
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.extensions import installed
 from worker.training.output.report.inputs import Facts
 from worker.training.state.schedules import make_schedule
 from worker.training.state.step_plan import StepPlan
 
-# Points in a stage whose rate changes at every step.
+# Number of points that are drawn for a stage whose rate changes at every step.
 _POINTS = 400
 INTERRUPTED = frozenset({"preempted", "paused", "lost", "failed"})
-"""The states of attempts that ended before the job did."""
+"""The states of attempts after which the job was not finished."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where an attempt ended before the job did. `epoch`: epochs done by then, with the fraction of the last one."""
+    """The end of an attempt before the end of the job. `epoch`: epochs done at that time, with a fraction."""
 
     epoch: float
     attempt: int
@@ -47,7 +47,7 @@ class RunTimeline:
 
     spec: JobSpec
     plan: StepPlan
-    rows: tuple[EpochRow, ...]
+    rows: tuple[ClassifierRow, ...]
     bands: tuple[Band, ...]
     marks: tuple[Mark, ...]
     rates: tuple[tuple[float, float], ...]
@@ -55,7 +55,7 @@ class RunTimeline:
 
 def timeline_of(facts: Facts) -> RunTimeline:
     """The timeline. Without the service's attempts, interruptions are placed between two rows of the history."""
-    spec = parse_spec(facts.spec, installed())
+    spec = parse_classifier(facts.spec, installed())
     plan = StepPlan(spec, facts.steps)
     marks = tuple(_recorded_marks(plan, facts.attempts) if facts.attempts else _inferred_marks(facts.history))
     bands = tuple(_bands(plan, len(facts.history)))
@@ -87,13 +87,13 @@ def _recorded_marks(plan: StepPlan, attempts: Sequence[AttemptView]) -> Iterator
             yield Mark(epochs_at(plan, attempt.end_step), attempt.attempt, str(attempt.state), attempt.end_step)
 
 
-def _inferred_marks(rows: Sequence[EpochRow]) -> Iterator[Mark]:
+def _inferred_marks(rows: Sequence[ClassifierRow]) -> Iterator[Mark]:
     for before, after in pairwise(rows):
         if after.attempt != before.attempt:
             yield Mark(float(before.epoch), before.attempt, "interrupted", None)
 
 
-def _rates(plan: StepPlan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, float]]:
+def _rates(plan: StepPlan, rows: Sequence[ClassifierRow]) -> Iterator[tuple[float, float]]:
     for row in rows:
         schedule = plan.spec.stages[row.stage - 1].schedule
         if isinstance(schedule, CyclicSchedule):
@@ -103,7 +103,7 @@ def _rates(plan: StepPlan, rows: Sequence[EpochRow]) -> Iterator[tuple[float, fl
             yield (row.epoch, row.learning_rate)
 
 
-def _within(plan: StepPlan, row: EpochRow, schedule: CyclicSchedule) -> Iterator[tuple[float, float]]:
+def _within(plan: StepPlan, row: ClassifierRow, schedule: CyclicSchedule) -> Iterator[tuple[float, float]]:
     steps, epochs = plan.steps[row.stage - 1], plan.spec.stages[row.stage - 1].epochs
     moving = make_schedule(schedule, schedule.base_lr)
     stride = max(1, steps * epochs // _POINTS)

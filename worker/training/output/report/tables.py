@@ -18,7 +18,7 @@ from baton.domain.spec import (
     StageSpec,
 )
 from baton.domain.views import AttemptView, JobView
-from baton.domain.wire import EpochRow
+from baton.domain.wire import ClassifierRow
 from worker.training.output.report.augmented import policy_title
 from worker.training.output.report.formatting import ABSENT, duration, moment, number, percent
 from worker.training.output.report.run_timeline import RunTimeline
@@ -28,7 +28,7 @@ CONFUSIONS = 10
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers`: the columns that are aligned to the right."""
+    """A table of texts. `numbers`: the columns that are aligned to the right."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -36,7 +36,7 @@ class Table:
 
 
 def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]], *text: int) -> Table:
-    """`text`: the columns that hold words. All others are numbers, aligned to the right."""
+    """Makes a table. `text`: the columns with words. All other columns contain numbers, aligned to the right."""
     return Table(tuple(columns), tuple(rows), frozenset(range(len(columns))) - frozenset(text))
 
 
@@ -183,7 +183,7 @@ def goodput(job: JobView) -> Table:
     return _table(("activity", "time", "share"), rows, 0)
 
 
-def epochs(rows: Sequence[EpochRow]) -> Table:
+def epochs(rows: Sequence[ClassifierRow]) -> Table:
     """The history."""
     columns = (
         "epoch", "stage", "step", "px", "learning rate", "loss", "top-1", "val. loss", "val. top-1", "images/s",
@@ -209,6 +209,6 @@ def epochs(rows: Sequence[EpochRow]) -> Table:
 
 
 def environment(found: dict[str, str]) -> Table:
-    """The environment that, with the spec, decides the bits of the result."""
+    """The environment. Together with the spec, it decides the bits of the result."""
     readers = {"models": f"the .keras files need Keras {KERAS_SINCE} or later"} if "keras" in found else {}
     return _table(("what", "value"), list({**found, **readers}.items()), 0, 1)

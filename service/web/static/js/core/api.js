@@ -1,4 +1,5 @@
 // Calls of the REST API with the session cookie. Errors become Problem. `now` follows the service's clock.
+import { at } from "./root.js";
 
 export class Problem extends Error {
   constructor(status, view) {
@@ -28,7 +29,7 @@ export async function request(method, path, { body, type, headers = {}, signal }
   if (method !== "GET" && csrf) all["Baton-CSRF"] = csrf;
   let answer;
   try {
-    answer = await fetch(path, { method, body, headers: all, signal, credentials: "same-origin" });
+    answer = await fetch(at(path), { method, body, headers: all, signal, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     tell("reached", false);

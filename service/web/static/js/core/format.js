@@ -73,6 +73,7 @@ export function real(value) {
 
 const SHARES = /accuracy|top5|_f1$/;
 export const isShare = (name) => SHARES.test(name);
-export const metric = (name, value) => (isShare(name) ? percent(value, 2) : real(value));
+// A program may count an accuracy in percent, so only values up to 1 are shares.
+export const metric = (name, value) => (isShare(name) && !(Math.abs(value) > 1) ? percent(value, 2) : real(value));
 export const words = (name) => name.replaceAll("_", " ").replace(/^val /, "validation ");
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

@@ -1,4 +1,5 @@
 // URLs of the views. A click on an ordinary link changes the view without loading the page.
+import { at, within } from "./root.js";
 
 const ROUTES = [
   [/^\/$/, "jobs"],
@@ -10,7 +11,7 @@ const ROUTES = [
 
 export function route(location = window.location) {
   for (const [pattern, name] of ROUTES) {
-    const found = pattern.exec(location.pathname);
+    const found = pattern.exec(within(location.pathname));
     if (found) return { name, parts: found.slice(1), query: new URLSearchParams(location.search) };
   }
   return { name: "missing", parts: [], query: new URLSearchParams() };
@@ -31,15 +32,18 @@ function clicked(event) {
   if (link.hash && link.pathname === window.location.pathname) return;
   if (route(link).name === "missing") return;
   event.preventDefault();
-  if (link.href !== window.location.href) go(link.pathname + link.search);
+  if (link.href !== window.location.href) push(link.pathname + link.search);
 }
 
-export function go(path) {
+function push(path) {
   window.history.pushState(null, "", path);
   changed();
 }
 
+// Opens the view at a path of the service.
+export const go = (path) => push(at(path));
+
 // Changes the URL without a new view, for filters.
-export function replace(path) {
-  window.history.replaceState(null, "", path);
-}
+export const replace = (path) => window.history.replaceState(null, "", at(path));
+
+export const dropFragment = () => window.history.replaceState(null, "", window.location.pathname + window.location.search);

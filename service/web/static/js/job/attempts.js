@@ -2,6 +2,7 @@
 import { number, now } from "../core/api.js";
 import { duration, between, moment, short, whole, words } from "../core/format.js";
 import { html, nothing, svg } from "../core/html.js";
+import { at } from "../core/root.js";
 import { silentFor } from "../parts/silence.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
@@ -29,7 +30,7 @@ const row = (one, job, place) => html`<tr data-attempt=${one.attempt}>
   <td class="why">${one.reason ? html`<b>${words(one.reason)}</b>` : nothing}${one.message ? message(one.message) : nothing}</td>
   <td class="n">${steps(one)}</td>
   <td class="n">${duration(between(one.claimed_at, one.finished_at))}</td>
-  <td>${one.claimed_at ? html`<a href=${`/jobs/${job.id}/logs?attempt=${one.attempt}`}>log<span class="hidden"> of attempt ${one.attempt}</span></a>` : nothing}</td>
+  <td>${one.claimed_at ? html`<a href=${at(`/jobs/${job.id}/logs?attempt=${one.attempt}`)}>log<span class="hidden"> of attempt ${one.attempt}</span></a>` : nothing}</td>
 </tr>`;
 
 const steps = (one) => (one.start_step === null ? "–" : `${whole(number(one.start_step))} → ${one.end_step === null ? "…" : whole(number(one.end_step))}`);

@@ -1,19 +1,13 @@
 // The live curves of a job, and the same numbers as a table.
 import { number } from "../core/api.js";
-import { duration, moment, percent, percentTick, real, whole } from "../core/format.js";
+import { duration, metric as shown, moment, percent, real, whole, words } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
 import { Chart } from "../parts/chart.js";
 import { table } from "../parts/table.js";
 import { AXES, course } from "./course.js";
+import { chartsOf, isClassifier, othersOf, valueOf } from "./metrics.js";
 
-const TRAINING = { name: "training", colour: "second", width: 1.5 };
-const VALIDATION = { name: "validation", colour: "accent" };
-const CHARTS = {
-  loss: { label: "Loss", series: [TRAINING, VALIDATION], columns: ["loss", "val_loss"], show: real },
-  accuracy: { label: "Accuracy", series: [TRAINING, VALIDATION], columns: ["accuracy", "val_accuracy"], show: (value) => percent(value, 2), tick: percentTick },
-  learning_rate: { label: "Learning rate", series: [{ name: "learning rate", colour: "accent" }], columns: ["learning_rate"], show: real },
-  images_per_second: { label: "Images per second", series: [{ name: "images/s", colour: "accent" }], columns: ["images_per_second"], show: whole },
-};
+const SHOWN = 8; // a program may have 200 metrics
 const ROWS = 500;
 
 export class Curves {
@@ -22,11 +16,14 @@ export class Curves {
     this.axis = "epoch";
     this.log = new Set(["learning_rate"]);
     this.charts = new Map();
+    this.chosen = new Map(); // name of a chart -> whether the user wants it
     this.open = false;
   }
 
   template(store) {
     if (!store.history.length) return html`<section aria-label="Curves"><p class="empty">Curves appear after the first epoch.</p></section>`;
+    const charts = Object.entries(chartsOf(store.history));
+    const wanted = charts.filter(([name], place) => this.chosen.get(name) ?? place < SHOWN);
     return html`<section aria-label="Curves">
       <div class="tools">
         <fieldset class="segments"><legend class="hidden">Along</legend>
@@ -34,12 +31,26 @@ export class Curves {
         </fieldset>
         <span class="key"><i class="key-stage"></i>stages <i class="key-mark"></i>interruptions</span>
       </div>
-      <div class="charts">${Object.entries(CHARTS).map(([name, chart]) => this.card(name, chart))}</div>
+      ${charts.length > SHOWN ? this.choice(charts, wanted) : nothing}
+      <div class="charts">${wanted.map(([name, chart]) => this.card(name, chart))}</div>
       <details ?open=${this.open} @toggle=${(event) => this.toggle(event.target.open)}>
         <summary>The curves as a table</summary>
         ${this.open ? rows(store.history) : nothing}
       </details>
     </section>`;
+  }
+
+  choice(charts, wanted) {
+    const there = new Set(wanted.map(([name]) => name));
+    return html`<details class="choice"><summary>Choose metrics: ${wanted.length} of ${charts.length} shown</summary>
+      <fieldset class="tools"><legend class="hidden">Metrics</legend>
+        ${charts.map(([name, chart]) => html`<label class="small"><input type="checkbox" .checked=${there.has(name)} @change=${(event) => this.choose(name, event.target.checked)} />${chart.label}</label>`)}
+      </fieldset></details>`;
+  }
+
+  choose(name, wanted) {
+    this.chosen.set(name, wanted);
+    this.draw();
   }
 
   card(name, chart) {
@@ -72,19 +83,19 @@ export class Curves {
     const hosts = root.querySelectorAll("[data-plot]");
     if (!hosts.length) return this.end();
     const found = course(store, this.axis);
-    for (const host of hosts) this.showOne(host, store, found);
+    const charts = chartsOf(store.history);
+    for (const host of hosts) this.showOne(host, host.dataset.plot, charts[host.dataset.plot], store, found);
     return undefined;
   }
 
-  showOne(host, store, found) {
-    const name = host.dataset.plot;
-    const chart = CHARTS[name];
+  showOne(host, name, chart, store, found) {
     const log = this.log.has(name);
-    if (this.charts.get(name)?.host !== host) {
-      this.charts.get(name)?.destroy();
+    const before = this.charts.get(name);
+    if (before?.host !== host || String(before.options.columns) !== String(chart.columns)) {
+      before?.destroy();
       this.charts.set(name, new Chart(host, { ...chart, log, across: found.show, unit: found.unit, sync: store.id }));
     }
-    const ys = chart.columns.map((column) => store.history.map((row) => finite(number(row[column]), log)));
+    const ys = chart.columns.map((column) => store.history.map((row) => finite(valueOf(row, column), log)));
     this.charts.get(name).update({ ...found, ys }, log);
   }
 
@@ -97,18 +108,22 @@ export class Curves {
 // Values that cannot be drawn leave a gap, such as 0 on a logarithmic scale.
 const finite = (value, log) => (Number.isFinite(value) && (!log || value > 0) ? value : null);
 
-const COLUMNS = ["Epoch", "Stage", "Step", "Loss", "Accuracy", "Validation loss", "Validation accuracy", "Learning rate", "Images/s", "Took", "Attempt", "Finished"];
+const share = (value) => percent(value, 2);
+// [title, text of a row] of each column. All but the last contain numbers.
+const FIRST = [["Epoch", (row) => row.epoch], ["Stage", (row) => row.stage], ["Step", (row) => whole(row.global_step)]];
+const OF_CLASSIFIER = [
+  ["Loss", (row) => real(number(row.loss))], ["Accuracy", (row) => share(number(row.accuracy))],
+  ["Validation loss", (row) => real(number(row.val_loss))], ["Validation accuracy", (row) => share(number(row.val_accuracy))],
+  ["Learning rate", (row) => real(number(row.learning_rate))], ["Images/s", (row) => whole(number(row.images_per_second))],
+];
+const LAST = [["Took", (row) => duration(number(row.seconds))], ["Attempt", (row) => row.attempt], ["Finished", (row) => moment(row.finished_at)]];
 
 function rows(history) {
-  const shown = history.slice(-ROWS).reverse();
-  return html`${history.length > ROWS ? html`<p class="soft">The newest ${ROWS} of ${history.length} rows; history.csv has all of them.</p>` : nothing}
-    ${table("Epochs", COLUMNS.map((title, k) => ({ title, number: k < 11 })), shown.map(row))}`;
+  const metrics = othersOf(history).map((name) => [words(name), (row) => shown(name, valueOf(row, name))]);
+  const columns = isClassifier(history) ? [...FIRST, ...OF_CLASSIFIER, ...metrics, ...LAST] : [FIRST[0], FIRST[2], ...metrics, ...LAST];
+  const titles = columns.map(([title], place) => ({ title, number: place < columns.length - 1 }));
+  return html`${history.length > ROWS ? html`<p class="soft">The newest ${ROWS} of ${history.length} rows; <code>baton history --csv</code> shows all of them.</p>` : nothing}
+    ${table("Epochs", titles, history.slice(-ROWS).reverse().map((row) => line(row, columns)))}`;
 }
 
-const row = (one) => html`<tr>
-  <td class="n">${one.epoch}</td><td class="n">${one.stage}</td><td class="n">${whole(one.global_step)}</td>
-  <td class="n">${real(number(one.loss))}</td><td class="n">${percent(number(one.accuracy), 2)}</td>
-  <td class="n">${real(number(one.val_loss))}</td><td class="n">${percent(number(one.val_accuracy), 2)}</td>
-  <td class="n">${real(number(one.learning_rate))}</td><td class="n">${whole(number(one.images_per_second))}</td>
-  <td class="n">${duration(number(one.seconds))}</td><td class="n">${one.attempt}</td><td>${moment(one.finished_at)}</td>
-</tr>`;
+const line = (row, columns) => html`<tr>${columns.map(([, text], place) => html`<td class=${place < columns.length - 1 ? "n" : ""}>${text(row)}</td>`)}</tr>`;

@@ -1,6 +1,7 @@
 // The job's objects in the store: checkpoints, artifacts, the report. And its spec.
 import { ago, bytes, duration, moment, whole } from "../core/format.js";
 import { html, nothing, repeat } from "../core/html.js";
+import { at } from "../core/root.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
 
@@ -16,13 +17,13 @@ export class Checkpoints {
     this.all = false;
   }
 
-  template({ checkpoints }) {
+  template({ job, checkpoints }) {
     if (!checkpoints) return empty("Loading…");
     const there = checkpoints.filter((one) => this.all || one.state !== "deleted");
     return html`<section>
       <div class="tools"><label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />show deleted</label>
         <span class="soft small">${checkpoints.length} committed so far, ${checkpoints.filter((one) => one.state === "committed").length} in the store${there.length > MOST ? `, the newest ${MOST} shown` : ""}</span></div>
-      ${there.length ? table("Checkpoints", CHECKPOINTS, repeat(there.slice(0, MOST), (one) => one.id, checkpoint)) : empty("No checkpoint yet.")}
+      ${there.length ? table("Checkpoints", CHECKPOINTS, repeat(there.slice(0, MOST), (one) => one.id, (one) => checkpoint(one, Boolean(job.spec.program)))) : empty("No checkpoint yet.")}
     </section>`;
   }
 
@@ -32,11 +33,12 @@ export class Checkpoints {
   }
 }
 
-const checkpoint = (one) => html`<tr>
+// The position of a program is its step only.
+const checkpoint = (one, program) => html`<tr>
   <td>${badge(one.state)}</td>
   <td>${one.roles.map((role) => html`<span class="role">${role.replace("_", " ")}</span>`)}</td>
   <td title=${moment(one.committed_at)}>${ago(one.committed_at)}</td>
-  <td class="n">${whole(one.global_step)}</td><td class="n">${one.stage + 1}</td><td class="n">${one.epoch}</td>
+  <td class="n">${whole(one.global_step)}</td><td class="n">${program ? "–" : one.stage + 1}</td><td class="n">${program ? "–" : one.epoch}</td>
   <td class="n">${bytes(one.bytes)}</td><td class="n">${duration(one.seconds)}</td><td class="n">${milliseconds(one.stall_seconds)}</td>
 </tr>`;
 
@@ -49,7 +51,7 @@ export function artifacts({ artifacts: all }) {
 }
 
 const artifact = (one) => html`<tr>
-  <th scope="row"><a href=${one.url} download=${one.name}>${one.name}</a></th>
+  <th scope="row"><a href=${at(one.url)} download=${one.name}>${one.name}</a></th>
   <td>${one.content_type}</td><td title=${moment(one.committed_at)}>${ago(one.committed_at)}</td>
   <td><code>${one.crc32c}</code></td><td class="n">${bytes(one.size)}</td>
 </tr>`;
@@ -66,11 +68,11 @@ export class Report {
     const found = store.artifacts.find((one) => one.name === REPORT);
     if (!found) return empty("No report yet. A worker makes the first one some seconds after the first epoch.");
     this.shown ??= found.crc32c;
-    const path = `/v1/jobs/${store.id}/report`;
+    const path = at(`/v1/jobs/${store.id}/report`);
     return html`<section>
       <div class="tools">
         <a class="button" href=${path} target="_blank" rel="noopener">Open in a new tab</a>
-        <a class="button quiet" href=${found.url} download=${`${store.job.name}-report.html`}>Download</a>
+        <a class="button quiet" href=${at(found.url)} download=${`${store.job.name}-report.html`}>Download</a>
         <span class="soft small">written ${ago(found.committed_at)}</span>
         ${this.shown === found.crc32c ? nothing : html`<button class="button" @click=${() => this.renew(found)}>Show the newer report</button>`}
       </div>

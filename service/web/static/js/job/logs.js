@@ -2,6 +2,7 @@
 import { request } from "../core/api.js";
 import { html, live } from "../core/html.js";
 import { poll } from "../core/live.js";
+import { at } from "../core/root.js";
 import { empty } from "../parts/table.js";
 
 const EVERY = 2000;
@@ -38,7 +39,7 @@ export class Logs {
           ${claimed.toReversed().map((one) => html`<option value=${one.attempt} ?selected=${this.chosen === one.attempt}>${one.attempt}: ${one.state}, ${one.worker}</option>`)}
         </select></label>
         <label class="small"><input type="checkbox" .checked=${live(this.follow)} @change=${(event) => this.scroll(event.target.checked)} />follow</label>
-        <a class="button quiet" href=${`/v1/jobs/${store.id}/attempts/${number}/log`} target="_blank" rel="noopener">Whole log</a>
+        <a class="button quiet" href=${at(`/v1/jobs/${store.id}/attempts/${number}/log`)} target="_blank" rel="noopener">Whole log</a>
         <span class="soft small" role="status">${this.shown?.number === number ? this.said() : ""}</span>
       </div>
       <pre class="log" tabindex="0" role="log" aria-live="off" aria-label=${`Log of attempt ${number}`} data-log></pre>

@@ -1,16 +1,20 @@
 // The stages: the settings of each, and its result.
 import { number } from "../core/api.js";
 import { between, duration, percent } from "../core/format.js";
-import { html } from "../core/html.js";
+import { html, nothing } from "../core/html.js";
 import { badge } from "../parts/status.js";
 import { table } from "../parts/table.js";
 
 const COLUMNS = ["#", "Stage", "State", "Epochs", "Image size", "Batch", "Best validation accuracy", "Published", "Took"];
 const NUMBERS = new Set(["#", "Epochs", "Image size", "Batch", "Best validation accuracy", "Published", "Took"]);
 
-export const stages = ({ job, stages: all, history }) => html`<section><h2>Stages</h2>
-  ${table("Stages", COLUMNS.map((title) => ({ title, number: NUMBERS.has(title) })), all.map((stage) => row(stage, job, history)))}
-</section>`;
+// A program has no stages.
+export const stages = ({ job, stages: all, history }) =>
+  job.spec.program
+    ? nothing
+    : html`<section><h2>Stages</h2>
+        ${table("Stages", COLUMNS.map((title) => ({ title, number: NUMBERS.has(title) })), all.map((stage) => row(stage, job, history)))}
+      </section>`;
 
 function row(stage, job, history) {
   const reached = history.filter((one) => one.stage === stage.stage).map((one) => number(one.val_accuracy)).filter(Number.isFinite);

@@ -22,7 +22,7 @@ const OF_ATTEMPTS = /^(queued|dispatched|claimed|started|stopping|recovering|att
 
 export class JobStore {
   constructor(id, changed) {
-    Object.assign(this, { id, changed, job: null, error: "", missing: false, stages: [], attempts: [], history: [] });
+    Object.assign(this, { id, changed, job: null, error: "", missing: false, stages: [], attempts: [], history: [], children: [] });
     Object.assign(this, { checkpoints: null, artifacts: null, events: [], first: null, ended: false });
     this.stale = new Set(ALWAYS);
     this.kept = new Set(ALWAYS);
@@ -52,12 +52,23 @@ export class JobStore {
     return !ENDED.has(this.job.status);
   }
 
+  // After an action. A job that had ended may run again, so it is followed again.
+  refresh() {
+    if (!ENDED.has(this.job.status)) return void this.asking.now();
+    this.asking.stop();
+    this.stopFollowing();
+    this.asking = poll(() => this.loadJob(), EVERY);
+    this.stopFollowing = follow(this.id, this.events.at(-1)?.sequence ?? this.job.events, (event) => this.heard(event, 0));
+    return undefined;
+  }
+
   take(job) {
     const begins = !this.job;
     this.job = job;
     this.error = "";
     this.changed();
     if (!begins) return;
+    if ("source" in job) this.need("children");
     this.first = Math.max(0, job.events - RECENT) + 1;
     const known = job.events;
     this.stopFollowing = follow(this.id, this.first - 1, (event) => this.heard(event, known));

@@ -3,8 +3,10 @@ import { get, items } from "../core/api.js";
 import { ago, between, metric as shown, moment, percent, plural, short, words } from "../core/format.js";
 import { drawer, html, live, nothing, repeat } from "../core/html.js";
 import { poll } from "../core/live.js";
+import { at } from "../core/root.js";
 import { go, replace } from "../core/router.js";
 import { number } from "../core/api.js";
+import { bar, run } from "../jobs/bulk.js";
 import { progressBar } from "../parts/progress.js";
 import { sparkline } from "../parts/sparkline.js";
 import { silence, silentFor } from "../parts/silence.js";
@@ -12,7 +14,8 @@ import { STATUSES, badge, labels } from "../parts/status.js";
 import { empty } from "../parts/table.js";
 
 const PAGE = 25;
-const METRICS = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
+const OF_CLASSIFIER = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
+const METRIC = /^[A-Za-z_][A-Za-z0-9_./-]{0,99}$/;
 const LIVELY = 2500;
 
 export function jobsPage(root, { query, may }) {
@@ -20,13 +23,15 @@ export function jobsPage(root, { query, may }) {
   const state = {
     status: STATUSES.includes(query.get("status")) ? query.get("status") : "",
     label: query.get("label") || "",
-    metric: METRICS.includes(query.get("metric")) ? query.get("metric") : METRICS[0],
+    metric: METRIC.test(query.get("metric") || "") ? query.get("metric") : "", // empty: it depends on the jobs of the page
     cursors: [""],
     jobs: null,
     next: null,
     curves: new Map(),
     drawn: new Map(),
     chosen: new Set(),
+    every: false, // all jobs that match the filters are selected, on whatever page
+    said: "",
     error: "",
   };
   const draw = drawer(root, () => template(state, may, actions));
@@ -58,10 +63,11 @@ export function jobsPage(root, { query, may }) {
 
   // Loads only the curves of jobs with a new epoch since they were drawn.
   async function loadCurves(mine) {
-    const key = (job) => `${state.metric} ${job.best?.epoch} ${JSON.stringify(job.metrics)}`;
+    const metric = metricOf(state);
+    const key = (job) => `${metric} ${job.best?.epoch} ${JSON.stringify(job.metrics)}`;
     const stale = state.jobs.filter((job) => Object.keys(job.metrics).length && state.drawn.get(job.id) !== key(job));
     if (!stale.length) return;
-    const found = await items(`/v1/curves?metric=${state.metric}&${stale.map((job) => `job=${job.id}`).join("&")}`);
+    const found = await items(`/v1/curves?metric=${encodeURIComponent(metric)}&${stale.map((job) => `job=${job.id}`).join("&")}`);
     if (mine !== turn) return;
     for (const curve of found) state.curves.set(curve.job_id, curve.points);
     for (const job of stale) state.drawn.set(job.id, key(job));
@@ -70,10 +76,10 @@ export function jobsPage(root, { query, may }) {
 
   const actions = {
     filter(changes) {
-      Object.assign(state, changes, { cursors: [""], jobs: null });
+      Object.assign(state, changes, { cursors: [""], jobs: null, every: false });
       const kept = new URLSearchParams();
       for (const name of ["status", "label"]) if (state[name]) kept.set(name, state[name]);
-      if (state.metric !== METRICS[0]) kept.set("metric", state.metric);
+      if (state.metric) kept.set("metric", state.metric);
       replace(`/${kept.size ? `?${kept}` : ""}`);
       asking = start();
     },
@@ -93,7 +99,32 @@ export function jobsPage(root, { query, may }) {
     choose(id, chosen) {
       if (chosen) state.chosen.add(id);
       else state.chosen.delete(id);
+      Object.assign(state, { every: false, said: "" });
       draw();
+    },
+    page(chosen) {
+      for (const job of state.jobs) actions.choose(job.id, chosen);
+    },
+    every(every) {
+      Object.assign(state, { every, said: "" });
+      draw();
+    },
+    clear() {
+      state.chosen.clear();
+      actions.every(false);
+    },
+    async bulk(name) {
+      try {
+        const said = await run(name, state);
+        if (said === null) return;
+        actions.clear();
+        state.said = said;
+        if (name === "delete") state.cursors = [""];
+        asking = start();
+      } catch (problem) {
+        state.error = problem.message;
+        draw();
+      }
     },
     compare: () => go(`/compare?${[...state.chosen].map((id) => `job=${id}`).join("&")}`),
   };
@@ -103,6 +134,20 @@ export function jobsPage(root, { query, may }) {
     asking.stop();
     draw.end();
   };
+}
+
+// The metrics that the list can show: those of a classifier, and those of the jobs on the page.
+function metricsOf({ jobs, metric }) {
+  const others = (jobs || []).flatMap((job) => Object.keys(job.metrics)).sort();
+  return [...new Set([...OF_CLASSIFIER, ...others, ...(metric ? [metric] : [])])];
+}
+
+// The chosen metric. Otherwise that of a classifier, unless no job on the page has it.
+function metricOf({ jobs, metric }) {
+  if (metric) return metric;
+  const known = (jobs || []).filter((job) => Object.keys(job.metrics).length);
+  if (!known.length || known.some((job) => OF_CLASSIFIER[0] in job.metrics)) return OF_CLASSIFIER[0];
+  return known.find((job) => job.best)?.best.metric ?? Object.keys(known[0].metrics)[0];
 }
 
 function search(state) {
@@ -117,9 +162,9 @@ function template(state, may, actions) {
   return html`<div class="head">
       <h1>Jobs</h1>
       <div class="actions"><button class="button" ?hidden=${state.chosen.size < 2} @click=${actions.compare}>Compare ${state.chosen.size}</button>
-        ${may("submit") ? html`<a class="button primary" href="/submit">New job</a>` : nothing}</div>
+        ${may("submit") ? html`<a class="button primary" href=${at("/submit")}>New job</a>` : nothing}</div>
     </div>
-    ${filters(state, actions)}
+    ${filters(state, actions)} ${may("submit") ? bar(state, actions) : nothing}
     <p class="error" role="alert">${state.error}</p>
     ${state.jobs ? list(state, actions) : html`<p class="empty" role="status">${state.error ? "" : "Loading…"}</p>`} ${pages(state, actions)}`;
 }
@@ -139,7 +184,7 @@ function filters(state, actions) {
       <input name="label" placeholder="key:value" .value=${state.label} pattern="[^:]+:.*" title="key:value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: event.target.value.trim() })} /></label>
     <label>Curve
       <select name="metric" @change=${(event) => actions.metric(event.target.value)}>
-        ${METRICS.map((one) => html`<option value=${one} ?selected=${state.metric === one}>${words(one)}</option>`)}
+        ${metricsOf(state).map((one) => html`<option value=${one} ?selected=${metricOf(state) === one}>${words(one)}</option>`)}
       </select></label>
     ${state.status || state.label ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "" })}>Clear</button>` : nothing}
   </form>`;
@@ -147,9 +192,9 @@ function filters(state, actions) {
 
 function list(state, actions) {
   if (!state.jobs.length) return empty(state.status || state.label ? "No job matches the filters." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
-  const columns = ["Job", "Status", "Progress", words(state.metric), "Best", "Goodput", "Worker", "Submitted"];
+  const columns = ["Job", "Status", "Progress", words(metricOf(state)), "Best", "Goodput", "Worker", "Submitted"];
   return html`<table class="jobs">
-    <thead><tr><th scope="col"><span class="hidden">Compare</span></th>${columns.map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>
+    <thead><tr><th scope="col"><span class="hidden">Select</span></th>${columns.map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>
     <tbody>${repeat(state.jobs, (job) => job.id, (job) => row(job, state, actions))}</tbody>
   </table>`;
 }
@@ -157,12 +202,12 @@ function list(state, actions) {
 function row(job, state, actions) {
   const best = job.best ? shown(job.best.metric, number(job.best.value)) : "–";
   return html`<tr data-job=${job.id}>
-    <td class="choose"><input type="checkbox" aria-label=${`Compare ${job.name}`} .checked=${live(state.chosen.has(job.id))} @change=${(event) => actions.choose(job.id, event.target.checked)} /></td>
-    <th scope="row"><a class="name" href=${`/jobs/${job.id}`}>${job.name}</a><span class="id">${job.id.slice(0, 8)}</span>
+    <td class="choose"><input type="checkbox" aria-label=${`Select ${job.name}`} .checked=${live(state.every || state.chosen.has(job.id))} @change=${(event) => actions.choose(job.id, event.target.checked)} /></td>
+    <th scope="row"><a class="name" href=${at(`/jobs/${job.id}`)}>${job.name}</a><span class="id">${job.id.slice(0, 8)}</span>
       ${Object.keys(job.labels).length ? html`<span class="labels">${labels(job.labels)}</span>` : nothing}</th>
     <td data-label="Status">${badge(job.status)}${because(job)}</td>
     <td data-label="Progress" class="progress">${progressBar(job)}</td>
-    <td data-label=${words(state.metric)}>${sparkline(state.curves.get(job.id), state.metric)}</td>
+    <td data-label=${words(metricOf(state))}>${sparkline(state.curves.get(job.id), metricOf(state))}</td>
     <td data-label="Best" class="n" title=${job.best ? `${words(job.best.metric)} in epoch ${job.best.epoch}` : ""}>${best}</td>
     <td data-label="Goodput" class="n">${job.started_at ? percent(job.goodput.goodput, 0) : "–"}<small>${job.preemptions ? plural(job.preemptions, "interruption") : ""}</small></td>
     <td data-label="Worker">${job.worker || "–"}</td>

@@ -3,6 +3,7 @@ import { items } from "../core/api.js";
 import { ago, left, moment } from "../core/format.js";
 import { drawer, html, nothing, repeat } from "../core/html.js";
 import { poll } from "../core/live.js";
+import { at } from "../core/root.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
 
@@ -42,7 +43,7 @@ function summary(workers) {
   return STATES.filter((state) => !RARE.includes(state) || count(state)).map((state) => `${count(state)} ${state}`).join(", ");
 }
 
-const held = (one) => html`<a href=${`/jobs/${one.job_id}`}>${one.job_name || one.job_id.slice(0, 8)}</a>${one.attempt ? html`<small>attempt ${one.attempt}</small>` : nothing}`;
+const held = (one) => html`<a href=${at(`/jobs/${one.job_id}`)}>${one.job_name || one.job_id.slice(0, 8)}</a>${one.attempt ? html`<small>attempt ${one.attempt}</small>` : nothing}`;
 const time = (text, words) => html`<td title=${moment(text)}>${words}</td>`;
 
 const row = (one) => html`<tr data-worker=${one.name} class=${one.state === "ended" ? "over" : ""}>

@@ -7,7 +7,7 @@ const HEIGHT = 220;
 const decade = (value) => Math.abs(Math.log10(value) % 1) < 1e-9;
 const FONT = "11px system-ui, sans-serif";
 
-// options: {label, series: [{name, colour, dash}], log, show and across: value -> text, tick: value, step -> text, unit, sync}
+// options: {label, rest: where all values are, series: [{name, colour, dash}], log, show and across: value -> text, tick: value, step -> text, unit, sync}
 // data: {x: [...], ys: [[...], ...], bands: [...], marks: [...]}
 export class Chart {
   constructor(host, options) {
@@ -19,7 +19,7 @@ export class Chart {
     this.unhook = onScheme(() => this.build());
     host.tabIndex = 0;
     host.setAttribute("role", "group");
-    host.setAttribute("aria-label", `${options.label}. Arrow keys move along it; the table below has all values.`);
+    host.setAttribute("aria-label", `${options.label}. Use the arrow keys to move along the chart; ${options.rest || "the table below"} has all values.`);
     this.keys = (event) => this.key(event);
     host.addEventListener("keydown", this.keys);
     this.sizes.observe(host);

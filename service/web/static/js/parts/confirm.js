@@ -1,8 +1,9 @@
 // Asks for confirmation before an action. The browser's dialog element handles focus and Escape.
-import { html, render } from "../core/html.js";
+import { html, nothing, render } from "../core/html.js";
 
-// Resolves to whether the action was confirmed and done. An error of `act` is shown, and the user can try again.
-export function confirm({ title, text, verb, danger = false, act }) {
+// Resolves to whether the action was confirmed and done. `fields`: inputs, whose values `act` gets as FormData. An error
+// of `act` is shown, and the user can try again.
+export function confirm({ title, text, verb, danger = false, fields = nothing, act }) {
   return new Promise((resolve) => {
     const dialog = document.createElement("dialog");
     let error = "";
@@ -15,10 +16,11 @@ export function confirm({ title, text, verb, danger = false, act }) {
     };
     async function go(event) {
       event.preventDefault();
+      const values = new FormData(event.target);
       [busy, error] = [true, ""];
       draw();
       try {
-        await act();
+        await act(values);
         close(true);
       } catch (problem) {
         [busy, error] = [false, problem.message];
@@ -30,6 +32,7 @@ export function confirm({ title, text, verb, danger = false, act }) {
         html`<form method="dialog" @submit=${go}>
           <h2 id="confirm-title">${title}</h2>
           <p>${text}</p>
+          ${fields}
           <p class="error" role="alert">${error}</p>
           <div class="actions">
             <button type="button" class="button" ?disabled=${busy} @click=${() => close(false)}>Back</button>

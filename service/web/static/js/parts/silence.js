@@ -1,4 +1,4 @@
-// A worker with a late heartbeat: time since the heartbeat, and the end of its lease. Counts on between two answers.
+// A worker with a late heartbeat: time since the heartbeat, and the end of its lease. The time also grows between two answers.
 import { between, seconds, short } from "../core/format.js";
 import { now } from "../core/api.js";
 

@@ -1,5 +1,6 @@
 // States as words with a mark, never only by colour.
 import { html } from "../core/html.js";
+import { at } from "../core/root.js";
 
 const MARKS = {
   queued: "○",
@@ -34,6 +35,6 @@ export const badge = (state) =>
 
 export const labels = (all) =>
   html`${Object.entries(all).map(
-    ([key, value]) => html`<a class="label" href=${`/?label=${encodeURIComponent(`${key}:${value}`)}`} title="Show the jobs with this label"
+    ([key, value]) => html`<a class="label" href=${at(`/?label=${encodeURIComponent(`${key}:${value}`)}`)} title="Show the jobs with this label"
       ><span>${key}</span>${value}</a>`,
   )}`;

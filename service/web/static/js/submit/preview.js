@@ -1,6 +1,7 @@
 // The preview of a plan or spec: its stages and totals before the submission.
 import { percent, whole } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
+import { programFacts } from "../parts/program.js";
 import { facts, table } from "../parts/table.js";
 
 const COLUMNS = ["#", "Stage", "Size", "Batch", "Epochs", "Steps", "Augmentation", "Schedule", "Published"];
@@ -16,7 +17,8 @@ export function preview({ view, busy, stale }) {
 
 const unknown = (value) => (value === null ? "depends on the data" : whole(value));
 
-const content = ({ totals, stages, source, published }) => html`${facts([
+const content = ({ spec, totals, stages, source, published }) => html`${facts([
+    ...programFacts(spec),
     ["Parameters", totals && unknown(totals.parameters)],
     ["Classes", totals && unknown(totals.classes)],
     ["Training images", totals && unknown(totals.training_images)],
@@ -27,7 +29,7 @@ const content = ({ totals, stages, source, published }) => html`${facts([
     ["Published test accuracy", published?.test_accuracy ? percent(published.test_accuracy, 2) : null],
     ["Source", source],
   ])}
-  ${table("Stages of the preview", COLUMNS.map((title) => ({ title, number: NUMBERS.has(title) })), stages.map(stage))}`;
+  ${spec.program ? nothing : table("Stages of the preview", COLUMNS.map((title) => ({ title, number: NUMBERS.has(title) })), stages.map(stage))}`;
 
 const stage = (one) => html`<tr>
   <td class="n">${one.stage}</td><th scope="row">${one.name}</th>

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-# The colour of text and axes: near black in a PNG; in an SVG it becomes the page's own colour of text.
+# The colour of text and axes: almost black in a PNG. In an SVG it is replaced by the page's own text colour.
 INK = "#010203"
 TRAINING, VALIDATION, PUBLISHED = "#2f7fe0", "#e8710a", "#129a4d"
 RIGHT, WRONG = "#129a4d", "#e5484d"
@@ -40,7 +40,7 @@ STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "none",
     "svg.fonttype": "path",
-    # A class may be called $x.
+    # The name of a class may contain $, which matplotlib would otherwise read as the start of a formula.
     "text.parse_math": False,
 }
 
@@ -89,5 +89,5 @@ def _inline(text: str, name: str, title: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     label = Markup.escape(title)
-    # Written by matplotlib: texts of users are in it only as outlines and as escaped comments.
+    # matplotlib wrote this markup. Texts of users occur in it only as outlines and in escaped comments.
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))  # noqa: S704

@@ -14,7 +14,7 @@ from worker.training.output.report.run_timeline import Mark, RunTimeline
 
 HEIGHT = 3.5
 TEXT = "Cross-entropy with regularisation: mean over each epoch's training images, and over all validation images."
-# Share of the axis. A narrower stage gets no label.
+# A share of the axis. A stage whose share is smaller gets no label.
 _NARROW = 0.035
 _LOG_FROM = 20.0
 _LINES = {
@@ -107,7 +107,7 @@ def _interruptions(axes: Axes, marks: Sequence[Mark]) -> None:
         counts[mark.kind] = counts.get(mark.kind, 0) + 1
     for mark in marks:
         color, style = _LINES[mark.kind]
-        # The legend shows one entry for each kind.
+        # Only the first mark of each kind gets a label, so the legend has one entry for each kind.
         count = counts.pop(mark.kind, None)
         label = f"{mark.kind} ({count})" if count else None
         axes.axvline(mark.epoch, color=color, linestyle=style, linewidth=1.2, label=label)
@@ -117,7 +117,7 @@ def _two(axes: Axes, timeline: RunTimeline, training: Sequence[float], validatio
     epochs = [row.epoch for row in timeline.rows]
     marker = "o" if len(epochs) < 40 else ""
     for values, color, label in ((training, TRAINING, "training"), (validation, VALIDATION, "validation")):
-        # The last point is on the edge of the axes.
+        # Without clipping, because the last point is on the edge of the axes.
         axes.plot(epochs, values, color=color, marker=marker, markersize=3, linewidth=1.4, label=label, clip_on=False)
 
 

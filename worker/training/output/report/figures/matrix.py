@@ -15,7 +15,7 @@ NAMED, NUMBERED = 30, 12
 
 
 def confusion(name: str, result: SetResult, names: Sequence[str]) -> Drawing:
-    """Each row is divided by its sum: percent of the images of the class. `names`: short class names."""
+    """Values are percentages: each row is divided by the number of images of the class. `names`: short class names."""
     counts = np.array(result.confusion, dtype=np.float64)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = blank(WIDTH * (0.9 if len(names) <= NAMED else 0.84))

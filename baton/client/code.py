@@ -1,0 +1,30 @@
+"""Calls of the Python SDK about code bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from baton.client.transport import Transport
+
+if TYPE_CHECKING:
+    from baton.client.packing.push import CodePushed
+
+
+class CodeCalls:
+    """The calls about the code of programs. They need the scope `programs`. Raise `Unreachable` and `ApiError`."""
+
+    _transport: Transport
+
+    def push_code(self, folder: str | Path) -> CodePushed:
+        """Packs the folder of a program and sends it, unless the service has it. `.code` of the answer is for a spec.
+
+        What git ignores is left out, and files that look like secrets: `left_out` names them.
+
+        Raises:
+            LocalDataError: the folder has no file to pack, or more than a bundle may have.
+            ApiError: status 507 if the service's space for code is used up.
+        """
+        from baton.client.packing.push import push_code  # imported here: most programs do not need it
+
+        return push_code(self._transport, Path(folder).expanduser())

@@ -1,0 +1,123 @@
+"""Calls of the Python SDK that submit and list jobs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from baton.client.job import Job, Jobs
+from baton.client.transport import Transport
+
+if TYPE_CHECKING:
+    from baton.client.client import Client
+
+
+class SubmissionCalls:
+    """The calls that submit and list jobs. Raise `Unreachable` and `ApiError`."""
+
+    _transport: Transport
+
+    @property
+    def _client(self) -> Client:
+        return cast("Client", self)
+
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submits a job spec, and returns the job in the state `queued`.
+
+        `idempotency_key`: a repeated call with the same key and spec returns the same job; by default each call has a
+        new key.
+
+        Raises:
+            ApiError: status 422 if the spec is invalid; `problem.errors` lists the wrong fields.
+
+        >>> spec = {
+        ...     "name": "first",
+        ...     "network": {"name": "network-1", "width": 0.1},
+        ...     "dataset": {"name": "digits"},
+        ...     "stages": [{"image_size": 16, "epochs": 3}],
+        ... }
+        >>> job = client.submit(spec)
+        >>> job.status, job.name
+        ('queued', 'first')
+        """
+        return self._submit(dict(spec), idempotency_key)
+
+    def submit_plan(
+        self, plan: str, overrides: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
+    ) -> Job:
+        """Submits a published plan. `overrides`: changed fields by dotted path, e.g. `{"stages.0.epochs": 2}`."""
+        return self._submit({"plan": plan, "set": dict(overrides or {})}, idempotency_key)
+
+    def submit_clone(
+        self,
+        job_id: str,
+        overrides: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submits the spec of another job again. `overrides`: as for `submit_plan`.
+
+        `name`: the name of the new job. None: the name of the other job.
+
+        >>> again = client.submit_clone(job.id, {"seed": 8}, name="again")
+        >>> again.source.job == job.id
+        True
+        """
+        body = {"clone": job_id, "set": dict(overrides or {}), "name": name}
+        return self._submit(body, idempotency_key)
+
+    def submit_from(
+        self,
+        job_id: str,
+        checkpoint: str | int = "latest",
+        overrides: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submits a job that starts from a checkpoint of another job: `latest`, `best`, or the one at a global step.
+
+        `overrides`: changes to the spec of the other job, as for `submit_plan`. `name`: the name of the new job. None:
+        the name of the other job.
+
+        Raises:
+            ApiError: status 422 if there is no such checkpoint, or if it has another network.
+
+        >>> client.submit_from(job.id, "best", {"stages.0.epochs": 9})  # doctest: +SKIP
+        """
+        start = {"job": job_id, "checkpoint": checkpoint}
+        return self._submit({"from": start, "set": dict(overrides or {}), "name": name}, idempotency_key)
+
+    def children(self, job_id: str) -> Iterator[Job]:
+        """Yields the jobs that were made from this one, newest first. Loads them page by page."""
+        return self._job_pages(f"/v1/jobs/{quote(job_id, safe='')}/children", {})
+
+    def _submit(self, body: dict[str, Any], key: str | None) -> Job:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        answer = self._transport.request("POST", "/v1/jobs", json=body, headers=headers)
+        return Job.model_validate_json(answer.content).of(self._client)
+
+    def jobs(
+        self, *, status: str | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Jobs:
+        """A page of jobs, newest first."""
+        params = {"status": status, "label": label, "limit": limit, "cursor": cursor}
+        page = Jobs.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
+        return page.of(self._client)
+
+    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[Job]:
+        """Yields all jobs, newest first. Loads them page by page."""
+        return self._job_pages("/v1/jobs", {"status": status, "label": label})
+
+    def _job_pages(self, path: str, params: dict[str, str | None]) -> Iterator[Job]:
+        cursor: str | None = None
+        while True:
+            answer = self._transport.request("GET", path, params={**params, "limit": 100, "cursor": cursor})
+            page = Jobs.model_validate_json(answer.content).of(self._client)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return

@@ -1,0 +1,61 @@
+"""`baton.init`: finds out what the run of this process stands on."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from baton.program.control import Control
+from baton.program.errors import ProgramError
+from baton.program.protocol import SOCKET_VARIABLE
+from baton.program.run import Run
+from baton.program.signals import StopSignals
+
+_current: Run | None = None
+
+
+def init(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    data: Mapping[str, str | os.PathLike[str]] | None = None,
+) -> Run:
+    """Attaches this process to its run. Call it once, in the process that trains.
+
+    Below a worker, the run is the attempt of the job. Without a worker, the run is a local folder: end the program and
+    start it again, and it continues from its last save.
+
+    `folder`: of a run without a worker; `.baton-run` in the working directory by default. `params`: defaults; the
+    `params` of the job, or the JSON object in BATON_PARAMS, replace them by name. `data`: name -> path, for a run
+    without a worker. Without a worker, a save is due every BATON_SAVE_EVERY (60s), and the newest BATON_SAVE_KEEP (3)
+    saves stay.
+
+    Raises:
+        ProgramError: another process uses the folder, the worker refuses this process, or a setting is invalid.
+
+    >>> import baton, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, baton.init(folder, params={"lr": 0.1}) as run:
+    ...     run.params["lr"], run.attempt
+    (0.1, 1)
+    """
+    global _current  # noqa: PLW0603 - there is one run in a process
+    if _current is not None and SOCKET_VARIABLE in os.environ:
+        raise ProgramError("this process has its run: baton.init() was called before")
+    if _current is not None:
+        _current.close()  # a cell of a notebook that is run again
+    if SOCKET_VARIABLE in os.environ:
+        from baton.program.attached import AttachedBackend
+
+        control = Control()
+        run = Run(AttachedBackend(control, params or {}), control)
+    else:
+        from baton.program.local import FOLDER, LocalBackend, save_every
+
+        control = Control(save_every())
+        run = Run(LocalBackend(Path(folder or FOLDER), params or {}, data or {}), control, StopSignals(control))
+    _current = run
+    atexit.register(run.close)
+    return run

@@ -1,0 +1,297 @@
+"""What a program tells the worker: saves, points, rows, files and signs of life, and what a checkpoint contains."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from baton.domain.epochs import improves
+from baton.domain.manifest import RESERVED_NAMES
+from baton.domain.metric_names import METRIC_NAME, is_system
+from baton.domain.spec import ProgramJobSpec
+from baton.domain.wire import CheckpointRole, Phase, Position, Progress
+from baton.program import protocol
+from baton.program.protocol import MAX_CURSOR, SavedState, Welcome, is_point
+from baton.storage.port import OCTETS
+from worker.attempt.protocols import ProgramControl
+from worker.checkpointing.saved_folder import SavedFolder, UnusableFolder
+from worker.checkpointing.series_buffer import Point
+from worker.checkpointing.snapshot import Snapshot
+from worker.ipc.progress import advanced
+from worker.programs.rows import Rows, program_row
+from worker.programs.server import RequestError
+from worker.programs.state import Heard, ProgramCursor
+
+MAX_NOTES = 1_000
+"""Notes of an attempt. Further ones are left out."""
+MAX_SHOWN = 20
+"""Newest values of series that a heartbeat contains."""
+MAX_STEP, MAX_TIME = 2**53, 1e10
+UNKNOWN_STALL_SECONDS = 1.0
+"""The assumed cost of a save if the program does not tell it."""
+_ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_METRIC = re.compile(METRIC_NAME)
+
+
+class ProgramSession:
+    """Does the requests of a program in one attempt. `handle` is called in the thread of its connection.
+
+    `scratch`: the folder of the attempt. `data`: paths of pushed data by name.
+    """
+
+    def __init__(
+        self,
+        spec: ProgramJobSpec,
+        control: ProgramControl,
+        scratch: Path,
+        data: Mapping[str, Path],
+        snapshot: Snapshot | None,
+    ) -> None:
+        self._spec, self._control, self._data, self._snapshot = spec, control, dict(data), snapshot
+        self._cursor = ProgramCursor.model_validate(snapshot.cursor) if snapshot else ProgramCursor()
+        self._rows = Rows(spec.monitor, self._cursor.history, self._cursor.best_row)
+        self._best_saved = self._cursor.best_saved
+        self._numbers = count(1)
+        self._progress = protocol.Progress()
+        self._shown: dict[str, float] = {}
+        self._notes = 0
+        self._lock = threading.Lock()
+        self._row_at = self._begun = time.monotonic()
+        self._begun_step: int | None = None
+        self.heard = Heard(saved_step=snapshot.position.global_step if snapshot else 0)
+        self.staging, self._saves, self._files = scratch / "staging", scratch / "saves", scratch / "published"
+        for folder in (self.staging, self._saves, self._files):
+            folder.mkdir()
+
+    @property
+    def position(self) -> int:
+        """The step at which this attempt begins."""
+        return self._snapshot.position.global_step if self._snapshot else 0
+
+    @property
+    def last_point(self) -> int:
+        """The largest step of the points that belong to the restored checkpoint; -1 without one."""
+        found = self._cursor.last_point if self._snapshot else None
+        return -1 if found is None else found
+
+    def results(self) -> dict[str, float]:
+        """The metrics of the last row."""
+        return dict(self._rows.last.metrics) if self._rows.last else {}
+
+    def resend(self) -> None:
+        """Records the rows again that were not recorded when the restored checkpoint was written."""
+        if self._snapshot is not None and self._snapshot.rows_from is not None:
+            for row in self._rows.since(self._snapshot.rows_from):
+                self._control.epoch(row, self._rows.best, stage_finished=False)
+
+    def welcome(self) -> Welcome:
+        """The answer to a program that attaches."""
+        saved = self._snapshot
+        state = None
+        if saved is not None and isinstance(saved.state, SavedFolder):
+            saved.state.path.mkdir(exist_ok=True)  # a checkpoint without files
+            cursor = self._cursor
+            step = saved.position.global_step
+            state = vars(SavedState(step, cursor.epoch, cursor.cursor, str(saved.state.path), cursor.last_epoch))
+        return Welcome(
+            job=self._control.job_id,
+            name=self._spec.name,
+            attempt=self._control.attempt,
+            staging=str(self.staging),
+            params=self._spec.params,
+            data={name: str(path) for name, path in self._data.items()},
+            saved=state,
+        )
+
+    def handle(self, request: protocol.Request) -> dict[str, Any]:
+        """Does a request. Raises RequestError, and what the control raises: LeaseLost, JobFailure."""
+        requests: dict[type[protocol.Request], Callable[[Any], None]] = {
+            protocol.Log: self._log,
+            protocol.Epoch: self._epoch,
+            protocol.Save: self._save,
+            protocol.Publish: self._publish,
+            protocol.Progress: self._keep_progress,
+            protocol.Note: self._note,
+            protocol.Step: self._step,
+            protocol.Stopped: self._stopped,
+            protocol.Hello: self._hello_again,
+        }
+        with self._lock:
+            requests[type(request)](request)
+        return {}
+
+    def _keep_progress(self, request: protocol.Progress) -> None:
+        self._progress = request
+
+    def _step(self, request: protocol.Step) -> None:
+        if request.calls != self.heard.calls:
+            self.heard.calls = request.calls
+            self._advanced(request.step)
+
+    def _stopped(self, _request: protocol.Stopped) -> None:
+        self.heard.stopped = True
+
+    def _hello_again(self, _request: protocol.Hello) -> None:
+        raise RequestError("hello: this program is attached already")
+
+    def _advanced(self, step: int | None) -> None:
+        """The program has made progress, and has perhaps finished or begun this step."""
+        heard = self.heard
+        if step is not None and step != heard.step:
+            heard.step = step
+            self._control.stands_at(step)
+            self._control.stopping()  # a step boundary, for the time that a hand-over needs
+        heard.active = True
+        self._control.tell(Phase.TRAINING, self._shown_progress(), self._shown)
+        advanced()
+
+    def _shown_progress(self) -> Progress | None:
+        step, told = self.heard.step, self._progress
+        if step is None and told.step is None:
+            return None
+        now = max(step or 0, told.step or 0)
+        total = max(told.total or 0, now)
+        if self._begun_step is None:
+            self._begun_step, self._begun = now, time.monotonic()
+        rate = (now - self._begun_step) / max(time.monotonic() - self._begun, 1e-3)
+        epoch = told.epoch if told.epoch is not None else (self._rows.last.epoch if self._rows.last else 0)
+        return Progress(
+            stage=1,
+            stages=1,
+            epoch=epoch,
+            epochs=max(told.epochs or 0, epoch),
+            step=now,
+            steps=total,
+            global_step=now,
+            total_steps=total,
+            eta_seconds=(total - now) / rate if told.total and rate else None,
+        )
+
+    def _log(self, request: protocol.Log) -> None:
+        wrong = next((one for one in request.points if not _is_valid(one)), None)
+        if wrong is not None:
+            raise RequestError(f"log: {str(wrong)[:200]} is not a point: name, step, finite number, Unix seconds")
+        points = [Point(*one) for one in request.points]
+        for point in points:
+            if point.name in self._shown or len(self._shown) < MAX_SHOWN:
+                self._shown[point.name] = point.value
+        self._control.series(points)
+        self._advanced(max((point.step for point in points), default=None))
+
+    def _epoch(self, request: protocol.Epoch) -> None:
+        last = self._rows.last
+        if request.epoch < 1:
+            raise RequestError(f"epoch={request.epoch}: rows count from 1: pass epoch=epoch + 1")
+        if last is not None and request.epoch <= last.epoch:
+            raise RequestError(f"epoch={request.epoch}: the last row has epoch {last.epoch}, and epochs only increase")
+        now = time.monotonic()
+        try:
+            row = program_row(
+                epoch=request.epoch,
+                step=request.step,
+                metrics=request.metrics,
+                attempt=self._control.attempt,
+                seconds=now - self._row_at,
+            )
+        except ValidationError as error:
+            raise RequestError(f"epoch: {error.errors()[0]['msg']}") from error
+        self._row_at = now
+        self._control.epoch(row, self._rows.append(row), stage_finished=False)
+        self._advanced(request.step)
+
+    def _save(self, request: protocol.Save) -> None:
+        folder = self._take(request)
+        monitor = self._spec.monitor
+        value = request.metrics.get(monitor.metric) if monitor else None
+        roles = {CheckpointRole.LATEST}
+        if monitor is not None and value is not None and improves(value, self._best_saved, monitor.mode):
+            self._best_saved = value
+            roles.add(CheckpointRole.BEST)
+        history = self._rows.taken(request.last_epoch)
+        cursor = ProgramCursor(
+            cursor=request.cursor,
+            epoch=request.epoch,
+            last_epoch=request.last_epoch,
+            last_point=request.last_point_step,
+            best_row=self._rows.best,
+            best_saved=self._best_saved,
+        )
+        position = Position(stage=0, epoch=0, step=request.step, global_step=request.step)
+        snapshot = Snapshot(position, folder, cursor.model_dump(mode="json", exclude={"history"}), history=history)
+        self._control.save(
+            self._control.name_checkpoint(request.step),
+            snapshot,
+            frozenset(roles),
+            stall=UNKNOWN_STALL_SECONDS if request.stall is None else request.stall,
+            last_point=request.last_point_step,
+            settled=folder.remove,
+        )
+        self.heard.saved_step, self.heard.saved_at = request.step, time.monotonic()
+        self._advanced(request.step)
+
+    def _take(self, request: protocol.Save) -> SavedFolder:
+        """Moves the folder of a save away from the program, and checks it."""
+        source = Path(request.folder)
+        if source.parent != self.staging or source.is_symlink() or not source.is_dir():
+            raise RequestError(f"save: {request.folder} is not a folder in {self.staging}")
+        if request.step < self.heard.saved_step:
+            raise RequestError(f"save: step {request.step} is before the last save at step {self.heard.saved_step}")
+        if len(json.dumps(request.cursor)) > MAX_CURSOR:
+            raise RequestError(f"save: the cursor has more than {MAX_CURSOR} bytes as JSON; write it into a file")
+        folder = SavedFolder(self._saves / str(next(self._numbers)))
+        source.rename(folder.path)
+        try:
+            folder.files()
+        except UnusableFolder as error:
+            folder.remove()
+            raise RequestError(f"save: {error}") from error
+        return folder
+
+    def _publish(self, request: protocol.Publish) -> None:
+        if not _ARTIFACT.fullmatch(request.name) or request.name in RESERVED_NAMES:
+            raise RequestError(f"publish: {request.name!r} cannot be the name of a file of the job; use another one")
+        copy = self._files / str(next(self._numbers))
+        try:
+            shutil.copyfile(request.path, copy)
+        except OSError as error:
+            raise RequestError(f"publish: {request.path} cannot be copied: {error.strerror or error}") from error
+        self._control.publish(
+            request.name,
+            lambda path: _copy(copy, path),
+            mimetypes.guess_type(request.name)[0] or OCTETS,
+            settled=lambda: copy.unlink(missing_ok=True),
+        )
+        advanced()
+
+    def _note(self, request: protocol.Note) -> None:
+        self._notes += 1
+        if self._notes <= MAX_NOTES:
+            self._control.note("program", request.text)
+
+
+def _is_valid(point: Any) -> bool:
+    """Whether this is a point of a series that a program may record."""
+    return (
+        is_point(point)
+        and _METRIC.fullmatch(point[0]) is not None
+        and not is_system(point[0])
+        and 0 <= point[1] <= MAX_STEP
+        and 0 <= point[3] <= MAX_TIME
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)  # the copy does not change any more
+    except OSError:  # another file system
+        shutil.copyfile(source, target)

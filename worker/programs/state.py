@@ -1,0 +1,40 @@
+"""What a checkpoint of a program contains beside its files, and what its program has told so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from baton.domain.wire import BestMetric, EpochRow
+
+
+class ProgramCursor(BaseModel):
+    """The cursor as stored in a checkpoint. `cursor`: that of the program. `epoch`: as the program gave it.
+
+    `last_epoch`: of the last row that belongs to the checkpoint. `last_point`: the largest step of its points.
+    `best_row`, `best_saved`: the best row, and the best value of a checkpoint, by `monitor`.
+    """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    cursor: dict[str, Any] = {}
+    epoch: int = 0
+    last_epoch: int | None = None
+    last_point: int | None = None
+    best_row: BestMetric | None = None
+    best_saved: float | None = None
+    history: list[EpochRow] = []
+
+
+@dataclass
+class Heard:
+    """What the program has told so far. `saved_at`, `active_at`: of time.monotonic. `stopped`: it raised Stopped."""
+
+    step: int | None = None
+    saved_step: int = 0
+    saved_at: float | None = None
+    active: bool = False
+    stopped: bool = False
+    calls: int = -1

@@ -80,12 +80,13 @@ class Registration:
                 self._retire("the service gives no work to this worker")
 
     def _send(self, supervisor: Supervisor) -> None:
+        report = self._report(supervisor)
         try:
-            self._client.report(self._report(supervisor))
+            self._client.report(report)
         except Refused as error:
-            # Since the last check the store may have been mounted, or the service may have written its identity.
-            store = self._store
-            if store is None or error.problem != WRONG_STORE or store.ref == store.look():
+            # Since the last check the store may have been mounted, or the service may have written its identity. The
+            # comparison is with what was sent: a regular check may have changed the store's `ref` in the meantime.
+            if self._store is None or error.problem != WRONG_STORE or self._store.look() == report.store:
                 raise
             self._client.report(self._report(supervisor))
 

@@ -103,3 +103,30 @@ def test_a_report_that_hangs_is_waited_for_only_shortly(monkeypatch: pytest.Monk
     let_go.set()
     thread.join(60)
     assert [report.ended for report in service.heard] == [False]
+
+
+def test_a_store_that_was_found_meanwhile_is_reported_at_once() -> None:
+    """A regular check may find the identity between the report and its refusal: that is no reason to give up."""
+    absent, there = (
+        StoreRef(url="file:///nowhere", problem="no Baton store"),
+        StoreRef(url="file:///nowhere", id="a" * 32),
+    )
+
+    class Store:
+        ref = absent
+
+        def look(self) -> StoreRef:
+            return self.ref
+
+    store = Store()
+
+    class Checking(Service):
+        def report(self, report: WorkerReport, seconds: float | None = None) -> None:
+            store.ref = there  # the service wrote the identity, and the regular check of the worker saw it
+            super().report(report, seconds)
+
+    service = Checking(Refused(409, "wrong-store", "no Baton store"))
+    one = Registration(cast(ServiceClient, service), SETTINGS, ["default"], lambda _why: None, cast(WorkerStore, store))
+    one.report(SEAT)
+    assert one.refusal is None
+    assert [report.store for report in service.heard] == [there]

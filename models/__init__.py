@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from models import network_1, network_2
+from models import network_1, network_2, tiny_cnn
 
-_BUILDERS = {"network-1": network_1.build, "network-2": network_2.build}
+_BUILDERS = {"network-1": network_1.build, "network-2": network_2.build, "tiny-cnn": tiny_cnn.build}
 
 
 def build(name: str, *, width: float, classes: int, seed: int, dropout: float = 0.0) -> keras.Model:

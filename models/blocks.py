@@ -1,4 +1,4 @@
-"""The parts of both networks. They use only layers of Keras, so that plain Keras can load a saved file."""
+"""The parts of the networks. They use only layers of Keras, so that plain Keras can load a saved file."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ PAPER = "Abai and Rajmalwar, DenseNet Models for Tiny ImageNet Classification, a
 NETWORKS = {
     "network-1": NetworkInfo("network-1", "five convolutions per block", 17_927_040, 17_916_784, 8, PAPER),
     "network-2": NetworkInfo("network-2", "four equally wide convolutions per block", 11_822_920, 11_812_680, 8, PAPER),
+    "tiny-cnn": NetworkInfo("tiny-cnn", "two convolutions, to try things out in seconds", 32_776, 32_584, 8, "Baton"),
 }
 # Size and MD5 that the loaders of several public projects have for this file.
 TINY_IMAGENET_ZIP = Download(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 RGB = 3
 STEM, DENSE = 32, (128, 256, 512)
+TINY = (32, 64)
 DEEP = ((32, 64, 128, 256, 512), (64, 128, 256, 512, 1024), (32, 128, 256, 512, 1024))
 
 
@@ -72,4 +73,13 @@ def _network_2(width: float, classes: int) -> Parameters:
     return counted + _conv(channels, classes, 1, bias=True)
 
 
-_FORMULAS: dict[str, Callable[[float, int], Parameters]] = {"network-1": _network_1, "network-2": _network_2}
+def _tiny_cnn(width: float, classes: int) -> Parameters:
+    first, last = (_scaled(count, width) for count in TINY)
+    return _block(RGB, [first, last], bias=True) + _conv(last, classes, 1, bias=True)
+
+
+_FORMULAS: dict[str, Callable[[float, int], Parameters]] = {
+    "network-1": _network_1,
+    "network-2": _network_2,
+    "tiny-cnn": _tiny_cnn,
+}

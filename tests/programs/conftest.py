@@ -21,7 +21,7 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an idle service would take time from the tests of other modules
 def service(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[ServiceProcess]:
     with running_service(tmp_path_factory.mktemp("service"), redis_url, **LEASE) as process:
         yield process

@@ -16,7 +16,7 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an idle service would take time from the tests of other modules
 def harness(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[Harness]:
     with running_stand(tmp_path_factory.mktemp("stand"), zygote) as running:
         yield running

@@ -16,11 +16,11 @@ from worker.checkpointing.snapshot import Arrays
 from worker.training.loop import train
 
 
-def spec(network: str) -> JobSpec:
+def spec(network: str = "tiny-cnn") -> JobSpec:
     return parse_spec(
         {
             "name": "exact",
-            "network": {"name": network, "width": 0.02, "dropout": 0.25},
+            "network": {"name": network, "width": 0.02 if network != "tiny-cnn" else 0.2, "dropout": 0.25},
             "dataset": {"name": "digits", "per_class": 30},
             "optimizer": {"name": "adam", "learning_rate": 3e-3},
             "stages": [

@@ -36,7 +36,7 @@ def test_classes_swapped_after_the_last_step_are_not_evaluated(tmp_path: Path) -
     job = parse_spec(
         {
             "name": "x",
-            "network": {"name": "network-2", "width": 0.02},
+            "network": {"name": "tiny-cnn", "width": 0.2},
             "dataset": {"name": "image-folder", "path": str(root)},
             "stages": [{"image_size": 8, "batch_size": 8, "epochs": 1}],
         }

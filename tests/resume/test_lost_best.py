@@ -35,7 +35,7 @@ def test_a_best_model_that_was_lost_is_written_at_the_end(tmp_path: Path) -> Non
     stage = {"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 2}
     job = {
         "name": "x",
-        "network": {"name": "network-2", "width": 0.02},
+        "network": {"name": "tiny-cnn", "width": 0.2},
         "dataset": {"name": "digits", "per_class": 3},
         "stages": [stage],
     }

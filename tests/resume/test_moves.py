@@ -21,7 +21,7 @@ from tests.support.zygote import Zygote
 
 SPEC: dict[str, Any] = {
     "name": "moving",
-    "network": {"name": "network-1", "width": 0.02, "dropout": 0.3},
+    "network": {"name": "tiny-cnn", "width": 0.2, "dropout": 0.3},
     "dataset": {"name": "digits", "per_class": 20},
     "stages": [
         {"image_size": 8, "batch_size": 16, "epochs": 2, "steps_per_epoch": 5, "augmentation": "paper-1"},

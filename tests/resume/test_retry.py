@@ -15,7 +15,7 @@ pytestmark = pytest.mark.process
 
 SPEC: dict[str, Any] = {
     "name": "full",
-    "network": {"name": "network-1", "width": 0.02, "dropout": 0.3},
+    "network": {"name": "tiny-cnn", "width": 0.2, "dropout": 0.3},
     "dataset": {"name": "digits", "per_class": 10},
     "stages": [{"image_size": 8, "batch_size": 4, "epochs": 5, "steps_per_epoch": 4, "augmentation": "paper-1"}],
     "checkpoint": {"every": "3 steps"},

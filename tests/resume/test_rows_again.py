@@ -38,7 +38,7 @@ def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended
     job = parse_spec(
         {
             "name": "x",
-            "network": {"name": "network-2", "width": 0.02},
+            "network": {"name": "tiny-cnn", "width": 0.2},
             "dataset": {"name": "digits", "per_class": 3},
             "stages": [{"image_size": 8, "batch_size": 8, "epochs": 4, "steps_per_epoch": 2}],
         }

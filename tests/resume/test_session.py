@@ -15,9 +15,11 @@ SHARES = (0.0, 0.1, 0.25, 0.3, 0.3)
 """An attempt is stopped after this share of the steps of the whole run: at the start, twice in the first stage, in the
 second stage, and shortly before the end.
 """
+SHARES_OF = {"network-1": (0.3,), "network-2": (0.6,), "tiny-cnn": SHARES}
+"""Each attempt traces the network again, which takes most of the time of Baton's networks."""
 
 
-@pytest.fixture(scope="module", params=["network-1", "network-2"])
+@pytest.fixture(scope="module", params=list(SHARES_OF))
 def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[JobSpec, Ending]:
     job = spec(request.param)
     return job, run(job, tmp_path_factory.mktemp("whole") / "run")
@@ -34,7 +36,6 @@ def test_the_run_is_whole(uninterrupted: tuple[JobSpec, Ending]) -> None:
 def test_stopped_anywhere_with_a_self_check_the_bits_are_the_same(
     uninterrupted: tuple[JobSpec, Ending], tmp_path: Path
 ) -> None:
-    """One run with many stops: each attempt builds the model again, which takes most of the time."""
     job, whole = uninterrupted
-    stops = tuple(1 + int(share * (whole.asked - 2)) for share in SHARES)
+    stops = tuple(1 + int(share * (whole.asked - 2)) for share in SHARES_OF[job.network.name])
     assert_equal(whole, run(job, tmp_path / "run", stops, self_check="on"))

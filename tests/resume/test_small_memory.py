@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ending, list[tuple[
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
         short_of_memory(monkeypatch, MOST)
-        return run(spec("network-2"), folder, notes=notes), notes, folder
+        return run(spec(), folder, notes=notes), notes, folder
 
 
 def test_it_goes_on_with_smaller_batches_and_says_so(whole: tuple[Ending, list[tuple[str, str]], Path]) -> None:
@@ -60,12 +60,12 @@ def test_resumed_it_ends_with_the_same_bits(
     short_of_memory(monkeypatch, MOST)
     notes: list[tuple[str, str]] = []
     stops = tuple(1 + int(part * (whole[0].asked - 2)) for part in (0.45, 0.2))
-    assert_equal(whole[0], run(spec("network-2"), tmp_path / "run", stops, notes))
+    assert_equal(whole[0], run(spec(), tmp_path / "run", stops, notes))
     assert {kind for kind, _ in notes} == {"evaluation_batch_halved"}
 
 
 def test_where_not_one_image_fits_the_message_names_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short_of_memory(monkeypatch, 0)
     with pytest.raises(JobFailure, match="one image of 8 pixels a side: take a smaller image_size") as failed:
-        run(spec("network-2"), tmp_path / "run", notes=[])
+        run(spec(), tmp_path / "run", notes=[])
     assert failed.value.reason is Reason.OUT_OF_MEMORY

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def drawn(**changes: object) -> JobSpec:
     """The job of the other tests, with device augmentation in its first and second stage."""
     device = {"augmentation_engine": "device", "stages.1.augmentation": "paper-2"}
-    return parse_spec(apply_overrides(dump_spec(spec("network-1")), device | changes))
+    return parse_spec(apply_overrides(dump_spec(spec()), device | changes))
 
 
 @pytest.fixture(scope="module")

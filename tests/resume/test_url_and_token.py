@@ -22,7 +22,7 @@ from tests.unit.training.pictures import image_folder
 
 SPEC: dict[str, Any] = {
     "name": "far-away",
-    "network": {"name": "network-1", "width": 0.02, "dropout": 0.3},
+    "network": {"name": "tiny-cnn", "width": 0.2, "dropout": 0.3},
     "dataset": {"name": "image-folder", "data": "photos", "split": {"train": 0.5, "val": 0.25, "test": 0.25}},
     "stages": [{"image_size": 8, "batch_size": 4, "epochs": 3, "steps_per_epoch": 4, "augmentation": "paper-1"}],
     "checkpoint": {"every": "2 steps"},

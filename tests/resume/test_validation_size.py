@@ -24,7 +24,7 @@ def test_every_stage_validates_at_the_size_that_it_names(tmp_path: Path, monkeyp
         return in_order(split, *arguments)
 
     monkeypatch.setattr(evaluate_split, "in_order", watched)
-    ending = run(parse_spec(apply_overrides(dump_spec(spec("network-1")), changes)), tmp_path / "run")
+    ending = run(parse_spec(apply_overrides(dump_spec(spec()), changes)), tmp_path / "run")
     assert [row["image_size"] for row in ending.history] == [8, 16]
     # After each of the two epochs, and at the end for the best model on validation and test images.
     assert seen == [16, 16, 16, 16]

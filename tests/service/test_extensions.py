@@ -36,7 +36,7 @@ def test_a_name_is_known_once_a_worker_has_it(api: Api) -> None:
     answer = api.http.post("/v1/jobs", json=spec(network=NET))
     problem = assert_problem(answer, 422, "invalid-spec")
     assert problem["errors"] == [
-        {"field": "network.name", "message": "unknown network 'my-net'; known: network-1, network-2"}
+        {"field": "network.name", "message": "unknown network 'my-net'; known: network-1, network-2, tiny-cnn"}
     ]
     assert report(api, "w1", "network/my-net", "dataset/shapes", "augmentation/blur").status_code == 204
     job = api.submit(network=NET)

@@ -237,7 +237,7 @@ def test_plans_and_networks_are_listed(api: Api) -> None:
     assert api.http.get("/v1/plans/digits-demo").json() in plans
     assert_problem(api.http.get("/v1/plans/nonesuch"), 404, "not-found")
     networks = {n["name"]: n["parameters"] for n in api.http.get("/v1/networks").json()["items"]}
-    assert networks == {"network-1": 17_927_040, "network-2": 11_822_920}
+    assert networks == {"network-1": 17_927_040, "network-2": 11_822_920, "tiny-cnn": 32_776}
 
 
 def test_the_contract_tells_of_every_error(api: Api) -> None:

@@ -1,7 +1,7 @@
-"""`python -m tests.support.dying_script SCRIPT`: runs a script of examples/programs that dies once in each process.
+"""`python -m tests.support.dying_script SCRIPT`: runs a script of examples/programs that dies in its first attempts.
 
 A worker keeps at most two saves that it has not committed. So after SAVES saves at least one is committed, and each
-process makes progress. Steps are slow, so that the worker asks for so many saves in a short run.
+process makes progress. The script saves at every second step, whether the worker asks for it or not.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ import os
 import runpy
 import signal
 import sys
-import time
 from typing import Any
 
 import baton
 
-SAVES = 4
-STEP_SECONDS = 0.02
+SAVES, DEATHS = 4, 2
 
 if __name__ == "__main__":
-    saves, save, check = itertools.count(1), baton.Run.save, baton.Run.check
+    steps, saves = itertools.count(1), itertools.count(1)
+    save, check = baton.Run.save, baton.Run.check
 
     def counted(self: baton.Run, **options: Any) -> Any:
         self.saves = next(saves)  # type: ignore[attr-defined]
         return save(self, **options)
 
+    def due(_run: baton.Run) -> bool:
+        return next(steps) % 2 == 0
+
     def dies(self: baton.Run) -> None:
-        time.sleep(STEP_SECONDS)
-        if getattr(self, "saves", 0) == SAVES:
+        if self.attempt <= DEATHS and getattr(self, "saves", 0) == SAVES:
             os.kill(os.getpid(), signal.SIGKILL)
         check(self)
 
-    baton.Run.save, baton.Run.check = counted, dies  # type: ignore[method-assign]
+    baton.Run.save, baton.Run.save_due, baton.Run.check = counted, due, dies  # type: ignore[method-assign]
     runpy.run_path(sys.argv[1], run_name="__main__")

@@ -13,7 +13,7 @@ DEADLINE_SECONDS = 120.0
 TERMINAL = {"succeeded", "failed", "cancelled"}
 TINY: dict[str, Any] = {
     "name": "tiny",
-    "network": {"name": "network-2", "width": 0.02, "dropout": 0.1},
+    "network": {"name": "tiny-cnn", "width": 0.2, "dropout": 0.1},
     "dataset": {"name": "digits", "per_class": 40},
     "stages": [
         {"image_size": 8, "batch_size": 16, "epochs": 3, "steps_per_epoch": 60, "augmentation": "paper-1"},

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from worker.training.quick_import import import_tensorflow
+
 QUIET = "2"
 NO_GPU = "none"
 DETERMINISTIC_XLA = "--xla_gpu_deterministic_ops=true"
@@ -29,6 +31,7 @@ def configure(threads: int, *, nondeterministic: bool = True) -> None:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if not nondeterministic:
         _add_xla_flag(REPEATING_XLA)
+    import_tensorflow()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 
 from baton.domain.catalog import NETWORKS
 from baton.domain.spec.fields import Options, Rate, named, one_of
+from baton.domain.spec.versions import Since
 from baton.domain.validation import NUMBER, WHOLE, FieldValueError, Model
 
 
 class NetworkSpec(Model):
     """The network and its size."""
 
-    name: Annotated[str, one_of(NETWORKS, "network"), named(NETWORKS)]
+    name: Annotated[str, one_of(NETWORKS, "network"), named(NETWORKS), Since(6, "tiny-cnn")]
     """A network that comes with Baton, or an extension that is installed next to the workers."""
     width: Annotated[float, Field(gt=0, le=8), NUMBER] = 1.0
     """Multiplies every filter count."""

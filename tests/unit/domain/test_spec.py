@@ -42,7 +42,7 @@ def test_a_good_spec_survives_being_stored() -> None:
     ("field", "value", "words"),
     [
         ("name", "has spaces", "must match"),
-        ("network.name", "resnet", "known: network-1, network-2"),
+        ("network.name", "resnet", "known: network-1, network-2, tiny-cnn"),
         ("network.width", 0, "greater than 0"),
         ("network.classes", 1, "at least 2"),
         ("dataset.name", "cifar", "unknown data set"),

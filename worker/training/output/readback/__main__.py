@@ -34,6 +34,9 @@ SHOWN = 1000
 
 def _load(file: str) -> str:
     """Why plain Keras cannot load the file; empty if it can."""
+    from worker.training.quick_import import import_tensorflow
+
+    import_tensorflow()
     import keras
 
     try:

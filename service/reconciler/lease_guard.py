@@ -37,6 +37,9 @@ ANCHOR_SECONDS = 60.0
 PATIENCE_LEASES = 3.0
 """After this many lease times of service uptime, the lease of a silent worker expires, even if there were outages."""
 
+# Built once: each pass needs it several times, and a build costs more than the execution.
+_ANY_HELD = select(exists().where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS)))
+
 KEPT = timedelta(days=1)
 MOST_ROWS = 5_000
 log = logging.getLogger(__name__)
@@ -123,7 +126,7 @@ class LeaseGuard:
         if self._last is None:
             return self._begin_row(), _Break("the process is new", start=True)
         begun = self._clock()
-        if begun < self._written + self._every or (not self._database.shared and not self._any_held()):
+        if begun < self._written + self._every or (not self._database.shared and not self.any_held()):
             # The row is not due yet, or the database is SQLite and no attempt is held. In the second case a write
             # would cost one disk sync per second, but there is no lease to protect.
             with self._database.peek() as connection:
@@ -146,10 +149,10 @@ class LeaseGuard:
         query = update(Replica).where(Replica.name == self._name, db_now() <= last + margin, db_now() >= last - margin)
         return query.values(last_write_at=db_now()).returning(Replica.last_write_at)
 
-    def _any_held(self) -> bool:
-        held = exists().where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS))
+    def any_held(self) -> bool:
+        """Whether any attempt has a lease. Raises the errors of the database."""
         with self._database.peek() as connection:
-            return bool(connection.execute(select(held)).scalar_one())
+            return bool(connection.execute(_ANY_HELD).scalar_one())
 
     def _begin_row(self) -> _Look:
         begun = self._clock()

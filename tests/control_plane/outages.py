@@ -23,7 +23,8 @@ from tests.control_plane.processes import wake_service
 if TYPE_CHECKING:
     from tests.control_plane.fault_injector import FaultInjector
 
-HOUR = 3600.0
+STEP_SECONDS = 45 * 60.0
+"""Forward and back together stay below the time after which the objects of a deleted job are deleted: two hours."""
 POISON_PREFIX = f"{OWN_PREFIX}poison-"
 _Act = Callable[[], None]
 
@@ -63,12 +64,12 @@ def stop_database(injector: FaultInjector, fault: ScheduledFault) -> _Act:
 
 
 def step_clock(injector: FaultInjector, fault: ScheduledFault) -> _Act:
-    """Set the database's clock by an hour, forward or back, and later set it back to the right time."""
+    """Set the database's clock by STEP_SECONDS, forward or back, and later set it back to the right time."""
     if injector.cluster.postgres is None:
         injector.nothing()
     injector.whole("database")
     forward = injector.counts[fault.kind] % 2 == 0
-    injector.cluster.step_clock(HOUR if forward else -HOUR)
+    injector.cluster.step_clock(STEP_SECONDS if forward else -STEP_SECONDS)
     return injector.hit("database", lambda: injector.cluster.step_clock(0.0))
 
 

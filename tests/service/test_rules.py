@@ -56,7 +56,7 @@ from tests.service.helpers import spec
 pytestmark = pytest.mark.slow
 
 # The number of examples in CI. Set BATON_RULE_RUNS=5000 for a longer run.
-RUNS = int(os.environ.get("BATON_RULE_RUNS", "120"))
+RUNS = int(os.environ.get("BATON_RULE_RUNS", "60"))
 STEPS, JOBS = 40, 2
 LEASE = 30.0
 TERMS = Terms(lease=LEASE, heartbeat=10.0)

@@ -125,12 +125,9 @@ def test_ten_thousand_images_have_the_statistics_of_imgaug_itself(policy: str) -
 @pytest.mark.parametrize(
     ("policy", "augmenter", "change", "seen_in"),
     [
-        ("paper-1", 2, {"p": [0.0, 0.25]}, "dropped pixels in the middle"),
         ("paper-1", 3, {"scale": 15}, "roughness"),
         ("paper-2", 1, {"p": 0.25}, "flipped upside down"),
-        ("paper-2", 5, {"per_channel": 0.3}, "pixels dropped in some channels"),
         ("paper-2", 6, {"mul": [0.85, 1.25]}, "mean"),
-        ("paper-2", 7, {"alpha": [0.9, 1.7]}, "standard deviation"),
     ],
 )
 def test_a_policy_that_is_a_little_off_is_found_out(

@@ -29,18 +29,21 @@ PUBLISH = "publish"
 PUBLISHERS = StorePool(4, patience=COPY_SECONDS)
 
 
+_UNPUBLISHED = (
+    select(Artifact.job_id, Artifact.name, Artifact.object)
+    .where(IS_UNPUBLISHED, Artifact.job_id.not_in(select(Job.id).where(IS_DOOMED)), ready(PUBLISH, Artifact.object))
+    .order_by(Artifact.committed_at)
+    .limit(BATCH)
+)
+
+
 def publish(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
     """Copy each changed artifact to its plain name."""
     found: dict[str, tuple[str, str]] = {}
-    query = select(Artifact.job_id, Artifact.name, Artifact.object).where(
-        IS_UNPUBLISHED,
-        Artifact.job_id.not_in(select(Job.id).where(IS_DOOMED)),
-        ready(PUBLISH, Artifact.object),
-    )
 
     def find() -> list[Item]:
         with database.read() as session:
-            rows = session.execute(query.order_by(Artifact.committed_at).limit(BATCH)).all()
+            rows = session.execute(_UNPUBLISHED).all()
         found.update({source: (job_id, name) for job_id, name, source in rows})
         return [Item(source, job_id) for job_id, _, source in rows]
 

@@ -38,14 +38,21 @@ class CannotCopy(BatonError):
     code = "cannot-copy"
 
 
+_PENDING = (
+    select(CheckpointCopy)
+    .where(IS_PENDING, ready(COPY, CheckpointCopy.job_id))
+    .order_by(CheckpointCopy.asked_at)
+    .limit(BATCH)
+)
+
+
 def copy_checkpoints(database: Database, store: BlobStore, isolation: Isolation | None = None) -> None:
     """Copy the checkpoints that new jobs wait for. A copy that is not possible fails its job."""
     wanted: dict[str, list[Copied]] = {}
-    query = select(CheckpointCopy).where(IS_PENDING, ready(COPY, CheckpointCopy.job_id))
 
     def find() -> list[Item]:
         with database.read() as session:
-            rows = list(session.scalars(query.order_by(CheckpointCopy.asked_at).limit(BATCH)))
+            rows = list(session.scalars(_PENDING))
             wanted.update({row.job_id: checkpoint_copies.read(row) for row in rows})
         return [Item(row.job_id, row.job_id) for row in rows]
 

@@ -30,6 +30,13 @@ FRESH = timedelta(seconds=1)
 SENDING, RECORDING, AUDITING, CLEANING = "dispatch", "dispatch-record", "dispatch-audit", "messages"
 CHUNK = 100
 SPENT = 500
+_SPENT = (
+    select(Attempt.id, Attempt.finished_at, Job.queue, Job.priority)
+    .join(Job, Job.id == Attempt.job_id)
+    .where(IS_SPENT)
+    .order_by(Attempt.dispatched_at)
+    .limit(SPENT)
+)
 READ = 2 * WINDOW
 """Number of messages read from the front of a list."""
 
@@ -63,9 +70,7 @@ def dispatch(
 def clean(database: Database, messages: RqMessages, isolation: Isolation) -> None:
     """Remove the messages of attempts that were claimed or have ended. Raises the same errors as `dispatch`."""
     with database.read() as session:
-        columns = (Attempt.id, Attempt.finished_at, Job.queue, Job.priority)
-        query = select(*columns).join(Job, Job.id == Attempt.job_id).where(IS_SPENT)
-        rows = session.execute(query.order_by(Attempt.dispatched_at).limit(SPENT)).all()
+        rows = session.execute(_SPENT).all()
     ended = {row.id for row in rows if row.finished_at is not None}
     by_list: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -91,7 +96,7 @@ class _Pass:
         with self._database.read() as session:
             sent = outstanding(session)
             due = to_send(session, limits, sent)
-            failed = set[str]().union(*(isolated.waiting(session, step) for step in (SENDING, RECORDING, AUDITING)))
+            failed = isolated.waiting(session, SENDING, RECORDING, AUDITING)
         by_list: defaultdict[str, list[_Message]] = defaultdict(list)
         for one in due:
             name = rq_queue(one.line.queue, one.line.priority)

@@ -26,13 +26,16 @@ list, in addition to the window."""
 
 Key = tuple[str, str, int]
 
+_LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
+# An attempt that an older release queued has no line until the reconciler places it, so it is left out.
+_OUTSTANDING: Select[Any] = (
+    select(*_LINE, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*_LINE)
+)
+
 
 def outstanding(session: Session) -> Counter[Key]:
     """How many attempts of each line have an unclaimed message in Redis."""
-    line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
-    # An attempt that an older release queued has no line until the reconciler places it, so it is left out.
-    query: Select[Any] = select(*line, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*line)
-    return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(query)})
+    return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(_OUTSTANDING)})
 
 
 def to_send(session: Session, limits: Limits, sent: Counter[Key]) -> list[Startable]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, Text, bindparam, cast, select, update
+from sqlalchemy import Row, Select, Text, bindparam, cast, select, update
 from sqlalchemy.orm import Session
 
 from service.db.base import IS_UNPLACED, IS_WAITING
@@ -64,18 +64,27 @@ def take_stale(database: Database, limits: Limits) -> None:
             session.execute(taken, execution_options={"synchronize_session": False})
 
 
-def _due(session: Session) -> Sequence[Row[Any]]:
+def _unplaced() -> Select[*tuple[Any, ...]]:
     # Read needs and labels as text, so that invalid JSON is a failure of one job and not of the whole query.
     texts = (cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
     of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version)
     columns = (Attempt.id, Attempt.job_id, Attempt.number, Attempt.not_before, Attempt.created_at)
     query = select(*columns, *of_job, *texts).join(Job, Job.id == Attempt.job_id).where(IS_UNPLACED)
-    query = query.where(ready(STEP, Attempt.id))
-    due = query.where(Attempt.not_before <= db_now()).order_by(Attempt.not_before).limit(BATCH)
-    rows: list[Row[Any]] = [*session.execute(due)]
+    return query.where(ready(STEP, Attempt.id))
+
+
+# Built once, because every pass runs them.
+_DUE = _unplaced().where(Attempt.not_before <= db_now()).order_by(Attempt.not_before).limit(BATCH)
+_LATEST = _unplaced().order_by(Attempt.not_before.desc()).limit(FUTURE)
+
+
+def _due(session: Session) -> Sequence[Row[Any]]:
+    rows: list[Row[Any]] = [*session.execute(_DUE)]
     # If an attempt was queued in the future, the clock was set back. Place it now: otherwise its wait would grow.
+    late: list[Row[Any]] = [*session.execute(_LATEST)]
+    if not late:
+        return rows
     now, seen = Unit(session).now(), {row.id for row in rows}
-    late: list[Row[Any]] = [*session.execute(query.order_by(Attempt.not_before.desc()).limit(FUTURE))]
     return rows + [row for row in late if row.created_at > now + CLOCK_SECONDS and row.id not in seen]
 
 

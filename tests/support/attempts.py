@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
 from baton.domain.wire import WorkerInfo
 from baton.storage import BlobStore
 from tests.support.gcs import until
@@ -24,7 +25,14 @@ def runner(service: ServiceProcess, store: BlobStore, trainer: Trainer, notice: 
         store=store,
         trainer=trainer,
         workspace=Workspace(Path(), threads=1, processes=0),
-        worker=WorkerInfo(name="in-process", host="localhost", pid=os.getpid(), version="0"),
+        worker=WorkerInfo(
+            name="in-process",
+            host="localhost",
+            pid=os.getpid(),
+            version="0",
+            protocol=PROTOCOL,
+            spec_version=SPEC_VERSION,
+        ),
         notice=notice or Notice(),
         environment={},
         grace=30.0,

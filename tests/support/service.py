@@ -19,7 +19,7 @@ from tests.support.redis import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "token-of-the-tests"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass

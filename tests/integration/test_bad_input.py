@@ -81,7 +81,7 @@ def test_whole_images_of_ones_own_train(jobs: Jobs, worker: Workers, images: Pat
 
 
 def test_fewer_classes_in_the_network_than_in_the_data(jobs: Jobs, worker: Workers) -> None:
-    job = jobs.submit(tiny(network={"name": "network-1", "width": 0.02, "classes": 4}))
+    job = jobs.submit(tiny(network={"name": "tiny-cnn", "width": 0.2, "classes": 4}))
     ended = jobs.await_end(job)
     assert (ended["status"], ended["attempts"]) == ("failed", 1)
     assert "network.classes" in ended["message"]

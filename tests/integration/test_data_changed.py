@@ -31,7 +31,7 @@ def worker(service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def submitted(jobs: Jobs, root: Path, **dataset: Any) -> str:
-    network = {"name": "network-2", "width": 0.02}
+    network = {"name": "tiny-cnn", "width": 0.2}
     data = {"name": "image-folder", "path": str(root), **dataset}
     return jobs.submit(tiny(network=network, dataset=data, stages=STAGES, checkpoint={"every": "7 steps"}))
 

@@ -21,7 +21,7 @@ KEPT = {"val_accuracy", "test_accuracy", "test_loss", "best_epoch"}
 FIGURES = {"loss", "accuracy", "learning-rate", "augmentation-1", "confusion-validation", "predictions-test"}
 JOB = {
     "name": "reported",
-    "network": {"name": "network-2", "width": 0.05},
+    "network": {"name": "tiny-cnn", "width": 0.2},
     "stages": [
         {"image_size": 8, "batch_size": 16, "epochs": 2, "steps_per_epoch": 10, "augmentation": "paper-1"},
         {"image_size": 16, "batch_size": 16, "epochs": 2, "steps_per_epoch": 10, "start_from": "best"},

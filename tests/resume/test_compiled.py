@@ -16,7 +16,7 @@ from tests.support.jobs import Jobs
 pytestmark = pytest.mark.timeout(900)  # each test compiles twice
 SPEC: dict[str, Any] = {
     "name": "compiled",
-    "network": {"name": "network-2", "width": 0.02, "dropout": 0.2},
+    "network": {"name": "tiny-cnn", "width": 0.2, "dropout": 0.2},
     "dataset": {"name": "digits", "per_class": 20},
     "stages": [{"image_size": 8, "batch_size": 8, "epochs": 3, "steps_per_epoch": 2}],
     "checkpoint": {"every": "1 steps", "keep": 10},

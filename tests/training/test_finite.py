@@ -27,7 +27,7 @@ STEPS = 4
 
 def spec() -> JobSpec:
     stage = {"image_size": 8, "batch_size": 16, "epochs": 3, "steps_per_epoch": STEPS}
-    network = {"name": "network-2", "width": 0.02}
+    network = {"name": "tiny-cnn", "width": 0.2}
     return parse_spec(
         {"name": "x", "network": network, "dataset": {"name": "digits", "per_class": 20}, "stages": [stage]}
     )

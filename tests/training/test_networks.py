@@ -17,13 +17,13 @@ from models import blocks
 from tests.training.fingerprints import fingerprint
 
 PUBLISHED = ("network-1", "network-2")
-SIZES = (16, 32, 64)
+SIZES = (16, 64)
 PREDICT = """
 import json, sys
 from pathlib import Path
 import keras
 import numpy as np
-images = {size: np.load(f"{sys.argv[1]}/{size}.npy") for size in (16, 32, 64)}
+images = {size: np.load(f"{sys.argv[1]}/{size}.npy") for size in (16, 64)}
 answers = {}
 for file in Path(sys.argv[1]).glob("*.keras"):
     model = keras.models.load_model(file)

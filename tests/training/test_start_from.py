@@ -52,7 +52,7 @@ class Started:
         return ending(control, results, self._folder)
 
 
-ONE_STAGE = changed(spec("network-2"), stages=dump_spec(spec("network-2"))["stages"][:1])
+ONE_STAGE = changed(spec(), stages=dump_spec(spec())["stages"][:1])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_job_with_later_epochs_ends_like_one_that_had_them_from_the_beginning(
     trained: Started, tmp_path: Path
 ) -> None:
     """One more epoch of the stage, and one more stage, which starts from the best epoch."""
-    longer = with_epochs(with_epochs(spec("network-2"), 0, 3), 1, 1)
+    longer = with_epochs(with_epochs(spec(), 0, 3), 1, 1)
     assert_equal(trained.go_on(longer, START), run(longer, tmp_path / "b"))
     assert [kind for kind, _ in trained.notes] == ["started_from"]
     assert "from step 10 of job first, at its position" in trained.notes[0][1]
@@ -92,7 +92,7 @@ def test_other_data_begins_at_the_first_stage_with_the_weights_that_fit(trained:
 
 
 def test_what_an_engine_takes() -> None:
-    job = spec("network-2")
+    job = spec()
     before = Engine(job, 10)
     state = before.arrays()
     state = {name: array + 1 if "seed_generator" not in name else array for name, array in state.items()}

@@ -26,7 +26,7 @@ AUGMENTED = [{"name": "fliplr", "p": 0.5}, {"name": "additive_gaussian_noise", "
 def spec(batch: int = BATCH, *, augmented: bool = True) -> JobSpec:
     """A network with dropout whose steps augment their own images."""
     stage = {"image_size": 8, "batch_size": batch, "epochs": 1, "augmentation": AUGMENTED if augmented else "none"}
-    network = {"name": "network-2", "width": 0.02, "dropout": 0.2 if augmented else 0.0}
+    network = {"name": "tiny-cnn", "width": 0.2, "dropout": 0.2 if augmented else 0.0}
     return parse_spec(
         {
             "name": "two",

@@ -46,7 +46,7 @@ class WorkerProcess:
             **self.service.environment,
             "BATON_CACHE": str(self.folder / "cache"),
             "BATON_WORKER_NAME": self.name,
-            "BATON_AUGMENTATION_PROCESSES": "1",
+            "BATON_AUGMENTATION_PROCESSES": "0",  # a process of its own would import imgaug again
             "BATON_NOTICES": "none",
             "BATON_REPORTS": "0",
             **self.settings,

@@ -4,15 +4,19 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.support.polling import pauses
+
 T = TypeVar("T")
 
 
 def eventually(ask: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """Call `ask` until its value is true, and return that value."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    for pause in pauses():
         answer = ask()
         if answer:
             return answer
-        time.sleep(0.02)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} s: {what}")

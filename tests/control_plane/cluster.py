@@ -42,7 +42,7 @@ SETTINGS = {
     "BATON_RETENTION_JOBS": "succeeded=3h",
 }
 RETENTION = timedelta(hours=3)
-"""How long succeeded jobs are kept. The clock is set by less than an hour during the run, so nothing is deleted early."""
+"""How long succeeded jobs are kept. The clock is set by less than an hour, so nothing is deleted early."""
 
 QUEUES = ("--queue", "default", "--queue", "other")
 ROADS: tuple[tuple[str, ...], ...] = ((), (), ("--poll",))

@@ -20,7 +20,7 @@ def import_tensorflow() -> None:
     packages as usual.
     """
     with _absent(*OPTIONAL):
-        import keras
+        import keras  # noqa: F401
         import tensorflow  # noqa: F401
 
 

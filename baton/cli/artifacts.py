@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from baton.cli.app import REFUSED, USAGE, Job, Json, app, connect, console, fail
+from baton.cli.app import REFUSED, USAGE, Job, Json, app, connect, console, fail, say
 from baton.cli.render import artifacts_table, as_json
 from baton.client.find_job import find_job
 
@@ -29,6 +29,8 @@ def artifacts(
             fail(f"{found.name} has no {', '.join(sorted(missing))}; it has: {known}", REFUSED)
         if to is None:
             print(as_json(wanted)) if json else console().print(artifacts_table(wanted))
+            if not listed:
+                say(f"{found.name} has no files yet" if found.finished_at is None else f"{found.name} has no files")
             return
         folder = _folder(to)
         for artifact in wanted:

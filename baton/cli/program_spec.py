@@ -17,6 +17,7 @@ from baton.domain.yaml_text import BadYaml, read_yaml
 from baton.system.caches import megabytes
 
 SHOWN = 10
+PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def with_options(spec: Mapping[str, Any], options: ProgramOptions) -> dict[str, 
 
 def with_code(client: Client, spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The spec with the digest of the folder, which is pushed. Says what was left out of it."""
+    _need_script(spec, folder.expanduser())
     pushed = client.push_code(folder)
     files = f"{pushed.files:,} files" if pushed.files != 1 else "1 file"
     say(f"code: {files}, {megabytes(pushed.bytes)}" + ("" if pushed.sent else "; the service has it already"))
@@ -63,6 +65,21 @@ def with_code(client: Client, spec: Mapping[str, Any], folder: Path) -> dict[str
     if (more := len(pushed.left_out) - SHOWN) > 0:
         say(f"left out: {more:,} more files")
     return {**spec, "program": {**_mapping(spec, "program"), "code": pushed.code}}
+
+
+def _need_script(spec: Mapping[str, Any], folder: Path) -> None:
+    """Ends the command if its Python script is not in the folder of the code, where the command will run."""
+    program = _mapping(spec, "program")
+    words, place = program.get("command"), program.get("working_directory", ".")
+    if not isinstance(words, list) or not all(isinstance(one, str) for one in [*words, place]) or len(words) < 2:
+        return  # the service says what is wrong
+    script = Path(words[1])
+    if not PYTHON.fullmatch(words[0]) or script.suffix != ".py" or script.is_absolute():
+        return
+    start = folder / place
+    if folder.is_dir() and not (start / script).is_file():
+        hint = f"; write {script.name}" if (start / script.name).is_file() else ""
+        fail(f"--program: {script} is not in {start}, where the command runs{hint}", USAGE)
 
 
 def _mapping(spec: Mapping[str, Any], field: str) -> dict[str, Any]:

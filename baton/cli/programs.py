@@ -90,7 +90,10 @@ def _welcome(stack: Stack) -> None:
     ]
     if not here:
         lines.append(f"  export BATON_URL={connection.url} BATON_TOKEN={connection.token}")
-    lines += [f"  {baton} submit digits-demo --watch", f"  {baton} list", f"  {baton} --help"]
+    lines.append(f"  {baton} submit digits-demo --watch")
+    if options.programs:
+        lines.append(f"  {baton} submit --program 'python train.py' --code FOLDER --watch")
+    lines += [f"  {baton} list", f"  {baton} --help"]
     if without_cuda(os.environ):
         lines.append(f"\n[yellow]{NO_CUDA}[/yellow]")
     if not is_loopback(options.host):

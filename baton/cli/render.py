@@ -76,12 +76,17 @@ def jobs_table(jobs: Sequence[JobView]) -> Table:
             job.id[:length],
             job.name,
             _short_status(job),
-            f"{progress.epoch}/{progress.epochs}" if progress and progress.epochs else "-",
+            _epoch(progress) if progress else "-",
             f"{progress.fraction:.0%}" if progress and progress.total_steps else "-",
             metric_text(best.value) if best else "-",
             ago(job.created_at, job.as_of),
         )
     return made
+
+
+def _epoch(progress: ProgressView) -> str:
+    """The epoch, and their number if it is known."""
+    return f"{progress.epoch}/{progress.epochs}" if progress.epochs else str(progress.epoch or "-")
 
 
 def _short_status(job: JobView) -> Text:

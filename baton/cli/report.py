@@ -39,6 +39,8 @@ def _need(listed: dict[str, ArtifactView], job: JobView, name: str) -> None:
         return
     if name == TEXT and PAGE in listed:
         fail(f"{job.name} has only report.html so far: Markdown is written when the job ends", REFUSED)
+    if "program" in job.spec:
+        fail(f"{job.name} is a program, which has no report; its files: `baton artifacts {job.id[:8]}`", REFUSED)
     why = "none was written"
     if job.finished_at is None:
         why = "a worker writes it after the first finished epoch, on a busy machine some minutes later"

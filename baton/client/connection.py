@@ -34,13 +34,16 @@ def find_connection(environment: Mapping[str, str] = os.environ, data: Path = DE
         return Connection(url=url, token=token, source="BATON_URL")
     running = read_connection(data)
     if running is None or (url and url.rstrip("/") != running.url):
-        raise ConfigurationError(_advice(url))
+        raise ConfigurationError(_advice(url, data))
     return Connection(url=running.url, token=token or running.token, source=str(data / CONNECTION_FILE))
 
 
-def _advice(url: str | None) -> str:
+def _advice(url: str | None, data: Path) -> str:
     if url:
         return f"no token for {url}: set BATON_TOKEN to a token of this service"
+    above = next((folder for folder in Path.cwd().parents if read_connection(folder / data)), None)
+    if above is not None:  # not used without being asked: the folder may be that of another user
+        return f"`baton up` runs in {above}, and not in this folder: go there, or set BATON_URL and BATON_TOKEN"
     return "no Baton service is known: start one with `baton up` in this folder, or set BATON_URL and BATON_TOKEN"
 
 

@@ -27,9 +27,6 @@ CLASSIFIER_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 METRIC_FIELDS = (*CLASSIFIER_METRICS, "learning_rate")
 """The fields of a row whose value may come from the metric of the same name."""
 
-MAX_PROGRAM_EPOCHS = 100_000
-"""The most rows in the history of a program."""
-
 CLOCK_COLUMNS = ("attempt", "seconds", "images_per_second", "finished_at")
 
 

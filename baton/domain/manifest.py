@@ -19,8 +19,6 @@ STATE, CURSOR = "state.safetensors", "cursor.json"
 FILES = "files"
 """The folder of a checkpoint with the files of a program."""
 FORMAT = 1
-RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs", "uploads"})
-"""An artifact cannot have one of these names: they are folders next to a job's artifacts."""
 
 _CHECKPOINT = re.compile(r"jobs/([0-9a-f]{32})/checkpoints/(\d{10,})-(\d+)-(\d+)")
 _OF_JOB = re.compile(r"^jobs/[0-9a-f]{32}/")

@@ -53,6 +53,7 @@ WORKER_NOTES = (
     "file_unreadable",
     "files_left_out",
     "images_on_host",
+    "metric_missing",
     "notice",
     "processes_killed",
     "program",

@@ -12,11 +12,13 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from baton.program.backend import Mark, Point, Saved, SaveRequest
+from baton.program.call_lock import CallLock
 from baton.program.control import Control
 from baton.program.errors import ProgramError
+from baton.program.forks import child_hint
 from baton.program.message_socket import MessageSocket
 from baton.program.protocol import (
     EXIT_STOPPED,
@@ -44,6 +46,8 @@ from baton.program.protocol import (
 )
 
 _SEND_SECONDS = 0.5
+_END_SECONDS = 5.0
+"""After a failed send, the receiving thread has this time to end the process."""
 _MAX_BUFFERED = 50_000
 
 
@@ -62,10 +66,11 @@ class AttachedBackend:
         self._answers: dict[int, tuple[threading.Event, dict[str, Any]]] = {}
         self._ids = itertools.count(1)
         self._folders = itertools.count(1)
-        self._buffer_lock = threading.Lock()
-        self._send_lock = threading.Lock()
+        self._buffer_lock = CallLock()
+        self._send_lock = CallLock()
         self._points: list[Point] = []
         self._progress: Progress | None = None
+        self._progress_sent: Progress | None = None
         self._last_point_step: int | None = None
         self._closing = threading.Event()
         _write_stacks_when_asked()
@@ -142,6 +147,7 @@ class AttachedBackend:
     def close(self) -> None:
         """Sends what is buffered, and ends the connection. The process continues."""
         self._flush()
+        self._send_progress()
         self._closing.set()
         self._socket.close()
 
@@ -160,7 +166,7 @@ class AttachedBackend:
         except (OSError, ProtocolError) as error:
             problem = str(error)
         self._socket.close()
-        raise ProgramError(f"the worker does not accept this process: {problem}")
+        raise ProgramError(f"the worker does not accept this process: {problem}{child_hint()}")
 
     def _ask(self, request: Request) -> None:
         """Sends a request after all points before it, and waits for the answer."""
@@ -186,20 +192,28 @@ class AttachedBackend:
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._socket.send(message)
-        except OSError:
+        except OSError as error:
             # The receiving thread sees the same end and ends the process. No call returns as if it had succeeded.
-            self._closing.wait()
+            # If the program has closed the file descriptor itself, the receiving thread sees nothing.
+            if not self._closing.wait(_END_SECONDS):
+                _end_process(
+                    f"the connection to the worker is broken ({error}). A program must not close files that "
+                    "it has not opened"
+                )
 
     def _send_regularly(self) -> None:
-        calls, told = 0, None
+        calls = 0
         while not self._closing.wait(_SEND_SECONDS):
             self._flush()
-            if (progress := self._progress) is not told and progress is not None:
-                self._send(request_message(progress))
-                told = progress
+            self._send_progress()
             if self._control.calls != calls:
                 calls = self._control.calls
                 self._send(request_message(Step(self._control.step, calls)))
+
+    def _send_progress(self) -> None:
+        if (progress := self._progress) is not self._progress_sent and progress is not None:
+            self._send(request_message(progress))
+            self._progress_sent = progress
 
     def _receive(self) -> None:
         try:
@@ -209,9 +223,7 @@ class AttachedBackend:
         except ProtocolError as error:
             problem = str(error)
         if not self._closing.is_set():
-            # Written without Python's buffers: another thread may hold their lock.
-            os.write(2, f"baton: the program ends: {problem}\n".encode())
-            os._exit(EXIT_STOPPED)
+            _end_process(problem)
         for answered, answer in self._answers.values():
             answer["error"] = "the run was closed before the worker answered"
             answered.set()
@@ -226,6 +238,13 @@ class AttachedBackend:
             answered, answer = found
             answer.update(message)
             answered.set()
+
+
+def _end_process(problem: str) -> NoReturn:
+    # Written without Python's buffers: another thread may hold their lock.
+    with contextlib.suppress(OSError):  # the program has closed its standard error
+        os.write(2, f"baton: the program ends: {problem}\n".encode())
+    os._exit(EXIT_STOPPED)
 
 
 def _write_stacks_when_asked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from baton.domain.metric_names import METRIC_NAME, SYSTEM, is_system
+from baton.domain.program_limits import RESERVED_NAMES, path_problem, too_many_epochs
 from baton.program.errors import ProgramError
 from baton.program.protocol import MAX_CURSOR
 
 MAX_STEP = 2**53
 MAX_METRICS = 200
+MAX_DEPTH = 100
+"""Objects and lists in each other in a cursor. Some readers of JSON allow no more than 128."""
 _METRIC = re.compile(METRIC_NAME)
 _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _KNOWN_NAMES: set[str] = set()
@@ -38,6 +42,16 @@ def count(value: object, field: str) -> int:
         raise ProgramError(f"{field}: must be a whole number, not {type(value).__name__}") from None
     if not 0 <= number <= MAX_STEP:
         raise ProgramError(f"{field}: must be from 0 to 2**53, not {number}")
+    return number
+
+
+def epoch(value: object) -> int:
+    """The number of a row of the history."""
+    number = count(value, "epoch")
+    if number < 1:
+        raise ProgramError("epoch: rows count from 1: pass epoch=epoch + 1")
+    if problem := too_many_epochs(number):
+        raise ProgramError(f"epoch: {problem}")
     return number
 
 
@@ -63,14 +77,33 @@ def metric(name: object, value: object, field: str) -> tuple[str, float]:
     return str(name), number
 
 
-def metrics(values: object, field: str = "metrics") -> dict[str, float]:
+def mapping(value: object, field: str, what: str = "a dict") -> Mapping[Any, Any]:
+    """A mapping."""
+    if not isinstance(value, Mapping):
+        raise ProgramError(f"{field}: must be {what}, not {type(value).__name__}")
+    return value
+
+
+def path(value: object, field: str) -> Path:
+    """A path as text or as a path object.
+
+    >>> path(None, "folder")
+    Traceback (most recent call last):
+    ...
+    baton.program.errors.ProgramError: folder: must be a path, not NoneType
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ProgramError(f"{field}: must be a path, not {type(value).__name__}")
+    return Path(value)
+
+
+def metrics(values: Mapping[str, Any], field: str = "metrics") -> dict[str, float]:
     """Metrics by name, each as `float`.
 
     >>> metrics({"loss": 1})
     {'loss': 1.0}
     """
-    if not isinstance(values, Mapping):
-        raise ProgramError(f"{field}: must be a dict of names and numbers, not {type(values).__name__}")
+    mapping(values, field, "a dict of names and numbers")
     if len(values) > MAX_METRICS:
         raise ProgramError(f"{field}: has {len(values)} names, at most {MAX_METRICS} are allowed")
     return dict(metric(name, value, field) for name, value in values.items())
@@ -89,7 +122,7 @@ def cursor(value: object) -> dict[str, Any]:
     _only_text_keys(value, "cursor")
     try:
         text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise ProgramError(
             f"cursor: cannot be stored as JSON ({error}). Use dicts, lists, text, finite numbers and None, and write "
             "everything else into a file of the save"
@@ -100,16 +133,21 @@ def cursor(value: object) -> dict[str, Any]:
     return copied
 
 
-def _only_text_keys(value: object, path: str) -> None:
+def _only_text_keys(value: object, path: str, depth: int = 0) -> None:
     # json.dumps turns other keys into text without an error, and the restored cursor would differ.
+    if depth > MAX_DEPTH:
+        raise ProgramError(
+            f"cursor: has more than {MAX_DEPTH} dicts and lists in each other, or contains itself; write it into a "
+            "file of the save"
+        )
     if isinstance(value, dict):
         for key, one in value.items():
             if not isinstance(key, str):
                 raise ProgramError(f"{path}: the key {key!r} is not text, and JSON has only text as keys")
-            _only_text_keys(one, f"{path}.{key}")
+            _only_text_keys(one, f"{path}.{key}", depth + 1)
     elif isinstance(value, list | tuple):
         for index, one in enumerate(value):
-            _only_text_keys(one, f"{path}.{index}")
+            _only_text_keys(one, f"{path}.{index}", depth + 1)
 
 
 def artifact_name(name: object) -> str:
@@ -119,6 +157,8 @@ def artifact_name(name: object) -> str:
             f"name: {name!r} is no name of a file to publish. A name has 1 to 100 letters, digits and _ . -, and "
             "begins with a letter or a digit"
         )
+    if name in RESERVED_NAMES:
+        raise ProgramError(f"name: {name!r} cannot be the name of a file of a job; use another one")
     return name
 
 
@@ -126,12 +166,17 @@ def saved_files(folder: Path) -> dict[str, int]:
     """The files of a save: path relative to the folder, with `/` -> bytes.
 
     Raises:
-        ProgramError: something in the folder is neither a file nor a folder, such as a link.
+        ProgramError: the folder is not there, something in it is neither a file nor a folder, such as a link, or a
+            name cannot be stored.
     """
+    if folder.is_symlink() or not folder.is_dir():
+        raise ProgramError(f"the folder of the save, {folder}, was deleted or replaced: write files into it only")
     found: dict[str, int] = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
         name = path.relative_to(folder).as_posix()
+        if problem := path_problem(name):
+            raise ProgramError(f"the save contains {name[:200]!r}, a name that {problem}: use another name")
         if stat.S_ISREG(status.st_mode):
             found[name] = status.st_size
         elif not stat.S_ISDIR(status.st_mode):

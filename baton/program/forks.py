@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from typing import Protocol
 
@@ -20,6 +21,17 @@ _known: weakref.WeakSet[Forkable] = weakref.WeakSet()
 def tell_after_fork(one: Forkable) -> None:
     """Calls `one.after_fork()` in each process that is forked from this one, while `one` exists."""
     _known.add(one)
+
+
+def child_hint() -> str:
+    """What to do if `multiprocessing` started this process, which then may run the script again; else nothing."""
+    started = sys.modules.get("multiprocessing.process")
+    if started is None or started.parent_process() is None:
+        return ""
+    return (
+        ". `multiprocessing` started this process: call baton.init() only in the process that trains, below "
+        '`if __name__ == "__main__":`'
+    )
 
 
 def _in_child() -> None:

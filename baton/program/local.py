@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from baton.domain.durations import parse_duration
 from baton.program.backend import Mark, Point, Saved, SaveRequest
 from baton.program.errors import ProgramError
+from baton.program.forks import child_hint
 from baton.program.local_saves import LocalSaves
 from baton.program.local_tables import History, Series, replace_file
 from baton.system.caches import sync_directory
@@ -31,7 +32,8 @@ class LocalBackend:
     program will make them again.
 
     Raises:
-        ProgramError: another process uses the folder, a newer version of Baton made it, or a setting is invalid.
+        ProgramError: another process uses the folder, it cannot be written, a newer version of Baton made it, or a
+            setting is invalid.
     """
 
     def __init__(self, folder: Path, params: Mapping[str, Any], data: Mapping[str, str | os.PathLike[str]]) -> None:
@@ -39,6 +41,14 @@ class LocalBackend:
         self.params = {**params, **_params_of_environment()}
         self._data = data
         self._folder = folder
+        try:
+            self._open(folder)
+        except OSError as error:
+            raise ProgramError(
+                f"{folder} cannot be the folder of the run: {error}. Use another one: baton.init(folder=...)"
+            ) from error
+
+    def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folder)
         self.attempt = _count_attempt(folder)
@@ -97,7 +107,7 @@ class LocalBackend:
 
     def note(self, text: str) -> None:
         """Appends to notes.txt."""
-        with (self._folder / "notes.txt").open("a", encoding="utf-8") as out:
+        with (self._folder / "notes.txt").open("a", encoding="utf-8", errors="backslashreplace") as out:
             out.write(text.replace("\n", " ") + "\n")
 
     def stopped(self, step: int | None) -> None:
@@ -136,9 +146,9 @@ def _keep() -> int:
 
 
 def _params_of_environment() -> dict[str, Any]:
-    text = os.environ.get(PARAMS_VARIABLE, "{}")
+    text = os.environ.get(PARAMS_VARIABLE, "").strip() or "{}"
     try:
-        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
+        found = json.loads(text if text.startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ProgramError(
             f"{PARAMS_VARIABLE}: must be a JSON object, or the path of a file with one: {error}"
@@ -152,12 +162,12 @@ def _locked(folder: Path) -> TextIO:
     handle = (folder / "lock").open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         handle.seek(0)
         holder = handle.read().strip() or "another process"
         handle.close()
         raise ProgramError(
-            f"{folder} is in use by {holder}; end it, or use another folder: baton.init(folder=...)"
+            f"{folder} is in use by {holder}; end it, or use another folder: baton.init(folder=...){child_hint()}"
         ) from None
     handle.truncate(0)
     handle.write(f"process {os.getpid()}\n")

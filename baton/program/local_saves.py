@@ -12,6 +12,7 @@ from typing import Any
 
 from baton.program.backend import Mark, Saved, SaveRequest
 from baton.program.checks import saved_files
+from baton.program.errors import ProgramError
 from baton.program.local_tables import replace_file
 from baton.system.caches import sync_directory
 
@@ -41,7 +42,7 @@ class LocalSaves:
                 found = _read(path)
                 self._delete_oldest()  # a kill may have come between a save and the deletion after it
                 return found
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, ProgramError) as error:
                 aside = path.with_name(f"damaged-{path.name}")
                 path.rename(aside)
                 print(f"baton: {path} cannot be used ({error}); it is now {aside.name}", file=sys.stderr)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-import threading
 import time
 from pathlib import Path
 
 from baton.program.backend import Point
+from baton.program.call_lock import CallLock
+from baton.program.errors import ProgramError
 from baton.system.caches import sync_directory
 
 _FLUSH_SECONDS = 1.0
@@ -24,7 +25,7 @@ class Series:
     """
 
     def __init__(self, file: Path, size: int | None) -> None:
-        self._lock = threading.Lock()
+        self._lock = CallLock()
         self._points: list[Point] = []
         self._flushed_at = time.monotonic()
         # Unbuffered: a process that is forked must not have a copy of bytes that are not yet written.
@@ -79,11 +80,8 @@ class History:
 
     def __init__(self, file: Path, rows: int) -> None:
         self._file = file
-        self._lock = threading.Lock()
-        self._rows: list[dict[str, str]] = []
-        if file.exists():
-            with file.open(newline="", encoding="utf-8") as read:
-                self._rows = [dict(row) for row in csv.DictReader(read)][:rows]
+        self._lock = CallLock()
+        self._rows = _rows_of(file)[:rows]
         self._write()
 
     def __len__(self) -> int:
@@ -105,6 +103,18 @@ class History:
         writer.writeheader()
         writer.writerows(self._rows)
         replace_file(self._file, text.getvalue().encode())
+
+
+def _rows_of(file: Path) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    try:
+        with file.open(newline="", encoding="utf-8") as read:
+            return [dict(row) for row in csv.DictReader(read)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ProgramError(
+            f"{file} is damaged ({error}). Put a good copy there, or delete it: the run then continues without its rows"
+        ) from None
 
 
 def replace_file(file: Path, content: bytes) -> None:

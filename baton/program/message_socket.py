@@ -6,10 +6,10 @@ import contextlib
 import json
 import os
 import socket
-import threading
 from collections.abc import Mapping
 from typing import Any
 
+from baton.program.call_lock import CallLock
 from baton.program.protocol import MAX_LINE, ProtocolError
 
 _READ = 2**16
@@ -30,7 +30,7 @@ class MessageSocket:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._received = bytearray()
-        self._lock = threading.Lock()
+        self._lock = CallLock()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Sends one message. Waits while the other side does not read.

@@ -12,6 +12,7 @@ from typing import Any
 
 from baton.program import checks
 from baton.program.backend import Backend, Saved, SaveRequest
+from baton.program.call_lock import CallLock
 from baton.program.control import Control
 from baton.program.errors import ProgramError, Stopped
 from baton.program.forks import tell_after_fork
@@ -53,6 +54,7 @@ class Run:
         self._signals = signals
         self._saver = Saver(backend, control)
         self._saves_at_check = 0
+        self._epoch_lock = CallLock()
         self._last_epoch = backend.saved.last_epoch if backend.saved else None
         self._unusable = ""
         self._must_restore = backend.saved is not None
@@ -152,6 +154,8 @@ class Run:
             ProgramError: a name is invalid, or a value is not a finite number.
         """
         self._recording()
+        if type(metrics) is not dict:
+            checks.mapping(metrics, "metrics", "a dict of names and numbers")
         at, now = checks.count(step, "step"), time.time()
         points = [(*checks.metric(name, value, "metrics"), now) for name, value in metrics.items()]
         if points:
@@ -162,19 +166,20 @@ class Run:
     def epoch(self, metrics: Mapping[str, Any], *, epoch: int, step: int) -> None:
         """Adds a row to the history: what is measured once an epoch.
 
-        `epoch`: counts from 1, and increases from row to row. `step`: steps finished.
+        `epoch`: counts from 1, at most 100,000, and increases from row to row. `step`: steps finished.
 
         Raises:
-            ProgramError: the epoch is 0 or has a row, a name is invalid, or a value is not a finite number.
+            ProgramError: the epoch is 0, too large or not after that of the last row, a name is invalid, or a value is
+                not a finite number.
         """
         self._recording()
-        number = checks.count(epoch, "epoch")
-        if number < 1:
-            raise ProgramError("epoch: rows count from 1: pass epoch=epoch + 1")
-        if self._last_epoch is not None and number <= self._last_epoch:
-            raise ProgramError(f"epoch: {number} comes after {self._last_epoch}, and epochs only increase")
-        self._backend.epoch(number, checks.count(step, "step"), checks.metrics(metrics))
-        self._last_epoch = number
+        number = checks.epoch(epoch)
+        at, values = checks.count(step, "step"), checks.metrics(metrics)
+        with self._epoch_lock:
+            if self._last_epoch is not None and number <= self._last_epoch:
+                raise ProgramError(f"epoch: {number} comes after {self._last_epoch}, and epochs only increase")
+            self._backend.epoch(number, at, values)
+            self._last_epoch = number
         self._control.calls += 1
 
     def check(self) -> None:
@@ -214,9 +219,11 @@ class Run:
         """
         self._usable()
         checks.artifact_name(name)
-        if not Path(path).is_file():
-            raise ProgramError(f"publish({name!r}): {path} is not a file")
-        self._backend.publish(name, Path(path))
+        file = checks.path(path, "path")
+        if not file.is_file():
+            what = "a folder: publish one file, such as an archive of it" if file.is_dir() else "not a file"
+            raise ProgramError(f"publish({name!r}): {path} is {what}")
+        self._backend.publish(name, file)
 
     def progress(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from baton.program import checks
 from baton.program.control import Control
 from baton.program.errors import ProgramError
 from baton.program.protocol import SOCKET_VARIABLE
@@ -34,7 +35,8 @@ def init(
     saves stay.
 
     Raises:
-        ProgramError: another process uses the folder, the worker refuses this process, or a setting is invalid.
+        ProgramError: another process uses the folder, it cannot be written, the worker refuses this process, or an
+            argument or a setting is invalid.
 
     >>> import baton, tempfile
     >>> with tempfile.TemporaryDirectory() as folder, baton.init(folder, params={"lr": 0.1}) as run:
@@ -42,6 +44,9 @@ def init(
     (0.1, 1)
     """
     global _current  # noqa: PLW0603 - there is one run in a process
+    defaults = checks.mapping({} if params is None else params, "params")
+    sources = {name: checks.path(one, f"data.{name}") for name, one in checks.mapping(data or {}, "data").items()}
+    at = None if folder is None else checks.path(folder, "folder")
     if _current is not None and SOCKET_VARIABLE in os.environ:
         raise ProgramError("this process has its run: baton.init() was called before")
     if _current is not None:
@@ -50,12 +55,12 @@ def init(
         from baton.program.attached import AttachedBackend
 
         control = Control()
-        run = Run(AttachedBackend(control, params or {}), control)
+        run = Run(AttachedBackend(control, defaults), control)
     else:
         from baton.program.local import FOLDER, LocalBackend, save_every
 
         control = Control(save_every())
-        run = Run(LocalBackend(Path(folder or FOLDER), params or {}, data or {}), control, StopSignals(control))
+        run = Run(LocalBackend(at or Path(FOLDER), defaults, sources), control, StopSignals(control))
     _current = run
     atexit.register(run.close)
     return run

@@ -60,11 +60,13 @@ def _free(folder: Path) -> str:
 
 
 def megabytes(count: int) -> str:
-    """A size in bytes as text in MB.
+    """A size in bytes as text in MB, a small one in kB.
 
-    >>> megabytes(248_100_043), megabytes(123_456)
-    ('248 MB', '0.12 MB')
+    >>> megabytes(248_100_043), megabytes(123_456), megabytes(2_869)
+    ('248 MB', '0.12 MB', '2.9 kB')
     """
+    if count < 10_000:
+        return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:,.0f} MB" if count >= 10_000_000 else f"{count / 1e6:.2f} MB"
 
 

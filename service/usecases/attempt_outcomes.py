@@ -99,7 +99,7 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     attempt.phase = known(Phase, sent["phase"]) or attempt.phase
     if message.progress is not None:
         progress.keep(job, attempt, sent["progress"], {})
-        attempt.end_step = message.progress.global_step
+        attempt.end_step = max(attempt.end_step or 0, message.progress.global_step)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from baton.domain.epochs import MAX_PROGRAM_EPOCHS
 from baton.domain.errors import FieldError
 from baton.domain.extensions import PROGRAMS
 from baton.domain.lenient_reading import names
+from baton.domain.program_limits import too_many_epochs
 from baton.domain.states import StageEvent, StageState, next_stage_state
 from baton.domain.wire import ClassifierRow, EpochRecord, EpochRow
 from service.db.tables import Epoch, Job, Stage
@@ -56,11 +56,8 @@ def _stage(unit: Unit, job: Job, row: EpochRow) -> Stage | None:
             raise BadMessage([FieldError("row.stage", f"the job has no stage {row.stage}")])
         if (row.stage, row.stage_epoch) != (1, row.epoch):
             raise BadMessage([FieldError("row.stage_epoch", "must equal `epoch`, in stage 1: the job is a program")])
-        if row.epoch > MAX_PROGRAM_EPOCHS:
-            text = (
-                f"must be at most {MAX_PROGRAM_EPOCHS} for a program: record fewer epochs, and log the others as series"
-            )
-            raise BadMessage([FieldError("row.epoch", text)])
+        if problem := too_many_epochs(row.epoch):
+            raise BadMessage([FieldError("row.epoch", problem)])
         return None
     if missing := [FieldError(f"row.{name}", "is required") for name in _REQUIRED if getattr(row, name) is None]:
         raise BadMessage(missing)

@@ -39,6 +39,20 @@ def test_a_program_shows_what_it_runs_and_no_stages(page: Page, gallery: Gallery
     expect(page.locator('[data-action="clone"]')).to_be_visible()
 
 
+def test_programs_without_rows_are_compared_by_their_series(page: Page, gallery: Gallery) -> None:
+    ids = [gallery.ids[name] for name in (JOB, "digits-demo")]
+    for one in ids:
+        make_it_a_program(page, one)
+    page.route(re.compile(r"/history(\?.*)?$"), lambda route: route.fulfill(json={"items": []}))
+    page.goto("/compare?" + "&".join(f"job={one}" for one in ids))
+    expect(page.get_by_label("Curve")).to_have_value("step:grad_norm")
+    expect(page.locator(".u-legend .u-value").nth(1)).not_to_have_text("–")
+    expect(page.get_by_label("Curve").locator("option", has_text="validation accuracy")).to_have_count(0)
+    page.goto(f"/jobs/{ids[0]}")
+    expect(page.get_by_role("region", name="Curves")).to_contain_text("Curves appear after the first run.epoch()")
+    expect(page.get_by_role("link", name="Report")).to_have_count(0)
+
+
 def test_a_session_without_the_scope_is_not_offered_to_start_a_program(browser: Browser, gallery: Gallery) -> None:
     with gallery.service.client() as http:
         made = http.post("/v1/tokens", json={"name": "trainer", "scopes": ["read", "submit"]}).json()

@@ -55,6 +55,7 @@ def test_the_options_become_a_spec(baton: Baton, fake: FakeService, pushed: list
 def test_the_options_change_a_spec_in_a_file(baton: Baton, fake: FakeService, pushed: list[Path]) -> None:
     Path("job.yaml").write_text("name: mine\nprogram: {command: [python, train.py]}\nparams: {lr: 3e-4, seed: 1}\n")
     Path("more.yaml").write_text("seed: 2\n")
+    Path("train.py").touch()
     assert baton("submit", "job.yaml", "--code", ".", "--params", "more.yaml", "--name", "other").exit_code == 0
     assert sent(fake) == {
         "name": "other",
@@ -88,6 +89,8 @@ def test_a_program_without_code_has_its_own_name(baton: Baton, fake: FakeService
         (["--program", "x", "--params", "{a: ["], "is not JSON or YAML"),
         (["--program", "x", "--params", "list.yaml"], "must be a mapping"),
         (["--program", "x", "--code", ".", "--set", "limits.no=1"], "limits.no"),
+        (["--program", "python nowhere.py", "--code", "."], "nowhere.py is not in ., where the command runs"),
+        (["--program", "python code/own.py", "--code", "code"], "is not in code, where the command runs; write own.py"),
     ],
 )
 def test_a_wrong_option_is_bad_usage_and_sends_nothing(
@@ -95,6 +98,8 @@ def test_a_wrong_option_is_bad_usage_and_sends_nothing(
 ) -> None:
     Path("list.yaml").write_text("- 1\n")
     Path("plain.yaml").write_text("name: x\n")
+    Path("code").mkdir()
+    Path("code/own.py").touch()
     result = baton("submit", *arguments)
     assert (result.exit_code, complaint in result.stderr) == (2, True), result.output
     assert (pushed, [one for one in fake.requests if one[0] == "POST"]) == ([], [])

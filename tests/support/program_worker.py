@@ -32,7 +32,7 @@ from baton.program.protocol import (
 from tests.support.service import ROOT
 
 SECRET = "the secret of this attempt"
-SECONDS = 30
+SECONDS = 60
 
 
 class ProgramWorker:

@@ -86,6 +86,11 @@ class Lease:
         """The phase that was set last."""
         return self._phase
 
+    @property
+    def progress(self) -> Progress | None:
+        """The progress that was set last."""
+        return self._progress
+
     def _run(self) -> None:
         answered = time.monotonic()
         while not self._closed and self.lost is None:

@@ -105,6 +105,8 @@ class Runner:
             with PreemptionReporter(self.client, grant, self.notice):
                 finish = self._end(grant, lease, pace)
             finish = finish.model_copy(update={"seconds": lease.watch.seconds(), "phase": lease.phase})
+            if finish.outcome is Outcome.SUCCEEDED:  # the last heartbeat may be some seconds old
+                finish = finish.model_copy(update={"progress": lease.progress})
             self._give_back(grant, finish)
             log.info("%s: %s", finish.outcome, finish.message or "done")
             return finish

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from baton.domain.manifest import FILES, FileEntry
+from baton.domain.program_limits import path_problem
 from baton.storage import ObjectAccess
 from baton.storage.checksum import Crc32c
 from baton.storage.errors import Corrupted, InvalidName
@@ -29,8 +30,6 @@ TRANSFERS = min(4, max(2, cpus()))
 Checksums and encryption need a CPU for each transfer."""
 MAX_FILES = 20_000
 RESTORING = "restoring a checkpoint"
-LONGEST_PREFIX = 120
-"""Characters of a checkpoint's prefix and a slash, which the name of each object contains."""
 
 
 class UnusableFolder(ValueError):
@@ -53,9 +52,11 @@ class SavedFolder:
         Raises:
             UnusableFolder: it contains something that is not a plain file, or a name that a store refuses.
         """
-        found = {f"{FILES}/{path.relative_to(self.path).as_posix()}": path for path in _plain_files(self.path)}
-        for name in found:
-            _check_name(name)
+        names = {path.relative_to(self.path).as_posix(): path for path in _plain_files(self.path)}
+        for name in names:
+            if problem := path_problem(name):
+                raise UnusableFolder(f"the name {name[:200]!r} {problem}: use another name")
+        found = {f"{FILES}/{name}": path for name, path in names.items()}
         return dict(sorted(found.items(), key=lambda one: (-one[1].stat().st_size, one[0])))
 
     def remove(self) -> None:
@@ -78,14 +79,6 @@ def _plain_files(folder: Path) -> list[Path]:
         if len(found) > MAX_FILES:
             raise UnusableFolder(f"it has more than {MAX_FILES:,} files: save fewer, for example in one archive")
     return found
-
-
-def _check_name(name: str) -> None:
-    try:
-        checked_name("x" * LONGEST_PREFIX + "/" + name)
-    except InvalidName as error:
-        shown = name.removeprefix(f"{FILES}/")
-        raise UnusableFolder(f"the name {shown[:200]!r} cannot be stored: {error}") from error
 
 
 def upload_folder(

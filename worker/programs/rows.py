@@ -11,6 +11,9 @@ from baton.domain.epochs import improves
 from baton.domain.spec import MonitorSpec
 from baton.domain.wire import BestMetric, EpochRow
 
+SHOWN = 20
+"""Names in a message."""
+
 
 def program_row(*, epoch: int, step: int, metrics: Mapping[str, float], attempt: int, seconds: float) -> EpochRow:
     """The row of an epoch of a program. `seconds`: since the row before it. Raises ValidationError."""
@@ -29,7 +32,7 @@ def program_row(*, epoch: int, step: int, metrics: Mapping[str, float], attempt:
 class Rows:
     """Rows in the order of their epochs. Rows are only appended; other threads may read what `taken` returned.
 
-    `best`: the best metric so far by `monitor`.
+    `best`: the best metric so far by `monitor`. `names`: of all metrics of rows and saves so far.
     """
 
     def __init__(
@@ -39,8 +42,12 @@ class Rows:
         self._rows: list[EpochRow] = []
         self._json: list[bytes] = []
         self.best = best
+        self.names = set[str]()
         for row in rows:
             self._keep(row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     @property
     def last(self) -> EpochRow | None:
@@ -60,6 +67,17 @@ class Rows:
             self.best = BestMetric(metric=monitor.metric, value=value, stage=1, epoch=row.epoch)
         return self.best
 
+    def missing(self) -> str | None:
+        """What to do if `monitor` names a metric that no row and no save has had; None: it has come, or is not set."""
+        monitor = self._monitor
+        if monitor is None or self.best is not None or monitor.metric in self.names:
+            return None
+        names = ", ".join(sorted(self.names)[:SHOWN]) or "no metric"
+        return (
+            f"no row and no save has the metric {monitor.metric} of `monitor` so far, only: {names}. Pass it to "
+            "run.epoch(), and to run.save(metrics=...) for the best checkpoint; run.log() does not count"
+        )
+
     def taken(self, last_epoch: int | None) -> TakenRows:
         """The rows up to this epoch; None: no row."""
         count = sum(1 for row in self._rows if last_epoch is not None and row.epoch <= last_epoch)
@@ -67,6 +85,7 @@ class Rows:
 
     def _keep(self, row: EpochRow) -> None:
         self._rows.append(row)
+        self.names.update(row.metrics)
         self._json.append(row.model_dump_json().encode())
 
 

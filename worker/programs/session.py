@@ -16,18 +16,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from baton.domain.epochs import improves
-from baton.domain.manifest import RESERVED_NAMES
-from baton.domain.metric_names import METRIC_NAME, is_system
+from baton.domain.program_limits import RESERVED_NAMES, too_many_epochs
 from baton.domain.spec import ProgramJobSpec
 from baton.domain.wire import CheckpointRole, Phase, Position, Progress
 from baton.program import protocol
-from baton.program.protocol import MAX_CURSOR, SavedState, Welcome, is_point
+from baton.program.protocol import MAX_CURSOR, SavedState, Welcome
 from baton.storage.port import OCTETS
 from worker.attempt.protocols import ProgramControl
 from worker.checkpointing.saved_folder import SavedFolder, UnusableFolder
 from worker.checkpointing.series_buffer import Point
 from worker.checkpointing.snapshot import Snapshot
 from worker.ipc.progress import advanced
+from worker.programs.points import is_allowed
 from worker.programs.rows import Rows, program_row
 from worker.programs.server import RequestError
 from worker.programs.state import Heard, ProgramCursor
@@ -36,11 +36,11 @@ MAX_NOTES = 1_000
 """Notes of an attempt. Further ones are left out."""
 MAX_SHOWN = 20
 """Newest values of series that a heartbeat contains."""
-MAX_STEP, MAX_TIME = 2**53, 1e10
+ROWS_BEFORE_MISSING = 5
+"""A metric may be measured only every few epochs."""
 UNKNOWN_STALL_SECONDS = 1.0
 """The assumed cost of a save if the program does not tell it."""
 _ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_METRIC = re.compile(METRIC_NAME)
 
 
 class ProgramSession:
@@ -61,6 +61,7 @@ class ProgramSession:
         self._cursor = ProgramCursor.model_validate(snapshot.cursor) if snapshot else ProgramCursor()
         self._rows = Rows(spec.monitor, self._cursor.history, self._cursor.best_row)
         self._best_saved = self._cursor.best_saved
+        self._told_missing = False
         self._numbers = count(1)
         self._progress = protocol.Progress()
         self._shown: dict[str, float] = {}
@@ -87,6 +88,12 @@ class ProgramSession:
     def results(self) -> dict[str, float]:
         """The metrics of the last row."""
         return dict(self._rows.last.metrics) if self._rows.last else {}
+
+    def tell_missing_metric(self) -> None:
+        """Adds an event if `monitor` names a metric that no row and no save has had so far."""
+        if not self._told_missing and (text := self._rows.missing()):
+            self._told_missing = True
+            self._control.note("metric_missing", text)
 
     def resend(self) -> None:
         """Records the rows again that were not recorded when the restored checkpoint was written."""
@@ -132,6 +139,8 @@ class ProgramSession:
 
     def _keep_progress(self, request: protocol.Progress) -> None:
         self._progress = request
+        if self.heard.active:  # the last one may come at the very end, without a step after it
+            self._control.tell(Phase.TRAINING, self._shown_progress(), self._shown)
 
     def _step(self, request: protocol.Step) -> None:
         if request.calls != self.heard.calls:
@@ -142,7 +151,7 @@ class ProgramSession:
         self.heard.stopped = True
 
     def _hello_again(self, _request: protocol.Hello) -> None:
-        raise RequestError("hello: this program is attached already")
+        raise RequestError("this program is attached already")
 
     def _advanced(self, step: int | None) -> None:
         """The program has made progress, and has perhaps finished or begun this step."""
@@ -160,27 +169,27 @@ class ProgramSession:
         if step is None and told.step is None:
             return None
         now = max(step or 0, told.step or 0)
-        total = max(told.total or 0, now)
+        total = max(told.total, now) if told.total else 0
         if self._begun_step is None:
             self._begun_step, self._begun = now, time.monotonic()
         rate = (now - self._begun_step) / max(time.monotonic() - self._begun, 1e-3)
         epoch = told.epoch if told.epoch is not None else (self._rows.last.epoch if self._rows.last else 0)
         return Progress(
-            stage=1,
-            stages=1,
+            stage=0,
+            stages=0,
             epoch=epoch,
-            epochs=max(told.epochs or 0, epoch),
-            step=now,
-            steps=total,
+            epochs=max(told.epochs, epoch) if told.epochs else 0,
+            step=0,
+            steps=0,
             global_step=now,
             total_steps=total,
-            eta_seconds=(total - now) / rate if told.total and rate else None,
+            eta_seconds=(total - now) / rate if total and rate else None,
         )
 
     def _log(self, request: protocol.Log) -> None:
-        wrong = next((one for one in request.points if not _is_valid(one)), None)
+        wrong = next((one for one in request.points if not is_allowed(one)), None)
         if wrong is not None:
-            raise RequestError(f"log: {str(wrong)[:200]} is not a point: name, step, finite number, Unix seconds")
+            raise RequestError(f"{str(wrong)[:200]} is not a point: name, step, finite number, Unix seconds")
         points = [Point(*one) for one in request.points]
         for point in points:
             if point.name in self._shown or len(self._shown) < MAX_SHOWN:
@@ -191,9 +200,11 @@ class ProgramSession:
     def _epoch(self, request: protocol.Epoch) -> None:
         last = self._rows.last
         if request.epoch < 1:
-            raise RequestError(f"epoch={request.epoch}: rows count from 1: pass epoch=epoch + 1")
+            raise RequestError("rows count from 1: pass epoch=epoch + 1")
         if last is not None and request.epoch <= last.epoch:
-            raise RequestError(f"epoch={request.epoch}: the last row has epoch {last.epoch}, and epochs only increase")
+            raise RequestError(f"{request.epoch} comes after {last.epoch}, and epochs only increase")
+        if problem := too_many_epochs(request.epoch):
+            raise RequestError(problem)
         now = time.monotonic()
         try:
             row = program_row(
@@ -204,34 +215,25 @@ class ProgramSession:
                 seconds=now - self._row_at,
             )
         except ValidationError as error:
-            raise RequestError(f"epoch: {error.errors()[0]['msg']}") from error
+            raise RequestError(str(error.errors()[0]["msg"])) from error
         self._row_at = now
         self._control.epoch(row, self._rows.append(row), stage_finished=False)
+        if len(self._rows) >= ROWS_BEFORE_MISSING:
+            self.tell_missing_metric()
         self._advanced(request.step)
 
     def _save(self, request: protocol.Save) -> None:
         folder = self._take(request)
-        monitor = self._spec.monitor
-        value = request.metrics.get(monitor.metric) if monitor else None
-        roles = {CheckpointRole.LATEST}
-        if monitor is not None and value is not None and improves(value, self._best_saved, monitor.mode):
-            self._best_saved = value
-            roles.add(CheckpointRole.BEST)
-        history = self._rows.taken(request.last_epoch)
-        cursor = ProgramCursor(
-            cursor=request.cursor,
-            epoch=request.epoch,
-            last_epoch=request.last_epoch,
-            last_point=request.last_point_step,
-            best_row=self._rows.best,
-            best_saved=self._best_saved,
-        )
-        position = Position(stage=0, epoch=0, step=request.step, global_step=request.step)
-        snapshot = Snapshot(position, folder, cursor.model_dump(mode="json", exclude={"history"}), history=history)
+        try:
+            snapshot, roles = self._snapshot_of(request, folder)
+        except ValueError as error:  # of Pydantic: too many objects in each other
+            folder.remove()
+            raise RequestError(f"the cursor cannot be stored ({error}); write it into a file of the save") from error
+        self._rows.names.update(request.metrics)
         self._control.save(
             self._control.name_checkpoint(request.step),
             snapshot,
-            frozenset(roles),
+            roles,
             stall=UNKNOWN_STALL_SECONDS if request.stall is None else request.stall,
             last_point=request.last_point_step,
             settled=folder.remove,
@@ -239,32 +241,52 @@ class ProgramSession:
         self.heard.saved_step, self.heard.saved_at = request.step, time.monotonic()
         self._advanced(request.step)
 
+    def _snapshot_of(self, request: protocol.Save, folder: SavedFolder) -> tuple[Snapshot, frozenset[CheckpointRole]]:
+        monitor = self._spec.monitor
+        value = request.metrics.get(monitor.metric) if monitor else None
+        roles, best = {CheckpointRole.LATEST}, self._best_saved
+        if monitor is not None and value is not None and improves(value, best, monitor.mode):
+            roles, best = {*roles, CheckpointRole.BEST}, value
+        history = self._rows.taken(request.last_epoch)
+        cursor = ProgramCursor(
+            cursor=request.cursor,
+            epoch=request.epoch,
+            last_epoch=request.last_epoch,
+            last_point=request.last_point_step,
+            best_row=self._rows.best,
+            best_saved=best,
+        )
+        position = Position(stage=0, epoch=0, step=request.step, global_step=request.step)
+        stored = cursor.model_dump(mode="json", exclude={"history"})
+        self._best_saved = best
+        return Snapshot(position, folder, stored, history=history), frozenset(roles)
+
     def _take(self, request: protocol.Save) -> SavedFolder:
         """Moves the folder of a save away from the program, and checks it."""
         source = Path(request.folder)
         if source.parent != self.staging or source.is_symlink() or not source.is_dir():
-            raise RequestError(f"save: {request.folder} is not a folder in {self.staging}")
+            raise RequestError(f"{request.folder} is not a folder in {self.staging}")
         if request.step < self.heard.saved_step:
-            raise RequestError(f"save: step {request.step} is before the last save at step {self.heard.saved_step}")
+            raise RequestError(f"step {request.step} is before the last save at step {self.heard.saved_step}")
         if len(json.dumps(request.cursor)) > MAX_CURSOR:
-            raise RequestError(f"save: the cursor has more than {MAX_CURSOR} bytes as JSON; write it into a file")
+            raise RequestError(f"the cursor has more than {MAX_CURSOR} bytes as JSON; write it into a file")
         folder = SavedFolder(self._saves / str(next(self._numbers)))
         source.rename(folder.path)
         try:
             folder.files()
         except UnusableFolder as error:
             folder.remove()
-            raise RequestError(f"save: {error}") from error
+            raise RequestError(str(error)) from error
         return folder
 
     def _publish(self, request: protocol.Publish) -> None:
         if not _ARTIFACT.fullmatch(request.name) or request.name in RESERVED_NAMES:
-            raise RequestError(f"publish: {request.name!r} cannot be the name of a file of the job; use another one")
+            raise RequestError(f"{request.name!r} cannot be the name of a file of the job; use another one")
         copy = self._files / str(next(self._numbers))
         try:
             shutil.copyfile(request.path, copy)
         except OSError as error:
-            raise RequestError(f"publish: {request.path} cannot be copied: {error.strerror or error}") from error
+            raise RequestError(f"{request.path} cannot be copied: {error.strerror or error}") from error
         self._control.publish(
             request.name,
             lambda path: _copy(copy, path),
@@ -277,17 +299,6 @@ class ProgramSession:
         self._notes += 1
         if self._notes <= MAX_NOTES:
             self._control.note("program", request.text)
-
-
-def _is_valid(point: Any) -> bool:
-    """Whether this is a point of a series that a program may record."""
-    return (
-        is_point(point)
-        and _METRIC.fullmatch(point[0]) is not None
-        and not is_system(point[0])
-        and 0 <= point[1] <= MAX_STEP
-        and 0 <= point[3] <= MAX_TIME
-    )
 
 
 def _copy(source: Path, target: Path) -> None:

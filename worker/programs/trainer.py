@@ -129,6 +129,7 @@ class _Run:
         stop = self._control.wanted_stop()
         finished = ended.status == 0 and not self._session.heard.stopped and not self._program.terminated
         if finished and stop is not Stop.CANCELLED:
+            self._session.tell_missing_metric()
             return self._session.results()
         if stop is not None or self._session.heard.stopped:
             log.info("the program ended with status %s after it was told to stop", ended.status)

@@ -182,6 +182,42 @@ def test_a_process_that_the_program_forks_cannot_use_its_run(worker: ProgramWork
     assert worker.seen[-1] == Note("the parent continues")
 
 
+def test_the_last_progress_is_sent_at_the_end(worker: ProgramWorker) -> None:
+    status, _, err = worker.run(
+        "import baton\nrun = baton.init()\nfor step in range(9): run.progress(step=step, total=8)"
+    )
+    assert (status, err) == (0, "")
+    told = [one for one in worker.seen if isinstance(one, Progress)]
+    assert told[-1].step == 8
+
+
+def test_a_program_that_closes_the_connection_ends(worker: ProgramWorker) -> None:
+    status, out, err = worker.run(
+        "import baton, os\n"
+        "run = baton.init()\n"
+        "os.closerange(3, 100)\n"
+        "run.epoch({'a': 1}, epoch=1, step=1)\n"
+        "print('recorded')\n"
+    )
+    assert (status, out) == (EXIT_STOPPED, "")
+    assert "A program must not close files that it has not opened" in err
+
+
+def test_a_handler_of_a_signal_cannot_call_in_the_middle_of_a_call(worker: ProgramWorker) -> None:
+    status, out, _ = worker.run(
+        "import baton, signal\n"
+        "run = baton.init()\n"
+        "def handler(*_):\n"
+        "    try: run.note('from a handler')\n"
+        "    except baton.ProgramError as error: print('let the handler only set' in str(error))\n"
+        "signal.signal(signal.SIGUSR1, handler)\n"
+        "with run._backend._send_lock: signal.raise_signal(signal.SIGUSR1)\n"
+        "run.note('the program continues')\n"
+    )
+    assert (status, out) == (0, "True\n")
+    assert worker.seen[-1] == Note("the program continues")
+
+
 def test_a_process_without_the_secret_is_refused(worker: ProgramWorker) -> None:
     status, _, err = worker.run("import baton\nbaton.init()", BATON_PROGRAM_SECRET="another")
     assert status == 1

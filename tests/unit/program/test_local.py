@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import subprocess
@@ -15,10 +18,11 @@ import numpy as np
 import pytest
 
 import baton
+from baton.program.local import LocalBackend
 from baton.program.protocol import EXIT_STOPPED
 from tests.support.service import ROOT
 
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +132,29 @@ def with_link(run: baton.Run) -> None:
         (folder / "link").symlink_to("/etc")
 
 
+def with_odd_name(run: baton.Run) -> None:
+    with run.save(step=1) as folder:
+        (folder / "a\nb").write_text("")
+
+
+def without_folder(run: baton.Run) -> None:
+    with run.save(step=1) as folder:
+        folder.rmdir()
+
+
+def nested_dicts(depth: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for _ in range(depth):
+        found = {"in": found}
+    return found
+
+
+def in_itself() -> dict[str, object]:
+    found: dict[str, object] = {}
+    found["in"] = [found]
+    return found
+
+
 def nested(run: baton.Run) -> None:
     with run.save(step=1), run.save(step=2):
         pass
@@ -141,12 +168,16 @@ WRONG: dict[str, tuple[Callable[[baton.Run], object], str]] = {
     "a cursor that is not JSON": (lambda run: run.save(step=1, cursor={"a": {1}}), "cursor: cannot be stored as JSON"),
     "a NaN in the cursor": (lambda run: run.save(step=1, cursor={"a": float("nan")}), "cursor: cannot be stored"),
     "a key that is not text": (lambda run: run.save(step=1, cursor={"a": [{1: 2}]}), r"cursor\.a\.0: the key 1"),
+    "a deep cursor": (lambda run: run.save(step=1, cursor=nested_dicts(101)), "more than 100 dicts and lists"),
+    "a cursor in itself": (lambda run: run.save(step=1, cursor=in_itself()), "or contains itself"),
     "a large cursor": (lambda run: run.save(step=1, cursor={"a": "x" * 2**20}), "write it into a file"),
     "a NaN": (lambda run: run.log({"loss": float("nan")}, step=1), r"metrics\.loss: is nan\. Metrics are finite"),
     "an array": (lambda run: run.log({"loss": np.zeros(2)}, step=1), r"metrics\.loss: must be one number, not ndarray"),
     "a name with a space": (lambda run: run.epoch({"a b": 1}, epoch=1, step=1), "'a b' is no name of a metric"),
     "a name of the worker": (lambda run: run.log({"system/cpu": 1}, step=1), "'system/cpu': the worker records"),
     "an epoch that counts from 0": (lambda run: run.epoch({}, epoch=0, step=1), "rows count from 1"),
+    "points that are no dict": (lambda run: run.log([("a", 1)], step=1), "metrics: must be a dict of names"),
+    "a large epoch": (lambda run: run.epoch({}, epoch=100_001, step=1), "epoch: 100001 is more than 100,000"),
     "no dict": (lambda run: run.epoch([1], epoch=1, step=1), "metrics: must be a dict of names and numbers"),
     "an epoch twice": (
         lambda run: (run.epoch({}, epoch=1, step=1), run.epoch({}, epoch=1, step=2)),
@@ -154,9 +185,14 @@ WRONG: dict[str, tuple[Callable[[baton.Run], object], str]] = {
     ),
     "a save without `with`": (lambda run: (run.save(step=1), run.save(step=2)), r"save\(step=1\) wrote nothing"),
     "a link": (with_link, "contains link, which is not a regular file"),
+    "a name that no store has": (with_odd_name, r"contains 'a\\nb', a name that has a backslash or a control"),
+    "a folder that is gone": (without_folder, "was deleted or replaced"),
     "a save in a save": (nested, r"save\(step=2\) inside save\(step=1\)"),
     "a late restore": (lambda run: (run.log({"a": 1}, step=0), run.restore()), r"call run\.restore\(\) before"),
     "a file that is missing": (lambda run: run.publish("a", "/nowhere"), "/nowhere is not a file"),
+    "a folder as a file": (lambda run: run.publish("a", "/"), "/ is a folder: publish one file"),
+    "no path": (lambda run: run.publish("a", None), "path: must be a path, not NoneType"),
+    "a name of a folder": (lambda run: run.publish("logs", __file__), "'logs' cannot be the name of a file"),
     "a path as a name": (lambda run: run.publish("../a", __file__), "is no name of a file to publish"),
     "unknown data": (lambda run: run.data("pets"), "data 'pets': data/pets does not exist"),
     "a closed run": (lambda run: (run.close(), run.save_due()), "the run is closed"),
@@ -194,6 +230,70 @@ def test_a_wrong_setting_names_the_variable(
         baton.init(tmp_path)
 
 
+def damaged_history(folder: Path) -> None:
+    (folder / "history.csv").write_bytes(b"\xff\xfe\0")
+    baton.init(folder)
+
+
+WRONG_STARTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "params that are no dict": (lambda at: baton.init(at, params=["lr"]), "params: must be a dict, not list"),
+    "data that is no dict": (lambda at: baton.init(at, data=["pets"]), "data: must be a dict, not list"),
+    "data that is no path": (lambda at: baton.init(at, data={"pets": 3}), r"data\.pets: must be a path, not int"),
+    "a folder that is no path": (lambda _: baton.init(3), "folder: must be a path, not int"),
+    "a file as the folder": (lambda _: baton.init(__file__), "cannot be the folder of the run: .*File exists"),
+    "a folder that cannot be made": (lambda _: baton.init("/proc/run"), "/proc/run cannot be the folder of the run"),
+    "a damaged history": (damaged_history, r"history\.csv is damaged .* or delete it"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_STARTS)
+def test_a_start_that_cannot_be_says_why(tmp_path: Path, name: str) -> None:
+    call, message = WRONG_STARTS[name]
+    with pytest.raises(baton.ProgramError, match=message):
+        call(tmp_path)
+
+
+def test_blank_params_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_PARAMS", " ")
+    with baton.init(tmp_path) as run:
+        assert run.params == {}
+
+
+def test_a_handler_of_a_signal_in_the_middle_of_a_call_gets_an_error(
+    run: baton.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def handler(*_: object) -> None:
+        with pytest.raises(baton.ProgramError) as error:
+            run.log({"loss": 2}, step=1)
+        found.append(str(error.value))
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    monkeypatch.setattr(run._backend._series, "_flush", lambda: signal.raise_signal(signal.SIGUSR1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(run._backend._series, "_flushed_at", 0.0)  # type: ignore[attr-defined]
+    run.log({"loss": 1}, step=0)
+    monkeypatch.undo()
+    signal.signal(signal.SIGUSR1, before)
+    assert found
+    assert "let the handler only set a variable" in found[0]
+
+
+def test_threads_record_each_epoch_once(run: baton.Run, tmp_path: Path) -> None:
+    def record() -> None:
+        for epoch in range(1, 20):
+            with contextlib.suppress(baton.ProgramError):
+                run.epoch({"a": 1}, epoch=epoch, step=epoch)
+
+    threads = [threading.Thread(target=record) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    rows = (tmp_path / "run/history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [str(epoch) for epoch in range(1, 20)]
+
+
 def test_params_and_data_have_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.json").write_text('{"lr": 2}')
     monkeypatch.setenv("BATON_PARAMS", str(tmp_path / "params.json"))
@@ -207,9 +307,9 @@ def test_published_files_and_notes_are_kept(run: baton.Run, tmp_path: Path) -> N
     run.publish("a.txt", tmp_path / "a.txt")
     (tmp_path / "a.txt").write_text("second")
     run.publish("a.txt", tmp_path / "a.txt")
-    run.note("half\ndone")
+    run.note("half\ndone \ud800")
     assert (tmp_path / "run/published/a.txt").read_text() == "second"
-    assert (tmp_path / "run/notes.txt").read_text() == "half done\n"
+    assert (tmp_path / "run/notes.txt").read_text() == "half done \\ud800\n"
 
 
 def test_a_cell_of_a_notebook_may_run_again(tmp_path: Path) -> None:
@@ -244,6 +344,14 @@ def test_two_processes_cannot_use_one_folder(run: baton.Run, tmp_path: Path) -> 
     other = program(code)
     _, err = other.communicate(timeout=SECONDS)
     assert f"is in use by process {os.getpid()}" in err
+
+
+def test_a_process_of_multiprocessing_is_told_where_to_begin(
+    run: baton.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.process, "parent_process", lambda: "a process")
+    with pytest.raises(baton.ProgramError, match="in the process that trains, below `if __name__ =="):
+        LocalBackend(tmp_path / "run", {}, {})
 
 
 def program(code: str, folder: Path = ROOT, **environment: str) -> subprocess.Popen[str]:

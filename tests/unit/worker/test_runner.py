@@ -11,7 +11,7 @@ from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.protocol_versions import TAKES_SERIES
 from baton.domain.reasons import Reason
-from baton.domain.wire import CheckpointRole, Outcome, Phase
+from baton.domain.wire import CheckpointRole, Outcome, Phase, Progress
 from tests.unit.worker.attempt_run import Away, Trainer, run, snapshot
 from tests.unit.worker.fake_service import OldService, Service
 from worker import system_metrics
@@ -92,6 +92,12 @@ def test_the_finish_tells_where_the_time_went(store: Away, tmp_path: Path, monke
     assert commit.stall_seconds == finish.seconds["checkpoint_stall"] == 2.0
     assert finish.seconds["startup"] == 5.0
     assert finish.phase is Phase.STOPPING
+
+
+def test_a_success_tells_the_last_progress(store: Away, tmp_path: Path) -> None:
+    told = Progress(stage=0, stages=0, epoch=3, epochs=3, step=0, steps=0, global_step=7, total_steps=7)
+    finish = run(Service(()), store, Trainer(lambda control: control.tell(Phase.TRAINING, told)), tmp_path)
+    assert finish.progress == told
 
 
 def test_heartbeats_carry_seconds_and_the_interval(store: Away, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_second_try_sends_only_what_is_missing(store: Breaking, folder: SavedF
 def test_a_name_that_cannot_be_stored_is_refused(folder: SavedFolder, name: str) -> None:
     (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
     (folder.path / name).write_bytes(b"")
-    with pytest.raises(UnusableFolder, match="cannot be stored"):
+    with pytest.raises(UnusableFolder, match="use another name"):
         folder.files()
 
 

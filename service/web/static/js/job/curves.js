@@ -2,6 +2,7 @@
 import { number } from "../core/api.js";
 import { duration, metric as shown, moment, percent, real, whole, words } from "../core/format.js";
 import { html, nothing } from "../core/html.js";
+import { at } from "../core/root.js";
 import { Chart } from "../parts/chart.js";
 import { table } from "../parts/table.js";
 import { AXES, course } from "./course.js";
@@ -21,7 +22,8 @@ export class Curves {
   }
 
   template(store) {
-    if (!store.history.length) return html`<section aria-label="Curves"><p class="empty">Curves appear after the first epoch.</p></section>`;
+    const program = Boolean(store.job.spec.program);
+    if (!store.history.length) return html`<section aria-label="Curves"><p class="empty">${program ? beforeRows(store) : "Curves appear after the first epoch."}</p></section>`;
     const charts = Object.entries(chartsOf(store.history));
     const wanted = charts.filter(([name], place) => this.chosen.get(name) ?? place < SHOWN);
     return html`<section aria-label="Curves">
@@ -29,7 +31,7 @@ export class Curves {
         <fieldset class="segments"><legend class="hidden">Along</legend>
           ${Object.entries(AXES).map(([name, title]) => html`<label><input type="radio" name="axis" value=${name} .checked=${this.axis === name} @change=${() => this.along(name)} />${title}</label>`)}
         </fieldset>
-        <span class="key"><i class="key-stage"></i>stages <i class="key-mark"></i>interruptions</span>
+        <span class="key">${program ? nothing : html`<i class="key-stage"></i>stages `}<i class="key-mark"></i>interruptions</span>
       </div>
       ${charts.length > SHOWN ? this.choice(charts, wanted) : nothing}
       <div class="charts">${wanted.map(([name, chart]) => this.card(name, chart))}</div>
@@ -104,6 +106,8 @@ export class Curves {
     this.charts.clear();
   }
 }
+
+const beforeRows = ({ id }) => html`Curves appear after the first <code>run.epoch()</code>. What <code>run.log()</code> records is below <a href=${at(`/jobs/${id}/series`)}>Series</a>.`;
 
 // Values that cannot be drawn leave a gap, such as 0 on a logarithmic scale.
 const finite = (value, log) => (Number.isFinite(value) && (!log || value > 0) ? value : null);

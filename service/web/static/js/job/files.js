@@ -44,9 +44,9 @@ const checkpoint = (one, program) => html`<tr>
 
 const milliseconds = (seconds) => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : duration(seconds));
 
-export function artifacts({ artifacts: all }) {
+export function artifacts({ job, artifacts: all }) {
   if (!all) return empty("Loading…");
-  if (!all.length) return empty("No file yet. The first ones appear after the first epoch.");
+  if (!all.length) return empty(job.spec.program ? "No file yet. A program adds one by run.publish()." : "No file yet. The first ones appear after the first epoch.");
   return html`<section>${table("Files", ARTIFACTS, all.map(artifact))}</section>`;
 }
 
@@ -66,6 +66,7 @@ export class Report {
   template(store) {
     if (!store.artifacts) return empty("Loading…");
     const found = store.artifacts.find((one) => one.name === REPORT);
+    if (!found && store.job.spec.program) return empty("A program has no report. The files that it published are below Files.");
     if (!found) return empty("No report yet. A worker makes the first one some seconds after the first epoch.");
     this.shown ??= found.crc32c;
     const path = at(`/v1/jobs/${store.id}/report`);

@@ -30,7 +30,7 @@ export function comparePage(root, { query }) {
       const rows = await Promise.all(ids.map((id) => items(`/v1/jobs/${id}/history`)));
       rows.forEach((history, k) => state.histories.set(ids[k], history));
       await state.series.load();
-      show(state.chosen ?? initial(state));
+      show(state.chosen ?? initial(state) ?? "");
       state.error = "";
     } catch (error) {
       state.error = error.message;
@@ -111,31 +111,34 @@ function template(ids, state, choose) {
   if (ids.length < 2) return empty("Select two or more jobs in the list to compare them.");
   return html`<div class="head"><h1>Compare</h1></div>
     <p class="error" role="alert">${state.error}</p>
-    ${state.jobs && state.metric ? content(state, choose) : empty("Loading…")}`;
+    ${state.jobs && state.metric !== null ? content(state, choose) : empty("Loading…")}`;
 }
 
 // The metrics of all jobs: those of a classifier first, if there is one.
-function metricsOf({ histories }) {
+function metricsOf({ jobs, histories }) {
   const all = [...histories.values()];
-  const classifiers = all.some(isClassifier) || !all.some((history) => history.length);
+  const classifiers = all.some(isClassifier) || (!all.some((history) => history.length) && !jobs.every((job) => job.spec.program));
   return [...new Set([...(classifiers ? OF_CLASSIFIER : []), ...all.flatMap(namesOf).sort()])];
 }
 
-// The metric by which the first job is judged, if it has one.
+// The metric by which the first job is judged, if it has one. Programs may have only series, or nothing yet.
 function initial(state) {
   const names = metricsOf(state);
   const best = state.jobs.map((job) => job.best?.metric).find((name) => names.includes(name));
-  return best ?? names[0];
+  const [first] = state.series.names;
+  return best ?? names[0] ?? (first && `${BY_STEP}${first}`);
 }
 
-const content = (state, choose) => html`<div class="tools"><label>Curve <select @change=${(event) => choose(event.target.value)}>
-    ${metricsOf(state).map((one) => option(one, words(one), state.metric))}
-    ${seriesOptions(state)}</select></label></div>
-  <figure class="card"><div class="plot" data-plot=${state.metric}></div></figure>
+const content = (state, choose) => html`${state.metric ? curve(state, choose) : empty("No curve yet: no job has recorded a metric.")}
   <h2>Results</h2>
   ${table("Results", ["What", ...state.jobs.map(title)], results(state.jobs))}
   <h2>Where the specs differ</h2>
   ${differences(state.jobs)}`;
+
+const curve = (state, choose) => html`<div class="tools"><label>Curve <select @change=${(event) => choose(event.target.value)}>
+    ${metricsOf(state).map((one) => option(one, words(one), state.metric))}
+    ${seriesOptions(state)}</select></label></div>
+  <figure class="card"><div class="plot" data-plot=${state.metric}></div></figure>`;
 
 const seriesOptions = ({ series: { names }, metric }) =>
   names.length ? html`<optgroup label="By step">${names.map((name) => option(`${BY_STEP}${name}`, name, metric))}</optgroup>` : nothing;
@@ -149,7 +152,7 @@ function results(jobs) {
   const line = (name, cells) => html`<tr><th scope="row">${name}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`;
   return [
     line("status", jobs.map((job) => badge(job.status))),
-    line("best", jobs.map((job) => (job.best ? `${shown(job.best.metric, number(job.best.value))} (epoch ${job.best.epoch})` : "–"))),
+    line("best", jobs.map((job) => (job.best ? `${job.spec.program ? `${words(job.best.metric)} ` : ""}${shown(job.best.metric, number(job.best.value))} (epoch ${job.best.epoch})` : "–"))),
     line("goodput", jobs.map((job) => percent(job.goodput.goodput))),
     line("interrupted", jobs.map((job) => job.preemptions)),
     ...names.map((name) => line(words(name), jobs.map((job) => (name in job.results ? shown(name, number(job.results[name])) : "–")))),

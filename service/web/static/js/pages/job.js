@@ -41,7 +41,7 @@ export function jobPage(root, { parts: [id, tab], query, may }) {
     if (!store.job) return html`<p class="empty" role="status">${store.missing ? "There is no such job." : store.error || "Loading…"}</p>`;
     return html`${head(store, may, () => store.refresh())}
       <p class="hidden" role="status">${said(store.job)}</p>
-      <nav class="tabs" aria-label="Parts of the job">${Object.entries(TABS).map(([name, title]) => html`<a href=${at(`/jobs/${id}${name === "overview" ? "" : `/${name}`}`)} aria-current=${state.tab === name ? "page" : nothing}>${title}</a>`)}</nav>
+      <nav class="tabs" aria-label="Parts of the job">${Object.entries(TABS).filter(([name]) => name !== "report" || !store.job.spec.program).map(([name, title]) => html`<a href=${at(`/jobs/${id}${name === "overview" ? "" : `/${name}`}`)} aria-current=${state.tab === name ? "page" : nothing}>${title}</a>`)}</nav>
       <div class="tab" data-tab=${state.tab}>${views[state.tab]() || empty("Nothing yet.")}</div>`;
   }
 

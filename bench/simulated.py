@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from baton.domain.manifest import MANIFEST, checkpoint_prefix
+from baton.domain.protocol_versions import SPEC_VERSION
 from baton.storage import BlobStore
 from bench.http_load import Target
 from tests.support.jobs import tiny
@@ -51,13 +52,18 @@ class Held:
         }
 
 
+def worker_info(name: str, pid: int = 1) -> dict[str, Any]:
+    """A worker that may claim any job of this version."""
+    return {"name": name, "host": "bench", "pid": pid, "version": "0", "spec_version": SPEC_VERSION}
+
+
 def hold(http: httpx.Client, many: int) -> list[Held]:
     """Submit jobs and claim their attempts."""
     held = []
     for number in range(many):
         job = http.post("/v1/jobs", json=tiny(name=f"held-{number}")).json()["id"]
         attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
-        worker = {"name": f"sim-{number}", "host": "bench", "pid": number, "version": "0"}
+        worker = worker_info(f"sim-{number}", number)
         grant = http.post(f"/v1/attempts/{attempt}/claim", json={"claim_id": uuid.uuid4().hex, "worker": worker})
         held.append(Held(job, attempt, grant.raise_for_status().json()["fence"]))
     return held
@@ -65,8 +71,7 @@ def hold(http: httpx.Client, many: int) -> list[Held]:
 
 def train(http: httpx.Client, store: BlobStore, job: str, attempt: str) -> None:
     """Report a short job from claim to end, as a worker does."""
-    worker = {"name": "crowd", "host": "bench", "pid": 1, "version": "0"}
-    claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
+    claim = {"claim_id": uuid.uuid4().hex, "worker": worker_info("crowd")}
     grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()
     http.headers["Authorization"], own = f"Bearer {grant['token']}", http.headers["Authorization"]
     fence = grant["fence"]

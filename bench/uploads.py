@@ -28,7 +28,7 @@ from baton.storage import crc32c_of
 from bench.figures import heading, table
 from bench.http_load import Line, Target, at_intervals
 from bench.outage import RATIO, pin
-from bench.simulated import Held
+from bench.simulated import Held, worker_info
 from tests.support.jobs import tiny
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, running_service
@@ -68,8 +68,7 @@ def _writers(http: httpx.Client, many: int) -> list[Writer]:
     for number in range(many):
         job = http.post("/v1/jobs", json=tiny(name=f"held-{number}")).json()["id"]
         attempt = http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
-        worker = {"name": f"sim-{number}", "host": "bench", "pid": number, "version": "0"}
-        claim = {"claim_id": uuid.uuid4().hex, "worker": worker}
+        claim = {"claim_id": uuid.uuid4().hex, "worker": worker_info(f"sim-{number}", number)}
         grant = http.post(f"/v1/attempts/{attempt}/claim", json=claim).raise_for_status().json()
         made.append(Writer(job, attempt, grant["fence"], grant["token"]))
     return made
@@ -118,7 +117,7 @@ def main() -> int:
     with (
         running_redis() as redis,
         tempfile.TemporaryDirectory(prefix="baton-bench-") as folder,
-        running_service(Path(folder), redis.url) as service,
+        running_service(Path(folder), redis.url, BATON_LEASE_SECONDS="600") as service,
         service.client() as http,
     ):
         assert service.process is not None

@@ -19,7 +19,7 @@ from baton.storage import BlobStore, open_store
 from bench.crowd import TEAM, Crowd, Year, settle
 from bench.figures import table
 from bench.http_load import Tally, Target, at_intervals, closed_loop, one_by_one
-from bench.simulated import Held, hold
+from bench.simulated import Held, hold, worker_info
 from service.api.context import Services
 from service.app import create_app
 from service.db.base import IS_LIVE
@@ -211,7 +211,7 @@ def _claims(patient: Patient) -> Figure:
     for number in range(CALLS):
         job = patient.http.post("/v1/jobs", json=tiny(name=f"claimed-{number}")).json()["id"]
         attempt = patient.http.get(f"/v1/jobs/{job}/attempts").json()["items"][0]["id"]
-        worker = {"name": f"claimant-{number}", "host": "bench", "pid": number, "version": "0"}
+        worker = worker_info(f"claimant-{number}", number)
         body = json.dumps({"claim_id": uuid.uuid4().hex, "worker": worker}).encode()
         requests.append(patient.target.request("POST", f"/v1/attempts/{attempt}/claim", body))
     return Figure.of([one_by_one(patient.service.port, requests).expect(200)])

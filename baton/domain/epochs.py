@@ -94,6 +94,17 @@ class ClassifierRow(EpochRow):
     images_per_second: Real
 
 
+class EpochRollback(Message):
+    """Deletes the rows of a held attempt's job after an epoch, because the attempt continues from there. 0: all rows.
+
+    `best`: the best epoch up to there; None: there is none.
+    """
+
+    fence: Count
+    after_epoch: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE]
+    best: BestMetric | None = None
+
+
 def improves(value: float, best: float | None, mode: Literal["min", "max"]) -> bool:
     """Whether a metric's value is better than the best one so far. The first of equal values stays the best.
 

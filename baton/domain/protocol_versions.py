@@ -8,7 +8,8 @@ There are two numbers. Each side sends both, except releases of commit e9172d9 a
   3: `runtime_left` in the grant. New reasons: see `_NEWER`.
   4: `store` in the grant, and routes for the attempt's objects. A worker needs no store of its own.
   5: `start` in the grant.
-  6: programs. Rows of the history have `metrics`; step metrics are sent as series. New reasons: see `_NEWER`.
+  6: programs. Rows of the history have `metrics`; step metrics are sent as series. An attempt that restores a
+     checkpoint deletes later rows and points. New reasons: see `_NEWER`.
 
 `SPEC_VERSION` counts changes of the job spec that a worker must understand (baton.domain.spec.versions marks them):
   1: the spec of commit e9172d9.
@@ -33,6 +34,9 @@ FIRST = 1
 
 TAKES_SERIES = 6
 """The protocol of a service that stores series."""
+
+ROLLS_BACK_HISTORY = 6
+"""The protocol of a service that deletes the rows of the history after the checkpoint that an attempt restored."""
 
 STARTS_FROM_ANOTHER_JOB = 5
 """The spec version that such a job needs."""

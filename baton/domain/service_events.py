@@ -27,6 +27,7 @@ _OF_THE_JOB = (
     "stage_started",
     "stage_finished",
     "epoch",
+    "rows_deleted",
     # checkpoints and files in the store
     "checkpoint",
     "checkpoint_overdue",

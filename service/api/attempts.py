@@ -10,6 +10,7 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from baton.domain.attempt_objects import PART_BYTES
+from baton.domain.epochs import EpochRollback
 from baton.domain.errors import LeaseLost
 from baton.domain.reasons import Reason
 from baton.domain.store_identity import StoreGrant
@@ -188,6 +189,14 @@ def record_epoch(ctx: Ctx, attempt_id: AttemptId, message: EpochRecord) -> Epoch
     """Record a finished epoch."""
     with ctx.leases.write() as session:
         return history.record(Unit(session), attempt_id, message)
+
+
+@router.post("/attempts/{attempt_id}/epochs/rollback", dependencies=[OF_ATTEMPT], status_code=204, responses=ERRORS)
+@LEASES.route
+def roll_back_epochs(ctx: Ctx, attempt_id: AttemptId, message: EpochRollback) -> None:
+    """Delete the rows of the history after an epoch, because the attempt continues from there. It can be repeated."""
+    with ctx.leases.write() as session:
+        history.roll_back(Unit(session), attempt_id, message)
 
 
 @router.post("/attempts/{attempt_id}/artifacts", dependencies=[OF_ATTEMPT], responses=ERRORS)

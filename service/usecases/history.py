@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import CursorResult, delete, func, select
 
+from baton.domain.epochs import EpochRollback
 from baton.domain.errors import FieldError
 from baton.domain.extensions import PROGRAMS
 from baton.domain.lenient_reading import names
@@ -18,6 +19,7 @@ from service.errors import BadMessage
 from service.usecases import epoch_rows
 
 _REQUIRED = tuple(name for name, field in ClassifierRow.model_fields.items() if field.is_required())
+_NO_SYNC = {"synchronize_session": False}
 
 
 def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
@@ -32,13 +34,11 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     at = before.finished_at if before is not None and before.fence == message.fence else unit.now()
     row = message.row.model_copy(update={"finished_at": at})
     sent = plain(message)
-    metrics: dict[str, Any] = sent["row"]["metrics"]
-    unit.session.merge(epoch_rows.stored(job.id, message.fence, row, metrics))
+    unit.session.merge(epoch_rows.stored(job.id, message.fence, row, sent["row"]["metrics"]))
     unit.session.flush()
     newest = unit.session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job.id)) or 0
     if row.epoch >= newest:  # a late or repeated row may have a lower number
-        rate = sent["row"]["learning_rate"]
-        job.metrics = metrics if rate is None else {**metrics, "learning_rate": rate}
+        job.metrics = _metrics_of_job(sent["row"])
     job.best = sent["best"] or job.best
     text = f"epoch {row.epoch} recorded"
     data = {"epoch": row.epoch, "stage": row.stage, "global_step": row.global_step, "fence": message.fence}
@@ -46,6 +46,32 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     if stage is not None:
         follow_stages(unit, job, stage, message.stage_finished, actor)
     return row
+
+
+def roll_back(unit: Unit, attempt_id: str, message: EpochRollback) -> None:
+    """Delete the rows after an epoch, and show the metrics and the best epoch of the rows that stay. Raises LeaseLost.
+
+    An attempt calls it when it has restored its state: rows of a lost attempt would stay if the job ends earlier now.
+    """
+    job, attempt = unit.held(attempt_id, message.fence)
+    later = delete(Epoch).where(Epoch.job_id == job.id, Epoch.epoch > message.after_epoch)
+    deleted = cast("CursorResult[Any]", unit.session.execute(later, execution_options=_NO_SYNC)).rowcount
+    if not deleted:
+        return
+    newest = select(Epoch).where(Epoch.job_id == job.id).order_by(Epoch.epoch.desc()).limit(1)
+    row = unit.session.scalar(newest)
+    job.metrics = {} if row is None else _metrics_of_job(plain(epoch_rows.shown(row)))
+    job.best = plain(message)["best"]
+    text = f"{deleted} rows of the history after epoch {message.after_epoch} deleted: the attempt continues before them"
+    data = {"after_epoch": message.after_epoch, "rows": deleted, "fence": message.fence}
+    unit.event(job, "rows_deleted", actor_of(attempt), text, attempt=attempt.number, **data)
+
+
+def _metrics_of_job(row: dict[str, Any]) -> dict[str, Any]:
+    """The metrics that the job shows, from a row as JSON data."""
+    metrics: dict[str, Any] = row["metrics"]
+    rate = row["learning_rate"]
+    return metrics if rate is None else {**metrics, "learning_rate": rate}
 
 
 def _stage(unit: Unit, job: Job, row: EpochRow) -> Stage | None:

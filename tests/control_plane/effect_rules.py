@@ -11,7 +11,7 @@ from tests.control_plane.record import Attempt, Checkpoint, Event, Record
 from tests.control_plane.replay import Moment, replay
 from tests.control_plane.violations import Violation, at
 
-FENCED = ("checkpoint", "epoch", "artifact", "quarantined")
+FENCED = ("checkpoint", "epoch", "rows_deleted", "artifact", "quarantined")
 
 
 def fences_grow(record: Record) -> Iterator[Violation]:
@@ -51,7 +51,12 @@ def _not_the_holder(now: Moment, event: Event) -> Iterator[Violation]:
 def rows_are_those_of_the_log(record: Record) -> Iterator[Violation]:
     """Each checkpoint, epoch and file has the event that created it, with the same fencing token."""
     yield from _checkpoints_logged(record)
-    logged = {event.data["epoch"]: event for event in record.events if event.kind == "epoch"}
+    logged: dict[int, Event] = {}
+    for event in record.events:
+        if event.kind == "epoch":
+            logged[event.data["epoch"]] = event
+        elif event.kind == "rows_deleted":
+            logged = {epoch: one for epoch, one in logged.items() if epoch <= event.data["after_epoch"]}
     for row in record.epochs:
         event = logged.pop(row.epoch, None)
         if event is None or (event.data["fence"], event.data["global_step"]) != (row.fence, row.global_step):

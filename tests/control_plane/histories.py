@@ -102,6 +102,23 @@ def quarantined(api: Api) -> str:
     return hand.job_id
 
 
+def rows_deleted(api: Api) -> str:
+    """A job whose second attempt continues before the second row, and records it again."""
+    hand = api.running(**spec())
+    hand.epoch(1, 1, 1)
+    hand.checkpoint(10, position=position(0, 1, 0, 10))
+    hand.epoch(2, 1, 2)
+    hand.finish("preempted")
+    hand = api.claim(hand.job_id)
+    hand.roll_back_rows(1)
+    hand.beat("training")
+    hand.epoch(2, 1, 2)
+    hand.finish("preempted")
+    hand = api.claim(hand.job_id)
+    hand.roll_back_rows(1)
+    return hand.job_id
+
+
 def cancelled_while_it_ran(api: Api) -> str:
     hand = api.running(**spec())
     api.ask(hand.job_id, "cancel")
@@ -135,6 +152,7 @@ GOOD = {
     "failed": failed_for_good,
     "without progress": without_progress,
     "quarantined": quarantined,
+    "rows deleted": rows_deleted,
     "cancelled": cancelled_while_it_ran,
     "retried": retried,
     "paused": asked("pause"),

@@ -64,6 +64,20 @@ def test_a_killed_program_ends_with_the_same_state(jobs: Jobs, workers: Workers,
     assert_uninterrupted(jobs, service, job)
 
 
+def test_a_job_that_ends_earlier_keeps_nothing_of_the_lost_attempt(
+    jobs: Jobs, workers: Workers, service: ServiceProcess
+) -> None:
+    first = workers.start("--programs")
+    job = jobs.submit(program("ends_earlier.py", monitor={"metric": "val_loss", "mode": "min"}))
+    jobs.await_job(job, lambda view: view["checkpoint"] and view["best"] and view["best"]["epoch"] > 2)
+    first.kill_group()
+    workers.start("--programs")
+    ended = jobs.await_end(job)
+    assert (ended["status"], ended["metrics"], ended["best"]["epoch"]) == ("succeeded", {"val_loss": 1.0}, 1)
+    assert [row["epoch"] for row in jobs.items(job, "history")] == [1]
+    assert points(service, job, "loss") == [(1, 1.0)]
+
+
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_kills_at_named_points(jobs: Jobs, service: ServiceProcess, tmp_path: Path, seed: int) -> None:

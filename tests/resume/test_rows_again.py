@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from baton.domain.spec import parse_spec
-from baton.domain.wire import Phase, Progress
+from baton.domain.wire import BestMetric, Phase, Progress
 from baton.storage import open_store
 from tests.support.recorder import Recorder
 from worker.attempt.protocols import Stop, Stopped, Workspace
 from worker.checkpointing.checkpoint_files import read_checkpoint
+from worker.checkpointing.snapshot import Snapshot
 from worker.training.loop import train
+from worker.training.state.cursor import Cursor
 
 STEP = 6
 
@@ -30,6 +32,11 @@ class UntilStep(Recorder):
 
     def stopping(self) -> Stop | None:
         return Stop.PREEMPTED if self.reached else None
+
+
+def snapshot_best(snapshot: Snapshot) -> BestMetric | None:
+    best = Cursor.load(snapshot.cursor)[0].best
+    return best.metric if best else None
 
 
 # The job has four epochs of two steps. It stops during the validation of the third epoch, or after it.
@@ -57,3 +64,5 @@ def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended
         epoch: first.rows[epoch] for epoch in range(2, ended + 1)
     }
     assert 1 not in again.rows
+    assert again.rolled_back == (snapshot.position.global_step, ended, snapshot_best(snapshot))
+    assert first.rolled_back == (-1, 0, None)

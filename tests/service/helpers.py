@@ -252,6 +252,9 @@ class WorkerHand:
     def roll_back(self, after_step: int) -> httpx.Response:
         return self.post("series/rollback", after_step=after_step)
 
+    def roll_back_rows(self, after_epoch: int, best: dict[str, Any] | None = None) -> httpx.Response:
+        return self.post("epochs/rollback", after_epoch=after_epoch, best=best)
+
     def note(self) -> httpx.Response:
         return self.post("notes", kind="hello", message="from the worker", data={"a": 1})
 

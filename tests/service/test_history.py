@@ -10,6 +10,7 @@ from sqlalchemy import delete, update
 from baton.domain.extensions import PROGRAMS
 from service.db.tables import Epoch, Job, Stage
 from tests.service.helpers import ON_BOTH, Api, WorkerHand, assert_problem
+from tests.service.program_jobs import claimed
 
 pytestmark = ON_BOTH
 
@@ -102,3 +103,59 @@ def test_a_row_that_the_previous_release_wrote_has_its_metrics(api: Api, kept: d
     row = api.items(hand.job_id, "history")[0]
     assert row["metrics"] == {"loss": 1.0, "accuracy": 0.5, "val_loss": "NaN", "val_accuracy": 0.4}
     assert points(api, hand, "loss") == [[1, 1.0]]
+
+
+def best(epoch: int) -> dict[str, Any]:
+    return {"metric": "dice", "value": epoch / 10, "stage": 1, "epoch": epoch}
+
+
+def test_an_attempt_deletes_the_rows_after_its_checkpoint(api: Api) -> None:
+    lost = program(api)
+    for epoch in (1, 2, 5, 6):
+        record(lost, epoch, best=best(epoch), dice=epoch / 10, learning_rate=0.1)
+    lost.finish("preempted")
+    hand = claimed(api, lost.job_id)
+    assert hand.roll_back_rows(2, best(2)).status_code == 204
+    job, rows = api.job(hand.job_id), api.items(hand.job_id, "history")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert (job["metrics"], job["best"]) == ({"dice": 0.2, "learning_rate": 0.1}, best(2))
+    event = api.items(hand.job_id, "events")[-1]
+    assert (event["kind"], event["actor"]) == ("rows_deleted", "worker:p1")
+    assert event["data"] == {"attempt": 2, "fence": 2, "after_epoch": 2, "rows": 2}
+    record(hand, 3, best=best(3), dice=0.3)
+    assert (api.job(hand.job_id)["best"], points(api, hand, "dice")) == (best(3), [[1, 0.1], [2, 0.2], [3, 0.3]])
+
+
+def test_where_nothing_was_recorded_later_nothing_changes(api: Api) -> None:
+    hand = program(api)
+    record(hand, 1, best=best(1), dice=0.1)
+    before = api.job(hand.job_id)["best"], api.kinds(hand.job_id)
+    for _ in range(2):
+        assert hand.roll_back_rows(1).status_code == 204
+    assert (api.job(hand.job_id)["best"], api.kinds(hand.job_id)) == before
+
+
+def test_a_job_that_begins_again_has_no_rows(api: Api) -> None:
+    hand = program(api)
+    record(hand, 1, best=best(1), dice=0.1)
+    assert hand.roll_back_rows(0).status_code == 204
+    assert hand.roll_back_rows(0).status_code == 204  # again, after a lost answer
+    job = api.job(hand.job_id)
+    assert (job["metrics"], job["best"], api.items(hand.job_id, "history")) == ({}, None, [])
+    assert api.kinds(hand.job_id).count("rows_deleted") == 1
+
+
+def test_a_classifier_shows_the_metrics_of_the_row_that_stays(api: Api) -> None:
+    hand = api.running()
+    for epoch in (1, 2):
+        hand.epoch(epoch, 1, epoch)
+    assert hand.roll_back_rows(1).status_code == 204
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    assert api.job(hand.job_id)["metrics"] == dict(zip(names, (1.0, 0.5, 1.1, 0.4, 0.001), strict=True))
+    assert [one["epochs_done"] for one in api.items(hand.job_id, "stages")] == [1, 0]
+
+
+@pytest.mark.parametrize("after", [-1, 1.5, "1", None])
+def test_a_rollback_names_a_whole_epoch(api: Api, after: Any) -> None:
+    problem = assert_problem(program(api).post("epochs/rollback", after_epoch=after), 422, "invalid-request")
+    assert [one["field"] for one in problem["errors"]] == ["after_epoch"]

@@ -16,6 +16,7 @@ WRITES: dict[str, Callable[[WorkerHand], httpx.Response]] = {
     "note": lambda hand: hand.note(),
     "series": lambda hand: hand.series(loss=[(99, 0.5)]),
     "rollback": lambda hand: hand.roll_back(0),
+    "rollback of rows": lambda hand: hand.roll_back_rows(0),
     "quarantine": lambda hand: hand.post("quarantine", prefix="jobs/none", message="bad"),
     "finish": lambda hand: hand.finish("succeeded"),
 }

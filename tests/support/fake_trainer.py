@@ -41,6 +41,10 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def _best(row: EpochRow) -> BestMetric:
+    return BestMetric(metric="val_accuracy", value=row.epoch / 1000, stage=row.stage, epoch=row.epoch)
+
+
 @dataclass
 class FakeTrainer:
     """Implements worker.attempt.protocols.Trainer. `before_step` is called before each global step and may do anything.
@@ -63,8 +67,7 @@ class FakeTrainer:
         plan = StepPlan.of(spec, 1)
         at = snapshot.position if snapshot else plan.start_of(0)
         self.state, self.rows = b"start", []
-        if snapshot:
-            self._resume(plan, control, snapshot)
+        self._begin(plan, control, snapshot)
         self.started_at.append(at.global_step)
         unsaved = 0
         while at.global_step < plan.total_steps:
@@ -124,14 +127,17 @@ class FakeTrainer:
         self._tell(plan, control, row)
 
     def _tell(self, plan: StepPlan, control: Control, row: EpochRow) -> None:
-        best = BestMetric(metric="val_accuracy", value=row.epoch / 1000, stage=row.stage, epoch=row.epoch)
-        control.epoch(row, best, row.stage_epoch == plan.spec.stages[row.stage - 1].epochs)
+        control.epoch(row, _best(row), row.stage_epoch == plan.spec.stages[row.stage - 1].epochs)
 
-    def _resume(self, plan: StepPlan, control: Control, snapshot: Snapshot) -> None:
+    def _begin(self, plan: StepPlan, control: Control, snapshot: Snapshot | None) -> None:
         """Continue from a snapshot. Record the rows that were not recorded when it was written."""
-        self.state = snapshot.arrays["state"].tobytes()
-        self.rows = [EpochRow.model_validate(row) for row in snapshot.cursor.get("rows", [])]
-        if snapshot.rows_from is not None:
+        if snapshot is not None:
+            self.state = snapshot.arrays["state"].tobytes()
+            self.rows = [EpochRow.model_validate(row) for row in snapshot.cursor.get("rows", [])]
+        last = self.rows[-1] if self.rows else None
+        step = snapshot.position.global_step if snapshot else -1
+        control.roll_back(step, last.epoch if last else 0, _best(last) if last else None)
+        if snapshot is not None and snapshot.rows_from is not None:
             for row in self.rows[snapshot.rows_from - 1 :]:
                 self._tell(plan, control, row)
 

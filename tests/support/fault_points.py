@@ -89,6 +89,7 @@ PROGRAM_PLACES = (
     Place(_CLIENT, "claim", after="claimed"),
     Place("worker.checkpointing.saved_folder:_File", "fetch", "before restoring a file", "after restoring a file"),
     Place(_CLIENT, "rollback_series", "before the rollback", "after the rollback"),
+    Place(_CLIENT, "rollback_history", after="after the rollback of rows"),
     Place("worker.programs.session:ProgramSession", "_take", "before taking a save", "after taking a save"),
     Place(_FILES, "_write", "before uploading a file", "after uploading a file"),
     Place(_FILES, "_write_manifest", "before the manifest", "after the manifest"),

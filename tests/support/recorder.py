@@ -50,6 +50,7 @@ class Recorder(Listener):
     watch: Stopwatch = field(default_factory=lambda: Stopwatch(time.monotonic))
     stood_at: int | None = None
     best: BestMetric | None = None
+    rolled_back: tuple[int, int, BestMetric | None] | None = None
     notes: list[tuple[str, str]] | None = None
     """Kinds and messages of the recorded events. None: no event may be recorded."""
 
@@ -65,6 +66,9 @@ class Recorder(Listener):
 
     def checkpoint_due(self, steps: int) -> bool:
         return steps >= 3
+
+    def roll_back(self, after_step: int, after_epoch: int, best: BestMetric | None) -> None:
+        self.rolled_back = (after_step, after_epoch, best)
 
     def name_checkpoint(self, global_step: int) -> str:
         return f"jobs/j/checkpoints/{global_step:010d}-{self.attempt}-{next(self.numbers)}"

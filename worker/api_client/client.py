@@ -9,8 +9,9 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from baton.domain.epochs import BestMetric, EpochRollback
 from baton.domain.errors import BatonError
-from baton.domain.protocol_versions import FIRST, TAKES_SERIES, reason_for
+from baton.domain.protocol_versions import FIRST, ROLLS_BACK_HISTORY, TAKES_SERIES, reason_for
 from baton.domain.series import BATCH_POINTS, SeriesPoint, SeriesRecord, SeriesRecorded, SeriesRollback
 from baton.domain.views import AttemptView, JobView, Listing
 from baton.domain.wire import (
@@ -120,6 +121,15 @@ class ServiceClient:
     def record_epoch(self, attempt_id: str, record: EpochRecord) -> None:
         """Records a finished epoch."""
         self._post(f"/attempts/{attempt_id}/epochs", record, attempt=attempt_id)
+
+    def rollback_history(self, attempt_id: str, fence: int, after_epoch: int, best: BestMetric | None) -> None:
+        """Deletes the rows after an epoch. 0: all rows. `best`: the best epoch up to there. May be repeated.
+
+        Does nothing on an older service, which keeps them.
+        """
+        if self._protocols.get(attempt_id, FIRST) >= ROLLS_BACK_HISTORY:
+            rollback = EpochRollback(fence=fence, after_epoch=after_epoch, best=best)
+            self._post(f"/attempts/{attempt_id}/epochs/rollback", rollback, attempt=attempt_id)
 
     def takes_series(self, attempt_id: str) -> bool:
         """Whether the service stores series. An older one does not, and the calls about series then do nothing."""

@@ -29,6 +29,7 @@ from baton.storage import ObjectAccess
 from worker.api_client.client import Refused, ServiceClient, ServiceUnavailable
 from worker.attempt.lease import Lease
 from worker.attempt.protocols import JobRecord, Stop, Stopped
+from worker.attempt.rollback import roll_back
 from worker.attempt.stops import Stops
 from worker.autotuning.transfer import ResultsTransfer
 from worker.background import LOOK_SECONDS, run_in_background
@@ -194,10 +195,9 @@ class AttemptContext:
         """Queues points of series. They are sent every two seconds, or `now`."""
         self._series.add(points, now=now)
 
-    def rollback_series(self, after_step: int) -> None:
-        """Deletes the points after this step, which an earlier attempt has sent. Raises LeaseLost and Stopped."""
-        held, fence = self._grant.attempt_id, self._grant.fence
-        self.retry("resetting the series", lambda: self._client.rollback_series(held, fence, after_step))
+    def roll_back(self, after_step: int, after_epoch: int, best: BestMetric | None) -> None:
+        """Deletes the points and the rows after these, which earlier attempts sent. Raises LeaseLost and Stopped."""
+        roll_back(self._client, self._grant, self.retry, after_step, after_epoch, best)
 
     def seconds_to_save(self, stop: Stop) -> float | None:
         """Seconds within which the training must have made its last save for this stop; None: no limit."""

@@ -83,6 +83,15 @@ class Control(Protocol):
         """The store of the job, to read the pushed data that the spec names. Everything else goes through `save`."""
         ...
 
+    def roll_back(self, after_step: int, after_epoch: int, best: BestMetric | None) -> None:
+        """Deletes the points of series after this step, and the rows of the history after this epoch.
+
+        Called once, before the first row: earlier attempts may have sent more than the restored checkpoint contains.
+        `after_step`: -1 deletes all points. `after_epoch`: 0 deletes all rows. `best`: the best epoch up to there.
+        Raises LeaseLost and Stopped.
+        """
+        ...
+
     def name_checkpoint(self, global_step: int) -> str:
         """The prefix of the next checkpoint, known before the save, so that its own cursor can contain it."""
         ...
@@ -156,10 +165,6 @@ class ProgramControl(Control, Protocol):
         settled: Callable[[], None] = lambda: None,
     ) -> None:
         """Queues a file for users. See AttemptContext.publish."""
-        ...
-
-    def rollback_series(self, after_step: int) -> None:
-        """Deletes the points of series after this step. Raises LeaseLost and Stopped."""
         ...
 
     def seconds_to_save(self, stop: Stop) -> float | None:

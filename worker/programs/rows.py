@@ -35,16 +35,14 @@ class Rows:
     `best`: the best metric so far by `monitor`. `names`: of all metrics of rows and saves so far.
     """
 
-    def __init__(
-        self, monitor: MonitorSpec | None, rows: Iterable[EpochRow] = (), best: BestMetric | None = None
-    ) -> None:
+    def __init__(self, monitor: MonitorSpec | None, rows: Iterable[EpochRow] = ()) -> None:
         self._monitor = monitor
         self._rows: list[EpochRow] = []
         self._json: list[bytes] = []
-        self.best = best
+        self.best: BestMetric | None = None
         self.names = set[str]()
         for row in rows:
-            self._keep(row)
+            self.append(row)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -60,7 +58,9 @@ class Rows:
 
     def append(self, row: EpochRow) -> BestMetric | None:
         """Adds a row. Returns the best metric so far."""
-        self._keep(row)
+        self._rows.append(row)
+        self.names.update(row.metrics)
+        self._json.append(row.model_dump_json().encode())
         monitor, best = self._monitor, self.best.value if self.best else None
         value = None if monitor is None else row.metrics.get(monitor.metric)
         if monitor is not None and value is not None and improves(value, best, monitor.mode):
@@ -82,11 +82,6 @@ class Rows:
         """The rows up to this epoch; None: no row."""
         count = sum(1 for row in self._rows if last_epoch is not None and row.epoch <= last_epoch)
         return TakenRows(count, self._json)
-
-    def _keep(self, row: EpochRow) -> None:
-        self._rows.append(row)
-        self.names.update(row.metrics)
-        self._json.append(row.model_dump_json().encode())
 
 
 @dataclass(frozen=True)

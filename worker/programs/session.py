@@ -59,7 +59,7 @@ class ProgramSession:
     ) -> None:
         self._spec, self._control, self._data, self._snapshot = spec, control, dict(data), snapshot
         self._cursor = ProgramCursor.model_validate(snapshot.cursor) if snapshot else ProgramCursor()
-        self._rows = Rows(spec.monitor, self._cursor.history, self._cursor.best_row)
+        self._rows = Rows(spec.monitor, self._cursor.history)
         self._best_saved = self._cursor.best_saved
         self._told_missing = False
         self._numbers = count(1)
@@ -95,8 +95,13 @@ class ProgramSession:
             self._told_missing = True
             self._control.note("metric_missing", text)
 
-    def resend(self) -> None:
-        """Records the rows again that were not recorded when the restored checkpoint was written."""
+    def begin(self) -> None:
+        """Deletes what earlier attempts recorded after the restored checkpoint. Records again what they had not sent.
+
+        Raises LeaseLost and Stopped.
+        """
+        last = self._rows.last
+        self._control.roll_back(self.last_point, last.epoch if last else 0, self._rows.best)
         if self._snapshot is not None and self._snapshot.rows_from is not None:
             for row in self._rows.since(self._snapshot.rows_from):
                 self._control.epoch(row, self._rows.best, stage_finished=False)
@@ -253,7 +258,6 @@ class ProgramSession:
             epoch=request.epoch,
             last_epoch=request.last_epoch,
             last_point=request.last_point_step,
-            best_row=self._rows.best,
             best_saved=best,
         )
         position = Position(stage=0, epoch=0, step=request.step, global_step=request.step)

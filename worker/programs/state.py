@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from baton.domain.wire import BestMetric, EpochRow
+from baton.domain.wire import EpochRow
 
 
 class ProgramCursor(BaseModel):
     """The cursor as stored in a checkpoint. `cursor`: that of the program. `epoch`: as the program gave it.
 
     `last_epoch`: of the last row that belongs to the checkpoint. `last_point`: the largest step of its points.
-    `best_row`, `best_saved`: the best row, and the best value of a checkpoint, by `monitor`.
+    `best_saved`: the best value of a checkpoint, by `monitor`.
     """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
@@ -23,7 +23,6 @@ class ProgramCursor(BaseModel):
     epoch: int = 0
     last_epoch: int | None = None
     last_point: int | None = None
-    best_row: BestMetric | None = None
     best_saved: float | None = None
     history: list[EpochRow] = []
 

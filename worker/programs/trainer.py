@@ -68,8 +68,7 @@ class ProgramTrainer:
             with control.watch.measure(Bucket.DATA_LOADING):
                 prepared = prepare(spec, control, scratch, entries)
             session = ProgramSession(spec, control, scratch, prepared.data, snapshot)
-            control.rollback_series(session.last_point)
-            session.resend()
+            session.begin()
             # The program shows by its first step that it could use the checkpoint.
             control.tell(Phase.RESTORING if snapshot else Phase.STARTING)
             run = _Run(spec, control, session, snapshot)

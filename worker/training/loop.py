@@ -67,6 +67,7 @@ class TrainingLoop:
             self._resume(resumed)
         elif snapshot is not None:
             take_weights(self._engine, snapshot, control)
+        self._recorder.begin(self._cursor, resumed)
         self._batches = EvaluationBatches(spec, self._halved, self._cursor.evaluation_batches)
 
     def run(self) -> dict[str, float]:
@@ -94,7 +95,6 @@ class TrainingLoop:
         with self._watch.measure(Bucket.RESTORE):
             self._engine.load(snapshot.arrays)
         self._schedule = resumed_schedule(self._spec, self._engine, self._at.stage, schedule, snapshot, self._control)
-        self._recorder.resend(self._cursor, snapshot)
 
     def _make_schedule(self) -> RateSchedule:
         return make_schedule(self._spec.stages[self._at.stage].schedule, self._engine.rate)

@@ -1,12 +1,13 @@
-"""The worker's calls about series: split into batches, and left out for a service that does not store series."""
+"""The worker's calls about series and rollbacks: split into batches, and left out for an older service."""
 
 from __future__ import annotations
 
 import json
 
 import httpx
+import pytest
 
-from baton.domain.protocol_versions import TAKES_SERIES
+from baton.domain.protocol_versions import ROLLS_BACK_HISTORY, TAKES_SERIES
 from baton.domain.series import BATCH_POINTS, SeriesPoint
 from tests.unit.worker.mock_service import speaking_to
 
@@ -40,6 +41,21 @@ def test_points_are_sent_in_batches() -> None:
         ("/v1/attempts/a/series", 3, 1),
         ("/v1/attempts/a/series/rollback", 3, -1),
     ]
+
+
+@pytest.mark.parametrize(("protocol", "asked"), [(ROLLS_BACK_HISTORY, 1), (ROLLS_BACK_HISTORY - 1, 0)])
+def test_an_older_service_keeps_its_rows(protocol: int, asked: int) -> None:
+    bodies = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append((request.url.path, json.loads(request.content)))
+        return httpx.Response(204)
+
+    client = speaking_to(answer)
+    client.hold("a", "token", protocol)
+    client.rollback_history("a", 3, 7, None)
+    client.close()
+    assert bodies == [("/v1/attempts/a/epochs/rollback", {"fence": 3, "after_epoch": 7, "best": None})] * asked
 
 
 def test_an_older_service_gets_none() -> None:

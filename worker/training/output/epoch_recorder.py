@@ -26,11 +26,17 @@ class EpochRecorder:
         self._send_row(row, best)
         self._files.history(cursor.history)
 
-    def resend(self, cursor: Cursor, snapshot: Snapshot) -> None:
-        """Sends rows again. The attempt that wrote the snapshot may have ended before it sent them.
+    def begin(self, cursor: Cursor, snapshot: Snapshot | None) -> None:
+        """Deletes the rows that earlier attempts recorded after the snapshot, and sends rows of it again.
 
-        These are the rows that were queued at the snapshot. If it is at the end of an epoch: also its row and files.
+        The attempt that wrote the snapshot may have ended before it sent them. These are the rows that were queued at
+        the snapshot. If it is at the end of an epoch: also its row and files.
         """
+        best = cursor.best.metric if cursor.best else None
+        after_step = snapshot.position.global_step if snapshot else -1
+        self._control.roll_back(after_step, cursor.history.last.epoch if len(cursor.history) else 0, best)
+        if snapshot is None:
+            return
         ended = snapshot.position.step == 0 and len(cursor.history) > 0
         if snapshot.rows_from is not None:
             for row in islice(cursor.history, snapshot.rows_from - 1, len(cursor.history) - ended):

@@ -17,6 +17,7 @@ const CHANGED = {
   quarantined: ["checkpoints", "attempts"],
   artifact: ["artifacts"],
   restarted: ["attempts", "history", "stages"],
+  rows_deleted: ["history", "stages"],
 };
 const OF_ATTEMPTS = /^(queued|dispatched|claimed|started|stopping|recovering|attempt_.*)$/;
 
@@ -80,7 +81,7 @@ export class JobStore {
     if (this.events.length > MOST) this.first = this.events.splice(0, MOST / 2).at(-1).sequence + 1;
     if (event.sequence > known) {
       const parts = CHANGED[event.kind] || (OF_ATTEMPTS.test(event.kind) ? ["attempts"] : []);
-      if (event.kind === "restarted") this.history = [];
+      if (event.kind === "restarted" || event.kind === "rows_deleted") this.history = [];
       for (const part of parts) this.stale.add(part);
       this.flushSoon(SOON);
       this.asking.now();
@@ -128,9 +129,11 @@ export class JobStore {
 
   // Loads only new rows, and the newest one again, because a repeated epoch replaces its row.
   async loadHistory() {
-    const after = Math.max(0, (this.history.at(-1)?.epoch ?? 0) - 1);
+    const known = this.history;
+    const after = Math.max(0, (known.at(-1)?.epoch ?? 0) - 1);
     const rows = await items(`/v1/jobs/${this.id}/history?after=${after}`);
-    this.history = [...this.history.filter((row) => row.epoch <= after), ...rows];
+    if (this.history === known) this.history = [...known.filter((row) => row.epoch <= after), ...rows];
+    else this.stale.add("history"); // rows were deleted meanwhile: the answer may have them
   }
 
   stop() {

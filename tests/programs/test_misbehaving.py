@@ -12,12 +12,15 @@ import pytest
 from baton.client.client import Client
 from tests.support.gcs import until
 from tests.support.jobs import Jobs
+from tests.support.memory_group import memory_group
 from tests.support.program_jobs import program
 from tests.support.service import TOKEN, ServiceProcess
 from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers
 
 STALL = 3
+MEMORY = 400 << 20
+"""Bytes for a worker with one program: without the program they take about 200 MB."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,31 @@ def test_a_program_that_hangs_has_stalled(jobs: Jobs, workers: Workers, tmp_path
     workers.start("--programs")  # the worker on which it stalled does not get the job again for some time
     assert jobs.await_end(job)["status"] == "succeeded"
     assert attempts(jobs, job)[1]["start_step"] == 5
+
+
+def test_a_program_that_the_kernel_kills_for_memory(jobs: Jobs, service: ServiceProcess, tmp_path: Path) -> None:
+    """The worker is in a control group with little memory. The kernel must kill the program and not the worker.
+
+    Where this user can make no group, the program kills itself, and a file stands for the kernel's counter.
+    """
+    marker = tmp_path / "begun"
+    with (
+        memory_group(MEMORY, tmp_path) as group,
+        make_workers(service, tmp_path, "tests.support.limited_worker") as made,
+    ):
+        worker = made.start("--programs", "--queue", "little", **group.environment)
+        body = misbehaving("fills-the-memory", marker, queue="little")
+        body["program"]["environment"] |= group.environment
+        job = jobs.submit(body)
+        assert jobs.await_end(job)["status"] == "succeeded"
+        assert worker.process is not None
+        assert worker.process.poll() is None
+        first, second = attempts(jobs, job)
+        assert first["reason"] == "out_of_memory"
+        assert first["message"].startswith("the kernel killed a process of the program because memory ran out")
+        assert "signal SIGKILL" in first["message"]
+        assert (second["start_step"], second["reason"]) == (5, None)
+        assert running(marker) == []
 
 
 def test_a_broken_state_is_set_aside(jobs: Jobs, worker: None, tmp_path: Path) -> None:

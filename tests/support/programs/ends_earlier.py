@@ -1,4 +1,4 @@
-"""Its first attempt saves after one epoch and records better and better epochs. The next attempt ends where it begins."""
+"""Its first attempt saves after one epoch and records ever better epochs. The next attempt ends where it begins."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import baton
@@ -19,6 +20,9 @@ from tests.support.programs.chain import after, await_uploads
 STEPS, SAVE_EVERY = 20, 5
 FOREVER = 600
 PRINTED_MEBIBYTES = 100
+PIECE = 16 << 20
+COUNTER = "OOM_COUNTER"
+"""Names a file that stands for the kernel's counter of kills, where no control group limits the memory."""
 
 
 def first_attempt() -> bool:
@@ -46,6 +50,18 @@ def ignore_signals() -> None:
     time.sleep(FOREVER)
 
 
+def fill_memory() -> None:
+    """Take memory until the kernel kills this process. Where it has no limit: be killed, and change the counter."""
+    leave_children()
+    await_uploads()
+    if COUNTER in os.environ:
+        Path(os.environ[COUNTER]).write_text("oom_kill 1\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    taken = []
+    while True:
+        taken.append(b"x" * PIECE)
+
+
 def train_until_stopped(run: baton.Run, step: int, state: bytes) -> None:
     """Go on until the run is stopped, and then end as if all was done."""
     while True:
@@ -61,28 +77,39 @@ def train_until_stopped(run: baton.Run, step: int, state: bytes) -> None:
         time.sleep(0.02)
 
 
+def fill_disk() -> None:
+    with Path("/dev/full").open("w") as file:
+        file.write("x" * 100_000)
+
+
+def exceed_limit() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    bytearray(1 << 31)
+
+
+def print_much() -> None:
+    for _ in range(PRINTED_MEBIBYTES << 4):
+        print("x" * ((1 << 16) - 1))
+    print("the last line")
+
+
+WAYS: dict[str, Callable[[], object]] = {
+    "ignores-signals": ignore_signals,
+    "hangs": lambda: time.sleep(FOREVER),
+    "fills-the-disk": fill_disk,
+    "runs-out-of-memory": exceed_limit,
+    "fills-the-memory": fill_memory,
+    "is-killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "leaves-children": leave_children,
+    "prints": print_much,
+}
+
+
 def misbehave(how: str, run: baton.Run, step: int, state: bytes) -> None:
-    match how:
-        case "ignores-signals":
-            ignore_signals()
-        case "exits-0-when-stopped":
-            train_until_stopped(run, step, state)
-        case "hangs":
-            time.sleep(FOREVER)
-        case "fills-the-disk":
-            with Path("/dev/full").open("w") as file:
-                file.write("x" * 100_000)
-        case "runs-out-of-memory":
-            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-            bytearray(1 << 31)
-        case "is-killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "leaves-children":
-            leave_children()
-        case "prints":
-            for _ in range(PRINTED_MEBIBYTES << 4):
-                print("x" * ((1 << 16) - 1))
-            print("the last line")
+    if how == "exits-0-when-stopped":
+        train_until_stopped(run, step, state)
+    elif how in WAYS:
+        WAYS[how]()
 
 
 def main(how: str) -> None:

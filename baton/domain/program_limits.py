@@ -7,9 +7,6 @@ import unicodedata
 MAX_PROGRAM_EPOCHS = 100_000
 """The most rows in the history of a program."""
 
-RESERVED_NAMES = frozenset({"checkpoints", "versions", "logs", "programs", "uploads"})
-"""An artifact cannot have one of these names: they are folders next to a job's artifacts."""
-
 MAX_PATH_BYTES, MAX_PART_BYTES = 770, 255
 """Of the path of a file in a save: a store allows 900 bytes for it and the prefix of the checkpoint."""
 

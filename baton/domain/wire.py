@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool
 
+from baton.domain.artifact_names import ARTIFACT_NAME
 from baton.domain.epochs import CLOCK_COLUMNS, BestMetric, ClassifierRow, EpochRow
 from baton.domain.extensions import Extensions
 from baton.domain.message_base import OPEN, Message, Phase, Position, Progress, Version
@@ -231,7 +232,7 @@ class EpochRecord(Fenced):
 class ArtifactCommit(Fenced):
     """Points the artifact `name` at an immutable object; the service publishes it under its plain name."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(pattern=ARTIFACT_NAME)
     object: ObjectName
     size: Count
     crc32c: Crc32c

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from baton.domain.artifact_names import RESERVED_NAMES, is_artifact_name
 from baton.domain.metric_names import METRIC_NAME, SYSTEM, is_system
-from baton.domain.program_limits import RESERVED_NAMES, path_problem, too_many_epochs
+from baton.domain.program_limits import path_problem, too_many_epochs
 from baton.program.errors import ProgramError
 from baton.program.protocol import MAX_CURSOR
 
@@ -22,7 +23,6 @@ MAX_METRICS = 200
 MAX_DEPTH = 100
 """Objects and lists in each other in a cursor. Some readers of JSON allow no more than 128."""
 _METRIC = re.compile(METRIC_NAME)
-_ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _KNOWN_NAMES: set[str] = set()
 
 
@@ -152,13 +152,13 @@ def _only_text_keys(value: object, path: str, depth: int = 0) -> None:
 
 def artifact_name(name: object) -> str:
     """The name of a published file."""
-    if not isinstance(name, str) or not _ARTIFACT.fullmatch(name):
+    if isinstance(name, str) and name in RESERVED_NAMES:
+        raise ProgramError(f"name: {name!r} is a folder beside the files of a job; use another name")
+    if not isinstance(name, str) or not is_artifact_name(name):
         raise ProgramError(
             f"name: {name!r} is no name of a file to publish. A name has 1 to 100 letters, digits and _ . -, and "
             "begins with a letter or a digit"
         )
-    if name in RESERVED_NAMES:
-        raise ProgramError(f"name: {name!r} cannot be the name of a file of a job; use another one")
     return name
 
 

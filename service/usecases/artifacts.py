@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select
 
+from baton.domain.artifact_names import RESERVED_NAMES
 from baton.domain.errors import FieldError
 from baton.domain.manifest import artifact_name, artifact_parts
-from baton.domain.program_limits import RESERVED_NAMES
 from baton.domain.states import HELD_ATTEMPTS
 from baton.domain.wire import ArtifactCommit, Note
 from service.db.tables import Artifact, Attempt, Event, Garbage, Job

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import re
 import shutil
 import threading
 import time
@@ -15,8 +14,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from baton.domain.artifact_names import is_artifact_name
 from baton.domain.epochs import improves
-from baton.domain.program_limits import RESERVED_NAMES, too_many_epochs
+from baton.domain.program_limits import too_many_epochs
 from baton.domain.spec import ProgramJobSpec
 from baton.domain.wire import CheckpointRole, Phase, Position, Progress
 from baton.program import protocol
@@ -40,7 +40,6 @@ ROWS_BEFORE_MISSING = 5
 """A metric may be measured only every few epochs."""
 UNKNOWN_STALL_SECONDS = 1.0
 """The assumed cost of a save if the program does not tell it."""
-_ARTIFACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class ProgramSession:
@@ -284,7 +283,7 @@ class ProgramSession:
         return folder
 
     def _publish(self, request: protocol.Publish) -> None:
-        if not _ARTIFACT.fullmatch(request.name) or request.name in RESERVED_NAMES:
+        if not is_artifact_name(request.name):
             raise RequestError(f"{request.name!r} cannot be the name of a file of the job; use another one")
         copy = self._files / str(next(self._numbers))
         try:

@@ -192,7 +192,7 @@ WRONG: dict[str, tuple[Callable[[baton.Run], object], str]] = {
     "a file that is missing": (lambda run: run.publish("a", "/nowhere"), "/nowhere is not a file"),
     "a folder as a file": (lambda run: run.publish("a", "/"), "/ is a folder: publish one file"),
     "no path": (lambda run: run.publish("a", None), "path: must be a path, not NoneType"),
-    "a name of a folder": (lambda run: run.publish("logs", __file__), "'logs' cannot be the name of a file"),
+    "a reserved name": (lambda run: run.publish("logs", __file__), "is a folder beside the files of a job"),
     "a path as a name": (lambda run: run.publish("../a", __file__), "is no name of a file to publish"),
     "unknown data": (lambda run: run.data("pets"), "data 'pets': data/pets does not exist"),
     "a closed run": (lambda run: (run.close(), run.save_due()), "the run is closed"),

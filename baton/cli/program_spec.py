@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from baton.cli.app import USAGE, fail, say
@@ -56,7 +57,9 @@ def with_options(spec: Mapping[str, Any], options: ProgramOptions) -> dict[str, 
 
 def with_code(client: Client, spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The spec with the digest of the folder, which is pushed. Says what was left out of it."""
-    _need_script(spec, folder.expanduser())
+    script = _script(spec)
+    if script is not None:
+        _need_script(script, folder.expanduser())
     pushed = client.push_code(folder)
     files = f"{pushed.files:,} files" if pushed.files != 1 else "1 file"
     say(f"code: {files}, {megabytes(pushed.bytes)}" + ("" if pushed.sent else "; the service has it already"))
@@ -64,22 +67,27 @@ def with_code(client: Client, spec: Mapping[str, Any], folder: Path) -> dict[str
         say(f"left out: {safe(one.path)} {one.why}")
     if (more := len(pushed.left_out) - SHOWN) > 0:
         say(f"left out: {more:,} more files")
+    if script is not None and str(script) not in pushed.paths:
+        fail(f"--program: {script} was not sent: git ignores it, or it is in the list above", USAGE)
     return {**spec, "program": {**_mapping(spec, "program"), "code": pushed.code}}
 
 
-def _need_script(spec: Mapping[str, Any], folder: Path) -> None:
-    """Ends the command if its Python script is not in the folder of the code, where the command will run."""
+def _script(spec: Mapping[str, Any]) -> PurePosixPath | None:
+    """The Python script that the command runs, relative to the folder of the code. None: it runs something else."""
     program = _mapping(spec, "program")
     words, place = program.get("command"), program.get("working_directory", ".")
-    if not isinstance(words, list) or not all(isinstance(one, str) for one in [*words, place]) or len(words) < 2:
-        return  # the service says what is wrong
-    script = Path(words[1])
-    if not PYTHON.fullmatch(words[0]) or script.suffix != ".py" or script.is_absolute():
-        return
-    start = folder / place
-    if folder.is_dir() and not (start / script).is_file():
-        hint = f"; write {script.name}" if (start / script.name).is_file() else ""
-        fail(f"--program: {script} is not in {start}, where the command runs{hint}", USAGE)
+    if not isinstance(words, list) or len(words) < 2 or not all(isinstance(one, str) for one in (*words, place)):
+        return None  # the service says what is wrong
+    path = posixpath.normpath(posixpath.join(place, words[1]))
+    is_script = PYTHON.fullmatch(words[0]) and path.endswith(".py") and not path.startswith(("/", ".."))
+    return PurePosixPath(path) if is_script else None
+
+
+def _need_script(script: PurePosixPath, folder: Path) -> None:
+    """Ends the command if the script is not in the folder."""
+    if folder.is_dir() and not (folder / script).is_file():
+        hint = f"; write {script.name}" if (folder / script.name).is_file() else ""
+        fail(f"--program: {script} is not in {folder}, where the command runs{hint}", USAGE)
 
 
 def _mapping(spec: Mapping[str, Any], field: str) -> dict[str, Any]:

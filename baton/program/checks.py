@@ -20,6 +20,7 @@ from baton.program.protocol import MAX_CURSOR
 
 MAX_STEP = 2**53
 MAX_METRICS = 200
+MAX_NOTE = 20_000
 MAX_DEPTH = 100
 """Objects and lists in each other in a cursor. Some readers of JSON allow no more than 128."""
 _METRIC = re.compile(METRIC_NAME)

@@ -20,8 +20,8 @@ from baton.program.protocol import CANCELLED
 from baton.program.saving import SaveFolder, Saver
 from baton.program.signals import StopSignals
 
-_CLOSED = "the run is closed: call baton.init() again"
-_FORKED = "this process was forked from the one that called baton.init(); only that one may use the run"
+_CLOSED = "the run is closed; without a worker, call baton.init() again"
+FORKED = "this process was forked from the one that called baton.init(); only that one may use the run"
 
 
 class Run:
@@ -240,9 +240,9 @@ class Run:
         self._control.calls += 1
 
     def note(self, text: str) -> None:
-        """Adds a line to the events of the job."""
+        """Adds a line to the events of the job. Only its first 20,000 characters are kept."""
         self._usable()
-        self._backend.note(str(text))
+        self._backend.note(str(text)[: checks.MAX_NOTE])
 
     def data(self, name: str) -> Path:
         """The folder or file of a data set of the job, by its name in `data` of the spec.
@@ -281,7 +281,7 @@ class Run:
     def after_fork(self) -> None:
         """Called in a forked process: only the process that called `init` may use the run."""
         if not self._unusable:
-            self._unusable = _FORKED
+            self._unusable = FORKED
             self._backend.abandon()
             if self._signals is not None:
                 self._signals.restore()

@@ -12,10 +12,11 @@ from baton.program import checks
 from baton.program.control import Control
 from baton.program.errors import ProgramError
 from baton.program.protocol import SOCKET_VARIABLE
-from baton.program.run import Run
+from baton.program.run import FORKED, Run
 from baton.program.signals import StopSignals
 
 _current: Run | None = None
+_process: int | None = None
 
 
 def init(
@@ -43,12 +44,13 @@ def init(
     ...     run.params["lr"], run.attempt
     (0.1, 1)
     """
-    global _current  # noqa: PLW0603 - there is one run in a process
+    global _current, _process
     defaults = checks.mapping({} if params is None else params, "params")
     sources = {name: checks.path(one, f"data.{name}") for name, one in checks.mapping(data or {}, "data").items()}
     at = None if folder is None else checks.path(folder, "folder")
     if _current is not None and SOCKET_VARIABLE in os.environ:
-        raise ProgramError("this process has its run: baton.init() was called before")
+        forked = os.getpid() != _process
+        raise ProgramError(FORKED if forked else "this process has its run: baton.init() was called before")
     if _current is not None:
         _current.close()  # a cell of a notebook that is run again
     if SOCKET_VARIABLE in os.environ:
@@ -61,6 +63,6 @@ def init(
 
         control = Control(save_every())
         run = Run(LocalBackend(at or Path(FOLDER), defaults, sources), control, StopSignals(control))
-    _current = run
+    _current, _process = run, os.getpid()
     atexit.register(run.close)
     return run

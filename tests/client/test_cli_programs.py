@@ -20,6 +20,7 @@ class Pushed:
 
     code, files, bytes, sent = CODE, 3, 81_000, True
     left_out = (LeftOut(".env", "looks like a secret"),)
+    paths = ("train.py",)
 
 
 @pytest.fixture
@@ -63,6 +64,13 @@ def test_the_options_change_a_spec_in_a_file(baton: Baton, fake: FakeService, pu
         "params": {"lr": 0.0003, "seed": 2},
     }
     assert len(pushed) == 1
+
+
+def test_a_script_that_git_ignores_is_not_submitted(baton: Baton, fake: FakeService, pushed: list[Path]) -> None:
+    Path("other.py").touch()
+    result = baton("submit", "--program", "python ./other.py", "--code", ".")
+    assert (result.exit_code, "other.py was not sent: git ignores it" in result.stderr) == (2, True), result.output
+    assert [one for one in fake.requests if one[0] == "POST"] == []
 
 
 def test_a_program_without_code_has_its_own_name(baton: Baton, fake: FakeService, pushed: list[Path]) -> None:

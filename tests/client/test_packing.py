@@ -162,6 +162,13 @@ def test_a_folder_that_is_too_large_names_its_largest_files(folder: Path, monkey
         select_files(folder)
 
 
+def test_a_file_that_no_archive_can_have_is_too_large(folder: Path) -> None:
+    (folder / "images.bin").touch()
+    os.truncate(folder / "images.bin", 2**34)  # without blocks on the disk
+    with pytest.raises(LocalDataError, match=r"images\.bin: 17,180 MB"):
+        select_files(folder)
+
+
 def test_names_that_no_bundle_can_have_are_named_together(folder: Path) -> None:
     write(folder, {"Train.py": b"", "a\nb.py": b"", "back\\slash.py": b""})
     with pytest.raises(LocalDataError, match="3 files cannot be packed") as caught:

@@ -89,7 +89,8 @@ def _how(status: int | None) -> str:
     if status is None:
         return "its guard, which was killed"
     if status < 0:
-        return f"signal {signal.Signals(-status).name}"
+        known = -status in {one.value for one in signal.Signals}  # not all real-time signals
+        return f"signal {signal.Signals(-status).name if known else -status}"
     return f"exit status {status}"
 
 

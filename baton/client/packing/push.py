@@ -21,10 +21,14 @@ MISSING = 404
 
 
 class CodePushed(CodeView):
-    """The pushed bundle. `sent`: False if the service had it already. `left_out`: the files, each with the reason."""
+    """The pushed bundle. `sent`: False if the service had it already. `left_out`: the files, each with the reason.
+
+    `paths`: the files of the bundle, relative to the folder.
+    """
 
     sent: bool
     left_out: tuple[LeftOut, ...]
+    paths: tuple[str, ...]
 
     @property
     def code(self) -> str:
@@ -38,7 +42,8 @@ def push_code(transport: Transport, folder: Path) -> CodePushed:
     with tempfile.TemporaryFile(prefix="baton-code-") as file:
         digest = write_archive(selection, file)
         view, sent = _sent(transport, digest, file)
-    return CodePushed(**view.model_dump(), sent=sent, left_out=selection.left_out)
+    paths = tuple(one.member.path for one in selection.files)
+    return CodePushed(**view.model_dump(), sent=sent, left_out=selection.left_out, paths=paths)
 
 
 def write_archive(selection: Selection, target: IO[bytes]) -> str:

@@ -144,13 +144,16 @@ def _check(folder: Path, files: list[Chosen]) -> None:
             troubles.append(f"{safe(path)} {trouble}")
     if troubles:
         shown = "".join(f"\n  {one}" for one in troubles[:SHOWN])
-        raise LocalDataError(f"{len(troubles)} files cannot be packed:{shown}\nRename them, or add them to .gitignore.")
+        count = "1 file" if len(troubles) == 1 else f"{len(troubles)} files"
+        raise LocalDataError(f"{count} cannot be packed:{shown}\nRename them, or add them to .gitignore.")
     if len(files) > BUNDLE_FILES:
         raise LocalDataError(
             f"{folder} has {len(files):,} files to pack, the limit is {BUNDLE_FILES:,}; add what the program does not "
             "need to .gitignore, and push data with `baton data push`"
         )
-    size = sum(len(header(one.member)) + one.member.size + len(padding(one.member.size)) for one in files)
+    size = sum(one.member.size for one in files)
+    if size < BUNDLE_BYTES:  # the archive has no header for a file that is much larger
+        size += sum(len(header(one.member)) + len(padding(one.member.size)) for one in files)
     if size > BUNDLE_BYTES - 1024:
         largest = sorted(files, key=lambda one: -one.member.size)[:LARGEST]
         shown = "".join(f"\n  {safe(one.member.path)}: {megabytes(one.member.size)}" for one in largest)

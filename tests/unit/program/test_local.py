@@ -308,8 +308,9 @@ def test_published_files_and_notes_are_kept(run: baton.Run, tmp_path: Path) -> N
     (tmp_path / "a.txt").write_text("second")
     run.publish("a.txt", tmp_path / "a.txt")
     run.note("half\ndone \ud800")
+    run.note("x" * 5_000_000)
     assert (tmp_path / "run/published/a.txt").read_text() == "second"
-    assert (tmp_path / "run/notes.txt").read_text() == "half done \\ud800\n"
+    assert (tmp_path / "run/notes.txt").read_text() == "half done \\ud800\n" + "x" * 20_000 + "\n"
 
 
 def test_a_cell_of_a_notebook_may_run_again(tmp_path: Path) -> None:

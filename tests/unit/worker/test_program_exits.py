@@ -48,6 +48,7 @@ def test_without_a_traceback_the_last_lines_are_the_message() -> None:
         (1, "ValueError: no", True, "exception"),  # another process was killed
         (-signal.SIGKILL, "", False, "process_died"),
         (-signal.SIGSEGV, "", False, "process_died"),
+        (-40, "", False, "process_died"),  # a real-time signal without a name
         (None, "", False, "process_died"),
         (2, "usage: train.py", False, "exception"),
     ],

@@ -55,7 +55,7 @@ def test_an_example_that_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path
     view = jobs.await_end(job, 500)
     assert view["status"] == "succeeded", (view, jobs.items(job, "attempts"))
     assert len(jobs.items(job, "attempts")) == dying_script.DEATHS + 1
-    assert any(event["type"] == "restored" for event in jobs.items(job, "events"))
+    assert any(event["kind"] == "restored" for event in jobs.items(job, "events"))
     assert jobs.download(job, "weights.npz") == (expected / "published/weights.npz").read_bytes()
     with (expected / "history.csv").open() as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

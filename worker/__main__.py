@@ -53,8 +53,11 @@ def main(module: str = TRAINER) -> int:
     os.environ["BATON_WORKER_NAME"] = settings.worker_name
     if settings.programs:
         hide_memory()
-        if module == TRAINER and find_spec("tensorflow") is None:
+        if module == TRAINER and (settings.programs_only or find_spec("tensorflow") is None):
             module = PROGRAM_RUNNER
+        if module == PROGRAM_RUNNER:
+            os.environ["BATON_PROGRAMS_ONLY"] = "true"
+            settings = settings.model_copy(update={"programs_only": True})
     try:
         deadline, idle = _limits(options, settings)
         store = WorkerStore(open_store(settings.own_store)) if settings.own_store else None

@@ -125,6 +125,8 @@ class WorkerSettings(BaseSettings):
     programs: bool = False
     """Whether the worker runs programs: code of everyone with a token of the scope `programs`, as the user that the
     worker runs as."""
+    programs_only: bool = False
+    """With `programs`: whether the worker runs nothing else. A worker without TensorFlow sets it itself."""
     program_environment: Annotated[str, AfterValidator(_names)] = ""
     """The variables, separated by commas, that programs get although their names look like those of secrets, such as
     `HF_TOKEN,WANDB_API_KEY`."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from baton.domain.extensions import is_of_kind
 from baton.domain.lenient_reading import mapping, names
 from baton.domain.queues import PRIORITIES
 from service.db.tables import Attempt, Job
@@ -42,7 +43,8 @@ class Requirements:
 
         `spec_version`: None if unknown; then it is checked only at the claim.
         """
-        return self.needs.issubset(extensions) and (spec_version is None or spec_version >= self.spec_version)
+        has = self.needs.issubset(extensions) and is_of_kind(self.needs, extensions)
+        return has and (spec_version is None or spec_version >= self.spec_version)
 
     @property
     def worker(self) -> tuple[frozenset[str], int]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from baton.domain.extensions import missing
+from baton.domain.extensions import ONLY_PROGRAMS, missing
 from baton.domain.lenient_reading import names
 from baton.domain.states import AttemptState, DesiredState
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.usecases import checkpoint_copies
 from service.usecases.attempt_limits import Limits
-from service.usecases.live_workers import seen
+from service.usecases.live_workers import Seen, seen
 from service.usecases.startable_attempts import occupied
 from service.usecases.worker_avoidance import PASSES
 from service.usecases.worker_versions import those_that_gave_up
@@ -41,7 +41,7 @@ def waits(
         elif full is not None:
             found[job.id] = f"a place: {full} is at its limit of {full.most}"
         elif not (able := [one for one in workers if one.serves(job)]):
-            found[job.id] = f"a worker: none for queue {job.queue}{_with(job)} was seen within the last 2 min"
+            found[job.id] = f"a worker: none for queue {job.queue}{_with(job, workers)} was seen within the last 2 min"
         elif all(one.spec_version < job.spec_version or one.name in gave_up.get(job.id, ()) for one in able):
             found[job.id] = (
                 f"a newer worker: the workers of queue {job.queue}{_with(job)} cannot read the spec of this job; "
@@ -59,8 +59,10 @@ def waits(
     return found
 
 
-def _with(job: Job) -> str:
-    lacking = missing(names(job.needs), ())
+def _with(job: Job, workers: Sequence[Seen] = ()) -> str:
+    """What a worker must have. `workers`: if some of the queue run only programs, this names what they lack."""
+    only = any(ONLY_PROGRAMS in one.has and job.queue in one.queues for one in workers)
+    lacking = missing(names(job.needs), (ONLY_PROGRAMS,) if only else ())
     return f" with {', '.join(lacking)}" if lacking else ""
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from baton.domain.data_manifest import manifest_object
+from baton.domain.extensions import ONLY_PROGRAMS, PROGRAMS
 from baton.domain.spec import CommonSpec, JobSpec
 from tests.service.helpers import ON_BOTH, Api, assert_problem, bearer, spec, worker_info
 from tests.service.program_jobs import NEW, at, claim, claimed, program, worker
@@ -93,6 +94,22 @@ def test_only_a_worker_with_programs_gets_it_and_the_job_says_so(api: Api) -> No
         body = {"worker": asker, "queues": ["default"], "wait_seconds": 0}
         offers[name] = api.http.post("/v1/attempts:next", json=body).json()["attempt_id"]
     assert offers == {"plain": None, "new": api.attempt(third["id"])["id"]}
+
+
+def test_a_worker_without_tensorflow_gets_no_classifier_and_the_job_says_so(api: Api) -> None:
+    light = worker("light", extensions=[PROGRAMS, ONLY_PROGRAMS])
+    assert api.http.post("/v1/workers", json={**light, "queues": ["default"], "busy": False}).status_code == 204
+    job = api.submit()
+    assert "none for queue default with TensorFlow" in api.job(job["id"])["waiting_for"]
+    request = {"worker": light, "queues": ["default"], "wait_seconds": 0}
+    assert api.http.post("/v1/attempts:next", json=request).json()["attempt_id"] is None
+    assert assert_problem(claim(api, job["id"], light)[1], 409, "not-installed")["detail"].endswith(": TensorFlow")
+    demand = "/v1/queues/default?extension=program/any&extension=program/only"
+    assert api.http.get(demand).json()["waiting"] == 0
+    own = api.submit(program())
+    assert api.http.post("/v1/attempts:next", json=request).json()["attempt_id"] == api.attempt(own["id"])["id"]
+    assert api.http.get(demand).json()["waiting"] == 1
+    assert claim(api, own["id"], light)[1].status_code == 200
 
 
 def test_that_a_worker_runs_programs_is_no_name_for_a_spec(api: Api) -> None:

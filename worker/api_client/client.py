@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from baton.domain.epochs import BestMetric, EpochRollback
 from baton.domain.errors import BatonError
+from baton.domain.extensions import without_programs
 from baton.domain.protocol_versions import FIRST, ROLLS_BACK_HISTORY, TAKES_SERIES, reason_for
 from baton.domain.series import BATCH_POINTS, SeriesPoint, SeriesRecord, SeriesRecorded, SeriesRollback
 from baton.domain.views import AttemptView, JobView, Listing
@@ -28,6 +30,7 @@ from baton.domain.wire import (
     Note,
     Offer,
     Quarantine,
+    WorkerInfo,
     WorkerReport,
 )
 from baton.telemetry import traces
@@ -36,7 +39,11 @@ from worker.api_client.answers import Refused, ServiceUnavailable, check
 __all__ = ("GrantUnreadable", "Refused", "ServiceClient", "ServiceUnavailable")
 
 ANSWER_SECONDS, CONNECT_SECONDS = 10.0, 5.0
+UNPROCESSABLE = 422
 _Answer = TypeVar("_Answer", bound=BaseModel)
+_Info = TypeVar("_Info", bound=WorkerInfo)
+_Result = TypeVar("_Result")
+log = logging.getLogger(__name__)
 
 
 class GrantUnreadable(BatonError):
@@ -75,6 +82,7 @@ class ServiceClient:
         self._http = httpx.Client(base_url=url.rstrip("/") + "/v1", headers=headers, timeout=_timeout())
         self._attempt_tokens: dict[str, str] = {}
         self._protocols: dict[str, int] = {}
+        self._told_of_programs = False
 
     def close(self) -> None:
         """Closes the connections."""
@@ -82,24 +90,50 @@ class ServiceClient:
 
     def report(self, report: WorkerReport, seconds: float = ANSWER_SECONDS) -> None:
         """Reports that this worker is alive or that it ends. `seconds`: time limit for the answer."""
-        self._post("/workers", report, _timeout(seconds))
+        self._described(report, lambda one: self._post("/workers", one, _timeout(seconds)))
 
     def next_attempt(self, request: NextRequest) -> Offer:
         """Asks for work. The service may wait up to `wait_seconds` for work before it answers."""
-        return self._ask("/attempts:next", request, Offer, _timeout(ANSWER_SECONDS + request.wait_seconds))
+        timeout = _timeout(ANSWER_SECONDS + request.wait_seconds)
+        return self._described(
+            request.worker,
+            lambda one: self._ask("/attempts:next", request.model_copy(update={"worker": one}), Offer, timeout),
+        )
 
     def claim(self, attempt_id: str, claim: Claim) -> Grant:
         """Claims an attempt. Refused with status 409 if it is taken, no longer needed, or not for this worker.
 
         Raises GrantUnreadable if the grant is in a format that only a newer worker can read.
         """
-        response = self._post(f"/attempts/{attempt_id}/claim", claim)
+        response = self._described(
+            claim.worker,
+            lambda one: self._post(f"/attempts/{attempt_id}/claim", claim.model_copy(update={"worker": one})),
+        )
         head = _parsed(response, "claim", GrantHead)
         self.hold(attempt_id, head.token, head.protocol)
         try:
             return Grant.model_validate_json(response.content)
         except ValidationError as error:
             raise GrantUnreadable(head, str(error)) from error
+
+    def _described(self, worker: _Info, send: Callable[[_Info], _Result]) -> _Result:
+        """The result of `send`, which sends a description of the worker.
+
+        A service before protocol 6 refuses the extensions of programs, and also every message with them. It gets the
+        description without them, and gives the worker its other jobs. Each message is tried in full first, so a service
+        that is updated meanwhile gives programs too.
+        """
+        try:
+            return send(worker)
+        except Refused as error:
+            less = without_programs(worker.extensions)
+            if error.status != UNPROCESSABLE or less == worker.extensions:
+                raise
+            result = send(worker.model_copy(update={"extensions": less}))
+            if not self._told_of_programs:
+                self._told_of_programs = True
+                log.warning("the service is too old to give programs to this worker: update it (%s)", error)
+            return result
 
     def hold(self, attempt_id: str, token: str | None, protocol: int = FIRST) -> None:
         """Uses this token for the calls of this attempt. None (from an older service): uses the worker's token.

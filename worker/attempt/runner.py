@@ -16,7 +16,7 @@ from baton.domain.spec import JobSpec, parse_spec
 from baton.domain.wire import Finish, Grant, Outcome, WorkerInfo
 from baton.storage import BlobStore, ObjectAccess
 from baton.telemetry import traces
-from worker.api_client.client import Refused, ServiceClient
+from worker.api_client.client import UNPROCESSABLE, Refused, ServiceClient
 from worker.attempt.claim import FINISH_SECONDS, claim_attempt, give_back, new_claim_id, wait_for_service
 from worker.attempt.context import AttemptContext
 from worker.attempt.failures import failed, minimal_failure
@@ -35,7 +35,6 @@ from worker.retry import retry_call
 from worker.store_access.granted import store_of
 from worker.system_metrics import SystemMetrics, sources
 
-UNPROCESSABLE = 422
 NOT_HERE = {
     True: "this worker runs no programs: it was started without --programs",
     False: "this worker runs programs only: TensorFlow is not installed",

@@ -5,18 +5,24 @@ changes.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
+from baton.domain.extensions import ONLY_PROGRAMS, PROGRAMS
 from baton.domain.protocol_versions import CANNOT_READ, PROTOCOL
-from baton.domain.wire import Finish, Outcome, WorkerInfo
+from baton.domain.wire import Claim, Finish, NextRequest, Outcome, WorkerInfo, WorkerReport
 from baton.storage.checksum import crc32c_of
 from baton.storage.directory import DirectoryStore
 from tests.service.helpers import spec
-from worker.api_client.client import ServiceClient
+from tests.support.answers import refusal
+from tests.support.wire import recorded
+from tests.unit.worker.mock_service import speaking_to
+from worker.api_client.client import Refused, ServiceClient
 from worker.attempt.protocols import Workspace
 from worker.attempt.runner import Runner
 from worker.preemption.notice import Notice
@@ -112,3 +118,65 @@ def test_a_reason_that_an_older_service_does_not_know_is_replaced_in_a_report_of
     service.client.hold("a", "of-the-attempt", protocol)
     service.client.finish("a", Finish(fence=3, outcome=Outcome.FAILED, reason="worker_too_old"))
     assert service.ending()["reason"] == reason
+
+
+MESSAGES = {"workers": "WorkerReport", "attempts:next": "NextRequest", "claim": "Claim"}
+WORKER: dict[str, Any] = {"name": "w", "host": "h", "pid": 1, "version": "0"}
+
+
+class Extensions:
+    """A service that checks messages as the first release does, or as this one. `heard`: the extensions in them."""
+
+    def __init__(self, *, old: bool) -> None:
+        self.old, self.asked = old, 0
+        self.heard: list[list[str]] = []
+        self.schemas = {one.name: one.schema for one in recorded("service")}
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        verb, body = request.url.path.rpartition("/")[2], json.loads(request.content)
+        checked = jsonschema.Draft202012Validator(self.schemas[MESSAGES[verb]])
+        if self.old and not checked.is_valid(body):
+            return refusal(422, "invalid-request", "extensions.1: no extension")
+        self.heard.append(list(body.get("worker", body)["extensions"]))
+        return httpx.Response(200, json={"claim": GRANT, "attempts:next": {"attempt_id": None}}.get(verb, {}))
+
+
+def tell_everything(client: ServiceClient, *extensions: str) -> None:
+    worker = WorkerInfo(**WORKER, extensions=extensions)
+    client.report(WorkerReport(**WORKER, extensions=extensions))
+    assert client.next_attempt(NextRequest(worker=worker)).attempt_id is None
+    assert client.claim("a", Claim(claim_id="c" * 32, worker=worker)).fence == 3
+    client.report(WorkerReport(**WORKER, extensions=extensions, ended=True))
+
+
+def test_a_service_that_knows_no_programs_gives_the_worker_its_other_jobs(caplog: pytest.LogCaptureFixture) -> None:
+    service = Extensions(old=True)
+    with caplog.at_level(logging.WARNING):
+        tell_everything(speaking_to(service.answer), "network/my-net", PROGRAMS, ONLY_PROGRAMS)
+    assert service.heard == [["network/my-net"]] * 4
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the service is too old to give programs to this worker"
+    ]
+
+
+def test_a_service_that_was_updated_hears_of_programs_again() -> None:
+    service = Extensions(old=True)
+    client = speaking_to(service.answer)
+    tell_everything(client, PROGRAMS)
+    service.old, service.asked = False, 0
+    tell_everything(client, PROGRAMS)
+    assert (service.heard, service.asked) == ([[]] * 4 + [[PROGRAMS]] * 4, 4)
+
+
+@pytest.mark.parametrize(("extension", "asked"), [("network/my-net", 1), (PROGRAMS, 2)])
+def test_another_refusal_stays_one(extension: str, asked: int) -> None:
+    requests: list[httpx.Request] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return refusal(422, "invalid-request")
+
+    with pytest.raises(Refused):
+        speaking_to(refuse).report(WorkerReport(**WORKER, extensions=(extension,)))
+    assert len(requests) == asked

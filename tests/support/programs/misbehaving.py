@@ -130,8 +130,9 @@ def main(how: str) -> None:
             broken = how == "saves-a-broken-state" and first and step == 2 * SAVE_EVERY
             with run.save(step=step) as folder:
                 (folder / "state").write_bytes(state[:3] if broken else state)
+            if first:
+                await_uploads()  # a newer save may replace one that waits, and a kill may lose it
             if broken:
-                await_uploads()
                 sys.exit("planned to fail after the save")
         if step == 7 and first:
             misbehave(how, run, step, state)

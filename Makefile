@@ -16,11 +16,11 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LOCAL) ## Make .venv from the lock file: service, CPU worker, command line, embedded Redis
 	@echo "$(VENV) is up to date; the command line is $(BIN)/baton"
@@ -118,6 +118,9 @@ bench-push: $(DEV) ## Bytes and seconds of a push of 2 GB that is killed five ti
 
 bench-program: $(DEV) ## Cost of the library in a training program, beside the same program without it (a minute)
 	$(BIN)/python -m bench.program $(ARGS)
+
+bench-program-files: $(DEV) ## A program's checkpoint of 3 GB, beside the store's own client (3 minutes); ARGS='--gigabytes 1 --stores gcs'
+	$(BIN)/python -m bench.program_files $(ARGS)
 
 bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from baton.storage.checksum import base64_of_hex, hex_of_base64
+from baton.storage.gcs_stream import MOST_BYTES, RequestStream
 from baton.storage.local_files import local_errors, read_measure
 
 Blob = Any  # google.cloud.storage has no types
 
 SMALL_BYTES = 8 * 2**20  # up to this size the library sends one multipart request, above it a resumable session
-_CHUNK_BYTES = 8 * 2**20  # in memory, and sent again after a lost connection; a multiple of 256 KiB
 _TOKEN = "baton-put"  # noqa: S105 - a metadata key, not a secret: which put created the object
 
 
@@ -35,10 +35,8 @@ class Upload:
 
     def send(self, seconds: float, retry: Any = None) -> None:
         """Send the data, each request limited to `seconds`. Raises LocalFileError and the library's exceptions."""
-        self.blob.chunk_size = None if self.small else _CHUNK_BYTES
-        with local_errors("read", self._data):
-            opened: BinaryIO = self._data.open("rb") if isinstance(self._data, Path) else io.BytesIO(self._data)
-        with opened as stream:
+        self.blob.chunk_size = None if self.small else MOST_BYTES
+        with self._opened() as stream:
             self.blob.upload_from_file(
                 stream,
                 size=self.sent.size,
@@ -48,6 +46,12 @@ class Upload:
                 retry=retry,
                 timeout=seconds,
             )
+
+    def _opened(self) -> BinaryIO | RequestStream:
+        if not self.small:
+            return RequestStream(self._data)
+        with local_errors("read", self._data):
+            return self._data.open("rb") if isinstance(self._data, Path) else io.BytesIO(self._data)
 
     def made(self, stored: Blob) -> bool:
         """Whether this put created the stored object: compares token, size and checksum."""

@@ -72,7 +72,8 @@ def test_every_put_has_a_token_of_its_own(store: GcsStore, emulator: GcsEmulator
 def test_a_resumable_upload_survives_lost_requests(
     store: GcsStore, proxy: FlakyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baton.storage.gcs_upload._CHUNK_BYTES", 4 * 2**20)
+    monkeypatch.setattr("baton.storage.gcs_stream.FIRST_BYTES", 4 * 2**20)
+    monkeypatch.setattr("baton.storage.gcs_stream.MOST_BYTES", 4 * 2**20)
     proxy.plan("POST", 503)
     proxy.plan("PUT", 503, 0, 503)
     assert store.put("a", BIG).crc32c == crc32c_of(BIG)

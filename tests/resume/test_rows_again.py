@@ -14,6 +14,7 @@ from tests.support.recorder import Recorder
 from worker.attempt.protocols import Stop, Stopped, Workspace
 from worker.checkpointing.checkpoint_files import read_checkpoint
 from worker.checkpointing.snapshot import Snapshot
+from worker.training import loop
 from worker.training.loop import train
 from worker.training.state.cursor import Cursor
 
@@ -41,7 +42,10 @@ def snapshot_best(snapshot: Snapshot) -> BestMetric | None:
 
 # The job has four epochs of two steps. It stops during the validation of the third epoch, or after it.
 @pytest.mark.parametrize(("phase", "ended"), [(Phase.VALIDATING, 2), (Phase.TRAINING, 3)])
-def test_rows_that_waited_are_recorded_again(tmp_path: Path, phase: Phase, ended: int) -> None:
+def test_rows_that_waited_are_recorded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase, ended: int
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", -1.0)  # report each step: the test stops at a step
     job = parse_spec(
         {
             "name": "x",

@@ -18,18 +18,17 @@ from worker.training import loop
 from worker.training.loop import train
 from worker.training.state.cursor import Cursor
 
-STEP = 6
-
 
 @dataclass
 class UntilStep(Recorder):
-    """Stops at the first boundary after the job has reported STEP in this phase."""
+    """Stops at the first boundary after the job has reported this step in this phase."""
 
     phase: Phase = Phase.TRAINING
+    step: int = 0
     reached: bool = False
 
     def heard(self, phase: Phase, progress: Progress | None) -> None:
-        self.reached |= phase is self.phase and progress is not None and progress.global_step >= STEP
+        self.reached |= phase is self.phase and progress is not None and progress.global_step >= self.step
 
     def stopping(self) -> Stop | None:
         return Stop.PREEMPTED if self.reached else None
@@ -40,10 +39,10 @@ def snapshot_best(snapshot: Snapshot) -> BestMetric | None:
     return best.metric if best else None
 
 
-# The job has four epochs of two steps. It stops during the validation of the third epoch, or after it.
-@pytest.mark.parametrize(("phase", "ended"), [(Phase.VALIDATING, 2), (Phase.TRAINING, 3)])
+# The job has four epochs of two steps. It stops during the validation of the third epoch, or in the fourth epoch.
+@pytest.mark.parametrize(("phase", "step", "ended"), [(Phase.VALIDATING, 6, 2), (Phase.TRAINING, 7, 3)])
 def test_rows_that_waited_are_recorded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase, ended: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase, step: int, ended: int
 ) -> None:
     monkeypatch.setattr(loop, "REPORT_SECONDS", -1.0)  # report each step: the test stops at a step
     job = parse_spec(
@@ -55,13 +54,13 @@ def test_rows_that_waited_are_recorded_again(
         }
     )
     workspace = Workspace(tmp_path / "cache", threads=1, processes=0)
-    first = UntilStep(open_store(f"file://{tmp_path}/store"), phase=phase)
+    first = UntilStep(open_store(f"file://{tmp_path}/store"), phase=phase, step=step)
     with pytest.raises(Stopped):
         train(job, first, workspace, None)
     assert first.newest is not None
     snapshot = read_checkpoint(first.store, first.newest)[0]
     assert sorted(first.rows) == list(range(1, ended + 1))
-    again = UntilStep(first.store, attempt=2, phase=phase)
+    again = UntilStep(first.store, attempt=2, phase=phase, step=step)
     with pytest.raises(Stopped):
         train(job, again, workspace, replace(snapshot, rows_from=2))
     assert {epoch: again.rows[epoch] for epoch in range(2, ended + 1)} == {

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from baton.domain.text import safe
+
 MAX_NOTE_TEXT = 20_000
 """Maximum characters of a message."""
 
@@ -31,6 +33,7 @@ def checked_data(data: dict[str, Any]) -> dict[str, Any]:
 
 def fitting_text(text: str) -> str:
     """The text. If it is too long: its beginning, and its original length."""
+    text = safe(text)  # as a note does: what it escapes becomes longer
     if len(text) <= MAX_NOTE_TEXT:
         return text
     end = f" … (cut: {len(text)} characters)"

@@ -18,6 +18,8 @@ MOST = 100_000
 """The most points that wait. If the service is unavailable for long, every second one is dropped."""
 SEND_SECONDS = 2.0
 """Points are sent at least this long after one another."""
+MAX_NAMED = 20
+"""Names of series in an event."""
 THINNED = "the service is unavailable for long: some points of the series are left out"
 
 
@@ -86,5 +88,6 @@ class SeriesBuffer:
         left_out = self._client.series(self._grant.attempt_id, self._grant.fence, made) - self._left_out
         if left_out:
             self._left_out |= left_out
-            names = ", ".join(sorted(left_out))
+            more = f" and {len(left_out) - MAX_NAMED:,} more" if len(left_out) > MAX_NAMED else ""
+            names = ", ".join(sorted(left_out)[:MAX_NAMED]) + more
             self._note("series_left_out", f"a job has at most {MOST_NAMES} series; left out: {names}")

@@ -41,6 +41,7 @@ def test_short_values_beside_a_long_one_stay() -> None:
 
 def test_a_text_that_is_cut_says_how_long_it_was() -> None:
     assert fitting_text("x" * MAX_NOTE_TEXT) == "x" * MAX_NOTE_TEXT
+    assert Note(fence=1, kind="hello", message=fitting_text("\ud800" * MAX_NOTE_TEXT)).message.startswith("\\ud800")
     found = fitting_text("x" * (MAX_NOTE_TEXT + 1))
     assert len(found) == MAX_NOTE_TEXT
     assert found.endswith("… (cut: 20001 characters)")

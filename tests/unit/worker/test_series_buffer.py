@@ -107,3 +107,7 @@ def test_series_that_the_service_leaves_out_are_named_once(
         buffer.add(points(step))
         buffer.flush()
     assert [kind for kind, _ in notes] == ["series_left_out"]
+    service.left_out = frozenset(f"s{k}" for k in range(1_000))
+    buffer.add(points(3))
+    buffer.flush()
+    assert notes[-1][1].endswith("s114, s115 and 980 more")

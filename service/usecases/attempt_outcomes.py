@@ -98,7 +98,7 @@ def _keep_results(job: Job, attempt: Attempt, message: Finish) -> None:
     attempt.seconds = sent["seconds"] or attempt.seconds
     attempt.phase = known(Phase, sent["phase"]) or attempt.phase
     if message.progress is not None:
-        progress.keep(job, attempt, sent["progress"], {})
+        progress.keep(job, attempt, sent["progress"], mapping(mapping(job.progress).get("metrics")))
         attempt.end_step = max(attempt.end_step or 0, message.progress.global_step)
 
 

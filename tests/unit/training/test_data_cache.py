@@ -177,7 +177,7 @@ def test_a_disk_that_has_no_room_is_told_before_the_work(tmp_path: Path, monkeyp
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(10, 5, 5))
     reads: list[int] = []
-    with pytest.raises(JobFailure, match=r"0\.00 MB are needed, 0\.00 MB are free; make room") as caught:
+    with pytest.raises(JobFailure, match=r"kB are needed, 0\.0 kB are free; make room") as caught:
         cached(tmp_path, listing(read=lambda i: reads.append(i) or pixels(i)))
     assert (caught.value.reason, reads) == ("disk_full", [])
 

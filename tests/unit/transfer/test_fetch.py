@@ -261,7 +261,7 @@ def test_too_small_a_disk_is_told_before_the_download(tmp_path: Path, monkeypatc
     with serving(CONTENT) as server:
         found = failure(source(server), tmp_path)
     assert found.reason == "disk_full"
-    assert "1.00 MB are needed, 0.00 MB are free; make room, or set BATON_CACHE" in str(found)
+    assert "1.00 MB are needed, 0.0 kB are free; make room, or set BATON_CACHE" in str(found)
 
 
 def test_a_disk_that_fills_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

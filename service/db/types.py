@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Float
+from sqlalchemy import Boolean, ColumnElement, DateTime, Dialect, Float, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -69,3 +69,35 @@ def _sqlite_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
 def _postgresql_now(_element: db_now, _compiler: Any, **_kwargs: Any) -> str:
     # A subquery is evaluated once per statement. A bare volatile function would prevent the use of indexes.
     return "(SELECT clock_timestamp())"
+
+
+class glob_matches(FunctionElement[bool]):  # noqa: N801 - reads as the SQL function that it is
+    """Whether a text matches a pattern, in which `*` stands for any characters. Upper and lower case differ.
+
+    The pattern may have letters, digits, and `.`, `_`, `-`, `*`. No regular expression: SQLite would run it in Python,
+    which tries exponentially many ways to match a pattern with many `*`, while all other threads wait.
+
+    >>> from sqlalchemy import column
+    >>> condition = glob_matches.of(column("name"), "net_*")
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    @classmethod
+    def of(cls, column: ColumnElement[str], pattern: str) -> glob_matches:
+        """The condition on a column."""
+        return cls(column, literal(pattern), literal(pattern.replace("_", "\\_").replace("*", "%")))
+
+
+@compiles(glob_matches, "sqlite")
+def _sqlite_glob(element: glob_matches, compiler: Any, **kwargs: Any) -> str:
+    # LIKE would not distinguish upper and lower case.
+    column, pattern, _like = element.clauses
+    return f"({compiler.process(column, **kwargs)} GLOB {compiler.process(pattern, **kwargs)})"
+
+
+@compiles(glob_matches, "postgresql")
+def _postgresql_glob(element: glob_matches, compiler: Any, **kwargs: Any) -> str:
+    column, _pattern, like = element.clauses
+    return f"({compiler.process(column, **kwargs)} LIKE {compiler.process(like, **kwargs)} ESCAPE '\\')"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from baton.domain.states import DesiredState, JobState, shown_status
 from service.db.tables import Job, JobLabel
+from service.db.types import glob_matches
 from service.db.unit_of_work import Unit
 from service.usecases import job_filters
 from service.usecases.job_filters import JobFilter, Status
@@ -111,4 +111,4 @@ def _narrowed(query: Select[Any], labels: Sequence[str | None], name: str | None
         return query
     if "*" not in name:
         return query.where(Job.name == name)
-    return query.where(Job.name.regexp_match(f"^{'.*'.join(map(re.escape, name.split('*')))}$"))
+    return query.where(glob_matches.of(Job.name, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_settings import BaseSettings, NoDecode
 
 from baton.domain.durations import parse_duration
@@ -36,15 +36,25 @@ def _by_status(value: object) -> object:
     if not isinstance(value, str):
         return value
     if re.fullmatch(r"[^,=]+", value.strip()):
-        return dict.fromkeys(_ENDED, parse_duration(value))
+        return dict.fromkeys(_ENDED, _bounded(parse_duration(value)))
     parts = [one.partition("=") for one in value.split(",") if one.strip()]
-    found = {status.strip(): parse_duration(duration) for status, _, duration in parts}
+    found = {status.strip(): _bounded(parse_duration(duration)) for status, _, duration in parts}
     if len(found) < len(parts):
         raise ValueError("names a status twice")
     return found
 
 
-Seconds = Annotated[float, Field(ge=3600)]
+SHORTEST, LONGEST = 3600.0, 36_500 * 86_400.0
+"""Seconds. The service subtracts a retention from the current time, and there are no times before the year 1."""
+
+
+def _bounded(seconds: float) -> float:
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ValueError("must be at least 1h and at most 36500d")
+    return seconds
+
+
+Seconds = Annotated[float, AfterValidator(_bounded)]
 Duration = Annotated[Seconds | None, BeforeValidator(_read_duration)]
 ByStatus = Annotated[
     dict[Literal["succeeded", "failed", "cancelled"], Seconds],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -15,6 +16,10 @@ from baton.domain.spec import AnySpec
 Node = dict[str, Any]
 DEPTH = 5  # of the search: a part of a spec may contain itself
 SHORT_NAMES = {"width": "network.width"}
+LABELS = "labels."
+MAX_KEYS, MAX_LENGTH = 40, 1000
+LISTED = 12
+"""The most fields that an error lists."""
 
 
 def full_path(path: str) -> str:
@@ -22,9 +27,27 @@ def full_path(path: str) -> str:
     return SHORT_NAMES.get(path, path)
 
 
+def keys_of(path: str) -> list[str]:
+    """The keys of a path. The name of a label may contain dots.
+
+    >>> keys_of("stages.0.epochs"), keys_of("labels.team.lead")
+    (['stages', '0', 'epochs'], ['labels', 'team.lead'])
+
+    Raises:
+        SpecError: the path is longer or deeper than any spec.
+    """
+    if path.startswith(LABELS):
+        return path.split(".", 1)
+    keys = path.split(".")
+    if len(path) > MAX_LENGTH or len(keys) > MAX_KEYS:
+        text = f"a path has at most {MAX_KEYS} keys and {MAX_LENGTH:,} characters"
+        raise SpecError([FieldError(f"{path[:80]}…", text)])
+    return keys
+
+
 def check_path(path: str) -> None:
     """Raises SpecError if no spec can have a field with this path. Paths into free-form values are not checked."""
-    nodes, keys = [_schema()], path.split(".")
+    nodes, keys = [_schema()], keys_of(path)
     for place, key in enumerate(keys):
         nodes = [one for node in nodes for one in _alternatives(node)]
         closed = any(_is_closed(node) for node in nodes)
@@ -34,11 +57,23 @@ def check_path(path: str) -> None:
 
 
 def _unknown(part: str, path: str) -> str:
+    return ("is not a known field" if part == path else f"there is no field {part}") + _hint(part, path)
+
+
+def _hint(part: str, path: str) -> str:
+    """The fields that may be meant: one of the same name elsewhere, or those beside the unknown field."""
     known = list(known_paths())
     close = [one for one in known if one.rpartition(".")[2] == path.rpartition(".")[2]]
-    close = close or get_close_matches(path, known, n=2, cutoff=0.7)
-    hint = f"; did you mean {' or '.join(close[:3])}?" if close else ""
-    return ("is not a known field" if part == path else f"there is no field {part}") + hint
+    above, _, last = re.sub(r"\.[0-9]+(?=\.|$)", ".*", part).rpartition(".")
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == above]
+    if above and beside:
+        close = close or [f"{above}.{name}" for name in get_close_matches(last, beside, n=2, cutoff=0.55)]
+    else:
+        close = close or get_close_matches(path, known, n=2, cutoff=0.7)
+    if close:
+        return f"; did you mean {' or '.join(close[:3])}?"
+    shown = f"{', '.join(beside[:LISTED])}{', …' if len(beside) > LISTED else ''}"
+    return f"; the fields of {above} are {shown}" if above and beside else ""
 
 
 @cache

@@ -41,13 +41,15 @@ class Action:
 
     `act`: a function of the unit, the job id and the actor. It raises a BatonError if the state of the job does not
     allow the action. `statuses`: those that allow the action. A selection without statuses selects these. Empty: all.
-    `starts`: whether the action lets the job run again. For a program this needs the scope `programs`.
+    `starts`: whether the action lets the job run again. For a program this needs the scope `programs`. `spares`:
+    whether the action leaves out protected jobs that were chosen by a filter and not by their ids.
     """
 
     act: Callable[[Unit, str, str], Job | None]
     kind: str
     statuses: tuple[Status, ...] = ()
     starts: bool = False
+    spares: bool = False
 
 
 ACTIONS: dict[str, Action] = {
@@ -55,9 +57,7 @@ ACTIONS: dict[str, Action] = {
     "pause": Action(job_control.pause, "job_pause_requested", STOPPABLE),
     "resume": Action(job_control.resume, "job_resume_requested", ("pausing", "paused"), starts=True),
     "retry": Action(retry, "job_retry_requested", ("failed", "cancelled"), starts=True),
-    "delete": Action(
-        partial(order_deletion, force=False), "job_delete_requested", ("succeeded", "failed", "cancelled")
-    ),
+    "delete": Action(partial(order_deletion, force=False), "job_delete_requested", ENDED, spares=True),
 }
 NAMES = (*ACTIONS, LABEL)
 
@@ -99,9 +99,9 @@ def run(
             shown = f"more than {COUNTED}" if number > COUNTED else number
             raise Conflict(f"{shown} jobs match now, and {expect} were expected: look at the preview again")
         jobs = selected(unit, selection, cursor, MOST)
-    outcome = _Outcome()
+    outcome, spare = _Outcome(), done.spares and not selection.ids
     for job in jobs:
-        _isolated(database, caller, done, job, outcome)
+        _isolated(database, caller, done, job, outcome, spare=spare)
     left, following = 0, jobs[-1].cursor if len(jobs) == MOST else None
     if following is not None:
         with database.read() as session:
@@ -130,10 +130,12 @@ class _Outcome:
             self.reasons.append(SkippedJob(id=job.id, name=job.name, why=why))
 
 
-def _isolated(database: Database, caller: Principal, done: Action, job: Found, outcome: _Outcome) -> None:
+def _isolated(
+    database: Database, caller: Principal, done: Action, job: Found, outcome: _Outcome, *, spare: bool
+) -> None:
     """Do the action on one job. Raises only if the database is unavailable."""
     try:
-        changed = _one(database, caller, done, job)
+        changed = _one(database, caller, done, job, spare=spare)
     except BatonError as error:
         outcome.skip(job, str(error))
     except Exception as error:
@@ -146,13 +148,15 @@ def _isolated(database: Database, caller: Principal, done: Action, job: Found, o
         outcome.unchanged += not changed
 
 
-def _one(database: Database, caller: Principal, done: Action, job: Found) -> bool:
+def _one(database: Database, caller: Principal, done: Action, job: Found, *, spare: bool) -> bool:
     with database.write() as session:
         unit = Unit(session)
         locked = unit.lock_job(job.id)
         before = locked.version
         if done.starts:
             check_start(caller, locked)
+        if spare and locked.protected:
+            raise Conflict("it is protected: name the job itself, or end the protection first")
         after = done.act(unit, job.id, caller.name)
         changed = after is None or after.version != before or after.deleted_at is not None
         if changed:

@@ -51,7 +51,7 @@ def used_up(unit: Unit, job: Job) -> str | None:
 def raised(unit: Unit, job: Job, attempt: Attempt) -> bool:
     """Whether the limit was raised after the claim of the ended attempt, whose worker ended at the old one."""
     limit = limit_of(mapping(job.spec).get("limits"))
-    if attempt.claimed_at is None or attempt_totals.of_job(unit, job, live=False).held >= limit:
+    if attempt.claimed_at is None or _held(unit, job, live=False) >= limit:
         return False
     of_job = (Event.job_id == job.id, Event.kind == "changed", Event.at >= attempt.claimed_at)
     return unit.session.scalar(select(exists().where(*of_job))) or False

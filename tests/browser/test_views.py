@@ -76,11 +76,11 @@ def test_the_list_is_filtered_by_status_and_label(page: Page) -> None:
     page.get_by_role("link", name="sweep width").click()
     expect(page.locator("table.jobs .name")).to_have_text([JOB])
     assert page.url.endswith("/?label=sweep%3Awidth")
-    page.get_by_label("Label").fill("team:docs")
+    page.get_by_label("Label").fill("team=docs")
     page.keyboard.press("Enter")
     expect(page.locator("table.jobs tbody tr")).to_have_count(25)
     page.reload()
-    expect(page.get_by_label("Label")).to_have_value("team:docs")
+    expect(page.get_by_label("Label")).to_have_value("team=docs")
 
 
 def test_the_list_goes_page_by_page(page: Page) -> None:

@@ -50,6 +50,10 @@ SELECTIONS: list[tuple[dict[str, Any], str]] = [
     ({"filter": {"name": "net-*", "status": ["cancelled"]}}, "ended"),
     ({"filter": {"name": "other.a"}}, "paused"),
     ({"filter": {"name": "other*b"}}, ""),
+    ({"filter": {"name": "NET-*"}}, ""),
+    ({"filter": {"name": "net_*"}}, ""),
+    ({"filter": {"name": "*e*-*a*"}}, "a"),
+    ({"filter": {"name": "*"}}, "a b paused trains"),
 ]
 
 
@@ -66,6 +70,14 @@ def test_a_preview_counts_and_shows_what_matches_and_changes_nothing(api: Api) -
         assert {one["id"] for one in found["preview"]["jobs"]} == wanted, selection
         assert whole_tables(api, statements) == {}
     assert [api.job(job_id)["version"] for job_id in jobs.values()] == before
+
+
+def test_a_name_with_many_stars_costs_no_more_than_another_name(api: Api) -> None:
+    # A regular expression would need years for this, and no other thread would run in the meantime.
+    job_id = api.submit(name="a" * 100)["id"]
+    for name, number in (("*a" * 49 + "*b", 0), ("a*" * 50, 1)):
+        assert act(api, "cancel", preview=True, filter={"name": name})["preview"]["number"] == number
+    assert api.job(job_id)["status"] == "queued"
 
 
 def test_what_can_be_done_is_done_the_rest_is_told_and_a_repetition_changes_nothing(api: Api) -> None:
@@ -92,6 +104,17 @@ def test_what_can_be_done_is_done_the_rest_is_told_and_a_repetition_changes_noth
     relabelled = act(api, "label", filter={"label": ["team:red"]}, labels={"team": "blue", "draft": None})
     assert (relabelled["done"], api.job(jobs["paused"])["labels"]) == (3, {"team": "blue"})
     assert act(api, "label", ids=[jobs["a"]], labels={"team": "blue"})["unchanged"] == 1
+
+
+def test_a_filter_deletes_no_protected_job_and_its_id_does(api: Api) -> None:
+    jobs = [api.submit(name="old")["id"] for _ in range(2)]
+    act(api, "cancel", filter={"name": "old"})
+    assert api.http.patch(f"/v1/jobs/{jobs[0]}", json={"protected": True}).status_code == 200
+    for selection in ({"filter": {"name": "old"}}, {"all": True}):
+        found = act(api, "delete", **selection)
+        assert [(one["id"], "it is protected" in one["why"]) for one in found["reasons"]] == [(jobs[0], True)]
+    assert api.http.get(f"/v1/jobs/{jobs[1]}").status_code == 404
+    assert act(api, "delete", ids=jobs[:1])["done"] == 1
 
 
 def test_more_jobs_than_a_call_handles_are_left_for_the_next_calls(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,9 @@ def test_one_job_whose_deletion_cannot_be_ordered_does_not_stop_its_batch(
         ("lost=30d", "succeeded"),
         ("failed=30d,failed=7d", "twice"),
         ("failed", "30s, 5m"),
-        ("5m", "3600"),
+        ("5m", "at least 1h"),
+        ("failed=5m", "at least 1h"),
+        ("1000000d", "at most 36500d"),
     ],
 )
 def test_a_wrong_setting_names_itself(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:
@@ -279,6 +281,7 @@ def test_a_wrong_setting_names_itself(monkeypatch: pytest.MonkeyPatch, value: st
     assert "BATON_RETENTION_JOBS" in str(caught.value)
     assert "such as 90d" in str(caught.value)
     assert words in str(caught.value)
+    assert str(caught.value).count("such as 90d") == 1
 
 
 def test_settings_are_durations_or_durations_by_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,6 +221,12 @@ def test_the_limit_of_the_runtime_counts_from_the_retry(api: Api) -> None:
     api.conduct()
     job = api.job(job_id)
     assert (job["status"], job["reason"]) == ("failed", "max_runtime")
+    # A limit that is raised while the retried job runs counts from the retry too: 601 s of 15 min are used up.
+    retry(api, job_id)
+    hand = claimed_long_ago(601)
+    assert api.http.patch(f"/v1/jobs/{job_id}", json={"limits": {"max_runtime": "15m"}}).status_code == 200
+    hand.finish("failed", reason="max_runtime", message="enough")
+    assert api.job(job_id)["status"] == "recovering"
 
 
 # --- parts that treated the first end of the job as final ---

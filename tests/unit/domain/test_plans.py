@@ -116,12 +116,23 @@ def test_null_takes_a_field_or_a_stage_away() -> None:
         ("network.nonesuch.deep", "there is no field network.nonesuch"),
         ("stages.0.schedule.speed", r"stages\.0\.schedule\.speed: is not a known field"),
         ("stages..epochs", r"stages\.\.epochs: cannot set it"),
+        ("optimizer.lr", r"optimizer\.lr: is not a known field; the fields of optimizer are name, learning_rate, "),
+        ("stages.0.img_size", r"img_size: is not a known field; did you mean stages\.\*\.image_size"),
+        ("params" + ".a" * 20_000, "a path has at most 40 keys"),
     ],
 )
 @pytest.mark.parametrize("value", [1, None])
 def test_a_path_that_no_spec_has_is_named_as_it_was_typed(path: str, words: str, value: object) -> None:
     with pytest.raises(SpecError, match=words):
         apply_overrides(SPEC, {path: value})
+
+
+def test_a_star_cannot_fill_the_memory_and_a_label_may_have_dots() -> None:
+    many = {"params": dict.fromkeys(map(str, range(2000)), 0), "params.*": [0] * 100}
+    with pytest.raises(SpecError, match=r"params\.\*: would add more than 100,000 values to the spec"):
+        apply_overrides({}, many)
+    found = apply_overrides({"labels": {"a": "x"}}, {"labels.team.lead": "ada", "labels.a": None})
+    assert found == {"labels": {"team.lead": "ada"}}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import { request } from "./api.js";
 const PAUSES = [1000, 2000, 4000, 8000, 15_000];
 const SILENCE = 45_000;
 
-// Calls `heard(event)` for each event after number `after`. Ends with the last one, or when the returned function is called.
-export function follow(jobId, after, heard) {
+// Calls `heard(event)` for each event after number `after`, and `complete()` after the last one. Ends then, or when the
+// returned function is called.
+export function follow(jobId, after, heard, complete = () => {}) {
   let last = after;
   let over = false;
   let failures = 0;
@@ -19,6 +20,7 @@ export function follow(jobId, after, heard) {
     current = new AbortController();
     try {
       over = await read(current);
+      if (over) complete();
       failures = 0;
     } catch (error) {
       over = over || [401, 403, 404].includes(error.status);

@@ -70,7 +70,7 @@ const ACTIONS = {
     when: (job) => ENDED.has(job.status),
     verb: "Delete",
     danger: true,
-    text: (job) => `All data of ${job.name} is removed permanently from the database and the store: checkpoints, files, report, logs, history, events and notes. Jobs that were continued from it keep their own copy of its checkpoint.`,
+    text: (job) => `All data of ${job.name} is removed permanently from the database and the store: checkpoints, files, report, logs, history, events and notes. Jobs that were continued from it keep their own copy of its checkpoint.${job.protected ? " It is protected, so retention would keep it." : ""}`,
     act: async (job) => {
       await request("DELETE", `/v1/jobs/${job.id}`);
       return "/";
@@ -84,7 +84,7 @@ export function buttons(job, may, refresh) {
   return html`${Object.entries(ACTIONS)
       .filter(([, action]) => action.when(job) && (starts || !action.starts))
       .map(([name, action]) => html`<button class="button ${action.danger ? "danger-quiet" : ""}" data-action=${name} @click=${() => ask(action, job, refresh)}>${action.verb}</button>`)}
-    ${starts ? html`<a class="button" href=${at(`/submit?from=${job.id}`)}>Submit again</a>` : nothing}`;
+    ${starts ? html`<a class="button" href=${at(`/submit?from=${job.id}`)} title="Opens the form for a new job, with this spec">Submit again</a>` : nothing}`;
 }
 
 // The form shows the job as it was when it was opened: later versions do not change it while the user edits it.

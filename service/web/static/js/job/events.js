@@ -19,7 +19,7 @@ export class Events {
         <label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />epochs, checkpoints and artifacts too</label>
         <span class="soft small">${store.job.events} events</span>
       </div>
-      ${shown.length ? table("Events", COLUMNS, repeat(shown, (event) => event.sequence, row)) : empty("No such event among the newest events.")}
+      ${shown.length ? table("Events", COLUMNS, repeat(shown, (event) => event.sequence, row)) : empty(store.events.length || !store.complete ? "No such event among the newest events." : "The events of this job were deleted.")}
       ${store.first > 1 ? html`<button class="button" @click=${() => store.loadEarlier()}>Earlier events</button>` : nothing}
     </section>`;
   }

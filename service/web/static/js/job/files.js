@@ -23,7 +23,7 @@ export class Checkpoints {
     return html`<section>
       <div class="tools"><label class="small"><input type="checkbox" .checked=${this.all} @change=${(event) => this.show(event.target.checked)} />show deleted</label>
         <span class="soft small">${checkpoints.length} committed so far, ${checkpoints.filter((one) => one.state === "committed").length} in the store${there.length > MOST ? `, the newest ${MOST} shown` : ""}</span></div>
-      ${there.length ? table("Checkpoints", CHECKPOINTS, repeat(there.slice(0, MOST), (one) => one.id, (one) => checkpoint(one, Boolean(job.spec.program)))) : empty("No checkpoint yet.")}
+      ${there.length ? table("Checkpoints", CHECKPOINTS, repeat(there.slice(0, MOST), (one) => one.id, (one) => checkpoint(one, Boolean(job.spec.program)))) : empty(checkpoints.length ? "All checkpoints of this job were deleted." : "No checkpoint yet.")}
     </section>`;
   }
 

@@ -10,7 +10,7 @@ const lines = (name, value, rows, placeholder = "") => html`<textarea id=${`f-${
 
 export const newFields = (job, continued) => html`${continued
     ? html`${field("checkpoint", "Checkpoint", html`<select id="f-checkpoint" name="checkpoint"><option value="latest">latest</option><option value="best">best</option><option value="step">a step</option></select>`)}
-      ${field("step", "Step (for a step)", html`<input id="f-step" name="step" type="number" min="0" value=${job.checkpoint?.global_step ?? ""} />`)}`
+      <div class="of-step">${field("step", "Step", html`<input id="f-step" name="step" type="number" min="0" value=${job.checkpoint?.global_step ?? ""} />`)}</div>`
     : nothing}
   ${field("name", "Name", input("name", job.name))}
   ${field("changes", "Changes, one path=value on each line", lines("changes", "", 4, job.spec.program ? "params.lr=1e-4\nprogram.environment.SEED=7" : "stages.0.epochs=20\noptimizer.learning_rate=1e-4"))}`;

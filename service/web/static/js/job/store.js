@@ -24,7 +24,7 @@ const OF_ATTEMPTS = /^(queued|dispatched|claimed|started|stopping|recovering|att
 export class JobStore {
   constructor(id, changed) {
     Object.assign(this, { id, changed, job: null, error: "", missing: false, stages: [], attempts: [], history: [], children: [] });
-    Object.assign(this, { checkpoints: null, artifacts: null, events: [], first: null, ended: false });
+    Object.assign(this, { checkpoints: null, artifacts: null, events: [], first: null, complete: false, ended: false });
     this.stale = new Set(ALWAYS);
     this.kept = new Set(ALWAYS);
     this.stopFollowing = () => {};
@@ -72,7 +72,10 @@ export class JobStore {
     if ("source" in job) this.need("children");
     this.first = Math.max(0, job.events - RECENT) + 1;
     const known = job.events;
-    this.stopFollowing = follow(this.id, this.first - 1, (event) => this.heard(event, known));
+    this.stopFollowing = follow(this.id, this.first - 1, (event) => this.heard(event, known), () => {
+      this.complete = true;
+      this.changedSoon();
+    });
     this.flushSoon(0);
   }
 

@@ -11,7 +11,7 @@ const ACTIONS = {
   retry: { verb: "Retry", text: "They are queued again with a fresh retry budget, and continue from their last good checkpoints." },
   label: { verb: "Label", text: "Other labels stay as they are.", fields: true },
   cancel: { verb: "Cancel", danger: true, text: "They stop training. Their checkpoints and files stay." },
-  delete: { verb: "Delete", danger: true, text: "All their data is removed permanently: checkpoints, files, logs, history and events." },
+  delete: { verb: "Delete", danger: true, text: "All data is removed permanently: checkpoints, files, logs, history and events." },
 };
 const NAMED = 5;
 

@@ -169,10 +169,13 @@ function template(state, may, actions) {
     ${state.jobs ? list(state, actions) : html`<p class="empty" role="status">${state.error ? "" : "Loading…"}</p>`} ${pages(state, actions)}`;
 }
 
+// The URL and the service have key:value. Neither a key nor a value has a ":" or "=".
+const labelOf = (text) => text.trim().replace("=", ":");
+
 function filters(state, actions) {
   const apply = (event) => {
     event.preventDefault();
-    actions.filter({ label: new FormData(event.target).get("label").trim() });
+    actions.filter({ label: labelOf(new FormData(event.target).get("label")) });
   };
   return html`<form class="filters" role="search" aria-label="Jobs" @submit=${apply}>
     <label>Status
@@ -181,7 +184,7 @@ function filters(state, actions) {
         ${STATUSES.map((one) => html`<option ?selected=${state.status === one}>${one}</option>`)}
       </select></label>
     <label>Label
-      <input name="label" placeholder="key:value" .value=${state.label} pattern="[^:]+:.*" title="key:value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: event.target.value.trim() })} /></label>
+      <input name="label" placeholder="key=value" .value=${state.label.replace(":", "=")} pattern="[^:=]+[:=].*" title="key=value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: labelOf(event.target.value) })} /></label>
     <label>Curve
       <select name="metric" @change=${(event) => actions.metric(event.target.value)}>
         ${metricsOf(state).map((one) => html`<option value=${one} ?selected=${metricOf(state) === one}>${words(one)}</option>`)}

@@ -52,9 +52,13 @@ class RequestStream:
     """
 
     def __init__(self, data: bytes | memoryview | Path, clock: Callable[[], float] = time.monotonic) -> None:
-        with local_errors("read", data):
-            self._file = data.open("rb", buffering=0) if isinstance(data, Path) else None
-        self._data = memoryview(data).cast("B") if self._file is None else self._file
+        self._file: BinaryIO | None = None
+        self._data: memoryview | BinaryIO
+        if isinstance(data, Path):
+            with local_errors("read", data):
+                self._file = self._data = data.open("rb", buffering=0)
+        else:
+            self._data = memoryview(data).cast("B")
         self._clock = clock
         self._at = self._last = 0
         self._begun = clock()

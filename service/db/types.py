@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, DateTime, Dialect, Float, literal
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
@@ -85,7 +86,7 @@ class glob_matches(FunctionElement[bool]):  # noqa: N801 - reads as the SQL func
     inherit_cache = True
 
     @classmethod
-    def of(cls, column: ColumnElement[str], pattern: str) -> glob_matches:
+    def of(cls, column: ColumnElement[str] | InstrumentedAttribute[str], pattern: str) -> glob_matches:
         """The condition on a column."""
         return cls(column, literal(pattern), literal(pattern.replace("_", "\\_").replace("*", "%")))
 

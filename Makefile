@@ -49,7 +49,7 @@ coverage: $(DEV) ## Coverage of lines and branches, including started processes 
 	$(BIN)/python -m coverage html --quiet
 	$(BIN)/python -m coverage report --skip-covered --format=total
 
-chaos: $(DEV) ## Kill N random jobs at random points, compare bits: make chaos N=200 STORE=s3; SEED=... repeats one
+chaos: $(DEV) ## Kill N classifiers and N/4 programs at random points, compare bits: make chaos N=200 STORE=s3; SEED=... repeats
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(ARGS)
 
 chaos-control: $(DEV) ## Kill, freeze, disconnect services, workers, Redis with 100 jobs: make chaos-control MINUTES=20; SEED=...

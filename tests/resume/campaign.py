@@ -12,12 +12,12 @@ from threading import Lock
 from typing import Any
 
 from tests.resume.draws import Schedule
-from tests.resume.final_states import Ending
+from tests.resume.final_states import FinalState
 from tests.resume.harness import Harness, Run
-from tests.support.fault_points import STALL, Shot
+from tests.support.fault_points import PROGRAM, STALL, Shot
 
 AT_ONCE = 2
-SIGNALS = ("SIGKILL", "SIGTERM", STALL)
+SIGNALS = ("SIGKILL", "SIGTERM", STALL, PROGRAM)
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Outcome:
 
 @dataclass
 class Campaign:
-    """Runs schedules, and keeps the results of the uninterrupted run of each job."""
+    """Runs schedules of one kind, and keeps the results of the uninterrupted run of each job."""
 
     harness: Harness
     outcomes: list[Outcome] = field(default_factory=list)
-    _whole: dict[int, Future[Ending]] = field(default_factory=dict)
+    _whole: dict[int, Future[FinalState]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def run(self, schedules: Iterable[Schedule]) -> Iterator[Outcome]:
@@ -69,7 +69,7 @@ class Campaign:
             differences = [traceback.format_exc()]
         return Outcome(schedule, differences, run, time.monotonic() - begun)
 
-    def _reference(self, schedule: Schedule) -> Ending:
+    def _reference(self, schedule: Schedule) -> FinalState:
         with self._lock:
             mine = schedule.spec_number not in self._whole
             whole = self._whole.setdefault(schedule.spec_number, Future())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import h5py
@@ -20,9 +20,21 @@ from tests.support.jobs import Jobs
 Bytes = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 
+class FinalState:
+    """Everything that an interrupted run must have in common with an uninterrupted one. Subclasses are dataclasses."""
+
+    def differences(self, other: FinalState) -> list[str]:
+        """The differences in words. An empty list means that both are exactly equal."""
+        return [
+            found
+            for field in fields(self)  # type: ignore[arg-type]
+            for found in _differences(field.name, getattr(self, field.name), getattr(other, field.name))
+        ]
+
+
 @dataclass(frozen=True)
-class Ending:
-    """Everything that an interrupted run must have in common with an uninterrupted one."""
+class Ending(FinalState):
+    """The final state of a classifier."""
 
     status: str
     position: tuple[int, ...]
@@ -36,14 +48,6 @@ class Ending:
     best_keras: Bytes
     latest_keras: Bytes
     history_csv: list[list[str]]
-
-    def differences(self, other: Ending) -> list[str]:
-        """The differences in words. An empty list means that both are exactly equal."""
-        return [
-            found
-            for name in self.__dataclass_fields__
-            for found in _differences(name, getattr(self, name), getattr(other, name))
-        ]
 
 
 def _differences(name: str, one: Any, other: Any) -> list[str]:
@@ -68,8 +72,8 @@ def ending(jobs: Jobs, job: str, store: BlobStore) -> Ending:
         status=f"{view['status']}: {view['reason']}",
         position=tuple(latest[name] for name in ("stage", "epoch", "step", "global_step")),
         arrays=_bytes(load_arrays(store.get(f"{latest['prefix']}/{STATE}"))),
-        cursor=_timeless(json.loads(store.get(f"{latest['prefix']}/{CURSOR}"))),
-        history=_timeless(jobs.items(job, "history")),
+        cursor=timeless(json.loads(store.get(f"{latest['prefix']}/{CURSOR}"))),
+        history=timeless(jobs.items(job, "history")),
         best=view["best"],
         results=view["results"],
         stages=[(stage["state"], stage["epochs_done"]) for stage in jobs.items(job, "stages")],
@@ -83,13 +87,13 @@ def _bytes(arrays: dict[str, Any]) -> Bytes:
     return {name: (str(a.dtype), tuple(a.shape), np.ascontiguousarray(a).tobytes()) for name, a in arrays.items()}
 
 
-def _timeless(data: Any) -> Any:
+def timeless(data: Any) -> Any:
     """JSON data without values that differ between runs: clock columns, and prefixes, which contain job and fencing
     token.
     """
     if isinstance(data, dict):
-        return {name: _timeless(value) for name, value in data.items() if name not in (*CLOCK_COLUMNS, "prefix")}
-    return [_timeless(value) for value in data] if isinstance(data, list) else data
+        return {name: timeless(value) for name, value in data.items() if name not in (*CLOCK_COLUMNS, "prefix")}
+    return [timeless(value) for value in data] if isinstance(data, list) else data
 
 
 def _weights(keras_file: bytes) -> Bytes:

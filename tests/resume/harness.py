@@ -16,7 +16,8 @@ from baton.domain.errors import LeaseLost
 from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Outcome
 from baton.storage import open_store
-from tests.resume.final_states import Ending, ending
+from tests.resume.final_states import FinalState, ending
+from tests.resume.program_states import program_ending
 from tests.support.fault_points import Shot
 from tests.support.jobs import TERMINAL, Jobs
 from tests.support.redis import running_redis
@@ -45,12 +46,14 @@ class Kill:
 class Run:
     """A job that is being trained.
 
-    `fired`: the shots that were fired. `expired`: the number of deaths that only the lease showed.
+    `program`: whether it runs a program. `fired`: the shots that were fired. `expired`: the number of deaths that only
+    the lease showed.
     """
 
     job: str
     helpers: int = 0
     through_service: bool = False
+    program: bool = False
     fired: list[Shot] = field(default_factory=list)
     attempts: int = 0
     expired: int = 0
@@ -76,7 +79,7 @@ class Harness:
         `helpers`: the number of augmentation processes. `through_service`: the workers have no store of their own.
         """
         with self.service.client() as http:
-            run = Run(Jobs(http).submit(spec), helpers, through_service)
+            run = Run(Jobs(http).submit(spec), helpers, through_service, "program" in spec)
         self.go_on(run, kills)
         return run
 
@@ -100,10 +103,11 @@ class Harness:
             jobs.await_end(run.job)
         return run
 
-    def ending(self, run: Run) -> Ending:
+    def ending(self, run: Run) -> FinalState:
         """The final state of a job that has ended."""
+        end = program_ending if run.program else ending
         with self.service.client() as http:
-            return ending(Jobs(http), run.job, open_store(self.service.store_url))
+            return end(Jobs(http), run.job, open_store(self.service.store_url))
 
     def _attempt(self, attempt_id: str, kill: Kill | None, run: Run) -> Ended:
         environment = {
@@ -112,13 +116,15 @@ class Harness:
             "BATON_THREADS": str(THREADS),
             "BATON_AUGMENTATION_PROCESSES": str(run.helpers),
             "BATON_REPORTS": "0",
+            "BATON_PROGRAMS": str(run.program),
             # Each attempt has its own worker name, because a worker whose training stalled is passed over for a while.
             "BATON_WORKER_NAME": f"stand-{attempt_id}",
             **({"BATON_STORE": "service"} if run.through_service else {}),
             **self.settings,
         }
         shots, fault = (kill.shots, kill.fault) if kill else ((), "")
-        ended = self.zygote.run(attempt_id, environment, shots, self.folder / "attempts.log", fault)
+        log = self.folder / "attempts.log"
+        ended = self.zygote.run(attempt_id, environment, shots, log, fault, program=run.program)
         if ended.status and ended.fence is not None and (kill is None or kill.reported):
             self._report(attempt_id, ended.fence, ended)
         return ended

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.resume.draws import SPECS, TEST_SPECS, job, schedule
-from tests.support.fault_points import FILES_FAIL, POINTS, STALL, STORE_FULL
+from tests.resume.program_draws import program_schedule
+from tests.support.fault_points import FILES_FAIL, POINTS, PROGRAM, PROGRAM_POINTS, STALL, STORE_FULL
 
 TEST_NETWORKS, NETWORKS = {"tiny-cnn"}, {"tiny-cnn", "network-1", "network-2"}
 SCHEDULES = {"constant", "reduce_on_plateau", "cyclic"}
@@ -55,6 +56,12 @@ def carries_the_rate(stage: dict[str, Any]) -> bool:
 def test_every_point_is_drawn_and_no_other() -> None:
     drawn = {shot.point for number in range(120) for kill in schedule(number).kills for shot in kill.shots}
     assert drawn == set(POINTS)
+
+
+def test_every_point_and_signal_of_programs_is_drawn() -> None:
+    drawn = [shot for number in range(50) for kill in program_schedule(number).kills for shot in kill.shots]
+    assert {shot.point for shot in drawn} == set(PROGRAM_POINTS)
+    assert {shot.signal for shot in drawn} == {"SIGKILL", "SIGTERM", PROGRAM}
 
 
 def test_every_signal_and_every_fault_is_drawn() -> None:

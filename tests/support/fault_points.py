@@ -11,13 +11,14 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 _When = Callable[..., bool]
-STALL, DISK_FULL = "STALL", "DISK_FULL"
+STALL, DISK_FULL, PROGRAM = "STALL", "DISK_FULL", "PROGRAM"
 FILES_FAIL, STORE_FULL = "files fail", "store full"
 """Faults of one process.
 
@@ -34,7 +35,7 @@ class Shot:
     shot.
 
     `signal`: the name of a signal. STALL: the thread that reaches the point never returns from it. DISK_FULL: the point
-    raises the error of a full disk.
+    raises the error of a full disk. PROGRAM: the program below this process gets SIGKILL, not this process.
     """
 
     point: str
@@ -56,6 +57,14 @@ class Place:
 def _best_file(*args: Any, **_named: Any) -> bool:
     """Whether a call that publishes or commits a file is about best.keras."""
     return any(getattr(word, "name", None) == "best.keras" for word in args)
+
+
+HALF_WRITTEN = "half-written.bin"
+"""The file that tests/support/programs/chain.py publishes while it writes the files of a save."""
+
+
+def _half_written(_session: Any, request: Any) -> bool:
+    return bool(request.name == HALF_WRITTEN)
 
 
 _LOOP, _ENGINE, _CLIENT = (
@@ -90,7 +99,9 @@ PROGRAM_PLACES = (
     Place("worker.checkpointing.saved_folder:_File", "fetch", "before restoring a file", "after restoring a file"),
     Place(_CLIENT, "rollback_series", "before the rollback", "after the rollback"),
     Place(_CLIENT, "rollback_history", after="after the rollback of rows"),
+    Place("worker.programs.session:ProgramSession", "_publish", before="while writing files", when=_half_written),
     Place("worker.programs.session:ProgramSession", "_take", "before taking a save", "after taking a save"),
+    Place("baton.storage.checksum:Crc32c", "update", after="while hashing"),
     Place(_FILES, "_write", "before uploading a file", "after uploading a file"),
     Place(_FILES, "_write_manifest", "before the manifest", "after the manifest"),
     Place(_CLIENT, "series", "before sending series", "after sending series"),
@@ -99,7 +110,10 @@ PROGRAM_PLACES = (
     Place(_CLIENT, "finish", "before finishing", "after finishing"),
 )
 """The same for the process that runs a program."""
-POINTS = tuple(point for place in PLACES for point in (place.before, place.after) if point)
+POINTS, PROGRAM_POINTS = (
+    tuple(point for place in places for point in (place.before, place.after) if point)
+    for places in (PLACES, PROGRAM_PLACES)
+)
 
 
 class FaultPoints:
@@ -124,7 +138,22 @@ class FaultPoints:
             threading.Event().wait()
         if shot.signal == DISK_FULL:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.kill(os.getpid(), signal.Signals[shot.signal])
+        if shot.signal == PROGRAM:
+            _kill_the_program()
+        else:
+            os.kill(os.getpid(), signal.Signals[shot.signal])
+
+
+def _kill_the_program() -> None:
+    """Kill the child of the guard, if it still runs."""
+    for guard in _children(os.getpid()):
+        for program in _children(guard):
+            os.kill(program, signal.SIGKILL)
+
+
+def _children(pid: int) -> Iterator[int]:
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        yield from (int(child) for child in file.read_text().split())
 
 
 def install(fault_points: FaultPoints, fault: str = "", places: Sequence[Place] = PLACES) -> None:
@@ -171,11 +200,11 @@ def _fill_the_store() -> None:
 
 
 def find_places() -> None:
-    """Raises AttributeError if the training process has no such function any more.
+    """Raises AttributeError if the process of an attempt has no such function any more.
 
     So the error comes once, not in each child.
     """
-    for place in PLACES:
+    for place in (*PLACES, *PROGRAM_PLACES):
         getattr(_owner(place.module), place.name)
 
 

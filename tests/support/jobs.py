@@ -71,6 +71,12 @@ class Jobs:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["items"])
 
+    def series(self, job: str, *names: str) -> dict[str, list[tuple[int, float]]]:
+        """All points of series, by name: step and value."""
+        answer = self._http.get(f"/v1/jobs/{job}/series", params={"name": names, "points": 10_000})
+        assert answer.status_code == 200, answer.text
+        return {one["name"]: [(int(p[0]), float(p[1])) for p in one["points"]] for one in answer.json()["items"]}
+
     def extensions(self) -> list[str]:
         """The names of the extensions that workers have installed."""
         return [one["name"] for one in self._http.get("/v1/extensions").json()["items"]]

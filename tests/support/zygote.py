@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.fault_points import STALL, FaultPoints, Shot, find_places, install
+from tests.support.fault_points import PLACES, PROGRAM_PLACES, STALL, FaultPoints, Shot, find_places, install
 from tests.support.service import ROOT
 from worker.ipc.messages import KIND_FIELD
 from worker.ipc.orders import order_line
@@ -68,15 +68,26 @@ class Zygote:
         threading.Thread(target=self._read, name="zygote", daemon=True).start()
 
     def run(
-        self, attempt_id: str, environment: Mapping[str, str], shots: tuple[Shot, ...], log: Path, fault: str = ""
+        self,
+        attempt_id: str,
+        environment: Mapping[str, str],
+        shots: tuple[Shot, ...],
+        log: Path,
+        fault: str = "",
+        *,
+        program: bool = False,
     ) -> Ended:
-        """Run one attempt in a new process until that ends. `fault`: see tests.support.fault_points."""
+        """Run one attempt in a new process until that ends. `fault`: see tests.support.fault_points.
+
+        `program`: the process runs a program; otherwise it trains a classifier.
+        """
         order = {
             "attempt_id": attempt_id,
             "environment": dict(environment),
             "shots": [asdict(shot) for shot in shots],
             "log": str(log),
             "fault": fault,
+            "program": program,
         }
         assert self._process.stdin is not None
         with self._lock:
@@ -175,8 +186,9 @@ def _import_everything() -> None:
     from worker.training.environment import configure
 
     configure(THREADS)
+    own = ("training.loop", "training.augmentation", "training.process", "programs.process")
     late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
-    for name in ("worker.training.loop", "worker.training.augmentation", "worker.training.process", *late):
+    for name in (*(f"worker.{module}" for module in own), *late):
         importlib.import_module(name)
     find_places()
     gc.collect()
@@ -217,16 +229,18 @@ def _fork(order: dict[str, Any]) -> _Child:
 
 
 def _train(order: dict[str, Any], zygote: int, report: int, cell: SharedCell) -> NoReturn:
-    """Run as `python -m worker.training` does, with the fault injection."""
+    """Run as `python -m worker.training` or `python -m worker.programs` does, with the fault injection."""
     try:
         _move_in(order, zygote, report, cell)
         _divide_the_cpu(int(os.environ.get(DEVICES, "1")))
         shots = tuple(Shot(**shot) for shot in order["shots"])
-        install(FaultPoints(shots, lambda shot: _say(report, fired=asdict(shot))), order["fault"])
+        points = FaultPoints(shots, lambda shot: _say(report, fired=asdict(shot)))
+        install(points, order["fault"], PROGRAM_PLACES if order["program"] else PLACES)
         from worker.attempt.process import serve
+        from worker.programs.process import programs
         from worker.training.process import tensorflow
 
-        serve(tensorflow)
+        serve(programs if order["program"] else tensorflow)
     except BaseException:
         import traceback
 

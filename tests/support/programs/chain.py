@@ -1,8 +1,9 @@
 """A training program of the standard library. Its state is a hash chain, so it shows a lost or repeated step.
 
 Parameters: `steps`, `epoch_steps` (0: no rows), `step_seconds`, `save_every` (steps; absent: when a save is due),
-`size` (bytes of an additional file), `await_saves` (wait until each save is committed), and `kills`: attempt -> [whom,
-step]. `whom` is program, runner (the worker's process above it) or worker (the supervisor too).
+`size` (bytes of an additional file), `await_saves` (wait until each save is committed), `half_written` (the name of a
+file that it publishes in the middle of each save), and `kills`: attempt -> [whom, step]. `whom` is program, runner (the
+worker's process above it) or worker (the supervisor too).
 """
 
 from __future__ import annotations
@@ -49,12 +50,14 @@ def kill(whom: str) -> None:
     time.sleep(60)  # the guard kills this process
 
 
-def save(run: Any, step: int, state: bytes, size: int) -> None:
+def save(run: Any, step: int, state: bytes) -> None:
     with run.save(step=step, cursor={"step": step}, metrics={"val_loss": state[0] / 255}) as folder:
         (folder / "state.bin").write_bytes(state)
+        if name := run.params.get("half_written"):
+            run.publish(name, folder / "state.bin")
         (folder / "deep" / "er").mkdir(parents=True)
         (folder / "deep" / "er" / "copy of state.txt").write_text(state.hex())
-        if size:
+        if size := run.params.get("size", 0):
             with (folder / "large.bin").open("wb") as file:
                 for _ in range(size >> 20):
                     file.write(state * (1 << 15))
@@ -91,7 +94,7 @@ def main() -> None:
             run.epoch({"val_loss": state[0] / 255}, epoch=step // epoch_steps, step=step)
         every = params.get("save_every")
         if run.save_due() if every is None else (step % every == 0 or run.save_due()):
-            save(run, step, state, params.get("size", 0))
+            save(run, step, state)
             if params.get("await_saves"):
                 await_uploads()
         run.check()

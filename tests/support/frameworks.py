@@ -1,0 +1,28 @@
+"""Interpreters with frameworks that the development environment does not have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.service import ROOT
+
+IMPOSSIBLE = 3
+"""The exit status of a script on a machine where the framework cannot be installed."""
+SECONDS = 600
+
+
+def interpreter(framework: str) -> str:
+    """The path of a Python that can import `jax` or `torch`. The first call on a machine installs the framework.
+
+    Skips the test where that is impossible: PyTorch needs Debian or Ubuntu.
+    """
+    script = ROOT / "scripts" / f"{framework}.sh"
+    command = ["/bin/sh", str(script), sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode == IMPOSSIBLE:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

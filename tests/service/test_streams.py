@@ -108,7 +108,9 @@ def ended(events: list[dict[str, Any]]) -> bool:
 def test_it_replays_follows_and_ends(live: Api) -> None:
     hand = live.claim(live.submit()["id"])
     stream = Stream(live.http.base_url, hand.job_id)
-    assert [e["kind"] for e in stream.until(lambda events: len(events) >= 3)] == ["submitted", "queued", "claimed"]
+    first = [e["kind"] for e in stream.until(lambda events: any(e["kind"] == "claimed" for e in events))]
+    # On a busy machine, the reconciler dispatches the attempt before the claim.
+    assert [kind for kind in first if kind != "dispatched"] == ["submitted", "queued", "claimed"]
     assert stream.head is not None
     for line in (b"text/event-stream; charset=utf-8", b"cache-control: private, no-cache", b"x-accel-buffering: no"):
         assert line in stream.head

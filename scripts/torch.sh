@@ -25,7 +25,7 @@ echo "unpacking python3-torch into $home" >&2
 # The lists and archives of this user. Nothing is installed, so no lock is needed.
 mkdir -p "$new/lists/partial" "$new/cache/archives/partial" "$new/root"
 apt() {
-  apt-get -qq -o "Dir::State::lists=$new/lists" -o "Dir::Cache=$new/cache" -o Debug::NoLocking=true \
+  apt-get -qq -o Acquire::Retries=5 -o "Dir::State::lists=$new/lists" -o "Dir::Cache=$new/cache" -o Debug::NoLocking=true \
     -o APT::Sandbox::User=root "$@" >&2
 }
 apt update || exit 2

@@ -24,5 +24,5 @@ def interpreter(framework: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode == IMPOSSIBLE:
         pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{script.name} ended with {done.returncode}: {done.stderr}"
     return done.stdout.strip()

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from baton.cli.program_facts import program_facts
+from baton.cli.remarks import remarks
 from baton.cli.silent_worker import silence
 from baton.cli.times import ago, duration, stamp
 from baton.domain.goodput import NOT_COUNTED, PRODUCTIVE
-from baton.domain.lineage import JobSource
 from baton.domain.protocol_versions import PROTOCOL, SPEC_VERSION
 from baton.domain.views import (
     ArtifactView,
@@ -202,8 +202,7 @@ def job_panel(job: JobView) -> RenderableType:
 
 def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
     yield "job", Text(f"{job.name}  {job.id}")
-    if job.source:
-        yield "made from", Text(_source(job.source))
+    yield from remarks(job)
     if "program" in job.spec:
         yield from program_facts(job.spec)
     yield from _status(job)
@@ -215,7 +214,8 @@ def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "best", f"{job.best.metric} {metric_text(job.best.value)} in epoch {job.best.epoch}"
     if job.results:
         yield "results", numbers(job.results)
-    yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed"
+    again = f", {job.retries} {'retry' if job.retries == 1 else 'retries'}" if job.retries else ""
+    yield "attempts", f"{job.attempts}, {job.preemptions} preempted or lost, {job.failures} failed{again}"
     if job.checkpoint:
         yield "checkpoint", _checkpoint(job.checkpoint, job.as_of)
     if job.goodput.get("total"):
@@ -241,12 +241,8 @@ def _status(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "heartbeat", Text(quiet, style="bold yellow")
     if job.waiting_for:
         yield "waits for", Text(job.waiting_for)
-
-
-def _source(source: JobSource) -> str:
-    point = source.checkpoint
-    what = f"step {point.global_step:,} of " if point else "the spec of "
-    return f"{what}{source.name}  {source.job}" + (" (deleted)" if source.deleted else "")
+    if job.status in {"failed", "cancelled"}:
+        yield "to go on", Text(f"baton retry {job.id[:12]}  (continues at its last checkpoint)")
 
 
 def _checkpoint(status: CheckpointStatus, now: datetime | None) -> Text:

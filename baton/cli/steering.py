@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ Every = Annotated[bool, typer.Option("--all", help="All jobs whose state allows 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many jobs are changed.")]
 
 
+def label_filter(text: str) -> str:
+    """KEY=VALUE as the service expects it. Ends the command as bad usage for another form."""
+    if not re.fullmatch(r"[^=:]+[=:][^=:]*", text):
+        fail(f"--label needs KEY=VALUE, not '{text}'", USAGE)
+    return text.replace("=", ":", 1)
+
+
 @dataclass(frozen=True)
 class Which:
     """The jobs that a command names, or the conditions by which it chooses them."""
@@ -46,7 +54,7 @@ class Which:
     @property
     def by_filter(self) -> dict[str, Any]:
         """The selection for the service. Empty if the command names its jobs."""
-        labels = [one.replace("=", ":", 1) for one in self.labels or ()]
+        labels = [label_filter(one) for one in self.labels or ()]
         found = {"label": labels, "status": self.statuses, "name": self.name}
         chosen = {key: value for key, value in found.items() if value}
         if chosen:
@@ -55,12 +63,12 @@ class Which:
 
     def check(self) -> None:
         """End the command as bad usage unless it names jobs or chooses them, and not both."""
+        if self.name == "":
+            fail("--name needs a name: an empty one would choose jobs of all names", USAGE)
         if not self.jobs and not self.by_filter:
             fail("name a JOB, or choose jobs with --label, --status, --name or --all", USAGE)
         if self.jobs and self.by_filter:
             fail("name jobs, or choose them with --label, --status, --name or --all, but not both", USAGE)
-        if bad := next((one for one in self.labels or () if "=" not in one and ":" not in one), None):
-            fail(f"--label needs KEY=VALUE, not '{bad}'", USAGE)
 
 
 def steer(action: str, which: Which, *, yes: bool, json: bool, labels: Mapping[str, str | None] | None = None) -> None:

@@ -153,9 +153,10 @@ class FakeService:
 
     def page(self, query: dict[str, list[str]]) -> dict[str, Any]:
         wanted = [j for j in reversed(self.jobs.values()) if query.get("status", [j["status"]])[0] == j["status"]]
-        first, size = int(query.get("cursor", ["0"])[0]), 2
-        more = first + size < len(wanted)
-        return {"items": wanted[first : first + size], "next_cursor": str(first + size) if more else None}
+        labels = {tuple(one.split(":")) for one in query.get("label", ())}
+        wanted = [j for j in wanted if labels <= set(j["labels"].items())]
+        first = int(query.get("cursor", ["0"])[0])
+        return {"items": wanted[first : first + 2], "next_cursor": str(first + 2) if wanted[first + 2 :] else None}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -159,6 +159,19 @@ def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: Client)
         find_job(client, "zz")
 
 
+def test_a_name_is_not_taken_for_the_start_of_the_id_of_another_job(fake: FakeService, client: Client) -> None:
+    """`baton delete` would delete the wrong job."""
+    fake.jobs = {i: job(i, name) for i, name in [("b1" + "0" * 30, "net"), ("c2" + "0" * 30, "b")]}
+    assert find_job(client, "b").name == "b"
+    assert find_job(client, "b1").name == "net"
+    fake.jobs["d3"] = job("d3", "b1" + "0" * 10)
+    with pytest.raises(AmbiguousJob, match="give the whole id"):
+        find_job(client, "b1" + "0" * 10)
+    fake.jobs = {"d3": job("d3", "only")}
+    with pytest.raises(AmbiguousJob, match="empty"):
+        find_job(client, "")
+
+
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 502])
 def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, tmp_path: Path) -> None:
     """A response of a proxy, an ingress or a sign-in page counts as an unavailable service, whatever its status."""

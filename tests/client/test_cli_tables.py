@@ -27,6 +27,22 @@ def test_list_as_json_and_by_status(baton: Baton, fake: FakeService) -> None:
     assert [j["id"] for j in json.loads(baton("list", "--json").stdout)] == ["j2", "j1"]
     assert [j["id"] for j in json.loads(baton("list", "--json", "--status", "paused").stdout)] == ["j2"]
     assert "no jobs that are failed" in baton("list", "--status", "failed").stderr
+    assert "no jobs that are failed with the label a=b" in baton("list", "--status", "failed", "--label", "a=b").stderr
+    fake.jobs["j3"] = job("j3", labels={"a": "b"})
+    assert [j["id"] for j in json.loads(baton("list", "--json", "--label", "a=b").stdout)] == ["j3"]
+    assert baton("list", "--label", "a").exit_code == 2
+
+
+def test_status_shows_what_its_owner_noted_and_how_an_ended_job_goes_on(baton: Baton, fake: FakeService) -> None:
+    fake.jobs["j1"] = job("j1", labels={"team": "red", "of": "x"}, notes="one\ntwo", protected=True, retries=2)
+    text = baton("status", "j1").stdout
+    rows = {line[:11].strip(): line[11:].strip() for line in text.splitlines()}
+    assert (rows["labels"], rows["notes"], rows[""]) == ("team=red, of=x", "one", "two")
+    assert (rows["protected"], rows["attempts"].endswith(", 2 retries")) == ("retention keeps this job", True)
+    assert "baton retry" not in text
+    fake.jobs["j1"] = job("j1", notes="word " * 1000, status="failed", reason="bad_data")
+    text = baton("status", "j1").stdout
+    assert ("baton retry j1" in text, text.count("word") < 100, max(map(len, text.splitlines())) <= 80) == (True,) * 3
 
 
 def test_tables_fit_80_columns(baton: Baton, fake: FakeService) -> None:

@@ -66,7 +66,16 @@ def test_several_jobs_by_name_are_labelled_in_one_call(baton: Baton, fake: FakeS
 
 @pytest.mark.parametrize(
     "arguments",
-    [("cancel",), ("cancel", "j1", "--all"), ("cancel", "--label", "team"), ("label", "j1"), ("edit", "j1")],
+    [
+        ("cancel",),
+        ("cancel", "j1", "--all"),
+        ("cancel", "--label", "team"),
+        ("label", "j1"),
+        ("edit", "j1"),
+        ("cancel", "--all", "--name", ""),
+        ("delete", "--status", "failed", "--name", "", "--yes"),
+        ("delete", ""),
+    ],
 )
 def test_an_unclear_command_is_bad_usage(baton: Baton, fake: FakeService, arguments: tuple[str, ...]) -> None:
     fake.jobs["j1"] = job("j1")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.resume.draws import MOST_KILLS, PATIENT, Schedule
 from tests.resume.harness import Kill
-from tests.support.fault_points import HALF_WRITTEN, PROGRAM, Shot
+from tests.support.fault_points import HALF_WRITTEN, PROGRAM, PROGRAM_POINTS, Shot
 from tests.support.program_jobs import program
 
 SPECS = 12
@@ -63,7 +63,9 @@ def program_schedule(number: int, specs: int = SPECS) -> Schedule:
     """The schedule of this seed."""
     draw = random.Random(number)
     spec_number = draw.randrange(specs)
-    return Schedule(number, spec_number, job(spec_number), _kills(draw), helpers=0, through_service=number % 2 == 1)
+    return Schedule(
+        number, spec_number, job(spec_number), _kills(draw, number), helpers=0, through_service=number % 2 == 1
+    )
 
 
 def job(number: int) -> dict[str, Any]:
@@ -84,23 +86,35 @@ def job(number: int) -> dict[str, Any]:
     }
 
 
-def _kills(draw: random.Random) -> tuple[Kill, ...]:
-    """One to four kills, in an order in which most of them reach their point."""
+def _kills(draw: random.Random, number: int) -> tuple[Kill, ...]:
+    """One to four kills, in an order in which most of them reach their point.
+
+    One is at the point of this number, so that as many seeds in a row as there are points have all points.
+    """
     weights = [weight for weight, _, _ in _FAMILIES.values()]
-    families = draw.choices([*_FAMILIES], weights, k=draw.randint(1, MOST_KILLS))
-    families.sort(key=lambda family: family == "end")
-    while families.count("end") > 1:  # after the first one, little or nothing is left to do
-        families.pop()
-    kills = [_kill(draw, family) for family in families]
-    if families[0] in ("restore", "end"):  # it needs something to restore
+    families = draw.choices([*_FAMILIES], weights, k=draw.randint(0, MOST_KILLS - 1))
+    points = [PROGRAM_POINTS[number % len(PROGRAM_POINTS)], *(draw.choice(_FAMILIES[one][2]) for one in families)]
+    points.sort(key=_is_late)
+    while _is_late(points[-2:][0]) and len(points) > 1:  # after the first one, little or nothing is left to do
+        points.pop()
+    kills = [_kill(draw, point) for point in points]
+    if _family(points[0]) in ("restore", "end"):  # it needs something to restore
         kills.insert(0, Kill((Shot("after the commit", draw.randint(1, 2), "SIGKILL"),)))
     return tuple(kills)
 
 
-def _kill(draw: random.Random, family: str) -> Kill:
-    _, signals, points = _FAMILIES[family]
+def _family(point: str) -> str:
+    return next(name for name, (_, _, points) in _FAMILIES.items() if point in points)
+
+
+def _is_late(point: str) -> bool:
+    return _family(point) == "end"
+
+
+def _kill(draw: random.Random, point: str) -> Kill:
+    family = _family(point)
     nth = draw.randint(1, 2) if family in _REPEATED else 1
-    shots = [Shot(draw.choice(points), nth, draw.choice(signals))]
+    shots = [Shot(point, nth, draw.choice(_FAMILIES[family][1]))]
     if shots[0].signal == "SIGTERM" and family in _REPEATED and draw.randrange(3) == 0:
         # The machine disappears while the warned program saves its state.
         shots.append(Shot(draw.choice(_FAMILIES["save"][2]), 1, "SIGKILL"))

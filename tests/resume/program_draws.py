@@ -14,7 +14,7 @@ SPECS = 12
 """The number of different jobs. Each needs one uninterrupted run for the comparison."""
 TEST_SPECS = 3
 """The number of these jobs from which the tests draw."""
-STEPS = 40
+STEPS = 60
 _RUNNING = ("SIGKILL", "SIGKILL", "SIGTERM", PROGRAM)
 _ONLY_RUNNER = ("SIGKILL", "SIGKILL", "SIGTERM")
 """While no program runs."""
@@ -74,8 +74,8 @@ def job(number: int) -> dict[str, Any]:
     params = {
         "steps": STEPS,
         "epoch_steps": draw.choice([4, 10]),
-        "save_every": draw.choice([2, 4, 5, 8]),
-        "step_seconds": 0.01,
+        "save_every": draw.choice([2, 3, 4, 6]),
+        "step_seconds": 0.02,
         "size": draw.choice([0, 3 << 20]),
         "half_written": HALF_WRITTEN,
     }
@@ -113,7 +113,7 @@ def _is_late(point: str) -> bool:
 
 def _kill(draw: random.Random, point: str) -> Kill:
     family = _family(point)
-    nth = draw.randint(1, 2) if family in _REPEATED else 1
+    nth = draw.choice([1, 1, 2]) if family in _REPEATED else 1
     shots = [Shot(point, nth, draw.choice(_FAMILIES[family][1]))]
     if shots[0].signal == "SIGTERM" and family in _REPEATED and draw.randrange(3) == 0:
         # The machine disappears while the warned program saves its state.

@@ -49,7 +49,7 @@ def test_a_killed_program_ends_as_an_uninterrupted_run(harness: Harness) -> None
     schedules = [program_schedule(seed, TEST_PROGRAMS) for seed in PROGRAM_SEEDS]
     for outcome in campaign.run(schedules):
         assert not outcome.differences, json.dumps(asdict(outcome.schedule))
-    assert share_that_fell(campaign.outcomes) >= 0.6, table(campaign.outcomes)
+    assert share_that_fell(campaign.outcomes) >= 0.5, table(campaign.outcomes)
 
 
 def test_an_uninterrupted_program_has_the_state_that_its_program_computes(harness: Harness) -> None:

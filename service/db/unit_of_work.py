@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -107,12 +107,12 @@ def resumable(committed: list[Checkpoint]) -> list[Checkpoint]:
         rows = whole
 
 
-def unlocked(session: Session, attempt_ids: Sequence[str]) -> Sequence[str]:
-    """Lock the rows of these attempts in id order, except rows that other transactions have locked. Returns the ids.
+def unlocked(session: Session, table: type[Attempt | Job], ids: Collection[str]) -> Sequence[str]:
+    """Lock the rows with these ids in id order, except rows that other transactions have locked. Returns the ids.
 
     A statement that changes many rows must not wait for one locked row while it keeps the others locked.
     """
-    query = select(Attempt.id).where(Attempt.id.in_(attempt_ids)).order_by(Attempt.id)
+    query = select(table.id).where(table.id.in_(ids)).order_by(table.id)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 

@@ -80,7 +80,7 @@ def clean(database: Database, messages: RqMessages, isolation: Isolation) -> Non
         # Lists that could not be cleaned are included, so that they do not block other lists. The Redis sweep removes
         # their remaining messages.
         with database.write() as session:
-            free = unlocked(session, [row.id for row in rows])
+            free = unlocked(session, Attempt, [row.id for row in rows])
             done = update(Attempt).where(Attempt.id.in_(free), IS_SPENT).values(dispatched_at=None)
             session.execute(done, execution_options={"synchronize_session": False})
 

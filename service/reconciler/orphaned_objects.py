@@ -16,7 +16,7 @@ from service.db.base import IS_COMMITTED, IS_USELESS
 from service.db.engine import Database
 from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
-from service.db.unit_of_work import Unit
+from service.db.unit_of_work import Unit, unlocked
 from service.reconciler.isolation import Isolation, Item, ready
 from service.reconciler.store_pass import Pass
 from service.reconciler.store_pool import StorePool, Tick
@@ -82,14 +82,20 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
         _sweep_job(database, store, known[job_id], tick)
 
     def plan_next(job_ids: Sequence[str]) -> None:
-        """Check the jobs again later, or after the next claim if no attempt can write any more."""
-        over = [job_id for job_id in job_ids if known[job_id].over]
+        """Check the jobs again later, or after the next claim if no attempt can write any more.
+
+        Jobs whose rows are locked stay due, and so do jobs whose deletion was ordered in the meantime: `sweep_at` is also
+        the time of their deletion.
+        """
         with database.write() as session:
-            later = update(Job).where(Job.id.in_(set(job_ids) - set(over)))
+            free = unlocked(session, Job, job_ids)
+            over = [job_id for job_id in free if known[job_id].over]
+            kept = Job.deleted_at.is_(None)
+            later = update(Job).where(Job.id.in_(set(free) - set(over)), kept)
             session.execute(later.values(sweep_at=Unit(session).now() + SWEEP_EVERY))
             for job_id in over:
                 # A worker may have claimed the job after a retry in the meantime.
-                unclaimed = (Job.id == job_id, Job.fence == known[job_id].last)
+                unclaimed = (Job.id == job_id, Job.fence == known[job_id].last, kept)
                 session.execute(update(Job).where(*unclaimed).values(sweep_at=None))
 
     Pass(SWEEP, store, isolation or Isolation(database), SWEEPERS).run(find, clean, plan_next, BATCH)

@@ -107,6 +107,6 @@ def _write(database: Database, values: list[dict[str, Any]]) -> None:
     same = (attempts.c.id == bindparam("of"), IS_UNPLACED, attempts.c.not_before == bindparam("seen"))
     query = update(attempts).where(*same).values({name: bindparam(name) for name in names})  # type: ignore[arg-type]
     with database.write() as session:
-        free = set(unlocked(session, [value["of"] for value in values]))
+        free = set(unlocked(session, Attempt, [value["of"] for value in values]))
         if free:
             session.connection().execute(query, [value for value in values if value["of"] in free])

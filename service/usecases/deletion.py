@@ -32,7 +32,7 @@ from service.db.tables import (
     Stage,
 )
 from service.db.types import db_now
-from service.db.unit_of_work import Unit
+from service.db.unit_of_work import Unit, unlocked
 from service.errors import Conflict
 from service.principal import Principal
 from service.usecases import job_control
@@ -115,15 +115,17 @@ def due(unit: Unit, ready: ColumnElement[bool], limit: int) -> list[Doomed]:
 
 def wake_forgotten(unit: Unit) -> None:
     """Make deletions due whose `sweep_at` the previous release has emptied during an upgrade."""
-    some = select(Job.number).where(IS_DOOMED, Job.sweep_at.is_(None)).limit(ROWS)
+    some = select(Job.number).where(IS_DOOMED, Job.sweep_at.is_(None)).limit(ROWS).with_for_update(skip_locked=True)
     query = update(Job).where(Job.number.in_(some)).values(sweep_at=unit.now())
     unit.session.execute(query, execution_options=_NO_SYNC)
 
 
 def look_again(unit: Unit, times: Mapping[str, datetime]) -> None:
-    """Delete the objects of these jobs again at these times, by id."""
-    query = update(Job).where(Job.id == bindparam("job")).values(sweep_at=bindparam("at"))
-    unit.session.connection().execute(query, [{"job": job_id, "at": at} for job_id, at in times.items()])
+    """Delete the objects of these jobs again at these times, by id. Jobs whose rows are locked stay due."""
+    free = unlocked(unit.session, Job, times)
+    if free:
+        query = update(Job).where(Job.id == bindparam("job")).values(sweep_at=bindparam("at"))
+        unit.session.connection().execute(query, [{"job": job_id, "at": times[job_id]} for job_id in free])
 
 
 def remove_rows(write: Callable[[Callable[[Unit], bool]], bool], job_ids: Sequence[str], actor: Principal) -> None:

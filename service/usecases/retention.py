@@ -40,7 +40,7 @@ from service.db.tables import (
     Series,
     Worker,
 )
-from service.db.unit_of_work import Unit
+from service.db.unit_of_work import Unit, unlocked
 from service.principal import Principal
 from service.usecases import checkpoint_copies, deletion
 from service.usecases.artifacts import READER_GRACE
@@ -205,8 +205,8 @@ def _tell(unit: Unit, job: Job, actor: Principal, kind: PruneKind, number: int) 
 
 
 def logs_deleted(unit: Unit, job_ids: list[str]) -> None:
-    """Record that the logs of these jobs were deleted."""
-    query = update(Job).where(Job.id.in_(job_ids)).values(logs_deleted_at=unit.now())
+    """Record that the logs of these jobs were deleted. Jobs whose rows are locked stay due."""
+    query = update(Job).where(Job.id.in_(unlocked(unit.session, Job, job_ids))).values(logs_deleted_at=unit.now())
     unit.session.execute(query, execution_options=_NO_SYNC)
 
 

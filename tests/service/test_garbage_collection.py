@@ -11,7 +11,7 @@ from baton.domain.manifest import artifact_object, checkpoint_prefix, program_ob
 from baton.storage.port import BlobInfo
 from service.db.tables import Artifact, Garbage, Job
 from service.db.types import db_now
-from service.reconciler import artifact_publishing
+from service.reconciler import artifact_publishing, orphaned_objects
 from service.usecases.deletion import LAST_WRITE
 from tests.service.helpers import ON_BOTH, Api
 from tests.service.stored_checkpoints import save, stored, sweep
@@ -140,3 +140,25 @@ def test_the_autotuning_results_of_a_failed_job_stay_for_a_retry(api: Api) -> No
     successor.finish("succeeded")
     sweep(api)  # the claim made the job due again
     assert store.stat(f"{orphan}/files/deep/er/state.bin") is None
+
+
+def test_a_job_whose_deletion_is_ordered_during_its_sweep_stays_due(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = api.running()
+    save(api, hand, 1)
+    hand.finish("succeeded")
+    store, delete = api.services.store, api.services.store.delete
+
+    def ordered(name: str) -> None:
+        monkeypatch.setattr(store, "delete", delete)
+        api.http.delete(f"/v1/jobs/{hand.job_id}").raise_for_status()
+        delete(name)
+
+    store.put(f"{hand.prefix(9)}/state.safetensors", b"x")
+    monkeypatch.setattr(store, "delete", ordered)
+    with api.services.database.write() as session:
+        session.execute(update(Job).values(sweep_at=db_now(), finished_at=datetime.now(UTC) - 2 * LAST_WRITE))
+    orphaned_objects.sweep(api.services.database, store)
+    with api.services.database.read() as session:
+        job = session.scalars(select(Job)).one()
+        assert job.deleted_at is not None
+        assert job.sweep_at is not None

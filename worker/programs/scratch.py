@@ -7,8 +7,11 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from baton.system import file_locks
 from baton.system.caches import writing
 
 LOCK = "lock"
@@ -25,30 +28,40 @@ class Scratch:
         attempts = cache / "programs" / "attempts"
         with writing(attempts, "making a folder for a program"):
             attempts.mkdir(parents=True, exist_ok=True)
-            _sweep(attempts)
-            self.folder = attempts / f"{os.getpid()}-{secrets.token_hex(4)}"
-            self.folder.mkdir(mode=0o700)
-            self._lock = os.open(self.folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            # Only while this lock is held: otherwise another process could take the lock of the new folder first.
+            with file_locks.held(attempts / LOCK):
+                dead = dict(_dead(attempts))
+                self.folder = attempts / f"{os.getpid()}-{secrets.token_hex(4)}"
+                self.folder.mkdir(mode=0o700)
+                self._lock = _locked(self.folder)
+        for folder, lock in dead.items():
+            _delete(folder, lock)
+            log.info("deleted %s, which a killed attempt left", folder)
 
     def close(self) -> None:
         """Deletes the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
+        _delete(self.folder, self._lock)
 
 
-def _sweep(attempts: Path) -> None:
-    """Deletes the folders of processes that have died."""
+def _dead(attempts: Path) -> Iterator[tuple[Path, int]]:
+    """The folders of processes that have died, each with its lock, which this process now holds."""
     for folder in attempts.iterdir():
-        try:
-            lock = os.open(folder / LOCK, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError:
-            continue  # its process is about to lock it, or deletes it
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-            log.info("deleted %s, which a killed attempt left", folder)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(lock)
+        # OSError: not a folder, or its process lives, or another process deletes it.
+        with suppress(OSError):
+            yield folder, _locked(folder)
+
+
+def _locked(folder: Path) -> int:
+    """Takes the lock of the folder. Returns its descriptor. Raises OSError."""
+    lock = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _delete(folder: Path, lock: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)

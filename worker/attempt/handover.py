@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
+from baton.domain.errors import LeaseLost
 from baton.domain.reasons import Reason
 from baton.domain.wire import Finish, Outcome, Phase
 from worker.attempt.context import AttemptContext
 from worker.attempt.lease import Lease
-from worker.attempt.protocols import Stop
+from worker.attempt.protocols import Stop, Stopped
 from worker.background import LOOK_SECONDS
 from worker.preemption.notice import Notice
 
@@ -21,6 +23,8 @@ PAUSE_FILE_SECONDS = 10.0
 """After the state of a paused job is saved, an upload of a file that is in progress may take this time."""
 FILES_SECONDS = 3600.0
 """A finished job waits this long for its files, after its state is saved."""
+SAVES_SECONDS = 600.0
+"""The saves of a program that has failed may take this time."""
 DOING = {
     Stop.PREEMPTED: "handing over: waits until the state is saved",
     Stop.PAUSED: "pausing: waits until the state is saved",
@@ -38,6 +42,8 @@ OUTCOMES = {
     Stop.MAX_RUNTIME: (Outcome.FAILED, Reason.MAX_RUNTIME),
 }
 
+log = logging.getLogger(__name__)
+
 
 def send_the_rest(context: AttemptContext) -> None:
     """Sends everything that a finished job has queued. Raises Stopped if the attempt is to end before that.
@@ -49,6 +55,19 @@ def send_the_rest(context: AttemptContext) -> None:
     if not context.settle(files=True, seconds=FILES_SECONDS):
         context.uploads.give_up_files(TimeoutError(f"it was not written within {FILES_SECONDS / 60:.0f} min"))
         context.settle(files=False)
+
+
+def send_the_saves(context: AttemptContext) -> None:
+    """Sends what a program saved, recorded and noted before it failed: the next attempt continues from there.
+
+    It ends without an error when the attempt is to end, when a save fails, or after SAVES_SECONDS. Raises LeaseLost.
+    """
+    try:
+        context.settle(files=False, seconds=SAVES_SECONDS)
+    except LeaseLost:
+        raise
+    except (Stopped, Exception) as error:
+        log.warning("what the program saved last was not sent: %s", error)
 
 
 def handed_over(

@@ -19,8 +19,8 @@ from baton.telemetry import traces
 from worker.api_client.client import UNPROCESSABLE, Refused, ServiceClient
 from worker.attempt.claim import FINISH_SECONDS, claim_attempt, give_back, new_claim_id, wait_for_service
 from worker.attempt.context import AttemptContext
-from worker.attempt.failures import failed, minimal_failure
-from worker.attempt.handover import handed_over, send_the_rest
+from worker.attempt.failures import ProgramFailure, failed, minimal_failure
+from worker.attempt.handover import handed_over, send_the_rest, send_the_saves
 from worker.attempt.lease import Lease
 from worker.attempt.preemption_reporter import PreemptionReporter
 from worker.attempt.protocols import Stopped, Trainer, Workspace
@@ -156,6 +156,10 @@ class Runner:
             with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
                 send_the_rest(context)
             return Finish(fence=grant.fence, outcome=Outcome.SUCCEEDED, results=results)
+        except ProgramFailure:
+            with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
+                send_the_saves(context)
+            raise
         except Stopped:
             with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
                 return handed_over(context, lease, self.notice, self.grace, spec.limits.max_runtime)

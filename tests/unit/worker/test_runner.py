@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,12 +12,13 @@ from baton.domain.errors import JobFailure
 from baton.domain.goodput import Bucket, Stopwatch
 from baton.domain.protocol_versions import TAKES_SERIES
 from baton.domain.reasons import Reason
-from baton.domain.wire import CheckpointRole, Outcome, Phase, Progress
+from baton.domain.wire import CheckpointCommit, CheckpointRole, Outcome, Phase, Progress
 from tests.unit.worker.attempt_run import Away, Trainer, run, snapshot
 from tests.unit.worker.fake_service import OldService, Service
 from worker import system_metrics
 from worker.attempt import lease
-from worker.attempt.protocols import Control, Stopped
+from worker.attempt.failures import ProgramFailure
+from worker.attempt.protocols import Control, ProgramControl, Stopped
 
 pytestmark = pytest.mark.usefixtures("no_retry_wait")
 
@@ -43,6 +45,40 @@ def test_a_failure_that_the_service_does_not_know_is_told_all_the_same(store: Aw
     finish = run(OldService(()), store, Trainer(fail), tmp_path)
     assert (finish.outcome, finish.reason) == (Outcome.FAILED, Reason.EXCEPTION)
     assert finish.message
+
+
+class _Hesitant(Away):
+    """A store that answers the first write only when the trainer has ended."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.ended = threading.Event()
+
+    def put(self, *args: Any, **options: Any) -> Any:
+        assert self.ended.wait(60)
+        return super().put(*args, **options)
+
+
+@pytest.mark.parametrize("mistake", [None, JobFailure(Reason.BAD_DATA, "the service refuses it")])
+def test_what_a_program_saved_before_it_failed_is_committed(tmp_path: Path, mistake: Exception | None) -> None:
+    store, service = _Hesitant(tmp_path / "store"), Service(())
+
+    def fail(control: Control) -> None:
+        cast("ProgramControl", control).save("jobs/j/checkpoints/0000000003-2-0", snapshot(3), frozenset())
+        control.note("last", "words")
+        store.ended.set()
+        raise ProgramFailure(Reason.EXCEPTION, "ValueError: no such thing", None)
+
+    def commit(attempt_id: str, message: CheckpointCommit) -> None:
+        if mistake is not None:
+            raise mistake
+        Service.commit_checkpoint(service, attempt_id, message)
+
+    service.commit_checkpoint = commit  # type: ignore[method-assign, assignment]
+    finish = run(service, store, Trainer(fail), tmp_path)
+    assert (finish.outcome, finish.reason) == (Outcome.FAILED, Reason.EXCEPTION)
+    assert "no such thing" in finish.message
+    assert [one.position.global_step for one in service.commits] == ([3] if mistake is None else [])
 
 
 @pytest.mark.parametrize("protocol", [TAKES_SERIES - 1, TAKES_SERIES])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from baton.domain.states import AttemptState
 from tests.control_plane.chaos import BLOW_EVERY, run
 from tests.control_plane.fault_schedule import DRAWS, faults
 from tests.control_plane.orders import Kind, orders
@@ -26,9 +25,9 @@ def test_jobs_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
     again = f"make chaos-control {options}; logs in {tmp_path}"
     assert not outcome.wrong, "\n".join([again, *outcome.wrong])
     assert outcome.states.total() == STORM_JOBS
-    # Check that faults had an effect: members ended, leases expired, responses were lost, and calls were refused.
+    # Check that faults had an effect: members ended, attempts were interrupted, and responses were lost.
     assert sum(outcome.faults[kind] for kind in DRAWS) >= 20, outcome
-    assert outcome.attempts[AttemptState.LOST], outcome
+    assert outcome.attempts.total() > STORM_JOBS, outcome
     assert outcome.losses.total(), outcome
 
 

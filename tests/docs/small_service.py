@@ -20,7 +20,7 @@ def small_plans(folder: Path) -> Path:
     shutil.copytree(plans.plans_folder(), folder, dirs_exist_ok=True)
     path = folder / "digits-demo.yaml"
     plan = yaml.safe_load(path.read_text())
-    plan["network"]["width"] = 0.02
+    plan["network"] = {"name": "tiny-cnn", "width": 0.2}
     plan["dataset"]["per_class"] = 20
     for stage in plan["stages"]:
         stage.update(STAGE)

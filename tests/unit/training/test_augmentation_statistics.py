@@ -91,7 +91,9 @@ def notebook(policy: str, images: int) -> dict[str, Statistic]:
     # Lists of modes, because imgaug's own order of them differs between processes.
     augmenter = notebook_1() if policy == "paper-1" else notebook_2(list(PAD_MODES), list(AFFINE_MODES))
     augmenter.seed_(101)
-    before = np.asarray(originals().images)[:images]
+    every = originals().images
+    assert isinstance(every, np.ndarray)
+    before = every[:images]
     return summary(statistics(np.stack([augmenter.augment_image(image) for image in before]), before))
 
 

@@ -91,8 +91,7 @@ def notebook(policy: str, images: int) -> dict[str, Statistic]:
     # Lists of modes, because imgaug's own order of them differs between processes.
     augmenter = notebook_1() if policy == "paper-1" else notebook_2(list(PAD_MODES), list(AFFINE_MODES))
     augmenter.seed_(101)
-    every = originals().images
-    assert isinstance(every, np.ndarray)
+    every: Any = originals().images
     before = every[:images]
     return summary(statistics(np.stack([augmenter.augment_image(image) for image in before]), before))
 

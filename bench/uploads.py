@@ -14,9 +14,11 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.queues import Queue
 from pathlib import Path
 
@@ -32,6 +34,9 @@ from bench.simulated import Held, worker_info
 from tests.support.jobs import tiny
 from tests.support.redis import running_redis
 from tests.support.service import TOKEN, running_service
+
+START_SECONDS, WARM_SECONDS = 2.0, 5.0
+"""The workers begin one after another within the first time. The heartbeats are measured after the second."""
 
 PAUSE_SECONDS = 0.2
 """Pause of a worker after an answer that is not a success."""
@@ -77,11 +82,12 @@ def _writers(http: httpx.Client, many: int) -> list[Writer]:
 def _upload(port: int, writers: list[Writer], seconds: float, counted: Queue[Counter[int]]) -> None:
     """Upload repeatedly, in a separate process."""
     counts: Counter[int] = Counter()
-    body = bytes(PART_BYTES)
+    body, begins = bytes(PART_BYTES), count()
     crc32c = crc32c_of(body)
 
     async def one(writer: Writer, ends: float) -> None:
         line = Line(port)
+        await asyncio.sleep(next(begins) * START_SECONDS / len(writers))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(ends):
                 while True:
@@ -134,7 +140,9 @@ def main() -> int:
         assert load.pid is not None
         pin([load.pid, os.getpid()], -1)
         os.setpriority(os.PRIO_PROCESS, load.pid, 19)  # it must not delay the heartbeats of this process
-        busy = at_intervals(service.port, beats, scale.interval, (scale.load - 5) // scale.interval).expect(200)
+        time.sleep(WARM_SECONDS)
+        left = int(scale.load - WARM_SECONDS)
+        busy = at_intervals(service.port, beats, scale.interval, left // scale.interval).expect(200)
         during = _peak(pid)
         counts = counted.get(timeout=120)
         load.join()

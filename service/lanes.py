@@ -5,10 +5,17 @@ Calls without a lane run in the default thread pool. LEASES is for writes of wor
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import functools
 import math
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from random import uniform
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
@@ -21,6 +28,9 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LANE = "__baton_lane__"
 _UNLIMITED: RunVar[anyio.CapacityLimiter] = RunVar("baton.unlimited")
+
+
+SPREAD = (0.75, 1.25)
 
 
 class LaneFull(BatonError):
@@ -43,7 +53,7 @@ class Lane:
     RETRY_SECONDS = 5
 
     def __init__(self, name: str, threads: int, *, waiting: int | None = None, patience: float | None = None) -> None:
-        self.name, self._threads, self._waiting = name, threads, waiting
+        self.name, self.threads, self._waiting = name, threads, waiting
         self._patience = math.inf if patience is None else patience
         self._limiter: RunVar[anyio.CapacityLimiter] = RunVar(f"baton.lane.{name}")
 
@@ -53,7 +63,7 @@ class Lane:
         A caller that is cancelled while it waits leaves the queue at once. A call in progress keeps its thread busy
         until the call ends.
         """
-        limiter = _limiter(self._limiter, self._threads)
+        limiter = _limiter(self._limiter, self.threads)
         if self._waiting is not None and limiter.statistics().tasks_waiting >= self._waiting:
             raise LaneFull(self.name, self.RETRY_SECONDS)
         with anyio.move_on_after(self._patience) as waited:
@@ -62,7 +72,7 @@ class Lane:
 
     async def go_on(self, call: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Like `run`, but without limits on the wait: for a request that the lane has already admitted."""
-        limiter = _limiter(self._limiter, self._threads)
+        limiter = _limiter(self._limiter, self.threads)
         return await self._admitted(limiter, None, functools.partial(call, *args, **options))
 
     async def _admitted(
@@ -76,11 +86,15 @@ class Lane:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place of this lane, without a thread, during the block. Raises LaneFull."""
-        limiter, holder, admitted = _limiter(self._limiter, self._threads), object(), False
+        """Hold a place of this lane, without a thread, during the block. Raises LaneFull.
+
+        The longest wait is drawn from SPREAD times `patience`.
+        """
+        limiter, holder, admitted = _limiter(self._limiter, self.threads), object(), False
         if self._waiting is not None and limiter.statistics().tasks_waiting >= self._waiting:
             raise LaneFull(self.name, self.RETRY_SECONDS)
-        with anyio.move_on_after(self._patience):
+        # Drawn, so that callers who came together do not give up together: that would be a burst of new requests.
+        with anyio.move_on_after(self._patience * uniform(*SPREAD)):  # noqa: S311 - no secret
             await limiter.acquire_on_behalf_of(holder)
             admitted = True
         if not admitted:
@@ -103,6 +117,32 @@ class Lane:
         """Mark the endpoint, so that the tokens of its requests are also looked up in this lane (service.api.auth)."""
         setattr(endpoint, _LANE, self)
         return endpoint
+
+
+class LowPriority:
+    """Threads for calls that need much processor time. All other threads of the service run before them.
+
+    Only Linux has a priority for each thread. Elsewhere these threads have the priority of the process.
+    """
+
+    NICE = 10
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=self._lower)
+
+    async def run(self, call: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        """Run the call in one of the threads and return its result. Calls wait in order of arrival.
+
+        A caller that is cancelled waits for the end of the call: the call may use the caller's buffer.
+        """
+        run = functools.partial(contextvars.copy_context().run, call, *args, **options)
+        with anyio.CancelScope(shield=True):
+            result = await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        return result  # noqa: RET504 - for mypy the block may end without a result
+
+    def _lower(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICE)
 
 
 def lane_of(endpoint: Callable[..., Any]) -> Lane | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +29,7 @@ BATCH = 20
 SWEEP_EVERY = timedelta(minutes=5)
 SWEEP = "sweep"
 SWEEPERS = StorePool(4)
+_ONE_READS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,14 @@ def sweep(database: Database, store: BlobStore, isolation: Isolation | None = No
             return [Item(job_id, job_id) for job_id in session.scalars(due.limit(BATCH))]
 
     def clean(job_id: str, tick: Tick) -> None:
-        with database.read() as session:
-            known[job_id] = _known(Unit(session), job_id)
+        known[job_id] = _read_politely(database, job_id)
         _sweep_job(database, store, known[job_id], tick)
 
     def plan_next(job_ids: Sequence[str]) -> None:
         """Check the jobs again later, or after the next claim if no attempt can write any more.
 
-        Jobs whose rows are locked stay due, and so do jobs whose deletion was ordered in the meantime: `sweep_at` is also
-        the time of their deletion.
+        Jobs whose rows are locked stay due, and so do jobs whose deletion was ordered in the meantime: `sweep_at` is
+        also the time of their deletion.
         """
         with database.write() as session:
             free = unlocked(session, Job, job_ids)
@@ -134,8 +136,23 @@ def _is_garbage(database: Database, name: str) -> bool:
         return session.get(Garbage, name) is not None
 
 
+def _read_politely(database: Database, job_id: str) -> _Known:
+    """Read the references of the job, and then pause for the same time, in one thread at a time.
+
+    The jobs of a fleet are due at the same time. Without the pause, heartbeats wait for seconds while they are read.
+    """
+    with _ONE_READS:
+        begun = time.monotonic()
+        with database.read() as session:
+            known = _known(Unit(session), job_id)
+        time.sleep(time.monotonic() - begun)
+    return known
+
+
 def _known(unit: Unit, job_id: str) -> _Known:
-    session, job = unit.session, unit.find_job(job_id, doomed=True)
+    session = unit.session
+    # Only these columns: the whole row with its spec takes most of the time.
+    job = session.execute(select(Job.state, Job.fence, Job.finished_at).where(Job.id == job_id)).one()
     held = session.scalar(select(Attempt.fence).where(Attempt.job_id == job_id, Attempt.state.in_(HELD_ATTEMPTS)))
     # Two queries, each with an index, so that not all checkpoint rows of the job are read.
     there = select(Checkpoint.prefix).where(Checkpoint.job_id == job_id)

@@ -26,16 +26,21 @@ from baton.domain.attempt_objects import (
     upload_prefix,
 )
 from baton.storage import AlreadyExists, BlobInfo, BlobStore, NotFound, StoreError, StreamedPut, crc32c_of
+from baton.storage.directory import DirectoryStore
 from baton.storage.port import OCTETS
 from service.db.engine import Database
 from service.db.unit_of_work import Unit
 from service.errors import PartsMissing, WrongDigest
-from service.lanes import OBJECT_CALLS
+from service.lanes import OBJECT_CALLS, OBJECTS, LowPriority
 from service.principal import HeldAttempt
 from service.store.identity import ServiceStore
 from service.usecases import attempt_objects, pinned_data
 
 _T = TypeVar("_T")
+DISK_WRITES = 1
+"""So many bodies are written into a directory store at a time. With more of them heartbeats wait longer."""
+JOINS = 4
+"""So many objects are made out of their parts at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Part:
 
 
 class AttemptObjects:
-    """The store of attempts. Calls to the store run in the lane OBJECT_CALLS.
+    """The store of attempts. Reads run in the lane OBJECT_CALLS, writes in threads with a low priority.
 
     All methods check the attempt's rights first: they raise Forbidden and LeaseLost. They also raise StoreError,
     LaneFull, and StoreInDoubt if the store may be the wrong one.
@@ -68,6 +73,11 @@ class AttemptObjects:
 
     def __init__(self, store: BlobStore, database: Database, own: ServiceStore) -> None:
         self._store, self._database, self._own = store, database, own
+        # Writes to a disk need a processor. Writes over a network wait.
+        self._writes = LowPriority(
+            "object-writes", DISK_WRITES if isinstance(store, DirectoryStore) else OBJECTS.threads
+        )
+        self._joins = LowPriority("object-joins", JOINS)
 
     async def put(self, hold: HeldAttempt, target: Target, part: Part) -> BlobInfo | None:
         """Store an object, or a part of it. Return the object's metadata; None while parts are missing.
@@ -76,7 +86,9 @@ class AttemptObjects:
         """
         self._own.check_doubt()
         await self._rows(lambda unit: attempt_objects.check_write(unit, hold, target.name))
-        return await OBJECT_CALLS.run(self._put, hold, target, part)
+        joins = 0 < part.offset == target.size - len(part.body)
+        threads = self._joins if joins else self._writes
+        return await threads.run(self._put, hold, target, part)
 
     async def stat(self, hold: HeldAttempt, name: str) -> BlobInfo:
         """The metadata of an object. Raises NotFound of the store."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ import pytest
 from baton.storage import open_store
 from service.api import readiness
 from service.api.readiness import NOT_YET, OK, Check, Readiness
-from service.lanes import Lane, LaneFull
+from service.lanes import Lane, LaneFull, LowPriority
 from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, assert_problem, eventually, worker_info
 from tests.support.hanging_store import hanging_store
 from tests.support.redis import RedisServer
@@ -316,3 +318,35 @@ def test_before_its_first_check_it_is_not_ready(api: Api, monkeypatch: pytest.Mo
     monkeypatch.setattr(services.readiness, "states", fresh.states)
     problem = assert_problem(api.http.get("/readyz"), 503, "not-ready")
     assert [error["message"] for error in problem["errors"]] == [NOT_YET] * 3
+
+
+@ON_SQLITE
+def test_a_low_priority_is_that_of_the_threads_alone() -> None:
+    threads = LowPriority("low", 1)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+
+    async def run() -> int:
+        return await threads.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    assert asyncio.run(run()) == min(19, own + LowPriority.NICE) if sys.platform == "linux" else own
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@ON_SQLITE
+def test_a_cancelled_caller_waits_for_its_call() -> None:
+    threads, begun, released, ended = LowPriority("low", 1), threading.Event(), threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        assert released.wait(60)
+        ended.set()
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(threads.run, call)
+            await anyio.to_thread.run_sync(begun.wait, 60)
+            group.cancel_scope.cancel()
+            released.set()
+        assert ended.is_set()
+
+    anyio.run(run)

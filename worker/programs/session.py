@@ -30,7 +30,7 @@ from worker.ipc.progress import advanced
 from worker.programs.points import is_allowed
 from worker.programs.rows import Rows, program_row
 from worker.programs.server import RequestError
-from worker.programs.state import Heard, ProgramCursor
+from worker.programs.state import Heard, ProgramCursor, shown
 
 MAX_NOTES = 1_000
 """Notes of an attempt. Further ones are left out."""
@@ -59,7 +59,7 @@ class ProgramSession:
         self._spec, self._control, self._data, self._snapshot = spec, control, dict(data), snapshot
         self._cursor = ProgramCursor.model_validate(snapshot.cursor) if snapshot else ProgramCursor()
         self._rows = Rows(spec.monitor, self._cursor.history)
-        self._best_saved = self._cursor.best_saved
+        self._best_saved = self._cursor.best_for(spec.monitor)
         self._told_missing = False
         self._numbers = count(1)
         self._progress = protocol.Progress()
@@ -258,6 +258,7 @@ class ProgramSession:
             last_epoch=request.last_epoch,
             last_point=request.last_point_step,
             best_saved=best,
+            best_by=shown(monitor),
         )
         position = Position(stage=0, epoch=0, step=request.step, global_step=request.step)
         stored = cursor.model_dump(mode="json", exclude={"history"})

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from baton.domain.spec import ProgramJobSpec, parse_spec
-from baton.domain.wire import EpochRow, Phase, Progress
+from baton.domain.wire import CheckpointRole, EpochRow, Phase, Position, Progress
 from baton.program import protocol
 from worker.checkpointing.snapshot import Snapshot
 from worker.programs.server import RequestError
 from worker.programs.session import ROWS_BEFORE_MISSING, ProgramSession
+from worker.programs.state import ProgramCursor
 
 
 class Control:
@@ -24,6 +25,7 @@ class Control:
         self.shown: list[Progress | None] = []
         self.rows: list[EpochRow] = []
         self.saves: list[Snapshot] = []
+        self.roles: list[frozenset[CheckpointRole]] = []
         self.notes: list[tuple[str, str]] = []
 
     def tell(self, _phase: Phase, progress: Progress | None = None, _metrics: Any = None) -> None:
@@ -44,8 +46,9 @@ class Control:
     def name_checkpoint(self, step: int) -> str:
         return f"checkpoint-{step}"
 
-    def save(self, _prefix: str, snapshot: Snapshot, _roles: Any, **_: Any) -> None:
+    def save(self, _prefix: str, snapshot: Snapshot, roles: frozenset[CheckpointRole], **_: Any) -> None:
         self.saves.append(snapshot)
+        self.roles.append(roles)
 
     def note(self, kind: str, message: str, _data: Any = None) -> None:
         self.notes.append((kind, message))
@@ -58,9 +61,13 @@ def control() -> Control:
 
 @pytest.fixture
 def session(control: Control, tmp_path: Path) -> ProgramSession:
+    return made(control, tmp_path)
+
+
+def made(control: Control, tmp_path: Path, snapshot: Snapshot | None = None) -> ProgramSession:
     spec = parse_spec({"name": "x", "program": {"command": ["x"]}, "monitor": {"metric": "val_los", "mode": "min"}})
     assert isinstance(spec, ProgramJobSpec)
-    return ProgramSession(spec, control, tmp_path, {}, None)  # type: ignore[arg-type]
+    return ProgramSession(spec, control, tmp_path, {}, snapshot)  # type: ignore[arg-type]
 
 
 def save(session: ProgramSession, step: int = 1, **fields: Any) -> protocol.Save:
@@ -123,3 +130,18 @@ def test_a_metric_of_the_monitor_that_comes_is_no_event(session: ProgramSession,
     session.handle(save(session, metrics={"val_los": 1.0}))
     session.tell_missing_metric()
     assert control.notes == []
+
+
+@pytest.mark.parametrize(
+    ("best_by", "is_best"), [("min val_los", False), (None, False), ("max val_los", True), ("min loss", True)]
+)
+def test_the_best_value_by_another_monitor_does_not_count(
+    control: Control, tmp_path: Path, best_by: str | None, is_best: bool
+) -> None:
+    """A job that starts from another job may have another monitor. Checkpoints of earlier releases name none."""
+    cursor = ProgramCursor(best_saved=0.1, best_by=best_by).model_dump(mode="json")
+    begun = Snapshot(Position(stage=0, epoch=0, step=1, global_step=1), {}, cursor)
+    session = made(control, tmp_path, begun)
+    session.handle(save(session, step=2, metrics={"val_los": 0.5}))
+    assert (CheckpointRole.BEST in control.roles[0]) == is_best
+    assert control.saves[0].cursor["best_by"] == "min val_los"

@@ -101,7 +101,7 @@ bench-deadline: $(DEV) ## N jobs (20) in sessions of a minute: time between each
 bench-control: $(DEV) ## Requests per second of one service process, of a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
 
-bench-retention: $(DEV) ## A year of jobs under a retention of 30 days: sizes, and heartbeats beside the deletion (10 minutes); ARGS='--jobs 5000 --days 60'
+bench-retention: $(DEV) ## A year of jobs under a retention of 30 days: sizes, and heartbeats beside the deletion (25 minutes); ARGS='--jobs 5000 --days 60'
 	$(BIN)/python -m bench.retention $(ARGS)
 
 bench-outage: $(DEV) ## Heartbeats while the store hangs for a minute with 200 clients, on SQLite and PostgreSQL (4 minutes)

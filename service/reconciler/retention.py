@@ -85,7 +85,7 @@ class RetentionPass:
 
     def _rows(self, kind: PruneKind, rounds: int) -> None:
         for _ in range(rounds):
-            with self._database.write() as session:
+            with self._database.write_politely() as session:
                 if not retention.prune_rows(Unit(session), kind, self.rules.by_age[kind], CONDUCTOR):
                     return
 
@@ -104,7 +104,7 @@ class RetentionPass:
         def act(job_id: str) -> None:
             more = True
             while more:
-                with self._database.write() as session:
+                with self._database.write_politely() as session:
                     more = retention.prune_job(Unit(session, wait=False), rule, job_id, CONDUCTOR)
 
         for items in self._pages(rule, rounds):
@@ -115,7 +115,7 @@ class RetentionPass:
 
         def act(job_ids: Sequence[str]) -> None:
             for some in deletion.portions(job_ids):
-                with self._database.write() as session:
+                with self._database.write_politely() as session:
                     retention.order_deletions(Unit(session), rule, some, CONDUCTOR)
 
         for items in self._pages(rule, rounds):

@@ -133,9 +133,8 @@ def test_a_broken_state_is_set_aside(jobs: Jobs, worker: None, tmp_path: Path) -
 
 
 def test_exit_0_after_a_stop_is_not_the_end_of_the_job(jobs: Jobs, worker: None, tmp_path: Path) -> None:
-    marker = tmp_path / "begun"
-    job = jobs.submit(misbehaving("exits-0-when-stopped", marker, queue="shared"))
-    until(marker.exists, 60, "the program to begin")
+    job = jobs.submit(misbehaving("exits-0-when-stopped", tmp_path / "begun", queue="shared"))
+    jobs.await_job(job, lambda view: (view["progress"] or {}).get("global_step", 0) > 7)
     jobs.ask(job, "pause")
     jobs.await_job(job, lambda view: view["status"] == "paused")
     paused = attempts(jobs, job)[0]

@@ -20,6 +20,7 @@ from tests.support.redis import running_redis
 from tests.support.service import ROOT, TOKEN, ServiceProcess, running_service
 from tests.support.worker import Workers
 from tests.support.worker import workers as make_workers
+from worker.programs.scratch import LOCK
 
 READ_OWN_MEMORY = """
 import ctypes, os, sys
@@ -98,7 +99,7 @@ def test_the_folder_of_an_attempt_is_private_and_is_gone_at_its_end(
     worker.terminate()
     assert worker.process is not None
     assert worker.process.wait(60) == 0
-    assert list((tmp_path / "cache" / "programs" / "attempts").iterdir()) == []
+    assert [one.name for one in (tmp_path / "cache" / "programs" / "attempts").iterdir()] == [LOCK]
 
 
 def test_a_program_cannot_write_the_objects_of_another_job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,11 +38,12 @@ def there(api: Api) -> set[str]:
 
 @contextmanager
 def transactions() -> Iterator[list[str]]:
-    """The write transactions that are begun in the context."""
+    """The write transactions that this thread begins in the context. Other threads of the service write too."""
     begun: list[str] = []
+    here = threading.get_ident()
 
     def heard(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement == "BEGIN IMMEDIATE":
+        if statement == "BEGIN IMMEDIATE" and threading.get_ident() == here:
             begun.append(statement)
 
     event.listen(Engine, "before_cursor_execute", heard)

@@ -20,7 +20,7 @@ from tests.support.zygote import THREADS
 
 pytestmark = pytest.mark.chaos
 
-SCHEDULES = 12
+SCHEDULES = 8
 PROGRAM_SEEDS = (1, 6, 9, 13, 17)
 """Kills while files are written, hashed, uploaded and restored, around manifest, commit and rows, and at the end."""
 

@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 _LANE = "__baton_lane__"
 _UNLIMITED: RunVar[anyio.CapacityLimiter] = RunVar("baton.unlimited")
 
-
 SPREAD = (0.75, 1.25)
+"""Factors between which the longest wait for a place is drawn."""
 
 
 class LaneFull(BatonError):

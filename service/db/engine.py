@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.db.committed_events import HAPPENED, CommittedEvent
 from service.db.fifo_lock import FifoLock
+from service.pauses import pause_after
 
 BUSY_MILLISECONDS = 30_000
 POOL_SECONDS = 10
@@ -29,8 +29,8 @@ _NETWORK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-PAUSES, LONGEST_PAUSE = 3.0, 1.0
-"""The pause after a polite transaction: this many times its duration, at most so many seconds."""
+PAUSES = 3.0
+"""The pause after a polite transaction: this many times its duration."""
 
 # A statement that waits too long fails and is retried. The connection of a replica that is suspended within a
 # transaction is closed, so that the replica's row locks do not block the others.
@@ -131,10 +131,8 @@ class Database:
 
         Without the pause, batch follows batch, and heartbeats wait for the lock of SQLite and for the interpreter.
         """
-        begun = time.monotonic()
-        with self.write() as session:
+        with pause_after(PAUSES), self.write() as session:
             yield session
-        time.sleep(min(LONGEST_PAUSE, PAUSES * (time.monotonic() - begun)))
 
     def close(self) -> None:
         """Close all pooled connections."""

@@ -7,7 +7,6 @@ The objects of several jobs are deleted in parallel. The rows of a batch of jobs
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -16,6 +15,7 @@ from baton.storage import BlobStore
 from service.db.engine import Database
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
+from service.pauses import pause_after
 from service.reconciler.isolation import CONDUCTOR, Isolation, Item, ready
 from service.reconciler.orphaned_objects import delete_all
 from service.reconciler.store_pass import Pass
@@ -57,9 +57,8 @@ def delete_jobs(database: Database, store: BlobStore, isolation: Isolation) -> N
 
     def remove(job_id: str, tick: Tick) -> None:
         prefix, keep = f"{job_prefix(job_id)}/", needed[job_id]
-        begun = time.monotonic()
-        deleted = delete_all(store, prefix, tick, lambda name: not name.startswith(keep))
-        time.sleep(2 * (time.monotonic() - begun))  # heartbeats need the processor too
+        with pause_after(2):
+            deleted = delete_all(store, prefix, tick, lambda name: not name.startswith(keep))
         # The rows go only after a listing that found nothing.
         if again[job_id] is None and deleted and (late := next(iter(store.list(prefix)), None)) is not None:
             raise StillWritten(f"{late.name} was written during the deletion of its job: it is deleted again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +18,7 @@ from service.db.engine import Database
 from service.db.tables import Artifact, Attempt, Checkpoint, Garbage, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, unlocked
+from service.pauses import pause_after
 from service.reconciler.isolation import Isolation, Item, ready
 from service.reconciler.store_pass import Pass
 from service.reconciler.store_pool import StorePool, Tick
@@ -141,12 +141,8 @@ def _read_politely(database: Database, job_id: str) -> _Known:
 
     The jobs of a fleet are due at the same time. Without the pause, heartbeats wait for seconds while they are read.
     """
-    with _ONE_READS:
-        begun = time.monotonic()
-        with database.read() as session:
-            known = _known(Unit(session), job_id)
-        time.sleep(time.monotonic() - begun)
-    return known
+    with _ONE_READS, pause_after(1), database.read() as session:
+        return _known(Unit(session), job_id)
 
 
 def _known(unit: Unit, job_id: str) -> _Known:

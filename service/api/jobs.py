@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Annotated, Any
@@ -27,9 +28,10 @@ from service.api.dependencies import Ctx, JobId, PageSize, guarded_router, insta
 from service.api.problems import BODY, responses
 from service.api.submission_body import SPEC_BODY, Body, requested_spec
 from service.db import audit
+from service.db.outage import away
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
-from service.live.status_cache import Status
+from service.live.status_cache import LEAST_WAIT, Status
 from service.principal import Principal
 from service.usecases import job_control, job_filters, lineage, retry, views
 from service.usecases.job_filters import JobFilter
@@ -155,12 +157,18 @@ async def show_job(
 
 async def _changed(ctx: Services, job_id: str, status: Status, version: int, seconds: float) -> Status:
     """The job when its version is greater or its worker's heartbeat becomes late (which does not change the version),
-    or after `seconds`."""
+    or after `seconds`. A database that is away for a shorter time only delays the answer."""
     end = time.monotonic() + seconds
     while status.version <= version and not ctx.watch.closing and (left := end - time.monotonic()) > 0:
         before = status
         await ctx.watch.newer(job_id, version, before.until_silent(left))
-        status = await run_in_threadpool(ctx.statuses.show, job_id)
+        try:
+            status = await run_in_threadpool(ctx.statuses.show, job_id)
+        except Exception as error:
+            if not away(error) or time.monotonic() >= end or ctx.watch.closing:
+                raise
+            await asyncio.sleep(LEAST_WAIT)
+            continue
         if status.silent and not before.silent:
             break
     return status

@@ -72,8 +72,10 @@ class ChangePoller:
     async def _run(self) -> None:
         while self._waiters and not self._closing:
             try:
-                found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in self._waiters})
-                for waiter in list(self._waiters):
+                # Requests that come during the query are not in its answer.
+                asked = list(self._waiters)
+                found = await run_in_threadpool(self._marks, {waiter.job_id for waiter in asked})
+                for waiter in asked:
                     marks = found.get(waiter.job_id)
                     if marks is None or waiter.passed(marks):
                         waiter.changed.set()

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.api import readiness
 from service.db.tables import Job
+from service.live.status_cache import Status
 from service.usecases import views
 from tests.service.helpers import ON_POSTGRESQL, Api, assert_problem, eventually, spec
 from tests.service.query_errors import raising
@@ -107,6 +108,30 @@ def test_a_request_that_is_cut_off_did_nothing(api: Api, postgres_server: Postgr
     assert_away(answers[0])
     assert api.items(hand.job_id, "checkpoints") == []
     assert hand.checkpoint(3).status_code == 201
+
+
+def test_a_request_that_waits_outlasts_a_short_outage(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = api.submit()
+    show, reads = api.services.statuses.show, []
+
+    def interrupted(job_id: str) -> Status:
+        reads.append(job_id)
+        if len(reads) == 1:
+            return show(job_id)  # the read before the wait
+        if len(reads) < 4:
+            raise PoolTimeout("no connection is free")
+        api.ask(job_id, "cancel")
+        return show(job_id)
+
+    monkeypatch.setattr(api.services.statuses, "show", interrupted)
+    monkeypatch.setattr(api.services.watch, "newer", at_once)
+    answer = api.http.get(f"/v1/jobs/{job['id']}", params={"wait": 60, "version": job["version"]})
+    assert answer.json()["version"] > job["version"]
+    assert len(reads) == 4
+
+
+async def at_once(*_: object) -> bool:
+    return True
 
 
 def test_postgresql_restarts_and_the_service_heals(

@@ -28,7 +28,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "SwapEMAWeights": ("_ema_weights_in_model",),
     "TensorBoard": ("_global_train_batch", "_global_test_batch", "_train_accumulated_time"),
-    **dict.fromkeys(("LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor", "TerminateOnNaN"), ()),
+    **dict.fromkeys(
+        ("LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor", "TerminateOnNaN"), ()
+    ),
     "CSVLogger": (),
 }
 """Keras's own callbacks: the attributes that change. Their settings are those of the running program."""
@@ -130,7 +132,7 @@ class CallbackStates:
 def is_kind(callback: Any, name: str) -> bool:
     """Whether it is this callback of Keras or a subclass of it."""
     kind = getattr(keras.callbacks, name, None)
-    return kind is not None and isinstance(callback, kind) or _own_name(callback) == name
+    return (kind is not None and isinstance(callback, kind)) or _own_name(callback) == name
 
 
 def _own_name(callback: Any) -> str:

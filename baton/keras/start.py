@@ -116,7 +116,7 @@ def fit(  # noqa: PLR0913
     return model.history
 
 
-def _feed(  # noqa: PLR0913
+def _feed(
     data: tuple[Any, Any, Any],
     batch_size: int | None,
     steps: int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import Any
 
 from baton.adapters.state_files import as_json, from_json
 from baton.data.seeds import seeded
+from baton.data.sources import is_a
 from baton.program.errors import ProgramError
 
 TENSOR = "a torch tensor"
@@ -20,19 +22,36 @@ def restores_itself(source: Any) -> bool:
     return hasattr(source, "state_dict") and hasattr(source, "load_state_dict")
 
 
+def has_states(source: Any) -> bool:
+    """Whether the source or its iterators are known to have states."""
+    return restores_itself(source) or is_a(source, "grain", "IterDataset") or is_a(source, "grain", "DataLoader")
+
+
 def depends_on_epochs_before(source: Any) -> bool:
     """Whether an epoch may depend on how often the source was read before, as far as can be known.
 
     It does not if the source is told the epoch. A DataLoader of torch without a generator of its own takes its order
     from the generators of the process, which `Reading` seeds for each batch.
     """
-    if not hasattr(source, "__iter__") or hasattr(source, "set_epoch") or restores_itself(source):
+    if not hasattr(source, "__iter__") or hasattr(source, "set_epoch") or has_states(source):
         return False
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.utils.data.DataLoader):
         samplers = (source, source.sampler, getattr(source.batch_sampler, "sampler", None))
         return any(getattr(one, "generator", None) is not None for one in samplers)
     return True
+
+
+def copied(source: Any) -> Any:
+    """A copy that has its own attributes, with the same values.
+
+    `copy.copy` is not enough: that of an iterable data set of Hugging Face has the very same dictionary of attributes.
+    """
+    if not hasattr(source, "__dict__"):
+        return copy.copy(source)
+    new = object.__new__(type(source))
+    new.__dict__.update(vars(source))
+    return new
 
 
 class Reading:

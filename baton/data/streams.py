@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from baton.data.batches import Batches
 from baton.data.making import Collate, Transform
-from baton.data.reading import Reading, depends_on_epochs_before, restores_itself
+from baton.data.reading import Reading, copied, depends_on_epochs_before, has_states, restores_itself
 from baton.data.seeds import generator
-from baton.data.sources import is_a
 from baton.data.trees import checksum, stacked
 from baton.program.errors import ProgramError
 
@@ -48,6 +47,19 @@ class Items:
         return group[0] if self.size is None else (self.collate or stacked)(group)
 
 
+@dataclass(frozen=True)
+class Reached:
+    """A place in the source: after the batch `index - 1` of the epoch.
+
+    `check`: the checksum of that batch. `before`: the state of the source before it, None if it has none.
+    """
+
+    epoch: int
+    index: int
+    check: int | None
+    before: Any
+
+
 class StreamBatches(Batches):
     """Batches of an iterable, which is read in the calling thread.
 
@@ -65,16 +77,16 @@ class StreamBatches(Batches):
     ) -> None:
         super().__init__(strict=strict, note=note)
         self._source, self._items = source, items
+        # A source that has loaded a state cannot always be read from its beginning any more.
+        self._untouched = copied(source) if restores_itself(source) else source
         self._whole_run = depends_on_epochs_before(source) if whole_run is None else whole_run
         self._epochs_read = 0
         self._stored = True
-        self._begin: Any = None
         self._before: Any = None
+        self._end: Reached | None = None
+        """The end of the epoch before that of the last batch."""
         self._restored = False
-        has_states = (
-            restores_itself(source) or is_a(source, "grain", "IterDataset") or is_a(source, "grain", "DataLoader")
-        )
-        self.resumes = "state" if has_states else "replay"
+        self.resumes = "state" if has_states(source) else "replay"
 
     def __len__(self) -> int:
         if not hasattr(self._source, "__len__"):
@@ -87,50 +99,46 @@ class StreamBatches(Batches):
         return {"batch_size": self._items.size, "drop_remainder": self._items.drop_remainder, "seed": self._items.seed}
 
     def state(self, *, epoch_done: bool = False) -> dict[str, Any]:
-        """The position, with the states of the source: at the beginning of the epoch, and before the last batch."""
-        epoch, index, found = self._last
-        reached = {"epoch": epoch, "index": index, "check": found, "begin": self._begin, "before": self._before}
-        return {**super().state(epoch_done=epoch_done), "source": reached}
+        """The position, with the states of the source before the last batch, and at the end of the epoch before."""
+        source = {"last": astuple(self._reached()), "end": astuple(self._end) if self._end is not None else None}
+        return {**super().state(epoch_done=epoch_done), "source": source}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue at this position."""
         super().restore(state)
         try:
-            found = state["source"]
-            self._begin, self._before = found["begin"], found["before"]
-            self._last = (found["epoch"], found["index"], found["check"])
+            last, end = Reached(*state["source"]["last"]), state["source"]["end"]
+            self._end = None if end is None else Reached(*end)
         except (TypeError, KeyError) as error:
             raise ProgramError("restore: the state is of a data set with indices, and this source has none") from error
+        self._last, self._before = (last.epoch, last.index, last.check), last.before
         self._restored = True
+
+    def _reached(self) -> Reached:
+        return Reached(*self._last, self._before)
 
     def _made(self, epoch: int, start: int, expected: int | None) -> Generator[Any, None, None]:
         restored, self._restored = self._restored, False
         if start:
-            at_last = restored and self._last[:2] == (epoch, start)
-            states = (self._begin, self._before) if at_last else (None, None)
-            reading = self._resumed(epoch, start, expected, *states)
-        elif (
-            restored and self._last[0] == epoch - 1 and self._last[1] and (self._whole_run or self._before is not None)
-        ):
-            # The source has to be where it is at the end of the epoch before: this one may depend on it.
-            self._to_end(self._resumed(*self._last, self._begin, self._before))
-            reading = self._read(epoch, 0)
+            known = restored and self._last[:2] == (epoch, start)
+            reading = self._resumed(self._reached() if known else Reached(epoch, start, expected, None))
         else:
-            reading = self._fresh(epoch)
+            reading = (self._after_the_end(epoch) if restored else None) or self._fresh(epoch)
         try:
             yield from self._batches(reading, epoch, start)
         finally:
             reading.close()
 
     def _batches(self, reading: Reading, epoch: int, start: int) -> Generator[Any, None, None]:
-        index, begin = start, self._begin
+        index = start
         while True:
             state = self._state_of(reading)
             group = reading.next_group()
             if not self._items.complete(group):
                 self._epochs_read = epoch + 1
                 return
-            self._begin = begin = begin if index else state
+            if index == 0:
+                self._end = self._reached() if epoch else None
             self._before = state
             yield self._items.batch(group, epoch, index)
             index += 1
@@ -152,36 +160,63 @@ class StreamBatches(Batches):
     def _fresh(self, epoch: int) -> Reading:
         """The beginning of an epoch, after the epochs before it were read, if it may depend on them."""
         for past in range(self._epochs_read, epoch if self._whole_run else 0):
-            self._to_end(self._read(past, 0))
+            self._read_to_end(self._read(past, 0))
             self._epochs_read = past + 1
         return self._read(epoch, 0)
 
-    def _to_end(self, reading: Reading) -> None:
+    def _read_to_end(self, reading: Reading) -> None:
         while reading.next_group():
             pass
         reading.close()
 
-    def _resumed(self, epoch: int, index: int, expected: int | None, begin: Any, before: Any) -> Reading:
-        """The source behind the batch `index - 1` of the epoch: by its state if that is exact, else it is read again."""
-        why = ""
-        if before is not None:
-            reading = self._read(epoch, index - 1, before)
-            batch = self._one(reading, epoch, index - 1)
-            if expected is None or checksum(batch) == expected:
-                return reading
-            reading.close()
-            why = ", because the state of the source loses samples, such as those in a buffer that shuffles"
+    def _resumed(self, place: Reached) -> Reading:
+        """The source at the place: by its state if that is exact, else by reading the epoch again."""
+        reading, why = self._by_state(place), ""
+        if reading is not None:
+            return reading
         begun = time.monotonic()
-        reading = self._fresh(epoch) if begin is None else self._read(epoch, 0, begin)
-        for _ in range(index - 1):
-            reading.next_group()
-        batch = self._one(reading, epoch, index - 1)
+        if place.before is not None:
+            why = ", because the states of the source are not complete: they may lack a buffer that shuffles"
+            reading = self._after_the_end(place.epoch)
+            batch = None if reading is None else self._skipped_to(reading, place)
+            if reading is None or checksum(batch) != place.check:
+                self._source = copied(self._untouched)
+                reading = None
+        if reading is None:
+            reading = self._fresh(place.epoch)
+            batch = self._skipped_to(reading, place)
         seconds = time.monotonic() - begun
-        earlier = f" and the {epoch} before it" if self._whole_run and epoch and begin is None else ""
-        self._tell(f"data: {seconds:.1f} s to read {index} batches of epoch {epoch}{earlier} again{why}")
-        self._compare(batch, expected, DIFFERS)
+        earlier = f" and the {place.epoch} before it" if self._whole_run and place.epoch else ""
+        batches = "1 batch" if place.index == 1 else f"{place.index} batches"
+        self._tell(f"data: {seconds:.1f} s to read {batches} of epoch {place.epoch}{earlier} again{why}")
+        self._compare(batch, place.check, DIFFERS)
         return reading
 
-    def _one(self, reading: Reading, epoch: int, index: int) -> Any:
+    def _by_state(self, place: Reached) -> Reading | None:
+        """The source at the place, by its state; None if that does not give the batch before the place."""
+        if place.before is None:
+            return None
+        reading = self._read(place.epoch, place.index - 1, place.before)
+        batch = self._one(reading, place)
+        if place.check is None or checksum(batch) == place.check:
+            return reading
+        reading.close()
+        return None
+
+    def _after_the_end(self, epoch: int) -> Reading | None:
+        """The beginning of an epoch, with the source as it was at the end of the epoch before, by its state."""
+        for place in (self._reached(), self._end):
+            if place is not None and place.epoch == epoch - 1 and (reading := self._by_state(place)) is not None:
+                self._read_to_end(reading)
+                return self._read(epoch, 0)
+        return None
+
+    def _skipped_to(self, reading: Reading, place: Reached) -> Any:
+        """Read up to the place. The batch before it."""
+        for _ in range(place.index - 1):
+            reading.next_group()
+        return self._one(reading, place)
+
+    def _one(self, reading: Reading, place: Reached) -> Any:
         group = reading.next_group()
-        return self._items.batch(group, epoch, index) if group else None
+        return self._items.batch(group, place.epoch, place.index - 1) if group else None

@@ -63,7 +63,7 @@ class CallbackStates:
         states = [{"kind": _kind(one), **self._state(k, one, left_out)} for k, one in enumerate(self._callbacks)]
         if left_out and self._note is not None:
             self._note(
-                f"these attributes of callbacks cannot be saved, and begin anew after a restart: {', '.join(left_out)}. "
+                f"these attributes of callbacks cannot be saved and begin anew after a restart: {', '.join(left_out)}. "
                 "Give the callback get_state() and set_state(state), or keep only numbers, text, lists and arrays in it"
             )
         self._note = None

@@ -218,9 +218,6 @@ class Loop:
             self._make_missing_variables()
         variables.restore(model, tree["model"])
         self._at = Place(**cursor["place"])
-        self._feed.restore(cursor["data"])
-        if self._test_feed is not None and cursor["validation"] is not None:
-            self._test_feed.restore(cursor["validation"])
         self._states.restore(tree["callbacks"], self._at.epoch)
         self._logs, self._epoch_logs = tree["logs"], tree["epoch_logs"]
         model.stop_training, model.stop_evaluating = tree["stop"]

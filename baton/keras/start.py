@@ -20,12 +20,12 @@ from baton.keras.pydataset_feed import PyDatasetFeed
 from baton.keras.source_feed import SourceFeed
 from baton.keras.stream_feed import StreamFeed
 from baton.keras.support import check_keras, check_one_device, on_jax
-from baton.program.errors import Stopped
+from baton.program.errors import ProgramError, Stopped
 from baton.program.run import Run
 from baton.program.start import current, init
 
 
-def fit(  # noqa: PLR0913
+def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     model: Any,
     x: Any = None,
     y: Any = None,
@@ -91,6 +91,8 @@ def fit(  # noqa: PLR0913
         if isinstance(validation_data, BatchSource):
             parts = (validation_data, None, None)
         test_feed = _feed(parts, validation_batch_size or batch_size, validation_steps, False, None, seed, None)
+    if call == fits.saved_call and fits.saved is not None:
+        _restore(fits.saved.cursor["keras"], feed, test_feed)
     _build(model, feed)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = keras.callbacks.CallbackList(
@@ -116,6 +118,15 @@ def fit(  # noqa: PLR0913
     return model.history
 
 
+def _restore(cursor: dict[str, Any], feed: Feed, test_feed: Feed | None) -> None:
+    """Set the positions in the data."""
+    feed.restore(cursor["data"])
+    if (test_feed is None) != (cursor["validation"] is None):
+        raise ProgramError("validation_data: the save was made with other data: pass it, or leave it out, as before")
+    if test_feed is not None:
+        test_feed.restore(cursor["validation"])
+
+
 def _feed(
     data: tuple[Any, Any, Any],
     batch_size: int | None,
@@ -129,7 +140,7 @@ def _feed(
     x, y, sample_weight = data
     weights = dict(class_weight) if class_weight is not None else None
     if isinstance(x, BatchSource):
-        return SourceFeed(x, steps=steps, class_weight=weights)
+        return SourceFeed(x, steps=steps, first_epoch=training[0] if training else 0, class_weight=weights)
     if not can_convert_arrays((x, y, sample_weight)) and not isinstance(x, keras.utils.PyDataset):
         shuffle = False  # Keras warns of it otherwise; data of other kinds have their own order
     adapter = data_adapters.get_data_adapter(

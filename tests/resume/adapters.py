@@ -1,8 +1,8 @@
-"""`make chaos-adapters N=10`: programs that use the adapters are killed at drawn points, and must end as if nothing was.
+"""`make chaos-adapters N=10`: programs that use the adapters are killed at drawn points. Their results must not differ.
 
-N schedules of each program. Each attempt is a process of its own. It ends by SIGKILL at a step, by SIGKILL at a moment of
-the clock, by a request to stop, or at last by itself. Then all arrays, the history and the files of callbacks must be
-equal to the bit to those of an uninterrupted run. The exit status is 1 if a schedule ended differently.
+N schedules of each program. Each attempt is a process of its own. It ends by SIGKILL at a step, by SIGKILL at a moment
+of the clock, by a request to stop, or at last by itself. Then all arrays, the history and the files of callbacks must
+be equal to the bit to those of an uninterrupted run. The exit status is 1 if a schedule ended differently.
 """
 
 from __future__ import annotations
@@ -111,14 +111,10 @@ def uninterrupted(program: Program, folder: Path) -> tuple[int, float]:
 
 def scheduled(program: Program, folder: Path, seed: int, points: int, seconds: float) -> int:
     """Run the program under the schedule of this seed. Returns the number of attempts."""
-    attempts = 0
-    for cut in drawn(seed, points):
-        attempts += 1
-        if attempts == 2 and seed % 3 == 0:
-            cut = Cut("", 0, cut.saves)  # noqa: PLW2901
-            clock = seconds * ((seed * 0.618) % 1)
-        else:
-            clock = LIMIT
+    for attempts, drawn_cut in enumerate(drawn(seed, points), start=1):
+        by_clock = attempts == 2 and seed % 3 == 0
+        cut = Cut("", 0, drawn_cut.saves) if by_clock else drawn_cut
+        clock = seconds * (seed * 0.618 % 1) if by_clock else LIMIT
         done = _process(program, folder, cut)
         try:
             output, _ = done.communicate(timeout=clock)

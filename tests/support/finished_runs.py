@@ -1,7 +1,7 @@
 """Compares two finished runs of a program with an adapter, to the bit.
 
-A program writes into its folder: `final.npz` (all arrays), `final.json` (its history), files of its own as it likes, and
-its run without a worker in `run`.
+A program writes into its folder: `final.npz` (all arrays), `final.json` (its history), `rows.csv` if it likes, and its
+run without a worker in `run`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Ordered(keras.utils.PyDataset):
         self.arrays, self.size, self.seed, self.epoch = arrays, size, seed, -1
 
     def __len__(self) -> int:
-        return -(-len(keras.tree.flatten(self.arrays)[0]) // self.size)
+        return math.ceil(len(keras.tree.flatten(self.arrays)[0]) / self.size)
 
     def __getitem__(self, index: int) -> Any:
         count = len(keras.tree.flatten(self.arrays)[0])

@@ -91,6 +91,9 @@ class SourceFeed:
         round_, start = state["place"]
         self._place = (round_, start)
 
+    def reach(self, epoch: int, start: int) -> None:
+        """Nothing: `open` does it."""
+
     def close(self) -> None:
         """End what makes batches ahead."""
         self._iterator = self._peeked = None

@@ -1,0 +1,117 @@
+"""`make bench-keras`: what a step costs in `baton.keras.fit`, beside `model.fit` in the same process.
+
+Both train the same model on the same arrays, in turn and in shuffled order. A step that waits stands for a GPU: the host
+has nothing else to do meanwhile. Tiny steps show the cost itself. Time from the end of the first step to that of the last
+one is counted, so compilation and what happens once in a call are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import tempfile
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import baton
+import baton.keras
+from bench.figures import Spread, heading, percent, table
+
+BATCH, LIMIT = 32, 0.02
+KINDS = ("model.fit", "baton.keras.fit")
+
+
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Records when the first and the last step ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: float | None = None
+        self.last = 0.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Record the time."""
+        del batch, logs
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
+
+
+class Wait(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Passes its input on after some seconds, without using the processor."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def call(self, x: Any) -> Any:
+        """The input."""
+        return tf.ensure_shape(tf.numpy_function(self._waited, [x], tf.float32), x.shape)
+
+    def _waited(self, x: Any) -> Any:
+        time.sleep(self.seconds)
+        return x
+
+
+def network(wait: float, width: int) -> Any:
+    """A compiled network with a step of at least `wait` seconds."""
+    layers = [keras.Input((32,)), keras.layers.Dense(width, activation="relu"), keras.layers.Dropout(0.1)]
+    model = keras.Sequential([*layers, *([Wait(wait)] if wait else []), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(), "mse", metrics=["mae"])
+    return model
+
+
+def seconds_a_step(model: Any, kind: str, steps: int) -> float:
+    """One epoch."""
+    data = np.random.default_rng(0)
+    x, y = data.normal(size=(steps * BATCH, 32)).astype("float32"), data.normal(size=(steps * BATCH, 1))
+    clock = Clock()
+    options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0, "callbacks": [clock]}
+    if kind == KINDS[0]:
+        model.fit(x, y, **options)
+    else:
+        with tempfile.TemporaryDirectory() as folder, baton.init(folder) as run:
+            baton.keras.fit(model, x, y, **options, run=run)
+    assert clock.first is not None
+    return (clock.last - clock.first) / (steps - 1)
+
+
+def compare(title: str, wait: float, width: int, steps: int, rounds: int) -> tuple[tuple[str, ...], float]:
+    """A row, and the ratio of the medians."""
+    model = network(wait, width)
+    for kind in KINDS:
+        seconds_a_step(model, kind, steps)  # compiles
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for number in range(rounds):
+        order = [*KINDS]
+        random.Random(number).shuffle(order)
+        for kind in order:
+            found[kind].append(seconds_a_step(model, kind, steps))
+    ratios = Spread.of([own / plain for plain, own in zip(found[KINDS[0]], found[KINDS[1]], strict=True)])
+    plain, own = (Spread.of(found[kind]) for kind in KINDS)
+    cells = f"{1e3 * plain.median:.3f}", f"{1e3 * own.median:.3f}", percent(ratios.median - 1), percent(ratios.error)
+    return (title, *cells, f"{1e6 * (own.median - plain.median):.0f}"), ratios.median - 1
+
+
+def main() -> int:
+    """Measure and print. Exit status 1 if the overhead of a step of 20 ms is over the limit."""
+    parser = argparse.ArgumentParser(prog="make bench-keras", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="epochs of each kind (%(default)s)")
+    rounds = parser.parse_args().rounds
+    heading(f"baton.keras.fit and model.fit, Keras {keras.__version__} on {keras.backend.backend()}")
+    waiting, over = compare("a step that waits 20 ms", 0.02, 64, 50, rounds)
+    rows = [waiting, compare("a step with a layer of 4096", 0.0, 4096, 50, rounds)[0]]
+    rows.append(compare("a tiny step", 0.0, 8, 400, rounds)[0])
+    table(("step", "model.fit ms", "baton ms", "overhead", "error", "µs a step"), rows)
+    print(f"limit for the step of 20 ms: {percent(LIMIT)}; {'met' if over <= LIMIT else 'missed'}")
+    return int(over > LIMIT)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -35,7 +35,7 @@ def test_data_of_each_kind_continues_at_the_step(tmp_path: Path, kind: str) -> N
 
     def train(run: Run) -> Any:
         model = network()
-        baton.keras.fit(model, make(), epochs=3, verbose=0, **options, run=run)
+        baton.keras.fit(model, make(), epochs=2, verbose=0, **options, run=run)
         return model
 
     same_when_interrupted(tmp_path, train)

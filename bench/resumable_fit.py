@@ -1,9 +1,9 @@
 """`make bench-keras`: what a step costs in `baton.keras.fit`, beside `model.fit` in the same process.
 
 Both train the same model on the same arrays, in turn and in shuffled order. A step that waits stands for a GPU: the
-host has nothing else to do meanwhile. Tiny steps show the cost itself. The time from the end of the first step to that
-of the last one counts, so compilation and what happens once in a call are left out. Other programs on the machine change
-the times by the clock much, and the processor times little.
+host has nothing else to do meanwhile. Tiny steps show the cost itself. The time from the end of the first step to the
+end of the last one counts, so compilation and what happens once in a call are left out. Other programs on the machine
+change the times by the clock more than the processor times.
 """
 
 from __future__ import annotations

@@ -180,8 +180,9 @@ class Loop:
         self._run.check()
 
     def _save(self) -> None:
-        if getattr(self._callbacks, "_async_train", False) or getattr(self._callbacks, "_async_test", False):
-            self._callbacks._flush_futures()  # callbacks run in other threads if Keras thinks that they may
+        # Callbacks run in other threads if Keras thinks that they may. Before Keras 3.12 the method had another name.
+        callbacks = self._callbacks
+        (callbacks._flush_futures if hasattr(callbacks, "_flush_futures") else callbacks._clear_futures)()
         self._log.flush()
         self._steps.settle()
         at = self._at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import baton.keras
 from baton.program.errors import ProgramError
 from baton.program.run import Run
 from tests.support.cuts import Cut
+from tests.support.docstring_examples import NEED_KERAS
 from tests.support.keras_small import (
     KINDS,
     NEVER,
@@ -27,6 +30,12 @@ from tests.support.keras_small import (
     same_when_interrupted,
     tf_data,
 )
+
+
+@pytest.mark.parametrize("name", sorted(NEED_KERAS))
+def test_examples_give_what_they_show(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

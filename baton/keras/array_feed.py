@@ -63,7 +63,7 @@ class ArrayFeed:
         """Check that the order is the same: it is a function of the epoch."""
         check_same(state, self.state())
 
-    def reach(self, epoch: int, start: int) -> None:
+    def reach(self, epoch: int, start: int | None) -> None:
         """Nothing: `open` does it."""
 
     def close(self) -> None:

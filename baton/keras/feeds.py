@@ -37,8 +37,11 @@ class Feed(Protocol):
         """Prepare `open` after a restart, with what `state` returned."""
         ...
 
-    def reach(self, epoch: int, start: int) -> None:
-        """After a restart: do what takes time or draws random numbers before `open` of this place."""
+    def reach(self, epoch: int, start: int | None) -> None:
+        """After a restart: be as after the batches before `start`, or after all batches of the epoch if it is None.
+
+        What takes time or draws random numbers happens here, and not in `open`.
+        """
         ...
 
     def close(self) -> None:

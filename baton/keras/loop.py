@@ -223,7 +223,7 @@ class Loop:
         self._logs, self._epoch_logs = tree["logs"], tree["epoch_logs"]
         model.stop_training, model.stop_evaluating = tree["stop"]
         # A generator that is read again draws the same as in the first process, so this comes before the states.
-        self._feed.reach(*((self._at.epoch, self._at.batch) if self._at.phase != TEST else (self._at.epoch + 1, 0)))
+        self._feed.reach(self._at.epoch, None if self._at.phase == TEST else self._at.batch)
         set_random_states(tree["random"])
         fits.saved = fits.state = None
 

@@ -25,7 +25,14 @@ class PyDatasetFeed:
     """
 
     def __init__(
-        self, data: Any, *, seed: int, shuffle: bool | str, steps: int | None, class_weight: dict[int, float] | None
+        self,
+        data: Any,
+        *,
+        seed: int,
+        shuffle: bool | str,
+        steps: int | None,
+        first_epoch: int,
+        class_weight: dict[int, float] | None,
     ) -> None:
         self._data, self._seed, self._shuffle, self._class_weight = data, seed, shuffle, class_weight
         self._pass: int | None = data.num_batches
@@ -33,7 +40,7 @@ class PyDatasetFeed:
         self._handed = Handed()
         self._example: Any = None
         self._open: PyDatasetAdapter | None = None
-        self._begun = self._ended = -1
+        self._begun = self._ended = first_epoch - 1
         with seeded(seed, "end", -1):
             data.on_epoch_end()  # as Keras does before the first epoch
 
@@ -46,7 +53,6 @@ class PyDatasetFeed:
 
     def open(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches of this epoch from `start` on."""
-        self._replay(epoch)
         if self._begun < epoch:
             self._begin(epoch)
         self.close()
@@ -99,8 +105,11 @@ class PyDatasetFeed:
         """Check that the order is the same: `open` reaches each position."""
         check_same(state, self.state())
 
-    def reach(self, epoch: int, start: int) -> None:
-        """Nothing: `open` does it."""
+    def reach(self, epoch: int, start: int | None) -> None:
+        """Call the hooks of the data set that were called before this place."""
+        self._replay(epoch)
+        if start != 0:
+            self._begin(epoch)
 
     def close(self) -> None:
         """End the threads or processes that make batches."""

@@ -91,7 +91,7 @@ class SourceFeed:
         round_, start = state["place"]
         self._place = (round_, start)
 
-    def reach(self, epoch: int, start: int) -> None:
+    def reach(self, epoch: int, start: int | None) -> None:
         """Nothing: `open` does it."""
 
     def close(self) -> None:

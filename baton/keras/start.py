@@ -81,10 +81,6 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     run = run or current() or init()
     fits = fits_of(run)
     call = fits.next()
-    if call < fits.saved_call:
-        run.note(f"call {call + 1} of baton.keras.fit had ended before the save, and is not repeated")
-        return skipped(model, fits.saved_state()["histories"][call])
-    cursor, row = fits.begin(call, initial_epoch)
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
             (x, y, sample_weight), validation_split=validation_split
@@ -92,6 +88,12 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     feed = _feed(
         (x, y, sample_weight), batch_size, steps_per_epoch, shuffle, class_weight, seed, (initial_epoch, run.note)
     )
+    if call < fits.saved_call:
+        run.note(f"call {call + 1} of baton.keras.fit had ended before the save, and is not repeated")
+        history = fits.saved_state()["histories"][call]
+        feed.reach(max(history["epoch"], default=initial_epoch - 1) + 1, 0)  # the next call may use the same data
+        return skipped(model, history)
+    cursor, row = fits.begin(call, initial_epoch)
     test_feed = _test_feed(validation_data, validation_batch_size or batch_size, validation_steps, seed)
     if cursor is not None:
         _restore(cursor, feed, test_feed)
@@ -148,8 +150,9 @@ def _feed(
     """The batches of (x, y, sample_weight). `training`: the first epoch and `run.note`; None for a validation."""
     x, y, sample_weight = data
     weights = dict(class_weight) if class_weight is not None else None
+    first, note = training or (0, lambda _: None)
     if isinstance(x, BatchSource):
-        return SourceFeed(x, steps=steps, first_epoch=training[0] if training else 0, class_weight=weights)
+        return SourceFeed(x, steps=steps, first_epoch=first, class_weight=weights)
     if not can_convert_arrays((x, y, sample_weight)) and not isinstance(x, keras.utils.PyDataset):
         shuffle = False  # Keras warns of it otherwise; data of other kinds have their own order
     adapter = data_adapters.get_data_adapter(
@@ -164,8 +167,7 @@ def _feed(
     if isinstance(adapter, ArrayDataAdapter):
         return ArrayFeed(adapter, seed=seed, shuffle=shuffle, steps=steps)
     if isinstance(x, keras.utils.PyDataset):
-        return PyDatasetFeed(x, seed=seed, shuffle=shuffle, steps=steps, class_weight=weights)
-    first, note = training or (0, lambda _: None)
+        return PyDatasetFeed(x, seed=seed, shuffle=shuffle, steps=steps, first_epoch=first, class_weight=weights)
     return StreamFeed(adapter, steps=steps, first_epoch=first, restarts=training is None, note=note)
 
 

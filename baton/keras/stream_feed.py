@@ -70,7 +70,7 @@ class StreamFeed:
         """The next batch is the first one of the next epoch."""
         self._at = (epoch + 1, 0)
 
-    def reach(self, epoch: int, start: int) -> None:
+    def reach(self, epoch: int, start: int | None) -> None:
         """Read the batches before this place again, as the first process did."""
         if self._at == (epoch, start):
             return
@@ -78,18 +78,18 @@ class StreamFeed:
         if self._endless:
             assert self.steps is not None
             self._iterator = self._new()
-            read = self._skip((epoch - self._first) * self.steps + start)
+            read = self._skip((epoch - self._first) * self.steps + (self.steps if start is None else start))
         else:
             for _ in range(self._first, epoch):
                 self._iterator = self._new()
                 read += self._skip(None)
             self._iterator = self._new()
             read += self._skip(start)
-        self._at, self._reached = (epoch, start), True
-        seconds = time.monotonic() - began
+        self._at, self._reached = (epoch, start or 0), start is not None or self._endless
+        seconds, place = time.monotonic() - began, "the end" if start is None else f"step {start}"
         self._note(
-            f"x has no indices, so {read} batches were read again in {seconds:.1f} s to reach epoch {epoch + 1}, step "
-            f"{start}. Arrays, a PyDataset, or baton.data.batches(...) continue at once"
+            f"x has no indices, so {read} batches were read again in {seconds:.1f} s to reach {place} of epoch "
+            f"{epoch + 1}. Arrays, a PyDataset, or baton.data.batches(...) continue at once"
         )
 
     def _skip(self, number: int | None) -> int:

@@ -23,8 +23,10 @@ from tests.support.keras_small import (
     KINDS,
     NEVER,
     TWICE,
+    Shuffling,
     X,
     Y,
+    generated,
     interrupted,
     network,
     same_when_interrupted,
@@ -57,7 +59,7 @@ def test_a_replay_is_told(tmp_path: Path) -> None:
     interrupted(tmp_path, train, TWICE)
     first = (tmp_path / "notes.txt").read_text().splitlines()[0]
     assert first.startswith("x has no indices, so 3 batches were read again in ")
-    assert "to reach epoch 1, step 3" in first
+    assert "to reach step 3 of epoch 1" in first
 
 
 @pytest.mark.parametrize("point", [7, 8, 9, 10])
@@ -73,16 +75,30 @@ def test_a_stop_inside_a_validation_and_after_it(tmp_path: Path, point: int) -> 
     same_when_interrupted(tmp_path, train, [Cut("stop", point, ()), NEVER])
 
 
-def test_two_calls_in_one_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [Shuffling, tf_data, generated])
+def test_data_that_depends_on_the_epochs_before_continues_inside_a_validation(tmp_path: Path, make: Any) -> None:
     def train(run: Run) -> Any:
         model = network()
-        first = baton.keras.fit(model, X, Y, batch_size=8, epochs=2, verbose=0, run=run)
-        assert first.epoch == [0, 1]
-        model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
-        baton.keras.fit(model, X, Y, batch_size=4, epochs=4, initial_epoch=2, verbose=0, run=run)
+        options = {"steps_per_epoch": 4} if make is generated else {}
+        baton.keras.fit(model, make(), epochs=3, verbose=0, validation_data=(X[:9], Y[:9]), run=run, **options)
         return model
 
-    same_when_interrupted(tmp_path, train, [Cut("kill", 5, (2,)), Cut("stop", 9, ()), Cut("kill", 5, (2,)), NEVER])
+    points = 4 if make is generated else 6
+    same_when_interrupted(tmp_path, train, [Cut("stop", 2 * points + 3, ()), NEVER])
+
+
+@pytest.mark.parametrize("make", [lambda: X, Shuffling])
+def test_two_calls_in_one_program(tmp_path: Path, make: Any) -> None:
+    def train(run: Run) -> Any:
+        model, data = network(), make()
+        options = {"y": Y, "batch_size": 4} if data is X else {}
+        first = baton.keras.fit(model, data, epochs=2, verbose=0, run=run, **options)
+        assert first.epoch == [0, 1]
+        model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+        baton.keras.fit(model, data, epochs=4, initial_epoch=2, verbose=0, run=run, **options)
+        return model
+
+    same_when_interrupted(tmp_path, train, [Cut("kill", 5, (2,)), Cut("stop", 17, ()), Cut("kill", 5, (2,)), NEVER])
 
 
 def test_a_program_that_ended_does_not_train_again(tmp_path: Path) -> None:

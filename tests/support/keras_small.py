@@ -72,6 +72,24 @@ class Threaded(keras.utils.PyDataset):
         return X[index * 4 : index * 4 + 4], Y[index * 4 : index * 4 + 4]
 
 
+class Shuffling(keras.utils.PyDataset):
+    """Batches of rows that it shuffles after each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = np.arange(ROWS)
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self.rows[index * 4 : index * 4 + 4]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self) -> None:
+        np.random.shuffle(self.rows)
+
+
 def tf_data() -> Any:
     """A data set of TensorFlow that shuffles itself anew in each epoch."""
     return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(ROWS, seed=1).batch(4)

@@ -18,6 +18,7 @@ import baton
 from baton.adapters.batch_source import BatchSource, batches_per_epoch
 from baton.data import Batches
 from baton.data.seeds import generator
+from baton.data.trees import checksum
 from tests.support.data_kinds import KINDS, Counter, Listed, arrays, given, listed, turned
 
 
@@ -220,6 +221,21 @@ def test_data_that_is_not_the_same_is_told(make: Callable[..., Batches]) -> None
         next(strict.epoch(0, 3))
 
 
+def test_a_checksum_sees_values_all_over_a_batch_and_its_form() -> None:
+    x = np.zeros((8, 100, 100))
+    for number in range(8):
+        for place in ((number, slice(None), 50), (number, 99)):
+            changed = x.copy()
+            changed[place] = 1
+            assert checksum(changed) != checksum(x), place
+    assert checksum(x.transpose(2, 0, 1)) == checksum(x.transpose(2, 0, 1).copy())
+    assert (
+        len({checksum(one) for one in (x, [x], (x, x), {"x": x}, x[:4], x.astype(np.float32), "x", b"x", None, 1)})
+        == 10
+    )
+    assert checksum([1.0, {"a": "text"}]) == checksum([1.0, {"a": "text"}])
+
+
 def test_threads_and_generators_of_the_process_are_told() -> None:
     data = listed(threads=2)
     next(data.epoch(0))
@@ -247,17 +263,22 @@ def test_a_replay_becomes_an_event_of_the_run(tmp_path: Path) -> None:
     assert "s to read 2 batches of epoch 0 again" in line
 
 
-def test_states_that_cannot_be_stored_are_told_once_and_replayed() -> None:
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [(threading.Lock(), "the state of the source.odd has the type lock"), ("x" * 2**18, "more than 262,144")],
+    ids=["a lock", "a long text"],
+)
+def test_states_that_cannot_be_stored_are_told_once_and_replayed(odd: Any, why: str) -> None:
     class Odd(Counter):
         def state_dict(self) -> dict[str, Any]:
-            return {**self.live, "lock": threading.Lock()}
+            return {**self.live, "odd": odd}
 
     notes: list[str] = []
     data = baton.data.batches(Odd(), batch_size=2, note=notes.append)
     list(itertools.islice(data.epoch(0), 3))
     assert data.resumes == "replay"
     assert len(notes) == 1
-    assert "lock" in notes[0]
+    assert why in notes[0]
     again = baton.data.batches(Odd(), batch_size=2, note=notes.append)
     again.restore(json.loads(json.dumps(data.state())))
     assert next(again.epoch(0, 3)).tolist() == [7, 8]

@@ -324,6 +324,8 @@ def check(kind: Kind) -> str:
     def made(**more: Any) -> Batches:
         random.seed(len(more))  # a restarted process has other states
         np.random.seed(len(more))
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(1)  # a StatefulDataLoader draws its seed when it is made
         return kind.make(**kind.options, **more)
 
     with made() as data:

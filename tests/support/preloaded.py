@@ -186,6 +186,8 @@ def import_everything() -> None:
     late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
     for name in (*modules, *late):
         importlib.import_module(name)
+        if name.endswith("__main__"):
+            del sys.modules[name]  # it is run as a program, with all that it has imported
     _import_what_requests_import()
     gc.collect()
     gc.freeze()  # freeze the objects that exist now: their pages stay shared

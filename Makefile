@@ -16,7 +16,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-keras bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-keras bench-batches bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -45,7 +45,7 @@ test-all: $(DEV) ## All tests, as in continuous integration
 
 coverage: $(DEV) ## Coverage of lines and branches, including started processes (htmlcov/)
 	$(BIN)/python -m coverage erase
-	$(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
+	BATON_TESTS_EXEC=1 $(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
 	$(BIN)/python -m coverage html --quiet
 	$(BIN)/python -m coverage report --skip-covered --format=total
 
@@ -127,6 +127,9 @@ bench-program-files: $(DEV) ## A program's checkpoint of 3 GB, beside the store'
 
 bench-keras: $(DEV) ## Time of a step in baton.keras.fit and in model.fit, in one process (2 minutes)
 	$(BIN)/python -m bench.resumable_fit $(ARGS)
+
+bench-batches: $(DEV) ## Cost of baton.data.batches in a training loop, beside a loop without it (a minute)
+	$(BIN)/python -m bench.batches $(ARGS)
 
 bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)

@@ -86,7 +86,7 @@ def a_step(model: Any, kind: str, steps: int) -> Mark:
 
 
 def compare(title: str, wait: float, width: int, steps: int, rounds: int) -> tuple[tuple[str, ...], float]:
-    """A row, and the ratio of the medians."""
+    """A row, and the overhead: by the clock less twice its error, or in processor time of a step, whichever is larger."""
     model = network(wait, width)
     for kind in KINDS:
         a_step(model, kind, steps)  # compiles
@@ -101,7 +101,9 @@ def compare(title: str, wait: float, width: int, steps: int, rounds: int) -> tup
     clock = [Spread.of([one.clock for one in marks]).median for marks in (plain, own)]
     cpu = [Spread.of([one.cpu for one in marks]).median for marks in (plain, own)]
     times = *(f"{1e3 * one:.3f}" for one in clock), percent(ratio.median - 1), percent(ratio.error)
-    return (title, *times, *(f"{1e6 * one:.0f}" for one in cpu)), ratio.median - 1
+    return (title, *times, *(f"{1e6 * one:.0f}" for one in cpu)), max(
+        ratio.median - 1 - 2 * ratio.error, (cpu[1] - cpu[0]) / clock[0]
+    )
 
 
 def main() -> int:
@@ -114,7 +116,7 @@ def main() -> int:
     rows = [waiting, compare("a step with a layer of 4096", 0.0, 4096, 50, rounds)[0]]
     rows.append(compare("a tiny step", 0.0, 8, 400, rounds)[0])
     table(("step", "model.fit ms", "baton ms", "overhead", "error", "model.fit CPU µs", "baton CPU µs"), rows)
-    print(f"limit for the step of 20 ms: {percent(LIMIT)}; {'met' if over <= LIMIT else 'missed'}")
+    print(f"limit for the step of 20 ms: {percent(LIMIT)}; at least {percent(over)} was measured")
     return int(over > LIMIT)
 
 

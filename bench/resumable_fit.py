@@ -86,7 +86,7 @@ def a_step(model: Any, kind: str, steps: int) -> Mark:
 
 
 def compare(title: str, wait: float, width: int, steps: int, rounds: int) -> tuple[tuple[str, ...], float]:
-    """A row, and the overhead: by the clock less twice its error, or in processor time of a step, whichever is larger."""
+    """A row, and the overhead: the larger one of that by the clock, less twice its error, and of the processor time."""
     model = network(wait, width)
     for kind in KINDS:
         a_step(model, kind, steps)  # compiles

@@ -122,8 +122,8 @@ REPEATED_DATA = Cause(
 FILE_OUTSIDE = Cause(
     "file_outside_the_save",
     "a file that the program appends to does not belong to the save",
-    "What an attempt wrote after its last save stays in the file, and the next attempt writes it again. Use run.log and "
-    "run.epoch, or cut the file to the length that the save has.",
+    "What an attempt wrote after its last save stays in the file, and the next attempt writes it again. Use run.log "
+    "and run.epoch, or cut the file to the length that the save has.",
 )
 VARIABLE = Cause(
     "unsaved_variable",
@@ -141,5 +141,7 @@ BY_NAME = (GENERATOR, SCHEDULE, ITERATOR, CACHED, BEST, EMA, OPTIMIZER)
 """Causes of a wrong resume, by what else they change: the first one that a name points to is taken. A wrong position
 changes weights, and so the averaged weights; the averaged weights change nothing else.
 """
-EFFECTS = r"(^|[._/ ])(loss(es)?|grads?|gradients?|error|logits|probabilities|hidden|output|prediction|x|y|labels)($|[._/ ])"
+EFFECTS = (
+    r"(^|[._/ ])(loss(es)?|grads?|gradients?|error|logits|probabilities|hidden|output|prediction|x|y|labels)($|[._/ ])"
+)
 """Names of what is computed anew in each step."""

@@ -17,7 +17,7 @@ from baton.drill.record import RunRecord, SaveRecord, SeriesRow
 SERIES, HISTORY, CHECKPOINT, FINAL = "series", "history", "checkpoint", "file"
 _ORDER = (SERIES, HISTORY, CHECKPOINT, FINAL)
 END = math.inf
-MOST = 1000
+MOST_OF_A_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,26 @@ class Difference:
     @property
     def place(self) -> tuple[float, int]:
         """The order in which differences have come about."""
-        # A save at step n has what step n - 1 did, which the point of step n - 1 shows.
         return self.step, _ORDER.index(self.where)
 
 
 @dataclass
 class Comparison:
-    """All differences, first ones first, and how much was compared."""
+    """All differences, first ones first, and how much was compared. Of one name only the first 50 are kept.
+
+    In the texts, the value of the run without interruptions comes first.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
     ignored: tuple[str, ...] = ()
+    _of_name: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, found: Difference) -> None:
         """Adds a difference, if its name is not to be ignored."""
-        if not self.is_ignored(found.name) and len(self.differences) < MOST:
+        key = found.where, found.name
+        if not self.is_ignored(found.name) and self._of_name[key] < MOST_OF_A_NAME:
+            self._of_name[key] += 1
             self.differences.append(found)
 
     def is_ignored(self, name: str) -> bool:
@@ -107,7 +112,7 @@ def _compare_series(whole: list[SeriesRow], other: list[SeriesRow], found: Compa
         values = {row.step: row.value for row in second}
         for row in first:
             if row.step in values and values[row.step] != row.value:
-                text = f"series {name}, step {row.step}: {row.value} without interruptions, {values[row.step]} with them"
+                text = f"series {name}, step {row.step}: {row.value} against {values[row.step]}"
                 found.add(Difference(SERIES, row.step, name, text))
 
 
@@ -115,9 +120,7 @@ def _times(count: int) -> str:
     return f" {count} times" if count > 1 else ""
 
 
-def _compare_history(
-    whole: list[dict[str, str]], other: list[dict[str, str]], found: Comparison, until: float
-) -> None:
+def _compare_history(whole: list[dict[str, str]], other: list[dict[str, str]], found: Comparison, until: float) -> None:
     rows = [{int(row["epoch"]): row for row in side if int(row["step"]) <= until} for side in (whole, other)]
     first, second = rows
     found.counted["rows"] += len(first)
@@ -130,7 +133,7 @@ def _compare_history(
         for name in {**row, **second[epoch]}:
             one, two = row.get(name, "nothing"), second[epoch].get(name, "nothing")
             if one != two:
-                text = f"history, row of epoch {epoch}, {name}: {one} without interruptions, {two} with them"
+                text = f"history, row of epoch {epoch}, {name}: {one} against {two}"
                 found.add(Difference(HISTORY, step, name, text))
     for epoch, row in second.items():
         if epoch not in first:
@@ -160,8 +163,8 @@ def _compare_save(one: SaveRecord, other: SaveRecord, found: Comparison) -> None
     def add(name: str, text: str, kind: str = "value") -> None:
         found.add(Difference(CHECKPOINT, one.step, name, f"{label}, {text}", kind))
 
-    _compare_leaves(dict(flat(one.cursor)), dict(flat(other.cursor)), "cursor", add)
-    _compare_leaves(dict(flat(one.metrics)), dict(flat(other.metrics)), "metrics", add)
+    compare_leaves(dict(flat(one.cursor)), dict(flat(other.cursor)), "cursor", add)
+    compare_leaves(dict(flat(one.metrics)), dict(flat(other.metrics)), "metrics", add)
     _compare_folders(_files(one.files), _files(other.files), found, add)
 
 
@@ -191,10 +194,11 @@ def _compare_folders(
             continue
         found.counted["files"] += 1
         if whole[name].read_bytes() != other[name].read_bytes():
-            _compare_leaves(read_leaves(whole[name]), read_leaves(other[name]), name, add)
+            compare_leaves(read_leaves(whole[name]), read_leaves(other[name]), name, add)
 
 
-def _compare_leaves(whole: Leaves, other: Leaves, file: str, add: Callable[..., None]) -> None:
+def compare_leaves(whole: Leaves, other: Leaves, file: str, add: Callable[..., None]) -> None:
+    """Calls `add(name, text, kind)` for each leaf that differs."""
     for path in {**whole, **other}:
         name = f"{file}: {path}" if path else file
         if path not in other or path not in whole:
@@ -206,9 +210,7 @@ def _compare_leaves(whole: Leaves, other: Leaves, file: str, add: Callable[..., 
 
 def digests(record: RunRecord) -> dict[str, Any]:
     """The digests of all that is compared at the end of a run."""
-    found: dict[str, Any] = {
-        f"published/{name}": _digests_of(path) for name, path in record.published.items()
-    }
+    found: dict[str, Any] = {f"published/{name}": _digests_of(path) for name, path in record.published.items()}
     if record.saves:
         last = record.saves[-1]
         found |= {f"last checkpoint/{name}": _digests_of(path) for name, path in _files(last.files).items()}

@@ -26,7 +26,7 @@ class Seen:
     other: str
 
     def __str__(self) -> str:
-        told = f": {self.one} without interruptions, {self.other} with them" if self.one != self.other else ""
+        told = f": {self.one} against {self.other}" if self.one != self.other else ""
         return f"`{self.name}`{told}"
 
 
@@ -70,9 +70,9 @@ def diagnose(case: Case) -> Diagnosis:
     first = case.comparison.first
     assert first is not None
     if first.step < (_first_interruption(case.broken) or 0):
-        return _before_any_kill(case, first)
+        return _before_any_kill(first)
     seen, resumed = _not_restored(case)
-    found = _by_counts(case, seen) or _by_generators(case, resumed) or _by_variables(seen, resumed)
+    found = _by_counts(case, seen) or _by_generators(case) or _by_variables(seen, resumed)
     return found or _by_names(case) or Diagnosis(causes.UNKNOWN)
 
 
@@ -132,7 +132,7 @@ def _first_interruption(record: RunRecord) -> float | None:
     return next((event["step"] or 0 for event in record.events("act")), None)
 
 
-def _before_any_kill(case: Case, first: Difference) -> Diagnosis:
+def _before_any_kill(first: Difference) -> Diagnosis:
     return Diagnosis(causes.SAVING, (f"before the first interruption: {first.text}",))
 
 
@@ -211,12 +211,12 @@ def _by_counts(case: Case, seen: Sequence[Seen]) -> Diagnosis | None:
     return None
 
 
-def _by_generators(case: Case, resumed: int) -> Diagnosis | None:
+def _by_generators(case: Case) -> Diagnosis | None:
     for look, event, step in _resumes(case):
         for name in _odd_generators(look, event):
             if _is_used(case.whole, name):
-                where = f"right after the resume at step {step}"
-                return Diagnosis(causes.GENERATOR, (f"{where} the state of {name} is not that of the uninterrupted run",))
+                text = f"right after the resume at step {step} the state of {name} differs"
+                return Diagnosis(causes.GENERATOR, (text,))
     return None
 
 

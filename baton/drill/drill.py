@@ -7,39 +7,22 @@ the first difference: if it differs there too, the program is not deterministic,
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from baton.drill.causes import FAILS
 from baton.drill.compare import CHECKPOINT, END, Comparison, compare
 from baton.drill.diagnosis import Case, Diagnosis, diagnose
-from baton.drill.process import Limits
-from baton.drill.program import DrillError, Program
+from baton.drill.options import Options
+from baton.drill.program import HASH_SEED, DrillError, Program
 from baton.drill.record import RunRecord, SaveRecord
 from baton.drill.runs import Runs, Tell
 from baton.drill.schedule import Interruption, draw_schedule
 from baton.program.drill.plan import SAVE
 
 WHOLE, BROKEN, AGAIN = "without interruptions", "with interruptions", "again without interruptions"
-KILLS, QUICK_KILLS = 6, 2
-SPREAD, QUICK_SPREAD = 10, 5
 EQUAL, DIFFERENT, NOT_DETERMINISTIC = "equal", "different", "not deterministic"
-
-
-@dataclass(frozen=True)
-class Options:
-    """`kills`: the number of interruptions. `spread`: the run saves at this many to twice as many steps. `ignored`:
-    patterns of names that are not compared.
-    """
-
-    seed: int = 0
-    kills: int = KILLS
-    spread: int = SPREAD
-    ignored: tuple[str, ...] = ()
-    limits: Limits = Limits()
 
 
 @dataclass
@@ -107,7 +90,7 @@ def _explained(runs: Runs, outcome: Outcome) -> tuple[RunRecord, Diagnosis]:
     end = _end(whole, comparison)
     again, repeat = _repeated(runs, outcome, AGAIN, whole, end)
     case = Case(whole, outcome.broken, again, comparison, repeat)
-    if repeat.first is not None and "PYTHONHASHSEED" not in os.environ:
+    if repeat.first is not None and HASH_SEED not in {**os.environ, **outcome.program.variables}:
         end = _end(whole, repeat)
         first, _ = _repeated(runs, outcome, "with fixed hashes", whole, end, hash_seed="0")
         _, case.with_fixed_hashes = _repeated(runs, outcome, "with fixed hashes again", first, end, hash_seed="0")
@@ -131,64 +114,6 @@ def _repeated(
     until = None if end is None else end.counts[SAVE]
     again = runs.whole(name, until=until, hash_seed=hash_seed)
     return again, compare(like, again, outcome.options.ignored, END if end is None else end.step)
-
-
-def versions(record: RunRecord) -> dict[str, str]:
-    """The versions of Baton, of the machine, and of what the program has loaded."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        own = version("baton-train")
-    except PackageNotFoundError:
-        own = "unknown"
-    return {"baton": own, "machine": platform.machine(), **record.versions}
-
-
-def result(outcome: Outcome, digests: Callable[[RunRecord], Any]) -> dict[str, Any]:
-    """The whole result for `--json`."""
-    comparison, diagnosis = outcome.comparison, outcome.diagnosis
-    return {
-        "format": 1,
-        "verdict": outcome.verdict,
-        "command": list(outcome.program.command),
-        "params": dict(outcome.program.params),
-        "seed": outcome.options.seed,
-        "ignored": list(outcome.options.ignored),
-        "versions": versions(outcome.whole),
-        "schedule": [one.view() for one in outcome.schedule],
-        "compared": dict(comparison.counted),
-        "first_difference": _view(comparison, comparison.first),
-        "first_checkpoint": _view(comparison, comparison.first_checkpoint),
-        "differences": [_view(comparison, one) for one in comparison.differences],
-        "diagnosis": None if diagnosis is None else diagnosis.view(),
-        "runs": [_run(one, digests) for one in (outcome.whole, outcome.broken, outcome.again) if one is not None],
-    }
-
-
-def _view(_: Comparison, one: Any) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {**vars(one), "step": None if one.step == END else int(one.step)}
-
-
-def _run(record: RunRecord, digests: Callable[[RunRecord], Any]) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "seconds": round(record.seconds, 3),
-        "counts": record.totals,
-        "checkpoints": [save.step for save in record.saves],
-        "attempts": [
-            {
-                "status": one.status,
-                "moved": one.moved,
-                "seconds": round(one.seconds, 3),
-                "from_step": next((event["step"] for event in one.events if event["kind"] == "start"), None),
-                "interruptions": [vars(act) for act in one.acts],
-            }
-            for one in record.attempts
-        ],
-        "digests": digests(record),
-    }
 
 
 def unreached(outcome: Outcome) -> Sequence[Interruption]:

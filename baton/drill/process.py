@@ -106,7 +106,7 @@ def _started(program: Program, folder: RunFolder, plan: Path, out: Any) -> Itera
     try:
         process = subprocess.Popen(
             [*tied, *program.command],
-            cwd=folder.code,
+            cwd=folder.code / program.working_directory,
             env=program.environment(folder, plan),
             stdin=subprocess.DEVNULL,
             stdout=out,

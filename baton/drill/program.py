@@ -18,6 +18,7 @@ from baton.program.local import DATA_VARIABLE, FOLDER_VARIABLE, KEEP_VARIABLE, P
 
 DATA_FOLDER = "data"
 ALL_SAVES = 1_000_000
+HASH_SEED = "PYTHONHASHSEED"
 _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX")
 
 
@@ -33,13 +34,16 @@ class Program:
     """A program and how it is started.
 
     `command`: words. `code`: the folder with its files; each run gets copies of those that `baton submit --code` would
-    send. `params`, `data`: as in a spec; the paths of data are absolute. `hash_seed`: PYTHONHASHSEED, None: as it is.
+    send. `params`: as in a spec. `data`: name -> absolute path. `variables`: of its environment. `working_directory`:
+    where it starts, below `code`. `hash_seed`: PYTHONHASHSEED, unless it is set: the order of sets.
     """
 
     command: tuple[str, ...]
     code: Path
     params: Mapping[str, object] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str = "."
     hash_seed: str | None = None
 
     def files(self) -> Selection:
@@ -54,13 +58,14 @@ class Program:
             "PATH": search_path(own),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(folder.library()), own.get("PYTHONPATH", "")])),
             "PYTHONUNBUFFERED": "1",
+            **self.variables,
             DRILL_VARIABLE: str(plan),
             FOLDER_VARIABLE: str(folder.run),
             KEEP_VARIABLE: str(ALL_SAVES),
             PARAMS_VARIABLE: json.dumps(dict(self.params)),
             DATA_VARIABLE: json.dumps({**self._data_beside_the_code(), **self.data}),
         }
-        return found if self.hash_seed is None else {**found, "PYTHONHASHSEED": self.hash_seed}
+        return found if self.hash_seed is None else {HASH_SEED: self.hash_seed, **found}
 
     def _data_beside_the_code(self) -> dict[str, str]:
         """`data/NAME` in the folder of the code, which `run.data(NAME)` finds there when the program runs by hand."""
@@ -77,7 +82,7 @@ def search_path(environment: Mapping[str, str]) -> str:
 
 
 class RunFolder:
-    """The folder of one run: `run`, which is BATON_RUN_DIR, copies of the code, and plans, traces and logs of attempts."""
+    """The folder of one run: `run`, which is BATON_RUN_DIR, copies of the code; plans, traces and logs of attempts."""
 
     def __init__(self, root: Path, name: str, files: Selection) -> None:
         self.root = root / name

@@ -125,7 +125,7 @@ class RunRecord:
     @property
     def versions(self) -> dict[str, str]:
         """Of the interpreter and the frameworks."""
-        last = [event for event in self.events("end", "start")]
+        last = list(self.events("end", "start"))
         names = ("kind", "counts", "step", "attempt", "pid")
         return {name: one for name, one in last[-1].items() if name not in names} if last else {}
 

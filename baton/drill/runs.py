@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,8 +46,7 @@ class Runs:
         record = RunRecord(name, RunFolder(self.root, name, self.files))
         acts = () if until is None else (Act(SAVE, until, SAVE_COMMITTED, KILL),)
         plan = self._plan(record, 1, spread=self.spread, acts=acts)
-        program = self.program if hash_seed is None else replace(self.program, hash_seed=hash_seed)
-        attempt = self._attempt(program, record, 1, plan)
+        attempt = self._attempt(record, 1, plan, hash_seed)
         record.attempts.append(attempt)
         if not (attempt.finished or (until is not None and attempt.killed)):
             raise DrillError(
@@ -67,7 +67,7 @@ class Runs:
         while True:
             number = len(record.attempts) + 1
             plan = self._plan(record, number, ticks=tuple(ticks), acts=tuple(one.act for one in left))
-            attempt = replace(self._attempt(self.program, record, number, plan), moved=moved)
+            attempt = replace(self._attempt(record, number, plan), moved=moved)
             record.attempts.append(attempt)
             done = [one for one in left if one.act in attempt.acts]
             left = [one for one in left if one not in done]
@@ -82,7 +82,10 @@ class Runs:
         trace = str(record.folder.root / f"trace-{number}.jsonl")
         return Plan(trace, seed=self.seed, others_group=os.getpgrp(), **fields)
 
-    def _attempt(self, program: Program, record: RunRecord, number: int, plan: Plan) -> Attempt:
+    def _attempt(self, record: RunRecord, number: int, plan: Plan, hash_seed: str | None = None) -> Attempt:
+        # Python draws the order of sets in each process. Here it is drawn from the seed, so that a drill is repeatable.
+        drawn = str(random.Random(f"{self.seed}.{record.name}.{number}").randrange(1, 2**32))  # noqa: S311
+        program = replace(self.program, hash_seed=hash_seed or drawn)
         return run_attempt(
             program, record.folder, number, plan, self.limits, lambda counts: self.tell(record.name, counts)
         )

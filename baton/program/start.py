@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from baton.program import checks
@@ -33,8 +32,8 @@ def init(
 
     `folder`: of a run without a worker; `.baton-run` in the working directory by default. BATON_RUN_DIR replaces it.
     `params`: defaults; the `params` of the job, or the JSON object in BATON_PARAMS, replace them by name. `data`: name
-    -> path, for a run without a worker; the JSON object in BATON_DATA replaces them by name. Without a worker, a save is due every BATON_SAVE_EVERY (60s), and the newest BATON_SAVE_KEEP (3)
-    saves stay.
+    -> path, for a run without a worker; the JSON object in BATON_DATA replaces them by name. Without a worker, a save
+    is due every BATON_SAVE_EVERY (60s), and the newest BATON_SAVE_KEEP (3) saves stay.
 
     Raises:
         ProgramError: another process uses the folder, it cannot be written, the worker refuses this process, or an

@@ -48,6 +48,7 @@ class Record:
         self.items.append((key, item))
 
     def __call__(self, *arguments: Any) -> Record:
+        """A call of what a call returned."""
         return type(self)(*arguments)
 
     def __hash__(self) -> int:

@@ -20,6 +20,7 @@ TEXT_BYTES = 64 << 20
 _NPY = b"\x93NUMPY"
 _SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 _HEADER = 100 << 20
+_ADDRESS = "shared_object_id"
 
 
 def read_leaves(file: Path) -> Leaves:
@@ -106,14 +107,15 @@ def _part(file: Path, begin: int, end: int) -> bytes:
 
 
 def _keras(file: Path) -> Leaves:
-    """Configuration and weights. metadata.json has the time of the save."""
+    """Configuration and weights. metadata.json has the time of the save, and `shared_object_id` is an address."""
     found: Leaves = {}
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             if name.endswith(".h5"):
                 found |= {f"{name}/{path}": leaf for path, leaf in _h5_leaves(archive.read(name)).items()}
             elif name.endswith(".json") and name != "metadata.json":
-                found |= {f"{name}: {path}": leaf for path, leaf in flat(json.loads(archive.read(name)))}
+                values = flat(json.loads(archive.read(name)))
+                found |= {f"{name}: {path}": leaf for path, leaf in values if not path.endswith(_ADDRESS)}
     return found
 
 

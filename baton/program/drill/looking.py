@@ -32,7 +32,8 @@ _OWN = str(Path(__file__).resolve().parents[2])
 _FOREIGN = tuple(
     {_OWN, *(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
-_SKIPPED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, PurePath, Run, Saved)
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_SKIPPED = (types.ModuleType, *_FUNCTIONS, type, PurePath, Run, Saved)
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _SEQUENCES = (list, tuple, deque)
 

@@ -46,9 +46,7 @@ _ROWS_THAT_SAVE = 2
 """After so many first rows of the history a save follows, so that also the boundary of an epoch is compared."""
 
 
-def drilled_run(
-    folder: Path | None, params: Mapping[str, Any], data: Mapping[str, str | os.PathLike[str]]
-) -> Run:
+def drilled_run(folder: Path | None, params: Mapping[str, Any], data: Mapping[str, str | os.PathLike[str]]) -> Run:
     """The run of a process that `baton drill` has started."""
     plan = read_plan()
     observer = Observer(plan, Trace(Path(plan.trace)))
@@ -194,8 +192,8 @@ class DrilledBackend(LocalBackend):
     def mark(self) -> Mark:
         """Also the counts."""
         mark = super().mark()
-        observer = self._observer
-        return Mark(mark.points, mark.last_epoch, {**mark.extra, KEY: {"counts": {**observer.counts}, "due": observer.due}})
+        own = {"counts": {**self._observer.counts}, "due": self._observer.due}
+        return Mark(mark.points, mark.last_epoch, {**mark.extra, KEY: own})
 
     def commit(self, folder: Path, save: SaveRequest, mark: Mark, stall: float) -> None:
         """Keeps all saves, except those of the plan that are too many."""

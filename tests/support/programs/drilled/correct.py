@@ -43,13 +43,17 @@ for step in range(first, TOTAL):
         if found < best:
             best, best_weights = found, averaged.copy()
         run.epoch({"val_loss": found}, epoch=done // PER_EPOCH, step=done)
-    if run.params["save"] == "epochs" and done % PER_EPOCH == 0 or run.params["save"] != "epochs" and run.save_due():
+    if (run.params["save"] == "epochs" and done % PER_EPOCH == 0) or (
+        run.params["save"] != "epochs" and run.save_due()
+    ):
         state = np.random.get_state(legacy=False)
         arrays = {"weights": weights, "averaged": averaged, "best_weights": best_weights, "order": order}
         arrays["key"] = state["state"].pop("key")
         rest = {"global": state, "generator": generator.bit_generator.state, "best": best}
         if run.params["save"] == "background":
-            run.save_in_background(step=done, write=partial(write, arrays={**arrays}, rest=json.loads(json.dumps(rest))))
+            run.save_in_background(
+                step=done, write=partial(write, arrays={**arrays}, rest=json.loads(json.dumps(rest)))
+            )
         else:
             with run.save(step=done) as folder:
                 write(folder, arrays, rest)

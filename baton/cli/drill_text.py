@@ -44,6 +44,8 @@ def _differences(comparison: Comparison) -> Iterator[str]:
         yield f"  first difference: {safe(first.text)}"
     if (save := comparison.first_checkpoint) is not None and save is not first:
         yield f"  first checkpoint: {safe(save.text)}"
+    if save is None and comparison.differences:
+        yield "  all checkpoints are equal: what differs is not in them"
     if len(comparison.differences) > 1:
         yield f"  {len(comparison.differences):,} differences in all; --json lists them"
 

@@ -69,8 +69,8 @@ def diagnose(case: Case) -> Diagnosis:
     case.noise = _noise(case)
     first = case.comparison.first
     assert first is not None
-    if first.step < (_first_interruption(case.broken) or 0):
-        return _before_any_kill(first)
+    if (found := _before_any_resume(case.broken, first)) is not None:
+        return found
     seen, resumed = _not_restored(case)
     found = _by_counts(case, seen) or _by_generators(case) or _by_variables(seen, resumed)
     return found or _by_names(case) or Diagnosis(causes.UNKNOWN)
@@ -127,13 +127,15 @@ def _is_used(record: RunRecord, name: str) -> bool:
 # --- the interrupted run ---
 
 
-def _first_interruption(record: RunRecord) -> float | None:
-    """The step at which the first interruption came, a pause too."""
-    return next((event["step"] or 0 for event in record.events("act")), None)
-
-
-def _before_any_kill(first: Difference) -> Diagnosis:
-    return Diagnosis(causes.SAVING, (f"before the first interruption: {first.text}",))
+def _before_any_resume(broken: RunRecord, first: Difference) -> Diagnosis | None:
+    """The cause if the difference came about in the first attempt: nothing was restored yet."""
+    evidence = f"before the first resume: {first.text}"
+    if len(broken.attempts) == 1:
+        paused = any(event["do"] == PAUSE for event in broken.events("act"))
+        return Diagnosis(causes.CLOCK if paused else causes.SAVING, (evidence,))
+    restored = next((e["step"] for e in broken.attempts[1].events if e["kind"] == "start"), None) or 0
+    before = first.step <= restored if first.where == CHECKPOINT else first.step < restored
+    return Diagnosis(causes.SAVING, (evidence,)) if before else None
 
 
 def _noise(case: Case) -> set[str]:
@@ -240,8 +242,6 @@ def _by_names(case: Case) -> Diagnosis | None:
     for cause in causes.BY_NAME:
         if fitting := [one for one in odd if cause.fits(one.name)]:
             return Diagnosis(cause, (fitting[0].text,))
-    if any(event["do"] == PAUSE for event in case.broken.events("act")) and len(case.broken.attempts) == 1:
-        return Diagnosis(causes.CLOCK, ("the run was only paused", first.text))
     return None
 
 

@@ -136,7 +136,9 @@ def _members_of(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, _SEQUENCES):
         yield from ((str(number), one) for number, one in enumerate(value))
     elif isinstance(value, types.GeneratorType):
-        yield from (value.gi_frame.f_locals.items() if value.gi_frame is not None else [("finished", True)])
+        yield "at", value.gi_frame.f_lasti if value.gi_frame is not None else "its end"
+        yield "source", value.gi_yieldfrom
+        yield from (value.gi_frame.f_locals.items() if value.gi_frame is not None else ())
     elif _is_iterator(value):
         yield from ((str(number), one) for number, one in enumerate(value.__reduce__()[1:]) if one is not None)
     elif (state := _state_of(value)) is not None:

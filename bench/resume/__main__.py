@@ -1,0 +1,164 @@
+"""Runs each program without and with kills, and prints what was redone, lost, repeated, and whether weights are equal.
+
+`python -m bench.resume`. The kills are real (SIGKILL), and come at the same steps of all programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from baton.drill.files.readers import read_leaves
+from bench.figures import heading, table
+from bench.resume.steps import PER_EPOCH, SAVE_EVERY, TOTAL
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 3
+KERAS, TORCH = "keras", "torch"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A program under comparison. `framework`: KERAS or TORCH, whose interpreter is used."""
+
+    name: str
+    framework: str
+    module: str
+    arguments: tuple[str, ...] = ()
+
+
+WAYS = (
+    Way("Keras BackupAndRestore, each epoch", KERAS, "keras_backup", ("epoch",)),
+    Way(f"Keras BackupAndRestore, each {SAVE_EVERY} steps", KERAS, "keras_backup", (str(SAVE_EVERY),)),
+    Way(f"Keras and Baton, each {SAVE_EVERY} steps", KERAS, "keras_baton"),
+    Way("PyTorch, checkpoint of tutorials, each epoch", TORCH, "torch_tutorial"),
+    Way(f"PyTorch and Baton, each {SAVE_EVERY} steps", TORCH, "torch_baton"),
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A training that has come to its end. `lineage`: the batches that the final weights have seen, in their order."""
+
+    executed: int
+    lineage: list[str]
+    weights: dict[str, str]
+    seconds: float
+
+
+def interpreters() -> dict[str, str]:
+    """The interpreter of each framework that this machine has."""
+    found = {KERAS: sys.executable}
+    torch = subprocess.run(["/bin/sh", str(ROOT / "scripts/torch.sh")], capture_output=True, text=True, check=False)
+    if torch.returncode == 0:
+        found[TORCH] = torch.stdout.strip()
+    return found
+
+
+def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
+    """Run the program until it ends by itself. Each start before the last one is killed at a step."""
+    folder.mkdir()
+    log, left, began = folder / "steps", [*kills, 0], time.monotonic()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "STEPS": str(log),
+        "BATON_RUN_DIR": str(folder / "run"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    for at in left:
+        command = [python, "-m", f"bench.resume.{way.module}", *way.arguments]
+        done = subprocess.run(
+            command, cwd=folder, env={**environment, "KILL_AT": str(at)}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != (-signal.SIGKILL if at else 0):
+            raise SystemExit(
+                f"{way.name}: exit status {done.returncode} instead of a kill at {at}\n{done.stderr[-3000:]}"
+            )
+    executed, lineage = _lineage(log)
+    (final,) = folder.glob("final.*")
+    weights = {name: leaf.digest for name, leaf in read_leaves(final).items()}
+    return Ran(executed, lineage, weights, time.monotonic() - began)
+
+
+def _lineage(log: Path) -> tuple[int, list[str]]:
+    executed, lineage = 0, list[str]()
+    for line in map(json.loads, log.read_text().splitlines()):
+        if "restored" in line:
+            lineage = lineage[: line["restored"]]
+        else:
+            executed += 1
+            lineage.append(line["samples"])
+    return executed, lineage
+
+
+def row(way: Way, python: str, folder: Path, kills: list[int]) -> list[str]:
+    """The line of the table."""
+    whole = train(way, python, folder / "whole", [])
+    again = train(way, python, folder / "again", [])
+    killed = train(way, python, folder / "killed", kills)
+    same = "" if whole.weights == again.weights else " (not even without kills)"
+    return [
+        way.name,
+        str(killed.executed - whole.executed),
+        f"{killed.seconds - whole.seconds:.1f}",
+        ("yes" if killed.weights == whole.weights else "no") + same,
+        _data(whole.lineage, killed.lineage),
+    ]
+
+
+def _data(planned: list[str], used: list[str]) -> str:
+    if planned == used:
+        return "each batch once, in order"
+    more = len(used) - len(planned)
+    if more > 0:
+        return f"{more} batches too many"
+    first = next(k for k, (one, other) in enumerate(zip(planned, used, strict=True)) if one != other)
+    again = sum(used.count(one) - planned.count(one) for one in {*used} if used.count(one) > planned.count(one))
+    return f"another order from step {first + 1} on; {again} batches repeat earlier ones"
+
+
+def kill_steps(seed: int) -> list[int]:
+    """The steps at which the programs are killed: one in each third, none at the end of an epoch."""
+    draw = random.Random(seed)
+    part = TOTAL // KILLS
+    free = [[s for s in range(k * part + SAVE_EVERY, (k + 1) * part) if s % PER_EPOCH] for k in range(KILLS)]
+    return [draw.choice(steps) for steps in free]
+
+
+def rows(folder: Path, kills: list[int]) -> Iterator[list[str]]:
+    """All lines, as they are measured."""
+    pythons = interpreters()
+    for number, way in enumerate(WAYS):
+        if way.framework in pythons:
+            (folder / str(number)).mkdir()
+            yield row(way, pythons[way.framework], folder / str(number), kills)
+
+
+def main() -> int:
+    """Measure, print, and return the exit status: 1 if a program with Baton does not end with equal weights."""
+    parser = argparse.ArgumentParser(prog="make bench-resume", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="of the kills (%(default)s)")
+    options = parser.parse_args()
+    kills = kill_steps(options.seed)
+    heading("ways to resume a training, under the same kills")
+    print(f"{TOTAL} steps in epochs of {PER_EPOCH}; SIGKILL at the steps {', '.join(map(str, kills))}\n")
+    with tempfile.TemporaryDirectory(prefix="baton-resume-") as folder:
+        found = list(rows(Path(folder), kills))
+    head = ("way", "steps redone", "seconds lost", "weights equal", "data of the final weights")
+    table(head, found)
+    return int(any("Baton" in line[0] and line[3] != "yes" for line in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,11 +14,12 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from baton.cli.app import DONE, JOB_FAILED, USAGE, Json, Sets, app, console, fail, say
+from baton.cli.app import DONE, JOB_FAILED, USAGE, Json, Sets, app, console, exit_status, fail, say
 from baton.cli.drill_text import outcome_text
 from baton.cli.program_spec import ProgramOptions, mapping, with_options, words_of
 from baton.cli.spec_files import parse_sets, read_spec
 from baton.domain.durations import parse_duration
+from baton.domain.errors import BatonError
 from baton.domain.overrides import apply_overrides
 from baton.drill.drill import EQUAL, drill
 from baton.drill.options import KILLS, QUICK_KILLS, QUICK_SPREAD, SPREAD, Options
@@ -81,13 +82,24 @@ def drill_command(  # noqa: PLR0913, PLR0917  # one for each option
         limits=Limits(_seconds("stall", stall), _seconds("timeout", timeout), QUICK_PAUSE if quick else PAUSE),
     )
     body = _body(spec, program, params, parse_sets(sets or []), code)
-    with _folder_of_runs(folder) as (root, keep):
+    with _folder_of_runs(folder) as (root, keep), _failures_are_no_verdict():
         if "program" in body:
             equal = _drill_program(_program(body, code, data or ()), options, root, json)
         else:
             equal = _drill_classifier(body, options, root, json)
         keep(not equal or folder is not None)
     raise typer.Exit(DONE if equal else JOB_FAILED)
+
+
+@contextmanager
+def _failures_are_no_verdict() -> Iterator[None]:
+    """Exit status 1 says that the runs differ, and nothing else."""
+    try:
+        yield
+    except BatonError as error:
+        if exit_status(error) == JOB_FAILED:
+            fail(str(error), USAGE)
+        raise
 
 
 def _body(

@@ -64,6 +64,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
         yield f"  not reached: {'; '.join(map(str, left))}"
     runs = [outcome.whole, outcome.broken, *([outcome.again] if outcome.again else [])]
     yield f"seconds: {', '.join(f'{one.seconds:.1f} {one.name}' for one in runs)}"
+    if not outcome.whole.published and not outcome.whole.arrays_in_the_working_folder:
+        yield "the program publishes no file: what it does after its last checkpoint is compared by its rows and points"
     others = set(outcome.broken.left_in_the_working_folder) - set(outcome.broken.arrays_in_the_working_folder)
     if others:
         yield f"not compared, because no worker keeps them: {_few(sorted(others))} in the working folder"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from baton.client.client import Client
 from baton.client.errors import ClientError
@@ -85,14 +85,11 @@ def drill_classifier(
     say("starting Redis, a service and one worker")
     with running(stack) as connection, Client(connection.url, connection.token) as client:
         spec = _spec(client, body)
-        stand = _Stand(client, stack, options, root)
+        stand = Stand(client, stack, options, root)
         whole = stand.train(spec, "without interruptions", [])
         say(f"{whole.steps} steps in {whole.seconds:.0f} s; now with {options.kills} interruptions")
         broken = stand.train(spec, "with interruptions", _schedule(whole.steps, options))
-    found = Comparison(ignored=options.ignored)
-    _compare(whole, broken, found)
-    found.differences.sort(key=lambda one: one.place)
-    return ClassifierOutcome(options, whole, broken, found)
+    return ClassifierOutcome(options, whole, broken, compare_jobs(whole, broken, options.ignored))
 
 
 def _spec(client: Client, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +112,19 @@ def _schedule(steps: int, options: Options) -> list[tuple[int, str]]:
     return [(int(index * part + draw.random() * part), kind) for index, kind in enumerate(kinds)]
 
 
-class _Stand:
+class WorkerStack(Protocol):
+    """A service with its store below `data`, and a worker that is started again when it ends."""
+
+    data: Path
+
+    def signal_worker(self, number: int, *, group: bool = True) -> int:
+        """Sends a signal to the worker's process group, or to the worker alone. Returns its process id."""
+
+
+class Stand:
     """A service with one worker, on which jobs are trained one after the other."""
 
-    def __init__(self, client: Client, stack: ChildStack, options: Options, root: Path) -> None:
+    def __init__(self, client: Client, stack: WorkerStack, options: Options, root: Path) -> None:
         self._client = client
         self._stack = stack
         self._options = options
@@ -173,7 +179,9 @@ class _Stand:
                 self._client.download(job.id, name, run.folder / name)
 
 
-def _compare(whole: ClassifierRun, other: ClassifierRun, found: Comparison) -> None:
+def compare_jobs(whole: ClassifierRun, other: ClassifierRun, ignored: tuple[str, ...] = ()) -> Comparison:
+    """Compares two jobs with the same spec that have ended."""
+    found = Comparison(ignored=ignored)
     for one, two in zip(whole.history, other.history, strict=False):
         found.counted["rows"] += 1
         _compare_rows(timeless(one), timeless(two), found)
@@ -187,6 +195,8 @@ def _compare(whole: ClassifierRun, other: ClassifierRun, found: Comparison) -> N
         text = f"the last checkpoint is that of step {whole.steps} against {other.steps}"
         found.add(Difference(CHECKPOINT, max(whole.steps, other.steps), "checkpoints", text, "missing"))
     _compare_ends(whole, other, found)
+    found.differences.sort(key=lambda one: one.place)
+    return found
 
 
 def _compare_rows(one: dict[str, Any], two: dict[str, Any], found: Comparison) -> None:

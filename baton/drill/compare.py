@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from filecmp import cmp
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ def _compare_folders(
             add(name, f"file {name}: only {'without' if kind == 'missing' else 'with'} interruptions", kind)
             continue
         found.counted["files"] += 1
-        if whole[name].read_bytes() != other[name].read_bytes():
+        if not cmp(whole[name], other[name], shallow=False):
             compare_leaves(read_leaves(whole[name]), read_leaves(other[name]), name, add)
 
 

@@ -131,10 +131,9 @@ def _watch(
     acts: Sequence[Act],
 ) -> None:
     live, seen, alive_at = Path(f"{trace}.live"), b"", time.monotonic()
-    pauses = any(act.do == PAUSE for act in acts)
-    paused_at: float | None = None
+    pausing = _Pausing(process, trace, limits.pause) if any(act.do == PAUSE for act in acts) else None
     while process.poll() is None:
-        now, sign = time.monotonic(), _read(live) + str(trace.stat().st_size if trace.exists() else 0).encode()
+        now, sign = time.monotonic(), _read(live) + str(_size(trace)).encode()
         if sign != seen:
             seen, alive_at = sign, now
             with suppress(ValueError):
@@ -143,14 +142,31 @@ def _watch(
             raise DrillError(f"the program made no call of its run for {limits.stall:g} s: --stall sets the limit")
         if now - limits.began > limits.timeout:
             raise DrillError(f"the drill took longer than {limits.timeout:g} s: --timeout sets the limit")
-        if pauses and _is_paused(trace):
-            paused_at = paused_at or now
-            if now - paused_at > limits.pause:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGCONT)
-        else:
-            paused_at = None
+        if pausing is not None:
+            pausing.look(now)
         time.sleep(_POLL_SECONDS)
+
+
+class _Pausing:
+    """Lets a process group go on some time after it has paused itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes], trace: Path, seconds: float) -> None:
+        self._process, self._trace, self._seconds = process, trace, seconds
+        self._size = 0
+        self._paused_at: float | None = None
+
+    def look(self, now: float) -> None:
+        """Sends SIGCONT if the time is over, and again until the process says that it goes on."""
+        if (size := _size(self._trace)) != self._size:
+            self._size = size
+            self._paused_at = now if _is_paused(self._trace) else None
+        if self._paused_at is not None and now - self._paused_at > self._seconds:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGCONT)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _read(file: Path) -> bytes:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from filecmp import cmp
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class RunRecord:
         return {
             name: path
             for name, path in found.items()
-            if "__pycache__" not in name and not (name in code and path.read_bytes() == code[name].read_bytes())
+            if "__pycache__" not in name and not (name in code and cmp(path, code[name], shallow=False))
         }
 
     @property

@@ -34,8 +34,8 @@ SAVES = f"""
 `published/`; `notes.txt`. Only one process at a time uses it. SIGINT (Ctrl-C) and SIGTERM are requests to stop; a
 second Ctrl-C ends the program at once, without a save. Delete the folder to start from the beginning.
 
-[`baton drill`](../how-to/prove-resume.md) runs the program in such folders, with and without interruptions, and compares
-them to the bit.
+[`baton drill`](../how-to/prove-resume.md) runs the program in such folders, with and without interruptions, and
+compares them to the bit.
 """
 VARIABLES = (
     ("BATON_SAVE_EVERY", "60s", "time between saves without a worker, such as `30s`, `5m`; `0`: a save at each step"),

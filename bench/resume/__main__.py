@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from baton.drill.files.readers import read_leaves
 from bench.figures import heading, table
@@ -48,12 +50,16 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Ran:
-    """A training that has come to its end. `lineage`: the batches that the final weights have seen, in their order."""
+    """A training that has come to its end. `lineage`: the batches that the final weights have seen, in their order.
+
+    `starts`: seconds from each start of a process to its first step. `step`: median seconds of a step.
+    """
 
     executed: int
     lineage: list[str]
     weights: dict[str, str]
-    seconds: float
+    starts: list[float]
+    step: float
 
 
 def interpreters() -> dict[str, str]:
@@ -68,7 +74,7 @@ def interpreters() -> dict[str, str]:
 def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
     """Run the program until it ends by itself. Each start before the last one is killed at a step."""
     folder.mkdir()
-    log, left, began = folder / "steps", [*kills, 0], time.monotonic()
+    log, began = folder / "steps", list[float]()
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
@@ -76,7 +82,8 @@ def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
         "BATON_RUN_DIR": str(folder / "run"),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    for at in left:
+    for at in [*kills, 0]:
+        began.append(time.monotonic())
         command = [python, "-m", f"bench.resume.{way.module}", *way.arguments]
         done = subprocess.run(
             command, cwd=folder, env={**environment, "KILL_AT": str(at)}, capture_output=True, text=True, check=False
@@ -85,34 +92,35 @@ def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
             raise SystemExit(
                 f"{way.name}: exit status {done.returncode} instead of a kill at {at}\n{done.stderr[-3000:]}"
             )
-    executed, lineage = _lineage(log)
     (final,) = folder.glob("final.*")
     weights = {name: leaf.digest for name, leaf in read_leaves(final).items()}
-    return Ran(executed, lineage, weights, time.monotonic() - began)
+    return _ran(began, [json.loads(line) for line in log.read_text().splitlines()], weights)
 
 
-def _lineage(log: Path) -> tuple[int, list[str]]:
-    executed, lineage = 0, list[str]()
-    for line in map(json.loads, log.read_text().splitlines()):
+def _ran(began: list[float], lines: list[dict[str, Any]], weights: dict[str, str]) -> Ran:
+    executed, lineage, firsts, steps = 0, list[str](), list[float](), list[float]()
+    for before, line in zip([{}, *lines], lines, strict=False):
         if "restored" in line:
             lineage = lineage[: line["restored"]]
-        else:
-            executed += 1
-            lineage.append(line["samples"])
-    return executed, lineage
+            continue
+        executed += 1
+        lineage.append(line["samples"])
+        (firsts if "restored" in before else steps).append(line["at"] - (0.0 if "restored" in before else before["at"]))
+    starts = [first - start for start, first in zip(began, firsts, strict=True)]
+    return Ran(executed, lineage, weights, starts, statistics.median(steps))
 
 
 def row(way: Way, python: str, folder: Path, kills: list[int]) -> list[str]:
     """The line of the table."""
-    whole = train(way, python, folder / "whole", [])
-    again = train(way, python, folder / "again", [])
-    killed = train(way, python, folder / "killed", kills)
-    same = "" if whole.weights == again.weights else " (not even without kills)"
+    whole, killed = train(way, python, folder / "whole", []), train(way, python, folder / "killed", kills)
+    equal, redone = killed.weights == whole.weights, killed.executed - whole.executed
+    varies = not equal and train(way, python, folder / "again", []).weights != whole.weights
     return [
         way.name,
-        str(killed.executed - whole.executed),
-        f"{killed.seconds - whole.seconds:.1f}",
-        ("yes" if killed.weights == whole.weights else "no") + same,
+        str(redone),
+        f"{redone * whole.step:.2f}",
+        f"{sum(killed.starts[1:]):.1f}",
+        ("yes" if equal else "no") + (" (not even without kills)" if varies else ""),
         _data(whole.lineage, killed.lineage),
     ]
 
@@ -155,7 +163,7 @@ def main() -> int:
     print(f"{TOTAL} steps in epochs of {PER_EPOCH}; SIGKILL at the steps {', '.join(map(str, kills))}\n")
     with tempfile.TemporaryDirectory(prefix="baton-resume-") as folder:
         found = list(rows(Path(folder), kills))
-    head = ("way", "steps redone", "seconds lost", "weights equal", "data of the final weights")
+    head = ("way", "steps redone", "their seconds", "seconds of starts", "weights equal", "data of the final weights")
     table(head, found)
     return int(any("Baton" in line[0] and line[3] != "yes" for line in found))
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from typing import Any
 
 EPOCHS, SAMPLES, BATCH = 6, 1024, 32
@@ -25,12 +26,12 @@ class Steps:
         """`restored`: the steps of the optimizer that are in the restored weights."""
         self._out = os.open(os.environ["STEPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._kill_at = int(os.environ.get("KILL_AT", "0"))
-        self._write({"restored": restored})
+        self._write({"restored": restored, "at": time.monotonic()})
 
     def done(self, place: int, samples: Any) -> None:
         """A step is done. `place`: steps from the beginning, as the program counts them. `samples`: of its batch."""
         digest = hashlib.sha256(repr([int(one) for one in samples]).encode()).hexdigest()[:12]
-        self._write({"place": place, "samples": digest})
+        self._write({"place": place, "samples": digest, "at": time.monotonic()})
         if place == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -26,10 +26,18 @@ class Record:
 
     name = ""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.arguments = [*arguments, *named.values()]
-        self.state: Any = None
-        self.items: list[Any] = []
+    arguments: list[Any]
+    state: Any
+    items: list[Any]
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Record:
+        """A pickle may make an object without a call of `__init__`."""
+        made = super().__new__(cls)
+        made.arguments, made.state, made.items = [*arguments, *named.values()], None, []
+        return made
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Nothing more."""
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

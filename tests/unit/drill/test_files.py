@@ -99,6 +99,20 @@ class Evil:
         return os.mkdir, (os.environ["EVIL"],)
 
 
+class Estimator:
+    def __init__(self) -> None:
+        self.weights = np.arange(3.0)
+
+
+def test_an_array_in_an_object_is_named(tmp_path: Path) -> None:
+    one, other = two(tmp_path)
+    model = Estimator()
+    (one / "a.pkl").write_bytes(pickle.dumps({"model": model}))
+    model.weights[1] = 7
+    (other / "a.pkl").write_bytes(pickle.dumps({"model": model}))
+    assert odd(one / "a.pkl", other / "a.pkl") == ["a.pkl: model.state.weights.state.4"]
+
+
 def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVIL", str(tmp_path / "made"))
     content = {"evil": Evil(), "order": OrderedDict(a=1), "queue": deque([1]), "set": {1, 2}, "array": np.arange(3)}

@@ -16,7 +16,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-resume bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos drill-campaign chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-resume bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -51,6 +51,9 @@ coverage: $(DEV) ## Coverage of lines and branches, including started processes 
 
 chaos: $(DEV) ## Kill N classifiers and N/4 programs at random points, compare bits: make chaos N=200 STORE=s3; SEED=... repeats
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(ARGS)
+
+drill-campaign: $(DEV) ## Drill ten planted faults and three correct programs with N seeds (N=20: 15 minutes)
+	$(BIN)/python -m tests.drill.campaign -n $(or $(N),20) $(ARGS)
 
 chaos-control: $(DEV) ## Kill, freeze, disconnect services, workers, Redis with 100 jobs: make chaos-control MINUTES=20; SEED=...
 	$(BIN)/python -m tests.control_plane.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from baton.program.drill.plan import KILL, PAUSE, SAVE, SAVE_COMMITTED, Act, Pla
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Gets the name of the run and its counts."""
+
+_MISSING = re.compile("No such file|FileNotFound|ModuleNotFound|does not exist")
 
 
 @dataclass
@@ -49,9 +52,9 @@ class Runs:
         attempt = self._attempt(record, 1, plan, hash_seed)
         record.attempts.append(attempt)
         if not (attempt.finished or (until is not None and attempt.killed)):
-            raise DrillError(
-                f"the program failed without any interruption: {_status(attempt)}\n{attempt.last_words()}{self._hint()}"
-            )
+            said = attempt.last_words()
+            hint = self._hint() if _MISSING.search(said) else ""
+            raise DrillError(f"the program failed without any interruption: {_status(attempt)}\n{said}{hint}")
         if not any(event["kind"] == "start" for event in attempt.events):
             raise DrillError(
                 f"the program did not call baton.init(), so there is nothing to drill\n{attempt.last_words()}"

@@ -1,8 +1,12 @@
-"""Keras: `model.fit` with BackupAndRestore. Argument: `epoch` (its default), or the number of batches between saves."""
+"""Keras: `model.fit` with BackupAndRestore, or `baton.keras.fit`: only that line differs.
+
+Argument: `epoch` (BackupAndRestore's default), the number of batches between its saves, or `baton`.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -38,11 +42,18 @@ class Shuffled(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
 
 
 class Told(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells of the steps. It comes after BackupAndRestore."""
+    """Tells of the steps. It comes after BackupAndRestore. It has no state: each attempt tells its own steps."""
 
     def __init__(self, data: Shuffled) -> None:
         super().__init__()
         self._data, self._epoch = data, 0
+
+    def get_state(self) -> dict[str, Any]:
+        """For Baton."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """For Baton."""
 
     def on_train_begin(self, logs: Any = None) -> None:
         """After the restore."""
@@ -63,8 +74,12 @@ class Told(keras.callbacks.Callback):  # type: ignore[misc]
 def main() -> None:
     """Train."""
     model, data, every = compiled(), Shuffled(), sys.argv[1]
-    backup = keras.callbacks.BackupAndRestore("backup", save_freq=every if every == "epoch" else int(every))
-    model.fit(data, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=[backup, Told(data)])
+    if every == "baton":
+        fit = import_module("baton.keras").fit
+        fit(model, data, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=[Told(data)])
+    else:
+        backup = keras.callbacks.BackupAndRestore("backup", save_freq=every if every == "epoch" else int(every))
+        model.fit(data, epochs=EPOCHS, verbose=0, shuffle=False, callbacks=[backup, Told(data)])
     save_weights(model, "final.npz")
 
 

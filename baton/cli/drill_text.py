@@ -10,6 +10,7 @@ from baton.domain.text import safe
 from baton.drill.compare import Comparison
 from baton.drill.diagnosis import Diagnosis
 from baton.drill.drill import EQUAL, NOT_DETERMINISTIC, Outcome, unreached
+from baton.program.drill.plan import TERM
 
 if TYPE_CHECKING:
     from baton.drill.classifier import ClassifierOutcome
@@ -62,6 +63,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
     yield f"seed {outcome.options.seed}: {'; '.join(done) or 'nothing was interrupted'}"
     if left := unreached(outcome):
         yield f"  not reached: {'; '.join(map(str, left))}"
+    if any(act.do == TERM and one.finished for one in outcome.broken.attempts for act in one.acts):
+        yield "a SIGTERM did not stop the program: call run.check() at the end of each step, after the save"
     runs = [outcome.whole, outcome.broken, *([outcome.again] if outcome.again else [])]
     yield f"seconds: {', '.join(f'{one.seconds:.1f} {one.name}' for one in runs)}"
     if not outcome.whole.published and not outcome.whole.arrays_in_the_working_folder:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from baton.drill.program import DrillError, Program, RunFolder
-from baton.program.drill.plan import PAUSE, Act, Plan
+from baton.program.drill.plan import KILL, PAUSE, TERM, Act, Plan
 from baton.program.protocol import EXIT_STOPPED
 from baton.system import parent_death
 
@@ -59,8 +59,9 @@ class Attempt:
 
     @property
     def killed(self) -> bool:
-        """Whether the drill has killed it."""
-        return self.status == -signal.SIGKILL and any(act.do == "kill" for act in self.acts)
+        """Whether a signal of the drill has ended it. A program without a handler also dies of a SIGTERM."""
+        own = {-int(signal.SIGKILL): KILL, -int(signal.SIGTERM): TERM}
+        return self.status in own and any(act.do == own[self.status] for act in self.acts)
 
     @property
     def finished(self) -> bool:

@@ -131,8 +131,8 @@ class _Looker:
 
 def _members_of(value: Any) -> Iterator[tuple[str, Any]]:
     """The members of a collection, or the attributes of an object."""
-    if isinstance(value, Mapping):
-        yield from ((str(key), value[key]) for key in [*value][:MEMBERS])
+    if isinstance(value, dict):
+        yield from ((str(key), one) for key, one in dict.items(value))
     elif isinstance(value, _SEQUENCES):
         yield from ((str(number), one) for number, one in enumerate(value))
     elif isinstance(value, types.GeneratorType):
@@ -178,6 +178,8 @@ def _generator(value: Any) -> tuple[list[bytes], str] | None:
         state = state or (_plain(value.get_state(legacy=False)) if hasattr(value, "get_state") else None)
     elif name == "torch._C.Generator":
         state = value.get_state().numpy().tobytes()
+    elif name.startswith("jax") and str(getattr(value, "dtype", "")).startswith("key<"):
+        state = sys.modules["jax"].random.key_data(value).tolist()
     return None if state is None else ([repr(state).encode()], name)
 
 

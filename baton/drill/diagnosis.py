@@ -9,7 +9,7 @@ from typing import Any
 
 from baton.drill import causes
 from baton.drill.causes import Cause
-from baton.drill.compare import CHECKPOINT, END, FINAL, SERIES, Comparison, Difference
+from baton.drill.compare import CHECKPOINT, FINAL, SERIES, Comparison, Difference
 from baton.drill.record import RunRecord, look_key
 from baton.program.drill.plan import PAUSE
 
@@ -92,17 +92,12 @@ def _not_deterministic(case: Case) -> Diagnosis:
         return Diagnosis(causes.UNSEEDED, tuple(said), True)
     if generators := [one for one in seen if one.kind == "generator"]:
         return Diagnosis(causes.UNSEEDED, (*said, f"{generators[0]} differs"), True)
-    names = [one.name for one in seen] + [one.name for one in case.repeat.differences]
-    for name in names:
-        if causes.CLOCK.fits(name):
-            return Diagnosis(causes.CLOCK, (*said, f"`{name}` differs between the two runs", *_list(seen)), True)
-    if any(causes.SCHEDULE.fits(name) for name in names) and not any(one.where == SERIES for one in _others(case)):
-        return Diagnosis(causes.CLOCK, (*said, *_list(seen)), True)
+    # A time that is only measured differs too, so a variable counts only if it is a rate.
+    clocks = [one.name for one in case.repeat.differences if one.step == first.step and causes.CLOCK.fits(one.name)]
+    rates = [one.name for one in seen if causes.SCHEDULE.fits(one.name)]
+    if clocks or rates:
+        return Diagnosis(causes.CLOCK, (*said, f"`{(clocks or rates)[0]}` differs", *_list(seen)), True)
     return Diagnosis(causes.NONDETERMINISTIC, (*said, *_list(seen)), True)
-
-
-def _others(case: Case) -> list[Difference]:
-    return [one for one in case.repeat.differences if not causes.SCHEDULE.fits(one.name) and one.step == END]
 
 
 def _between(one: RunRecord, other: RunRecord) -> Iterator[Seen]:

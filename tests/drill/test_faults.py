@@ -90,6 +90,14 @@ def test_a_generator_without_a_seed(tmp_path: Path) -> None:
     assert outcome.diagnosis.cause.code == "unseeded_generator"
 
 
+def test_a_program_whose_computation_varies(tmp_path: Path) -> None:
+    step = "import os, time\nstart = time.time()" + STEP + "    weights += 1e-12 * os.getpid()\n"
+    outcome = drilled(tmp_path / "runs", "train.py", code=written(tmp_path / "code", train=BEGIN + step + END), kills=2)
+    assert outcome.verdict == NOT_DETERMINISTIC
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.cause.code == "nondeterministic"
+
+
 def test_a_measured_time_can_be_left_out(tmp_path: Path) -> None:
     step = STEP.replace('"loss": loss', '"loss": loss, "step_seconds": time.monotonic()')
     code = written(tmp_path / "code", train="import time\n" + BEGIN + step + END)

@@ -9,12 +9,12 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -56,14 +56,14 @@ WAYS = (
 class Ran:
     """A training that has come to its end. `lineage`: the batches that the final weights have seen, in their order.
 
-    `starts`: seconds from each start of a process to its first step. `step`: median seconds of a step.
+    `step`: median seconds of a step. `cpu`: CPU seconds of all its processes, which other load changes little.
     """
 
     executed: int
     lineage: list[str]
     weights: dict[str, str]
-    starts: list[float]
     step: float
+    cpu: float
 
 
 def interpreters() -> dict[str, str]:
@@ -78,7 +78,7 @@ def interpreters() -> dict[str, str]:
 def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
     """Run the program until it ends by itself. Each start before the last one is killed at a step."""
     folder.mkdir()
-    log, began = folder / "steps", list[float]()
+    log, before = folder / "steps", _cpu()
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
@@ -92,7 +92,6 @@ def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
         plan.write(folder / "plan")
         environment[DRILL_VARIABLE] = str(folder / "plan")
     for at in [*kills, 0]:
-        began.append(time.monotonic())
         command = [python, "-m", f"bench.resume.{way.module}", *way.arguments]
         done = subprocess.run(
             command, cwd=folder, env={**environment, "KILL_AT": str(at)}, capture_output=True, text=True, check=False
@@ -103,20 +102,25 @@ def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
             )
     (final,) = folder.glob("final.*")
     weights = {name: leaf.digest for name, leaf in read_leaves(final).items()}
-    return _ran(began, [json.loads(line) for line in log.read_text().splitlines()], weights)
+    return _ran([json.loads(line) for line in log.read_text().splitlines()], weights, _cpu() - before)
 
 
-def _ran(began: list[float], lines: list[dict[str, Any]], weights: dict[str, str]) -> Ran:
-    executed, lineage, firsts, steps = 0, list[str](), list[float](), list[float]()
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _ran(lines: list[dict[str, Any]], weights: dict[str, str], cpu: float) -> Ran:
+    executed, lineage, steps = 0, list[str](), list[float]()
     for before, line in zip([{}, *lines], lines, strict=False):
         if "restored" in line:
             lineage = lineage[: line["restored"]]
             continue
         executed += 1
         lineage.append(line["samples"])
-        (firsts if "restored" in before else steps).append(line["at"] - (0.0 if "restored" in before else before["at"]))
-    starts = [first - start for start, first in zip(began, firsts, strict=True)]
-    return Ran(executed, lineage, weights, starts, statistics.median(steps))
+        if "restored" not in before:
+            steps.append(line["at"] - before["at"])
+    return Ran(executed, lineage, weights, statistics.median(steps), cpu)
 
 
 def row(way: Way, python: str, folder: Path, kills: list[int]) -> list[str]:
@@ -128,7 +132,7 @@ def row(way: Way, python: str, folder: Path, kills: list[int]) -> list[str]:
         way.name,
         str(redone),
         f"{redone * whole.step:.2f}",
-        f"{sum(killed.starts[1:]):.1f}",
+        f"{killed.cpu - whole.cpu:.1f}",
         ("yes" if equal else "no") + (" (not even without kills)" if varies else ""),
         _data(whole.lineage, killed.lineage),
     ]
@@ -138,8 +142,8 @@ def _data(planned: list[str], used: list[str]) -> str:
     if planned == used:
         return "each batch once, in order"
     more = len(used) - len(planned)
-    if more > 0:
-        return f"{more} batches too many"
+    if more:
+        return f"{abs(more)} batches too {'many' if more > 0 else 'few'}"
     first = next(k for k, (one, other) in enumerate(zip(planned, used, strict=True)) if one != other)
     again = sum(used.count(one) - planned.count(one) for one in {*used} if used.count(one) > planned.count(one))
     return f"another order from step {first + 1} on; {again} batches repeat earlier ones"
@@ -153,11 +157,11 @@ def kill_steps(seed: int) -> list[int]:
     return [draw.choice(steps) for steps in free]
 
 
-def rows(folder: Path, kills: list[int]) -> Iterator[list[str]]:
-    """All lines, as they are measured."""
+def rows(folder: Path, kills: list[int], only: str) -> Iterator[list[str]]:
+    """The lines of the ways whose name has this text, as they are measured."""
     pythons = interpreters()
     for number, way in enumerate(WAYS):
-        if way.framework in pythons and (way.name != FIT or find_spec("baton.keras") is not None):
+        if only in way.name and way.framework in pythons and (way.name != FIT or find_spec("baton.keras") is not None):
             (folder / str(number)).mkdir()
             yield row(way, pythons[way.framework], folder / str(number), kills)
 
@@ -166,13 +170,14 @@ def main() -> int:
     """Measure, print, and return the exit status: 1 if a program with Baton does not end with equal weights."""
     parser = argparse.ArgumentParser(prog="make bench-resume", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the kills (%(default)s)")
+    parser.add_argument("--only", default="", help="measure only the ways whose name has this text")
     options = parser.parse_args()
     kills = kill_steps(options.seed)
     heading("ways to resume a training, under the same kills")
     print(f"{TOTAL} steps in epochs of {PER_EPOCH}; SIGKILL at the steps {', '.join(map(str, kills))}\n")
     with tempfile.TemporaryDirectory(prefix="baton-resume-") as folder:
-        found = list(rows(Path(folder), kills))
-    head = ("way", "steps redone", "their seconds", "seconds of starts", "weights equal", "data of the final weights")
+        found = list(rows(Path(folder), kills, options.only))
+    head = ("way", "steps redone", "their seconds", "CPU seconds lost", "weights equal", "data of the final weights")
     table(head, found)
     return int(any("baton" in line[0] and line[4] != "yes" for line in found))
 

@@ -47,6 +47,7 @@ class Told(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, data: Shuffled) -> None:
         super().__init__()
         self._data, self._epoch = data, 0
+        self._steps: Steps | None = None
 
     def get_state(self) -> dict[str, Any]:
         """For Baton."""
@@ -55,19 +56,15 @@ class Told(keras.callbacks.Callback):  # type: ignore[misc]
     def set_state(self, state: dict[str, Any]) -> None:
         """For Baton."""
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """After the restore."""
-        del logs
-        self._steps = Steps(int(self.model.optimizer.iterations))
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keep the epoch."""
         del logs
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """A step is done, and perhaps saved."""
+        """A step is done, and perhaps saved. Before the first one, all was restored."""
         del logs
+        self._steps = self._steps or Steps(int(self.model.optimizer.iterations) - 1)
         self._steps.done(self._epoch * PER_EPOCH + batch + 1, self._data.chosen(batch))
 
 

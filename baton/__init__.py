@@ -71,7 +71,13 @@ _MODULES = {
 }
 
 
+_PACKAGES = ("data",)
+"""Packages that `import baton` does not load: they need NumPy or a framework."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"baton.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module 'baton' has no attribute {name!r}; its names are {', '.join(__all__)}")
     value = getattr(import_module(_MODULES[name]), name)

@@ -21,7 +21,7 @@ class IndexedBatches(Batches):
 
     resumes = "index"
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         samples: Samples,
         *,

@@ -12,7 +12,7 @@ from baton.data.trees import stacked
 from baton.program.errors import ProgramError
 
 
-def batches(  # noqa: PLR0913
+def batches(
     source: Any,
     *,
     batch_size: int | None = None,

@@ -68,6 +68,19 @@ def read_tree(folder: Path, name: str) -> Any:
         raise ProgramError(f"the save has no readable {name}.json and {name}.npz: {error}") from error
 
 
+def can_be_stored(tree: Any) -> bool:
+    """Whether `write_tree` takes the tree.
+
+    >>> can_be_stored({"wait": 3, "best": [1.5]}), can_be_stored({"optimizer": object()})
+    (True, False)
+    """
+    try:
+        _encoded(tree, "", {})
+    except (ProgramError, RecursionError):
+        return False
+    return True
+
+
 def _encoded(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value

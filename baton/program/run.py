@@ -213,6 +213,11 @@ class Run:
         """Whether the run must stop. `check` raises Stopped after the next save."""
         return self._control.stop is not None
 
+    @property
+    def closed(self) -> bool:
+        """Whether the run cannot be used any more."""
+        return bool(self._unusable)
+
     def publish(self, name: str, path: str | os.PathLike[str]) -> None:
         """Makes a copy of the file an artifact of the job with this name. A later file replaces it.
 

@@ -28,7 +28,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "SwapEMAWeights": ("_ema_weights_in_model",),
     "TensorBoard": ("_global_train_batch", "_global_test_batch", "_train_accumulated_time"),
-    **dict.fromkeys(("LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor", "TerminateOnNaN"), ()),
+    **dict.fromkeys(
+        ("LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor", "TerminateOnNaN"), ()
+    ),
     "CSVLogger": (),
 }
 """Keras's own callbacks: the attributes that change. Their settings are those of the running program."""

@@ -36,7 +36,9 @@ def tracked(model: Any) -> list[Any]:
 def _optimizers(model: Any) -> Iterator[Any]:
     """The compiled optimizer, and those that a model with its own `compile` has as attributes."""
     for value in [model.optimizer, *vars(model).values()]:
-        for one in value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,):
+        for one in (
+            value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,)
+        ):
             if isinstance(one, keras.optimizers.Optimizer):
                 yield one
 

@@ -56,6 +56,6 @@ def before_worker(given: Callable[[int], object] | None) -> Callable[[int], None
 def _begin_worker(given: Callable[[int], object] | None, number: int) -> None:
     information = get_worker_info()
     # The script expects its own data set there, not the one of the batches. The object refuses assignments.
-    vars(information)["dataset"] = information.dataset.dataset
+    object.__setattr__(information, "dataset", information.dataset.dataset)
     if given is not None:
         given(number)

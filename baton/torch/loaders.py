@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import zlib
 from abc import ABC, abstractmethod
@@ -180,15 +181,6 @@ class _Drawing:
             self.states = host_states()
         return batches
 
-    def given(self, batches: Iterator[Any]) -> Generator[Any, None, None]:
-        """The batches that are left."""
-        while True:
-            try:
-                batch = self.next(batches)
-            except StopIteration:
-                return
-            yield batch
-
 
 class _ByReplay(_LoaderSource):
     """A DataLoader of an iterable data set: the batches before the position are loaded again."""
@@ -196,15 +188,19 @@ class _ByReplay(_LoaderSource):
     resumes = "replay"
 
     def _made(self, epoch: int, start: int) -> Generator[Any, None, None]:
-        drawing = _Drawing()
-        batches = drawing.given(drawing.begin(self._seed, epoch, self._loader))
-        began = time.monotonic()
-        for index in range(start):
-            if next(batches, self) is self:
-                raise ProgramError(f"data: epoch {epoch} ends after {index} batches, and had {start} before the save")
-        if start and self.note is not None:
-            self.note(f"loading {start} batches of epoch {epoch} again took {time.monotonic() - began:.1f} s")
-        yield from batches
+        drawing, began = _Drawing(), time.monotonic()
+        batches = drawing.begin(self._seed, epoch, self._loader)
+        for index in itertools.count():
+            if start and index == start and self.note is not None:
+                self.note(f"loading {start} batches of epoch {epoch} again took {time.monotonic() - began:.1f} s")
+            try:
+                batch = drawing.next(batches)
+            except StopIteration:
+                if index >= start:
+                    return
+                raise ProgramError(f"data: epoch {epoch} ends after {index} batches; {start} were saved") from None
+            if index >= start:
+                yield batch
 
 
 class _ByState(_LoaderSource):
@@ -215,35 +211,68 @@ class _ByState(_LoaderSource):
     def __init__(self, loader: Any, seed: int) -> None:
         super().__init__(loader, seed)
         self._drawing = _Drawing()
+        self._batches: Iterator[Any] | None = None
         self._restored: dict[str, Any] | None = None
         self._noted = False
 
     def _made(self, epoch: int, start: int) -> Generator[Any, None, None]:
         restored, self._restored = self._restored, None
-        batches = self._drawing.begin(self._seed, epoch, self._loader)
+        if restored is not None and start and restored["ended"]:
+            return
+        self._batches = self._drawing.begin(self._seed, epoch, self._loader)
         if restored is not None and start:
             self._drawing.states = restored["drawing"]
+        self._tell()
+        while self._batches is not None:
+            try:
+                batch = self._drawing.next(self._batches)
+            except StopIteration:
+                self._batches = None
+                return
+            yield batch
+
+    def state(self) -> dict[str, Any]:
+        """The position, and the state of the loader.
+
+        Raises:
+            ProgramError: the loader has more batches than its length, or its state has what a save cannot hold.
+        """
+        self._end_if_at_its_length()
+        own = to_host(self._loader.state_dict(), "data")
+        ended = self._batches is None
+        return {**super().state(), "loader": own, "drawing": self._drawing.states, "ended": ended}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Give the loader its state."""
+        super().restore(state)
+        self._loader.load_state_dict(from_host(state["loader"], None, "data"))
+        self._drawing.states = state["drawing"]
+        self._restored = state
+        if state["ended"]:
+            with apart():
+                iter(self._loader)  # takes the state of an epoch that has ended, so that the next one begins
+
+    def _end_if_at_its_length(self) -> None:
+        # Many loaders begin the next epoch if their state is at the end of one. So a state at the end must be known.
+        try:
+            at_its_length = self._batches is not None and self._position[1] >= len(self)
+        except TypeError:
+            return
+        if at_its_length and self._batches is not None:
+            try:
+                self._drawing.next(self._batches)
+            except StopIteration:
+                self._batches = None
+                return
+            raise ProgramError(f"data: the loader has more than the {len(self)} batches that its length says")
+
+    def _tell(self) -> None:
         if getattr(self._loader, "num_workers", 0) and self.note is not None and not self._noted:
             self._noted = True
             self.note(
                 "what the workers of this loader draw at random is not part of its state: a run that continues inside "
                 "an epoch draws other numbers. A DataLoader of a map-style data set has no such limit"
             )
-        yield from self._drawing.given(batches)
-
-    def state(self) -> dict[str, Any]:
-        """The position, and the state of the loader."""
-        own = to_host(self._loader.state_dict(), "data")
-        return {**super().state(), "loader": own, "drawing": self._drawing.states}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Give the loader its state."""
-        super().restore(state)
-        self._loader.load_state_dict(from_host(state["loader"], None, "data"))
-        self._restored = state
-        if not state["index"]:
-            with apart():
-                iter(self._loader)  # takes the state of an epoch that has ended, so that the next one begins
 
 
 @contextmanager

@@ -192,7 +192,7 @@ class Training(ABC):
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """`run.log` at this step."""
-        self._run.log(metrics, step=self.step if self._in_step else max(0, self.step - 1))
+        self._run.log(_detached(metrics), step=self.step if self._in_step else max(0, self.step - 1))
 
     def row(self, metrics: Mapping[str, Any]) -> None:
         """Adds the row of this epoch to the history: `run.epoch`. They are the metrics of the next save, too.
@@ -202,8 +202,9 @@ class Training(ABC):
         """
         if self._loop != EPOCHS:
             raise ProgramError("row: the loop has no epochs; use run.epoch(metrics, epoch=..., step=...)")
-        self._run.epoch(metrics, epoch=self._offset + self.epoch + 1, step=self.step + self._in_step)
-        self._metrics = {name: float(value) for name, value in metrics.items()}
+        found = _detached(metrics)
+        self._run.epoch(found, epoch=self._offset + self.epoch + 1, step=self.step + self._in_step)
+        self._metrics = {name: float(value) for name, value in found.items()}
 
     def _enter(self, loop: str, number: int) -> None:
         self._phase += 1
@@ -287,6 +288,11 @@ class Training(ABC):
             write=partial(_write, tree=tree),
             waited=time.monotonic() - began,
         )
+
+
+def _detached(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    # PyTorch warns if a tensor that requires a gradient becomes a number.
+    return {name: value.detach() if hasattr(value, "detach") else value for name, value in metrics.items()}
 
 
 def _write(folder: Path, tree: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import nullcontext
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 from baton.torch.random_states import apart, seed_host
 
@@ -53,9 +54,31 @@ def before_worker(given: Callable[[int], object] | None) -> Callable[[int], None
     return functools.partial(_begin_worker, given)
 
 
+@contextmanager
+def workers_outlast_interrupts(loader: Any) -> Iterator[None]:
+    """Workers that a DataLoader starts in the block ignore Ctrl-C, which reaches all processes of a terminal.
+
+    PyTorch's workers would end, and the loop could not reach its next save.
+    """
+    if not isinstance(loader, DataLoader):
+        yield
+        return
+    given = loader.worker_init_fn
+    loader.worker_init_fn = functools.partial(_ignore_interrupts, given)
+    try:
+        yield
+    finally:
+        loader.worker_init_fn = given
+
+
 def _begin_worker(given: Callable[[int], object] | None, number: int) -> None:
     information = get_worker_info()
     # The script expects its own data set there, not the one of the batches. The object refuses assignments.
     object.__setattr__(information, "dataset", information.dataset.dataset)
+    _ignore_interrupts(given, number)
+
+
+def _ignore_interrupts(given: Callable[[int], object] | None, number: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if given is not None:
         given(number)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from baton.adapters.batch_source import BatchSource
 from baton.program.errors import ProgramError
-from baton.torch.fetching import SampleReader, as_it_is, before_worker
+from baton.torch.fetching import SampleReader, as_it_is, before_worker, workers_outlast_interrupts
 from baton.torch.random_states import apart, host_states, seed_host, set_host_states
 from baton.torch.tensors import from_host, to_host
 
@@ -176,7 +176,7 @@ class _Drawing:
 
     def begin(self, seed: tuple[int, ...], epoch: int, loader: Any) -> Iterator[Any]:
         """An iterator over the loader for this epoch."""
-        with _seeded(loader, *seed, epoch, WORKERS):
+        with _seeded(loader, *seed, epoch, WORKERS), workers_outlast_interrupts(loader):
             batches: Iterator[Any] = iter(loader)
             self.states = host_states()
         return batches

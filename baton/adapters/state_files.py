@@ -6,6 +6,7 @@ Nothing is pickled: a file cannot run code when it is read. NumPy is the only pa
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import zipfile
@@ -79,6 +80,41 @@ def can_be_stored(tree: Any) -> bool:
     except (ProgramError, RecursionError):
         return False
     return True
+
+
+def as_json(tree: Any, name: str) -> Any:
+    """The same tree as one JSON value, for a cursor: its arrays are text in it. For small trees only.
+
+    Raises:
+        ProgramError: as `write_tree`.
+
+    >>> from_json(as_json({"key": np.arange(2), 7: (1, b"x")}, "state"))
+    {'key': array([0, 1]), 7: (1, b'x')}
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    rest = _encoded(tree, name, arrays)
+    return {"tree": rest, "arrays": {key: _as_text(array) for key, array in arrays.items()}}
+
+
+def from_json(value: Any) -> Any:
+    """The tree that `as_json` made a JSON value of.
+
+    Raises:
+        ProgramError: the value is not of this form.
+    """
+    try:
+        arrays = {key: np.load(io.BytesIO(base64.b64decode(text))) for key, text in value["arrays"].items()}
+        return _decoded(value["tree"], arrays)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProgramError(f"the cursor has a state that cannot be read: {error}") from error
+
+
+def _as_text(array: NDArray[Any]) -> str:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return base64.b64encode(file.getvalue()).decode()
+
+
 
 
 def _encoded(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""`baton.data.batches`: batches whose order is a function of a seed, so that a loop continues in the middle of an epoch.
+"""`baton.data.batches`: batches in an order that is a function of a seed. A loop continues in the middle of an epoch.
 
 It needs NumPy. It reads arrays, map-style data sets, Grain's, Keras's, and iterators.
 """

@@ -5,77 +5,90 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
-
 from baton.data.batches import Batches
-from baton.data.permutation import ORDER, Indices, Permutation
-from baton.data.seeds import generator
-from baton.data.sources import Samples
-from baton.data.trees import stacked
+from baton.data.making import Maker
+from baton.data.processes import Processes
+from baton.data.threads import in_threads
 
-Transform = Callable[[Any, np.random.Generator], Any]
+DIFFERS = (
+    "the source does not give the same sample for the same index. It has changed, or it draws random numbers that are "
+    "no function of the seed: use `transform(sample, rng)` for what is random, or `processes` instead of `threads`"
+)
 
 
 class IndexedBatches(Batches):
-    """Batches of samples with indices."""
+    """Batches that reach a position at once.
+
+    `threads`, `processes`: how many make batches ahead; without them, each batch is made when it is needed. `ahead`:
+    how many batches are made before their turn.
+    """
 
     resumes = "index"
 
     def __init__(
         self,
-        samples: Samples,
+        maker: Maker,
         *,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        drop_remainder: bool,
-        transform: Transform | None,
-        collate: Callable[[list[Any]], Any],
+        threads: int,
+        processes: int,
+        ahead: int,
+        strict: bool,
         note: Callable[[str], object] | None,
     ) -> None:
-        super().__init__(note)
-        self._samples = samples
-        self._size, self._batch_size = len(samples), batch_size
-        self._seed, self._shuffle, self._drop_remainder = seed, shuffle, drop_remainder
-        self._transform, self._collate = transform, collate
-        self._order: tuple[int, Permutation] | None = None
+        super().__init__(strict=strict, note=note)
+        self._maker = maker
+        self._threads, self._processes, self._ahead = threads, processes, ahead
+        self._running: Processes | None = None
 
     def __len__(self) -> int:
-        whole, rest = divmod(self._size, self._batch_size)
-        return whole + (rest > 0 and not self._drop_remainder)
+        return len(self._maker.plan)
 
     def identity(self) -> dict[str, Any]:
         """What decides the order."""
-        return {
-            "samples": self._size,
-            "batch_size": self._batch_size,
-            "seed": self._seed,
-            "order": ORDER if self._shuffle else "as it is",
-            "drop_remainder": self._drop_remainder,
-        }
+        return self._maker.plan.identity()
 
-    def _made(self, epoch: int, start: int) -> Generator[Any, None, None]:
-        order = self._order_of(epoch)
-        for index in range(start, len(self)):
-            yield self._batch(epoch, order(self._positions(index)))
+    def close(self) -> None:
+        """End the open epoch, its threads, and the processes."""
+        super().close()
+        self._end_processes()
 
-    def _positions(self, index: int) -> Indices:
-        first = index * self._batch_size
-        return np.arange(first, min(first + self._batch_size, self._size))
+    def _made(self, epoch: int, start: int, expected: int | None) -> Generator[Any, None, None]:
+        first = start - 1 if expected is not None and start > 0 else start
+        made = self._from_processes(epoch, first) if self._processes else self._here(epoch, first)
+        try:
+            if first < start:
+                self._compare(next(made), expected, DIFFERS)
+            yield from made
+        finally:
+            made.close()
 
-    def _order_of(self, epoch: int) -> Callable[[Indices], Indices]:
-        return Permutation(self._size, seed=self._seed, epoch=epoch) if self._shuffle else lambda positions: positions
+    def _here(self, epoch: int, start: int) -> Generator[Any, None, None]:
+        maker = self._maker
+        maker.begin(epoch)
+        indices = range(start, len(self))
+        if self._threads:
+            arguments = ((epoch, maker.plan.indices(epoch, index)) for index in indices)
+            yield from in_threads(maker.beside_others, arguments, threads=self._threads, ahead=self._ahead)
+        else:
+            for index in indices:
+                yield maker.alone(epoch, index)
 
-    def _batch(self, epoch: int, indices: Indices) -> Any:
-        if self._transform is None and self._collate is stacked:
-            batch = self._samples.batch(indices)
-            if batch is not None:
-                return batch
-        samples = self._samples.samples(indices)
-        if self._transform is not None:
-            transform = self._transform
-            samples = [
-                transform(sample, generator(self._seed, epoch, int(index)))
-                for sample, index in zip(samples, indices, strict=True)
-            ]
-        return self._collate(samples)
+    def _from_processes(self, epoch: int, start: int) -> Generator[Any, None, None]:
+        running = self._running
+        if running is None or running.next_position != (epoch, start):
+            self._end_processes()
+            running = Processes(self._maker, epoch, start, processes=self._processes, ahead=self._ahead)
+            self._running = running
+        complete = False
+        try:
+            for _ in range(start, len(self)):
+                yield next(running)
+            complete = True
+        finally:
+            if not complete:
+                self._end_processes()
+
+    def _end_processes(self) -> None:
+        if self._running is not None:
+            self._running.close()
+            self._running = None

@@ -1,4 +1,4 @@
-"""Keyed permutations of 0 … size - 1 that need no memory: any part of a shuffled order can be computed alone.
+"""Keyed permutations of 0 … size - 1 that need no memory: each part of a shuffled order can be computed alone.
 
 Beyond `SMALL`, the permutation is a Feistel network on the next power of two, with cycle walking for what is outside.
 Black and Rogaway, "Ciphers with Arbitrary Finite Domains" (CT-RSA 2002), show that this permutes any range. Mitchell,
@@ -25,6 +25,9 @@ SMALL = 2**16
 """Sizes whose order is sorted and kept: half a MiB."""
 LARGEST = 2**62
 ROUNDS = 8
+"""Four already pass the statistics that tests/data/test_permutation.py makes of this number; three do not."""
+PART = 4096
+"""Positions that are computed together: one alone costs as much as a thousand."""
 
 Indices = NDArray[np.int64]
 _Words = NDArray[np.uint64]
@@ -33,29 +36,36 @@ _Words = NDArray[np.uint64]
 class Permutation:
     """A random order of 0 … size - 1, for this seed and epoch.
 
-    >>> Permutation(10**12, seed=7, epoch=0)(np.arange(3))
+    >>> Permutation(10**12, seed=7, epoch=0).part(0, 3)
     array([198698773413, 693991695259, 583660139444])
-    >>> sorted(Permutation(5, seed=7, epoch=0)(np.arange(5)).tolist())
+    >>> sorted(Permutation(5, seed=7, epoch=0).part(0, 5).tolist())
     [0, 1, 2, 3, 4]
     """
 
     def __init__(self, size: int, *, seed: int, epoch: int) -> None:
-        self._size = np.uint64(size)
+        self._size = size
         self._keys = key("order", seed, epoch, words=ROUNDS)
-        self._sorted = np.argsort(_random(size, self._keys), kind="stable") if size <= SMALL else None
         bits = (size - 1).bit_length()
         self._low, self._high = np.uint64(bits // 2), np.uint64(bits - bits // 2)
+        self._first = 0
+        self._part = np.empty(0, np.int64)
+        if size <= SMALL:
+            self._part = np.argsort(_random(size, self._keys), kind="stable")
 
-    def __call__(self, positions: Indices) -> Indices:
-        """What is at these positions of the order."""
-        if self._sorted is not None:
-            return self._sorted[positions]
-        values = self._encrypted(positions.astype(np.uint64))
-        outside = np.flatnonzero(values >= self._size)
+    def part(self, first: int, stop: int) -> Indices:
+        """What is at the positions from `first` to `stop`, without `stop`."""
+        if not self._first <= first <= stop <= self._first + len(self._part):
+            end = min(max(stop, first + PART), self._size)
+            self._first, self._part = first, self._permuted(np.arange(first, end, dtype=np.uint64))
+        return self._part[first - self._first : stop - self._first]
+
+    def _permuted(self, positions: _Words) -> Indices:
+        values, size = self._encrypted(positions), np.uint64(self._size)
+        outside = np.flatnonzero(values >= size)
         while len(outside):  # on average less than once a value: at least half of the domain is inside
             walked = self._encrypted(values[outside])
             values[outside] = walked
-            outside = outside[walked >= self._size]
+            outside = outside[walked >= size]
         return values.astype(np.int64)
 
     def _encrypted(self, values: _Words) -> _Words:

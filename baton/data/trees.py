@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from baton.program.errors import ProgramError
+
 CHECKED_VALUES = 4096
-"""Values of each array of a batch that its checksum reads: it has to cost little beside a step."""
+"""Values of each array of a batch that its checksum reads, all over the array: it has to cost little beside a step."""
 
 
 def mapped(function: Callable[..., Any], *trees: Any) -> Any:
@@ -44,29 +47,55 @@ def leaves(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def is_array(leaf: Any) -> bool:
-    """Whether it has rows that can be taken by their indices: arrays of NumPy, JAX, TensorFlow and torch."""
-    return bool(getattr(leaf, "shape", ())) and (hasattr(leaf, "__array__") or isinstance(leaf, np.ndarray))
+    """Whether it has rows that can be taken by their indices: an array of NumPy, JAX, TensorFlow, torch, h5py…"""
+    shape = getattr(leaf, "shape", None)
+    return shape is not None and len(shape) > 0 and hasattr(leaf, "__array__")
 
 
-def stacked(samples: list[Any]) -> Any:
+def stacked(samples: list[Any], place: str = "batch") -> Any:
     """A batch of the samples: arrays and numbers are stacked, torch tensors stay such, text is put into a list.
+
+    Raises:
+        ProgramError: the samples have different forms or shapes.
 
     >>> stacked([{"x": np.arange(2), "name": "a"}, {"x": np.arange(2), "name": "b"}])
     {'x': array([[0, 1],
            [0, 1]]), 'name': ['a', 'b']}
     """
-    return mapped(_stack, *samples)
-
-
-def _stack(*values: Any) -> Any:
-    first = values[0]
+    first = samples[0]
+    if isinstance(first, Mapping):
+        _same_form(place, samples, lambda one: isinstance(one, Mapping) and one.keys() == first.keys())
+        return {key: stacked([one[key] for one in samples], f"{place}.{key}") for key in first}
+    if isinstance(first, tuple) or (isinstance(first, list) and not _is_row(first)):
+        _same_form(place, samples, lambda one: isinstance(one, type(first)) and len(one) == len(first))
+        parts = [stacked([one[k] for one in samples], f"{place}.{k}") for k in range(len(first))]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
     if isinstance(first, str | bytes) or first is None:
-        return list(values)
-    if type(first).__module__ == "torch":
-        import torch
+        return list(samples)
+    try:
+        if type(first).__module__ == "torch":
+            import torch
 
-        return torch.stack(values)
-    return np.stack([np.asarray(value) for value in values])
+            return torch.stack(samples)
+        return np.stack([np.asarray(one) for one in samples])
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ProgramError(
+            f"{place}: the samples of a batch cannot be stacked ({error}). Give them the same shape in `transform`, or "
+            "pass `collate`, which makes a batch of a list of samples"
+        ) from error
+
+
+def _same_form(place: str, samples: list[Any], same: Callable[[Any], bool]) -> None:
+    if not all(map(same, samples)):
+        raise ProgramError(
+            f"{place}: the samples of a batch have different keys or lengths. Make them equal in `transform`, or pass "
+            "`collate`, which makes a batch of a list of samples"
+        )
+
+
+def _is_row(values: list[Any]) -> bool:
+    """A list of numbers is a row of an array; a list of arrays is a tree, as Keras has it."""
+    return all(isinstance(one, Number) or (isinstance(one, list) and _is_row(one)) for one in values)
 
 
 def checksum(batch: Any) -> int:
@@ -77,18 +106,21 @@ def checksum(batch: Any) -> int:
     """
     found = 0
     for place, leaf in leaves(batch):
-        found = zlib.crc32(place.encode(), found)
-        found = zlib.crc32(_some_bytes(leaf), found)
+        found = zlib.crc32(_some_bytes(leaf), zlib.crc32(place.encode(), found))
     return found
 
 
 def _some_bytes(leaf: Any) -> bytes:
-    if not is_array(leaf):
-        return repr(leaf).encode() if isinstance(leaf, str | bytes | int | float | bool | None) else b""
+    if isinstance(leaf, str | bytes | int | float | None):
+        return repr(leaf).encode()
+    if not is_array(leaf) and not isinstance(leaf, np.generic):
+        return b""
     form = f"{tuple(leaf.shape)} {leaf.dtype}".encode()
-    if getattr(getattr(leaf, "device", None), "type", "cpu") != "cpu":  # a torch tensor on a GPU: reading it would wait
+    # A torch tensor on a GPU is not read: that would wait for the GPU.
+    if getattr(getattr(leaf, "device", None), "type", "cpu") != "cpu":
         return form
-    values = np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf).reshape(-1)
-    if values.dtype.hasobject:
+    try:
+        values = np.asarray(leaf.detach() if hasattr(leaf, "detach") else leaf).reshape(-1)
+    except TypeError:  # a type of torch that NumPy does not have, such as bfloat16
         return form
-    return form + values[:: max(1, values.size // CHECKED_VALUES)].tobytes()
+    return form if values.dtype.hasobject else form + values[:: max(1, values.size // CHECKED_VALUES)].tobytes()

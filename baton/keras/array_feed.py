@@ -11,7 +11,7 @@ from keras.src.trainers.data_adapters import array_slicing
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from baton.data.permutation import ORDER, Indices, Permutation
-from baton.keras.feeds import to_the_device
+from baton.keras.feeds import check_same, to_the_device
 from baton.keras.support import on_jax
 
 BATCHES_A_BLOCK = 64
@@ -29,7 +29,8 @@ class ArrayFeed:
         self._pass = adapter.num_batches
         self._seed, self._shuffle = seed, shuffle
         self._order: tuple[int, Permutation] | None = None
-        self.steps: int = steps or self._pass
+        self.steps: int | None = steps or self._pass
+        self._epoch_steps: int = self.steps
         target = "jax" if on_jax() else "tensorflow"
         self._inputs = array_slicing.convert_to_sliceable(adapter._inputs, target_backend=target)
         self._current: Iterator[Indices] = iter(())
@@ -59,7 +60,8 @@ class ArrayFeed:
         return {"samples": self._size, "batch_size": self._batch_size, "seed": self._seed, "order": self._name()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing: the order is a function of the epoch."""
+        """Check that the order is the same: it is a function of the epoch."""
+        check_same(state, self.state())
 
     def close(self) -> None:
         """Nothing: what TensorFlow reads ahead ends with its iterator."""
@@ -69,7 +71,7 @@ class ArrayFeed:
 
     def _indices(self, epoch: int, start: int) -> Iterator[Indices]:
         """The indices of the samples of each batch."""
-        for number in range(epoch * self.steps + start, (epoch + 1) * self.steps):
+        for number in range(epoch * self._epoch_steps + start, (epoch + 1) * self._epoch_steps):
             round_, batch = divmod(number, self._pass)
             first = batch * self._batch_size
             positions = np.arange(first, min(first + self._batch_size, self._size))

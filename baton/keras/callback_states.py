@@ -63,7 +63,7 @@ class CallbackStates:
         states = [{"kind": _kind(one), **self._state(k, one, left_out)} for k, one in enumerate(self._callbacks)]
         if left_out and self._note is not None:
             self._note(
-                f"these attributes of callbacks cannot be saved, and begin anew after a restart: {', '.join(left_out)}. "
+                f"these attributes of callbacks cannot be saved and begin anew after a restart: {', '.join(left_out)}. "
                 "Give the callback get_state() and set_state(state), or keep only numbers, text, lists and arrays in it"
             )
         self._note = None
@@ -132,7 +132,7 @@ class CallbackStates:
 def is_kind(callback: Any, name: str) -> bool:
     """Whether it is this callback of Keras or a subclass of it."""
     kind = getattr(keras.callbacks, name, None)
-    return kind is not None and isinstance(callback, kind) or _own_name(callback) == name
+    return (kind is not None and isinstance(callback, kind)) or _own_name(callback) == name
 
 
 def _own_name(callback: Any) -> str:

@@ -9,6 +9,7 @@ from keras.src import tree
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from baton.keras.support import on_jax
+from baton.program.errors import ProgramError
 
 
 class Feed(Protocol):
@@ -39,6 +40,20 @@ class Feed(Protocol):
     def close(self) -> None:
         """End what makes batches ahead."""
         ...
+
+
+def check_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
+    """Check that the save was made with data of this kind.
+
+    Raises:
+        ProgramError: it was not, so its position means other samples.
+    """
+    changed = [f"{name} was {saved.get(name)} and is {one}" for name, one in now.items() if saved.get(name) != one]
+    if changed:
+        raise ProgramError(
+            f"x: the save was made with other data: {'; '.join(changed)}. Pass the same data and arguments, or begin a "
+            "new run: without a worker, delete the folder of the run"
+        )
 
 
 class Handed:
@@ -99,8 +114,9 @@ def to_the_device(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _one_ahead(batches: Iterator[Any]) -> Generator[Any, None, None]:
-    for before in batches:
-        for batch in batches:
-            yield before
-            before = batch
-        yield before
+    waiting: list[Any] = []
+    for batch in batches:
+        waiting.append(batch)
+        if len(waiting) == 2:
+            yield waiting.pop(0)
+    yield from waiting

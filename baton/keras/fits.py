@@ -42,6 +42,15 @@ class Fits:
         """The number of the call that made the save; -1 if there is no save that is still needed."""
         return -1 if self.saved is None else int(self.saved.cursor[NAME]["fit"])
 
+    def begin(self, call: int, initial_epoch: int) -> tuple[dict[str, Any] | None, int]:
+        """The cursor of the save if this call made it, and what to add to the number of an epoch for its row."""
+        if self.saved is None or call != self.saved_call:
+            return None, 0 if self.row is None else self.row - initial_epoch
+        cursor = self.saved.cursor[NAME]
+        self.steps, row = cursor["offsets"]
+        self.histories = self.saved_state()["histories"]
+        return cursor, row
+
     def saved_state(self) -> Any:
         """The tree of the save."""
         assert self.saved is not None

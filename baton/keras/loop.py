@@ -49,7 +49,7 @@ class Plan:
 class Loop:
     """One call of `fit`."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self, model: Any, run: Run, fits: Fits, plan: Plan, feed: Feed, test_feed: Feed | None, callbacks: Any
     ) -> None:
         self._model, self._run, self._fits, self._plan = model, run, fits, plan
@@ -151,6 +151,8 @@ class Loop:
             model.reset_metrics()
             model.stop_evaluating = False
             at.phase, at.batch, self._logs = TEST, 0, {}
+        elif hasattr(callbacks, "_on_begin"):
+            callbacks._on_begin()  # what is left of on_test_begin: Keras counts that each begin has its end
         self._steps.begin_testing()
         batches = feed.open(0, at.batch)
         while (feed.steps is None or at.batch < feed.steps) and not (at.batch and model.stop_evaluating):
@@ -216,9 +218,6 @@ class Loop:
             self._make_missing_variables()
         variables.restore(model, tree["model"])
         self._at = Place(**cursor["place"])
-        self._feed.restore(cursor["data"])
-        if self._test_feed is not None and cursor["validation"] is not None:
-            self._test_feed.restore(cursor["validation"])
         self._states.restore(tree["callbacks"], self._at.epoch)
         self._logs, self._epoch_logs = tree["logs"], tree["epoch_logs"]
         model.stop_training, model.stop_evaluating = tree["stop"]

@@ -13,7 +13,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from baton.data.permutation import Permutation
 from baton.data.seeds import key
-from baton.keras.feeds import Handed
+from baton.keras.feeds import Handed, check_same
 
 
 class PyDatasetFeed:
@@ -99,7 +99,8 @@ class PyDatasetFeed:
         return {"batches": self._pass, "seed": self._seed, "shuffled": bool(self._shuffle)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing: `open` reaches each position."""
+        """Check that the order is the same: `open` reaches each position."""
+        check_same(state, self.state())
 
     def close(self) -> None:
         """End the threads or processes that make batches."""

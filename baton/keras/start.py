@@ -20,12 +20,12 @@ from baton.keras.pydataset_feed import PyDatasetFeed
 from baton.keras.source_feed import SourceFeed
 from baton.keras.stream_feed import StreamFeed
 from baton.keras.support import check_keras, check_one_device, on_jax
-from baton.program.errors import Stopped
+from baton.program.errors import ProgramError, Stopped
 from baton.program.run import Run
 from baton.program.start import current, init
 
 
-def fit(  # noqa: PLR0913
+def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     model: Any,
     x: Any = None,
     y: Any = None,
@@ -73,11 +73,7 @@ def fit(  # noqa: PLR0913
     if call < fits.saved_call:
         run.note(f"call {call + 1} of baton.keras.fit had ended before the save, and is not repeated")
         return skipped(model, fits.saved_state()["histories"][call])
-    if call == fits.saved_call and fits.saved is not None:
-        fits.steps, row = fits.saved.cursor["keras"]["offsets"]
-        fits.histories = fits.saved_state()["histories"]
-    else:
-        row = 0 if fits.row is None else fits.row - initial_epoch
+    cursor, row = fits.begin(call, initial_epoch)
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
             (x, y, sample_weight), validation_split=validation_split
@@ -85,12 +81,9 @@ def fit(  # noqa: PLR0913
     feed = _feed(
         (x, y, sample_weight), batch_size, steps_per_epoch, shuffle, class_weight, seed, (initial_epoch, run.note)
     )
-    test_feed = None
-    if validation_data is not None:
-        parts = data_adapter_utils.unpack_x_y_sample_weight(validation_data)
-        if isinstance(validation_data, BatchSource):
-            parts = (validation_data, None, None)
-        test_feed = _feed(parts, validation_batch_size or batch_size, validation_steps, False, None, seed, None)
+    test_feed = _test_feed(validation_data, validation_batch_size or batch_size, validation_steps, seed)
+    if cursor is not None:
+        _restore(cursor, feed, test_feed)
     _build(model, feed)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = keras.callbacks.CallbackList(
@@ -106,9 +99,8 @@ def fit(  # noqa: PLR0913
     def validates(epoch: int) -> bool:
         return bool(model._should_eval(epoch, validation_freq))
 
-    plan = Plan(call, initial_epoch, epochs, row, validates)
     try:
-        Loop(model, run, fits, plan, feed, test_feed, callbacks).run()
+        Loop(model, run, fits, Plan(call, initial_epoch, epochs, row, validates), feed, test_feed, callbacks).run()
     except Stopped:
         if own:
             run.close()  # so that a cell of a notebook can be run again
@@ -116,7 +108,24 @@ def fit(  # noqa: PLR0913
     return model.history
 
 
-def _feed(  # noqa: PLR0913
+def _test_feed(data: Any, batch_size: int | None, steps: int | None, seed: int) -> Feed | None:
+    """The batches of `validation_data`."""
+    if data is None:
+        return None
+    parts = (data, None, None) if isinstance(data, BatchSource) else data_adapter_utils.unpack_x_y_sample_weight(data)
+    return _feed(parts, batch_size, steps, False, None, seed, None)
+
+
+def _restore(cursor: dict[str, Any], feed: Feed, test_feed: Feed | None) -> None:
+    """Set the positions in the data."""
+    feed.restore(cursor["data"])
+    if (test_feed is None) != (cursor["validation"] is None):
+        raise ProgramError("validation_data: the save was made with other data: pass it, or leave it out, as before")
+    if test_feed is not None:
+        test_feed.restore(cursor["validation"])
+
+
+def _feed(
     data: tuple[Any, Any, Any],
     batch_size: int | None,
     steps: int | None,
@@ -129,7 +138,7 @@ def _feed(  # noqa: PLR0913
     x, y, sample_weight = data
     weights = dict(class_weight) if class_weight is not None else None
     if isinstance(x, BatchSource):
-        return SourceFeed(x, steps=steps, class_weight=weights)
+        return SourceFeed(x, steps=steps, first_epoch=training[0] if training else 0, class_weight=weights)
     if not can_convert_arrays((x, y, sample_weight)) and not isinstance(x, keras.utils.PyDataset):
         shuffle = False  # Keras warns of it otherwise; data of other kinds have their own order
     adapter = data_adapters.get_data_adapter(

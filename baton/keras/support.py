@@ -24,8 +24,8 @@ def check_keras() -> None:
     if not OLDEST <= found <= NEWEST:
         first, last = (".".join(map(str, version)) for version in (OLDEST, NEWEST))
         raise ProgramError(
-            f"baton.keras.fit works with Keras {first} to {last}, and this is Keras {keras.__version__}: install one of "
-            "these, or write the loop yourself, as in examples/programs/keras_loop.py"
+            f"baton.keras.fit works with Keras {first} to {last}, and this is Keras {keras.__version__}: install one "
+            "of these, or write the loop yourself, as in examples/programs/keras_loop.py"
         )
     if keras.backend.backend() not in BACKENDS:
         raise ProgramError(

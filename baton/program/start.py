@@ -19,6 +19,11 @@ _current: Run | None = None
 _process: int | None = None
 
 
+def current_run() -> Run | None:
+    """The run of this process: None before `init`, after it was closed, and in a forked process."""
+    return _current if _current is not None and not _current._unusable else None
+
+
 def init(
     folder: str | os.PathLike[str] | None = None,
     *,

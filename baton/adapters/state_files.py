@@ -115,8 +115,6 @@ def _as_text(array: NDArray[Any]) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-
-
 def _encoded(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value

@@ -7,7 +7,6 @@ import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,12 +14,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from baton.adapters.batch_source import BatchSource
 from baton.program.errors import ProgramError
-from baton.torch.fetching import SampleReader, as_it_is, before_worker, workers_outlast_interrupts
-from baton.torch.random_states import apart, host_states, seed_host, set_host_states
+from baton.torch.drawing import ORDER, WORKERS, Drawing, seeded
+from baton.torch.fetching import SampleReader, as_it_is, before_worker
+from baton.torch.random_states import apart
 from baton.torch.tensors import from_host, to_host
-
-ORDER, WORKERS = 0, 1
-"""What is drawn with a seed of its own, beside the batches of an epoch, which have the numbers from 2."""
 
 
 def loader_source(loader: Any, seed: int) -> BatchSource:
@@ -116,7 +113,7 @@ class _ByIndex(_LoaderSource):
         self._must_be = None
         self._plan[:] = [(epoch, index, one) for index, one in enumerate(chosen[start:], start)]
         loader = self._by_index()
-        with _seeded(loader, *self._seed, epoch, WORKERS):  # it draws a seed for its workers
+        with seeded(loader, *self._seed, epoch, WORKERS):  # it draws a seed for its workers
             batches = iter(loader)
         yield from batches
 
@@ -137,7 +134,7 @@ class _ByIndex(_LoaderSource):
             set_epoch = getattr(one, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(epoch)
-        with _seeded(loader, *self._seed, epoch, ORDER):
+        with seeded(loader, *self._seed, epoch, ORDER):
             return list(sampler)
 
     def _by_index(self) -> Any:
@@ -158,37 +155,13 @@ class _ByIndex(_LoaderSource):
         return self._inner
 
 
-class _Drawing:
-    """Random numbers of a source that reads its batches one after the other: apart from those of the training."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, Any] | None = None
-
-    def next(self, batches: Iterator[Any]) -> Any:
-        """The next batch. Raises StopIteration after the last one."""
-        with apart():
-            if self.states is not None:
-                set_host_states(self.states)
-            try:
-                return next(batches)
-            finally:
-                self.states = host_states()
-
-    def begin(self, seed: tuple[int, ...], epoch: int, loader: Any) -> Iterator[Any]:
-        """An iterator over the loader for this epoch."""
-        with _seeded(loader, *seed, epoch, WORKERS), workers_outlast_interrupts(loader):
-            batches: Iterator[Any] = iter(loader)
-            self.states = host_states()
-        return batches
-
-
 class _ByReplay(_LoaderSource):
     """A DataLoader of an iterable data set: the batches before the position are loaded again."""
 
     resumes = "replay"
 
     def _made(self, epoch: int, start: int) -> Generator[Any, None, None]:
-        drawing, began = _Drawing(), time.monotonic()
+        drawing, began = Drawing(), time.monotonic()
         batches = drawing.begin(self._seed, epoch, self._loader)
         for index in itertools.count():
             if start and index == start and self.note is not None:
@@ -210,7 +183,7 @@ class _ByState(_LoaderSource):
 
     def __init__(self, loader: Any, seed: int) -> None:
         super().__init__(loader, seed)
-        self._drawing = _Drawing()
+        self._drawing = Drawing()
         self._batches: Iterator[Any] | None = None
         self._restored: dict[str, Any] | None = None
         self._noted = False
@@ -273,26 +246,6 @@ class _ByState(_LoaderSource):
                 "what the workers of this loader draw at random is not part of its state: a run that continues inside "
                 "an epoch draws other numbers. A DataLoader of a map-style data set has no such limit"
             )
-
-
-@contextmanager
-def _seeded(loader: Any, *key: int) -> Iterator[None]:
-    """In the block all generators, and those of the loader and its samplers, have a state that depends on the key only.
-
-    After it, they have the state that they had before.
-    """
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = [getattr(one, "generator", None) for one in owners]
-    generators = {id(one): one for one in found if isinstance(one, torch.Generator)}.values()
-    before = [one.get_state() for one in generators]
-    with apart():
-        seed_host(*key)
-        for one in generators:
-            one.manual_seed(int(torch.randint(2**62, ())))
-        yield
-    for one, state in zip(generators, before, strict=True):
-        one.set_state(state)
 
 
 def _digest(chosen: list[Any]) -> int:

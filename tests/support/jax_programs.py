@@ -169,6 +169,7 @@ PROGRAMS: dict[str, Callable[[baton.Run], Any]] = {"linen": linen, "objects": ob
 def main(name: str, folder: str) -> None:
     """Train, and write the final state."""
     random.seed(0)
+    np.random.seed(0)
     with baton.init(Path(folder) / "run") as run:
         final = PROGRAMS[name](run)
     write_tree(Path(folder), "final", final)

@@ -50,7 +50,8 @@ def run(framework: str, *words: str, cut: Cut | None = None) -> subprocess.Compl
     ],
 )
 def test_cases(tmp_path: Path, framework: str, module: str) -> None:
-    done = run(framework, "tests.support.framework_cases", f"tests.support.{module}", str(tmp_path))
+    package = f"baton.{framework.removesuffix('-cpu')}"
+    done = run(framework, "tests.support.framework_cases", f"tests.support.{module}", str(tmp_path), package)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
     assert results

@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import baton
@@ -19,11 +20,14 @@ SAVES, DEATHS = 4, 2
 
 if __name__ == "__main__":
     steps, saves = itertools.count(1), itertools.count(1)
-    save, check = baton.Run.save, baton.Run.check
+    check = baton.Run.check
 
-    def counted(self: baton.Run, **options: Any) -> Any:
-        self.saves = next(saves)  # type: ignore[attr-defined]
-        return save(self, **options)
+    def counted(save: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(self: baton.Run, **options: Any) -> Any:
+            self.saves = next(saves)  # type: ignore[attr-defined]
+            return save(self, **options)
+
+        return counting
 
     def due(_run: baton.Run) -> bool:
         return next(steps) % 2 == 0
@@ -33,5 +37,7 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
         check(self)
 
-    baton.Run.save, baton.Run.save_due, baton.Run.check = counted, due, dies  # type: ignore[method-assign]
+    baton.Run.save = counted(baton.Run.save)  # type: ignore[method-assign]
+    baton.Run.save_in_background = counted(baton.Run.save_in_background)  # type: ignore[method-assign]
+    baton.Run.save_due, baton.Run.check = due, dies  # type: ignore[method-assign]
     runpy.run_path(sys.argv[1], run_name="__main__")

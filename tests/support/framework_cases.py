@@ -1,14 +1,15 @@
 """Runs the functions `case_…` of a module in one process, because the import of a framework takes seconds.
 
-`python -m tests.support.framework_cases MODULE FOLDER` prints a JSON object: name of the case -> "", or its traceback.
-`names` gives the names without an import.
+`python -m tests.support.framework_cases MODULE FOLDER PACKAGE` prints a JSON object: name of the case -> "", or its
+traceback. The examples in the docstrings of PACKAGE, such as `baton.torch`, are cases too.
 """
 
 from __future__ import annotations
 
-import ast
+import doctest
 import importlib
 import json
+import pkgutil
 import sys
 import traceback
 import warnings
@@ -19,17 +20,11 @@ ROOT = Path(__file__).parents[2]
 PREFIX = "case_"
 
 
-def names(module: str) -> list[str]:
-    """The names of the cases of a module that this interpreter may be unable to import."""
-    tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text())
-    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith(PREFIX)]
-
-
-def main(name: str, folder: str) -> None:
+def main(name: str, folder: str, package: str) -> None:
     """Run all cases, each with a folder of its own."""
     warnings.simplefilter("ignore")
     module, results = importlib.import_module(name), {}
-    for case in names(name):
+    for case in [one for one in vars(module) if one.startswith("case_")]:
         own = Path(folder) / case
         own.mkdir()
         try:
@@ -37,6 +32,9 @@ def main(name: str, folder: str) -> None:
             results[case] = ""
         except Exception:
             results[case] = traceback.format_exc()
+    for one in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        failed = doctest.testmod(importlib.import_module(one.name)).failed
+        results[one.name] = f"{failed} examples fail" if failed else ""
     print(json.dumps(results))
 
 

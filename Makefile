@@ -16,7 +16,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-batches bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -121,6 +121,9 @@ bench-program: $(DEV) ## Cost of the library in a training program, beside the s
 
 bench-program-files: $(DEV) ## A program's checkpoint of 3 GB, beside the store's own client (3 minutes); ARGS='--gigabytes 1 --stores gcs'
 	$(BIN)/python -m bench.program_files $(ARGS)
+
+bench-batches: $(DEV) ## Cost of baton.data.batches in a training loop, beside a loop without it (a minute)
+	$(BIN)/python -m bench.batches $(ARGS)
 
 bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)

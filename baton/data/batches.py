@@ -34,6 +34,8 @@ class Batches(ABC):
         self._last: tuple[int, int, int | None] = (0, 0, None)
         """The position after the last batch that was given, and the checksum of that batch."""
         self._open: Generator[Any, None, None] | None = None
+        self._number: int | None = None
+        """The number of epochs, if `epochs` was called."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -56,7 +58,8 @@ class Batches(ABC):
         >>> [(epoch, [(index, batch.tolist()) for index, batch in part]) for epoch, part in data.epochs(3)]
         [(1, [(1, [2, 3])]), (2, [(0, [0, 1]), (1, [2, 3])])]
         """
-        for epoch in range(self._position[0], count(number, "number")):
+        self._number = count(number, "number")
+        for epoch in range(self._position[0], number):
             start = self._position[1] if epoch == self._position[0] else 0
             yield epoch, self._numbered(epoch, start)
             self._set(epoch + 1, 0)
@@ -125,7 +128,7 @@ class Batches(ABC):
             ProgramError: it is no such state, or one of other data, or of another batch size, seed or order.
         """
         try:
-            saved, epoch, index, found = state["data"], state["epoch"], state["index"], state["check"]
+            saved, epoch, index, found = dict(state["data"]), state["epoch"], state["index"], state["check"]
             at = (count(epoch, "epoch"), count(index, "index"))
         except (TypeError, KeyError) as error:
             raise ProgramError(f"restore: this is no state of baton.data.batches: {str(state)[:200]}") from error

@@ -77,7 +77,9 @@ class IndexedBatches(Batches):
         running = self._running
         if running is None or running.next_position != (epoch, start):
             self._end_processes()
-            running = Processes(self._maker, epoch, start, processes=self._processes, ahead=self._ahead)
+            until = self._number if self._number is not None and epoch < self._number else None
+            how = {"processes": self._processes, "ahead": self._ahead}
+            running = Processes(self._maker, epoch, start, until=until, **how)
             self._running = running
         complete = False
         try:

@@ -10,22 +10,28 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from baton.data.making import Maker
+from baton.data.trees import mapped
 from baton.program.errors import ProgramError
 
 ENDLESS = 2**48
-"""The length of what Grain reads: more batches than a training has."""
+"""The length of what Grain reads where the last epoch is not known: more batches than a training has."""
+SHARED_FROM = 2**20
+"""Bytes of an array that goes through shared memory. What is smaller is as fast through a pipe, and cannot fill it."""
 
 
 class _Elements:
     """The batches from a position on, of all epochs, as a data source of Grain."""
 
-    def __init__(self, maker: Maker, epoch: int, start: int) -> None:
+    def __init__(self, maker: Maker, epoch: int, start: int, until: int | None) -> None:
         self._maker = maker
         self._first = epoch * len(maker.plan) + start
+        self._number = ENDLESS if until is None else until * len(maker.plan) - self._first
 
     def __len__(self) -> int:
-        return ENDLESS
+        return self._number
 
     def __getitem__(self, number: int) -> Any:
         epoch, index = divmod(self._first + number, len(self._maker.plan))
@@ -34,23 +40,28 @@ class _Elements:
 
 
 class Processes:
-    """An iterator over the batches from a position on, of all epochs. `next_position`: of what it gives next.
+    """An iterator over the batches from a position on, of all epochs before `until` (None: of all).
+
+    `next_position`: of the batch that it gives next, None behind the last one.
 
     Raises:
         ProgramError: Grain is not installed, or the source or the transform cannot be sent to another process.
     """
 
-    def __init__(self, maker: Maker, epoch: int, start: int, *, processes: int, ahead: int) -> None:
+    def __init__(self, maker: Maker, epoch: int, start: int, *, until: int | None, processes: int, ahead: int) -> None:
         grain = _grain()
         options = grain.MultiprocessingOptions(
             num_workers=processes, per_worker_buffer_size=max(1, -(-ahead // processes))
         )
         # In a process of its own, threads would only wait for each other.
         read = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-        data = grain.MapDataset.source(_Elements(maker, epoch, start)).to_iter_dataset(read, allow_nones=True)
+        elements = _Elements(maker, epoch, start, until)
+        data = grain.MapDataset.source(elements).to_iter_dataset(read, allow_nones=True)
+        shared = grain.experimental.DatasetOptions(min_shm_size=SHARED_FROM)
+        data = grain.experimental.WithOptionsIterDataset(data, shared)
         iterator = iter(data.mp_prefetch(options, worker_init_fn=_in_worker))
-        self._batches = len(maker.plan)
-        self.next_position = (epoch, start)
+        self._batches, self._until = len(maker.plan), until
+        self.next_position: tuple[int, int] | None = (epoch, start)
         self._kept: list[Any] = [iterator]
         # Also at the end of the program: Grain's own clean-up comes too late there, and prints errors.
         self.close: Callable[[], object] = weakref.finalize(self, _close, self._kept)
@@ -65,9 +76,16 @@ class Processes:
                 f"processes: the source, `transform` or `collate` cannot be sent to another process ({error}). Use "
                 "`threads`, or give the data set `__getstate__`"
             ) from error
+        assert self.next_position is not None
         epoch, index = self.next_position
-        self.next_position = (epoch, index + 1) if index + 1 < self._batches else (epoch + 1, 0)
-        return batch
+        following = (epoch, index + 1) if index + 1 < self._batches else (epoch + 1, 0)
+        self.next_position = None if following[0] == self._until else following
+        return mapped(_plain, batch)
+
+
+def _plain(leaf: Any) -> Any:
+    """An array in shared memory as an array of NumPy, which keeps the memory as long as it lives."""
+    return leaf.view(np.ndarray) if type(leaf).__name__ == "SharedMemoryArray" else leaf
 
 
 def _close(kept: list[Any]) -> None:

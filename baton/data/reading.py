@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,6 +14,8 @@ from baton.data.seeds import seeded
 from baton.data.sources import is_a
 from baton.program.errors import ProgramError
 
+LARGEST_STATE = 2**18
+"""Bytes of a state as JSON. A cursor, which may have two of them, has at most 1 MiB."""
 TENSOR = "a torch tensor"
 """The first member of a tuple that stands for a tensor in a stored state."""
 
@@ -90,10 +93,13 @@ class Reading:
         """Where the next group begins, as JSON.
 
         Raises:
-            ProgramError: the state has values that cannot be stored.
+            ProgramError: the state has values that cannot be stored, or is too large.
         """
         found = self._source.state_dict() if restores_itself(self._source) else _getter(self._items)()
-        return as_json(_without_tensors(found), "the state of the source")
+        state = as_json(_without_tensors(found), "the state of the source")
+        if (size := len(json.dumps(state))) > LARGEST_STATE:
+            raise ProgramError(f"the state of the source has {size:,} bytes, more than {LARGEST_STATE:,}")
+        return state
 
     def next_group(self) -> list[Any]:
         """The next items: as many as a group has, fewer at the end of the epoch, none behind it."""

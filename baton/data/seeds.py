@@ -46,9 +46,8 @@ def seeded(*place: int | str) -> Generator[None, None, None]:
     True
     """
     python, numpy = random.getstate(), np.random.get_state()
-    torch = sys.modules.get("torch")
     # torch.manual_seed would also seed the generators of all GPUs, which the training uses.
-    on_cpu = torch.default_generator if torch is not None else None
+    on_cpu = getattr(sys.modules.get("torch"), "default_generator", None)
     torch_state = on_cpu.get_state() if on_cpu is not None else None
     words = key("process", *place, words=4)
     random.seed(int(words[0]))

@@ -33,7 +33,7 @@ class Drawing:
 
     def begin(self, seed: tuple[int, ...], epoch: int, loader: Any) -> Iterator[Any]:
         """An iterator over the loader for this epoch."""
-        with seeded(loader, *seed, epoch, WORKERS), workers_outlast_interrupts(loader):
+        with seeded(loader, *seed, epoch, WORKERS), workers_outlast_interrupts():
             batches: Iterator[Any] = iter(loader)
             self.states = host_states()
         return batches

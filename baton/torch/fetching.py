@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import get_worker_info
 
 from baton.torch.random_states import apart, seed_host
 
@@ -55,30 +55,21 @@ def before_worker(given: Callable[[int], object] | None) -> Callable[[int], None
 
 
 @contextmanager
-def workers_outlast_interrupts(loader: Any) -> Iterator[None]:
-    """Workers that a DataLoader starts in the block ignore Ctrl-C, which reaches all processes of a terminal.
+def workers_outlast_interrupts() -> Iterator[None]:
+    """Workers that are started in the block do not get SIGINT: Ctrl-C reaches all processes of a terminal.
 
-    PyTorch's workers would end, and the loop could not reach its next save.
+    PyTorch's workers would end, and the loop could not reach its next save. A signal to this process comes later.
     """
-    if not isinstance(loader, DataLoader):
-        yield
-        return
-    given = loader.worker_init_fn
-    loader.worker_init_fn = functools.partial(_ignore_interrupts, given)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by what is started
     try:
         yield
     finally:
-        loader.worker_init_fn = given
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(given: Callable[[int], object] | None, number: int) -> None:
     information = get_worker_info()
     # The script expects its own data set there, not the one of the batches. The object refuses assignments.
     object.__setattr__(information, "dataset", information.dataset.dataset)
-    _ignore_interrupts(given, number)
-
-
-def _ignore_interrupts(given: Callable[[int], object] | None, number: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if given is not None:
         given(number)

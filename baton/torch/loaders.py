@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from baton.adapters.batch_source import BatchSource
 from baton.program.errors import ProgramError
 from baton.torch.drawing import ORDER, WORKERS, Drawing, seeded
-from baton.torch.fetching import SampleReader, as_it_is, before_worker
+from baton.torch.fetching import SampleReader, as_it_is, before_worker, workers_outlast_interrupts
 from baton.torch.random_states import apart
 from baton.torch.tensors import from_host, to_host
 
@@ -113,8 +113,8 @@ class _ByIndex(_LoaderSource):
         self._must_be = None
         self._plan[:] = [(epoch, index, one) for index, one in enumerate(chosen[start:], start)]
         loader = self._by_index()
-        with seeded(loader, *self._seed, epoch, WORKERS):  # it draws a seed for its workers
-            batches = iter(loader)
+        with seeded(loader, *self._seed, epoch, WORKERS), workers_outlast_interrupts():
+            batches = iter(loader)  # it draws a seed for its workers
         yield from batches
 
     def state(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class _ByState(_LoaderSource):
         self._drawing.states = state["drawing"]
         self._restored = state
         if state["ended"]:
-            with apart():
+            with apart(), workers_outlast_interrupts():
                 iter(self._loader)  # takes the state of an epoch that has ended, so that the next one begins
 
     def _end_if_at_its_length(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from scripts.reference.commands import command_page
 from scripts.reference.markdown import page
 from scripts.reference.program import program_page
+from scripts.reference.program_data import program_data_page
 from scripts.reference.rest import rest_page
 from scripts.reference.sdk import sdk_page
 from scripts.reference.settings import settings_page
@@ -27,6 +28,7 @@ def generated(root: Path) -> dict[str, str]:
         "docs/reference/settings.md": settings_page(),
         "docs/reference/python.md": sdk_page(),
         "docs/reference/program.md": program_page(),
+        "docs/reference/program-data.md": program_data_page(),
         "docs/reference/states-and-events.md": states_page(),
         "docs/decisions/index.md": decisions_page(root / "docs/decisions"),
     }

@@ -182,9 +182,11 @@ def _not_deleted(cluster: Cluster, injector: FaultInjector, invariants: Invarian
 
 
 def _unpublished(cluster: Cluster) -> int:
+    """The number of files of jobs, except deleted ones, that are not published."""
     changed = or_(Artifact.published.is_(None), Artifact.published != Artifact.object)
+    query = select(func.count()).select_from(Artifact).join(Job, Job.id == Artifact.job_id)
     with cluster.database.read() as session:
-        return session.scalar(select(func.count()).select_from(Artifact).where(changed)) or 0
+        return session.scalar(query.where(changed, Job.deleted_at.is_(None))) or 0
 
 
 def _outcome(

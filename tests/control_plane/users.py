@@ -68,13 +68,17 @@ class Users:
     def _submit(self, order: Order) -> None:
         if self.enough and order.number >= self.least:
             return
+        if order.source is not None and order.source not in self.accepted:
+            if not self.enough or order.source < self.least:  # else the other job is never submitted
+                self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
+            return
         if self.open_jobs() >= CROWD:
             self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
             return
         headers = {"Idempotency-Key": f"{self.seed}-{order.number}"}
         answer = self._ask("/v1/jobs", headers, self._request(order))
         if order.source is not None and answer.status_code == 422 and "from" in answer.text:
-            # The other job is not accepted yet, or has no checkpoint yet.
+            # The other job has no checkpoint yet.
             self._at(time.monotonic() + LATER_SECONDS, lambda: self._submit(order))
             return
         if answer.status_code not in (200, 201):
@@ -87,7 +91,7 @@ class Users:
     def _request(self, order: Order) -> dict[str, Any]:
         if order.source is None:
             return order.spec
-        return {**order.spec, "from": {"job": self.accepted.get(order.source, "0" * 32), "checkpoint": "latest"}}
+        return {**order.spec, "from": {"job": self.accepted[order.source], "checkpoint": "latest"}}
 
     def _wish(self, job: str, wish: Wish) -> None:
         if wish.action == DELETE:

@@ -27,8 +27,9 @@ import sys
 from pathlib import Path
 from baton.cli.app import say
 from baton.local.stack import StackOptions, run_stack
-service = (sys.executable, "-m", "tests.docs.small_service")
-run_stack(StackOptions(Path(".baton"), port=0, workers=1, service_command=service), say, lambda stack: say("ready"))
+service, worker = ((sys.executable, "-m", f"tests.{name}") for name in ("docs.small_service", "support.forking_worker"))
+options = StackOptions(Path(".baton"), port=0, workers=1, service_command=service, worker_command=worker)
+run_stack(options, say, lambda stack: say("ready"))
 """
 SETTINGS = {
     "BATON_LEASE_SECONDS": "6",

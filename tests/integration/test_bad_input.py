@@ -68,34 +68,6 @@ def test_a_path_that_does_not_exist(jobs: Jobs, worker: Workers) -> None:
     assert "/no/such/place" in ended["message"]
 
 
-def test_a_broken_image_fails_the_job_by_its_name(jobs: Jobs, worker: Workers, images: Path) -> None:
-    broken = images / "dog" / "05.jpg"
-    broken.write_bytes(broken.read_bytes()[:200])
-    assert str(broken) in failed(jobs, {"name": "image-folder", "path": str(images)})["message"]
-
-
-def test_whole_images_of_ones_own_train(jobs: Jobs, worker: Workers, images: Path) -> None:
-    stages = [{"image_size": 16, "batch_size": 8, "epochs": 1}]
-    job = jobs.submit(tiny(dataset={"name": "image-folder", "path": str(images)}, stages=stages))
-    assert jobs.await_end(job)["status"] == "succeeded"
-
-
-def test_fewer_classes_in_the_network_than_in_the_data(jobs: Jobs, worker: Workers) -> None:
-    job = jobs.submit(tiny(network={"name": "tiny-cnn", "width": 0.2, "classes": 4}))
-    ended = jobs.await_end(job)
-    assert (ended["status"], ended["attempts"]) == ("failed", 1)
-    assert "network.classes" in ended["message"]
-
-
-def test_a_zip_that_would_write_outside_fails_the_job_by_its_member(
-    jobs: Jobs, worker: Workers, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as made:
-        made.writestr("../evil.txt", "evil")
-    message = failed(jobs, {"name": "image-folder", "path": str(tmp_path / "evil.zip")})["message"]
-    assert f"{tmp_path / 'evil.zip'}: member '../evil.txt' would be outside" in message
-
-
 def test_a_zip_of_ones_own_trains(jobs: Jobs, worker: Workers, images: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "own.zip", "w") as made:
         for path in sorted(images.rglob("*.jpg")):

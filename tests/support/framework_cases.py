@@ -15,10 +15,6 @@ import traceback
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
-PREFIX = "case_"
-
 
 def main(name: str, folder: str, package: str) -> None:
     """Run all cases, each with a folder of its own."""

@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 
 from baton.system.addresses import host_in_url
+from tests.support.preloaded import ROOT, PreloadedProcess, start
 from tests.support.redis import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["ROOT", "TOKEN", "ServiceProcess", "running_service"]
 TOKEN = "token-of-the-tests"
 START_SECONDS = 120.0
 
@@ -34,7 +35,7 @@ class ServiceProcess:
     settings: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
     arguments: Sequence[str] = ("-m", "service")
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | PreloadedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -61,6 +62,9 @@ class ServiceProcess:
 
     def spawn(self) -> None:
         """Start the process without waiting."""
+        if tuple(self.arguments) == ("-m", "service"):
+            self.process = start("service", (), self.environment, self.log)
+            return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments], cwd=ROOT, env=self.environment, stdout=log, stderr=log

@@ -6,20 +6,20 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tests.support.service import ROOT, ServiceProcess
+from tests.support.preloaded import PreloadedProcess, start
+from tests.support.service import ServiceProcess
 
 
 @dataclass
 class WorkerProcess:
     """A worker with the service's environment. `settings`: further environment variables.
 
-    `module`: `worker`, or `tests.support.fake_worker` for one that trains in milliseconds.
+    `module`: `worker`, or `tests.support.fake_worker` for one that trains in milliseconds. `fork`: see preloaded.
     """
 
     service: ServiceProcess
@@ -27,7 +27,8 @@ class WorkerProcess:
     name: str = "worker"
     settings: dict[str, str] = field(default_factory=dict)
     module: str = "worker"
-    process: subprocess.Popen[bytes] | None = None
+    fork: bool = True
+    process: subprocess.Popen[bytes] | PreloadedProcess | None = None
 
     @property
     def log(self) -> Path:
@@ -53,11 +54,7 @@ class WorkerProcess:
         }
         if not environment["BATON_WORKER_NAME"]:
             del environment["BATON_WORKER_NAME"]  # the worker generates a name
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", self.module, *arguments]
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+        self.process = start(self.module, arguments, environment, self.log, session=True, fork=self.fork)
         return self
 
     def kill_group(self) -> None:

@@ -13,8 +13,13 @@ import tensorflow as tf
 
 import models
 from baton.domain.catalog import NETWORKS
+from baton.domain.errors import JobFailure
+from baton.domain.reasons import Reason
+from baton.domain.spec import parse_spec
 from models import blocks
+from tests.support.jobs import tiny
 from tests.training.fingerprints import fingerprint
+from worker.training.step.networks import network_outputs
 
 PUBLISHED = ("network-1", "network-2")
 SIZES = (16, 64)
@@ -45,6 +50,16 @@ def _fresh(code: str, *args: str, path: str) -> str:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
+
+
+def test_a_network_has_an_output_for_each_class_of_the_data() -> None:
+    def outputs(**network: object) -> int:
+        return network_outputs(parse_spec(tiny(network={"name": "tiny-cnn", **network})), classes=10)
+
+    assert (outputs(), outputs(classes=10), outputs(classes=12)) == (10, 10, 12)
+    with pytest.raises(JobFailure, match=r"network\.classes: the data has 10 classes, the network only 4") as failure:
+        outputs(classes=4)
+    assert failure.value.reason == Reason.BAD_DATA
 
 
 @pytest.mark.parametrize("name", NETWORKS)

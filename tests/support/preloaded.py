@@ -1,0 +1,292 @@
+"""Starts processes of Baton by fork from one process that has imported their packages: TensorFlow alone takes seconds.
+
+The result is a real process with its own environment, session and log. Only exec is left out; what exec does is done in
+Python. `BATON_TESTS_EXEC=1` starts an interpreter for each process instead, as users do. So do the tests that say it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import gc
+import json
+import os
+import runpy
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINER = "worker.training"
+READ_BY_EXEC = ("PYTHON", "LD_", "MALLOC_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "CUDA_", "LANG", "LC_", "COVERAGE")
+"""Prefixes of the variables that are read before Baton's code runs. A process with others needs an interpreter."""
+NOTHING_ELSE = {"PYTHONPATH": str(ROOT)}
+
+
+def start(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    session: bool = False,
+    fork: bool = True,
+) -> subprocess.Popen[bytes] | PreloadedProcess:
+    """Start `python -m module`. Its output is appended to `log`.
+
+    `session`: in a session and process group of its own. `fork`: False starts an interpreter.
+    """
+    usual = _before_imports(environment) == _before_imports({**os.environ, **NOTHING_ELSE})
+    if not fork or not usual or os.environ.get("BATON_TESTS_EXEC"):
+        with log.open("ab") as file:
+            command = [sys.executable, "-m", module, *arguments]
+            return subprocess.Popen(
+                command, cwd=ROOT, env=dict(environment), stdout=file, stderr=file, start_new_session=session
+            )
+    return _server().start(module, arguments, environment, log, session=session)
+
+
+def _before_imports(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(READ_BY_EXEC)}
+
+
+@dataclass
+class PreloadedProcess:
+    """A started process, with the part of the interface of `subprocess.Popen` that tests use."""
+
+    pid: int
+    returncode: int | None = None
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def poll(self) -> int | None:
+        """The exit status as Popen gives it, or None while the process runs."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit status. Raises subprocess.TimeoutExpired."""
+        if not self._ended.wait(timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def ended(self, status: int) -> None:
+        """The server has seen its end."""
+        self.returncode = status
+        self._ended.set()
+
+
+class _Server:
+    """The process that forks, as the tests see it. Its end is the end of all that it started."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.preloaded"],
+            cwd=ROOT,
+            env={**os.environ, **NOTHING_ELSE},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lock = threading.Lock()
+        self._running: dict[int, PreloadedProcess] = {}
+        self._started = threading.Condition()
+        self._newest: PreloadedProcess | None = None
+        threading.Thread(target=self._read, name="preloaded", daemon=True).start()
+        atexit.register(self.close)
+
+    def start(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, *, session: bool
+    ) -> PreloadedProcess:
+        order = {
+            "module": module,
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "log": str(log),
+            "session": session,
+        }
+        assert self._process.stdin is not None
+        with self._lock, self._started:
+            self._newest = None
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            self._started.wait_for(lambda: self._newest is not None or self._process.poll() is not None)
+            if self._newest is None:
+                raise RuntimeError("the process that forks has ended; see the output of the tests")
+            return self._newest
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if "status" in said:
+                self._running.pop(said["pid"]).ended(said["status"])
+                continue
+            with self._started:
+                self._newest = self._running[said["pid"]] = PreloadedProcess(said["pid"])
+                self._started.notify_all()
+        self._process.wait()
+        with self._started:
+            self._started.notify_all()
+
+
+_only: list[_Server] = []
+
+
+def _server() -> _Server:
+    if not _only:
+        _only.append(_Server())
+    return _only[0]
+
+
+# --- the process that forks ---
+
+
+def main() -> None:
+    """Fork a process for each order until the input ends. In a forked process, it returns when that process ends."""
+    import_everything()
+    order = _serve()
+    if order is not None:
+        runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+def import_everything() -> None:
+    import importlib
+
+    from worker.training.environment import configure
+
+    configure(threads=1)  # each training process sets its own number before TensorFlow starts
+    modules = ("worker.training.loop", "worker.training.augmentation", "worker.__main__", "service.__main__")
+    late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
+    for name in (*modules, *late):
+        importlib.import_module(name)
+    _import_what_requests_import()
+    gc.collect()
+    gc.freeze()  # freeze the objects that exist now: their pages stay shared
+
+
+def _import_what_requests_import() -> None:
+    """A process that is forked while a thread imports a module inherits the module's lock and hangs."""
+    import httpx
+
+    import baton.storage.directory  # noqa: F401
+
+    with contextlib.suppress(httpx.ConnectError):
+        httpx.get("http://127.0.0.1:1")
+
+
+def _serve() -> dict[str, Any] | None:
+    """Returns the order in a forked process, and None in this one after the end of the input."""
+    running: set[int] = set()
+    woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    unread = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                chunk = os.read(key.fd, 65536)
+                if key.fd == woken:
+                    _report_ends(running)
+                    continue
+                if not chunk:
+                    for pid in running:
+                        os.kill(pid, signal.SIGKILL)
+                    return None
+                *lines, unread = (unread + chunk).split(b"\n")
+                for line in lines:
+                    order = json.loads(line)
+                    pid = _fork(order)
+                    if pid == 0:
+                        return dict(order)
+                    running.add(pid)
+                    print(json.dumps({"pid": pid}), flush=True)
+
+
+def _report_ends(running: set[int]) -> None:
+    for pid in list(running):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            running.remove(pid)
+            print(json.dumps({"pid": pid, "status": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+def _fork(order: dict[str, Any]) -> int:
+    """The process id, or 0 in the forked process, which then is what exec would have made it."""
+    ready, settled = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(settled)
+        os.read(ready, 1)
+        os.close(ready)
+        return pid
+    if order["session"]:
+        os.setsid()
+    os.close(settled)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        os.dup2(file, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    sys.argv = [order["module"], *order["arguments"]]
+    if order["module"] == "worker":
+        fork_training_processes()
+    return 0
+
+
+def fork_training_processes() -> None:
+    """Training processes are forks of the worker. The processes of programs are started as usual: they are small."""
+    import worker.supervisor.process
+    from tests.support.forked import Forked
+
+    def popen(command: list[str], **options: Any) -> Any:
+        if command[2] != TRAINER:
+            return subprocess.Popen(command, **options)
+        return Forked([*command[:2], "tests.support.preloaded", *command[3:]], **options)
+
+    names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
+    vars(worker.supervisor.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": popen})
+
+
+def run() -> NoReturn:
+    """What `python -m worker.training` does, in a fork of the worker."""
+    from worker.attempt.process import serve
+    from worker.training.process import tensorflow
+
+    faulthandler.enable()
+    serve(tensorflow)
+
+
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,9 @@ class ArrayFeed:
         """Check that the order is the same: it is a function of the epoch."""
         check_same(state, self.state())
 
+    def reach(self, epoch: int, start: int) -> None:
+        """Nothing: `open` does it."""
+
     def close(self) -> None:
         """Nothing: what TensorFlow reads ahead ends with its iterator."""
 
@@ -74,13 +77,13 @@ class ArrayFeed:
         for number in range(epoch * self._epoch_steps + start, (epoch + 1) * self._epoch_steps):
             round_, batch = divmod(number, self._pass)
             first = batch * self._batch_size
-            positions = np.arange(first, min(first + self._batch_size, self._size))
+            end = min(first + self._batch_size, self._size)
             if self._shuffle == "batch":
-                yield first + Permutation(len(positions), seed=self._seed, epoch=number)(positions - first)
+                yield first + Permutation(end - first, seed=self._seed, epoch=number).part(0, end - first)
             elif self._shuffle:
-                yield self._permutation(round_)(positions)
+                yield self._permutation(round_).part(first, end)
             else:
-                yield positions
+                yield np.arange(first, end)
 
     def _permutation(self, round_: int) -> Permutation:
         if self._order is None or self._order[0] != round_:
@@ -90,9 +93,7 @@ class ArrayFeed:
     def _sliced(self, indices: Iterator[Indices]) -> Iterator[Any]:
         for some in indices:
             chosen = some if self._shuffle else slice(int(some[0]), int(some[-1]) + 1)
-            yield tree.map_structure(
-                lambda one, chosen=chosen: one.convert_to_jax_compatible(one[chosen]), self._inputs, none_is_leaf=False
-            )
+            yield tree.map_structure(lambda one, chosen=chosen: _rows(one, chosen), self._inputs)
 
     def _make(self) -> Any:
         """A data set like that of Keras. Python gives it the indices only; TensorFlow gathers in threads of its own."""
@@ -135,3 +136,7 @@ class ArrayFeed:
             return tf.gather(leaf, indices, axis=0) if tf.is_tensor(leaf) or isinstance(leaf, np.ndarray) else leaf
 
         return tree.traverse(one, inputs)
+
+
+def _rows(one: Any, chosen: Indices | slice) -> Any:
+    return None if one is None else one.convert_to_jax_compatible(one[chosen])

@@ -37,6 +37,10 @@ class Feed(Protocol):
         """Prepare `open` after a restart, with what `state` returned."""
         ...
 
+    def reach(self, epoch: int, start: int) -> None:
+        """After a restart: do what takes time or draws random numbers before `open` of this place."""
+        ...
+
     def close(self) -> None:
         """End what makes batches ahead."""
         ...

@@ -180,8 +180,9 @@ class Loop:
         self._run.check()
 
     def _save(self) -> None:
-        if getattr(self._callbacks, "_async_train", False) or getattr(self._callbacks, "_async_test", False):
-            self._callbacks._flush_futures()  # callbacks run in other threads if Keras thinks that they may
+        # Callbacks run in other threads if Keras thinks that they may. Before Keras 3.12 the method had another name.
+        callbacks = self._callbacks
+        (callbacks._flush_futures if hasattr(callbacks, "_flush_futures") else callbacks._clear_futures)()
         self._log.flush()
         self._steps.settle()
         at = self._at
@@ -221,6 +222,8 @@ class Loop:
         self._states.restore(tree["callbacks"], self._at.epoch)
         self._logs, self._epoch_logs = tree["logs"], tree["epoch_logs"]
         model.stop_training, model.stop_evaluating = tree["stop"]
+        # A generator that is read again draws the same as in the first process, so this comes before the states.
+        self._feed.reach(*((self._at.epoch, self._at.batch) if self._at.phase != TEST else (self._at.epoch + 1, 0)))
         set_random_states(tree["random"])
         fits.saved = fits.state = None
 

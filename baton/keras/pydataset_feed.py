@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from baton.data.permutation import Permutation
-from baton.data.seeds import key
+from baton.data.seeds import seeded
 from baton.keras.feeds import Handed, check_same
 
 
@@ -92,7 +89,7 @@ class PyDatasetFeed:
         if not self._shuffle:
             return round_, position
         order = Permutation(self._pass, seed=self._seed, epoch=round_)
-        return round_, int(order(np.array([position]))[0])
+        return round_, int(order.part(position, position + 1)[0])
 
     def state(self) -> dict[str, Any]:
         """What decides the order."""
@@ -101,6 +98,9 @@ class PyDatasetFeed:
     def restore(self, state: dict[str, Any]) -> None:
         """Check that the order is the same: `open` reaches each position."""
         check_same(state, self.state())
+
+    def reach(self, epoch: int, start: int) -> None:
+        """Nothing: `open` does it."""
 
     def close(self) -> None:
         """End the threads or processes that make batches."""
@@ -127,17 +127,3 @@ class _Part(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
             return self._data[index]
         with seeded(self._seed, "batch", round_, index):
             return self._data[index]
-
-
-@contextlib.contextmanager
-def seeded(*place: int | str) -> Iterator[None]:
-    """The global generators of Python and NumPy have a state that is made of this place. Afterwards it is as before."""
-    python, numpy = random.getstate(), np.random.get_state()
-    words = key(*place, words=2)
-    random.seed(int(words[0]))
-    np.random.seed(words.view(np.uint32))
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

@@ -91,6 +91,9 @@ class SourceFeed:
         round_, start = state["place"]
         self._place = (round_, start)
 
+    def reach(self, epoch: int, start: int) -> None:
+        """Nothing: `open` does it."""
+
     def close(self) -> None:
         """End what makes batches ahead."""
         self._iterator = self._peeked = None
@@ -103,7 +106,7 @@ def _form(tree: Any) -> Any:
     """Shapes and types of a batch, as JSON.
 
     >>> _form((np.zeros((2, 3)),))
-    [{'shape': [2, 3], 'dtype': 'float64'}]
+    [{'shape': [2, 3], 'dtype': '<f8'}]
     """
     if isinstance(tree, dict):
         return {"names": {name: _form(part) for name, part in tree.items()}}

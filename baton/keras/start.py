@@ -62,6 +62,17 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
         ProgramError: this version or backend of Keras was not tested, the save is of another model, other data or other
             callbacks, or a callback cannot be used. The message says what to do.
         ValueError: as `model.fit`.
+
+    >>> import baton.keras, keras, numpy as np, tempfile
+    >>> def train(folder, epochs):
+    ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    ...     model.compile("adam", "mse")
+    ...     with baton.init(folder) as run:
+    ...         found = baton.keras.fit(model, np.eye(3), np.ones(3), epochs=epochs, verbose=0, run=run)
+    ...     return found.epoch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train(folder, epochs=2), train(folder, epochs=4)
+    ([0, 1], [0, 1, 2, 3])
     """
     check_keras()
     check_one_device(model)

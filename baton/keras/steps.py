@@ -89,12 +89,18 @@ class JaxSteps:
 
     def begin_training(self) -> None:
         """Make the compiled step, if there is none; the variables have the state."""
+        self._begin()
         self._model.make_train_function()
-        self._model._jax_state_synced = True
 
     def begin_testing(self) -> None:
         """Make the compiled step, if there is none; the variables have the state."""
+        self._begin()
         self._model.make_test_function()
+
+    def _begin(self) -> None:
+        record = getattr(self._model, "_record_training_state_sharding_spec", None)
+        if record is not None:
+            record()  # Keras before 3.13 reads the shardings here, and not when it makes the steps
         self._model._jax_state_synced = True
 
     def train(self, batches: Iterator[Any]) -> Any:

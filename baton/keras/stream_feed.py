@@ -43,6 +43,7 @@ class StreamFeed:
         self._iterator: Iterator[Any] | None = None
         self._at = (first_epoch, 0)
         self._dataset: Any = None
+        self._reached = False
 
     def example(self) -> Any:
         """A batch of zeros of the form of the batches, or the first batch of a generator."""
@@ -58,9 +59,10 @@ class StreamFeed:
             self._iterator = self._new()
             self._skip(start)
         elif self._at != (epoch, start):
-            self._replay(epoch, start)
-        elif self._iterator is None or not self._endless:
+            self.reach(epoch, start)
+        elif not self._reached and (self._iterator is None or not self._endless):
             self._iterator = self._new()
+        self._reached = False
         assert self._iterator is not None
         return self._iterator
 
@@ -68,7 +70,10 @@ class StreamFeed:
         """The next batch is the first one of the next epoch."""
         self._at = (epoch + 1, 0)
 
-    def _replay(self, epoch: int, start: int) -> None:
+    def reach(self, epoch: int, start: int) -> None:
+        """Read the batches before this place again, as the first process did."""
+        if self._at == (epoch, start):
+            return
         began, read = time.monotonic(), 0
         if self._endless:
             assert self.steps is not None
@@ -80,6 +85,7 @@ class StreamFeed:
                 read += self._skip(None)
             self._iterator = self._new()
             read += self._skip(start)
+        self._at, self._reached = (epoch, start), True
         seconds = time.monotonic() - began
         self._note(
             f"x has no indices, so {read} batches were read again in {seconds:.1f} s to reach epoch {epoch + 1}, step "

@@ -103,7 +103,7 @@ def _campaign(program: Program, folder: Path, first: int, number: int) -> int:
 def uninterrupted(program: Program, folder: Path) -> tuple[int, float]:
     """Run the program without a cut. Returns its points and its seconds."""
     began = time.monotonic()
-    done = _process(program, folder, NEVER)
+    done = started(program, folder, NEVER)
     output, _ = done.communicate(timeout=LIMIT)
     assert done.returncode == 0, output
     return int(output.rsplit(" points", 1)[0].split()[-1]), time.monotonic() - began
@@ -115,7 +115,7 @@ def scheduled(program: Program, folder: Path, seed: int, points: int, seconds: f
         by_clock = attempts == 2 and seed % 3 == 0
         cut = Cut("", 0, drawn_cut.saves) if by_clock else drawn_cut
         clock = seconds * (seed * 0.618 % 1) if by_clock else LIMIT
-        done = _process(program, folder, cut)
+        done = started(program, folder, cut)
         try:
             output, _ = done.communicate(timeout=clock)
         except subprocess.TimeoutExpired:
@@ -127,7 +127,8 @@ def scheduled(program: Program, folder: Path, seed: int, points: int, seconds: f
     raise AssertionError("the last attempt did not end")
 
 
-def _process(program: Program, folder: Path, cut: Cut) -> subprocess.Popen[str]:
+def started(program: Program, folder: Path, cut: Cut) -> subprocess.Popen[str]:
+    """Start an attempt."""
     python = interpreter(program.framework) if program.framework else sys.executable
     command = [python, "-m", "tests.support.cuts", program.module, program.name, str(folder)]
     environment = {**os.environ, **program.environment, VARIABLE: as_text(cut), "PYTHONPATH": str(ROOT)}

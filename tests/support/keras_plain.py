@@ -32,7 +32,7 @@ class Ordered(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         count = len(keras.tree.flatten(self.arrays)[0])
-        order = Permutation(count, seed=self.seed, epoch=max(0, self.epoch))(np.arange(count))
+        order = Permutation(count, seed=self.seed, epoch=max(0, self.epoch)).part(0, count)
         chosen = order[index * self.size : (index + 1) * self.size]
         return keras.tree.map_structure(lambda one: one[chosen], self.arrays)
 

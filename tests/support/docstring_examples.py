@@ -19,4 +19,4 @@ NEED_A_SERVICE = {
 }
 """The examples of these modules are run by tests/integration/test_sdk_examples.py."""
 NEED_A_FRAMEWORK = {name for name in MODULES if name.startswith(("baton.jax", "baton.torch"))}
-"""The examples of these modules are run by tests/programs/test_torch_and_jax.py."""
+"""The examples of these modules are run by tests/adapters/test_torch_and_jax.py."""

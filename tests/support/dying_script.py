@@ -11,7 +11,6 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import baton

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +32,24 @@ OF_PARAMETER = {"postgresql": "postgres", "gcs": "process", "s3": "process", "az
 """Parameters that add a marker to their tests: databases and stores that run as processes."""
 
 
+MEMORY, ENOUGH = Path("/dev/shm"), 8 << 30
+"""A file system in memory, and the free bytes that a whole run may need."""
+
+
+def _write_into_memory() -> str | None:
+    """Put temporary files into memory where there is enough of it. Returns a folder to delete at the end.
+
+    Databases and stores wait for the disk at each commit, and other programs make the disk slow. The folder is for
+    processes that are killed and leave their files behind.
+    """
+    if "TMPDIR" in os.environ or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH:
+        return None
+    tempfile.tempdir = str(MEMORY)
+    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="baton-tests-")
+    return os.environ["TMPDIR"]
+
+
+_of_processes = _write_into_memory()
 _LEFT_OUT = re.compile(r"not (\w+)(?: and not (\w+))*")
 _ALL_TESTS = re.compile(r"^pytestmark = .*", re.MULTILINE)
 
@@ -45,6 +66,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_configure(config: pytest.Config) -> None:
     process_guard.install(strict="not process" in config.option.markexpr)
+
+
+def pytest_unconfigure() -> None:
+    if _of_processes is not None:
+        shutil.rmtree(_of_processes, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

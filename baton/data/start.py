@@ -92,7 +92,10 @@ def batches(  # noqa: PLR0913 - one for each property of the batches
         whole_run = None if replay is None else replay == "run"
         return StreamBatches(source, items, whole_run=whole_run, strict=strict, note=note)
     if not 0 < len(samples) <= LARGEST:
-        raise ProgramError(f"source: has {len(samples)} samples")
+        raise ProgramError(
+            f"source: has {len(samples)} samples. It needs at least one, and an end: leave `repeat` out, because the "
+            "epochs are counted by what reads the batches"
+        )
     plan = Plan(
         len(samples), size or 1, number, not samples.keeps_order if shuffle is None else shuffle, drop_remainder
     )

@@ -123,7 +123,7 @@ class StreamBatches(Batches):
             known = restored and self._last[:2] == (epoch, start)
             reading = self._resumed(self._reached() if known else Reached(epoch, start, expected, None))
         else:
-            reading = (self._after_the_end(epoch) if restored else None) or self._fresh(epoch)
+            reading = self._after_the_end(epoch) or self._fresh(epoch)
         try:
             yield from self._batches(reading, epoch, start)
         finally:
@@ -179,9 +179,10 @@ class StreamBatches(Batches):
             why = ", because the states of the source are not complete: they may lack a buffer that shuffles"
             reading = self._after_the_end(place.epoch)
             batch = None if reading is None else self._skipped_to(reading, place)
-            if reading is None or checksum(batch) != place.check:
-                self._source = copied(self._untouched)
+            if reading is not None and checksum(batch) != place.check:
                 reading = None
+            if reading is None:
+                self._source = copied(self._untouched)
         if reading is None:
             reading = self._fresh(place.epoch)
             batch = self._skipped_to(reading, place)
@@ -204,11 +205,20 @@ class StreamBatches(Batches):
         return None
 
     def _after_the_end(self, epoch: int) -> Reading | None:
-        """The beginning of an epoch, with the source as it was at the end of the epoch before, by its state."""
+        """The beginning of an epoch, behind the end of the epoch before, which is reached by its state.
+
+        It is done at the end of each epoch, and not only after a restart, because sources go on in another way once
+        they have loaded a state: the order of the next epochs of a StatefulDataLoader differs.
+        """
+        if not restores_itself(self._source):
+            return None
         for place in (self._reached(), self._end):
-            if place is not None and place.epoch == epoch - 1 and (reading := self._by_state(place)) is not None:
-                self._read_to_end(reading)
-                return self._read(epoch, 0)
+            if place is not None and place.epoch == epoch - 1 and place.before is not None:
+                reading = self._by_state(place)
+                if reading is not None:
+                    self._read_to_end(reading)
+                    return self._read(epoch, 0)
+                self._source = copied(self._untouched)
         return None
 
     def _skipped_to(self, reading: Reading, place: Reached) -> Any:

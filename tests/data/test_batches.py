@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grain
 import numpy as np
 import pytest
 
@@ -322,6 +323,8 @@ def test_arrays_in_a_state_are_stored() -> None:
         (np.arange(4), {"batch_size": 2, "threads": 1, "processes": 1}, "pass one of them"),
         (np.arange(4), {"batch_size": 2, "replay": "all"}, "replay: must be 'epoch' or 'run'"),
         (np.empty(0), {"batch_size": 2}, "source: has 0 samples"),
+        (grain.MapDataset.range(4).repeat(), {"batch_size": 2}, "leave `repeat` out"),
+        (grain.MapDataset.range(4).filter(lambda x: x > 3), {"batch_size": 2}, "a filter of a Grain MapDataset"),
         ((np.arange(4), np.arange(3)), {"batch_size": 2}, "source.0 has 4, source.1 has 3"),
         ({"x": 1}, {"batch_size": 2}, "source: dict is no data"),
         ("path", {"batch_size": 2}, "source: str is no data"),

@@ -1,4 +1,4 @@
-"""The contract for the sources of Keras, Hugging Face and torch, in an interpreter that has them."""
+"""The contract for the sources of Keras, Hugging Face, torch and torchdata, in an interpreter that has them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from tests.support.data_kinds import HUGGING_FACE, KERAS, TORCH, Kind
+from tests.support.data_kinds import HUGGING_FACE, KERAS, TORCH, TORCHDATA, Kind
 from tests.support.frameworks import interpreter
 from tests.support.service import ROOT
 
 
-def check(python: str, kinds: dict[str, Kind]) -> None:
+def check(python: str, kinds: dict[str, Kind], *folders: str) -> None:
     command = [python, "-m", "tests.support.data_kinds", *kinds]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *folders])}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [*kinds]
@@ -35,4 +35,5 @@ def test_hugging_face() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_torch() -> None:
-    check(interpreter("torch"), TORCH)
+    # torchdata is only a folder for that interpreter.
+    check(interpreter("torch"), {**TORCH, **TORCHDATA}, interpreter("torchdata"))

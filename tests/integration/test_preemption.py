@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
 from tests.support.process_state import gone
+from tests.support.service import ServiceProcess
 from tests.support.worker import Workers
+from tests.support.worker import workers as make_workers
 
 EPOCHS, STEPS = 5, 3 * 60 + 2 * 40
 PREDICT = """
@@ -25,6 +29,13 @@ for size in (16, 32):
     assert answers.shape == (4, 10) and np.allclose(answers.sum(axis=1), 1, atol=1e-5), answers
 assert not [name for name in sys.modules if name.split(".")[0] in ("models", "worker", "core")]
 """
+
+
+@pytest.fixture
+def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
+    """Workers that start as at users: each process is a new interpreter."""
+    with make_workers(service, tmp_path, fork=False) as made:
+        yield made
 
 
 def assert_whole(jobs: Jobs, job: str) -> list[dict[str, Any]]:

@@ -247,6 +247,16 @@ def torch_stream(**options: Any) -> Batches:
     return baton.data.batches(Stream(), batch_size=4, seed=5, **options)
 
 
+def stateful_loader(own: bool = False, workers: int = 0, **options: Any) -> Batches:
+    import torch
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    generator = torch.Generator().manual_seed(3) if own else None
+    data = torch.utils.data.TensorDataset(torch.arange(11))
+    loader = StatefulDataLoader(data, batch_size=4, shuffle=True, generator=generator, num_workers=workers)
+    return baton.data.batches(loader, seed=5, **options)
+
+
 SECONDS = "s to read"
 KINDS = {
     "arrays": Kind(arrays),
@@ -298,7 +308,12 @@ TORCH = {
     "DataLoader with a generator": Kind(torch_loader, "replay", (SECONDS, "1 before it"), options={"own": True}),
     "IterableDataset of torch": Kind(torch_stream, "replay", (SECONDS, "1 before it")),
 }
-ALL = {**KINDS, **PROCESSES, **KERAS, **HUGGING_FACE, **TORCH}
+TORCHDATA = {
+    "StatefulDataLoader": Kind(stateful_loader, "state"),
+    "StatefulDataLoader with a generator": Kind(stateful_loader, "state", options={"own": True}),
+    "StatefulDataLoader with workers": Kind(stateful_loader, "state", options={"own": True, "workers": 1}, every=4),
+}
+ALL = {**KINDS, **PROCESSES, **KERAS, **HUGGING_FACE, **TORCH, **TORCHDATA}
 
 
 def as_lists(batch: Any) -> Any:
@@ -324,6 +339,8 @@ def check(kind: Kind) -> str:
     def made(**more: Any) -> Batches:
         random.seed(len(more))  # a restarted process has other states
         np.random.seed(len(more))
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(1)  # a StatefulDataLoader draws its seed when it is made
         return kind.make(**kind.options, **more)
 
     with made() as data:

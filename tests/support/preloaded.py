@@ -186,6 +186,8 @@ def import_everything() -> None:
     late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
     for name in (*modules, *late):
         importlib.import_module(name)
+        if name.endswith("__main__"):
+            del sys.modules[name]  # it is run as a program, with all that it has imported
     _import_what_requests_import()
     gc.collect()
     gc.freeze()  # freeze the objects that exist now: their pages stay shared
@@ -250,13 +252,12 @@ def _fork(order: dict[str, Any]) -> int:
         return pid
     if order["session"]:
         os.setsid()
-    os.close(settled)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
         os.dup2(file, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the end of `settled` tells the parent that all is ready
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.argv = [order["module"], *order["arguments"]]

@@ -75,9 +75,9 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def workers(service: ServiceProcess, folder: Path, module: str = "worker") -> Iterator[Workers]:
-    """Starts workers, and kills all of them at the end. `module`: see WorkerProcess."""
-    made = Workers(service, folder, module)
+def workers(service: ServiceProcess, folder: Path, module: str = "worker", *, fork: bool = True) -> Iterator[Workers]:
+    """Starts workers, and kills all of them at the end. `module`, `fork`: see WorkerProcess."""
+    made = Workers(service, folder, module, fork)
     try:
         yield made
     finally:
@@ -92,11 +92,13 @@ class Workers:
     service: ServiceProcess
     folder: Path
     module: str = "worker"
+    fork: bool = True
     all: list[WorkerProcess] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def start(self, *arguments: str, **settings: str) -> WorkerProcess:
         """Start another worker."""
-        worker = WorkerProcess(self.service, self.folder, f"worker-{next(self._numbers)}", dict(settings), self.module)
+        name = f"worker-{next(self._numbers)}"
+        worker = WorkerProcess(self.service, self.folder, name, dict(settings), self.module, self.fork)
         self.all.append(worker)
         return worker.start(*arguments)

@@ -88,10 +88,10 @@ def _numpy_apart() -> Iterator[None]:
         finally:
             np.random.set_state(state)
         return
-    generator = np.random.get_bit_generator()
+    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
     np.random.set_bit_generator(_SPARE.pop() if _SPARE else np.random.MT19937())
     try:
         yield
     finally:
-        _SPARE.append(np.random.get_bit_generator())
+        _SPARE.append(np.random.get_bit_generator())  # type: ignore[attr-defined]
         np.random.set_bit_generator(generator)

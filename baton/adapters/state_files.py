@@ -69,6 +69,19 @@ def read_tree(folder: Path, name: str) -> Any:
         raise ProgramError(f"the save has no readable {name}.json and {name}.npz: {error}") from error
 
 
+def can_be_stored(tree: Any) -> bool:
+    """Whether `write_tree` takes the tree.
+
+    >>> can_be_stored({"wait": 3, "best": [1.5]}), can_be_stored({"optimizer": object()})
+    (True, False)
+    """
+    try:
+        _encoded(tree, "", {})
+    except (ProgramError, RecursionError):
+        return False
+    return True
+
+
 def as_json(tree: Any, name: str) -> Any:
     """The same tree as one JSON value, for a cursor: its arrays are text in it. For small trees only.
 
@@ -115,7 +128,7 @@ def _array(value: NDArray[Any], place: str, arrays: dict[str, NDArray[Any]]) -> 
     if value.dtype.hasobject:
         raise ProgramError(f"{place} is an array of Python objects, which a save cannot hold")
     found = {"$array": f"{len(arrays)} {place}"}
-    if value.dtype.kind == "V" and value.dtype.fields is None:  # a type of the package ml_dtypes
+    if value.dtype.isbuiltin == 2:  # a type that a package has added, such as ml_dtypes; its kind may be `f`
         found["dtype"] = value.dtype.name
         value = value.view(f"u{value.dtype.itemsize}")
     arrays[found["$array"]] = value

@@ -75,3 +75,9 @@ def init(
     _current, _process = run, os.getpid()
     atexit.register(run.close)
     return run
+
+
+def current() -> Run | None:
+    """The run that `init` made in this process, while it is open and need not stop."""
+    usable = _current is not None and _process == os.getpid() and not _current.closed and not _current.stopping
+    return _current if usable else None

@@ -16,12 +16,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "numpy_spirals": {"epochs": 3},
     "sklearn_digits": {"epochs": 2},
     "keras_loop": {"epochs": 2, "batch": 64},
+    "keras_fit": {"epochs": 2, "batch": 64},
 }
 
 
 @pytest.mark.timeout(600)  # each attempt of Keras imports TensorFlow
 @pytest.mark.parametrize(
-    "name", ["numpy_spirals", "sklearn_digits", pytest.param("keras_loop", marks=pytest.mark.slow)]
+    "name",
+    [
+        "numpy_spirals",
+        "sklearn_digits",
+        pytest.param("keras_loop", marks=pytest.mark.slow),
+        pytest.param("keras_fit", marks=pytest.mark.slow),
+    ],
 )
 def test_an_example_that_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path, name: str) -> None:
     workers.start("--programs")

@@ -19,11 +19,11 @@ SAVES, DEATHS = 4, 2
 
 if __name__ == "__main__":
     steps, saves = itertools.count(1), itertools.count(1)
-    save, check = baton.Run.save, baton.Run.check
+    save, in_background, check = baton.Run.save, baton.Run.save_in_background, baton.Run.check
 
     def counted(self: baton.Run, **options: Any) -> Any:
         self.saves = next(saves)  # type: ignore[attr-defined]
-        return save(self, **options)
+        return in_background(self, **options) if "write" in options else save(self, **options)
 
     def due(_run: baton.Run) -> bool:
         return next(steps) % 2 == 0
@@ -33,5 +33,6 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
         check(self)
 
-    baton.Run.save, baton.Run.save_due, baton.Run.check = counted, due, dies  # type: ignore[method-assign]
+    baton.Run.save, baton.Run.save_in_background = counted, counted  # type: ignore[method-assign]
+    baton.Run.save_due, baton.Run.check = due, dies  # type: ignore[method-assign]
     runpy.run_path(sys.argv[1], run_name="__main__")

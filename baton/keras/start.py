@@ -1,0 +1,176 @@
+"""`baton.keras.fit`: what `model.fit` is called with, and where the run continues."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras.src.trainers import data_adapters
+from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
+
+from baton.adapters.batch_source import BatchSource
+from baton.keras.array_feed import ArrayFeed
+from baton.keras.feeds import Feed
+from baton.keras.fits import fits_of, skipped
+from baton.keras.loop import Loop, Plan
+from baton.keras.pydataset_feed import PyDatasetFeed
+from baton.keras.source_feed import SourceFeed
+from baton.keras.stream_feed import StreamFeed
+from baton.keras.support import check_keras, check_one_device, on_jax
+from baton.program.errors import ProgramError, Stopped
+from baton.program.run import Run
+from baton.program.start import current, init
+
+
+def fit(  # noqa: PLR0913, PLR0917 - as model.fit
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: bool | str = True,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int | Sequence[int] = 1,
+    *,
+    run: Run | None = None,
+    seed: int = 0,
+) -> Any:
+    """`model.fit`, which continues at the exact step after its process was killed or told to stop.
+
+    The arguments are those of `model.fit`, and so is the result, a `keras.callbacks.History` of all epochs. The program
+    builds and compiles the same model again; `fit` then sets what the last save holds: all variables, the optimizer,
+    sums of metrics, random generators, callbacks and the position in the data.
+
+    `run`: the run of this process; without it, `baton.init()` makes one. `seed`: of the order of the samples. `x`: also
+    what `baton.data.batches` returns. Several calls in one program continue where the program was: a call that had
+    ended returns its History at once, and the next one restores the model.
+
+    Raises:
+        Stopped: the run must stop, and is saved. Do not catch it.
+        ProgramError: this version or backend of Keras was not tested, the save is of another model, other data or other
+            callbacks, or a callback cannot be used. The message says what to do.
+        ValueError: as `model.fit`.
+
+    >>> import baton.keras, keras, numpy as np, tempfile
+    >>> def train(folder, epochs):
+    ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    ...     model.compile("adam", "mse")
+    ...     with baton.init(folder) as run:
+    ...         found = baton.keras.fit(model, np.eye(3), np.ones(3), epochs=epochs, verbose=0, run=run)
+    ...     return found.epoch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train(folder, epochs=2), train(folder, epochs=4)
+    ([0, 1], [0, 1, 2, 3])
+    """
+    check_keras()
+    check_one_device(model)
+    model._assert_compile_called("fit")
+    own = run is None
+    run = run or current() or init()
+    fits = fits_of(run)
+    call = fits.next()
+    if call < fits.saved_call:
+        run.note(f"call {call + 1} of baton.keras.fit had ended before the save, and is not repeated")
+        return skipped(model, fits.saved_state()["histories"][call])
+    cursor, row = fits.begin(call, initial_epoch)
+    if validation_split and validation_data is None:
+        (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
+            (x, y, sample_weight), validation_split=validation_split
+        )
+    feed = _feed(
+        (x, y, sample_weight), batch_size, steps_per_epoch, shuffle, class_weight, seed, (initial_epoch, run.note)
+    )
+    test_feed = _test_feed(validation_data, validation_batch_size or batch_size, validation_steps, seed)
+    if cursor is not None:
+        _restore(cursor, feed, test_feed)
+    _build(model, feed)
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=feed.steps,
+            model=model,
+        )
+
+    def validates(epoch: int) -> bool:
+        return bool(model._should_eval(epoch, validation_freq))
+
+    try:
+        Loop(model, run, fits, Plan(call, initial_epoch, epochs, row, validates), feed, test_feed, callbacks).run()
+    except Stopped:
+        if own:
+            run.close()  # so that a cell of a notebook can be run again
+        raise
+    return model.history
+
+
+def _test_feed(data: Any, batch_size: int | None, steps: int | None, seed: int) -> Feed | None:
+    """The batches of `validation_data`."""
+    if data is None:
+        return None
+    parts = (data, None, None) if isinstance(data, BatchSource) else data_adapter_utils.unpack_x_y_sample_weight(data)
+    return _feed(parts, batch_size, steps, False, None, seed, None)
+
+
+def _restore(cursor: dict[str, Any], feed: Feed, test_feed: Feed | None) -> None:
+    """Set the positions in the data."""
+    feed.restore(cursor["data"])
+    if (test_feed is None) != (cursor["validation"] is None):
+        raise ProgramError("validation_data: the save was made with other data: pass it, or leave it out, as before")
+    if test_feed is not None:
+        test_feed.restore(cursor["validation"])
+
+
+def _feed(
+    data: tuple[Any, Any, Any],
+    batch_size: int | None,
+    steps: int | None,
+    shuffle: bool | str,
+    class_weight: Mapping[int, float] | None,
+    seed: int,
+    training: tuple[int, Callable[[str], object]] | None,
+) -> Feed:
+    """The batches of (x, y, sample_weight). `training`: the first epoch and `run.note`; None for a validation."""
+    x, y, sample_weight = data
+    weights = dict(class_weight) if class_weight is not None else None
+    if isinstance(x, BatchSource):
+        return SourceFeed(x, steps=steps, first_epoch=training[0] if training else 0, class_weight=weights)
+    if not can_convert_arrays((x, y, sample_weight)) and not isinstance(x, keras.utils.PyDataset):
+        shuffle = False  # Keras warns of it otherwise; data of other kinds have their own order
+    adapter = data_adapters.get_data_adapter(
+        x=x,
+        y=y,
+        sample_weight=sample_weight,
+        batch_size=batch_size,
+        steps_per_epoch=steps,
+        shuffle=shuffle,
+        class_weight=weights,
+    )
+    if isinstance(adapter, ArrayDataAdapter):
+        return ArrayFeed(adapter, seed=seed, shuffle=shuffle, steps=steps)
+    if isinstance(x, keras.utils.PyDataset):
+        return PyDatasetFeed(x, seed=seed, shuffle=shuffle, steps=steps, class_weight=weights)
+    first, note = training or (0, lambda _: None)
+    return StreamFeed(adapter, steps=steps, first_epoch=first, restarts=training is None, note=note)
+
+
+def _build(model: Any, feed: Feed) -> None:
+    """Make all variables before the restore assigns them."""
+    # A model with its own train_step and without `call`, such as a GAN, makes them in its first step on TensorFlow.
+    with contextlib.nullcontext() if on_jax() else contextlib.suppress(Exception):
+        model._symbolic_build(data_batch=feed.example())

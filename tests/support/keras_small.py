@@ -1,0 +1,106 @@
+"""A network of one layer, and data of each kind, for tests of `baton.keras.fit` that stay in their process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import baton
+import baton.keras
+from baton.program.errors import Stopped
+from baton.program.run import Run
+from tests.support.cuts import Cut, Killed, cutting, kill_in_process
+from tests.support.keras_programs import final
+
+ROWS = 22
+X = np.random.default_rng(0).normal(size=(ROWS, 3)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+NEVER = Cut("", 0, ())
+TWICE = (Cut("kill", 5, (3,)), Cut("stop", 4, ()), NEVER)
+"""A kill two points after a save, then a stop three points further on."""
+
+
+def network(units: int = 1) -> Any:
+    """A compiled network. It is not compiled to a graph, which would take longer than the training."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.2), keras.layers.Dense(units)])
+    model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=True)
+    return model
+
+
+def interrupted(folder: Path, train: Callable[[Run], Any], cuts: Sequence[Cut]) -> Any:
+    """What the last attempt returns: each one builds everything anew."""
+    for cut in cuts:
+        with baton.init(folder) as run, cutting(cut, kill_in_process):
+            try:
+                return train(run)
+            except (Killed, Stopped):
+                continue
+    raise AssertionError("no attempt ended")
+
+
+def same_when_interrupted(folder: Path, train: Callable[[Run], Any], cuts: Sequence[Cut] = TWICE) -> None:
+    """Check that the model that `train` returns, its history and its rows are the same to the bit."""
+    whole = interrupted(folder / "whole", train, [NEVER])
+    expected = final(whole), whole.history.history
+    parts = interrupted(folder / "parts", train, cuts)
+    found = final(parts), parts.history.history
+    assert found[1] == expected[1]
+    assert {name: one.tolist() for name, one in found[0].items()} == {
+        name: one.tolist() for name, one in expected[0].items()
+    }
+    for name in ("history.csv", "series.csv"):
+        assert (folder / "parts" / name).read_text() == (folder / "whole" / name).read_text()
+
+
+class Threaded(keras.utils.PyDataset):
+    """Batches that two threads make."""
+
+    def __init__(self) -> None:
+        super().__init__(workers=2)
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        return X[index * 4 : index * 4 + 4], Y[index * 4 : index * 4 + 4]
+
+
+def tf_data() -> Any:
+    """A data set of TensorFlow that shuffles itself anew in each epoch."""
+    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(ROWS, seed=1).batch(4)
+
+
+def generated() -> Iterator[Any]:
+    """Batches without end. Their content depends on the generator that the program has seeded."""
+    while True:
+        rows = np.random.randint(0, ROWS, 4)
+        yield X[rows], Y[rows]
+
+
+def numbered(epoch: int) -> Iterator[Any]:
+    """The batches of an epoch, for `baton.data.batches`."""
+    rows = np.random.default_rng(epoch).permutation(ROWS)
+    for first in range(0, ROWS, 4):
+        yield X[rows[first : first + 4]], Y[rows[first : first + 4]]
+
+
+KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "arrays": (lambda: X, {"y": Y, "batch_size": 4}),
+    "arrays in their order": (lambda: X, {"y": Y, "batch_size": 4, "shuffle": False}),
+    "arrays over the end of an epoch": (lambda: X, {"y": Y, "batch_size": 4, "steps_per_epoch": 4}),
+    "a PyDataset with threads": (Threaded, {}),
+    "tf.data": (tf_data, {}),
+    "tf.data without epochs": (tf_data, {"steps_per_epoch": 4}),
+    "a generator": (generated, {"steps_per_epoch": 5}),
+    "baton.data of arrays": (lambda: baton.data.batches((X, Y), batch_size=4, seed=3), {}),
+    "baton.data without epochs": (lambda: baton.data.batches((X, Y), batch_size=4), {"steps_per_epoch": 4}),
+    "baton.data of an iterable": (lambda: baton.data.batches(numbered), {}),
+}
+"""Data: what makes `x`, and the other arguments."""

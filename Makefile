@@ -16,7 +16,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-keras bench-batches bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters drill-campaign chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-batches bench-resume bench-keras bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -51,6 +51,9 @@ coverage: $(DEV) ## Coverage of lines and branches, including started processes 
 
 chaos: $(DEV) ## Kill N classifiers and N/4 programs at random points, compare bits: make chaos N=200 STORE=s3; SEED=... repeats
 	$(BIN)/python -m tests.resume.chaos $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(ARGS)
+
+drill-campaign: $(DEV) ## Drill ten planted faults and three correct programs with N seeds (N=20: 15 minutes)
+	$(BIN)/python -m tests.drill.campaign -n $(or $(N),20) $(ARGS)
 
 chaos-adapters: $(DEV) ## Kill N times each the programs of the adapters for Keras, torch and JAX, compare bits: make chaos-adapters N=10; SEED=...
 	$(BIN)/python -m tests.resume.adapters $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -125,11 +128,14 @@ bench-program: $(DEV) ## Cost of the library in a training program, beside the s
 bench-program-files: $(DEV) ## A program's checkpoint of 3 GB, beside the store's own client (3 minutes); ARGS='--gigabytes 1 --stores gcs'
 	$(BIN)/python -m bench.program_files $(ARGS)
 
-bench-keras: $(DEV) ## Time of a step in baton.keras.fit and in model.fit, in one process (2 minutes)
-	$(BIN)/python -m bench.resumable_fit $(ARGS)
-
 bench-batches: $(DEV) ## Cost of baton.data.batches in a training loop, beside a loop without it (a minute)
 	$(BIN)/python -m bench.batches $(ARGS)
+
+bench-resume: $(DEV) ## Steps redone, seconds lost, weights and data of several ways to resume, under the same kills (4 minutes)
+	$(BIN)/python -m bench.resume $(ARGS)
+
+bench-keras: $(DEV) ## Time of a step in baton.keras.fit and in model.fit, in one process (2 minutes)
+	$(BIN)/python -m bench.resumable_fit $(ARGS)
 
 bench-gpu: $(DEV) ## Images per second of both networks on this machine's GPU, compared with torch.compile; ARGS='--data DIR'
 	$(BIN)/python -m bench.gpu $(ARGS)

@@ -71,7 +71,7 @@ _MODULES = {
 }
 
 
-_PACKAGES = ("data", "keras")
+_PACKAGES = ("data", "jax", "keras", "torch")
 """Packages that `import baton` does not load: they need NumPy or a framework."""
 
 

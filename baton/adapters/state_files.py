@@ -128,7 +128,7 @@ def _array(value: NDArray[Any], place: str, arrays: dict[str, NDArray[Any]]) -> 
     if value.dtype.hasobject:
         raise ProgramError(f"{place} is an array of Python objects, which a save cannot hold")
     found = {"$array": f"{len(arrays)} {place}"}
-    if value.dtype.kind == "V" and value.dtype.fields is None:  # a type of the package ml_dtypes
+    if value.dtype.isbuiltin == 2:  # a type that a package has added, such as ml_dtypes; its kind may be `f`
         found["dtype"] = value.dtype.name
         value = value.view(f"u{value.dtype.itemsize}")
     arrays[found["$array"]] = value

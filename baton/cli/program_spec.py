@@ -42,15 +42,15 @@ def with_options(spec: Mapping[str, Any], options: ProgramOptions) -> dict[str, 
     """
     found = dict(spec)
     if options.command is not None:
-        found["program"] = {**_mapping(found, "program"), "command": _words(options.command)}
+        found["program"] = {**mapping(found, "program"), "command": words_of(options.command)}
     if "program" not in found:
         fail("--code, --params, --monitor and --data belong to a program: add --program COMMAND", USAGE)
     if options.params is not None:
-        found["params"] = {**_mapping(found, "params"), **_params(options.params)}
+        found["params"] = {**mapping(found, "params"), **_params(options.params)}
     if options.monitor is not None:
         found["monitor"] = _monitor(options.monitor)
     if options.data:
-        found["data"] = {**_mapping(found, "data"), **dict(map(_data, options.data))}
+        found["data"] = {**mapping(found, "data"), **dict(map(_data, options.data))}
     found.setdefault("name", _name(options))
     return found
 
@@ -69,12 +69,12 @@ def with_code(client: Client, spec: Mapping[str, Any], folder: Path) -> dict[str
         say(f"left out: {more:,} more files")
     if script is not None and str(script) not in pushed.paths:
         fail(f"--program: {script} was not sent: git ignores it, or it is in the list above", USAGE)
-    return {**spec, "program": {**_mapping(spec, "program"), "code": pushed.code}}
+    return {**spec, "program": {**mapping(spec, "program"), "code": pushed.code}}
 
 
 def _script(spec: Mapping[str, Any]) -> PurePosixPath | None:
     """The Python script that the command runs, relative to the folder of the code. None: it runs something else."""
-    program = _mapping(spec, "program")
+    program = mapping(spec, "program")
     words, place = program.get("command"), program.get("working_directory", ".")
     if not isinstance(words, list) or len(words) < 2 or not all(isinstance(one, str) for one in (*words, place)):
         return None  # the service says what is wrong
@@ -90,14 +90,16 @@ def _need_script(script: PurePosixPath, folder: Path) -> None:
         fail(f"--program: {script} is not in {folder}, where the command runs{hint}", USAGE)
 
 
-def _mapping(spec: Mapping[str, Any], field: str) -> dict[str, Any]:
+def mapping(spec: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """A field of the spec that is a mapping; empty if it is not there. Ends the command if it is something else."""
     value = spec.get(field) or {}
     if not isinstance(value, dict):
         fail(f"{field} in the spec must be a mapping", USAGE)
     return value
 
 
-def _words(command: str) -> list[str]:
+def words_of(command: str) -> list[str]:
+    """The words of a command, split as a shell does it. Ends the command if there are none."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -145,5 +147,5 @@ def _data(text: str) -> tuple[str, str]:
 
 def _name(options: ProgramOptions) -> str:
     """A name for the job: that of the folder with the code, or of the program."""
-    source = Path(_words(options.command or "x")[0]) if options.code is None else options.code.expanduser().resolve()
+    source = Path(words_of(options.command or "x")[0]) if options.code is None else options.code.expanduser().resolve()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", source.name).strip("-._")[:100] or "program"

@@ -21,7 +21,9 @@ from baton.system.caches import sync_directory
 
 FOLDER = ".baton-run"
 FORMAT = 1
-EVERY_VARIABLE, KEEP_VARIABLE, PARAMS_VARIABLE = "BATON_SAVE_EVERY", "BATON_SAVE_KEEP", "BATON_PARAMS"
+FOLDER_VARIABLE = "BATON_RUN_DIR"
+EVERY_VARIABLE, KEEP_VARIABLE = "BATON_SAVE_EVERY", "BATON_SAVE_KEEP"
+PARAMS_VARIABLE, DATA_VARIABLE = "BATON_PARAMS", "BATON_DATA"
 _EVERY, _KEEP = "60s", "3"
 
 
@@ -38,8 +40,8 @@ class LocalBackend:
 
     def __init__(self, folder: Path, params: Mapping[str, Any], data: Mapping[str, str | os.PathLike[str]]) -> None:
         self.job: str | None = None
-        self.params = {**params, **_params_of_environment()}
-        self._data = data
+        self.params = {**params, **_json_of_environment(PARAMS_VARIABLE)}
+        self._data = {**data, **{name: str(path) for name, path in _json_of_environment(DATA_VARIABLE).items()}}
         self._folder = folder
         try:
             self._open(folder)
@@ -55,7 +57,7 @@ class LocalBackend:
         self._saves = LocalSaves(folder / "saves", _keep())
         found = self._saves.newest()
         self.saved: Saved | None = found[0] if found else None
-        mark = found[1] if found else Mark(None, None)
+        mark = self._restored = found[1] if found else Mark(None, None)
         self._series = Series(folder / "series.csv", mark.points)
         self._history = History(folder / "history.csv", mark.extra.get("history_rows", 0))
         self._last_epoch = mark.last_epoch
@@ -145,16 +147,19 @@ def _keep() -> int:
     return int(text)
 
 
-def _params_of_environment() -> dict[str, Any]:
-    text = os.environ.get(PARAMS_VARIABLE, "").strip() or "{}"
+def run_folder(given: Path | None) -> Path:
+    """The folder of a run: BATON_RUN_DIR, else the one that was given to `init`, else `.baton-run`."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or given or FOLDER)
+
+
+def _json_of_environment(variable: str) -> dict[str, Any]:
+    text = os.environ.get(variable, "").strip() or "{}"
     try:
         found = json.loads(text if text.startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ProgramError(
-            f"{PARAMS_VARIABLE}: must be a JSON object, or the path of a file with one: {error}"
-        ) from None
+        raise ProgramError(f"{variable}: must be a JSON object, or the path of a file with one: {error}") from None
     if not isinstance(found, dict):
-        raise ProgramError(f"{PARAMS_VARIABLE}: must be a JSON object, not {type(found).__name__}")
+        raise ProgramError(f"{variable}: must be a JSON object, not {type(found).__name__}")
     return found
 
 

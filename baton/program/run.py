@@ -128,11 +128,13 @@ class Run:
         cursor: dict[str, Any] | None = None,
         epoch: int = 0,
         metrics: Mapping[str, Any] | None = None,
+        waited: float = 0.0,
     ) -> None:
         """Like `save`, but a thread calls `write(folder)` while the training continues.
 
         `write` must not read what the training changes: copy the arrays first. If the previous save in the background
-        is not complete, this call waits for it. `check` waits too before it raises Stopped.
+        is not complete, this call waits for it. `check` waits too before it raises Stopped. `waited`: seconds that the
+        copy took; they count as a cost of the save when a worker chooses the cadence.
 
         Raises:
             ProgramError: as `save`. An error of `write` is raised by the next call of `check`, `save` or `close`.
@@ -143,7 +145,7 @@ class Run:
         ...     copied = list(weights)
         ...     run.save_in_background(step=1, write=lambda f: (f / "w.json").write_text(json.dumps(copied)))
         """
-        self._saver.in_background(self._request(step, cursor, epoch, metrics), write)
+        self._saver.in_background(self._request(step, cursor, epoch, metrics), write, waited)
 
     def log(self, metrics: Mapping[str, Any], *, step: int) -> None:
         """Adds a point at this step to the series of each metric: what changes with each step.

@@ -34,9 +34,9 @@ class Saver:
         self._unused = save
         return SaveFolder(self, save)
 
-    def in_background(self, save: SaveRequest, write: Callable[[Path], object]) -> None:
-        """Starts a thread that calls `write` and commits."""
-        began = time.monotonic()
+    def in_background(self, save: SaveRequest, write: Callable[[Path], object], waited: float) -> None:
+        """Starts a thread that calls `write` and commits. `waited`: seconds that the training has waited before."""
+        began = time.monotonic() - waited
         self._ready_for(save)
         folder, mark = self.begin(save), self._backend.mark()
         stall = time.monotonic() - began

@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from baton.program import checks
 from baton.program.control import Control
+from baton.program.drill.plan import DRILL_VARIABLE
 from baton.program.errors import ProgramError
 from baton.program.protocol import SOCKET_VARIABLE
 from baton.program.run import FORKED, Run
@@ -35,10 +35,10 @@ def init(
     Below a worker, the run is the attempt of the job. Without a worker, the run is a local folder: end the program and
     start it again, and it continues from its last save.
 
-    `folder`: of a run without a worker; `.baton-run` in the working directory by default. `params`: defaults; the
-    `params` of the job, or the JSON object in BATON_PARAMS, replace them by name. `data`: name -> path, for a run
-    without a worker. Without a worker, a save is due every BATON_SAVE_EVERY (60s), and the newest BATON_SAVE_KEEP (3)
-    saves stay.
+    `folder`: of a run without a worker; `.baton-run` in the working directory by default. BATON_RUN_DIR replaces it.
+    `params`: defaults; the `params` of the job, or the JSON object in BATON_PARAMS, replace them by name. `data`: name
+    -> path, for a run without a worker; the JSON object in BATON_DATA replaces them by name. Without a worker, a save
+    is due every BATON_SAVE_EVERY (60s), and the newest BATON_SAVE_KEEP (3) saves stay.
 
     Raises:
         ProgramError: another process uses the folder, it cannot be written, the worker refuses this process, or an
@@ -63,11 +63,15 @@ def init(
 
         control = Control()
         run = Run(AttachedBackend(control, defaults), control)
+    elif DRILL_VARIABLE in os.environ:
+        from baton.program.drill.points import drilled_run
+
+        run = drilled_run(at, defaults, sources)
     else:
-        from baton.program.local import FOLDER, LocalBackend, save_every
+        from baton.program.local import LocalBackend, run_folder, save_every
 
         control = Control(save_every())
-        run = Run(LocalBackend(at or Path(FOLDER), defaults, sources), control, StopSignals(control))
+        run = Run(LocalBackend(run_folder(at), defaults, sources), control, StopSignals(control))
     _current, _process = run, os.getpid()
     atexit.register(run.close)
     return run

@@ -33,11 +33,17 @@ SAVES = f"""
 `saves/`, with one folder for each save; `history.csv`, the rows of `epoch`; `series.csv`, the points of `log`;
 `published/`; `notes.txt`. Only one process at a time uses it. SIGINT (Ctrl-C) and SIGTERM are requests to stop; a
 second Ctrl-C ends the program at once, without a save. Delete the folder to start from the beginning.
+
+[`baton drill`](../how-to/prove-resume.md) runs the program in such folders, with and without interruptions, and
+compares them to the bit.
 """
 VARIABLES = (
     ("BATON_SAVE_EVERY", "60s", "time between saves without a worker, such as `30s`, `5m`; `0`: a save at each step"),
     ("BATON_SAVE_KEEP", "3", "number of saves that stay without a worker"),
     ("BATON_PARAMS", "{}", "params without a worker: a JSON object, or the path of a file with one"),
+    ("BATON_RUN_DIR", "", "folder of a run without a worker; it replaces the one that was given to `init`"),
+    ("BATON_DATA", "{}", "paths of data without a worker: a JSON object NAME -> PATH, or the path of a file with one"),
+    ("BATON_DRILL", "", "set by `baton drill`: the plan of the attempt; see [the how-to](../how-to/prove-resume.md)"),
     ("BATON_PROGRAM_SOCKET", "", "set by a worker: the socket that `baton.init()` connects to"),
     ("BATON_PROGRAM_SECRET", "", "set by a worker: what the program shows there"),
 )

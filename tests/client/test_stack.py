@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from baton.cli.demo.stack_processes import processes_of
 from baton.client.connection import read_connection
 from baton.local.data_directory import DataDirectory
 from baton.local.redis_server import SYSTEM_SERVERS, bundled_binary
+from baton.local.stack_processes import processes_of
 from tests.client.waiting import eventually
 
 pytestmark = pytest.mark.process

@@ -18,17 +18,19 @@ from tests.support.worker import Workers
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
-def test_jax_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["jax_spirals", "jax_flax"])
+def test_jax_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path, name: str) -> None:
     python = interpreter("jax")
     compile_once = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     workers.start("--programs")
-    assert_ends_alike(jobs, tmp_path, python, "jax_spirals", {"epochs": 1}, environment=compile_once)
+    assert_ends_alike(jobs, tmp_path, python, name, {"epochs": 1}, environment=compile_once)
 
 
-def test_pytorch_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["torch_spirals", "torch_track"])
+def test_pytorch_dies_twice(jobs: Jobs, workers: Workers, tmp_path: Path, name: str) -> None:
     python = interpreter("torch")
     workers.start("--programs")
-    assert_ends_alike(jobs, tmp_path, python, "torch_spirals", {"epochs": 1}, "weights.pt")
+    assert_ends_alike(jobs, tmp_path, python, name, {"epochs": 1}, "weights.pt")

@@ -50,7 +50,16 @@ KERAS = [
     for framework in ("", "jax")
     for name in ("cnn", "lstm", "regression", "custom")
 ]
-PROGRAMS = [*KERAS]
+TORCH = [
+    Program(name, "tests.support.torch_programs", framework, {"OMP_NUM_THREADS": "1"})
+    for framework, names in (
+        ("torch-cpu", ("loop", "accumulating", "phases", "stream", "state")),
+        ("torch", ("loop", "accumulating")),
+    )
+    for name in names
+]
+JAX = [Program(name, "tests.support.jax_programs", "jax") for name in ("linen", "objects", "keys")]
+PROGRAMS = [*KERAS, *TORCH, *JAX]
 
 
 def main() -> int:

@@ -18,3 +18,5 @@ NEED_A_SERVICE = {
     *(f"baton.client.{name}" for name in ("changes", "client", "deletion", "errors", "job", "series", "submissions")),
 }
 """The examples of these modules are run by tests/integration/test_sdk_examples.py."""
+NEED_A_FRAMEWORK = {name for name in MODULES if name.startswith(("baton.jax", "baton.torch"))}
+"""The examples of these modules are run by tests/adapters/test_torch_and_jax.py."""

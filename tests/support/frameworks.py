@@ -15,9 +15,10 @@ SECONDS = 600
 
 
 def interpreter(framework: str) -> str:
-    """The path of a Python that can import `jax` or `torch`. The first call on a machine installs the framework.
+    """The path of a Python that can import a framework. The first call on a machine installs it.
 
-    Skips the test where that is impossible: PyTorch needs Debian or Ubuntu.
+    `jax`: with Flax, Optax and Keras. `torch`: an old version, that of Debian or Ubuntu. `torch-cpu`: a current one.
+    Skips the test where that is impossible: `torch` needs Debian or Ubuntu, `torch-cpu` an index of PyTorch.
     """
     script = ROOT / "scripts" / f"{framework}.sh"
     command = ["/bin/sh", str(script), sys.executable]

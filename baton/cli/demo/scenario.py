@@ -12,13 +12,14 @@ from rich.text import Text
 
 from baton.cli.demo.chart import draw
 from baton.cli.demo.checks import Check, Outcome, all_checks, statuses
-from baton.cli.demo.workspace import LEASE_SECONDS, DemoStack, fresh_directory, running
+from baton.cli.demo.workspace import fresh_directory
 from baton.cli.history_table import history_table
 from baton.cli.times import duration
 from baton.cli.watch import Watcher
 from baton.client.client import Client
 from baton.client.errors import ClientError
 from baton.domain.views import JobView
+from baton.local.child_stack import LEASE_SECONDS, ChildStack, running
 from baton.local.errors import StackError
 
 PLAN = "digits-demo"
@@ -40,7 +41,7 @@ def run_demo(data: Path, console: Console) -> int:
     root = fresh_directory(data)
     console.print(Panel(INTRO, title="Baton demo", width=min(console.width, 112)))
     _tell(console, f"Starting Redis, the service and one worker in {root} ...")
-    stack = DemoStack(root)
+    stack = ChildStack(root)
     with running(stack) as connection, Client(connection.url, connection.token) as client:
         try:
             outcome, files = _train(client, stack, console, root)
@@ -59,7 +60,7 @@ def _tell(console: Console, text: str) -> None:
     console.print(Text(text, style="bold"), soft_wrap=True)
 
 
-def _train(client: Client, stack: DemoStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
+def _train(client: Client, stack: ChildStack, console: Console, root: Path) -> tuple[Outcome, list[Path]]:
     job = client.submit_plan(PLAN)
     _tell(console, f"Submitted the plan {PLAN} to {client.url} as job {job.id}.")
     act = Act(client, stack, console)
@@ -71,7 +72,7 @@ def _train(client: Client, stack: DemoStack, console: Console, root: Path) -> tu
 class Act:
     """Watches the job, kills its worker once, and then prints the job's events."""
 
-    def __init__(self, client: Client, stack: DemoStack, console: Console) -> None:
+    def __init__(self, client: Client, stack: ChildStack, console: Console) -> None:
         self._client = client
         self._stack = stack
         self._console = console

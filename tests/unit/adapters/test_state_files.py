@@ -44,12 +44,14 @@ def test_arrays_come_back_with_their_type_and_shape(tmp_path: Path, dtype: str) 
     assert type(scalar) is np.float32
 
 
-def test_types_that_numpy_does_not_have_come_back_as_bits(tmp_path: Path) -> None:
-    array = np.array([[0.5, -2.0]], ml_dtypes.bfloat16)
-    found = through(tmp_path, {"a": array, "b": Bits("bfloat16", array.view(np.uint16))})
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, ml_dtypes.float8_e5m2, ml_dtypes.float8_e4m3fn])
+def test_types_that_numpy_does_not_have_come_back_as_bits(tmp_path: Path, dtype: Any) -> None:
+    array = np.array([[0.5, -2.0]], dtype)
+    unsigned = array.view(f"u{array.dtype.itemsize}")
+    found = through(tmp_path, {"a": array, "b": Bits(array.dtype.name, unsigned)})
     for bits in found.values():
-        assert bits.dtype == "bfloat16"
-        assert (bits.values.view(ml_dtypes.bfloat16) == array).all()
+        assert bits.dtype == array.dtype.name
+        assert (bits.values.view(dtype) == array).all()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,6 @@ import runpy
 from tests.support.preloaded import fork_training_processes, import_everything
 
 if __name__ == "__main__":
-    import_everything()
+    import_everything(tensorflow=True)
     fork_training_processes()
     runpy.run_module("worker", run_name="__main__", alter_sys=True)

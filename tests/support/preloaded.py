@@ -1,4 +1,4 @@
-"""Starts processes of Baton by fork from one process that has imported their packages: TensorFlow alone takes seconds.
+"""Starts processes of Baton by fork from a process that has imported their packages: TensorFlow alone takes seconds.
 
 The result is a real process with its own environment, session and log. Only exec is left out; what exec does is done in
 Python. `BATON_TESTS_EXEC=1` starts an interpreter for each process instead, as users do. So do the tests that say it.
@@ -25,7 +25,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINER = "worker.training"
+TRAINER, TENSORFLOW = "worker.training", "tensorflow"
 READ_BY_EXEC = ("PYTHON", "LD_", "MALLOC_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "CUDA_", "LANG", "LC_", "COVERAGE")
 """Prefixes of the variables that are read before Baton's code runs. A process with others needs an interpreter."""
 NOTHING_ELSE = {"PYTHONPATH": str(ROOT)}
@@ -51,7 +51,7 @@ def start(
             return subprocess.Popen(
                 command, cwd=ROOT, env=dict(environment), stdout=file, stderr=file, start_new_session=session
             )
-    return _server().start(module, arguments, environment, log, session=session)
+    return _server(tensorflow=module == "worker").start(module, arguments, environment, log, session=session)
 
 
 def _before_imports(environment: Mapping[str, str]) -> dict[str, str]:
@@ -100,9 +100,9 @@ class PreloadedProcess:
 class _Server:
     """The process that forks, as the tests see it. Its end is the end of all that it started."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.preloaded"],
+            [sys.executable, "-m", "tests.support.preloaded", *arguments],
             cwd=ROOT,
             env={**os.environ, **NOTHING_ELSE},
             stdin=subprocess.PIPE,
@@ -156,13 +156,14 @@ class _Server:
             self._started.notify_all()
 
 
-_only: list[_Server] = []
+_servers: dict[bool, _Server] = {}
 
 
-def _server() -> _Server:
-    if not _only:
-        _only.append(_Server())
-    return _only[0]
+def _server(*, tensorflow: bool) -> _Server:
+    """One with TensorFlow for workers, and a small one for all else."""
+    if tensorflow not in _servers:
+        _servers[tensorflow] = _Server(*([TENSORFLOW] if tensorflow else []))
+    return _servers[tensorflow]
 
 
 # --- the process that forks ---
@@ -170,21 +171,23 @@ def _server() -> _Server:
 
 def main() -> None:
     """Fork a process for each order until the input ends. In a forked process, it returns when that process ends."""
-    import_everything()
+    import_everything(tensorflow=TENSORFLOW in sys.argv)
     order = _serve()
     if order is not None:
         runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
-def import_everything() -> None:
+def import_everything(*, tensorflow: bool) -> None:
+    """Import what workers and services import."""
     import importlib
 
-    from worker.training.environment import configure
+    modules = ["worker.__main__", "service.__main__", "google.cloud.storage", "baton.storage.gcs", "safetensors.numpy"]
+    if tensorflow:
+        from worker.training.environment import configure
 
-    configure(threads=1)  # each training process sets its own number before TensorFlow starts
-    modules = ("worker.training.loop", "worker.training.augmentation", "worker.__main__", "service.__main__")
-    late = ("cv2", "h5py", "safetensors.numpy", "sklearn.datasets", "google.cloud.storage", "baton.storage.gcs")
-    for name in (*modules, *late):
+        configure(threads=1)  # each training process sets its own number before TensorFlow starts
+        modules += ["worker.training.loop", "worker.training.augmentation", "cv2", "h5py", "sklearn.datasets"]
+    for name in modules:
         importlib.import_module(name)
         if name.endswith("__main__"):
             del sys.modules[name]  # it is run as a program, with all that it has imported

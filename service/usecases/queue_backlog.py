@@ -14,9 +14,10 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, literal, null, select, union_all
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from baton.domain.queues import PRIORITIES
+from service.db.aliases import shared_alias
 from service.db.base import IS_WAITING
 from service.db.tables import Attempt, Job
 from service.usecases.attempt_limits import Limits, Place
@@ -31,7 +32,7 @@ job by job, until the reconciler places them again."""
 
 KNOWN = 4096
 _known: dict[tuple[tuple[str, ...], str], Requirements] = {}
-_head, _before = aliased(Attempt), aliased(Attempt)
+_head, _before = shared_alias(Attempt), shared_alias(Attempt)
 LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
 
 

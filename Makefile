@@ -6,7 +6,8 @@ DEV := $(VENV)/.installed-dev
 INSTALLER := scripts/install.sh scripts/find-python.sh pyproject.toml
 ARGS ?=
 SHARED := --dist loadfile --no-loadscope-reorder
-PYTEST := $(BIN)/python -m pytest -n 2 $(SHARED)
+# Three at a time on two cores: tests with processes wait most of their time.
+PYTEST := $(BIN)/python -m pytest -n 3 $(SHARED)
 # The tests of `make check`: those of other folders load TensorFlow, start processes, or load large packages.
 CHECKED := unit service client contract control_plane security
 

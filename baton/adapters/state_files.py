@@ -33,6 +33,12 @@ class Bits:
     dtype: str
     values: NDArray[Any]
 
+    def array(self) -> NDArray[Any]:
+        """The array, with its type. It needs the package ml_dtypes."""
+        import ml_dtypes
+
+        return self.values.view(getattr(ml_dtypes, self.dtype))
+
 
 def write_tree(folder: Path, name: str, tree: Any) -> None:
     """Write the tree as NAME.npz and NAME.json into the folder.

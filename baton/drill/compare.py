@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ SERIES, HISTORY, CHECKPOINT, FINAL = "series", "history", "checkpoint", "file"
 _ORDER = (SERIES, HISTORY, CHECKPOINT, FINAL)
 END = math.inf
 MOST_OF_A_NAME = 50
+GLOBAL_GENERATORS = re.compile(r"(^|[ .:])random\.(python|numpy)(\.|:|$)")
+"""The adapters save the generators of Python and NumPy, which differ in each process if the program does not seed them.
+What they are drawn for shows a difference.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,10 @@ class Comparison:
             self.differences.append(found)
 
     def is_ignored(self, name: str) -> bool:
-        """Whether the user left this name out."""
-        return any(fnmatch(name, pattern) or fnmatch(name.rpartition(": ")[2], pattern) for pattern in self.ignored)
+        """Whether the user left this name out, or it is the state of a global generator in a save of an adapter."""
+        return GLOBAL_GENERATORS.search(name) is not None or any(
+            fnmatch(name, pattern) or fnmatch(name.rpartition(": ")[2], pattern) for pattern in self.ignored
+        )
 
     @property
     def first(self) -> Difference | None:

@@ -97,6 +97,12 @@ def _explained(runs: Runs, outcome: Outcome) -> tuple[RunRecord, Diagnosis]:
     return again, diagnose(case)
 
 
+LONGER = (2, 20)
+"""A run is ended so many saves after the number that it should reach. A save in the background that lasts longer in one
+run than in the other shifts the numbers of the next ones.
+"""
+
+
 def _end(whole: RunRecord, comparison: Comparison) -> SaveRecord | None:
     """The first save that shows the difference. None: only the end of the run does."""
     first = comparison.first
@@ -111,9 +117,15 @@ def _repeated(
     runs: Runs, outcome: Outcome, name: str, like: RunRecord, end: SaveRecord | None, hash_seed: str | None = None
 ) -> tuple[RunRecord, Comparison]:
     """Another run without interruptions up to this save, and how it differs from the run `like`."""
-    until = None if end is None else end.counts[SAVE]
-    again = runs.whole(name, until=until, hash_seed=hash_seed)
-    return again, compare(like, again, outcome.options.ignored, END if end is None else end.step)
+    if end is None:
+        again = runs.whole(name, hash_seed=hash_seed)
+        return again, compare(like, again, outcome.options.ignored, END)
+    for more in LONGER:
+        own = name if more == LONGER[0] else f"{name} and longer"
+        again = runs.whole(own, until=end.counts[SAVE] + more, hash_seed=hash_seed)
+        if again.attempts[-1].finished or any(one.step >= end.step for one in again.saves):
+            break
+    return again, compare(like, again, outcome.options.ignored, end.step)
 
 
 def unreached(outcome: Outcome) -> Sequence[Interruption]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from keras.src.utils import file_utils
 
-from baton.adapters.state_files import can_be_stored
+from baton.adapters.state_files import Bits, can_be_stored
 from baton.program.errors import ProgramError
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -97,7 +98,7 @@ class CallbackStates:
                 continue
             if can_be_stored(value):
                 found[name] = _copied(name, value)
-            elif not callable(value):
+            elif not (isinstance(value, type | np.ufunc) or inspect.isroutine(value)):
                 left_out.append(f"{type(callback).__qualname__}.{name}")
         return found
 
@@ -115,12 +116,12 @@ class CallbackStates:
             )
         for number, (callback, state) in enumerate(zip(self._callbacks, states, strict=True)):
             if "own" in state:
-                callback.set_state(state["own"])
+                callback.set_state(as_arrays(state["own"]))
                 continue
             if state.get("monitors") and callback.monitor_op is None:
                 callback._set_monitor_op()  # it changes the sign of min_delta, so it comes before the attributes
             for name, value in state["attributes"].items():
-                setattr(callback, name, value)
+                _put_back(callback, name, as_arrays(value))
             if "rows" in state:
                 _put_rows_back(callback, state["rows"])
             if number in self._files:
@@ -147,6 +148,29 @@ def _kind(callback: Any) -> str:
 
 def _copied(name: str, value: Any) -> Any:
     return value if name in _SHARED else copy.deepcopy(value)
+
+
+def _put_back(callback: Any, name: str, value: Any) -> None:
+    """Set an attribute. A list or a dictionary is changed in place: the program may have it too."""
+    current = getattr(callback, name, None)
+    if type(current) is list and type(value) is list:
+        current[:] = value
+    elif type(current) is dict and type(value) is dict:
+        current.clear()
+        current.update(value)
+    else:
+        setattr(callback, name, value)
+
+
+def as_arrays(value: Any) -> Any:
+    """The value with arrays of the types that NumPy does not have, such as bfloat16, instead of their bits."""
+    if isinstance(value, Bits):
+        return value.array()
+    if type(value) in (list, tuple):
+        return type(value)(as_arrays(one) for one in value)
+    if type(value) is dict:
+        return {key: as_arrays(one) for key, one in value.items()}
+    return value
 
 
 def _rows_of(logger: Any) -> dict[str, Any] | None:

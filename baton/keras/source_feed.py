@@ -62,7 +62,7 @@ class SourceFeed:
         found = True
         while found:
             round_, start = self._place
-            found = False
+            found = start > 0  # a pass whose last batch came before the save has none left
             for number, batch in enumerate(self._source.epoch(round_, start), start + 1):
                 self._place, found = (round_, number), True
                 yield self._weighted(batch)

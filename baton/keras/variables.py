@@ -103,8 +103,4 @@ def _name(path: str) -> str:
 
 
 def _array(value: NDArray[Any] | Bits) -> NDArray[Any]:
-    if isinstance(value, Bits):
-        import ml_dtypes
-
-        return value.values.view(getattr(ml_dtypes, value.dtype))
-    return value
+    return value.array() if isinstance(value, Bits) else value

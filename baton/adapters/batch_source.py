@@ -22,7 +22,7 @@ class BatchSource(Protocol):
         """The number of batches of an epoch.
 
         Raises:
-            TypeError: nobody knows it before the end of the epoch.
+            TypeError: it is not known before the end of the epoch.
         """
         ...
 
@@ -50,7 +50,7 @@ class BatchSource(Protocol):
 
 
 def batches_per_epoch(source: BatchSource) -> int | None:
-    """The number of batches of an epoch; None if nobody knows it before the end of the epoch."""
+    """The number of batches of an epoch; None if it is not known before the end of the epoch."""
     try:
         return len(source)
     except TypeError:

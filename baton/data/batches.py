@@ -42,7 +42,7 @@ class Batches(ABC):
         """The number of batches of an epoch.
 
         Raises:
-            TypeError: nobody knows it before the end of the epoch.
+            TypeError: it is not known before the end of the epoch.
         """
 
     def epochs(self, number: int) -> Iterator[tuple[int, Iterator[tuple[int, Any]]]]:

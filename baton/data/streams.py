@@ -90,7 +90,7 @@ class StreamBatches(Batches):
 
     def __len__(self) -> int:
         if not hasattr(self._source, "__len__"):
-            raise TypeError("nobody knows the number of batches of this source before the end of an epoch")
+            raise TypeError("the number of batches of this source is not known before the end of an epoch")
         number, size = len(self._source), self._items.size or 1
         return number // size if self._items.drop_remainder else -(-number // size)
 

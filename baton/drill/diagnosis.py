@@ -115,7 +115,7 @@ def _generators_in_use(one: RunRecord, other: RunRecord) -> list[str]:
 
 
 def _is_used(record: RunRecord, name: str) -> bool:
-    """Whether the generator moved during the run. One that nobody uses may have any state."""
+    """Whether the generator moved during the run. A generator that is not used may have any state."""
     return len({look["generators"].get(name) for look in record.looks.values()}) > 1
 
 

@@ -13,7 +13,7 @@ from baton.program.errors import ProgramError
 
 
 class Feed(Protocol):
-    """Batches for epochs. `steps`: the number of batches of an epoch; None if nobody knows it before its end."""
+    """Batches for epochs. `steps`: the number of batches of an epoch; None if it is not known before its end."""
 
     steps: int | None
 

@@ -22,7 +22,7 @@ from baton.keras.stream_feed import StreamFeed
 from baton.keras.support import check_keras, check_one_device, on_jax
 from baton.program.errors import ProgramError, Stopped
 from baton.program.run import Run
-from baton.program.start import current, init
+from baton.program.start import current_run, init
 
 
 def fit(  # noqa: PLR0913, PLR0917 - as model.fit
@@ -78,7 +78,7 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     check_one_device(model)
     model._assert_compile_called("fit")
     own = run is None
-    run = run or current() or init()
+    run = run or _open_run()
     fits = fits_of(run)
     call = fits.next()
     if validation_split and validation_data is None:
@@ -119,6 +119,12 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
             run.close()  # so that a cell of a notebook can be run again
         raise
     return model.history
+
+
+def _open_run() -> Run:
+    """The run of this process that can go on, else a new one."""
+    run = current_run()
+    return run if run is not None and not run.stopping else init()
 
 
 def _test_feed(data: Any, batch_size: int | None, steps: int | None, seed: int) -> Feed | None:

@@ -21,7 +21,8 @@ _process: int | None = None
 
 def current_run() -> Run | None:
     """The run of this process: None before `init`, after it was closed, and in a forked process."""
-    return _current if _current is not None and not _current._unusable else None
+    usable = _current is not None and _process == os.getpid() and not _current.closed
+    return _current if usable else None
 
 
 def init(
@@ -75,9 +76,3 @@ def init(
     _current, _process = run, os.getpid()
     atexit.register(run.close)
     return run
-
-
-def current() -> Run | None:
-    """The run that `init` made in this process, while it is open and need not stop."""
-    usable = _current is not None and _process == os.getpid() and not _current.closed and not _current.stopping
-    return _current if usable else None

@@ -76,7 +76,7 @@ def interpreters() -> dict[str, str]:
 
 
 def train(way: Way, python: str, folder: Path, kills: list[int]) -> Ran:
-    """Run the program until it ends by itself. Each start before the last one is killed at a step."""
+    """Run the program until it ends by itself. Each start but the last one is killed at a step."""
     folder.mkdir()
     log, before = folder / "steps", _cpu()
     environment = {

@@ -21,6 +21,7 @@ from tests.support.frameworks import interpreter
 from tests.support.service import ROOT
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
+SCHEDULES, PROGRAMS = "tests.support.program_schedules", "tests.support.keras_programs"
 LIMIT = 800
 
 
@@ -35,15 +36,15 @@ def lines(python: str, backend: str, module: str, *words: str) -> list[dict[str,
 
 
 def test_a_schedule_of_each_program_on_tensorflow(tmp_path: Path) -> None:
-    words = str(tmp_path), "1", "--", "cnn", "lstm", "regression", "custom"
-    found = lines(sys.executable, "tensorflow", "tests.support.keras_schedules", *words)
+    words = PROGRAMS, str(tmp_path), "1", "--", "cnn", "lstm", "regression", "custom"
+    found = lines(sys.executable, "tensorflow", SCHEDULES, *words)
     assert [one["differences"] for one in found] == [[]] * 4
     assert all(one["attempts"] > 2 for one in found)
 
 
 def test_a_schedule_on_jax(tmp_path: Path) -> None:
-    words = str(tmp_path), "3", "--", "custom"
-    found = lines(interpreter("jax"), "jax", "tests.support.keras_schedules", *words)
+    words = PROGRAMS, str(tmp_path), "3", "--", "custom"
+    found = lines(interpreter("jax"), "jax", SCHEDULES, *words)
     assert [one["differences"] for one in found] == [[]]
 
 

@@ -7,39 +7,23 @@ interpreter for each of them, as a real worker does.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, RootModel
 
-import worker.supervisor.process
 from tests.support import fake_process
-from tests.support.forked import Forked
+from tests.support.forked import Forked, import_what_requests_import, replace_popen
 from worker.__main__ import main
 from worker.api_client.client import ServiceClient
 
 
-def _import_everything() -> None:
-    """Import what threads would import later.
-
-    A child that is forked during an import inherits the module's lock and hangs.
-    """
-    if os.environ.get("BATON_STORE", "").startswith("gs:"):
-        import baton.storage.gcs
-    import baton.storage.directory  # noqa: F401
-
-    with suppress(httpx.ConnectError):
-        httpx.get("http://127.0.0.1:1")  # httpx imports its transport at the first request
-
-
 def _fork_in_place_of_exec() -> None:
-    _import_everything()
-    names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
-    vars(worker.supervisor.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": Forked})
+    if os.environ.get("BATON_STORE", "").startswith("gs:"):
+        import baton.storage.gcs  # noqa: F401
+    import_what_requests_import()
+    replace_popen(Forked)
 
 
 NEW_FIELDS = ("protocol", "spec_version", "store", "problem")

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import IO, NoReturn
 
 from baton.system.parent_death import PR_SET_PDEATHSIG
@@ -24,6 +26,27 @@ from baton.system.parent_death import PR_SET_PDEATHSIG
 # Look the function up here, because a look-up in the fork would need the loader's lock.
 _PRCTL = ctypes.CDLL(None).prctl
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def replace_popen(popen: Callable[..., object]) -> None:
+    """Let the worker start its training processes by this function instead of `subprocess.Popen`."""
+    import worker.supervisor.process
+
+    names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
+    vars(worker.supervisor.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": popen})
+
+
+def import_what_requests_import() -> None:
+    """Import what threads would import later.
+
+    A child that is forked during an import inherits the module's lock and hangs.
+    """
+    import httpx
+
+    import baton.storage.directory  # noqa: F401
+
+    with suppress(httpx.ConnectError):
+        httpx.get("http://127.0.0.1:1")  # httpx imports its transport at the first request
 
 
 class Forked:

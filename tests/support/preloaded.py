@@ -1,7 +1,8 @@
 """Starts processes of Baton by fork from a process that has imported their packages: TensorFlow alone takes seconds.
 
 The result is a real process with its own environment, session and log. Only exec is left out; what exec does is done in
-Python. `BATON_TESTS_EXEC=1` starts an interpreter for each process instead, as users do. So do the tests that say it.
+Python. `BATON_TESTS_EXEC=1` starts an interpreter for each process instead, as users do. So do the tests that say it,
+and benchmarks and campaigns, which run without pytest.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
+
+from tests.support.forked import Forked, import_what_requests_import, replace_popen
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINER, TENSORFLOW = "worker.training", "tensorflow"
@@ -45,7 +47,7 @@ def start(
     `session`: in a session and process group of its own. `fork`: False starts an interpreter.
     """
     usual = _before_imports(environment) == _before_imports({**os.environ, **NOTHING_ELSE})
-    if not fork or not usual or os.environ.get("BATON_TESTS_EXEC"):
+    if not fork or not usual or "PYTEST_VERSION" not in os.environ or os.environ.get("BATON_TESTS_EXEC"):
         with log.open("ab") as file:
             command = [sys.executable, "-m", module, *arguments]
             return subprocess.Popen(
@@ -191,19 +193,9 @@ def import_everything(*, tensorflow: bool) -> None:
         importlib.import_module(name)
         if name.endswith("__main__"):
             del sys.modules[name]  # it is run as a program, with all that it has imported
-    _import_what_requests_import()
+    import_what_requests_import()
     gc.collect()
     gc.freeze()  # freeze the objects that exist now: their pages stay shared
-
-
-def _import_what_requests_import() -> None:
-    """A process that is forked while a thread imports a module inherits the module's lock and hangs."""
-    import httpx
-
-    import baton.storage.directory  # noqa: F401
-
-    with contextlib.suppress(httpx.ConnectError):
-        httpx.get("http://127.0.0.1:1")
 
 
 def _serve() -> dict[str, Any] | None:
@@ -271,16 +263,13 @@ def _fork(order: dict[str, Any]) -> int:
 
 def fork_training_processes() -> None:
     """Training processes are forks of the worker. The processes of programs are started as usual: they are small."""
-    import worker.supervisor.process
-    from tests.support.forked import Forked
 
     def popen(command: list[str], **options: Any) -> Any:
         if command[2] != TRAINER:
             return subprocess.Popen(command, **options)
         return Forked([*command[:2], "tests.support.preloaded", *command[3:]], **options)
 
-    names = {name: getattr(subprocess, name) for name in dir(subprocess) if not name.startswith("__")}
-    vars(worker.supervisor.process)["subprocess"] = SimpleNamespace(**{**names, "Popen": popen})
+    replace_popen(popen)
 
 
 def run() -> NoReturn:

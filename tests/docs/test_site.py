@@ -55,11 +55,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     return {path: Page(path) for path in folder.rglob("*.html")}
 
 
+@pytest.mark.docs
 def test_every_page_is_in_it(site: dict[Path, Page]) -> None:
     names = {path.stem for path in site}
     assert {Path(page).stem for page in pages() if page != "README.md"} <= names
 
 
+@pytest.mark.docs
 def test_each_link_within_it_leads_somewhere(site: dict[Path, Page]) -> None:
     assert [f"{page.path.name}: {link}" for page in site.values() for link in _dead(page, site)] == []
 
@@ -75,6 +77,7 @@ def _dead(page: Page, site: dict[Path, Page]) -> Iterator[str]:
             yield link
 
 
+@pytest.mark.docs
 def test_a_dead_link_would_be_found(site: dict[Path, Page], tmp_path: Path) -> None:
     written = tmp_path / "x.html"
     written.write_text('<p id="here"><a href="#here">1</a><a href="#gone">2</a><a href="y.html">3</a>')
@@ -82,6 +85,7 @@ def test_a_dead_link_would_be_found(site: dict[Path, Page], tmp_path: Path) -> N
     assert list(_dead(page, {written: page})) == ["#gone", "y.html"]
 
 
+@pytest.mark.docs
 def test_a_browser_asks_nobody_else(site: dict[Path, Page]) -> None:
     foreign = {one for page in site.values() for one in page.loads if urlsplit(one).netloc}
     styles = sorted(min(site, key=lambda path: len(path.parts)).parent.rglob("*.css"))

@@ -50,6 +50,7 @@ def test_the_notebook_is_that_cell_with_empty_fields() -> None:
     assert book["metadata"]["accelerator"] == "GPU"
 
 
+@pytest.mark.slow  # installs the worker into a new environment
 def test_a_fresh_machine_becomes_a_worker_and_trains(share: SharedStack, machine: Machine, cell: str) -> None:
     # In Colab the machine has no access to the laptop's store. Here the directory is on the same machine.
     through = {"BATON_STORE": "service", "BATON_REPORTS": "0"}

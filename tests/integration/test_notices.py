@@ -23,7 +23,7 @@ STAGES = [{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 1_0
 LONG = tiny(stages=STAGES, checkpoint={"every": "100000000 steps"})
 STEPS_A_LEG = 5
 # Enough for the start, some training and the margin, on a busy machine.
-SESSION_SECONDS = 60
+SESSION_SECONDS = 40
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("models", "wo
 
 
 @pytest.fixture
-def workers(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
+def interpreters(service: ServiceProcess, tmp_path: Path) -> Iterator[Workers]:
     """Workers that start as at users: each process is a new interpreter."""
     with make_workers(service, tmp_path, fork=False) as made:
         yield made
@@ -48,12 +48,12 @@ def assert_whole(jobs: Jobs, job: str) -> list[dict[str, Any]]:
     return history
 
 
-def test_killed_without_a_warning(jobs: Jobs, workers: Workers) -> None:
-    first = workers.start()
+def test_killed_without_a_warning(jobs: Jobs, interpreters: Workers) -> None:
+    first = interpreters.start()
     job = jobs.submit(tiny())
     jobs.await_job(job, lambda view: bool(view["checkpoint"]) and view["progress"]["global_step"] >= 70)
     first.kill_group()
-    workers.start()
+    interpreters.start()
     jobs.await_job(job, lambda view: view["status"] == "recovering")
     jobs.await_job(job, lambda view: view["status"] == "running")
     ended = jobs.await_end(job)
@@ -95,8 +95,8 @@ def test_a_killed_training_process_is_reported_by_its_parent(jobs: Jobs, workers
     assert_whole(jobs, job)
 
 
-def test_a_killed_parent_leaves_no_orphan(jobs: Jobs, workers: Workers) -> None:
-    worker = workers.start()
+def test_a_killed_parent_leaves_no_orphan(jobs: Jobs, interpreters: Workers) -> None:
+    worker = interpreters.start()
     job = jobs.submit(tiny())
     jobs.await_step(job, 5)
     (child,) = worker.children()
@@ -104,7 +104,7 @@ def test_a_killed_parent_leaves_no_orphan(jobs: Jobs, workers: Workers) -> None:
     worker.process.kill()
     worker.process.wait()
     until(lambda: gone(child), 60, "the training process to end")
-    workers.start()
+    interpreters.start()
     assert jobs.await_end(job)["status"] == "succeeded"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,17 +10,15 @@ import pytest
 
 from service.db.migrate import migrate, standing
 from tests.service.helpers import ON_BOTH
-from tests.support.service import ROOT, TOKEN
+from tests.support.preloaded import output_of
+from tests.support.service import TOKEN
 
 pytestmark = [ON_BOTH, pytest.mark.process]
 
 
 def run(module: str, url: str, *arguments: str, **settings: str) -> tuple[int, str]:
-    """Run a module, and return its exit status and its output."""
-    environment = {**os.environ, "BATON_DATABASE_URL": url, **settings}
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout + done.stderr
+    """Run a module with this database. Returns its exit status and its output."""
+    return output_of(module, arguments, {**os.environ, "BATON_DATABASE_URL": url, **settings})
 
 
 def test_a_schema_is_brought_up_to_date_as_a_step_of_its_own(new_database_url: Callable[[], str]) -> None:

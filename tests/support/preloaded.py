@@ -18,9 +18,11 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINER, TENSORFLOW = "worker.training", "tensorflow"
 READ_BY_EXEC = ("PYTHON", "LD_", "MALLOC_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "CUDA_", "LANG", "LC_", "COVERAGE")
 """Prefixes of the variables that are read before Baton's code runs. A process with others needs an interpreter."""
-NOTHING_ELSE = {"PYTHONPATH": str(ROOT)}
+PACKAGES = "PYTHONPATH"
 
 
 def start(
@@ -46,8 +48,14 @@ def start(
 
     `session`: in a session and process group of its own. `fork`: False starts an interpreter.
     """
-    usual = _before_imports(environment) == _before_imports({**os.environ, **NOTHING_ELSE})
-    if not fork or not usual or "PYTEST_VERSION" not in os.environ or os.environ.get("BATON_TESTS_EXEC"):
+    usual = _before_imports(environment) == _before_imports(os.environ)
+    if (
+        not fork
+        or not usual
+        or _hides_packages(environment)
+        or "PYTEST_VERSION" not in os.environ
+        or os.environ.get("BATON_TESTS_EXEC")
+    ):
         with log.open("ab") as file:
             command = [sys.executable, "-m", module, *arguments]
             return subprocess.Popen(
@@ -56,8 +64,22 @@ def start(
     return _server(tensorflow=module == "worker").start(module, arguments, environment, log, session=session)
 
 
+def output_of(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run `python -m module`. Returns its exit status, and all that it wrote to both streams."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "output"
+        return start(module, arguments, environment, log).wait(120), log.read_text()
+
+
 def _before_imports(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(READ_BY_EXEC)}
+    return {name: value for name, value in environment.items() if name.startswith(READ_BY_EXEC) and name != PACKAGES}
+
+
+def _hides_packages(environment: Mapping[str, str]) -> bool:
+    """Whether a folder of PYTHONPATH has a package of the same name as one that may be imported already."""
+    folders = [Path(one) for one in environment.get(PACKAGES, "").split(os.pathsep) if one and Path(one) != ROOT]
+    names = {entry.stem for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+    return any(name.isidentifier() and find_spec(name) is not None for name in names)
 
 
 @dataclass
@@ -106,7 +128,7 @@ class _Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.preloaded", *arguments],
             cwd=ROOT,
-            env={**os.environ, **NOTHING_ELSE},
+            env={**os.environ, PACKAGES: str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -176,6 +198,8 @@ def main() -> None:
     import_everything(tensorflow=TENSORFLOW in sys.argv)
     order = _serve()
     if order is not None:
+        if not hasattr(sys.modules.get(order["module"]), "__path__"):
+            sys.modules.pop(order["module"], None)  # runpy warns of a module that was imported before
         runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
@@ -255,6 +279,8 @@ def _fork(order: dict[str, Any]) -> int:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the end of `settled` tells the parent that all is ready
     os.environ.clear()
     os.environ.update(order["environment"])
+    folders = os.environ.get(PACKAGES, "").split(os.pathsep)
+    sys.path[:0] = [folder for folder in folders if folder and folder not in sys.path]
     sys.argv = [order["module"], *order["arguments"]]
     if order["module"] == "worker":
         fork_training_processes()

@@ -20,6 +20,8 @@ from tests.unit.training.augmenters import Form, spec_of
 from worker.training.augmentation import augment
 from worker.training.augmentation.paper_policies import POLICIES
 
+pytestmark = pytest.mark.slow
+
 IMAGES, LIMIT = 1000, 2.47
 BATCHES, BATCH, Z_LIMIT = 100, 50, 4.0
 

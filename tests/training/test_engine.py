@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -13,11 +14,24 @@ from worker.training.output.exports import ModelFiles
 from worker.training.step.engine import Engine
 
 
-@pytest.fixture(params=["network-1", "network-2"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    made = Engine(spec(request.param), CLASSES)
-    made.train_step(IMAGES, LABELS, 1e-3)
+@dataclass(frozen=True)
+class Pair:
+    """Two engines of the same spec. Their compilation takes seconds, so all tests of this module use them."""
+
+    one: Engine
+    other: Engine
+
+
+@pytest.fixture(scope="module", params=["network-1", "network-2"])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    made = Pair(*(Engine(spec(request.param), CLASSES) for _ in range(2)))
+    made.one.train_step(IMAGES, LABELS, 1e-3)
     return made
+
+
+@pytest.fixture
+def engine(pair: Pair) -> Engine:
+    return pair.one
 
 
 def test_the_copy_is_what_keras_reads(engine: Engine) -> None:
@@ -61,18 +75,18 @@ def test_writing_into_the_copy_leaves_the_network_alone(engine: Engine) -> None:
     assert contents(engine.arrays()) == before
 
 
-def test_a_copy_loaded_elsewhere_goes_on_with_the_same_bits(engine: Engine) -> None:
-    other = Engine(spec(engine.network.name), CLASSES)
-    other.load(engine.arrays())
-    for one in (engine, other):
-        one.train_step(IMAGES, LABELS, 1e-3)
-    assert contents(other.arrays()) == contents(engine.arrays())
+def test_a_copy_loaded_elsewhere_goes_on_with_the_same_bits(pair: Pair) -> None:
+    assert contents(pair.other.arrays()) != contents(pair.one.arrays())
+    pair.other.load(pair.one.arrays())
+    for engine in (pair.one, pair.other):
+        engine.train_step(IMAGES, LABELS, 1e-3)
+    assert contents(pair.other.arrays()) == contents(pair.one.arrays())
 
 
-@pytest.mark.parametrize("name", ["network-1", "network-2"])
-def test_the_keras_file_holds_the_copy_and_disturbs_no_training(name: str, tmp_path: Path) -> None:
-    beside, alone = Engine(spec(name), CLASSES), Engine(spec(name), CLASSES)
-    files = ModelFiles(spec(name), CLASSES)
+def test_the_keras_file_holds_the_copy_and_disturbs_no_training(pair: Pair, tmp_path: Path) -> None:
+    beside, alone = pair.one, pair.other
+    alone.load(beside.arrays())
+    files = ModelFiles(spec(beside.network.name), CLASSES)
     for step in range(3):
         for engine in (beside, alone):
             engine.train_step(IMAGES, LABELS, 1e-3)

@@ -46,7 +46,7 @@ test-all: $(DEV) ## All tests, as in continuous integration
 
 coverage: $(DEV) ## Coverage of lines and branches, including started processes (htmlcov/)
 	$(BIN)/python -m coverage erase
-	BATON_TESTS_EXEC=1 $(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
+	$(PYTEST) --cov --cov-branch --cov-report= -m "not chaos and not docs and not slow" $(ARGS)
 	$(BIN)/python -m coverage html --quiet
 	$(BIN)/python -m coverage report --skip-covered --format=total
 

@@ -25,8 +25,8 @@ class Collects(keras.callbacks.Callback):  # type: ignore[misc]
 def restored(folder: Path, saved: Collects, now: Collects) -> list[str]:
     """Put the state of one into the other, through files. Returns the notes."""
     notes: list[str] = []
-    write_tree(folder, "state", CallbackStates([saved], notes.append).capture())
-    CallbackStates([now], notes.append).restore(read_tree(folder, "state"), epoch=1)
+    write_tree(folder, "state", CallbackStates([saved], notes.append, None).capture())
+    CallbackStates([now], notes.append, None).restore(read_tree(folder, "state"), epoch=1)
     return notes
 
 
@@ -57,7 +57,7 @@ def test_objects_of_keras_that_cannot_be_saved_are_named(tmp_path: Path) -> None
 def test_a_save_at_the_end_of_a_pass_continues_with_the_next_one() -> None:
     def feed() -> SourceFeed:
         source = batches(lambda epoch: ((np.full(1, 10 * epoch + k),) for k in range(3)))
-        return SourceFeed(source, steps=2, first_epoch=0, class_weight=None)
+        return SourceFeed(source, steps=2, first_epoch=0, class_weight=None, restarts=False)
 
     def read(one: SourceFeed, count: int) -> list[int]:
         found = one._peeked or one._batches()

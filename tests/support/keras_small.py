@@ -27,10 +27,10 @@ TWICE = (Cut("kill", 5, (3,)), Cut("stop", 4, ()), NEVER)
 
 def network(units: int = 1) -> Any:
     """A compiled network. It is not compiled to a graph, which would take longer than the training."""
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection of garbage takes longer than a training
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.2), keras.layers.Dense(units)])
-    model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", run_eagerly=True)
     return model
 
 

@@ -52,7 +52,7 @@ def check_same(saved: Mapping[str, Any], now: Mapping[str, Any], call: int) -> N
         ProgramError: one differs, so the position in the save means other batches.
 
     >>> check_same({"steps_per_epoch": 4}, {"steps_per_epoch": 4, "new": 1}, 0)
-    >>> check_same({"steps_per_epoch": 4}, {"steps_per_epoch": 5}, 0)
+    >>> check_same({"steps_per_epoch": 4}, {"steps_per_epoch": 5}, 0)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     baton.program.errors.ProgramError: call 1 of fit: steps_per_epoch was 4 when the run was saved, and is 5 now. ...

@@ -38,7 +38,7 @@ def of_optimizer(optimizer: Any) -> list[Any]:
 
 def _optimizers(model: Any) -> Iterator[Any]:
     """The compiled optimizer, and those that a model with its own `compile` has as attributes."""
-    for value in [model.optimizer, *vars(model).values()]:
+    for value in [getattr(model, "optimizer", None), *vars(model).values()]:
         for one in (
             value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,)
         ):

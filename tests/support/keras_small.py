@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import baton
 import baton.keras
+from baton.adapters.differences import first_difference
 from baton.program.errors import Stopped
 from baton.program.run import Run
 from tests.support.cuts import Cut, Killed, cutting, kill_in_process
@@ -45,18 +46,24 @@ def interrupted(folder: Path, train: Callable[[Run], Any], cuts: Sequence[Cut]) 
     raise AssertionError("no attempt ended")
 
 
+def same_results(folder: Path, train: Callable[[Run], Any], *schedules: Sequence[Cut]) -> None:
+    """Check that what `train` returns, and the rows, are the same to the bit under each schedule."""
+    whole = interrupted(folder / "whole", train, [NEVER])
+    for number, cuts in enumerate(schedules):
+        part = folder / f"part-{number}"
+        assert first_difference(whole, interrupted(part, train, cuts), "result") is None
+        for name in ("history.csv", "series.csv"):
+            assert (part / name).read_text() == (folder / "whole" / name).read_text()
+
+
 def same_when_interrupted(folder: Path, train: Callable[[Run], Any], cuts: Sequence[Cut] = TWICE) -> None:
     """Check that the model that `train` returns, its history and its rows are the same to the bit."""
-    whole = interrupted(folder / "whole", train, [NEVER])
-    expected = final(whole), whole.history.history
-    parts = interrupted(folder / "parts", train, cuts)
-    found = final(parts), parts.history.history
-    assert found[1] == expected[1]
-    assert {name: one.tolist() for name, one in found[0].items()} == {
-        name: one.tolist() for name, one in expected[0].items()
-    }
-    for name in ("history.csv", "series.csv"):
-        assert (folder / "parts" / name).read_text() == (folder / "whole" / name).read_text()
+
+    def trained(run: Run) -> Any:
+        model = train(run)
+        return final(model), model.history.history
+
+    same_results(folder, trained, cuts)
 
 
 class Threaded(keras.utils.PyDataset):
@@ -118,6 +125,7 @@ KINDS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "tf.data without epochs": (tf_data, {"steps_per_epoch": 4}),
     "a generator": (generated, {"steps_per_epoch": 5}),
     "baton.data of arrays": (lambda: baton.data.batches((X, Y), batch_size=4, seed=3), {}),
+    "baton.data with threads": (lambda: baton.data.batches((X, Y), batch_size=4, seed=3, threads=2), {}),
     "baton.data without epochs": (lambda: baton.data.batches((X, Y), batch_size=4), {"steps_per_epoch": 4}),
     "baton.data of an iterable": (lambda: baton.data.batches(numbered), {}),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from baton.keras.feeds import Feed
@@ -31,15 +31,15 @@ def of_data(feed: Feed | None, *, validation: bool) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A number, a list or a mapping of numbers as JSON.
+    """A number, a set of whole numbers, or a mapping of numbers, as JSON.
 
-    >>> plain({1: 0.5}), plain((1, 2)), plain(None)
+    >>> plain({1: 0.5}), plain((2, 1)), plain(None)
     ([[1, 0.5]], [1, 2], None)
     """
     if isinstance(value, Mapping):
         return [[int(key), float(one)] for key, one in sorted(value.items())]
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [int(one) for one in value]
+    if isinstance(value, Iterable):
+        return sorted(int(one) for one in value)
     return value.item() if hasattr(value, "item") else value
 
 

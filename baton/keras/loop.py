@@ -201,7 +201,7 @@ class Loop:
     def _save(self, *, wait: bool = False) -> None:
         tree, cursor, ended = self._tree(), self._cursor(), self._fits.ended
         self._unsaved = False
-        about = {"step": self._at.step, "epoch": self._at.epoch, "cursor": {NAME: cursor}}
+        about: dict[str, Any] = {"step": self._at.step, "epoch": self._at.epoch, "cursor": {NAME: cursor}}
         if wait:
             with self._run.save(**about) as folder:
                 write_state(folder, tree, ended)

@@ -88,6 +88,7 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
         "validation_steps": plain(validation_steps),
         "validation_freq": plain(validation_freq),
         "class_weight": plain(class_weight),
+        "sample_weight": "missing" if sample_weight is None else "given",
     }
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = array_slicing.train_validation_split(

@@ -107,7 +107,7 @@ def test_what_a_program_sees_after_a_call_that_had_ended(tmp_path: Path, name: s
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_many_schedules(tmp_path: Path, name: str) -> None:
-    for seed in range(20):
+    for seed in range(10):
         check(tmp_path / str(seed), name, seed)
 
 

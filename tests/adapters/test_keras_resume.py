@@ -1,4 +1,4 @@
-"""Four programs with `baton.keras.fit`, interrupted at drawn points, end as uninterrupted ones, to the bit.
+"""Programs with `baton.keras.fit`, interrupted at drawn points, end as uninterrupted ones, to the bit.
 
 Attempts on TensorFlow stay in this process, which has loaded it, and those on JAX share one; `make chaos-adapters`
 kills a process for each.
@@ -43,9 +43,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run
 
 
-def on_jax(module: str, *words: str) -> list[dict[str, Any]]:
-    """The lines of JSON that the module prints."""
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+def on_jax(folder: Path, module: str, *words: str) -> list[dict[str, Any]]:
+    """The lines of JSON that the module prints. Equal steps are compiled once: compiling takes longer than training."""
+    own = {
+        "KERAS_BACKEND": "jax",
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    environment = {**os.environ, **own}
     command = [interpreter("jax"), "-m", module, *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,12 +62,12 @@ def on_jax(module: str, *words: str) -> list[dict[str, Any]]:
 def schedules_on_jax(folder: Path, seeds: list[int], names: list[str]) -> None:
     """Run these schedules of these programs, and check that nothing differs."""
     words = "tests.support.keras_programs", str(folder), *map(str, seeds), "--", *names
-    found = on_jax("tests.support.program_schedules", *words)
+    found = on_jax(folder, "tests.support.program_schedules", *words)
     assert [one["differences"] for one in found] == [[]] * len(seeds) * len(names)
     assert all(one["attempts"] > 2 for one in found)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ["cnn", "lstm", "regression", "custom"])  # test_keras_calls.py has folds
 def test_a_schedule_of_each_program(tmp_path: Path, whole: Any, name: str) -> None:
     folder, points = whole(name)
     assert scheduled(main, name, tmp_path / name, SEED, points) > 2
@@ -78,7 +85,7 @@ def test_ten_schedules_of_each_program(tmp_path: Path, whole: Any, name: str) ->
 
 @pytest.mark.process
 def test_a_schedule_on_jax(tmp_path: Path) -> None:
-    schedules_on_jax(tmp_path, [SEED], ["custom"])
+    schedules_on_jax(tmp_path, [SEED], ["custom", "folds"])
 
 
 @pytest.mark.process
@@ -110,6 +117,6 @@ def test_the_history_of_a_custom_step_is_that_of_fit(tmp_path: Path) -> None:
 @pytest.mark.process
 @pytest.mark.slow
 def test_the_history_is_that_of_fit_on_jax(tmp_path: Path) -> None:
-    found = on_jax("tests.support.keras_plain", str(tmp_path), "cnn", "regression", "custom")
+    found = on_jax(tmp_path, "tests.support.keras_plain", str(tmp_path), "cnn", "regression", "custom")
     assert [one["name"] for one in found] == ["cnn", "regression", "custom"]
     assert all(one["largest"] < 1e-5 for one in found), found

@@ -87,7 +87,7 @@ def test_a_validation_has_the_batches_that_it_would_have_had(tmp_path: Path, kin
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_schedules(tmp_path: Path, kind: str) -> None:
-    for seed in range(20):
+    for seed in range(10):
         check(tmp_path / str(seed), kind, seed)
 
 

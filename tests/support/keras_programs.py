@@ -1,4 +1,4 @@
-"""Four small training programs with `baton.keras.fit`. Each builds everything anew, as a program that is started again.
+"""Small training programs with `baton.keras.fit`. Each builds everything anew, as a program that is started again.
 
 `python -m tests.support.keras_programs NAME FOLDER` trains one in the folder FOLDER/run and writes FOLDER/final.npz,
 final.json and the files of its callbacks. KERAS_BACKEND chooses the backend.
@@ -164,6 +164,28 @@ def custom(fit: Fit, folder: Path) -> Any:
     return model
 
 
+def folds(fit: Fit, folder: Path) -> Any:
+    """Two folds with a network each, validated by data that shuffles itself. Between them, it evaluates and draws."""
+    keras.utils.set_random_seed(6)
+    seen = []
+    for _ in range(2):
+        layers = keras.layers
+        model = keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                layers.Embedding(20, 3),
+                layers.Flatten(),
+                layers.Dropout(0.2),
+                layers.Dense(1),
+            ]
+        )
+        model.compile("adam", "mse", **COMPILED)
+        fit(model, Words(), steps_per_epoch=6, epochs=2, verbose=0, validation_data=Words(), validation_steps=3)
+        seen.append([model.evaluate(np.arange(30).reshape(5, 6) % 20, np.ones(5), verbose=0), np.random.rand()])
+    (folder / "rows.csv").write_text(json.dumps(seen))
+    return model
+
+
 class Custom(keras.Model):
     """Layers that are built when they are first called."""
 
@@ -227,7 +249,7 @@ def _jax_model() -> Any:
 
 
 PROGRAMS: dict[str, Callable[[Fit, Path], Any]] = {
-    "cnn": cnn, "lstm": lstm, "regression": regression, "custom": custom,
+    "cnn": cnn, "lstm": lstm, "regression": regression, "custom": custom, "folds": folds,
 }  # fmt: skip
 
 

@@ -16,12 +16,12 @@ NAME = "keras"
 """The name of the files of a save, and of its part of the cursor."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """A call of `fit` that begins. `number`: from 0. `row`: what to add to the number of an epoch for its row.
 
-    `cursor`, `tree`: where it continues, and the state there; None if it begins. `ended`: it had ended before the save,
-    and they are of its end.
+    `cursor`, `tree`: where it continues, and the state there, until it is restored; None if it begins. `ended`: it had
+    ended before the save, and they are of its end.
     """
 
     number: int

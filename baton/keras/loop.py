@@ -77,6 +77,7 @@ class Loop:
             self._callbacks.on_train_begin()
             if self._plan.call.tree is not None:
                 self._restore(self._plan.call.tree)
+                self._plan.call.tree = None  # it is as large as the model
             elif self._states.append_to_files:
                 self._save(wait=True)  # until the first save, nobody knows what the files had before this call
             for epoch in range(self._at.epoch, self._plan.epochs):

@@ -28,7 +28,7 @@ from tests.support.keras_small import (
     same_when_interrupted,
 )
 
-FOLDS = 3
+FOLDS = 2
 
 
 def k_fold(run: Run, files: Path) -> list[Any]:
@@ -95,8 +95,8 @@ def check(folder: Path, name: str, seed: int) -> None:
         keras.utils.set_random_seed(0)
         return program(run, folder / "files")
 
-    last = Cut("stop", points // 2 + 4, (points // 2 - 2,))
-    same_results(folder, train, [last, Cut("kill", 5, (2,)), NEVER] if seed < 0 else list(drawn(seed, points)))
+    last = Cut("stop", points // 2 + 3, (points // 2 - 2,))
+    same_results(folder, train, [last, Cut("kill", 4, (2,)), NEVER] if seed < 0 else list(drawn(seed, points)))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -122,7 +122,7 @@ def test_two_calls_with_one_data_set(tmp_path: Path, make: Any) -> None:
         baton.keras.fit(model, data, epochs=4, initial_epoch=2, verbose=0, run=run, **options)
         return model
 
-    same_when_interrupted(tmp_path, train, [Cut("kill", 5, (2,)), Cut("stop", 17, ()), Cut("kill", 5, (2,)), NEVER])
+    same_when_interrupted(tmp_path, train, [Cut("kill", 5, (2,)), Cut("stop", 12, ()), Cut("kill", 5, (2,)), NEVER])
 
 
 def test_more_epochs_for_a_call_that_had_ended(tmp_path: Path) -> None:

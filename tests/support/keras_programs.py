@@ -95,7 +95,7 @@ def lstm(fit: Fit, folder: Path) -> Any:
         ]
     )
     schedule = keras.optimizers.schedules.CosineDecay(0.05, 40)
-    model.compile(keras.optimizers.RMSprop(schedule), "binary_crossentropy", metrics=["AUC"], **COMPILED)
+    model.compile(keras.optimizers.RMSprop(schedule), "binary_crossentropy", metrics=["accuracy"], **COMPILED)
     callbacks = [keras.callbacks.TerminateOnNaN(), keras.callbacks.LambdaCallback()]
     held = (np.arange(60).reshape(10, 6) % 20, np.arange(10) % 2)
     fit(
